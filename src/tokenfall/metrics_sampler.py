@@ -41,12 +41,14 @@ class _Counts:
 class MetricsSampler:
     """Writes the rows of one history, a row per second and, from the same samples, a row per minute.
 
-    `before`: the metrics at the start, which are in no row. `leaves_out`: routes whose requests are not counted.
+    `before`: the metrics at the start, which are in no row. `excluded_routes`: routes whose requests are not counted.
     """
 
-    def __init__(self, history: MetricsHistory, before: Metrics, *, now_s: float, leaves_out: frozenset[str]) -> None:
+    def __init__(
+        self, history: MetricsHistory, before: Metrics, *, now_s: float, excluded_routes: frozenset[str]
+    ) -> None:
         self._history = history
-        self._leaves_out = leaves_out
+        self._excluded_routes = excluded_routes
         self._places: dict[tuple[Names, str], int] = {}
         self._last = self._counts(int(now_s), before)
         self._window = [self._last]
@@ -80,7 +82,7 @@ class MetricsSampler:
     def _counts(self, at: int, metrics: Metrics) -> _Counts:
         counts = _Counts(at, metrics)
         for (route, status), count in metrics.requests.items():
-            if route not in self._leaves_out:
+            if route not in self._excluded_routes:
                 counts.requests += count
                 if status >= 400:
                     counts.codes[self._place(CODES, str(status))] += count

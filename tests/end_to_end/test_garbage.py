@@ -122,7 +122,7 @@ UPSTREAMS = {"said": (said, whole), "broke": (broke, whole), "refused": (refused
 async def test_a_relayed_response_leaves_no_garbage(kind: str, end: str, no_collector: None) -> None:
     script, play = UPSTREAMS[end]
     async with scripted() as upstream, running(UPSTREAM_URL=upstream.url, UPSTREAM_RETRIES="0") as here:
-        here.server.app.loopback_only = None
+        here.server.app.loopback_guard = None
         upstream.script = script
         await play(here, asks("up")[kind])
         unreachable()

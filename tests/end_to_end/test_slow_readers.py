@@ -90,7 +90,7 @@ async def test_slow_reader_gets_all_tokens_and_then_the_error() -> None:
         await exchange.end()
 
     async with scripted() as upstream, running(UPSTREAM_URL=upstream.url, UPSTREAM_RETRIES="0") as here:
-        here.server.app.loopback_only = None
+        here.server.app.loopback_guard = None
         upstream.script = script
         ask = request("/chat", method="POST", body=CHAT.replace(b"sim:gap=0ms,tokens=1000000", b"up-1"))
         async with stalled(here, ask) as client:

@@ -49,7 +49,7 @@ async def relaying(**settings: str) -> AsyncIterator[tuple[Running, Upstream]]:
     async with scripted() as upstream:
         async with running(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY=KEY, **settings) as here:
             # `Host: test` is not this machine, and there is no API key: ask as a program of this machine does.
-            here.server.app.loopback_only = None
+            here.server.app.loopback_guard = None
             asked_once(here)
             yield here, upstream
         await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
@@ -387,7 +387,7 @@ async def test_a_refused_connection_is_502(ask: bytes) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         async with running(UPSTREAM_URL=f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as here:
-            here.server.app.loopback_only = None
+            here.server.app.loopback_guard = None
             asked_once(here)
             answer = await fetch(here.port, ask)
             assert (answer.status, json.loads(answer.body)["code"]) == (502, "upstream_unreachable")
@@ -444,7 +444,7 @@ async def test_a_connection_that_is_not_accepted_is_504() -> None:
             filler.setblocking(False)
             filler.connect_ex(address)
         async with running(UPSTREAM_URL=f"http://127.0.0.1:{address[1]}/v1", **SHORT) as here:
-            here.server.app.loopback_only = None
+            here.server.app.loopback_guard = None
             asked_once(here)
             answer = await fetch(here.port, ASK)
             assert (answer.status, json.loads(answer.body)["code"]) == (504, "upstream_connect_timeout")

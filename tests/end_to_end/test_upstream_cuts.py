@@ -238,7 +238,7 @@ async def test_chat_cut_at_any_byte_reports_the_error(form: str, how: str) -> No
     recorded = FORMS[form]
     async with scripted() as upstream:
         async with running(UPSTREAM_URL=upstream.url) as here:
-            here.server.app.loopback_only = None
+            here.server.app.loopback_guard = None
             engine = here.server.parts.upstream
             assert engine is not None
             engine.retries = None

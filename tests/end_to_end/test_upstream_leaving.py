@@ -31,7 +31,7 @@ async def relaying(tls: ssl.SSLContext | None) -> AsyncIterator[tuple[Running, U
     async with scripted(tls=tls) as upstream:
         upstream.script = speak_and_wait
         async with running(UPSTREAM_URL=upstream.url) as here:
-            here.server.app.loopback_only = None
+            here.server.app.loopback_guard = None
             yield here, upstream
             await here.rests()
 

@@ -252,7 +252,7 @@ async def test_cancellation_during_the_wait_leaves_nothing() -> None:
 @pytest.mark.parametrize("stream", [True, False])
 async def test_chat_has_no_trace_of_a_failed_attempt(stream: bool) -> None:
     async with scripted() as upstream, running(UPSTREAM_URL=upstream.url) as here:
-        here.server.app.loopback_only = None
+        here.server.app.loopback_guard = None
         engine = here.server.parts.upstream
         assert engine is not None
         engine.retries = Retries(here.server.parts.clock, Lowest())

@@ -56,7 +56,7 @@ async def test_simulator_responds_without_an_upstream(made: Made) -> None:
     server = made.of()
 
     assert (await reply(server, "any")).model == "sim"
-    assert server.app.loopback_only is None
+    assert server.app.loopback_guard is None
 
 
 async def test_model_name_selects_the_engine_with_an_upstream(made: Made) -> None:
@@ -77,12 +77,12 @@ async def test_upstream_without_keys_accepts_only_loopback_pages(
 ) -> None:
     server = made.of(groq_api_key="g", **texts)
 
-    assert (server.app.loopback_only is not None) is protected
+    assert (server.app.loopback_guard is not None) is protected
 
 
 async def test_other_host_names_are_accepted_only_on_other_addresses(made: Made) -> None:
-    here = made.of(groq_api_key="g").app.loopback_only
-    beyond = made.of(groq_api_key="g", host="0.0.0.0", allow_anonymous="true").app.loopback_only
+    here = made.of(groq_api_key="g").app.loopback_guard
+    beyond = made.of(groq_api_key="g", host="0.0.0.0", allow_anonymous="true").app.loopback_guard
 
     assert here is not None
     assert beyond is not None

@@ -23,8 +23,8 @@ class Harness:
         self.history = MetricsHistory()
         self.metrics = Metrics()
         self.second = START
-        leaves_out = frozenset({"/board"})
-        self.sampler = MetricsSampler(self.history, before or Metrics(), now_s=START, leaves_out=leaves_out)
+        excluded_routes = frozenset({"/board"})
+        self.sampler = MetricsSampler(self.history, before or Metrics(), now_s=START, excluded_routes=excluded_routes)
 
     def pass_s(self, seconds: int = 1, *, rests: bool = False) -> None:
         for _ in range(seconds):

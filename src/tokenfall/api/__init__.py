@@ -1,1 +1,1 @@
-"""Routes and what guards them: HTTP's side of the chat and of the simulator."""
+"""Routes, access checks and handlers of the chat, the simulator and the providers' APIs."""

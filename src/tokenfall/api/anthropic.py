@@ -3,7 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any
 
-from tokenfall.api.documents import document, name_twice
+from tokenfall.api.documents import add_request_id_header, document
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response
 from tokenfall.messages import ChatRequest
@@ -24,7 +24,7 @@ class TokenCounting:
 
     def count(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
         """Return the token count. Raises `InvalidRequest`."""
-        name_twice(request)
+        add_request_id_header(request)
         return start_sliced(self._counted(anthropic_request.decode_count(request.body)))
 
     def _counted(self, chat_request: ChatRequest) -> Sliced[Response]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tokenfall.api.access import AccessLog
     from tokenfall.api.cors import CORS
-    from tokenfall.api.guard import Keys, LoopbackOnly, OtherSites
+    from tokenfall.api.guard import CrossSiteGuard, Keys, LoopbackGuard
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.request_log import RequestLog
     from tokenfall.api.routing import Refuse, Route, Router
@@ -52,8 +52,8 @@ class App:
         self.draining = False
         self.throttle: Callable[[], Throttle] | None = None
         """Returns the rate limiter per address, which is created by the first limited request."""
-        self.loopback_only: LoopbackOnly | None = None
-        self.other_sites: OtherSites | None = None
+        self.loopback_guard: LoopbackGuard | None = None
+        self.cross_site_guard: CrossSiteGuard | None = None
         """Protects private routes if no API keys are set."""
         self.request_log: RequestLog | None = None
         self.vllm: VLLMMetrics | None = None
@@ -75,7 +75,7 @@ class App:
             return self._no_route(request, methods)
         request.route = route.path
         if route.request_logged and self.request_log is not None and self.request_log.is_on:
-            self.request_log.note(request)
+            self.request_log.add(request)
         return self._respond_on_route(request, route)
 
     def respond_when_loaded(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
@@ -151,10 +151,10 @@ class App:
     def _check(self, request: Request, route: Route) -> None:
         if not route.keyed:
             return
-        if self.loopback_only is not None:
-            self.loopback_only.check(request)
-        elif route.private and self.other_sites is not None:
-            self.other_sites.check(request)
+        if self.loopback_guard is not None:
+            self.loopback_guard.check(request)
+        elif route.private and self.cross_site_guard is not None:
+            self.cross_site_guard.check(request)
         self._keys.owner(request)
 
     def _add_cors(self, request: Request) -> None:
@@ -183,6 +183,6 @@ class App:
             detail = f"{request.path[:200]} takes {allowed}"
             api_error = problems.of_status(request, 405, detail=detail)
             return problems.problem(request, api_error, headers=(("allow", allowed),))
-        missing = problems.of_error(request, NotFound("there is no such path here; GET /web is the page"))
-        refuse = self._router.refuse_below(request.path)
+        missing = problems.of_error(request, NotFound("there is no such path; the chat page is at /web"))
+        refuse = self._router.error_encoder_of(request.path)
         return problems.problem(request, missing) if refuse is None else refuse(request, missing)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from tokenfall.api.documents import document, documented
+from tokenfall.api.documents import complete_document, document
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.routing import parameter
@@ -89,7 +89,7 @@ _gate = msgspec.json.Decoder(GateBody)
 
 
 class ControlRoutes:
-    """The handlers. `alone`: this is the only worker; otherwise a change would not apply to the other workers."""
+    """The handlers. `alone`: there is one worker only; a change would not apply to other workers."""
 
     def __init__(
         self,
@@ -97,14 +97,14 @@ class ControlRoutes:
         injected_errors: InjectedErrors,
         *,
         library: Library,
-        journal: RequestLog,
+        request_log: RequestLog,
         alone: bool,
     ) -> None:
         self._state = state
         self._library = library
         self._initial = state.configured
         self._injected_errors = injected_errors
-        self._journal = journal
+        self._request_log = request_log
         self._alone = alone
 
     def show(self, request: Request) -> Response:
@@ -112,7 +112,7 @@ class ControlRoutes:
         from tokenfall.simulator.format_grammar import written  # noqa: PLC0415 - needed only by /sim
 
         state = self._state
-        return _document(SimSettings(written(state.defaults), self._journal.is_on, state.limiter.inside))
+        return _document(SimSettings(written(state.defaults), self._request_log.is_on, state.limiter.inside))
 
     def change(self, request: Request) -> Response:
         """`PATCH /sim`. Raises `InvalidRequest`."""
@@ -121,7 +121,7 @@ class ControlRoutes:
         if body.sim is not None:
             self._state.configured = self._state.configured.overlay(self._parsed(body.sim))
         if body.journal is not None:
-            self._journal.is_on = body.journal
+            self._request_log.is_on = body.journal
         return self.show(request)
 
     def replace(self, request: Request) -> Response:
@@ -136,21 +136,21 @@ class ControlRoutes:
         self._state.configured = self._initial
         self._state.gates.clear()
         self._injected_errors.reset()
-        self._journal.is_on = False
-        self._journal.clear()
+        self._request_log.is_on = False
+        self._request_log.clear()
         return Response(204)
 
     def requests(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
         """`GET /sim/requests`. The response may have some megabytes."""
         self._check_alone()
-        requests = (LoggedRequest(**each) for each in self._journal.kept())
-        content = LoggedRequests(self._journal.is_on, cast("list[LoggedRequest]", requests))  # one at a time
-        return start_sliced(documented(json_pieces(content)))
+        requests = (LoggedRequest(**each) for each in self._request_log.entries())
+        content = LoggedRequests(self._request_log.is_on, cast("list[LoggedRequest]", requests))  # one at a time
+        return start_sliced(complete_document(json_pieces(content)))
 
-    def forget_requests(self, request: Request) -> Response:
+    def clear_requests(self, request: Request) -> Response:
         """`DELETE /sim/requests`."""
         self._check_alone()
-        self._journal.clear()
+        self._request_log.clear()
         return Response(204)
 
     def gates(self, request: Request) -> Response:
@@ -164,10 +164,10 @@ class ControlRoutes:
         name = _gate_name(request)
         found = self._state.gates.known().get(name)
         if found is None:
-            raise NotFound("there is no such gate: a stream with gate=NAME makes it, or PATCH")
+            raise NotFound("there is no such gate: a stream with gate=NAME or a PATCH creates it")
         return _document(_gate_state(name, found))
 
-    def move_gate(self, request: Request) -> Response:
+    def change_gate(self, request: Request) -> Response:
         """`PATCH /sim/gates/{gate}`: create the gate if it does not exist. Raises `InvalidRequest`."""
         self._check_alone()
         name = _gate_name(request)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokenfall.api.documents import documented
+from tokenfall.api.documents import complete_document
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response
@@ -35,11 +35,11 @@ Column = list[float | None]
 
 
 class Trend(Struct, kw_only=True):
-    """The past of the metrics. The last value of each column is of the time that ends at `at` (Unix time), and each
-    value covers `step_s` seconds.
+    """The history of the metrics. Each value of a column covers `step_s` seconds; the time of the last one ends at
+    `at` (Unix time).
 
-    `streams`, `connections` and `resident_bytes` are the highest values of the time; the `errors`, by status or
-    `failed`, and the `upstream_errors`, by code, are rates, as the names with `_per_s`. None: not measured.
+    `streams`, `connections` and `resident_bytes` are the maxima of that time. `errors`, by status or `failed`, and
+    `upstream_errors`, by code, are rates per second, as are the columns named `_per_s`. None: not measured.
     """
 
     range: str
@@ -68,7 +68,7 @@ class Trend(Struct, kw_only=True):
 
 
 class DashboardHistory:
-    """The handler. `clock` is the one of the history."""
+    """The handler. `clock` is the clock by which the history was written."""
 
     def __init__(self, history: MetricsHistory, clock: Clock) -> None:
         self._history = history
@@ -81,11 +81,11 @@ class DashboardHistory:
 
 
 def range_of(request: Request) -> str:
-    """The range that a request asks for. Raises `InvalidRequest`."""
-    asked = dict(request.query()).get("range", DEFAULT_RANGE)
-    if asked not in RANGES:
-        raise InvalidRequest(f"range takes {', '.join(RANGES)}, not {asked[:20]!r}")
-    return asked
+    """The requested range. Raises `InvalidRequest`."""
+    requested = dict(request.query()).get("range", DEFAULT_RANGE)
+    if requested not in RANGES:
+        raise InvalidRequest(f"range takes {', '.join(RANGES)}, not {requested[:20]!r}")
+    return requested
 
 
 def trend_of(history: MetricsHistory, name: str, *, now_s: float, at: float) -> Sliced[Response]:
@@ -97,7 +97,7 @@ def trend_of(history: MetricsHistory, name: str, *, now_s: float, at: float) -> 
     yield
     head = {"range": name, "at": round(at - (now_s - ended_s), 3), "step_s": ring.step_s}
     columns, groups = _columns(rows, step_s=ring.step_s), _groups(history, rows, step_s=ring.step_s)
-    return (yield from documented(_pieces(head, columns, groups=groups)))
+    return (yield from complete_document(_pieces(head, columns, groups=groups)))
 
 
 Named = Iterator[tuple[str, Column]]
@@ -133,7 +133,7 @@ def _columns(rows: Rows, *, step_s: int) -> Named:
 
 
 def _groups(history: MetricsHistory, rows: Rows, *, step_s: int) -> Iterator[tuple[str, Named]]:
-    """The columns whose names are known only at run time, without those that have no values in this range."""
+    """The columns whose names are known only at run time; columns without values in this range are omitted."""
     codes = [(code, len(FIELDS) + place) for place, code in enumerate(history.names(CODES)) if code]
     responses = [(code, place) for code, place in codes if code.isdigit() or code in {FAILED, OTHER}]
     upstream = [entry for entry in codes if entry not in responses]

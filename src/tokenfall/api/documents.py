@@ -37,12 +37,12 @@ def document(body: bytes, *, status: int = 200) -> Response:
 
 def refusal(request: Request, api_error: ApiError, *, error: Callable[[ApiError], bytes]) -> Response:
     """The error response of a provider's route; `error` encodes the body in its dialect."""
-    name_twice(request)
+    add_request_id_header(request)
     headers = (*UNCACHED, *problems.headers_of(api_error))
     return Response(api_error.status, error(api_error), content_type=JSON, headers=headers)
 
 
-def name_twice(request: Request) -> None:
+def add_request_id_header(request: Request) -> None:
     """Send the request id as `request-id` and `x-request-id`, because the SDKs of the providers read different headers.
 
     Calling it again has no effect.
@@ -64,7 +64,7 @@ def joined(pieces: Iterable[bytes]) -> Sliced[bytes]:
         collected.append(piece)
         size += len(piece)
         if size > MAX_BYTES:
-            raise InvalidRequest(f"a whole response has at most {MAX_BYTES} bytes: ask for less, or for a stream")
+            raise InvalidRequest(f"a non-streaming response has at most {MAX_BYTES} bytes: request less, or a stream")
     return b"".join(collected)
 
 
@@ -112,6 +112,6 @@ def continued(first_part: bytes, pieces: Iterator[bytes]) -> Response | LiveStre
     return stream
 
 
-def documented(pieces: Iterable[bytes]) -> Sliced[Response]:
+def complete_document(pieces: Iterable[bytes]) -> Sliced[Response]:
     """All pieces as a complete JSON response. Raises `InvalidRequest` above `MAX_BYTES`."""
     return document((yield from joined(pieces)))

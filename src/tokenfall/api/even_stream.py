@@ -6,7 +6,7 @@ is due. `tokenfall.api.simulated_response` makes all other responses, with more 
 
 from __future__ import annotations
 
-from tokenfall.api.simulated_response import LINES, MOST_KEPT, fragment
+from tokenfall.api.simulated_response import LINES, MAX_CACHED, fragment
 from tokenfall.http.response import SteadyStream, chunk
 from tokenfall.simulator.paragraph import WORDS
 from tokenfall.simulator.prose import AGAIN, Prose
@@ -62,7 +62,7 @@ class EvenStream(SteadyStream):
         self._opened = encoder.open(_TEXT)
         frame_template = encoder.frame_template()
         if frame_template is None:
-            raise ValueError("the dialect has no affixes for this answer")
+            raise ValueError("the dialect has no frame template for this response")
         self._prefix, self._suffix = frame_template
         count = len(plan.choices[0].parts[0].tokens)
         super().__init__(head, period=count, before_last=count, first_s=next(plan.gaps), gap_s=next(plan.gaps))
@@ -116,7 +116,7 @@ class _Chunked(dict[bytes, bytes]):
 
     def __missing__(self, suffix: bytes) -> bytes:
         coded = suffix + _LINE_END
-        if len(self) < MOST_KEPT:
+        if len(self) < MAX_CACHED:
             self[suffix] = coded
         return coded
 

@@ -38,8 +38,8 @@ class Keys:
         for candidate in self._digests:
             known |= compare_digest(candidate, digest)
         if not known:
-            what = "this API key is not known" if key else "an API key is needed"
-            raise Unauthorized(f"{what}; send it as Authorization: Bearer or X-API-Key")
+            problem = "this API key is not known" if key else "an API key is needed"
+            raise Unauthorized(f"{problem}; send it as Authorization: Bearer or X-API-Key")
         return digest.hex()[:32]
 
 
@@ -58,7 +58,7 @@ def _key_of(request: Request) -> bytes:
     return request.headers.get(b"x-api-key", b"")
 
 
-class LoopbackOnly:
+class LoopbackGuard:
     """Rejects other origins and hosts than loopback; used with an upstream if no API keys are configured.
 
     Without this check, a web page of another origin could use the upstream's account, directly or by DNS rebinding.
@@ -82,7 +82,7 @@ class LoopbackOnly:
         return is_loopback_origin(origin) or origin in self._origins or "*" in self._origins
 
 
-class OtherSites:
+class CrossSiteGuard:
     """Protects conversations and settings from pages of other sites if no API keys are configured.
 
     Allowed are pages of this server, loopback origins and `origins`.

@@ -36,12 +36,12 @@ class InjectedErrors:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._asked: dict[tuple[str, tuple[Status, ...]], int] = {}
+        self._request_counts: dict[tuple[str, tuple[Status, ...]], int] = {}
         self._spent: dict[tuple[str, Limit], _Spent] = {}
 
     def reset(self) -> None:
         """Reset all counts and limits."""
-        self._asked.clear()
+        self._request_counts.clear()
         self._spent.clear()
 
     def enforce(
@@ -51,16 +51,16 @@ class InjectedErrors:
         *,
         owner: str,
         tokens: int,
-        tell: Callable[[LimitState], Headers] = no_headers,
+        limit_headers: Callable[[LimitState], Headers] = no_headers,
     ) -> None:
         """Raise the configured error for a request of `tokens` tokens, if any.
 
-        `tell` returns the dialect's rate limit headers; they are added to accepted and refused requests.
+        `limit_headers` returns the dialect's rate limit headers; they are added to accepted and refused requests.
         """
         self.check(simulation, owner)
         if simulation.limit is not None:
             limit_state, refused = self.spend(simulation.limit, owner, tokens=tokens)
-            request.reply_headers += header_lines(tell(limit_state))
+            request.reply_headers += header_lines(limit_headers(limit_state))
             if refused is not None:
                 raise refused
 
@@ -69,9 +69,9 @@ class InjectedErrors:
         rules = simulation.status
         if not rules:
             return
-        if len(self._asked) >= MAX_RULES:
-            self._asked.clear()
-        count = self._asked[owner, rules] = self._asked.get((owner, rules), 0) + 1
+        if len(self._request_counts) >= MAX_RULES:
+            self._request_counts.clear()
+        count = self._request_counts[owner, rules] = self._request_counts.get((owner, rules), 0) + 1
         from random import Random  # noqa: PLC0415 - half a MiB, needed only with rules
 
         random = Random() if simulation.seed is None else Random(f"{simulation.seed} {count}")  # noqa: S311 - not cryptographic
@@ -88,8 +88,8 @@ class InjectedErrors:
         if len(self._spent) >= MAX_RULES:
             self._spent.clear()
         spent = self._spent.setdefault((owner, limit), _Spent())
-        requests_s = _arrival_after(spent.requests_s, now_s, cost=1, a_minute=limit.requests)
-        tokens_s = _arrival_after(spent.tokens_s, now_s, cost=tokens, a_minute=limit.tokens)
+        requests_s = _arrival_after(spent.requests_s, now_s, cost=1, per_minute=limit.requests)
+        tokens_s = _arrival_after(spent.tokens_s, now_s, cost=tokens, per_minute=limit.tokens)
         wait_s = max(requests_s, tokens_s) - now_s - MINUTE_S
         refused = None
         if wait_s > 1e-9:
@@ -107,26 +107,26 @@ class InjectedErrors:
     def _limit_state(self, limit: Limit, spent: _Spent, *, now_s: float) -> LimitState:
         tokens = None
         if limit.tokens is not None:
-            remaining, reset_s = _remaining(spent.tokens_s, now_s, a_minute=limit.tokens)
+            remaining, reset_s = _remaining(spent.tokens_s, now_s, per_minute=limit.tokens)
             tokens = TokenLimitState(limit.tokens, remaining, reset_s=reset_s)
         bound = limit.requests or 0
-        remaining, reset_s = _remaining(spent.requests_s, now_s, a_minute=bound) if bound else (0, 0.0)
+        remaining, reset_s = _remaining(spent.requests_s, now_s, per_minute=bound) if bound else (0, 0.0)
         return LimitState(bound, remaining, reset_s=reset_s, now_s=time(), tokens=tokens)
 
 
-def _arrival_after(tat_s: float, now_s: float, *, cost: int, a_minute: int | None) -> float:
+def _arrival_after(tat_s: float, now_s: float, *, cost: int, per_minute: int | None) -> float:
     """The theoretical arrival time after a request."""
-    return now_s if a_minute is None else max(tat_s, now_s) + cost * MINUTE_S / a_minute
+    return now_s if per_minute is None else max(tat_s, now_s) + cost * MINUTE_S / per_minute
 
 
-def _remaining(tat_s: float, now_s: float, *, a_minute: int) -> tuple[int, float]:
-    """How much of the limit is left, and the seconds until all of it is available."""
+def _remaining(tat_s: float, now_s: float, *, per_minute: int) -> tuple[int, float]:
+    """The remaining part of the limit, and the seconds until all of it is available."""
     reset_s = max(0.0, tat_s - now_s)
-    return max(0, int((MINUTE_S - reset_s) * a_minute / MINUTE_S + 1e-6)), reset_s
+    return max(0, int((MINUTE_S - reset_s) * per_minute / MINUTE_S + 1e-6)), reset_s
 
 
 def _error(rule: Status) -> TokenfallError:
-    message = f"the simulator answers {rule.code}, as configured"
+    message = f"simulated error {rule.code}, as configured"
     if rule.code == 429:
         return RateLimited(message, retry_after_s=1.0 if rule.retry_after_s is None else rule.retry_after_s)
     if rule.code == 401:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenfall.http.response import AnyResponse, Response
     from tokenfall.wire.api_error import ApiError
 
-    class Speaking(Protocol):
+    class ProviderHandler(Protocol):
         """A handler with its own format of error responses."""
 
         def __call__(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:

@@ -29,13 +29,13 @@ _REASONS = {"stop": "stop", "length": "length", "tool_calls": "stop", "content_f
 
 
 class _RunningResponse:
-    """A response that has not ended: the values to count at its end."""
+    """The values of a response in progress that are counted at its end."""
 
-    __slots__ = ("reason", "whole_tokens")
+    __slots__ = ("reason", "unstreamed_tokens")
 
-    def __init__(self, reason: str, *, whole_tokens: int) -> None:
+    def __init__(self, reason: str, *, unstreamed_tokens: int) -> None:
         self.reason = reason
-        self.whole_tokens = whole_tokens
+        self.unstreamed_tokens = unstreamed_tokens
 
 
 class VLLMMetrics:
@@ -51,22 +51,22 @@ class VLLMMetrics:
         self._finished = {"stop": 0, "length": 0, ABORTED: 0}
         self._e2e_s = Histogram()
 
-    def began(self, request: Request, *, prompt_tokens: int, reason: str, whole_tokens: int) -> None:
+    def started(self, request: Request, *, prompt_tokens: int, reason: str, unstreamed_tokens: int) -> None:
         """A response has been planned.
 
-        `whole_tokens` is its number of tokens if it is not streamed, because nothing else counts them; 0 for a stream.
+        `unstreamed_tokens`: its tokens if it is not streamed, as nothing else counts them; 0 for a stream.
         """
         self._prompt_tokens += prompt_tokens
-        self._running[id(request)] = _RunningResponse(_REASONS.get(reason, "stop"), whole_tokens=whole_tokens)
+        self._running[id(request)] = _RunningResponse(_REASONS.get(reason, "stop"), unstreamed_tokens=unstreamed_tokens)
 
     def ended(self, request: Request, outcome: Outcome) -> None:
-        """A request has ended. It is counted only if `began` was called for it."""
+        """A request has ended. It is counted only if `started` was called for it."""
         response = self._running.pop(id(request), None)
         if response is None:
             return
         self._e2e_s.observe(self._now() - request.started_s)
         if outcome == "complete":
-            self._unstreamed_tokens += response.whole_tokens
+            self._unstreamed_tokens += response.unstreamed_tokens
             self._finished[response.reason] += 1
         else:
             self._finished[ABORTED] += 1
@@ -76,29 +76,33 @@ class VLLMMetrics:
         labels, limiter = self._labels, self._state.limiter
         load = self._state.defaults.load
         usage = min(1.0, limiter.inside / (load.capacity if load else STREAMS_THAT_FILL_THE_CACHE))
-        yield gauge("vllm:num_requests_running", "Simulated responses under way.", value=limiter.inside, labels=labels)
-        yield gauge("vllm:num_requests_waiting", "Those that `load` makes wait.", value=limiter.waiting, labels=labels)
+        yield gauge("vllm:num_requests_running", "Responses in progress.", value=limiter.inside, labels=labels)
+        yield gauge("vllm:num_requests_waiting", "Responses queued by `load`.", value=limiter.waiting, labels=labels)
         for name in ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"):
-            yield gauge(
-                name, "Responses under way, as a share of what `load` has room for.", value=usage, labels=labels
-            )
-        yield counter("vllm:prompt_tokens_total", "Tokens of the prompts.", value=self._prompt_tokens, labels=labels)
+            yield gauge(name, "Responses in progress, relative to the capacity of `load`.", value=usage, labels=labels)
+        yield counter("vllm:prompt_tokens_total", "Prompt tokens.", value=self._prompt_tokens, labels=labels)
         yield counter(
             "vllm:generation_tokens_total",
-            "Tokens of the responses.",
+            "Response tokens.",
             value=metrics.tokens + self._unstreamed_tokens,
             labels=labels,
         )
         yield counters(
             "vllm:request_success_total",
-            "Responses that ended, by the reason.",
+            "Responses that ended, by finish reason.",
             counts=[({**labels, "finished_reason": reason}, count) for reason, count in self._finished.items()],
         )
         yield histogram(
-            "vllm:time_to_first_token_seconds", "Request to first token.", counted=metrics.ttft_s, labels=labels
+            "vllm:time_to_first_token_seconds",
+            "Time from the request to the first token.",
+            counted=metrics.ttft_s,
+            labels=labels,
         )
         for name in ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"):
-            yield histogram(name, "Token to token of a stream.", counted=metrics.inter_token_s, labels=labels)
+            yield histogram(name, "Time between two tokens of a stream.", counted=metrics.inter_token_s, labels=labels)
         yield histogram(
-            "vllm:e2e_request_latency_seconds", "Request to the response's end.", counted=self._e2e_s, labels=labels
+            "vllm:e2e_request_latency_seconds",
+            "Time from the request to the end of the response.",
+            counted=self._e2e_s,
+            labels=labels,
         )

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.documents import document, name_twice, refusal, sliced
+from tokenfall.api.documents import add_request_id_header, document, refusal, sliced
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.http.request import Request
@@ -22,11 +22,11 @@ from tokenfall.wire.ollama import models as ollama_models
 from tokenfall.wire.ollama.response import error
 from tokenfall.wire.openai.embeddings import DIMENSIONS
 
-SPOKEN_VERSION = "0.12.6"
+OLLAMA_VERSION = "0.12.6"
 """The Ollama version whose API is implemented. Clients check it to find out which features are available."""
 
 EXPIRES_S = 300.0
-"""The time for which `/api/ps` reports each model to stay in memory."""
+"""How long each model stays in memory, according to `/api/ps`."""
 
 
 class _Vector(Struct):
@@ -52,7 +52,7 @@ class OllamaRoutes:
 
     async def embed(self, request: Request) -> Response | LiveStream:
         """`POST /api/embed`."""
-        name_twice(request)
+        add_request_id_header(request)
         embed = ollama_embed.decode_embed(request.body)
         tokens = await run_sliced(counted(iter(embed.inputs)))
         timing = ResponseTiming(0.0)
@@ -63,7 +63,7 @@ class OllamaRoutes:
 
     async def embeddings(self, request: Request) -> Response:
         """`POST /api/embeddings`, the older form of `/api/embed`."""
-        name_twice(request)
+        add_request_id_header(request)
         embed = ollama_embed.decode_embeddings(request.body)
         if self._fetch is not None and not is_simulated(embed.model):
             vectors = await self._relayed(request, embed, fetch=self._fetch)
@@ -72,7 +72,7 @@ class OllamaRoutes:
 
     async def show(self, request: Request) -> Response:
         """`POST /api/show`."""
-        name_twice(request)
+        add_request_id_header(request)
         name = ollama_models.decode_show(request.body)
         if not await self._catalogue.has(name):
             return document(ollama_models.no_such_model(name), status=404)
@@ -80,18 +80,18 @@ class OllamaRoutes:
 
     async def tags(self, request: Request) -> Response:
         """`GET /api/tags`."""
-        name_twice(request)
+        add_request_id_header(request)
         return document(ollama_models.tags(await self._catalogue.names(), self._started_s))
 
     async def ps(self, request: Request) -> Response:
         """`GET /api/ps`."""
-        name_twice(request)
+        add_request_id_header(request)
         return document(ollama_models.running(await self._catalogue.names(), time() + EXPIRES_S))
 
     def version(self, request: Request) -> Response:
         """`GET /api/version`."""
-        name_twice(request)
-        return document(ollama_models.version(SPOKEN_VERSION))
+        add_request_id_header(request)
+        return document(ollama_models.version(OLLAMA_VERSION))
 
     def refuse(self, request: Request, api_error: ApiError) -> Response:
         """An error response in Ollama's format."""

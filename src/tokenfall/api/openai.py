@@ -3,7 +3,7 @@
 from time import time
 
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.documents import document, name_twice, refusal, sliced
+from tokenfall.api.documents import add_request_id_header, document, refusal, sliced
 from tokenfall.api.routing import parameter
 from tokenfall.api.throttle import Throttle
 from tokenfall.http.request import Request
@@ -32,7 +32,7 @@ class OpenAIRoutes:
 
     async def embeddings(self, request: Request) -> Response | LiveStream:
         """`POST /v1/embeddings`."""
-        name_twice(request)
+        add_request_id_header(request)
         body = request.body
         embed = openai_embeddings.decode(body)
         if self._fetch is not None and not is_simulated(embed.model):
@@ -44,14 +44,14 @@ class OpenAIRoutes:
 
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`."""
-        name_twice(request)
+        add_request_id_header(request)
         names = await self._catalogue.names()
         encode = anthropic_models.model_list if _is_anthropic(request) else openai_models.model_list
         return document(encode(names, self._started_s))
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model}`."""
-        name_twice(request)
+        add_request_id_header(request)
         name = parameter(request)
         if await self._catalogue.has(name):
             encode = anthropic_models.model if _is_anthropic(request) else openai_models.model

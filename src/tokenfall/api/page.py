@@ -37,7 +37,7 @@ _GZIP = 31
 """zlib's `wbits` value for the gzip format with a window of 32 KiB."""
 
 _COMMENT = re.compile(rb"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
-"""A comment on lines of its own. Such comments would be a fifth of what is sent."""
+"""A comment on lines of its own. Such comments are a fifth of the source."""
 
 _REFUSED = re.compile(r"q=0(\.0*)?")
 _POLICY = (
@@ -64,7 +64,7 @@ class Page:
         """File names by path."""
         self._cache: dict[tuple[str, bool], tuple[str, Response]] = {}
 
-    def lead(self, request: Request) -> Response:
+    def redirect(self, request: Request) -> Response:
         """`GET /`, `/web/` and `/board/`: redirects to the page; a relative URL keeps a proxy's path prefix."""
         page = request.path.strip("/")
         query = f"?{request.query_string.decode('ascii')}" if page and request.query_string else ""

@@ -65,7 +65,7 @@ CODE_OF_STATUS = {
 }
 """Codes of errors that are sent before a handler runs, by status."""
 
-INTERNAL = "an internal error; the log has it by the request id"
+INTERNAL = "internal error; the server's log has the details under the request id"
 """The message for every unknown error; only the log has the details."""
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tokenfall import logs
 from tokenfall.api import problems
-from tokenfall.api.documents import document, name_twice, refusal
+from tokenfall.api.documents import add_request_id_header, document, refusal
 from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
 from tokenfall.disconnect import Disconnect
@@ -46,7 +46,7 @@ class Run(Protocol):
 
 
 class Relay(Protocol):
-    """How requests in one dialect reach the upstream, whose failures are raised as `UpstreamError`."""
+    """Sends requests in one dialect to the upstream. Raises `UpstreamError` for its failures."""
 
     def decode(self, body: bytes) -> ParsedRequest:
         """The parts of a request that the relay itself needs. Raises `InvalidRequest`."""
@@ -85,7 +85,7 @@ class Provider:
         self, request: Request
     ) -> Response | TimedStream | Loadable | Coroutine[Any, Any, Response | TimedStream | LiveStream | Disconnect]:
         """The handler. Raises `InvalidRequest`."""
-        name_twice(request)
+        add_request_id_header(request)
         relay = self._relay
         parsed = self._dialect.decode(request.body) if relay is None else relay.decode(request.body)
         immediate_response = self._dialect.immediate_response(parsed, ResponseMeta("", time(), parsed.request.model))
@@ -127,7 +127,7 @@ class Provider:
         return self._dialect.error_frame(problems.of_error(_NO_REQUEST, error), frames)
 
 
-class HandlerWithErrors:
+class FunctionHandler:
     """The handler of another route of a provider, made from two functions."""
 
     def __init__(self, handle: Handler, refuse: Refuse) -> None:

@@ -1,4 +1,4 @@
-"""How provider requests reach the upstream: passed through if it has the same dialect, otherwise translated."""
+"""Relays provider requests to the upstream: passed through if it has the same dialect, otherwise translated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _PassthroughFields(Struct):
 
 _decoder = msgspec.json.Decoder(_PassthroughFields)
 AT_ONCE_S = 0.001
-"""A response that took less time from first token to end arrived at once; the time of its first token is unknown."""
+"""If less time passes from the first token to the end, the response arrived at once and its TTFT is unknown."""
 
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 
@@ -49,7 +49,7 @@ class ChatUpstream(Protocol):
 
 
 class StreamFraming(Protocol):
-    """Encodes the events of a passed-through stream, and knows which event besides `[DONE]` ends it."""
+    """Encodes the events of a passed-through stream, and determines which events besides `[DONE]` end it."""
 
     def ends(self, event_type: str) -> bool:
         """Whether an event of this type is the regular end of the stream."""
@@ -83,22 +83,22 @@ class ResponsesFraming:
 class PassthroughStream:
     """One passed-through stream. Implements `Run`."""
 
-    __slots__ = ("_form", "_passthrough", "_upstream", "frames")
+    __slots__ = ("_framing", "_passthrough", "_upstream", "frames")
 
-    def __init__(self, upstream: UpstreamEngine, passthrough: PassthroughRequest, *, form: StreamFraming) -> None:
+    def __init__(self, upstream: UpstreamEngine, passthrough: PassthroughRequest, *, framing: StreamFraming) -> None:
         self._upstream = upstream
         self._passthrough = passthrough
-        self._form = form
+        self._framing = framing
         self.frames = 0
 
     async def __call__(self, send: Send) -> bytes:
-        form = self._form
+        framing = self._framing
 
         def on_event(event: PassthroughEvent) -> Any:  # noqa: ANN401 - as `Send`
             self.frames = event.number + 1
-            return send(form.frame(event), is_token=event.is_token)
+            return send(framing.frame(event), is_token=event.is_token)
 
-        relaying = self._upstream.pass_on(self._passthrough, on_event, ends=form.ends)
+        relaying = self._upstream.pass_on(self._passthrough, on_event, ends=framing.ends)
         del self._passthrough  # so that the upstream engine can free the request body when it no longer needs it
         await relaying
         return b""
@@ -107,10 +107,10 @@ class PassthroughStream:
 class PassthroughRelay:
     """Passes requests in the upstream's own dialect through. `path` is below its base URL. Implements `Relay`."""
 
-    def __init__(self, upstream: UpstreamEngine, path: str, *, form: StreamFraming) -> None:
+    def __init__(self, upstream: UpstreamEngine, path: str, *, framing: StreamFraming) -> None:
         self._upstream = upstream
         self._path = path
-        self._form = form
+        self._framing = framing
 
     def decode(self, body: bytes) -> ParsedRequest:
         fields = decoded(_decoder, body)
@@ -119,7 +119,7 @@ class PassthroughRelay:
 
     def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> PassthroughStream:
         passthrough = PassthroughRequest(self._path, request.body, parsed.request.model)
-        return PassthroughStream(self._upstream, passthrough, form=self._form)
+        return PassthroughStream(self._upstream, passthrough, framing=self._framing)
 
     async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> bytes:
         return await self._upstream.fetch(PassthroughRequest(self._path, request.body))

@@ -28,11 +28,11 @@ class RequestLog:
 
     def __init__(self) -> None:
         self.is_on = False
-        self._kept: list[dict[str, Any]] = []
+        self._entries: list[dict[str, Any]] = []
         self._sizes: list[int] = []
         self._bytes = 0
 
-    def note(self, request: Request) -> None:
+    def add(self, request: Request) -> None:
         """Add a request, if the log is on."""
         if not self.is_on:
             return
@@ -44,7 +44,7 @@ class RequestLog:
         redactor = _redactor(headers)
         path, _, query = redactor.target(f"{request.path}?{request.query_string.decode('latin-1')}").partition("?")
         body = redactor.beginning(request.body, MAX_BODY_BYTES)
-        self._kept.append(
+        self._entries.append(
             {
                 "time": time(),
                 "id": request.id,
@@ -62,16 +62,16 @@ class RequestLog:
         size = len(body) + len(path) + len(query) + sum(len(name) + len(value) for name, value in headers.items())
         self._sizes.append(size)
         self._bytes += size
-        while self._bytes > MAX_KEPT_BYTES or len(self._kept) > MAX_REQUESTS:
-            del self._kept[0]
+        while self._bytes > MAX_KEPT_BYTES or len(self._entries) > MAX_REQUESTS:
+            del self._entries[0]
             self._bytes -= self._sizes.pop(0)
 
-    def kept(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[dict[str, Any]]:
         """All requests, oldest first."""
-        return list(self._kept)
+        return list(self._entries)
 
     def clear(self) -> None:
-        self._kept.clear()
+        self._entries.clear()
         self._sizes.clear()
         self._bytes = 0
 

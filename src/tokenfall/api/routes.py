@@ -58,10 +58,10 @@ def control_routes(control: LazyHandlers) -> list[Route]:
         route("PUT", "/sim", operation="control.replace", private=True),
         route("DELETE", "/sim", operation="control.reset", private=True),
         route("GET", "/sim/requests", operation="control.requests", private=True),
-        route("DELETE", "/sim/requests", operation="control.forget_requests", private=True),
+        route("DELETE", "/sim/requests", operation="control.clear_requests", private=True),
         route("GET", "/sim/gates", operation="control.gates", private=True),
         route("GET", "/sim/gates/{gate}", operation="control.gate", private=True),
-        route("PATCH", "/sim/gates/{gate}", operation="control.move_gate", private=True),
+        route("PATCH", "/sim/gates/{gate}", operation="control.change_gate", private=True),
         route("DELETE", "/sim/gates/{gate}", operation="control.drop_gate", private=True),
     ]
 
@@ -102,8 +102,8 @@ PREFIXES = (
 """For paths without a route: the name of the handler that encodes errors, by path prefix."""
 
 
-def words_below(handlers: LazyHandlers) -> list[tuple[str, Refuse]]:
-    """The prefixes, each with the function that encodes errors below it."""
+def error_encoders(handlers: LazyHandlers) -> list[tuple[str, Refuse]]:
+    """The path prefixes, each with the function that encodes errors for it."""
     return [(prefix, handlers.refuse(name)) for prefix, name in PREFIXES]
 
 
@@ -128,7 +128,7 @@ def probe_routes(probes: Probes) -> list[Route]:
 
 
 PAGES = frozenset({"/", "/web", "/web/", "/web/{file}", "/board", "/board/", "/board/events", "/board/history"})
-"""Routes of the pages and the dashboard's data. The dashboard leaves their requests out, as they are mostly its own."""
+"""Routes of the pages and of the dashboard's data. The dashboard does not count their requests."""
 
 
 def page_routes(page: LazyHandlers) -> list[Route]:

@@ -1,4 +1,4 @@
-"""Which handler serves which path, and which checks precede it. `tokenfall.api.app` performs the checks."""
+"""Maps paths to handlers and to the checks before them. `tokenfall.api.app` performs the checks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Route:
     `limited`: counts against the rate limit of the client address.
     `open_while_draining`: also served while the server drains.
     `private`: refuses pages of other sites, if no API key protects it.
-    `quiet`: only errors are logged above debug level, as probes call it, or clients thousands of times a second.
+    `quiet`: only its errors are logged above debug level: probes or load tests call it often.
     `request_logged`: added to the simulator's request log, if that is on.
     """
 
@@ -80,9 +80,9 @@ class Route:
 class Router:
     """Routes by path: exact ones first, then those with a parameter. HEAD is served wherever GET is."""
 
-    def __init__(self, routes: list[Route], *, words: Sequence[tuple[str, Refuse]] = ()) -> None:
-        """`words` encode errors of paths without a route, by path prefix."""
-        self._words = words
+    def __init__(self, routes: list[Route], *, error_encoders: Sequence[tuple[str, Refuse]] = ()) -> None:
+        """`error_encoders` encode errors of paths without a route, by path prefix."""
+        self._error_encoders = error_encoders
         self._paths: dict[str, dict[str, Route]] = {}
         for route in routes:
             methods = self._paths.setdefault(route.path, {})
@@ -92,7 +92,7 @@ class Router:
             if route.method == "GET":
                 methods.setdefault("HEAD", route)
         self._patterns = [
-            (*_affixes(path), "...}" in path, methods) for path, methods in self._paths.items() if "{" in path
+            (*_prefix_and_suffix(path), "...}" in path, methods) for path, methods in self._paths.items() if "{" in path
         ]
 
     def quiet_paths(self) -> frozenset[str]:
@@ -103,9 +103,9 @@ class Router:
         """The routes of a path by method, empty if there are none."""
         return self._paths.get(path) or self._matching(path)
 
-    def refuse_below(self, path: str) -> Refuse | None:
-        """Encodes the errors of a path without a route; None for problem documents."""
-        return next((refuse for prefix, refuse in self._words if path.startswith(prefix)), None)
+    def error_encoder_of(self, path: str) -> Refuse | None:
+        """The error encoder of a path without a route; None for problem documents."""
+        return next((refuse for prefix, refuse in self._error_encoders if path.startswith(prefix)), None)
 
     def _matching(self, path: str) -> dict[str, Route]:
         for prefix, suffix, slashes, methods in self._patterns:
@@ -118,11 +118,11 @@ class Router:
 
 def parameter(request: Request) -> str:
     """The value of the parameter in a request's path."""
-    prefix, suffix = _affixes(request.route)
+    prefix, suffix = _prefix_and_suffix(request.route)
     return request.path[len(prefix) : len(request.path) - len(suffix)]
 
 
-def _affixes(pattern: str) -> tuple[str, str]:
+def _prefix_and_suffix(pattern: str) -> tuple[str, str]:
     """The prefix and suffix of a pattern's parameter."""
     prefix, _, parameter_and_suffix = pattern.partition("{")
     return prefix, parameter_and_suffix.partition("}")[2]

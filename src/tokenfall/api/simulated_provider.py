@@ -186,7 +186,9 @@ class SimulatedProvider:
         """Raises the error that the grammar sets in place of a response; adds the headers of a simulated rate limit."""
         tokens = (yield from prompt_tokens(chat)) + (0 if chat.max_tokens >= UNBOUNDED else chat.max_tokens)
         owner = self._keys.owner(request)
-        self._injected_errors.enforce(request, simulation, owner=owner, tokens=tokens, tell=self._dialect.limits)
+        self._injected_errors.enforce(
+            request, simulation, owner=owner, tokens=tokens, limit_headers=self._dialect.limits
+        )
 
     def _replayed(self, request: Request, simulation: Simulation) -> Played:
         from tokenfall.api.replay import replayed  # noqa: PLC0415 - rarely needed

@@ -18,10 +18,10 @@ class CountedSimulatedProvider(SimulatedProvider):
     def _played(self, request: Request, prepared: Any) -> Played:  # noqa: ANN401 - `_Prepared`, private to the base class
         if not isinstance(prepared, Simulation):  # recordings are not counted: they have their own text and times
             usage = prepared.planned.usage
-            self._counts.began(
+            self._counts.started(
                 request,
                 prompt_tokens=usage.prompt_tokens,
                 reason=prepared.finished.reason,
-                whole_tokens=0 if prepared.parsed.stream else usage.completion_tokens,
+                unstreamed_tokens=0 if prepared.parsed.stream else usage.completion_tokens,
             )
         return super()._played(request, prepared)

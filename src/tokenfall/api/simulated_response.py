@@ -20,8 +20,8 @@ from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, ResponseTiming
 from tokenfall.wire.json_lines import one_line
 
-MOST_WHOLE = 131_072
-"""Most characters of a complete response, which is held in memory until the client has read it."""
+MAX_COMPLETE_CHARACTERS = 131_072
+"""Maximum characters of a complete response, which is held in memory until the client has read it."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _without_faults(
 
 
 def _framed(fragments: Iterator[bytes], frame_template: tuple[bytes, bytes], *, chunked: bool) -> Iterator[bytes]:
-    """A block's frames after the first. Each joins ready pieces: this loop is the cost of a simulated token."""
+    """A block's frames after the first. Joins encoded pieces only: this loop is the cost of a simulated token."""
     before, after = frame_template
     join = b"".join
     if not chunked:
@@ -113,24 +113,24 @@ class _Lines(dict[int, bytes]):
 
     def __missing__(self, size: int) -> bytes:
         line = b"%x\r\n" % size
-        if len(self) < MOST_KEPT:
+        if len(self) < MAX_CACHED:
             self[size] = line
         return line
 
 
 class _Fragments(dict[str, bytes]):
-    """Tokens as JSON strings: the simulator has few different words, so each is encoded only once."""
+    """Tokens as JSON strings. The simulator uses few different words, and each is encoded once."""
 
     def __missing__(self, token: str) -> bytes:
         encoded = one_line(_encode(token))
-        if len(self) < MOST_KEPT and len(token) <= LONGEST_KEPT:
+        if len(self) < MAX_CACHED and len(token) <= MAX_CACHED_CHARACTERS:
             self[token] = encoded
         return encoded
 
 
-MOST_KEPT = 4096
-LONGEST_KEPT = 32
-"""Longer tokens are not the simulator's own words; a client sent them to be echoed."""
+MAX_CACHED = 4096
+MAX_CACHED_CHARACTERS = 32
+"""Longer tokens are echoed from a request and are not cached."""
 
 LINES = _Lines()
 fragment = _Fragments().__getitem__
@@ -197,9 +197,10 @@ def _choice(choice: PlannedResponse) -> Sliced[ResponseChoice]:
         while some := list(islice(tokens, SLICE_TOKENS)):
             texts.append("".join(some))
             characters += len(texts[-1])
-            if characters > MOST_WHOLE:
+            if characters > MAX_COMPLETE_CHARACTERS:
                 raise InvalidRequest(
-                    f"a whole response has at most {MOST_WHOLE} characters here: ask for fewer tokens, or for a stream"
+                    f"a non-streaming response of the simulator has at most {MAX_COMPLETE_CHARACTERS} characters: "
+                    "request fewer tokens, or a stream"
                 )
             if len(some) == SLICE_TOKENS:
                 yield

@@ -41,17 +41,17 @@ PROFILES = Modules("tokenfall.simulator.profiles")
 LOOP_DEFAULTS = Simulation(gap=Spread(0.2))
 """The defaults of `/stream-loop`."""
 
-MOST_KNOWN = 64
-LONGEST_KNOWN_BYTES = 256
+MAX_CACHED_STREAMS = 64
+MAX_CACHED_KEY_BYTES = 256
 """Limits of the stream cache: number of streams, and length of the grammar of each."""
 
 _END = plain_stream.token_document("", finish=True)
 _SHUTTING_DOWN = (shutting_down().code, shutting_down().message)
-_BROKEN = (SimulatedFailure.code, "the simulated stream broke off, as configured")
+_BROKEN = (SimulatedFailure.code, "the simulated stream failed, as configured")
 
 
-class Words:
-    """A format's keepalive (b"" for none), its last frame at server shutdown, and its error frame."""
+class ControlFrames:
+    """The frames of a format besides text: keepalive (b"" for none), last frame at server shutdown, error."""
 
     def __init__(self, keepalive: bytes, shutdown_frame: bytes, *, error_frame: bytes) -> None:
         self.keepalive = keepalive
@@ -59,7 +59,9 @@ class Words:
         self.error_frame = error_frame
 
 
-_SSE = Words(sse.PING, plain_stream.error_frame(*_SHUTTING_DOWN), error_frame=plain_stream.error_frame(*_BROKEN))
+_SSE = ControlFrames(
+    sse.PING, plain_stream.error_frame(*_SHUTTING_DOWN), error_frame=plain_stream.error_frame(*_BROKEN)
+)
 
 
 class Shared:
@@ -72,14 +74,14 @@ class Shared:
         self._injected_errors = injected_errors
         self._keys = keys
 
-    def with_files(self, simulation: Simulation, *, under: Simulation) -> Simulation:
+    def with_profile(self, simulation: Simulation, *, under: Simulation) -> Simulation:
         """`simulation` over its profile over `under`. Raises `InvalidRequest`."""
         if simulation.script is not None:
-            raise InvalidRequest("simulator: script is for chats only, not for plain streams", param="script")
+            raise InvalidRequest("simulator: script applies to chats, not to plain streams", param="script")
         profile = self._library.profile(simulation.profile or "")
         if not isinstance(profile, Simulation):
             raise InvalidRequest(
-                "simulator: a measured profile is for chats only; plain streams take a named profile", param="profile"
+                "simulator: a measured profile applies to chats; plain streams take a named profile", param="profile"
             )
         return simulation.over_profile(profile, under=under)
 
@@ -88,7 +90,7 @@ class Shared:
         self._injected_errors.enforce(request, simulation, owner=self._keys.owner(request), tokens=1)
 
 
-class Passage:
+class TextFrames:
     """The frames of the words of a text, repeated without end, and the end frame. `frame_of` encodes a word."""
 
     def __init__(self, frame_of: Callable[[str], bytes], end: bytes) -> None:
@@ -103,7 +105,7 @@ class Passage:
         """The first `count` words and the end frame; if None, words without end."""
         return RepeatedStream(head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
 
-    def enacted(self, words: Iterator[str], fault_plan: FaultPlan) -> Iterator[bytes]:
+    def with_faults(self, words: Iterator[str], fault_plan: FaultPlan) -> Iterator[bytes]:
         """The frames of `words` with the changes of the fault plan, then the end frame, b"" for none."""
         for number, word in enumerate(words):
             yield self._frame_of(fault_plan.token_text(number, word))
@@ -118,22 +120,22 @@ class PlainStream:
 
     def __init__(
         self,
-        passage: Passage,
+        frames: TextFrames,
         head: StreamHead,
         *,
         shared: Shared,
         under: Simulation = DEFAULTS,
         endless: bool = False,
-        words: Words,
+        control_frames: ControlFrames,
     ) -> None:
-        self._passage = passage
+        self._frames = frames
         self._head = head
         self._shared = shared
         self._under = under
         self._endless = endless
         self._configured: Simulation | None = None
         self._defaults = under
-        self._words = words
+        self._control_frames = control_frames
         self._cache: dict[tuple[bytes, bytes], RepeatedStream] = {}
         """Streams without randomness, by query and X-Sim header: thousands of clients share one object."""
 
@@ -152,18 +154,18 @@ class PlainStream:
 
     def _create(self, request: Request) -> TimedStream | Loadable:
         state = self._shared.state
-        sim = asked(request, self._defaults)
+        sim = parsed_simulation(request, self._defaults)
         if sim.profile and not PROFILES.is_loaded:
             return PROFILES
         if sim.profile or sim.script:
-            sim = self._shared.with_files(asked(request, state.configured), under=self._under)
+            sim = self._shared.with_profile(parsed_simulation(request, state.configured), under=self._under)
         endless = self._endless and sim.tokens is None
         if sim.status or sim.limit or sim.fault or sim.gate or sim.load or sim.text == "words":
             return self._with_faults(request, sim, endless=endless)
-        random = dice(sim)
-        count = answer_length(sim.tokens, random) if sim.tokens else None if endless else self._passage.length
+        random = random_of(sim)
+        count = answer_length(sim.tokens, random) if sim.tokens else None if endless else self._frames.length
         gap = sim.gap or GAP
-        steady = self._passage.steady(self._head, count=count, first_s=(sim.ttft or gap).mean_s, gap_s=gap.mean_s)
+        steady = self._frames.steady(self._head, count=count, first_s=(sim.ttft or gap).mean_s, gap_s=gap.mean_s)
         stream: TimedStream = steady
         if random is not None and (gap.cv or (sim.ttft and sim.ttft.cv)):
             gaps = schedule(sim.ttft, gap, random=random)
@@ -178,8 +180,8 @@ class PlainStream:
 
     def _add_to_cache(self, request: Request, stream: RepeatedStream) -> None:
         key = (request.query_string, request.headers.get(b"x-sim", b""))
-        if sum(map(len, key)) <= LONGEST_KNOWN_BYTES:
-            if len(self._cache) >= MOST_KNOWN:
+        if sum(map(len, key)) <= MAX_CACHED_KEY_BYTES:
+            if len(self._cache) >= MAX_CACHED_STREAMS:
                 self._cache.clear()
             self._cache[key] = stream
 
@@ -190,20 +192,20 @@ class PlainStream:
 
     def _set_control_frames(self, stream: TimedStream) -> None:
         """Set the format's keepalive and shutdown frame."""
-        stream.keepalive, stream.shutdown_frame = self._words.keepalive, self._words.shutdown_frame
+        stream.keepalive, stream.shutdown_frame = self._control_frames.keepalive, self._control_frames.shutdown_frame
 
     def _with_faults(self, request: Request, sim: Simulation, *, endless: bool) -> PacedStream:
         """A stream that needs a fault plan, or has random words."""
         shared = self._shared
         shared.refuse(request, sim)
         random = _random(sim.seed)
-        count = answer_length(sim.tokens, random) if sim.tokens else None if endless else self._passage.length
+        count = answer_length(sim.tokens, random) if sim.tokens else None if endless else self._frames.length
         faults = happening(sim, random)
         fault_plan = shared.state.fault_plan(sim, faults) or FaultPlan(faults, permit=shared.state.limiter.permit(None))
         texts = (random.choice(WORDS) for _ in repeat(None)) if sim.text == "words" else cycle(WORDS)
-        plain = self._passage.enacted(islice(texts, count), fault_plan)
+        plain = self._frames.with_faults(islice(texts, count), fault_plan)
         tokens = maxsize if count is None else count
-        error_frame = self._words.error_frame
+        error_frame = self._control_frames.error_frame
 
         def frames(chunked: bool) -> Iterator[Item]:
             code = chunk if chunked else bytes
@@ -211,7 +213,7 @@ class PlainStream:
 
         gaps = shared.state.gaps(schedule(sim.ttft, sim.gap or GAP, random=random), sim.load)
         stream = self._stream(frames, fault_plan.gaps(gaps), endless=endless)
-        stream.ends_in_token = fault_plan.ends_in_token(has_end=self._passage.has_end)
+        stream.ends_in_token = fault_plan.ends_in_token(has_end=self._frames.has_end)
         if fault_plan.ends_in_error:
             stream.outcome = "failed"
         stream.ended = fault_plan.permit.leave
@@ -234,7 +236,7 @@ class DataDocument:
 
     def __call__(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         """Raises `InvalidRequest`, and the error that the grammar sets in place of a response."""
-        plan = asked(request, self._shared.state.configured)
+        plan = parsed_simulation(request, self._shared.state.configured)
         if plan.status or plan.limit:
             self._shared.refuse(request, plan)
         if plan.ttft is None:
@@ -247,16 +249,16 @@ class DataDocument:
         return self._response
 
 
-def asked(request: Request, defaults: Simulation) -> Simulation:
-    """The parsed grammar of this request: its query over its X-Sim header over `defaults`. Raises `InvalidRequest`."""
+def parsed_simulation(request: Request, defaults: Simulation) -> Simulation:
+    """The configuration of a request: its query over its X-Sim header over `defaults`. Raises `InvalidRequest`."""
     header = request.header(b"x-sim")
     if header:
         defaults = defaults.overlay(parse(header))
     return defaults.overlay(from_pairs(request.query())) if request.query_string else defaults
 
 
-def dice(plan: Simulation) -> Random | None:
-    """The random generator of one stream; None if nothing is random, as a generator takes 2.5 KiB a stream."""
+def random_of(plan: Simulation) -> Random | None:
+    """The random generator of one stream; None if nothing is random, as a generator takes 2.5 KiB per stream."""
     varies = (plan.gap and plan.gap.cv) or (plan.ttft and plan.ttft.cv)
     if varies or (plan.tokens and plan.tokens.least != plan.tokens.most):
         return _random(plan.seed)
@@ -271,20 +273,22 @@ def _random(seed: int | None) -> Random:
 
 def sse_stream(shared: Shared) -> PlainStream:
     """`/stream-sse`."""
-    passage = Passage(lambda word: sse.frame(plain_stream.token_document(f"{word} ")), sse.frame(_END))
-    return PlainStream(passage, StreamHead(sse.CONTENT_TYPE), shared=shared, words=_SSE)
+    frames = TextFrames(lambda word: sse.frame(plain_stream.token_document(f"{word} ")), sse.frame(_END))
+    return PlainStream(frames, StreamHead(sse.CONTENT_TYPE), shared=shared, control_frames=_SSE)
 
 
 def ndjson_stream(shared: Shared) -> PlainStream:
     """`/stream-ndjson`."""
-    passage = Passage(lambda word: ndjson.frame(plain_stream.token_document(f"{word} ")), ndjson.frame(_END))
-    words = Words(b"", plain_stream.error_line(*_SHUTTING_DOWN), error_frame=plain_stream.error_line(*_BROKEN))
-    return PlainStream(passage, StreamHead(ndjson.CONTENT_TYPE), shared=shared, words=words)
+    frames = TextFrames(lambda word: ndjson.frame(plain_stream.token_document(f"{word} ")), ndjson.frame(_END))
+    control_frames = ControlFrames(
+        b"", plain_stream.error_line(*_SHUTTING_DOWN), error_frame=plain_stream.error_line(*_BROKEN)
+    )
+    return PlainStream(frames, StreamHead(ndjson.CONTENT_TYPE), shared=shared, control_frames=control_frames)
 
 
 def loop_stream(shared: Shared) -> PlainStream:
     """`/stream-loop`."""
-    passage = Passage(lambda word: sse.frame(word.encode()), b"")
+    frames = TextFrames(lambda word: sse.frame(word.encode()), b"")
     return PlainStream(
-        passage, StreamHead(sse.CONTENT_TYPE), shared=shared, under=LOOP_DEFAULTS, endless=True, words=_SSE
+        frames, StreamHead(sse.CONTENT_TYPE), shared=shared, under=LOOP_DEFAULTS, endless=True, control_frames=_SSE
     )

@@ -31,15 +31,15 @@ class Throttle:
         window_s = max(1, ceil(limiter.burst / limiter.rate))
         self._policy = f'"address";q={limiter.burst};w={window_s}'
 
-    async def spend(self, request: Request, tell: Callable[[LimitState], Headers] = no_headers) -> None:
-        """Count one request. Raises `RateLimited`. `tell` creates the additional headers of a provider's dialect."""
+    async def spend(self, request: Request, limit_headers: Callable[[LimitState], Headers] = no_headers) -> None:
+        """Count one request. Raises `RateLimited`. `limit_headers` makes a dialect's additional headers."""
         client = self._proxies.client(request.client, request.header(b"x-forwarded-for") or "")
         decision = await self._limiter.take(bucket_of(client))
         wait_s = decision.reset_s if decision.allowed else decision.retry_after_s
         limit = f'"address";r={decision.remaining};t={ceil(wait_s)}'
         request.reply_headers += header_lines((("ratelimit-policy", self._policy), ("ratelimit", limit)))
         limit_state = LimitState(self._limiter.burst, decision.remaining, reset_s=wait_s, now_s=time())
-        request.reply_headers += header_lines(tell(limit_state))
+        request.reply_headers += header_lines(limit_headers(limit_state))
         if not decision.allowed:
             self._metrics.rate_limited += 1
             raise RateLimited(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tokenfall.api.catalogue import Catalogue
-    from tokenfall.api.lazy_handlers import Speaking
+    from tokenfall.api.lazy_handlers import ProviderHandler
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.probes import Check
     from tokenfall.api.throttle import Throttle
@@ -120,11 +120,11 @@ class Parts:
             self.state,
             self.injected_errors,
             library=self.library,
-            journal=self.request_log,
+            request_log=self.request_log,
             alone=self.settings.workers == 1,
         )
-        names = ("show", "change", "replace", "reset", "requests", "forget_requests")
-        gates = ("gates", "gate", "move_gate", "drop_gate")
+        names = ("show", "change", "replace", "reset", "requests", "clear_requests")
+        gates = ("gates", "gate", "change_gate", "drop_gate")
         return {f"control.{name}": getattr(routes, name) for name in names + gates}
 
     def page_handlers(self) -> Mapping[str, Any]:
@@ -134,7 +134,7 @@ class Parts:
         files = dict.fromkeys(("pages.chat", "pages.dashboard", "pages.asset"), page.serve)
         return {**files, "pages.to_chat": page.lead, "pages.to_dashboard": page.lead}
 
-    def provider_handlers(self) -> Mapping[str, Speaking]:
+    def provider_handlers(self) -> Mapping[str, ProviderHandler]:
         from tokenfall.bootstrap.providers import ProviderParts, handlers  # noqa: PLC0415 - six dialects, and msgspec
 
         throttle = self.throttle() if self.settings.rate_limit_rps > 0 else None

@@ -11,7 +11,7 @@ from tokenfall.api.guard import Keys
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.ollama import OllamaRoutes
 from tokenfall.api.openai import OpenAIRoutes
-from tokenfall.api.providers import HandlerWithErrors, Provider, Relay
+from tokenfall.api.providers import FunctionHandler, Provider, Relay
 from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
 from tokenfall.ports import Clock, Fetch
@@ -20,7 +20,7 @@ from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 
 if TYPE_CHECKING:
-    from tokenfall.api.lazy_handlers import Speaking
+    from tokenfall.api.lazy_handlers import ProviderHandler
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.upstream.engine import UpstreamEngine
 
@@ -46,7 +46,7 @@ class ProviderParts(NamedTuple):
     vllm: VLLMMetrics | None = None
 
 
-def handlers(parts: ProviderParts) -> Mapping[str, Speaking]:
+def handlers(parts: ProviderParts) -> Mapping[str, ProviderHandler]:
     """All handlers by the names used in `tokenfall.api.routes`."""
     upstream, throttle = parts.upstream, parts.throttle
     providers = {
@@ -63,18 +63,18 @@ def handlers(parts: ProviderParts) -> Mapping[str, Speaking]:
     ollama = OllamaRoutes(parts.catalogue, fetch=fetch, throttle=throttle)
     return {
         **providers,
-        "openai.embeddings": HandlerWithErrors(openai.embeddings, openai.refuse),
-        "openai.models": HandlerWithErrors(openai.models, openai.refuse),
-        "openai.model": HandlerWithErrors(openai.model, openai.refuse),
-        "anthropic.count": HandlerWithErrors(
+        "openai.embeddings": FunctionHandler(openai.embeddings, openai.refuse),
+        "openai.models": FunctionHandler(openai.models, openai.refuse),
+        "openai.model": FunctionHandler(openai.model, openai.refuse),
+        "anthropic.count": FunctionHandler(
             TokenCounting(relays=upstream is not None).count, providers["anthropic"].refuse
         ),
-        "ollama.embed": HandlerWithErrors(ollama.embed, ollama.refuse),
-        "ollama.embeddings": HandlerWithErrors(ollama.embeddings, ollama.refuse),
-        "ollama.show": HandlerWithErrors(ollama.show, ollama.refuse),
-        "ollama.tags": HandlerWithErrors(ollama.tags, ollama.refuse),
-        "ollama.ps": HandlerWithErrors(ollama.ps, ollama.refuse),
-        "ollama.version": HandlerWithErrors(ollama.version, ollama.refuse),
+        "ollama.embed": FunctionHandler(ollama.embed, ollama.refuse),
+        "ollama.embeddings": FunctionHandler(ollama.embeddings, ollama.refuse),
+        "ollama.show": FunctionHandler(ollama.show, ollama.refuse),
+        "ollama.tags": FunctionHandler(ollama.tags, ollama.refuse),
+        "ollama.ps": FunctionHandler(ollama.ps, ollama.refuse),
+        "ollama.version": FunctionHandler(ollama.version, ollama.refuse),
     }
 
 
@@ -101,8 +101,8 @@ def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
 
             dialect = with_context(dialect)
         return TranslatedRelay(upstream, dialect)
-    form = ResponsesFraming() if dialect.name == "openai.responses" else DoneFraming()
-    return PassthroughRelay(upstream, path, form=form)
+    framing = ResponsesFraming() if dialect.name == "openai.responses" else DoneFraming()
+    return PassthroughRelay(upstream, path, framing=framing)
 
 
 def _fetch(upstream: UpstreamEngine) -> Fetch:

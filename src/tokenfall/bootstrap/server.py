@@ -8,7 +8,7 @@ from tokenfall import logs
 from tokenfall.api.access import AccessLog
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
-from tokenfall.api.guard import LoopbackOnly, OtherSites
+from tokenfall.api.guard import CrossSiteGuard, LoopbackGuard
 from tokenfall.api.lazy_handlers import LazyHandlers
 from tokenfall.api.probes import Probes, resident_bytes
 from tokenfall.api.routes import (
@@ -17,11 +17,11 @@ from tokenfall.api.routes import (
     chat_routes,
     control_routes,
     described,
+    error_encoders,
     page_routes,
     probe_routes,
     provider_routes,
     simulator_routes,
-    words_below,
 )
 from tokenfall.api.routing import Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
@@ -162,7 +162,7 @@ class Server:
         settings, keys = self.settings, self.parts.keys
         unprotected = settings.upstream is not None and not keys
         app = App(
-            Router(self.routes(), words=words_below(LazyHandlers(self.parts.provider_handlers))),
+            Router(self.routes(), error_encoders=error_encoders(LazyHandlers(self.parts.provider_handlers))),
             keys=keys,
             cors=CORS(settings.cors_origins, loopback_only=unprotected),
             metrics=self.metrics,
@@ -175,9 +175,9 @@ class Server:
             app.throttle = self.parts.throttle
         if unprotected:
             check_host = settings.host in LOOPBACK_HOSTS
-            app.loopback_only = LoopbackOnly(settings.cors_origins, check_host=check_host)
+            app.loopback_guard = LoopbackGuard(settings.cors_origins, check_host=check_host)
         elif not keys:
-            app.other_sites = OtherSites(settings.cors_origins)
+            app.cross_site_guard = CrossSiteGuard(settings.cors_origins)
         return app
 
     def routes(self) -> list[Route]:
@@ -209,7 +209,7 @@ class Server:
             self._dashboard = Dashboard(
                 self._measured,
                 self.parts.clock,
-                leaves_out=PAGES,
+                excluded_routes=PAGES,
                 sim=lambda: written(self.parts.state.defaults),
                 started_s=self._started_s,
                 is_draining=lambda: self.app.draining,
@@ -224,7 +224,7 @@ class Server:
     def _sampling(self, worker: SharedMemory | None) -> Sampling:
         shared = None if worker is None else worker.shared_metrics
         history = None if shared is None else shared.history
-        sampling = Sampling(self._measured, self.wheel, leaves_out=PAGES, history=history)
+        sampling = Sampling(self._measured, self.wheel, excluded_routes=PAGES, history=history)
         if shared is not None and shared.number == 0:
             sampling.start()
         return sampling

@@ -9,8 +9,8 @@ from tokenfall.api.access import AccessLog
 from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
-from tokenfall.api.guard import Keys, LoopbackOnly
-from tokenfall.api.providers import HandlerWithErrors
+from tokenfall.api.guard import Keys, LoopbackGuard
+from tokenfall.api.providers import FunctionHandler
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.throttle import Throttle
@@ -81,7 +81,7 @@ class Harness:
         self.written: list[str] = []
         self.access = AccessLog(self.written.append, FakeWheel(), metrics=self.metrics, as_json=False)
         self.app = App(
-            Router(ROUTES, words=[("/provider/", in_own_words)]),
+            Router(ROUTES, error_encoders=[("/provider/", in_own_words)]),
             keys=Keys(keys),
             cors=CORS((), loopback_only=False),
             metrics=self.metrics,
@@ -129,7 +129,7 @@ class Needing:
 
     def __init__(self) -> None:
         self.needed = Loadable()
-        handlers = HandlerWithErrors(lambda request: Response(200, b"loaded"), worded)
+        handlers = FunctionHandler(lambda request: Response(200, b"loaded"), worded)
         route = Route(
             "POST",
             "/v1/a",
@@ -163,7 +163,7 @@ def test_route_responds_once_its_modules_are_loaded() -> None:
     answer = needing.app.respond_when_loaded(asked)
 
     assert isinstance(answer, Response)
-    assert (answer.body, asked.id, len(needing.request_log.kept())) == (b"loaded", name, 1)
+    assert (answer.body, asked.id, len(needing.request_log.entries())) == (b"loaded", name, 1)
 
 
 def test_dialect_error_requires_its_module_to_be_loaded() -> None:
@@ -335,7 +335,7 @@ async def test_limited_route_also_requires_its_key() -> None:
 
 @pytest.mark.parametrize("limited", [True, False])
 async def test_pages_of_other_origins_are_refused_without_keys(harness: Harness, limited: bool) -> None:
-    harness.app.loopback_only = LoopbackOnly((), check_host=True)
+    harness.app.loopback_guard = LoopbackGuard((), check_host=True)
     if limited:
         harness.throttled()
     evil = {"host": "localhost", "origin": "http://evil.example"}

@@ -27,13 +27,13 @@ class Harness:
         self.injected_errors = InjectedErrors(FakeClock())
         self.journal = RequestLog()
         self.control = ControlRoutes(
-            self.state, self.injected_errors, library=Library(folder), journal=self.journal, alone=alone
+            self.state, self.injected_errors, library=Library(folder), request_log=self.journal, alone=alone
         )
 
     def gate(self, name: str, body: object = None) -> dict[str, Any]:
         if body is None:
             return told(self.control.gate(of_gate(name)))
-        return told(self.control.move_gate(of_gate(name, json.dumps(body).encode())))
+        return told(self.control.change_gate(of_gate(name, json.dumps(body).encode())))
 
 
 def told(response: object) -> dict[str, Any]:
@@ -153,14 +153,14 @@ def test_shown_settings_can_be_put_back_unchanged() -> None:
 def test_replacement_keeps_counts_gates_and_request_log() -> None:
     harness = Harness("status=429x1")
     harness.control.change(asked(b'{"journal":true}'))
-    harness.journal.note(request("/a"))
+    harness.journal.add(request("/a"))
     harness.state.gates.kept("a")
     with pytest.raises(RateLimited):
         harness.injected_errors.check(harness.state.configured, "")
     harness.control.replace(asked(b'{"sim":"status=429x1"}'))
 
     assert [*harness.state.gates.known()] == ["a"]
-    assert [each["path"] for each in harness.journal.kept()] == ["/a"]
+    assert [each["path"] for each in harness.journal.entries()] == ["/a"]
     harness.injected_errors.check(harness.state.configured, "")
 
 
@@ -198,7 +198,7 @@ def test_a_mistake_in_the_grammar_replaces_nothing() -> None:
 def test_reset_restores_the_initial_state() -> None:
     harness = Harness("ttft=1s")
     harness.control.change(asked(b'{"sim":"status=429x1","journal":true}'))
-    harness.journal.note(request("/"))
+    harness.journal.add(request("/"))
     harness.state.gates.kept("a")
     with pytest.raises(RateLimited):
         harness.injected_errors.check(harness.state.configured, "")
@@ -206,7 +206,7 @@ def test_reset_restores_the_initial_state() -> None:
 
     assert harness.state.configured == parse("ttft=1s")
     assert harness.state.gates.known() == {}
-    assert (harness.journal.is_on, harness.journal.kept()) == (False, [])
+    assert (harness.journal.is_on, harness.journal.entries()) == (False, [])
     with pytest.raises(RateLimited):
         harness.injected_errors.check(parse("status=429x1"), "")
 
@@ -217,10 +217,10 @@ def test_reset_restores_the_initial_state() -> None:
 def test_requests_are_shown_and_forgotten() -> None:
     harness = Harness()
     harness.control.change(asked(b'{"journal":true}'))
-    harness.journal.note(request("/a"))
+    harness.journal.add(request("/a"))
     shown = told(harness.control.requests(asked()))
     assert (shown["journal"], [each["path"] for each in shown["requests"]]) == (True, ["/a"])
-    assert harness.control.forget_requests(asked()).status == 204
+    assert harness.control.clear_requests(asked()).status == 204
 
     assert told(harness.control.requests(asked())) == {"journal": True, "requests": []}
 
@@ -230,7 +230,7 @@ async def test_full_request_log_is_sent_in_slices() -> None:
     harness = Harness()
     harness.control.change(asked(b'{"journal":true}'))
     for _ in range(MAX_REQUESTS):
-        harness.journal.note(request("/a", method="POST", body=b"\x01" * MAX_BODY_BYTES))
+        harness.journal.add(request("/a", method="POST", body=b"\x01" * MAX_BODY_BYTES))
     shown = harness.control.requests(asked())
     assert isinstance(shown, Coroutine)
 
@@ -277,13 +277,13 @@ def test_a_gate_that_is_dropped_is_gone() -> None:
 )
 def test_invalid_gate_change_names_the_accepted_values(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="the body takes"):
-        Harness().control.move_gate(of_gate("a", body))
+        Harness().control.change_gate(of_gate("a", body))
 
 
 @pytest.mark.parametrize("name", ["%20", "a%2Fb", "%C3%A4", "x" * 65])
 def test_invalid_gate_name_is_refused(name: str) -> None:
     harness = Harness()
-    for call in (harness.control.gate, harness.control.drop_gate, harness.control.move_gate):
+    for call in (harness.control.gate, harness.control.drop_gate, harness.control.change_gate):
         with pytest.raises(InvalidRequest, match="a gate's name takes"):
             call(of_gate(name, b"{}"))
 
@@ -303,10 +303,10 @@ def test_with_several_workers_only_the_default_is_shown() -> None:
         control.replace,
         control.reset,
         control.requests,
-        control.forget_requests,
+        control.clear_requests,
         control.gates,
         control.gate,
-        control.move_gate,
+        control.change_gate,
         control.drop_gate,
     ]
     for call in calls:

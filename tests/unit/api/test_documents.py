@@ -8,10 +8,10 @@ import pytest
 from tokenfall.api.documents import (
     MAX_BYTES,
     WHOLE_BYTES,
+    add_request_id_header,
+    complete_document,
     document,
-    documented,
     joined,
-    name_twice,
     refusal,
     sliced,
 )
@@ -46,8 +46,8 @@ def test_refused_document_is_a_dialect_error_with_the_common_headers() -> None:
 def test_a_request_is_named_twice_and_no_more_often() -> None:
     asked = request()
     asked.id = "r-1"
-    name_twice(asked)
-    name_twice(asked)
+    add_request_id_header(asked)
+    add_request_id_header(asked)
 
     assert asked.reply_headers == b"request-id: r-1\r\n"
 
@@ -68,7 +68,7 @@ def test_too_large_document_is_refused_and_not_produced_further() -> None:
 
 
 def test_pieces_become_a_document() -> None:
-    assert at_once(documented(iter([b"{", b"}"]))).body == b"{}"
+    assert at_once(complete_document(iter([b"{", b"}"]))).body == b"{}"
 
 
 PIECE = b"x" * (WHOLE_BYTES // 4)

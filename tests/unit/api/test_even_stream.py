@@ -83,7 +83,7 @@ def test_a_dialect_that_writes_each_frame_leaves_the_gaps_alone() -> None:
     dialect = DIALECTS["openai.responses"]
     request = asked(dialect)
     made = planned(request)
-    with pytest.raises(ValueError, match="no affixes"):
+    with pytest.raises(ValueError, match="no frame template"):
         even(dialect, request, made)
 
     assert next(made.gaps) == 2.0

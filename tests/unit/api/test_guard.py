@@ -4,7 +4,7 @@ from hmac import compare_digest
 
 import pytest
 
-from tokenfall.api.guard import ANONYMOUS, Keys, LoopbackOnly, is_loopback_origin
+from tokenfall.api.guard import ANONYMOUS, Keys, LoopbackGuard, is_loopback_origin
 from tokenfall.errors import OriginNotAllowed, Unauthorized
 
 from tests.doubles.requests import request
@@ -141,13 +141,13 @@ def test_a_page_of_this_machine_is_known_by_its_origin(origin: str, loopback: bo
 def test_this_machine_is_let_in(host: str, origin: str | None) -> None:
     headers = {"host": host} if origin is None else {"host": host, "origin": origin}
 
-    LoopbackOnly((), check_host=True).check(request(headers=headers))
+    LoopbackGuard((), check_host=True).check(request(headers=headers))
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", ""])
 def test_a_page_of_another_origin_is_not(origin: str) -> None:
     with pytest.raises(OriginNotAllowed, match="pages of this machine"):
-        LoopbackOnly((), check_host=True).check(request(headers={"host": "localhost", "origin": origin}))
+        LoopbackGuard((), check_host=True).check(request(headers={"host": "localhost", "origin": origin}))
 
 
 @pytest.mark.parametrize(
@@ -156,13 +156,13 @@ def test_a_page_of_another_origin_is_not(origin: str) -> None:
 )
 def test_this_machine_under_another_name_is_not(host: str) -> None:
     with pytest.raises(OriginNotAllowed, match="Host header"):
-        LoopbackOnly((), check_host=True).check(request(headers={"host": host}))
+        LoopbackGuard((), check_host=True).check(request(headers={"host": host}))
     with pytest.raises(OriginNotAllowed, match="Host header"):
-        LoopbackOnly((), check_host=True).check(request())
+        LoopbackGuard((), check_host=True).check(request())
 
 
 def test_other_names_are_let_in_where_the_server_is_meant_to_be_reached_by_them() -> None:
-    LoopbackOnly((), check_host=False).check(request(headers={"host": "llm.example"}))
+    LoopbackGuard((), check_host=False).check(request(headers={"host": "llm.example"}))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_other_names_are_let_in_where_the_server_is_meant_to_be_reached_by_them(
 def test_origins_that_the_operator_named_are_let_in(origins: tuple[str, ...], allowed: bool) -> None:
     asked = request(headers={"host": "localhost", "origin": "https://a.example"})
     if allowed:
-        LoopbackOnly(origins, check_host=True).check(asked)
+        LoopbackGuard(origins, check_host=True).check(asked)
         return
     with pytest.raises(OriginNotAllowed):
-        LoopbackOnly(origins, check_host=True).check(asked)
+        LoopbackGuard(origins, check_host=True).check(asked)

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from tokenfall.api.lazy_handlers import CachedResponse, LazyHandlers
-from tokenfall.api.providers import HandlerWithErrors
+from tokenfall.api.providers import FunctionHandler
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response
 from tokenfall.wire.api_error import ApiError
@@ -13,21 +13,21 @@ from tests.doubles.requests import request
 FAULT = ApiError(status=418, code="teapot", message="short and stout")
 
 
-def worded(name: str) -> HandlerWithErrors:
+def worded(name: str) -> FunctionHandler:
     def handle(request: Request) -> Response:
         return Response(200, f"{name} {request.path}".encode())
 
     def refuse(request: Request, api_error: ApiError) -> Response:
         return Response(404, f"{name} {api_error.code}".encode())
 
-    return HandlerWithErrors(handle, refuse)
+    return FunctionHandler(handle, refuse)
 
 
 class Workshop:
     def __init__(self) -> None:
         self.made = 0
 
-    def __call__(self) -> Mapping[str, HandlerWithErrors]:
+    def __call__(self) -> Mapping[str, FunctionHandler]:
         self.made += 1
         return {"a": worded("a"), "b": worded("b")}
 

@@ -59,7 +59,7 @@ def test_all_names_of_vllm_are_there_after_ours_and_only_where_they_are_wanted()
 def test_prompt_is_counted_at_the_start_and_the_finish_reason_at_the_end(reason: str, counted: str) -> None:
     world, asked = World(), request()
     asked.started_s = 97.0
-    world.vllm.began(asked, prompt_tokens=7, reason=reason, whole_tokens=0)
+    world.vllm.started(asked, prompt_tokens=7, reason=reason, unstreamed_tokens=0)
 
     assert world.value("prompt_tokens_total") == 7
     assert world.value("request_success_total", finished_reason=counted) == 0
@@ -71,7 +71,7 @@ def test_prompt_is_counted_at_the_start_and_the_finish_reason_at_the_end(reason:
 
 def test_broken_response_counts_as_aborted_without_response_tokens() -> None:
     world, asked = World(), request()
-    world.vllm.began(asked, prompt_tokens=1, reason="stop", whole_tokens=9)
+    world.vllm.started(asked, prompt_tokens=1, reason="stop", unstreamed_tokens=9)
     world.vllm.ended(asked, "left")
 
     assert world.value("request_success_total", finished_reason="abort") == 1
@@ -82,7 +82,7 @@ def test_broken_response_counts_as_aborted_without_response_tokens() -> None:
 def test_tokens_of_streaming_and_non_streaming_responses_are_summed() -> None:
     world, asked = World(), request()
     world.metrics.tokens = 5
-    world.vllm.began(asked, prompt_tokens=1, reason="length", whole_tokens=9)
+    world.vllm.started(asked, prompt_tokens=1, reason="length", unstreamed_tokens=9)
     world.vllm.ended(asked, "complete")
     world.vllm.ended(asked, "complete")  # a request ends once
     world.vllm.ended(request(), "complete")  # and of another nothing is known

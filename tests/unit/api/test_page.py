@@ -82,7 +82,7 @@ def all_loaded(page: str) -> set[str]:
 
 
 def test_root_redirects_to_the_page_by_a_relative_url() -> None:
-    response = PAGE.lead(request("/"))
+    response = PAGE.redirect(request("/"))
 
     assert response.status == 307
     assert "location: web" in lines_of(response.head)
@@ -93,7 +93,7 @@ def test_root_redirects_to_the_page_by_a_relative_url() -> None:
     [("/web/", "../web"), ("/board/", "../board"), ("/web/?conversation=a", "../web?conversation=a")],
 )
 def test_page_with_a_trailing_slash_redirects_to_the_page(path: str, location: str) -> None:
-    assert f"location: {location}" in lines_of(PAGE.lead(request(path)).head)
+    assert f"location: {location}" in lines_of(PAGE.redirect(request(path)).head)
 
 
 @pytest.mark.parametrize("path", PAGE.files)

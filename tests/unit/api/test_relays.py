@@ -68,7 +68,7 @@ def body(**fields: Any) -> bytes:
 
 
 def passthrough(upstream: FakeUpstream, form: StreamFraming | None = None) -> PassthroughRelay:
-    return PassthroughRelay(upstream.as_engine(), "/chat/completions", form=form or DoneFraming())
+    return PassthroughRelay(upstream.as_engine(), "/chat/completions", framing=form or DoneFraming())
 
 
 @pytest.mark.parametrize(("fields", "stream"), [({}, False), ({"stream": None}, False), ({"stream": True}, True)])

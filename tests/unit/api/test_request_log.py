@@ -11,23 +11,23 @@ from tests.doubles.requests import request
 def noted(**said: Any) -> dict[str, Any]:
     journal = RequestLog()
     journal.is_on = True
-    journal.note(request(**said))
-    (kept,) = journal.kept()
+    journal.add(request(**said))
+    (kept,) = journal.entries()
     return kept
 
 
 def test_request_log_is_off_by_default() -> None:
     journal = RequestLog()
-    journal.note(request("/a"))
-    assert journal.kept() == []
+    journal.add(request("/a"))
+    assert journal.entries() == []
     journal.is_on = True
-    journal.note(request("/b"))
+    journal.add(request("/b"))
     journal.is_on = False
-    journal.note(request("/c"))
+    journal.add(request("/c"))
 
-    assert [each["path"] for each in journal.kept()] == ["/b"]
+    assert [each["path"] for each in journal.entries()] == ["/b"]
     journal.clear()
-    assert journal.kept() == []
+    assert journal.entries() == []
 
 
 def test_request_is_logged_unchanged() -> None:
@@ -49,10 +49,10 @@ def test_only_the_newest_are_kept() -> None:
     journal = RequestLog()
     journal.is_on = True
     for number in range(MAX_REQUESTS + 3):
-        journal.note(request(f"/{number}"))
+        journal.add(request(f"/{number}"))
 
-    assert len(journal.kept()) == MAX_REQUESTS
-    assert journal.kept()[0]["path"] == "/3"
+    assert len(journal.entries()) == MAX_REQUESTS
+    assert journal.entries()[0]["path"] == "/3"
 
 
 @pytest.mark.parametrize(("size", "truncated"), [(MAX_BODY_BYTES, False), (MAX_BODY_BYTES + 1, True)])

@@ -146,9 +146,9 @@ def test_errors_below_a_prefix_use_the_first_matching_dialect() -> None:
     def models(request: Request, api_error: ApiError) -> Response:
         return Response(404)
 
-    router = Router([], words=[("/v1/messages", messages), ("/v1/", models)])
+    router = Router([], error_encoders=[("/v1/messages", messages), ("/v1/", models)])
 
-    assert router.refuse_below("/v1/messages/batches") is messages
-    assert router.refuse_below("/v1/files") is models
-    assert router.refuse_below("/v2/files") is None
-    assert Router([]).refuse_below("/v1/files") is None
+    assert router.error_encoder_of("/v1/messages/batches") is messages
+    assert router.error_encoder_of("/v1/files") is models
+    assert router.error_encoder_of("/v2/files") is None
+    assert Router([]).error_encoder_of("/v1/files") is None

@@ -10,10 +10,10 @@ from tokenfall.api.simulator import (
     DataDocument,
     PlainStream,
     Shared,
-    asked,
-    dice,
     loop_stream,
     ndjson_stream,
+    parsed_simulation,
+    random_of,
     sse_stream,
 )
 from tokenfall.errors import InvalidRequest
@@ -123,7 +123,7 @@ async def test_a_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyP
 
 
 def test_a_named_profile_times_a_plain_stream() -> None:
-    simulation = shared().with_files(parse("profile=groq-70b,ttft=1s"), under=parse("gap=1s"))
+    simulation = shared().with_profile(parse("profile=groq-70b,ttft=1s"), under=parse("gap=1s"))
 
     assert simulation == parse("gap=3.57ms~0.3,ttft=1s,prefill=20ms,profile=groq-70b")
 
@@ -182,7 +182,7 @@ def test_streams_do_not_share_their_dice() -> None:
     ],
 )
 def test_random_source_is_created_only_for_random_settings(text: str, chancy: bool) -> None:
-    assert (dice(parse(text)) is not None) is chancy
+    assert (random_of(parse(text)) is not None) is chancy
 
 
 # Who says so
@@ -201,7 +201,7 @@ def test_random_source_is_created_only_for_random_settings(text: str, chancy: bo
     ],
 )
 def test_the_nearer_wins(made: Request, simulation: Simulation) -> None:
-    assert asked(made, Simulation(gap=Spread(5.0))) == simulation
+    assert parsed_simulation(made, Simulation(gap=Spread(5.0))) == simulation
 
 
 @pytest.mark.parametrize("made", [request("/?gap=fast"), request("/?x=1"), request("/", headers={"x-sim": "gap"})])
@@ -267,7 +267,7 @@ def test_varying_streams_are_not_cached(said: str) -> None:
 
 
 def test_streams_with_a_long_grammar_are_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulator, "LONGEST_KNOWN_BYTES", 7)
+    monkeypatch.setattr(simulator, "MAX_CACHED_KEY_BYTES", 7)
     handler = sse_stream(shared())
 
     assert handler(request("/stream-sse?tps=100")) is handler(request("/stream-sse?tps=100"))
@@ -297,7 +297,7 @@ def test_another_default_makes_another_stream() -> None:
 
 
 def test_a_bounded_number_of_streams_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulator, "MOST_KNOWN", 2)
+    monkeypatch.setattr(simulator, "MAX_CACHED_STREAMS", 2)
     handler = sse_stream(shared())
     first = handler(request("/stream-sse?tokens=1"))
     for tokens in (2, 3, 4):

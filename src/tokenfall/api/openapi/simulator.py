@@ -46,10 +46,10 @@ SIMULATOR = {
     ),
     "control.reset": _control(summary="Reset the simulator to its state at server start", status=204),
     "control.requests": _control(summary="List the logged requests", responses=(control.LoggedRequests,)),
-    "control.forget_requests": _control(summary="Clear the request log", status=204),
+    "control.clear_requests": _control(summary="Clear the request log", status=204),
     "control.gates": _control(summary="List the gates", responses=(control.GateList,)),
     "control.gate": _gate(summary="Get a gate", responses=(control.GateState,)),
-    "control.move_gate": _gate(
+    "control.change_gate": _gate(
         summary="Open, close or create a gate", body=control.GateBody, responses=(control.GateState,)
     ),
     "control.drop_gate": _gate(summary="Delete a gate", status=204),
