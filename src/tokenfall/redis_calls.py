@@ -80,7 +80,7 @@ class Calls:
         self._failed = failed
         self._pending: set[asyncio.Future[Any]] = set()
 
-    async def done(self, call: Awaitable[Reply], *, within_s: float = CALL_S) -> Reply:
+    async def run(self, call: Awaitable[Reply], *, within_s: float = CALL_S) -> Reply:
         """The result of `call`. Raises `StoreUnavailable`. `call` continues if the caller is cancelled or times out."""
         task = asyncio.ensure_future(call)
         self._pending.add(task)
@@ -88,7 +88,7 @@ class Calls:
         await asyncio.wait((task,), timeout=within_s)  # cancels nothing
         if not task.done():
             self._failed()
-            _log.warning("Redis did not answer in %.1f s", within_s)
+            _log.warning("Redis did not respond within %.1f s", within_s)
             raise unavailable()
         try:
             return task.result()

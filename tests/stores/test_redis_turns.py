@@ -609,7 +609,7 @@ async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
         longest_s, before_s = max(longest_s, now_s - before_s), now_s
         turn.say("b")
         here.publish(Live(len(turn.pieces) + 1))
-        failures = sum("Redis failed" in each.message or "did not answer" in each.message for each in caplog.records)
+        failures = sum("Redis failed" in each.message or "did not respond" in each.message for each in caplog.records)
     redis.resume()
     turn.end = GENUINE
 

@@ -32,11 +32,11 @@ async def test_failed_or_late_calls_are_counted_and_others_are_not() -> None:
         await release.wait()
         return "PONG"
 
-    assert await calls.done(answered()) == "PONG"
+    assert await calls.run(answered()) == "PONG"
     assert failures == []
     for count, call in enumerate((broken(), late()), 1):
         with pytest.raises(StoreUnavailable):
-            await calls.done(call, within_s=0.01)
+            await calls.run(call, within_s=0.01)
         assert len(failures) == count
     release.set()
     await calls.close()
@@ -51,7 +51,7 @@ async def test_error_of_a_call_whose_caller_was_cancelled_is_not_reported_as_unr
         await release.wait()
         raise RedisConnectionError("gone")
 
-    caller = asyncio.create_task(calls.done(broken()))
+    caller = asyncio.create_task(calls.run(broken()))
     await asyncio.sleep(0)
     caller.cancel()
     await asyncio.wait([caller])

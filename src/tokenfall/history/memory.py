@@ -7,11 +7,11 @@ from itertools import islice
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
 from tokenfall.history.recency import Recency
-from tokenfall.history.search import SEARCHED, search, texts_of
+from tokenfall.history.search import MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
 
 TURN_OVERHEAD_BYTES = 600
-"""Memory of a turn's objects without its text, so that empty turns count toward the limit, too."""
+"""Memory of a turn's objects without its text, so that empty turns also count towards the limit."""
 
 VARIANT_OVERHEAD_BYTES = 200
 """The same for each of its variants."""
@@ -94,7 +94,7 @@ class MemoryHistory:
         async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
             return [self._texts(Conversation(owner, name)) for name in names]
 
-        listed = await self.conversations(owner, limit=SEARCHED, after=after)
+        listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)
         return await search(listed, words, read=read, limit=limit)
 
     async def rename(self, conversation: Conversation, title: str) -> bool:

@@ -7,7 +7,7 @@ time, and a page takes time in proportion to its entries.
 from bisect import bisect_left
 
 SPARE = 64
-"""Outdated entries that are always tolerated."""
+"""Number of outdated entries up to which the log is not compacted."""
 
 
 class Recency:

@@ -5,7 +5,7 @@ Layout. `{owner}` is URL-quoted and in braces (a hash tag), so that a cluster st
 
 - `tokenfall:{owner}:conversation:<id>`, a hash: `turn:<turn id>` is the JSON document of a turn, `at:<position>` the
   turn id at a position, from `first` up to but not including `past`; `title`, `last_activity` (Unix seconds) and, if
-  it is pinned, `pinned`. It is one key, so that expiry and eviction always remove a complete conversation.
+  it is pinned, `pinned`. Because it is a single key, expiry and eviction always remove a complete conversation.
 - `tokenfall:{owner}:conversations`, a sorted set: conversation ids by the microsecond of their last turn.
 - `tokenfall:check`, written by health checks.
 
@@ -31,7 +31,7 @@ from redis.asyncio import Redis
 from tokenfall import logs
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
-from tokenfall.history.search import BATCH_BYTES, SEARCHED, search, texts_of
+from tokenfall.history.search import BATCH_BYTES, MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.lua_scripts import lua_script
 from tokenfall.redis_calls import Calls, connect, no_count, tag, unavailable
@@ -79,18 +79,18 @@ class RedisHistory:
             self._expire_ms,
             turn.replaces or "",
         ]
-        await self._calls.done(self._append([_key(conversation), _index(conversation.owner)], arguments))
+        await self._calls.run(self._append([_key(conversation), _index(conversation.owner)], arguments))
 
     async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
         newest = -1 if last is None else max(0, last)
-        documents = await self._calls.done(self._turns([_key(conversation)], [newest]))
+        documents = await self._calls.run(self._turns([_key(conversation)], [newest]))
         if documents is None:
             return None
         return list(_decoded(documents))
 
     async def clear(self, conversation: Conversation) -> bool:
         keys = [_key(conversation), _index(conversation.owner)]
-        return bool(await self._calls.done(self._clear(keys, [conversation.id])))
+        return bool(await self._calls.run(self._clear(keys, [conversation.id])))
 
     async def conversations(
         self, owner: str, *, limit: int = LISTED, after: str | None = None
@@ -98,11 +98,11 @@ class RedisHistory:
         first = 0
         if after is not None:
             ranked: Any = self._client.zrevrank(_index(owner), after)
-            place = await self._calls.done(ranked)
+            place = await self._calls.run(ranked)
             if place is None:
                 raise page_start_not_found()
             first = place + 1
-        found = await self._calls.done(self._described(owner, first=first, limit=limit))
+        found = await self._calls.run(self._described(owner, first=first, limit=limit))
         with _decoding_errors():
             return [_conversation_info(name, described) for name, described in found if described]
 
@@ -111,21 +111,21 @@ class RedisHistory:
     ) -> Sequence[ConversationInfo]:
         async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
             keys = [_key(Conversation(owner, name)) for name in names]
-            found = await self._calls.done(self._read(keys, [BATCH_BYTES]))
+            found = await self._calls.run(self._read(keys, [BATCH_BYTES]))
             return [None if each is None else texts_of(_decoded(each)) for each in found]
 
-        listed = await self.conversations(owner, limit=SEARCHED, after=after)
+        listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)
         return await search(listed, words, read=read, limit=limit)
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
-        return bool(await self._calls.done(self._rename([_key(conversation)], [title])))
+        return bool(await self._calls.run(self._rename([_key(conversation)], [title])))
 
     async def pin(self, conversation: Conversation, pinned: bool) -> bool:
-        return bool(await self._calls.done(self._pin([_key(conversation)], ["1" if pinned else ""])))
+        return bool(await self._calls.run(self._pin([_key(conversation)], ["1" if pinned else ""])))
 
     async def check(self) -> None:
         # SET instead of PING: it fails on a replica, a full Redis, and one that cannot persist.
-        await self._calls.done(self._write_check_key(), within_s=CHECK_S)
+        await self._calls.run(self._write_check_key(), within_s=CHECK_S)
 
     async def close(self) -> None:
         await self._calls.close()

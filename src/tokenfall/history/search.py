@@ -1,4 +1,4 @@
-"""Search in the titles and messages of conversations. Must not know how they are stored.
+"""Search in the titles and messages of conversations. Must not depend on a store.
 
 A conversation is found if each word of the search occurs in its title or in one of its messages, in any case and also
 within other words. Texts are read in batches and compared in pieces, so that a search does not block the event loop.
@@ -11,17 +11,17 @@ from tokenfall.conversations import ConversationInfo, Turn
 from tokenfall.slices import Sliced
 from tokenfall.slicing import run_sliced
 
-SEARCHED = 1_000
-"""One page of a search looks at so many conversations at most; then it ends with what was found."""
+MAX_SCANNED = 1_000
+"""Maximum number of conversations that one page of a search scans; the page then ends with those found so far."""
 
 PAGE_CHARACTERS = 2**24
-"""One page looks at so many characters at most."""
+"""Maximum number of characters that one page scans."""
 
 PIECE_CHARACTERS = 16_384
 """Characters that are compared in one slice."""
 
 BATCH = 50
-"""Conversations that are read at once."""
+"""Maximum number of conversations in one read."""
 
 BATCH_BYTES = 2**18
 """A store that reads documents ends a batch with the conversation that exceeds this size."""
@@ -39,7 +39,7 @@ async def search(
     while place < len(conversations) and not scan.is_done:
         batch = conversations[place : place + BATCH]
         texts = await read([each.id for each in batch])
-        await run_sliced(scan.look(zip(batch, texts, strict=False)))
+        await run_sliced(scan.add(zip(batch, texts, strict=False)))
         place += len(texts)
     return scan.found
 
@@ -56,11 +56,11 @@ class Scan:
 
     @property
     def is_done(self) -> bool:
-        """Whether the page is full, or enough text was looked at."""
+        """Whether the page is full, or its limit of characters is reached."""
         return len(self.found) >= self._limit or self._left <= 0
 
-    def look(self, batch: Iterable[tuple[ConversationInfo, Iterable[str] | None]]) -> Sliced[None]:
-        """Add those conversations to `found` that have all words, until the page is done."""
+    def add(self, batch: Iterable[tuple[ConversationInfo, Iterable[str] | None]]) -> Sliced[None]:
+        """Append the conversations with all words to `found`, until the page is done."""
         for conversation, texts in batch:
             if self.is_done:
                 return
@@ -91,7 +91,7 @@ class Scan:
 
 
 def texts_of(turns: Iterable[Turn]) -> Iterator[str]:
-    """The texts that a search looks at."""
+    """The texts that a search compares."""
     for turn in turns:
         yield turn.question.content
         yield turn.answer.content

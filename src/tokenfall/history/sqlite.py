@@ -22,7 +22,7 @@ import msgspec
 from tokenfall import logs
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.errors import StoreUnavailable, page_start_not_found
-from tokenfall.history.search import BATCH_BYTES, SEARCHED, search, texts_of
+from tokenfall.history.search import BATCH_BYTES, MAX_SCANNED, search, texts_of
 from tokenfall.history.sqlite_thread import SQLiteThread, unavailable
 from tokenfall.history.titles import title_of
 
@@ -98,7 +98,7 @@ class SQLiteHistory:
         row = _TurnRow(turn.id, _encode(turn), title_of(turn), turn.answered_at, self._max_turns, turn.replaces)
         size_bytes = len(row.document)
         try:
-            await self._writer.do(lambda connection: _append(connection, conversation, row=row))
+            await self._writer.run(lambda connection: _append(connection, conversation, row=row))
         except StoreUnavailable:
             self._failed_bytes = max(self._failed_bytes, size_bytes)
             raise
@@ -107,37 +107,37 @@ class SQLiteHistory:
 
     async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
         newest = self._max_turns if last is None else max(0, min(last, self._max_turns))
-        return await self._reader.do(lambda connection: _turns(connection, conversation, newest=newest))
+        return await self._reader.run(lambda connection: _turns(connection, conversation, newest=newest))
 
     async def clear(self, conversation: Conversation) -> bool:
-        return await self._writer.do(lambda connection: _clear(connection, conversation))
+        return await self._writer.run(lambda connection: _clear(connection, conversation))
 
     async def conversations(
         self, owner: str, *, limit: int = LISTED, after: str | None = None
     ) -> Sequence[ConversationInfo]:
-        return await self._reader.do(lambda connection: _conversations(connection, owner, limit=limit, after=after))
+        return await self._reader.run(lambda connection: _conversations(connection, owner, limit=limit, after=after))
 
     async def search(
         self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
     ) -> Sequence[ConversationInfo]:
         async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
-            documents = await self._reader.do(lambda connection: _documents(connection, owner, names=names))
+            documents = await self._reader.run(lambda connection: _documents(connection, owner, names=names))
             return [None if each is None else texts_of(_decoded(each)) for each in documents]
 
-        listed = await self.conversations(owner, limit=SEARCHED, after=after)
+        listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)
         return await search(listed, words, read=read, limit=limit)
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
-        return await self._writer.do(lambda connection: _rename(connection, conversation, title=title))
+        return await self._writer.run(lambda connection: _rename(connection, conversation, title=title))
 
     async def pin(self, conversation: Conversation, pinned: bool) -> bool:
-        return await self._writer.do(lambda connection: _pin(connection, conversation, pinned=pinned))
+        return await self._writer.run(lambda connection: _pin(connection, conversation, pinned=pinned))
 
     async def check(self) -> None:
         size_bytes = max(CHECK_BYTES, self._failed_bytes)
         await asyncio.gather(
-            self._writer.do(lambda connection: _write_probe(connection, size_bytes), within_s=CHECK_S),
-            self._reader.do(_read_probe, within_s=CHECK_S),
+            self._writer.run(lambda connection: _write_probe(connection, size_bytes), within_s=CHECK_S),
+            self._reader.run(_read_probe, within_s=CHECK_S),
         )
 
     async def close(self) -> None:
@@ -195,8 +195,8 @@ def _enable_wal(connection: sqlite3.Connection) -> None:
 
 
 def _write_probe(connection: sqlite3.Connection, size_bytes: int) -> None:
-    """Write as much as a turn, as a full disk may have room for one page only. The data is random, because SQLite does
-    not write unchanged pages, and always in the same row, so that the file does not grow.
+    """Write as much as a turn: a full disk may have room for a single page. The data is random, because SQLite does not
+    write unchanged pages, and always in the same row, so that the file does not grow.
     """
     connection.execute("CREATE TABLE IF NOT EXISTS probes (key INTEGER PRIMARY KEY, filler BLOB NOT NULL)")
     connection.execute("INSERT OR REPLACE INTO probes (key, filler) VALUES (1, randomblob(?))", (size_bytes,))
@@ -255,14 +255,14 @@ def _turns(connection: sqlite3.Connection, conversation: Conversation, *, newest
 def _documents(connection: sqlite3.Connection, owner: str, *, names: Sequence[str]) -> list[list[bytes] | None]:
     """The documents of the first conversations of `names`, None for those that do not exist.
 
-    Only the conversation that exceeds `BATCH_BYTES` is the last one, so that no search delays other readers for long.
+    Ends after the conversation that exceeds `BATCH_BYTES`, so that a search does not delay other readers for long.
     """
     found: list[list[bytes] | None] = []
     size = 0
     for name in names:
         if size > BATCH_BYTES:
             break
-        key = _key(connection, Conversation(owner, name))  # a key of before may be that of another conversation by now
+        key = _key(connection, Conversation(owner, name))  # keys are reused after a deletion, so none is remembered
         rows = connection.execute("SELECT document FROM turns WHERE conversation = ? ORDER BY sequence", (key,))
         documents = [document for (document,) in rows]
         size += sum(map(len, documents))

@@ -1,4 +1,4 @@
-"""Runs SQLite in threads, so that disk I/O does not block the event loop. Knows connections and jobs, no conversations.
+"""Runs SQLite in threads, so that disk I/O does not block the event loop. Must not depend on what is stored.
 
 A thread takes all queued jobs, runs them in one transaction with a savepoint per job, commits, and only then completes
 the callers' futures (group commit): one fsync serves them all, and nothing is acknowledged before it is on the disk.
@@ -15,11 +15,11 @@ from typing import Any, Generic, TypeVar
 from tokenfall import logs
 from tokenfall.errors import StoreUnavailable
 
-BATCH_JOBS = 256
-"""Maximum of jobs in one transaction."""
+MAX_BATCH_JOBS = 256
+"""Maximum number of jobs in one transaction."""
 
 MAX_WAITING = 10_000
-"""Maximum of queued jobs; further ones are refused at once, so that a hanging disk does not fill the memory."""
+"""Maximum number of queued jobs; further ones are refused, so that a hanging disk does not fill the memory."""
 
 CALL_S = 5.0
 """Timeout of a call on a hanging disk; the write may still succeed afterwards."""
@@ -42,10 +42,10 @@ class _Job(Generic[Result]):
 class SQLiteThread:
     """One thread with its own connection; jobs run in FIFO order.
 
-    The connection is opened with the first job. After a database error it is closed, and reopened for the next job;
-    also if the file at `path` has been replaced or deleted, because writes to a deleted file are lost. `begin` starts
-    each transaction; `final_statement` is executed before the connection is closed at the end. Must be closed: the
-    thread is not a daemon, so the process would not exit.
+    The connection is opened for the first job. It is reopened for the next job after a database error, and if the file
+    at `path` has been replaced or deleted, because writes to a deleted file are lost. `begin` starts each transaction;
+    `final_statement` is executed before the connection is closed at the end. Must be closed: the thread is not a
+    daemon, so the process would not exit.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SQLiteThread:
         self._file: tuple[int, int] | None = None
         self._last_batch = False
 
-    async def do(self, work: Work[Result], *, within_s: float = CALL_S) -> Result:
+    async def run(self, work: Work[Result], *, within_s: float = CALL_S) -> Result:
         """Run `work` inside a transaction and return its result once the transaction is committed.
 
         Cancellation and timeout of the caller do not cancel the job: it still runs, and its result is discarded.
@@ -118,7 +118,7 @@ class SQLiteThread:
     def _next_batch(self) -> list[_Job[Any]]:
         """The queued jobs, waiting for at least one; empty once `close` was called and all jobs are done."""
         batch: list[_Job[Any]] = []
-        while not self._last_batch and len(batch) < BATCH_JOBS:
+        while not self._last_batch and len(batch) < MAX_BATCH_JOBS:
             try:
                 job = self._jobs.get(block=not batch)
             except Empty:
@@ -185,7 +185,7 @@ def _outcome(connection: sqlite3.Connection, job: _Job[Any]) -> Outcome:
     try:
         result = job.work(connection)
     except sqlite3.Error:
-        raise  # full, corrupt or locked: the other jobs would fail, too, or have been rolled back already
+        raise  # full, corrupt or locked: the other jobs would also fail, or have been rolled back already
     except Exception as error:  # noqa: BLE001 - an error of the job, passed to its caller
         connection.execute("ROLLBACK TO job")
         connection.execute("RELEASE job")

@@ -66,7 +66,7 @@ class FollowedInRedis:
         pipeline.execute_command("XRANGE", self._keys.stream, "-", "+", "COUNT", 1)
         pipeline.execute_command("XREVRANGE", self._keys.stream, "+", "-", "COUNT", 1)
         pipeline.execute_command("GET", self._keys.alive)
-        first, newest, alive = await self._calls.done(pipeline.execute())
+        first, newest, alive = await self._calls.run(pipeline.execute())
         # A claimed turn has a lease before it has a stream.
         name: bytes | None = first[0][1].get(b"conversation") if first else alive
         if name is None:
@@ -111,15 +111,15 @@ class FollowedInRedis:
                     return
             misses = 0 if entries or await self._is_alive() else misses + 1
         newest_entry: Any = self._client.xrevrange(self._keys.stream, count=1)
-        self._update(await self._calls.done(newest_entry))
+        self._update(await self._calls.run(newest_entry))
         raise _lost()
 
     async def _is_alive(self) -> bool:
-        return await self._calls.done(self._client.exists(self._keys.alive)) > 0
+        return await self._calls.run(self._client.exists(self._keys.alive)) > 0
 
     async def _read(self, newest: str, *, block_ms: int = BLOCK_MS) -> list[tuple[bytes, dict[bytes, bytes]]]:
         read = self._client.xread({self._keys.stream: newest}, count=READ_AT_MOST, block=block_ms)
-        found: Any = await self._calls.done(read, within_s=COMMAND_S)
+        found: Any = await self._calls.run(read, within_s=COMMAND_S)
         return found[0][1] if found else []
 
     def _update(self, newest: list[tuple[bytes, dict[bytes, bytes]]]) -> None:

@@ -100,7 +100,7 @@ class RedisTurns:
         followed = await self.follow(owner, turn, after=0)
         if followed.ended:
             return
-        await self._calls.done(self._client.set(TurnKeys(owner, turn).stop, b"", px=round(STOP_S * 1000)))
+        await self._calls.run(self._client.set(TurnKeys(owner, turn).stop, b"", px=round(STOP_S * 1000)))
         try:
             async with asyncio.timeout(STOP_S):
                 await followed.end()
@@ -110,7 +110,7 @@ class RedisTurns:
     async def claim(self, owner: str, key: str, *, claim: Claim) -> Claim | None:
         keys = TurnKeys(owner, claim.turn)
         arguments: list[str | bytes | int] = [_encode(claim), claim.conversation, LEASE_MS]
-        existing = await self._calls.done(self._claim([keys.claim(key), keys.alive], arguments))
+        existing = await self._calls.run(self._claim([keys.claim(key), keys.alive], arguments))
         if existing is None:
             return None
         try:
@@ -120,7 +120,7 @@ class RedisTurns:
             raise StoreUnavailable("the idempotency keys cannot be read now", retry_after_s=1.0) from None
 
     async def check(self) -> None:
-        await self._calls.done(self._client.ping(), within_s=1.0)
+        await self._calls.run(self._client.ping(), within_s=1.0)
 
     async def close(self) -> None:
         copying = self._copying
@@ -148,7 +148,7 @@ class RedisTurns:
         now_s = self._clock.now()
         groups = _by_owner(self._copies.take(now_s))
         try:
-            replies = await self._calls.done(self._write(groups)) if groups else []
+            replies = await self._calls.run(self._write(groups)) if groups else []
         except StoreUnavailable:
             replies = [None] * len(groups)
         for group, reply in zip(groups, replies, strict=True):

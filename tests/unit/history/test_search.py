@@ -17,7 +17,7 @@ def info(name: str, title: str = "") -> ConversationInfo:
 
 
 def found(scan: Scan, *batch: tuple[ConversationInfo, Iterable[str] | None]) -> list[str]:
-    at_once(scan.look(batch))
+    at_once(scan.add(batch))
     return [each.id for each in scan.found]
 
 
@@ -42,7 +42,7 @@ def test_word_on_the_boundary_of_two_pieces_is_found(start: int) -> None:
 
 
 def test_texts_are_compared_in_pieces() -> None:
-    slices = list(Scan(["a"], 9).look([(info("a"), ["x" * 5 * PIECE_CHARACTERS, "x"])]))
+    slices = list(Scan(["a"], 9).add([(info("a"), ["x" * 5 * PIECE_CHARACTERS, "x"])]))
 
     assert len(slices) >= 6
 

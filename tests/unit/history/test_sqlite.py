@@ -16,7 +16,7 @@ from tokenfall.conversations import Conversation, ConversationInfo
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history import sqlite
 from tokenfall.history.sqlite import SCHEMA, SQLiteHistory
-from tokenfall.history.sqlite_thread import BATCH_JOBS
+from tokenfall.history.sqlite_thread import MAX_BATCH_JOBS
 
 from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
 
@@ -97,10 +97,10 @@ async def test_concurrent_appends_share_few_transactions(path: Path, monkeypatch
     history = SQLiteHistory(str(path), limit=LIMIT)
     await history.append(ALICE, turn(0))
     statements.clear()
-    await asyncio.gather(*(history.append(Conversation("", str(n)), turn(n)) for n in range(3 * BATCH_JOBS)))
+    await asyncio.gather(*(history.append(Conversation("", str(n)), turn(n)) for n in range(3 * MAX_BATCH_JOBS)))
     await history.close()
 
-    assert value(path, "SELECT count(*) FROM turns") == 1 + 3 * BATCH_JOBS
+    assert value(path, "SELECT count(*) FROM turns") == 1 + 3 * MAX_BATCH_JOBS
     assert 3 <= statements.count("BEGIN IMMEDIATE") <= 6
 
 

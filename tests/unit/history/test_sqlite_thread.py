@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tokenfall.errors import StoreUnavailable
-from tokenfall.history.sqlite_thread import BATCH_JOBS, MAX_WAITING, SQLiteThread
+from tokenfall.history.sqlite_thread import MAX_BATCH_JOBS, MAX_WAITING, SQLiteThread
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ async def test_error_of_one_job_does_not_affect_other_jobs_of_its_transaction(th
         raise LookupError
 
     outcomes = await asyncio.gather(
-        thread.do(lambda connection: insert(connection, 1)),
-        thread.do(half),
-        thread.do(lambda connection: insert(connection, 2)),
+        thread.run(lambda connection: insert(connection, 1)),
+        thread.run(half),
+        thread.run(lambda connection: insert(connection, 2)),
         return_exceptions=True,
     )
 
     assert [type(each) for each in outcomes] == [type(None), LookupError, type(None)]
-    assert await thread.do(numbers) == [1, 2]
+    assert await thread.run(numbers) == [1, 2]
 
 
 @pytest.mark.slow
@@ -52,16 +52,16 @@ async def test_hanging_disk_times_out_and_further_jobs_are_refused(thread: SQLit
     hanging = threading.Event()
     ran: list[int] = []
     try:
-        stuck = asyncio.create_task(thread.do(lambda _: hanging.wait(), within_s=1))
+        stuck = asyncio.create_task(thread.run(lambda _: hanging.wait(), within_s=1))
         jobs = range(MAX_WAITING + 300)
-        waiting = [asyncio.create_task(thread.do(lambda _, job=job: ran.append(job), within_s=1)) for job in jobs]  # type: ignore[misc] # bound as default
+        waiting = [asyncio.create_task(thread.run(lambda _, job=job: ran.append(job), within_s=1)) for job in jobs]  # type: ignore[misc] # bound as default
         await asyncio.sleep(0)
         with pytest.raises(StoreUnavailable):
-            await thread.do(numbers)
+            await thread.run(numbers)
         outcomes = await asyncio.gather(stuck, *waiting, return_exceptions=True)  # while the disk still hangs
         assert all(isinstance(each, StoreUnavailable) for each in outcomes)
     finally:
         hanging.set()
 
     await thread.close()
-    assert len(ran) <= MAX_WAITING + BATCH_JOBS
+    assert len(ran) <= MAX_WAITING + MAX_BATCH_JOBS
