@@ -22,7 +22,7 @@ DEFAULT_SIM = "gap=100ms"
 GROQ_URL = "https://api.groq.com/openai/v1"
 GROQ_MODEL = "llama-3.3-70b-versatile"
 MEMORY = "memory://"
-TAKE_FULL = "; the image with everything has it (target full)"
+FULL_IMAGE_HINT = "; the full container image (target full) includes it"
 NO_CERTIFICATES = (
     ", and there are no CA certificates to verify it; mount a file with them and set SSL_CERT_FILE to its path"
 )
@@ -452,14 +452,14 @@ def _check_stores(settings: Settings) -> None:
         if url.startswith("redis") and not installation.has_module("redis"):
             raise InvalidSetting(
                 f"{name}_URL: got redis://, which needs the extra redis: pip install 'tokenfall[redis]', "
-                "or the image with everything"
+                "or the full container image"
             )
         if url.startswith("rediss:") and not installation.has_certificates():
             raise InvalidSetting(f"{name}_URL: got rediss://{NO_CERTIFICATES}")
     if not settings.history.startswith("sqlite:"):
         return
     if not installation.has_module("_sqlite3"):
-        raise InvalidSetting(f"HISTORY_URL: got {settings.history!r}, and this Python has no SQLite{TAKE_FULL}")
+        raise InvalidSetting(f"HISTORY_URL: got {settings.history!r}, and this Python has no SQLite{FULL_IMAGE_HINT}")
     if not installation.can_write(sqlite_path(settings.history)):
         raise InvalidSetting(
             f"HISTORY_URL: got {settings.history!r}, which is not writable (read-only file system, or a folder of "
@@ -472,6 +472,6 @@ def _check_upstream(settings: Settings) -> None:
         return
     name = "UPSTREAM_URL" if settings.upstream_url else "GROQ_API_KEY"
     if not installation.has_module("_ssl"):
-        raise InvalidSetting(f"{name}: an upstream needs TLS, and this Python has none{TAKE_FULL}")
+        raise InvalidSetting(f"{name}: an upstream needs TLS, and this Python has none{FULL_IMAGE_HINT}")
     if settings.upstream.startswith("https:") and not installation.has_certificates():
         raise InvalidSetting(f"{name}: got {settings.upstream!r}{NO_CERTIFICATES}")

@@ -159,7 +159,7 @@ def test_env_file_is_refused_by_the_small_image(podman: Podman, simulator: str, 
     ended = podman.tried("run", "--rm", "--network=host", f"--volume={file}:/.env:ro", simulator)
 
     assert ended.returncode == NOT_STARTED
-    assert "tokenfall: .env: cannot be read here; set environment variables" in ended.stderr
+    assert "tokenfall: .env: cannot be read without python-dotenv; set environment variables" in ended.stderr
 
 
 def test_command_missing_in_the_small_image_is_reported(podman: Podman, simulator: str) -> None:
@@ -167,4 +167,4 @@ def test_command_missing_in_the_small_image_is_reported(podman: Podman, simulato
 
     assert ended.returncode == NOT_STARTED
     assert "tokenfall: fit: " in ended.stderr
-    assert "the image with everything has it" in ended.stderr
+    assert "the full container image (target full) includes it" in ended.stderr

@@ -84,7 +84,7 @@ async def running(*routes: Route, **settings: str) -> AsyncIterator[Running]:
     } | settings
     raise_descriptor_limit()
     # A guest does not collect and freeze all objects at its start: those of the tests take most of a test's time.
-    server = ExtendedServer(load(texts), None, reactor=running_reactor(), json_logs=True, guest=True)
+    server = ExtendedServer(load(texts), None, reactor=running_reactor(), json_logs=True, embedded=True)
     addresses = server.start()
     here = Running(server, addresses[0][1])
     try:

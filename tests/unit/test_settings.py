@@ -341,7 +341,7 @@ def test_module_missing_in_an_image_is_refused_with_the_settings_name(
     with pytest.raises(InvalidSetting) as caught:
         load(environment)
     assert str(caught.value).startswith(said)
-    assert "the image with everything" in str(caught.value)
+    assert "the full container image" in str(caught.value)
 
 
 @pytest.mark.parametrize(

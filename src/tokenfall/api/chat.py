@@ -119,7 +119,7 @@ class ChatRoutes:
         """`GET /history`."""
         name, variants = plain.history_query(request.query())
         conversation = Conversation(self._keys.owner(request), name)
-        turns = await self._chat.history(conversation, may_be_new=name == plain.DEFAULT_CONVERSATION)
+        turns = await self._chat.history(conversation, may_be_missing=name == plain.DEFAULT_CONVERSATION)
         return await sliced(plain.history(turns, variants=variants))
 
     async def clear(self, request: Request) -> Response:
@@ -129,7 +129,7 @@ class ChatRoutes:
             raise InvalidRequest("the query takes conversation, once, and nothing else")
         name, _ = plain.history_query(query)
         conversation = Conversation(self._keys.owner(request), name)
-        await self._chat.clear(conversation, may_be_new=name == plain.DEFAULT_CONVERSATION)
+        await self._chat.clear(conversation, may_be_missing=name == plain.DEFAULT_CONVERSATION)
         return Response(204)
 
     async def conversations(self, request: Request) -> Response | LiveStream:
@@ -160,11 +160,11 @@ class ChatRoutes:
 
     async def delete(self, request: Request) -> Response:
         """`DELETE /conversations/{conversation}`."""
-        await self._chat.clear(self._named_conversation(request), may_be_new=False)
+        await self._chat.clear(self._named_conversation(request), may_be_missing=False)
         return Response(204)
 
     def _live(self, turn: TurnRun | Followed, *, announced: bool, details: bool) -> LiveStream:
-        fields: dict[str, str | bool] = {"turn": turn.id, "resumable": self._chat.outlives}
+        fields: dict[str, str | bool] = {"turn": turn.id, "resumable": self._chat.survives_restart}
         stream = LiveStream(
             _STREAM,
             _Frames(turn, details=details, begun=announced).run,

@@ -72,8 +72,8 @@ class Parts:
             self.throttle()
 
     @property
-    def holds_asyncio(self) -> bool:
-        """Whether a part must be closed by a coroutine."""
+    def needs_async_close(self) -> bool:
+        """Whether `close` has to be awaited before the process ends."""
         stores = (self.chat, self.history, self.shared_turns, self.limiter, self.upstream)
         return any(store is not None for store in stores)
 

@@ -1,7 +1,7 @@
 """Samples the metrics for their history, once a second while the server has clients.
 
-A server without clients is not woken: the first connection starts the sampling, and the first sample without a client
-ends it. Of several workers, which are woken anyway, the first one samples all the time, for all of them.
+A server without clients has no wake-ups for it: the first connection starts the sampling, and the first sample without
+a client ends it. With several workers, which wake up anyway, the first worker always samples, for all of them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Sampling:
         return None if rests else now_s // 1 + 1
 
     def _begin(self, before: Metrics, now_s: float) -> MetricsSampler:
-        """A sampler whose first row has what is counted from now on: not what a previous worker counted."""
-        from tokenfall.metrics_sampler import MetricsSampler  # noqa: PLC0415 - a server that no one uses needs none
+        """A sampler whose first row excludes `before`, such as the counts of a previous worker."""
+        from tokenfall.metrics_sampler import MetricsSampler  # noqa: PLC0415 - not needed without clients
 
         return MetricsSampler(self.history, before, now_s=now_s, excluded_routes=self._excluded_routes)

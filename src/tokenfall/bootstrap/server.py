@@ -70,12 +70,12 @@ class Server:
         reactor: Reactor,
         json_logs: bool,
         worker: SharedMemory | None = None,
-        guest: bool = False,
+        embedded: bool = False,
     ) -> None:
         """`worker`: memory shared with the other workers of the port.
 
-        A `guest` runs inside another program, such as a test, and does not change the process's garbage collector or
-        descriptor limit.
+        An `embedded` server runs inside another program, such as a test, and does not change the process's garbage
+        collector or descriptor limit.
         """
         self.settings = settings
         self.reactor = reactor
@@ -91,7 +91,7 @@ class Server:
         if write_access is not None:
             self._access = AccessLog(write_access, self.wheel, metrics=self.metrics, as_json=json_logs)
         self.app = self._app()
-        self._guest = guest
+        self._embedded = embedded
         self._stopping: Task[None] | None = None
         self._warming: Task[None] | None = None
         self.http = HTTPServer(
@@ -99,7 +99,7 @@ class Server:
             reactor=reactor,
             bounds=_bounds(settings),
             metrics=self.metrics,
-            max_descriptors=descriptor_limit() if guest else None,
+            max_descriptors=descriptor_limit() if embedded else None,
         )
         if worker is None:
             self.http.on_first_client = self.sampling.start
@@ -110,7 +110,7 @@ class Server:
         addresses = self.http.listen(self.settings.host, self.settings.port, reuse_port=shares_port)
         if self.parts.upstream is not None and self.settings.upstream_warm:
             self._warming = self.reactor.spawn(self.parts.upstream.warm_up())
-        if not self._guest:
+        if not self._embedded:
             gc.collect()
             gc.freeze()
             gc.set_threshold(10_000, 20, 50)
@@ -118,7 +118,7 @@ class Server:
 
     def stop_then(self, stopped: Callable[[], None]) -> None:
         """Drain, close all parts, and then call `stopped` in a turn of the reactor."""
-        if self.reactor.loop is not None or self.parts.holds_asyncio:
+        if self.reactor.loop is not None or self.parts.needs_async_close:
             self._stopping = self.reactor.spawn(self.stop())
             self._stopping.add_done_callback(lambda task: self._stopped(task, stopped))
             return

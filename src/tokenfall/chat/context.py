@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from tokenfall.conversations import Turn
 from tokenfall.messages import Message
 
-BYTES_A_TOKEN = 4
-TOKENS_A_MESSAGE = 4
+BYTES_PER_TOKEN = 4
+TOKENS_PER_MESSAGE = 4
 
 
 def turns_within(messages: int) -> int:
@@ -17,11 +17,11 @@ def turns_within(messages: int) -> int:
 def estimated_tokens(message: Message) -> int:
     """Estimated tokens of a message: one per 4 bytes of UTF-8, and 4 for the message itself.
 
-    English has 4 to 5 bytes per token, most other scripts fewer characters but as many bytes. A budget needs an
-    estimate without a tokenizer's tables, not the number that the provider bills.
+    English has 4 to 5 bytes per token; most other scripts have fewer characters, but as many bytes. The estimate limits
+    the context only, so it needs no tokenizer tables.
     """
     size = len(message.content.encode("utf-8", "surrogatepass"))
-    return TOKENS_A_MESSAGE + -(-size // BYTES_A_TOKEN)
+    return TOKENS_PER_MESSAGE + -(-size // BYTES_PER_TOKEN)
 
 
 def context(

@@ -38,10 +38,10 @@ class Question(Struct, frozen=True, kw_only=True):
     """A request for one turn. `system` replaces the default system prompt for this turn.
 
     `idempotency` is the caller's key for this request, and a digest of the request. `replaces` is the id of a turn to
-    replace: this turn and all later ones are not sent to the model, and are deleted when the new turn is stored.
+    replace: that turn and all later ones are not sent to the model, and are deleted when the new turn is stored.
     `continues` is the id of a turn whose response is to be continued, and which is replaced by the result: `message`
     instructs the model to continue, and is not stored. `after` is the id of the newest turn that the caller knows, ""
-    for none: if the conversation has another, the request fails. None for no such check.
+    for none: if the newest turn is another, the request fails. None disables this check.
     """
 
     conversation: Conversation
@@ -60,6 +60,8 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 class Chat:
+    """The chat service of one process."""
+
     def __init__(
         self,
         engine: Engine,
@@ -71,7 +73,7 @@ class Chat:
         self._engine = engine
         self._history = history
         self.defaults = defaults
-        """What applies to a question that does not set it."""
+        """The values of fields that a question does not set."""
         self.turns = runner.registry
         self.runner = runner
 
@@ -137,7 +139,7 @@ class Chat:
         place = next((place for place, turn in enumerate(turns) if turn.id == named), None)
         if place is None:
             member = "continues" if question.continues else "replaces"
-            raise ConversationChanged(f"the turn that {member} names is not in the conversation, or not any more")
+            raise ConversationChanged(f"the turn in {member} is not, or no longer, in the conversation")
         return turns[: place + 1 if question.continues else place], turns[place]
 
     async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
@@ -149,22 +151,22 @@ class Chat:
         await self.turns.stop(owner, turn)
 
     @property
-    def outlives(self) -> bool:
-        """Whether a turn can be resumed after the end of this process."""
+    def survives_restart(self) -> bool:
+        """Whether a turn can be resumed in another process after this one has ended."""
         return self.turns.shared is not None
 
     # Conversations
 
-    async def history(self, conversation: Conversation, *, may_be_new: bool) -> Sequence[Turn]:
-        """All stored turns of a conversation. Raises `NotFound` if it does not exist, unless `may_be_new`."""
+    async def history(self, conversation: Conversation, *, may_be_missing: bool) -> Sequence[Turn]:
+        """All stored turns of a conversation. Raises `NotFound` if it does not exist, unless `may_be_missing`."""
         turns = await self._history.turns(conversation)
-        if turns is None and not may_be_new:
+        if turns is None and not may_be_missing:
             raise NotFound("there is no such conversation")
         return turns or ()
 
-    async def clear(self, conversation: Conversation, *, may_be_new: bool) -> None:
-        """Delete a conversation. Raises `NotFound` if it does not exist, unless `may_be_new`."""
-        if not await self._history.clear(conversation) and not may_be_new:
+    async def clear(self, conversation: Conversation, *, may_be_missing: bool) -> None:
+        """Delete a conversation. Raises `NotFound` if it does not exist, unless `may_be_missing`."""
+        if not await self._history.clear(conversation) and not may_be_missing:
             raise NotFound("there is no such conversation")
 
     async def rename(self, conversation: Conversation, title: str) -> None:
@@ -178,11 +180,11 @@ class Chat:
             raise NotFound("there is no such conversation")
 
     async def add(self, conversation: Conversation, turns: Sequence[Turn], *, title: str) -> None:
-        """Store a new conversation, "" for the default title; nothing of it stays if that fails or is cancelled."""
+        """Store a new conversation, "" for the default title. On failure or cancellation, all of it is deleted."""
         try:
             for turn in turns:
                 await self._history.append(conversation, turn)
-                await TURN  # a store in memory does not wait for anything
+                await TURN  # the in-memory store never yields to the event loop
             if title:
                 await self._history.rename(conversation, title)
         except BaseException:
@@ -204,4 +206,4 @@ def _check_newest(turns: Sequence[Turn], after: str | None) -> None:
     newest = turns[-1].id if turns else ""
     if after is not None and after != newest:
         now = f"its newest turn is {newest}" if newest else "it has no turns now"
-        raise ConversationChanged(f"the conversation has changed since the turn that after names: {now}")
+        raise ConversationChanged(f"the conversation has changed since the turn in after: {now}")

@@ -1,4 +1,4 @@
-"""The command line: `tokenfall serve`, `record`, `fit` and `health`. Knows nothing of requests and responses."""
+"""The command line: `tokenfall serve`, `record`, `fit` and `health`. Must not handle requests or responses."""
 
 from tokenfall.cli.main import main
 

@@ -37,7 +37,7 @@ def _suggestion(word: str) -> str:
     given = word.partition("=")[0].replace("_", "-").lower()
     near = [known for known in flags if known == given or is_near(given, known)]
     near += [known for known in flags if len(given) > len("--x") and known.startswith(given)]
-    return f"; did you mean {near[0]}?" if near else "; tokenfall serve --help has them all"
+    return f"; did you mean {near[0]}?" if near else "; tokenfall serve --help lists all flags"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(flag(field), metavar="VALUE", help=text.replace("%", "%%"))
     for add in (add_record, add_fit):
         add(commands)
-    commands.add_parser("health", help="ask the server at HOST and PORT of the environment whether it answers")
+    commands.add_parser("health", help="check that the server at HOST and PORT of the environment responds")
     return root
 
 
@@ -68,8 +68,9 @@ def add_record(commands: "argparse._SubParsersAction[_Parser]") -> None:
     command = commands.add_parser(
         "record",
         help="relay real traffic and record it",
-        description="Relay requests to a provider unchanged, and store each with its response and its times in a file, "
-        "without secrets. The simulator replays it (script=FILE), and `tokenfall fit` makes a timing profile from it.",
+        description="Relay requests to a provider unchanged, and append each request, its response and their times to "
+        "a file, without secrets. The simulator replays the file (script=FILE); `tokenfall fit` computes a timing "
+        "profile from it.",
         allow_abbrev=False,
     )
     command.add_argument(

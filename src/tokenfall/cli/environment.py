@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tokenfall.settings import TAKE_FULL, InvalidSetting, described
+from tokenfall.settings import FULL_IMAGE_HINT, InvalidSetting, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 ENV_FILE = ".env"
 PREFIX = "TOKENFALL_"
-LEAST_LETTERS = 6
-"""Shorter names in the environment, most of which belong to other programs, are near misses only if two letters are
-swapped."""
+MIN_LETTERS = 6
+"""A shorter name in the environment counts as misspelled only if two letters are swapped: most short names belong to
+other programs."""
 
 
 def env_file() -> dict[str, str | None]:
@@ -31,13 +31,15 @@ def env_file() -> dict[str, str | None]:
         from dotenv import dotenv_values  # noqa: PLC0415
         from dotenv.parser import parse_stream  # noqa: PLC0415
     except ModuleNotFoundError:
-        raise InvalidSetting(f"{ENV_FILE}: cannot be read here; set environment variables{TAKE_FULL}") from None
+        raise InvalidSetting(
+            f"{ENV_FILE}: cannot be read without python-dotenv; set environment variables{FULL_IMAGE_HINT}"
+        ) from None
 
     text = _text()
     for binding in parse_stream(StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
             line = binding.original.line + len(binding.original.string) - len(binding.original.string.lstrip("\n"))
-            raise InvalidSetting(f"{ENV_FILE}, line {line}: takes NAME=value, a comment or nothing")
+            raise InvalidSetting(f"{ENV_FILE}, line {line}: takes NAME=value, a comment or an empty line")
     return dict(dotenv_values(stream=StringIO(text)))
 
 
@@ -56,14 +58,14 @@ def _text() -> str:
         raise InvalidSetting(f"{ENV_FILE}, line {line}: is not UTF-8{encoding}; takes a file in UTF-8") from None
 
 
-def warn_of_near_misses(environment: Mapping[str, str], file: Mapping[str, str | None]) -> None:
-    """Print a line for each name that is a near miss of a setting."""
-    for where, names, least in (("the environment", environment, LEAST_LETTERS), (ENV_FILE, file, 0)):
-        for name, meant in near_misses(names, least=least):
+def warn_of_misspelled_settings(environment: Mapping[str, str], file: Mapping[str, str | None]) -> None:
+    """Print a line for each name that looks like a misspelled setting."""
+    for where, names, least in (("the environment", environment, MIN_LETTERS), (ENV_FILE, file, 0)):
+        for name, meant in misspelled_settings(names, least=least):
             print(f"tokenfall: {where} has {name}, which is not a setting; did you mean {meant}?", file=sys.stderr)
 
 
-def near_misses(names: Iterable[str], *, least: int) -> list[tuple[str, str]]:
+def misspelled_settings(names: Iterable[str], *, least: int) -> list[tuple[str, str]]:
     """Pairs of an unknown name and the setting that it resembles."""
     known = [field.upper() for field in described()]
     found = []

@@ -15,9 +15,9 @@ def flag(field: str) -> str:
 
 
 def plain_flags(words: Sequence[str]) -> dict[str, str | None] | None:
-    """Flags of `serve` by environment name, if `words` are the command and whole flags with their values.
+    """Flags of `serve` by environment name, if `words` are that command and unabbreviated flags with values.
 
-    Otherwise None: argparse reads these words, which ask for help, for another command, or have an error.
+    None otherwise (help, another command, or an error): argparse has to parse them.
     """
     if words[:1] != ["serve"]:
         return None

@@ -1,4 +1,4 @@
-"""Messages of the start on the terminal. Imports nothing large, because the supervisor prints them too."""
+"""Messages at the start, on the terminal. Must not import large modules, because the supervisor prints them too."""
 
 from __future__ import annotations
 

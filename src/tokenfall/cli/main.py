@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from tokenfall.cli.environment import env_file, warn_of_near_misses
+from tokenfall.cli.environment import env_file, warn_of_misspelled_settings
 from tokenfall.cli.flags import plain_flags
-from tokenfall.settings import TAKE_FULL, InvalidSetting, Settings, load
+from tokenfall.settings import FULL_IMAGE_HINT, InvalidSetting, Settings, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         arguments = read(words)
         if arguments.command != "serve":
-            return _tool(arguments)
+            return _run_tool(arguments)
         flags = flags_of(arguments)
     try:
         file = env_file()
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InvalidSetting as error:
         print(f"tokenfall: {error}", file=sys.stderr)
         return USAGE_ERROR
-    warn_of_near_misses(os.environ, file)
+    warn_of_misspelled_settings(os.environ, file)
     if settings.workers > 1:
         from tokenfall.cli.supervisor import supervise  # noqa: PLC0415 - not needed by a single process
 
@@ -87,7 +87,7 @@ def _check_upstream(settings: Settings) -> None:
         raise InvalidSetting(str(error)) from None
 
 
-def _tool(arguments: Namespace) -> int:
+def _run_tool(arguments: Namespace) -> int:
     """Run `record` or `fit`, whose modules an image may lack."""
     try:
         if arguments.command == "record":
@@ -99,7 +99,7 @@ def _tool(arguments: Namespace) -> int:
         print(f"tokenfall: {error}", file=sys.stderr)
         return USAGE_ERROR
     except ModuleNotFoundError as error:
-        print(f"tokenfall: {arguments.command}: {error.name} is missing{TAKE_FULL}", file=sys.stderr)
+        print(f"tokenfall: {arguments.command}: {error.name} is missing{FULL_IMAGE_HINT}", file=sys.stderr)
         return USAGE_ERROR
     return fit(arguments)
 

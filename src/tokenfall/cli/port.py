@@ -4,32 +4,32 @@ import socket
 from collections.abc import Iterator
 
 
-def hold(host: str, port: int) -> list[socket.socket]:
+def reserve(host: str, port: int) -> list[socket.socket]:
     """Bind every address of `host` for processes that listen with SO_REUSEPORT. Raises OSError.
 
     Port 0 selects one free port for all addresses. While the sockets are open, the port stays reserved even without
-    listeners; the sockets get no connections, because they do not listen. Raises also if another process listens on
-    the port and SO_REUSEPORT would share it.
+    listeners. The sockets get no connections, because they do not listen. Raises OSError also if another process
+    listens on the port, although SO_REUSEPORT would allow to share it.
     """
-    held: list[socket.socket] = []
+    reserved: list[socket.socket] = []
     try:
         for family, kind, protocol, address in _addresses(host, port):
-            bound = (address[0], held[0].getsockname()[1] if held else port, *address[2:])
+            bound = (address[0], reserved[0].getsockname()[1] if reserved else port, *address[2:])
             # With SO_REUSEPORT, bind succeeds although another process of this user has the port. Without it, it fails.
             with _socket(family, kind, protocol=protocol) as exclusive:
                 exclusive.bind(bound)
                 bound = exclusive.getsockname()
             shared = _socket(family, kind, protocol=protocol)
-            held.append(shared)
+            reserved.append(shared)
             shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             shared.bind(bound)
             # With SO_REUSEADDR, another process could listen on the port while no worker does.
             shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     except OSError:
-        for each in held:
+        for each in reserved:
             each.close()
         raise
-    return held
+    return reserved
 
 
 _Address = tuple[socket.AddressFamily, socket.SocketKind, int, tuple[str, int]]

@@ -23,7 +23,8 @@ _log = logs.get("tokenfall")
 def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
     """Serve until a stop signal, then drain; a second signal ends at once. Return the exit status.
 
-    A `worker` prints no greeting. It drains on SIGTERM, ignoring further ones, and when its supervisor has ended.
+    A `worker` prints no greeting. It drains on the first SIGTERM, ignores further ones, and drains when its supervisor
+    has ended.
     """
     as_json = logs.set_up(settings.log_level, settings.log_format)
     access = sys.stderr.write if _log.is_enabled_for("info") else None
@@ -52,7 +53,7 @@ def _run(server: Server, settings: "Settings", *, worker: "Worker | None") -> in
         print_greeting(addresses[0], settings)
     else:
         stopper.stop_with_supervisor(worker)
-        worker.is_ready()
+        worker.report_ready()
     server.reactor.run()
     if worker is None:
         for number in stop_signals():

@@ -17,16 +17,16 @@ from typing import NoReturn
 from tokenfall import logs
 from tokenfall.cli.backoff import Backoff
 from tokenfall.cli.greeting import print_cannot_listen, print_greeting
-from tokenfall.cli.port import hold
+from tokenfall.cli.port import reserve
 from tokenfall.limits.shared import SharedTable
 from tokenfall.reactor.signals import enable_wakeup, stop_signals
 from tokenfall.settings import Settings
 from tokenfall.shared_metrics import SharedMetrics
 
 FAILURE = 1
-FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """Signals that a terminal sends to the whole process group. Workers ignore them; the supervisor stops its workers."""
-SIGNALS = (signal.SIGTERM, *FROM_THE_TERMINAL, signal.SIGCHLD)
+SIGNALS = (signal.SIGTERM, *TERMINAL_SIGNALS, signal.SIGCHLD)
 
 CHECK_EVERY_S = 1.0
 HANGS_AFTER_CHECKS = 10
@@ -50,7 +50,7 @@ class Worker:
         """Becomes readable, with an end of file, when the supervisor ends."""
         self._ready = ready
 
-    def is_ready(self) -> None:
+    def report_ready(self) -> None:
         """Report to the supervisor that the worker listens, and unblock signals; handlers must be installed before."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
@@ -73,17 +73,17 @@ def supervise(settings: Settings, work: Work) -> int:
     """
     logs.set_up(settings.log_level, settings.log_format)
     try:
-        held = hold(settings.host, settings.port)
+        reserved = reserve(settings.host, settings.port)
     except OSError as error:
         print_cannot_listen(settings.host, settings.port, error=error)
         return FAILURE
     try:
-        address: tuple[str, int] = held[0].getsockname()[:2]
+        address: tuple[str, int] = reserved[0].getsockname()[:2]
         settings = settings.replaced(port=address[1])
         supervisor = Supervisor(settings, work, greet=lambda: print_greeting(address, settings))
         return supervisor.run()
     finally:
-        for each in held:
+        for each in reserved:
             each.close()
 
 
@@ -215,7 +215,7 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            for ignored in FROM_THE_TERMINAL:
+            for ignored in TERMINAL_SIGNALS:
                 signal.signal(ignored, signal.SIG_IGN)
             for each in (*self._own, *(slot.ready_pipe for slot in self._slots)):
                 if each is not None:

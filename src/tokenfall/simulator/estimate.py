@@ -6,14 +6,14 @@ character in Chinese and Japanese. The estimate is meant to be between a third a
 
 from tokenfall.messages import ChatRequest, Message
 
-BYTES_A_TOKEN = 4
-TOKENS_AN_IMAGE = 800
+BYTES_PER_TOKEN = 4
+TOKENS_PER_IMAGE = 800
 """Providers count between 85 and 1,600 tokens, by the size of the image, which is not examined here."""
 
 
 def estimated_tokens(request: ChatRequest) -> int:
     """The whole prompt: messages, calls, images and tools."""
-    size = sum(1 + _message_bytes(message) // BYTES_A_TOKEN for message in request.messages)
+    size = sum(1 + _message_bytes(message) // BYTES_PER_TOKEN for message in request.messages)
     return size + tokens_besides(request)
 
 
@@ -21,7 +21,7 @@ def tokens_besides(request: ChatRequest) -> int:
     """Tokens other than the text of messages: images and tools."""
     images = sum(len(message.images) for message in request.messages)
     tools = sum(_bytes(tool.name) + _bytes(tool.description) + len(tool.parameters) for tool in request.tools)
-    return TOKENS_AN_IMAGE * images + -(-tools // BYTES_A_TOKEN)
+    return TOKENS_PER_IMAGE * images + -(-tools // BYTES_PER_TOKEN)
 
 
 def _message_bytes(message: Message) -> int:

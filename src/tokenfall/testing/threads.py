@@ -59,7 +59,7 @@ class ThreadHost:
     def _serve(self) -> None:
         reactor = self.reactor
         try:
-            server = Server(self._settings, None, reactor=reactor, json_logs=False, guest=True)
+            server = Server(self._settings, None, reactor=reactor, json_logs=False, embedded=True)
             try:
                 self._run_server(server)
             finally:

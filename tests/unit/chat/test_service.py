@@ -508,7 +508,7 @@ async def test_a_turn_is_resumed_and_stopped_by_its_owner_alone(history: MemoryH
 def test_turns_outlive_the_process_where_they_are_shared(
     history: MemoryHistory, shared: FakeSharedTurns | None
 ) -> None:
-    assert chat_on(told(), history, shared=shared).outlives is (shared is not None)
+    assert chat_on(told(), history, shared=shared).survives_restart is (shared is not None)
 
 
 # The end
@@ -677,22 +677,22 @@ async def test_concurrent_turns_do_not_interleave(history: MemoryHistory) -> Non
 async def test_a_conversation_that_has_not_begun(history: MemoryHistory) -> None:
     chat = chat_on(told("Hi"), history)
 
-    assert await chat.history(HERE, may_be_new=True) == ()
-    await chat.clear(HERE, may_be_new=True)
+    assert await chat.history(HERE, may_be_missing=True) == ()
+    await chat.clear(HERE, may_be_missing=True)
     with pytest.raises(NotFound):
-        await chat.history(HERE, may_be_new=False)
+        await chat.history(HERE, may_be_missing=False)
     with pytest.raises(NotFound):
-        await chat.clear(HERE, may_be_new=False)
+        await chat.clear(HERE, may_be_missing=False)
 
 
 async def test_a_conversation_that_has(history: MemoryHistory) -> None:
     chat = chat_on(told("Hi"), history)
     await ask(told("Hi"), history)
 
-    assert len(await chat.history(HERE, may_be_new=False)) == 1
+    assert len(await chat.history(HERE, may_be_missing=False)) == 1
     assert [each.id for each in await chat.conversations("alice", limit=9, after=None)] == ["default"]
     assert await chat.conversations("bob", limit=9, after=None) == []
-    await chat.clear(HERE, may_be_new=False)
+    await chat.clear(HERE, may_be_missing=False)
     assert await chat.conversations("alice", limit=9, after=None) == []
 
 

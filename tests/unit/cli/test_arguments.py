@@ -57,7 +57,7 @@ def test_invalid_arguments_exit_with_a_usage_line(words: tuple[str, ...], capsys
         ("--prot", "; did you mean --port?"),
         ("--api_key=secret", "; did you mean --api-key?"),
         ("--Model", "; did you mean --model?"),
-        ("--nonsense", "; tokenfall serve --help has them all"),
+        ("--nonsense", "; tokenfall serve --help lists all flags"),
     ],
 )
 def test_a_wrong_flag_suggests_the_right_one(word: str, suggested: str, capsys: pytest.CaptureFixture[str]) -> None:

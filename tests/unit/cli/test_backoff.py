@@ -1,13 +1,13 @@
 import pytest
 
-from tokenfall.cli.backoff import FIRST_S, MOST_S, RESET_AFTER_S, Backoff
+from tokenfall.cli.backoff import FIRST_S, MAX_S, RESET_AFTER_S, Backoff
 
 
 def test_delays_double_up_to_the_maximum() -> None:
     backoff = Backoff()
     waits = [backoff.after(0.0) for _ in range(9)]
 
-    assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, MOST_S, MOST_S])
+    assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, MAX_S, MAX_S])
 
 
 def test_delay_resets_after_a_long_uptime() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tokenfall.cli import supervisor
-from tokenfall.cli.environment import LEAST_LETTERS, env_file, near_misses
+from tokenfall.cli.environment import MIN_LETTERS, env_file, misspelled_settings
 from tokenfall.cli.main import USAGE_ERROR, main
 from tokenfall.settings import InvalidSetting, described
 
@@ -18,10 +18,10 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        (b"A=1\n\nGROQ_API_KEY: gsk_secret\n", ".env, line 3: takes NAME=value, a comment or nothing"),
-        (b"# note\nPORT\n", ".env, line 2: takes NAME=value, a comment or nothing"),
-        (b"A=1\nPORT 8080\n", ".env, line 2: takes NAME=value, a comment or nothing"),
-        (b"A=1\nMODEL='no end\n", ".env, line 2: takes NAME=value, a comment or nothing"),
+        (b"A=1\n\nGROQ_API_KEY: gsk_secret\n", ".env, line 3: takes NAME=value, a comment or an empty line"),
+        (b"# note\nPORT\n", ".env, line 2: takes NAME=value, a comment or an empty line"),
+        (b"A=1\nPORT 8080\n", ".env, line 2: takes NAME=value, a comment or an empty line"),
+        (b"A=1\nMODEL='no end\n", ".env, line 2: takes NAME=value, a comment or an empty line"),
         (b"A=1\nB=\xe9\n", ".env, line 2: is not UTF-8; takes a file in UTF-8"),
         ("PORT=1\n".encode("utf-16"), ".env, line 1: is not UTF-8 but UTF-16; takes a file in UTF-8"),
     ],
@@ -51,7 +51,10 @@ def test_env_file_that_no_library_can_read_stops_the_start(monkeypatch: pytest.M
     Path(".env").write_bytes(b"PORT=1\n")
     monkeypatch.setitem(sys.modules, "dotenv", None)
 
-    with pytest.raises(InvalidSetting, match=r"^\.env: cannot be read here; set environment variables; the image with"):
+    with pytest.raises(
+        InvalidSetting,
+        match=r"^\.env: cannot be read without python-dotenv; set environment variables; the full container image",
+    ):
         env_file()
 
 
@@ -74,7 +77,7 @@ def test_env_file_may_have_a_byte_order_mark_and_shell_syntax() -> None:
     ],
 )
 def test_near_miss_is_reported_with_the_setting(name: str, meant: str) -> None:
-    assert near_misses([name], least=LEAST_LETTERS) == [(name, meant)]
+    assert misspelled_settings([name], least=MIN_LETTERS) == [(name, meant)]
 
 
 def test_names_of_other_programs_are_ignored_in_the_environment() -> None:
@@ -91,12 +94,12 @@ def test_names_of_other_programs_are_ignored_in_the_environment() -> None:
         "",
     ]
 
-    assert near_misses(names, least=LEAST_LETTERS) == []
-    assert near_misses([field.upper() for field in described()], least=0) == []
+    assert misspelled_settings(names, least=MIN_LETTERS) == []
+    assert misspelled_settings([field.upper() for field in described()], least=0) == []
 
 
 def test_short_names_in_an_env_file_are_reported_too() -> None:
-    assert near_misses(["MODE", "HOSTS"], least=0) == [("MODE", "MODEL"), ("HOSTS", "HOST")]
+    assert misspelled_settings(["MODE", "HOSTS"], least=0) == [("MODE", "MODEL"), ("HOSTS", "HOST")]
 
 
 def test_start_warns_of_near_misses_and_shows_no_value(

@@ -118,5 +118,6 @@ def test_command_missing_in_an_image_prints_one_line(
 
     assert main(words) == USAGE_ERROR
     assert capsys.readouterr().err == (
-        f"tokenfall: {words[0]}: tokenfall.cli.{words[0]} is missing; the image with everything has it (target full)\n"
+        f"tokenfall: {words[0]}: tokenfall.cli.{words[0]} is missing; "
+        "the full container image (target full) includes it\n"
     )

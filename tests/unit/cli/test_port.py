@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tokenfall.cli.port import hold
+from tokenfall.cli.port import reserve
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def listener(stack: ExitStack, port: int = 0, *, reuse_port: bool) -> socket.soc
 
 
 def held(stack: ExitStack, port: int = 0) -> int:
-    (only,) = hold("127.0.0.1", port)
+    (only,) = reserve("127.0.0.1", port)
     stack.enter_context(only)
     found: int = only.getsockname()[1]
     return found
@@ -59,13 +59,13 @@ def test_port_with_a_listener_is_refused(stack: ExitStack, reuse_port: bool) -> 
     port = listener(stack, reuse_port=reuse_port).getsockname()[1]
 
     with pytest.raises(OSError, match="in use"):
-        hold("127.0.0.1", port)
+        reserve("127.0.0.1", port)
 
 
 def test_all_addresses_of_a_host_get_the_same_port(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in ("127.0.0.1", "127.0.0.2", "127.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    both = hold("many", 0)
+    both = reserve("many", 0)
     for each in both:
         stack.enter_context(each)
 
@@ -80,6 +80,6 @@ def test_failure_of_one_address_releases_all(stack: ExitStack, monkeypatch: pyte
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
     with pytest.raises(OSError, match="in use"):
-        hold("many", port)
+        reserve("many", port)
     with socket.socket() as free:
         free.bind(("127.0.0.2", port))

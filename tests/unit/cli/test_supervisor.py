@@ -47,7 +47,7 @@ def _blocked() -> None:
 @pytest.mark.usefixtures("_blocked")
 def test_ready_worker_reports_it_and_unblocks_signals() -> None:
     heard, ready = os.pipe()
-    Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).is_ready()
+    Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).report_ready()
 
     assert os.read(heard, 2) == b"."
     assert os.read(heard, 2) == b"", "closed"
@@ -59,7 +59,7 @@ def test_worker_without_a_supervisor_still_starts() -> None:
     heard, ready = os.pipe()
     os.close(heard)
 
-    Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).is_ready()
+    Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).report_ready()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.close(ready)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
-from tokenfall.simulator.estimate import TOKENS_AN_IMAGE, estimated_tokens, tokens_besides
+from tokenfall.simulator.estimate import TOKENS_PER_IMAGE, estimated_tokens, tokens_besides
 
 
 def request(*messages: Message, tools: tuple[Tool, ...] = ()) -> ChatRequest:
@@ -27,5 +27,5 @@ def test_all_parts_of_a_prompt_count() -> None:
 
     assert estimated_tokens(request(Message("assistant", "", tool_calls=(call,)))) == plain + 11
     assert estimated_tokens(request(Message("assistant", "", thought="x" * 40))) == plain + 10
-    assert estimated_tokens(request(Message("user", "", images=("data:x",)))) == plain + TOKENS_AN_IMAGE
+    assert estimated_tokens(request(Message("user", "", images=("data:x",)))) == plain + TOKENS_PER_IMAGE
     assert tokens_besides(request(tools=(Tool("abcd", "x" * 8, b"{}"),))) == 4
