@@ -73,7 +73,7 @@ class Barrier(Protocol):
         """Whether the stream may continue; if not, `resume` is called once when `passes` should be called again."""
         ...
 
-    def forget(self, resume: Callable[[], None]) -> None:
+    def cancel_wait(self, resume: Callable[[], None]) -> None:
         """Cancel the wait with this callback."""
         ...
 

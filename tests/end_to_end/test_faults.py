@@ -97,7 +97,7 @@ async def nothing_held(server: Running) -> None:
     kinds = ("connections", "streams", "on the wheel")
 
     def held() -> list[int]:
-        return [*map(server.held().__getitem__, kinds), house.inside, house.waiting]
+        return [*map(server.held().__getitem__, kinds), house.active, house.waiting]
 
     await eventually(lambda: not any(held()), held)
 
@@ -507,4 +507,4 @@ async def test_drain_ends_a_stream_at_a_gate_with_a_shutdown_frame() -> None:
         client.close()
         assert b"shutting_down" in rest
         assert rest.endswith(LAST_CHUNK)
-        assert server.server.parts.state.limiter.inside == 0
+        assert server.server.parts.state.limiter.active == 0

@@ -109,10 +109,10 @@ class ControlRoutes:
 
     def show(self, request: Request) -> Response:
         """`GET /sim`."""
-        from tokenfall.simulator.format_grammar import written  # noqa: PLC0415 - needed only by /sim
+        from tokenfall.simulator.format_grammar import format_grammar  # noqa: PLC0415 - needed only by /sim
 
         state = self._state
-        return _document(SimSettings(written(state.defaults), self._request_log.is_on, state.limiter.inside))
+        return _document(SimSettings(format_grammar(state.defaults), self._request_log.is_on, state.limiter.active))
 
     def change(self, request: Request) -> Response:
         """`PATCH /sim`. Raises `InvalidRequest`."""
@@ -156,13 +156,13 @@ class ControlRoutes:
     def gates(self, request: Request) -> Response:
         """`GET /sim/gates`."""
         self._check_alone()
-        return _document(GateList([_gate_state(name, gate) for name, gate in self._state.gates.known().items()]))
+        return _document(GateList([_gate_state(name, gate) for name, gate in self._state.gates.all().items()]))
 
     def gate(self, request: Request) -> Response:
         """`GET /sim/gates/{gate}`. Raises `NotFound`."""
         self._check_alone()
         name = _gate_name(request)
-        found = self._state.gates.known().get(name)
+        found = self._state.gates.all().get(name)
         if found is None:
             raise NotFound("there is no such gate: a stream with gate=NAME or a PATCH creates it")
         return _document(_gate_state(name, found))
@@ -173,7 +173,7 @@ class ControlRoutes:
         name = _gate_name(request)
         body = _decoded(_gate, request.body, takes='{"open": true}, {"open": false} or {"tokens": 3}')
         try:
-            found = self._state.gates.kept(name)
+            found = self._state.gates.pinned(name)
         except ValueError as error:
             raise InvalidRequest(f"{error}; DELETE /sim/gates/NAME removes one") from None
         if body.open is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from tokenfall.api.simulated_response import LINES, MAX_CACHED, fragment
 from tokenfall.http.response import SteadyStream, chunk
 from tokenfall.simulator.paragraph import WORDS
-from tokenfall.simulator.prose import AGAIN, Prose
+from tokenfall.simulator.prose import SPACED_WORDS, Prose
 from tokenfall.wire.dialect import ContentBlock, ResponseTiming
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _TEXT = ContentBlock("text")
 _FIRST = fragment(WORDS[0])
-_WORDS = tuple(map(fragment, AGAIN))
+_WORDS = tuple(map(fragment, SPACED_WORDS))
 
 
 def is_even(plan: Plan, simulation: Simulation) -> bool:

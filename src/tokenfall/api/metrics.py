@@ -29,7 +29,7 @@ def families(metrics: Metrics) -> Iterator[Family]:
     yield gauge("tokenfall_resident_bytes", "Resident memory of all workers.", value=metrics.resident_bytes)
     yield gauge(
         "tokenfall_timer_resolution_seconds",
-        "Width of the timer wheel's slots; it increases with the load of the event loop.",
+        "Width of the timer wheel's slots: finer while the loop has time.",
         value=metrics.timer_resolution_s,
     )
     yield counter("tokenfall_tokens_total", "Tokens written to streams.", value=metrics.tokens)
@@ -63,10 +63,7 @@ def families(metrics: Metrics) -> Iterator[Family]:
 def _labelled(metrics: Metrics) -> Iterator[Family]:
     """Counters by outcome, route, code and store."""
     yield _by_label(
-        "tokenfall_streams_ended_total",
-        "Streams that ended, by outcome.",
-        label="outcome",
-        counts=metrics.streams_ended,
+        "tokenfall_streams_ended_total", "Streams by how they ended.", label="outcome", counts=metrics.streams_ended
     )
     yield _by_label(
         "tokenfall_streams_failed_total",

@@ -75,8 +75,8 @@ class VLLMMetrics:
         """All vLLM metrics. `metrics` has the token count and the latencies of streams."""
         labels, limiter = self._labels, self._state.limiter
         load = self._state.defaults.load
-        usage = min(1.0, limiter.inside / (load.capacity if load else STREAMS_THAT_FILL_THE_CACHE))
-        yield gauge("vllm:num_requests_running", "Responses in progress.", value=limiter.inside, labels=labels)
+        usage = min(1.0, limiter.active / (load.capacity if load else STREAMS_THAT_FILL_THE_CACHE))
+        yield gauge("vllm:num_requests_running", "Responses in progress.", value=limiter.active, labels=labels)
         yield gauge("vllm:num_requests_waiting", "Responses queued by `load`.", value=limiter.waiting, labels=labels)
         for name in ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"):
             yield gauge(name, "Responses in progress, relative to the capacity of `load`.", value=usage, labels=labels)

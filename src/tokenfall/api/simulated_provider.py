@@ -24,12 +24,12 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, PacedStream, Response, StreamHead, TimedStream
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock
-from tokenfall.simulator.engine import BROKE_OFF, SimulatedEngine
+from tokenfall.simulator.engine import FAILED_AS_CONFIGURED, SimulatedEngine
 from tokenfall.simulator.fault_plan import ERROR, GARBAGE, FaultPlan, Step, garbled
 from tokenfall.simulator.grammar import Simulation
 from tokenfall.simulator.library import RECORDING
 from tokenfall.simulator.planning import Plan, prompt_tokens
-from tokenfall.simulator.waiting import passed
+from tokenfall.simulator.waiting import wait_at
 from tokenfall.slices import Sliced
 from tokenfall.slicing import later, run_sliced, start_sliced
 from tokenfall.threads import in_thread
@@ -68,7 +68,7 @@ SEEDED_S = 1_700_000_000.0
 
 
 class _Prepared(Struct, frozen=True):
-    """Everything about a response that is decided before its first token."""
+    """Everything about a response that is resolved before its first token."""
 
     parsed: ParsedRequest
     simulation: Simulation
@@ -111,7 +111,7 @@ class SimulatedProvider:
         self._now = clock.now
         self._injected_errors = injected_errors
         self._keys = keys
-        self._leave = engine.state.limiter.leave
+        self._release = engine.state.limiter.release
         self._head = StreamHead(dialect.stream_type)
         self._shutdown_frame = dialect.error_frame(
             ApiError(status=503, code=shutting_down().code, message=shutting_down().message), 0
@@ -159,14 +159,14 @@ class SimulatedProvider:
         self, request: Request, parsed: ParsedRequest, *, chat: ChatRequest, simulation: Simulation
     ) -> Sliced[_Prepared | Simulation]:
         """The prepared response; only the grammar if a recording is to be replayed."""
-        decided = yield from self._engine.decide(chat, simulation)
-        simulation = decided.simulation
+        resolved = yield from self._engine.resolve(chat, simulation)
+        simulation = resolved.simulation
         if simulation.status or simulation.limit:
             yield from self._refuse(request, simulation, chat=chat)
         if simulation.script is not None and simulation.script.endswith(RECORDING):
             return simulation
         meta = _response_meta(request, parsed, seed=simulation.seed)
-        planned = yield from self._engine.plan(chat, decided, call_ids=f"call_{meta.number}")
+        planned = yield from self._engine.plan(chat, resolved, call_ids=f"call_{meta.number}")
         meta = replace(meta, prompt_tokens=planned.usage.prompt_tokens)
         choice = planned.choices[0]
         state = self._engine.state
@@ -198,17 +198,17 @@ class SimulatedProvider:
 
     def _error_frame(self, planned: Plan, encoder: Encoder) -> Callable[[], bytes]:
         """Makes the frame of a fault `error`, numbered after the frames written so far."""
-        api_error = ApiError(status=500, code=SimulatedFailure.code, message=planned.error or BROKE_OFF)
+        api_error = ApiError(status=500, code=SimulatedFailure.code, message=planned.error or FAILED_AS_CONFIGURED)
         return lambda: self._dialect.error_frame(api_error, self._dialect.frame_count(encoder))
 
     def _stream(self, request: Request, prepared: _Prepared) -> TimedStream:
         stream = self._even(request, prepared) or self._paced(request, prepared)
         stream.keepalive, stream.shutdown_frame = self._dialect.keepalive, self._shutdown_frame
         if prepared.fault_plan is None:
-            self._engine.state.limiter.enter()
-            stream.ended = self._leave
+            self._engine.state.limiter.acquire()
+            stream.ended = self._release
         else:
-            stream.ended = prepared.fault_plan.permit.leave
+            stream.ended = prepared.fault_plan.permit.release
             stream.ends_in_token = prepared.fault_plan.ends_in_token()
         return stream
 
@@ -267,16 +267,16 @@ class SimulatedProvider:
         """The complete response, at the time of its last token."""
         limiter, fault_plan = self._engine.state.limiter, prepared.fault_plan
         if fault_plan is None:
-            limiter.enter()
+            limiter.acquire()
             try:
                 return await self._document(request.started_s, prepared)
             finally:
-                limiter.leave()
+                limiter.release()
         try:
-            await passed(fault_plan.permit)
+            await wait_at(fault_plan.permit)
             return await self._with_faults(prepared, fault_plan)
         finally:
-            fault_plan.permit.leave()
+            fault_plan.permit.release()
 
     async def _document(self, started_s: float, prepared: _Prepared) -> Response | LiveStream:
         tokens = prepared.planned.usage.completion_tokens
@@ -308,12 +308,12 @@ class SimulatedProvider:
             if isinstance(step, Disconnect):
                 return step
             if not isinstance(step, Step):
-                await passed(step)
+                await wait_at(step)
                 due_s = clock.now()
             elif step is ERROR:
-                raise SimulatedFailure(prepared.planned.error or BROKE_OFF, status=500)
+                raise SimulatedFailure(prepared.planned.error or FAILED_AS_CONFIGURED, status=500)
             garbage = garbage or step is GARBAGE
-        if fault_plan.lacks_its_end:
+        if fault_plan.is_truncated:
             return Disconnect("close")
         timing = ResponseTiming(total_s=clock.now() - now_s if prepared.simulation.seed is None else gaps.total_s)
         pieces = await self._pieces(prepared, timing)

@@ -62,7 +62,7 @@ def frames_with_faults(
     def coded(chunked: bool) -> Iterator[Item]:
         plain = _with_faults(plan, encoder, finished=finished, timing=timing, fault_plan=fault_plan)
         code = chunk if chunked else bytes
-        return fault_plan.items(plain, tokens=plan.usage.completion_tokens, error_frame=error_frame, coded=code)
+        return fault_plan.items(plain, tokens=plan.usage.completion_tokens, error_frame=error_frame, encode_chunk=code)
 
     return coded
 

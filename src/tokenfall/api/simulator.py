@@ -12,11 +12,11 @@ from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
 from tokenfall.http.loadable import Loadable, Modules
 from tokenfall.http.response import EncodedFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
 from tokenfall.json_text import flat_object
-from tokenfall.simulator.fault_plan import FaultPlan, happening
+from tokenfall.simulator.fault_plan import FaultPlan, drawn_faults
 from tokenfall.simulator.grammar import Simulation, Spread, from_pairs, parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.state import DEFAULTS, GAP
-from tokenfall.simulator.timing import answer_length, draw, schedule
+from tokenfall.simulator.timing import draw, response_length, schedule
 from tokenfall.wire import ndjson, sse
 from tokenfall.wire.plain import stream as plain_stream
 
@@ -70,7 +70,7 @@ class Shared:
     def __init__(self, state: SimulatorState, injected_errors: InjectedErrors, *, keys: Keys, library: Library) -> None:
         self.state = state
         self._library = library
-        self.leave = state.limiter.leave
+        self.release = state.limiter.release
         self._injected_errors = injected_errors
         self._keys = keys
 
@@ -149,7 +149,7 @@ class PlainStream:
         cached = self._cache.get((request.query_string, request.headers.get(b"x-sim", b"")))
         if cached is None:
             return self._create(request)
-        state.limiter.enter()
+        state.limiter.acquire()
         return cached
 
     def _create(self, request: Request) -> TimedStream | Loadable:
@@ -163,7 +163,7 @@ class PlainStream:
         if sim.status or sim.limit or sim.fault or sim.gate or sim.load or sim.text == "words":
             return self._with_faults(request, sim, endless=endless)
         random = random_of(sim)
-        count = answer_length(sim.tokens, random) if sim.tokens else None if endless else self._frames.length
+        count = response_length(sim.tokens, random) if sim.tokens else None if endless else self._frames.length
         gap = sim.gap or GAP
         steady = self._frames.steady(self._head, count=count, first_s=(sim.ttft or gap).mean_s, gap_s=gap.mean_s)
         stream: TimedStream = steady
@@ -174,8 +174,8 @@ class PlainStream:
         elif random is None and not sim.profile:
             self._add_to_cache(request, steady)
         self._set_control_frames(stream)
-        state.limiter.enter()
-        stream.ended = self._shared.leave
+        state.limiter.acquire()
+        stream.ended = self._shared.release
         return stream
 
     def _add_to_cache(self, request: Request, stream: RepeatedStream) -> None:
@@ -199,8 +199,8 @@ class PlainStream:
         shared = self._shared
         shared.refuse(request, sim)
         random = _random(sim.seed)
-        count = answer_length(sim.tokens, random) if sim.tokens else None if endless else self._frames.length
-        faults = happening(sim, random)
+        count = response_length(sim.tokens, random) if sim.tokens else None if endless else self._frames.length
+        faults = drawn_faults(sim, random)
         fault_plan = shared.state.fault_plan(sim, faults) or FaultPlan(faults, permit=shared.state.limiter.permit(None))
         texts = (random.choice(WORDS) for _ in repeat(None)) if sim.text == "words" else cycle(WORDS)
         plain = self._frames.with_faults(islice(texts, count), fault_plan)
@@ -209,14 +209,14 @@ class PlainStream:
 
         def frames(chunked: bool) -> Iterator[Item]:
             code = chunk if chunked else bytes
-            return fault_plan.items(plain, tokens=tokens, error_frame=lambda: error_frame, coded=code)
+            return fault_plan.items(plain, tokens=tokens, error_frame=lambda: error_frame, encode_chunk=code)
 
         gaps = shared.state.gaps(schedule(sim.ttft, sim.gap or GAP, random=random), sim.load)
         stream = self._stream(frames, fault_plan.gaps(gaps), endless=endless)
         stream.ends_in_token = fault_plan.ends_in_token(has_end=self._frames.has_end)
         if fault_plan.ends_in_error:
             stream.outcome = "failed"
-        stream.ended = fault_plan.permit.leave
+        stream.ended = fault_plan.permit.release
         return stream
 
 

@@ -14,7 +14,7 @@ from tokenfall.reactor.clock import WheelClock
 from tokenfall.settings import DEFAULT_SIM, MEMORY
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.library import Library
-from tokenfall.simulator.state import NOTHING, SimulatorState
+from tokenfall.simulator.state import UNSET, SimulatorState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Parts:
         self.metrics = metrics
         self.clock = WheelClock(self.wheel)
         self.keys = Keys(settings.api_key)
-        configured = NOTHING if settings.sim == DEFAULT_SIM else parse(settings.sim)
+        configured = UNSET if settings.sim == DEFAULT_SIM else parse(settings.sim)
         self.state = SimulatorState(configured, now=self.wheel.now)
         trusted = frozenset(name for name in (self.state.configured.script, self.state.configured.profile) if name)
         self.library = Library(settings.sim_files, trusted=trusted)
@@ -132,7 +132,7 @@ class Parts:
 
         page = Page()
         files = dict.fromkeys(("pages.chat", "pages.dashboard", "pages.asset"), page.serve)
-        return {**files, "pages.to_chat": page.lead, "pages.to_dashboard": page.lead}
+        return {**files, "pages.to_chat": page.redirect, "pages.to_dashboard": page.redirect}
 
     def provider_handlers(self) -> Mapping[str, ProviderHandler]:
         from tokenfall.bootstrap.providers import ProviderParts, handlers  # noqa: PLC0415 - six dialects, and msgspec

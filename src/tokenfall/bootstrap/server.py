@@ -204,13 +204,13 @@ class Server:
     def _dashboard_events(self, request: Request) -> LiveStream:
         if self._dashboard is None:
             from tokenfall.api.dashboard import Dashboard  # noqa: PLC0415 - rarely needed
-            from tokenfall.simulator.format_grammar import written  # noqa: PLC0415
+            from tokenfall.simulator.format_grammar import format_grammar  # noqa: PLC0415
 
             self._dashboard = Dashboard(
                 self._measured,
                 self.parts.clock,
                 excluded_routes=PAGES,
-                sim=lambda: written(self.parts.state.defaults),
+                sim=lambda: format_grammar(self.parts.state.defaults),
                 started_s=self._started_s,
                 is_draining=lambda: self.app.draining,
             )

@@ -167,7 +167,7 @@ class PacedPlayer(_TimedPlayer):
         super().stop()
         frame = self._frame
         if frame is not None and not isinstance(frame, (bytes, Disconnect)):
-            frame.forget(self._released)
+            frame.cancel_wait(self._released)
 
 
 class SteadyPlayer(_TimedPlayer):

@@ -1,6 +1,6 @@
 """The simulated engine: filler text with the timing and the faults that the grammar configures.
 
-Called by the chat through the port `Engine`, and by the provider routes, which only plan here and encode the response
+Called by the chat through the port `Engine`, and by the provider routes, which use its plan and encode the response
 themselves.
 """
 
@@ -20,12 +20,12 @@ from tokenfall.errors import (
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock, OnDelta
-from tokenfall.simulator.fault_plan import ERROR, GARBAGE, ODD, FaultPlan, Step
+from tokenfall.simulator.fault_plan import ERROR, GARBAGE, SPLIT_SUFFIX, FaultPlan, Step
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import RECORDING, Library
 from tokenfall.simulator.planning import GapSource, Plan, PlannedPart, PlanOverrides, plan
 from tokenfall.simulator.state import DEFAULTS, SimulatorState
-from tokenfall.simulator.waiting import passed
+from tokenfall.simulator.waiting import wait_at
 from tokenfall.slices import Sliced
 from tokenfall.slicing import run_sliced
 from tokenfall.threads import in_thread
@@ -39,7 +39,7 @@ MODEL = "sim"
 LATEST = "latest"
 """The tag that Ollama's clients append to a model name without one. It is not a grammar, and is ignored."""
 
-BROKE_OFF = "the simulated model broke off, as configured"
+FAILED_AS_CONFIGURED = "the simulated model failed, as configured"
 """Message of a fault `error`."""
 
 
@@ -48,7 +48,7 @@ def is_simulated(model: str) -> bool:
     return model == MODEL or model.startswith(f"{MODEL}:")
 
 
-class Decided(Struct, frozen=True):
+class ResolvedConfig(Struct, frozen=True):
     """The configuration of one response: merged from all sources, with the scenario's turn and measured times."""
 
     simulation: Simulation
@@ -73,24 +73,24 @@ class SimulatedEngine:
         simulation = self.simulation(request)
         if not self.library.is_ready(simulation):
             await in_thread(lambda: self.library.check(simulation))
-        decided = await run_sliced(self.decide(request, simulation))
-        simulation = decided.simulation
-        planned = await run_sliced(self.plan(request, decided))
+        resolved = await run_sliced(self.resolve(request, simulation))
+        simulation = resolved.simulation
+        planned = await run_sliced(self.plan(request, resolved))
         finished = Finished(planned.choices[0].reason, MODEL, planned.usage)
         state = self.state
         fault_plan = state.fault_plan(simulation, planned.faults)
         gaps = state.gaps(planned.gaps, simulation.load)
         if fault_plan is None:
-            state.limiter.enter()
+            state.limiter.acquire()
             try:
                 await self._play(planned, gaps, on_event=on_event)
             finally:
-                state.limiter.leave()
+                state.limiter.release()
         else:
             try:
                 await self._play_with_faults(planned, fault_plan, gaps=fault_plan.gaps(gaps), on_event=on_event)
             finally:
-                fault_plan.permit.leave()
+                fault_plan.permit.release()
         return finished
 
     def simulation(self, request: ChatRequest) -> Simulation:
@@ -99,8 +99,8 @@ class SimulatedEngine:
         suffix = "" if suffix == LATEST else suffix
         return self.state.configured.overlay(parse(suffix)).overlay(parse(request.simulation))
 
-    def decide(self, request: ChatRequest, simulation: Simulation) -> "Sliced[Decided]":
-        """Resolves the scenario and the profile that `simulation` names.
+    def resolve(self, request: ChatRequest, simulation: Simulation) -> "Sliced[ResolvedConfig]":
+        """Resolve the scenario and the profile that `simulation` names.
 
         Raises `InvalidRequest`, and `NotFound` if no turn of the scenario matches.
         """
@@ -112,20 +112,20 @@ class SimulatedEngine:
         if simulation.profile is not None:
             profile = self.library.profile(simulation.profile)
             if isinstance(profile, Simulation):
-                return Decided(simulation.over_profile(profile, under=DEFAULTS), turn)
+                return ResolvedConfig(simulation.over_profile(profile, under=DEFAULTS), turn)
             timing = profile
-        return Decided(DEFAULTS.overlay(simulation), turn, timing)
+        return ResolvedConfig(DEFAULTS.overlay(simulation), turn, timing)
 
-    def plan(self, request: ChatRequest, decided: "Decided", *, call_ids: str = "call_") -> Sliced[Plan]:
+    def plan(self, request: ChatRequest, resolved: "ResolvedConfig", *, call_ids: str = "call_") -> Sliced[Plan]:
         """The tokens and the times of the response. Raises `InvalidRequest`."""
-        overrides = PlanOverrides(timing=decided.timing)
-        if decided.turn is not None and decided.turn.steps:
+        overrides = PlanOverrides(timing=resolved.timing)
+        if resolved.turn is not None and resolved.turn.steps:
             from tokenfall.simulator.scenarios.response import response_of  # noqa: PLC0415 - only for scenarios
 
             reasoning = request.reasoning or request.shows_thoughts
-            scripted = response_of(decided.turn, call_ids=call_ids, reasoning=reasoning)
-            overrides = PlanOverrides(scripted.parts, scripted.reason, scripted.error or "", decided.timing)
-        return plan(request, decided.simulation, call_ids=call_ids, overrides=overrides)
+            scripted = response_of(resolved.turn, call_ids=call_ids, reasoning=reasoning)
+            overrides = PlanOverrides(scripted.parts, scripted.reason, scripted.error or "", resolved.timing)
+        return plan(request, resolved.simulation, call_ids=call_ids, overrides=overrides)
 
     async def _play(self, planned: Plan, gaps: Iterator[float], *, on_event: OnDelta) -> None:
         clock = self._clock
@@ -154,18 +154,18 @@ class SimulatedEngine:
             if isinstance(step, Disconnect):
                 raise _disconnect_error(step)
             if not isinstance(step, Step):
-                await passed(step)
+                await wait_at(step)
                 due_s = clock.now()
                 continue
             if step is ERROR:
-                raise UpstreamStreamError(planned.error or BROKE_OFF)
+                raise UpstreamStreamError(planned.error or FAILED_AS_CONFIGURED)
             if step is GARBAGE:
                 raise UpstreamMalformed("the simulated response contained invalid bytes, as configured")
             if step.is_end:
                 if step.part == "first":
                     continue
                 return
-            part, text = (part, ODD) if step.part == "second" else next(texts)
+            part, text = (part, SPLIT_SUFFIX) if step.part == "second" else next(texts)
             full = on_event(_delta(part, text))
             if full is not None:
                 await full

@@ -1,8 +1,8 @@
 """The steps of one simulated stream: its tokens, with the configured faults, waits and delays. Pure.
 
-Only `FaultPlan.steps` decides what happens at token N. Two adapters execute the steps: `FaultPlan.items` for paced
-streams, and the engine for live ones; the simulated provider iterates over them for a non-streaming response. Streams
-without faults, gates and load do not use it.
+Only `FaultPlan.steps` determines the faults at token N. The steps are executed by `FaultPlan.items` for paced streams,
+by the engine for live ones, and by the simulated provider for a non-streaming response. Streams without faults, gates
+and load have no fault plan.
 
 Consumers take steps and gaps alternately: a step, then the gap before it. An inserted step has a gap of its own.
 """
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 SPLIT_S = 0.02
 """Delay between the two packets of a split frame."""
 
-ODD = "é"
-"""Appended to a token that is to be split: it has two bytes in UTF-8, and the frame is cut between them."""
+SPLIT_SUFFIX = "é"
+"""Appended to a token whose frame is to be split: two bytes in UTF-8, between which the frame is split."""
 
 _GARBAGE = b"\xff\x00"
 
@@ -72,11 +72,15 @@ class FaultPlan:
         self._inserted_gaps: list[float] = []
 
     def token_text(self, number: int, token: str) -> str:
-        """The token as it is sent: with `ODD` appended if it is to be split."""
-        return token + ODD if any(fault.kind == "split" and fault.at == number for fault in self._faults) else token
+        """The token as it is sent: with `SPLIT_SUFFIX` appended if it is to be split."""
+        return (
+            token + SPLIT_SUFFIX
+            if any(fault.kind == "split" and fault.at == number for fault in self._faults)
+            else token
+        )
 
     def gaps(self, gaps: Iterator[float]) -> Iterator[float]:
-        """`gaps` with stalls and drips, and the gaps of inserted steps."""
+        """`gaps` with the times of `stall` and `drip` faults, and the gaps of inserted steps."""
         number = 0
         drip_s: float | None = None
         while True:
@@ -109,7 +113,7 @@ class FaultPlan:
                 return
             if is_token and self._gate is not None and number >= self._gate_at:
                 yield self._insert(self._gate)
-            if not is_token and self.lacks_its_end:
+            if not is_token and self.is_truncated:
                 return
             if "split" in here:
                 first, second = TOKEN_HALVES if is_token else END_HALVES
@@ -128,27 +132,27 @@ class FaultPlan:
         *,
         tokens: int,
         error_frame: Callable[[], bytes],
-        coded: Callable[[bytes], bytes] = bytes,
+        encode_chunk: Callable[[bytes], bytes] = bytes,
     ) -> Iterator[Item]:
         """The steps as items to send. `frames` yields one frame for each token and one for the end, when it is due.
 
-        b"" is a token or an end without a frame. `error_frame` makes the dialect's frame for an error; `coded` applies
-        the transfer coding.
+        b"" is a token or an end without a frame. `error_frame` makes the dialect's frame for an error; `encode_chunk`
+        applies the transfer coding.
         """
         frame: bytes | None = None
         for step in self.steps(tokens):
             if not isinstance(step, Step):
                 yield step
             elif step is ERROR:
-                yield coded(error_frame())
+                yield encode_chunk(error_frame())
             else:
                 if frame is None:
                     frame = next(frames)
                 if step is GARBAGE:
-                    yield coded(garbled(frame))
+                    yield encode_chunk(garbled(frame))
                     continue
                 if frame:
-                    yield _half(coded(frame), step.part) if step.part else coded(frame)
+                    yield _half(encode_chunk(frame), step.part) if step.part else encode_chunk(frame)
                 elif step.part == "second":
                     self._inserted_gaps.pop()
                 if step.part != "first":
@@ -160,8 +164,8 @@ class FaultPlan:
         return fault.at == number if is_token else fault.at >= number
 
     @property
-    def lacks_its_end(self) -> bool:
-        """Whether the end is omitted."""
+    def is_truncated(self) -> bool:
+        """Whether the stream has no final frame (fault `nodone`)."""
         return any(fault.kind == "nodone" for fault in self._faults)
 
     @property
@@ -171,7 +175,7 @@ class FaultPlan:
 
     def ends_in_token(self, *, has_end: bool = True) -> bool:
         """Whether the last frame is a token, in a format that may have no end."""
-        return (self.lacks_its_end or not has_end) and not self.ends_in_error
+        return (self.is_truncated or not has_end) and not self.ends_in_error
 
     def _insert(self, item: Barrier | Disconnect) -> Barrier | Disconnect:
         self._inserted_gaps.append(0.0)
@@ -179,8 +183,8 @@ class FaultPlan:
 
 
 def _half(frame: bytes, part: str) -> bytes:
-    """A part of a frame that is sent in two packets, cut inside a character if it has one of two bytes."""
-    at = frame.rfind(ODD.encode()) + 1 or len(frame) // 2
+    """One half of a frame that is sent in two packets; it is split inside `SPLIT_SUFFIX`, if it contains that."""
+    at = frame.rfind(SPLIT_SUFFIX.encode()) + 1 or len(frame) // 2
     return frame[:at] if part == "first" else frame[at:]
 
 
@@ -191,7 +195,7 @@ def garbled(frame: bytes) -> bytes:
     return text[:middle] + _GARBAGE + frame[len(text) :]
 
 
-def happening(simulation: Simulation, random: Random) -> tuple[Fault, ...]:
+def drawn_faults(simulation: Simulation, random: Random) -> tuple[Fault, ...]:
     """The faults of one response, drawn by their probabilities."""
     faults = simulation.fault or ()
     return tuple(fault for fault in faults if fault.probability >= 1 or random.random() < fault.probability)

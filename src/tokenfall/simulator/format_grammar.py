@@ -9,7 +9,7 @@ from tokenfall.simulator.grammar import Simulation
 from tokenfall.simulator.values import Fault, Spread, Status
 
 
-def written(simulation: Simulation) -> str:
+def format_grammar(simulation: Simulation) -> str:
     """`gap=0.1s,ttft=0.3s~0.4`; "" if no value is set."""
     of = simulation
     parts = {

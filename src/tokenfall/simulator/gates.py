@@ -57,7 +57,7 @@ class TestGate:
             resume()
 
     def close(self) -> None:
-        """Let no more tokens pass, and cancel those allowed."""
+        """Let no more tokens pass, including those allowed before."""
         self.is_open = False
         self.allowed = 0
         self._reserved.clear()
@@ -79,7 +79,7 @@ class TestGate:
         self.passed += 1
         return True
 
-    def forget(self, resume: Resume) -> None:
+    def cancel_wait(self, resume: Resume) -> None:
         """Cancel the wait; a token reserved for it goes to the next stream."""
         self._waiting.pop(resume, None)
         if resume in self._reserved:
@@ -98,15 +98,15 @@ class TestGate:
 class Gates:
     """The gates of a server by name; each is created on first use.
 
-    A gate that was never opened, closed or allowed tokens exists only as long as a stream uses it, because a new one
-    would be equal. So callers cannot exhaust the limit by naming gates. A gate that was controlled is kept for `IDLE_S`
-    after its last use by the clock `now`; without a clock, forever.
+    A gate that no request has changed exists only while a stream uses it, because a new one would be equal. So callers
+    cannot exhaust the limit by naming gates. A changed gate is pinned for `IDLE_S` after its last use by the clock
+    `now`; without a clock, forever.
     """
 
     def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
         self._now = now
         self._gates: WeakValueDictionary[str, TestGate] | None = None
-        self._kept: dict[str, tuple[float, TestGate]] = {}  # last use, gate; least recently used first
+        self._pinned: dict[str, tuple[float, TestGate]] = {}  # last use, gate; least recently used first
 
     def get(self, name: str) -> TestGate:
         """The gate called `name`, created if it does not exist."""
@@ -118,19 +118,19 @@ class Gates:
         found = self._gates.get(name)
         if found is None:
             found = self._gates[name] = TestGate()
-        elif name in self._kept:
-            self._keep(name, found)
+        elif name in self._pinned:
+            self._pin(name, found)
         return found
 
-    def kept(self, name: str) -> TestGate:
-        """As `get`, and keep the gate while no stream uses it. Raises ValueError above `MAX_GATES`."""
+    def pinned(self, name: str) -> TestGate:
+        """As `get`, and keep the gate even while no stream uses it. Raises ValueError above `MAX_GATES`."""
         found = self.get(name)
-        if name not in self._kept and len(self._kept) >= MAX_GATES:
+        if name not in self._pinned and len(self._pinned) >= MAX_GATES:
             raise ValueError(f"more than {MAX_GATES} gates")
-        self._keep(name, found)
+        self._pin(name, found)
         return found
 
-    def known(self) -> dict[str, TestGate]:
+    def all(self) -> dict[str, TestGate]:
         """All gates by name."""
         self._expire()
         return dict(self._gates or {})
@@ -138,7 +138,7 @@ class Gates:
     def drop(self, name: str) -> bool:
         """Delete a gate and let its waiting streams continue. False if it did not exist."""
         found = None if self._gates is None else self._gates.pop(name, None)
-        self._kept.pop(name, None)
+        self._pinned.pop(name, None)
         if found is not None:
             found.open()
         return found is not None
@@ -148,29 +148,29 @@ class Gates:
         for name in list(self._gates or ()):
             self.drop(name)
 
-    def _keep(self, name: str, gate: TestGate) -> None:
-        self._kept.pop(name, None)
-        self._kept[name] = (self._now(), gate)
+    def _pin(self, name: str, gate: TestGate) -> None:
+        self._pinned.pop(name, None)
+        self._pinned[name] = (self._now(), gate)
 
     def _expire(self) -> None:
-        """Stop keeping gates that have expired; streams that use one still hold it."""
+        """Unpin gates that have expired; one that a stream uses continues to exist."""
         before_s = self._now() - IDLE_S
-        while self._kept:
-            name, (used_s, _) = next(iter(self._kept.items()))
+        while self._pinned:
+            name, (used_s, _) = next(iter(self._pinned.items()))
             if used_s > before_s:
                 return
-            del self._kept[name]
+            del self._pinned[name]
 
 
 class ConcurrencyLimiter:
     """Counts the simulated responses in progress, and queues streams above the capacity of their `load`.
 
-    When a response ends, waiting streams whose capacity allows it are admitted at once: largest capacity first, then
-    FIFO. So a stream with a small capacity does not block the others.
+    When a response ends, waiting streams are admitted as their capacities allow: largest capacity first, then FIFO. So
+    a stream with a small capacity does not block the others.
     """
 
     def __init__(self) -> None:
-        self.inside = 0
+        self.active = 0
         self._waiting: dict[Permit, Resume] = {}
         self._order: list[tuple[int, int, Permit]] = []
         """Heap of waiting permits, largest capacity first. Cancelled permits stay until they reach the top."""
@@ -183,15 +183,15 @@ class ConcurrencyLimiter:
 
     def factor(self, load: Load) -> float:
         """Current factor of gaps."""
-        return 1 + (load.factor - 1) * min(self.inside, load.capacity) / load.capacity
+        return 1 + (load.factor - 1) * min(self.active, load.capacity) / load.capacity
 
-    def enter(self) -> None:
-        """A response begins."""
-        self.inside += 1
+    def acquire(self) -> None:
+        """Count a response that begins."""
+        self.active += 1
 
-    def leave(self) -> None:
-        """A response has ended, successfully or not."""
-        self.inside -= 1
+    def release(self) -> None:
+        """Uncount a response that has ended, successfully or not, and admit waiting ones."""
+        self.active -= 1
         if self._order:
             self._admit()
 
@@ -206,7 +206,7 @@ class ConcurrencyLimiter:
             heappush(self._order, (-permit.capacity, self._arrivals, permit))
         self._waiting[permit] = resume
 
-    def forget(self, permit: Permit) -> None:
+    def cancel_wait(self, permit: Permit) -> None:
         """Cancel the wait of a permit."""
         if self._waiting.pop(permit, None) is not None and len(self._order) > 2 * len(self._waiting) + SPARE:
             self._order = [entry for entry in self._order if entry[2] in self._waiting]
@@ -221,7 +221,7 @@ class ConcurrencyLimiter:
             heappop(self._order)
             resume = self._waiting.pop(permit, None)
             if resume is not None:
-                permit.enter()
+                permit.acquire()
                 resume()
 
 
@@ -240,26 +240,26 @@ class Permit:
             if not self.fits():
                 self._limiter.queue(self, resume)
                 return False
-            self.enter()
+            self.acquire()
         return True
 
     def fits(self) -> bool:
         """Whether the capacity allows one more response."""
-        return self._limiter.inside < self.capacity
+        return self._limiter.active < self.capacity
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         """Count its response as in progress."""
         self._admitted = True
-        self._limiter.enter()
+        self._limiter.acquire()
 
-    def forget(self, resume: Resume) -> None:
+    def cancel_wait(self, resume: Resume) -> None:
         """See `tokenfall.ports.Barrier`."""
-        self._limiter.forget(self)
+        self._limiter.cancel_wait(self)
 
-    def leave(self) -> None:
-        """The response has ended, whether it was admitted or not."""
+    def release(self) -> None:
+        """Call at the end of the response, whether it was admitted or not."""
         if self._admitted:
             self._admitted = False
-            self._limiter.leave()
+            self._limiter.release()
         else:
-            self._limiter.forget(self)
+            self._limiter.cancel_wait(self)

@@ -49,15 +49,15 @@ class Simulation(Record):
         if fields:
             raise TypeError(f"there is no field {next(iter(fields))!r}")
 
-    def overlay(self, nearer: Simulation) -> Simulation:
-        """The values of `nearer` where set, else of this one. A profile in `nearer` also replaces this one's times."""
-        fields = {name: value for name, value in nearer.as_dict().items() if value is not None}
-        if nearer.profile is not None:
+    def overlay(self, override: Simulation) -> Simulation:
+        """The values of `override` where set, else of this one. A profile in `override` also unsets the times here."""
+        fields = {name: value for name, value in override.as_dict().items() if value is not None}
+        if override.profile is not None:
             fields = {"gap": None, "ttft": None, "prefill_s": None} | fields
         return self.replaced(**fields) if fields else self
 
     def over_profile(self, times: Simulation, *, under: Simulation) -> Simulation:
-        """This one over the times of its profile, over `under`."""
+        """This configuration over `times`, which are those of its profile, over `under`."""
         return under.overlay(times).overlay(self.replaced(profile=None)).replaced(profile=self.profile)
 
 
@@ -108,10 +108,13 @@ TEXTS = ("prose", "echo", "words")
 LIMIT_KEYS = ("rpm", "tpm")
 _DURATION = "a duration with its unit such as 20ms, 0.3s or 2m, and after ~ a coefficient of variation up to 10"
 _FAULT = (
-    "KIND@N with N a token from 0, such as reset@5; stall@N:5s and drip@N:1s have a time, %0.1 behind it is a "
-    f"probability, + parts several; kinds: {', '.join(values.FAULT_KINDS)}"
+    "KIND@N, N a token counted from 0, such as reset@5; stall@N:5s and drip@N:1s need a time; %0.1 at the end is a "
+    f"probability; several faults are separated by +; kinds: {', '.join(values.FAULT_KINDS)}"
 )
-_STATUS = "an HTTP error such as 500, 429x2 (the first two), 500%0.1 (one in ten) or 503:retry=3, several parted by +"
+_STATUS = (
+    "an HTTP error such as 500, 429x2 (for the first two requests), 500%0.1 (with a probability of 0.1) or "
+    "503:retry=3; several errors are separated by +"
+)
 
 KEYS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "gap": ("gap", values.spread, _DURATION),

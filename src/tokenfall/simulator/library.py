@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RECORDING = ".jsonl"
 MAX_KEPT = 64
-"""Maximum number of cached files of each kind; the one read longest ago is dropped."""
+"""Maximum number of cached files of each kind; the least recently read one is dropped."""
 
 
 class Library:

@@ -25,13 +25,13 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Tool, ToolCall
 from tokenfall.simulator.estimate import tokens_besides
-from tokenfall.simulator.fault_plan import happening
+from tokenfall.simulator.fault_plan import drawn_faults
 from tokenfall.simulator.grammar import MAX_TOKENS, Length, Simulation
 from tokenfall.simulator.paragraph import WORDS
 from tokenfall.simulator.prose import Prose, RandomWords
 from tokenfall.simulator.state import GAP
-from tokenfall.simulator.stops import stopped
-from tokenfall.simulator.timing import answer_length, schedule
+from tokenfall.simulator.stops import cut_at_stop
+from tokenfall.simulator.timing import response_length, schedule
 from tokenfall.simulator.values import Fault
 from tokenfall.slices import Sliced
 from tokenfall.tokens import counted, cut, tokens_of
@@ -39,7 +39,7 @@ from tokenfall.tokens import counted, cut, tokens_of
 MAX_RESPONSE_TOKENS = 2**20
 """Maximum tokens of all choices of one request: a complete response is held in memory."""
 
-MOST_CHARACTERS = 2**23
+MAX_ECHOED_CHARACTERS = 2**23
 """Maximum characters of a response that repeats the question."""
 
 MAX_ECHOED_BYTES = 32_768
@@ -58,7 +58,7 @@ CUSTOM_INPUT = "Tokenfall says this to a custom tool."
 
 
 class PlannedPart(Struct, frozen=True):
-    """A part of a response: reasoning, text, or the arguments of `call`, whose own `arguments` are then empty."""
+    """A part of a response: text, reasoning (`thought`), or the arguments of `call`, which has none itself."""
 
     tokens: Sequence[str]
     thought: bool = False
@@ -94,8 +94,8 @@ class GapSource(Protocol):
 
 
 class PlanOverrides(Struct, frozen=True):
-    """Values that replace planned ones: the `parts` and `reason` of a script's turn, which fails with `error` at its
-    end, and measured times instead of the grammar's.
+    """Values that replace planned ones: `parts` and `reason` of a script's turn, the `error` at its end, and measured
+    times.
     """
 
     parts: tuple[PlannedPart, ...] | None = None
@@ -104,11 +104,11 @@ class PlanOverrides(Struct, frozen=True):
     timing: GapSource | None = None
 
 
-NOTHING = PlanOverrides()
+NO_OVERRIDES = PlanOverrides()
 
 
 def plan(
-    request: ChatRequest, simulation: Simulation, *, call_ids: str, overrides: PlanOverrides = NOTHING
+    request: ChatRequest, simulation: Simulation, *, call_ids: str, overrides: PlanOverrides = NO_OVERRIDES
 ) -> Sliced[Plan]:
     """The response to `request`. `call_ids` is the prefix of tool call ids. Raises `InvalidRequest`."""
     random = Random(simulation.seed if simulation.seed is not None else request.seed)
@@ -123,16 +123,16 @@ def plan(
         raise InvalidRequest(f"the simulator generates at most {MAX_RESPONSE_TOKENS} tokens at once")
     thought = request.n * sum(len(part.tokens) for part in choice.parts if part.thought)
     usage = Usage((yield from prompt_tokens(request)), tokens, reasoning_tokens=thought)
-    gaps = timed(simulation, random, prompt=usage.prompt_tokens)
+    gaps = response_gaps(simulation, random, prompt=usage.prompt_tokens)
     if overrides.timing is not None:
         gaps = overrides.timing.schedule(random)
-    faults = happening(simulation, random)
+    faults = drawn_faults(simulation, random)
     if overrides.error and choice.reason != "length":
         faults += (Fault("error", at=tokens),)
     return Plan(choices, usage, gaps, faults, overrides.error)
 
 
-def timed(simulation: Simulation, random: Random, *, prompt: int) -> Iterator[float]:
+def response_gaps(simulation: Simulation, random: Random, *, prompt: int) -> Iterator[float]:
     """The gaps of one response to a prompt of `prompt` tokens."""
     gaps = schedule(simulation.ttft, simulation.gap or GAP, random=random)
     prefill_s = (simulation.prefill_s or 0.0) * prompt / 1000
@@ -144,7 +144,7 @@ def _filler(request: ChatRequest, simulation: Simulation, *, random: Random) -> 
     question = _last_question(request) if simulation.text == "echo" else ""
     echoed = yield from counted(iter((question,)))
     default = echoed or len(WORDS)
-    wanted = max(answer_length(simulation.tokens or Length(default, default), random), request.min_tokens)
+    wanted = max(response_length(simulation.tokens or Length(default, default), random), request.min_tokens)
     if request.ignore_eos:
         wanted = min(request.max_tokens, MAX_TOKENS) + 1
     wanted = min(wanted, request.max_tokens + 1)  # one more than the limit, to detect truncation
@@ -153,8 +153,8 @@ def _filler(request: ChatRequest, simulation: Simulation, *, random: Random) -> 
     if echoed:
         if len(question.encode("utf-8", "surrogatepass")) > MAX_ECHOED_BYTES:
             raise InvalidRequest(f"the simulator echoes a text of at most {MAX_ECHOED_BYTES} bytes")
-        if wanted * len(question) > MOST_CHARACTERS * echoed:
-            raise InvalidRequest(f"the simulator echoes no more than {MOST_CHARACTERS} characters at once")
+        if wanted * len(question) > MAX_ECHOED_CHARACTERS * echoed:
+            raise InvalidRequest(f"the simulator echoes no more than {MAX_ECHOED_CHARACTERS} characters at once")
         return (yield from cut(question, wanted))
     return Prose(wanted)
 
@@ -174,7 +174,7 @@ def _planned(request: ChatRequest, filler: Sequence[str], *, call_ids: str) -> S
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
     text = yield from _text(request, filler)
     left = max(0, most - sum(len(part.tokens) for part in thoughts))
-    kept, stop = (yield from stopped(text[:left], request.stop)) if request.stop else (text, "")
+    kept, stop = (yield from cut_at_stop(text[:left], request.stop)) if request.stop else (text, "")
     return _bounded([*thoughts, PlannedPart(kept if stop else text)], most, reason="stop", stop=stop)
 
 
@@ -194,7 +194,7 @@ def _calls(request: ChatRequest, *, call_ids: str) -> Sliced[list[PlannedPart]]:
 
 
 def _tools_to_call(request: ChatRequest) -> Sequence[Tool]:
-    """The tools to call: none after results, if none is mentioned or with `none`, unless a call is required."""
+    """The tools to call, as the module describes; see `tool_choice` of `ChatRequest`."""
     choice, tools = request.tool_choice, request.tools
     has_results = any(message.role == "tool" for message in request.messages[-1:])
     if not tools or choice == "none" or (choice == "auto" and has_results):

@@ -27,7 +27,7 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
 
 def named(name: str) -> Profile:
     """Raises ValueError, which lists the existing names, for an unknown name."""
-    known = every()
+    known = load_profiles()
     if name not in known:
         raise ValueError(f"there is no profile {name[:40]!r}; there are {', '.join(known)}, and files ending in .json")
     return known[name]
@@ -39,8 +39,8 @@ def text_of(name: str) -> str:
     return f"ttft={profile.ttft},gap={profile.gap},prefill={profile.prefill}"
 
 
-def every() -> dict[str, Profile]:
-    """All named profiles. Read on each call: they are rarely used, and unused ones should cost no memory."""
+def load_profiles() -> dict[str, Profile]:
+    """All named profiles. Read on each call, because they are rarely used and would take memory."""
     with open(path.join(path.dirname(__file__), "profiles.json"), "rb") as file:
         return msgspec.json.decode(file.read(), type=dict[str, Profile])
 
@@ -58,4 +58,4 @@ def read(name: str) -> Empirical:
     except OSError as error:
         raise ValueError(f"the profile {name} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise ValueError(f"the profile {name} is none: {error}") from None
+        raise ValueError(f"the profile {name} is not valid: {error}") from None

@@ -6,8 +6,8 @@ from typing import overload
 
 from tokenfall.simulator.paragraph import WORDS
 
-AGAIN = tuple(f" {word}" for word in WORDS)
-_FIRST = (WORDS[0], *AGAIN[1:])
+SPACED_WORDS = tuple(f" {word}" for word in WORDS)
+_FIRST = (WORDS[0], *SPACED_WORDS[1:])
 _64_BITS = 2**64 - 1
 
 
@@ -26,7 +26,7 @@ class Prose(Sequence[str]):
         return self._count
 
     def __iter__(self) -> Iterator[str]:
-        return islice(chain(_FIRST, chain.from_iterable(repeat(AGAIN))), self._count)
+        return islice(chain(_FIRST, chain.from_iterable(repeat(SPACED_WORDS))), self._count)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -38,7 +38,7 @@ class Prose(Sequence[str]):
         places = range(self._count)[index]
         if isinstance(places, range):
             return Prose(len(places)) if places == range(len(places)) else [self[place] for place in places]
-        return _FIRST[places] if places < len(_FIRST) else AGAIN[places % len(AGAIN)]
+        return _FIRST[places] if places < len(_FIRST) else SPACED_WORDS[places % len(SPACED_WORDS)]
 
 
 class RandomWords(Sequence[str]):
@@ -75,4 +75,4 @@ class RandomWords(Sequence[str]):
     def _word(self, number: int) -> str:
         mixed = (number * 0x9E3779B97F4A7C15 ^ self._seed) & _64_BITS
         mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS  # splitmix64 without its last step
-        return (AGAIN if number else WORDS)[(mixed >> 32) % len(WORDS)]
+        return (SPACED_WORDS if number else WORDS)[(mixed >> 32) % len(WORDS)]

@@ -18,7 +18,7 @@ GAP = Spread(0.1)
 DEFAULTS = Simulation(gap=GAP)
 """Built-in defaults."""
 
-NOTHING = Simulation()
+UNSET = Simulation()
 
 
 class SimulatorState:
@@ -27,7 +27,7 @@ class SimulatorState:
     Gates expire by the clock `now`.
     """
 
-    def __init__(self, configured: Simulation = NOTHING, *, now: Callable[[], float] | None = None) -> None:
+    def __init__(self, configured: Simulation = UNSET, *, now: Callable[[], float] | None = None) -> None:
         self.configured = configured
         self.gates = Gates() if now is None else Gates(now)
         self.limiter = ConcurrencyLimiter()

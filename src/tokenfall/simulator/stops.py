@@ -9,8 +9,8 @@ from tokenfall.slices import Sliced
 from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS
 
 
-def stopped(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[str], str]]:
-    """`text` up to the first of `stops` in it, and that stop sequence ("" for none). Searches overlapping windows."""
+def cut_at_stop(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[str], str]]:
+    """`text` up to the first stop sequence in it, and that sequence ("" for none). Searches overlapping windows."""
     if not stops:
         return text, ""
     longest = max(map(len, stops))
@@ -23,7 +23,7 @@ def stopped(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[
     while piece := (yield from _next_piece(tokens, at_least)):
         window += piece
         at, stop = yield from _first(window, stops)
-        if stop and at + longest <= len(window):  # else a longer match may begin earlier and end in the next piece
+        if stop and at + longest <= len(window):  # otherwise an earlier match may end in the next piece
             break
         cut = max(0, len(window) - longest)
         begin, window = begin + cut, window[cut:]

@@ -44,7 +44,7 @@ def draws(spread: Spread, random: Random) -> Iterator[float]:
     return (lognormal(mu, sigma) for _ in repeat(None))
 
 
-def answer_length(length: Length, random: Random | None) -> int:
+def response_length(length: Length, random: Random | None) -> int:
     """Number of tokens of one response. `random` may be None if `length` is a single number."""
     if random is None or length.least == length.most:
         return length.least

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 MAX_SECONDS = 86_400.0
 MAX_TOKENS = 1_000_000
 MAX_CV = 10
-LEAST_S = 1e-15
+MIN_S = 1e-15
 """Shorter times are read as 0."""
 MAX_DIGITS = 64
 """Maximum length of a decimal number: enough to format every parsed number again."""
-SEVERAL = 16
+MAX_ITEMS = 16
 """Maximum number of faults or statuses in one text."""
 
 
@@ -93,7 +93,7 @@ class Limit(Record):
 
 
 class GatePosition(Record):
-    """A stream waits at token `at` (from 0) until the gate lets it through."""
+    """The token (from 0) before which a stream waits at a gate."""
 
     __slots__ = ("at", "name")
 
@@ -103,13 +103,13 @@ class GatePosition(Record):
 
 
 def seconds(text: str) -> float:
-    """`300ms`, `1.5s`, `2m` or `250us` in seconds; raises ValueError on anything else."""
+    """`300ms`, `1.5s`, `2m` or `250us` in seconds. Raises ValueError for other texts."""
     for unit, times, parts in (("ms", 1, 1_000), ("us", 1, 1_000_000), ("s", 1, 1), ("m", 60, 1)):
         if text.endswith(unit):
             value = number(text.removesuffix(unit)) * times / parts  # division makes 9ms the float 0.009
             if value > MAX_SECONDS:
                 raise ValueError(text)
-            return value if value >= LEAST_S else 0.0
+            return value if value >= MIN_S else 0.0
     raise ValueError(text)
 
 
@@ -182,7 +182,7 @@ def _fault(text: str) -> Fault:
 
 
 def statuses(text: str) -> tuple[Status, ...]:
-    """`429x2`, `500%0.1`, `503:retry=3`; several are separated by `+`, and the first that applies is sent."""
+    """`429x2`, `500%0.1`, `503:retry=3`; several are separated by `+`, and the first that applies is used."""
     return tuple(map(_status, _several(text)))
 
 
@@ -246,7 +246,7 @@ def file_name(text: str) -> str:
 
 def _several(text: str) -> list[str]:
     parts = text.split("+")
-    if len(parts) > SEVERAL:
+    if len(parts) > MAX_ITEMS:
         raise ValueError(text)
     return parts
 

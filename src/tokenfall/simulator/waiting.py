@@ -3,8 +3,8 @@
 from tokenfall.ports import Barrier
 
 
-async def passed(barrier: Barrier) -> None:
-    """Return once `barrier` lets the caller pass. Cancelling gives up the wait."""
+async def wait_at(barrier: Barrier) -> None:
+    """Return once `barrier` lets the caller pass. Cancelling cancels the wait."""
     import asyncio  # noqa: PLC0415 - every caller has imported it
 
     released = asyncio.Event()
@@ -14,4 +14,4 @@ async def passed(barrier: Barrier) -> None:
             await released.wait()
             released.clear()
     finally:
-        barrier.forget(resume)
+        barrier.cancel_wait(resume)

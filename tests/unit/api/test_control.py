@@ -58,7 +58,7 @@ def of_gate(name: str, body: bytes = b"") -> Request:
 
 def test_settings_and_open_streams_are_shown() -> None:
     harness = Harness("ttft=1s")
-    harness.state.limiter.enter()
+    harness.state.limiter.acquire()
 
     assert told(harness.control.show(asked())) == {"sim": "gap=0.1s,ttft=1s", "journal": False, "streams": 1}
 
@@ -154,12 +154,12 @@ def test_replacement_keeps_counts_gates_and_request_log() -> None:
     harness = Harness("status=429x1")
     harness.control.change(asked(b'{"journal":true}'))
     harness.journal.add(request("/a"))
-    harness.state.gates.kept("a")
+    harness.state.gates.pinned("a")
     with pytest.raises(RateLimited):
         harness.injected_errors.check(harness.state.configured, "")
     harness.control.replace(asked(b'{"sim":"status=429x1"}'))
 
-    assert [*harness.state.gates.known()] == ["a"]
+    assert [*harness.state.gates.all()] == ["a"]
     assert [each["path"] for each in harness.journal.entries()] == ["/a"]
     harness.injected_errors.check(harness.state.configured, "")
 
@@ -199,13 +199,13 @@ def test_reset_restores_the_initial_state() -> None:
     harness = Harness("ttft=1s")
     harness.control.change(asked(b'{"sim":"status=429x1","journal":true}'))
     harness.journal.add(request("/"))
-    harness.state.gates.kept("a")
+    harness.state.gates.pinned("a")
     with pytest.raises(RateLimited):
         harness.injected_errors.check(harness.state.configured, "")
     assert harness.control.reset(asked()).status == 204
 
     assert harness.state.configured == parse("ttft=1s")
-    assert harness.state.gates.known() == {}
+    assert harness.state.gates.all() == {}
     assert (harness.journal.is_on, harness.journal.entries()) == (False, [])
     with pytest.raises(RateLimited):
         harness.injected_errors.check(parse("status=429x1"), "")
@@ -254,7 +254,7 @@ def test_gate_can_be_opened_closed_and_limited() -> None:
 
 def test_gate_shows_waiting_and_passed_tokens() -> None:
     harness = Harness()
-    gate = harness.state.gates.kept("a")
+    gate = harness.state.gates.pinned("a")
     gate.passes(lambda: None)
     assert harness.gate("a")["waiting"] == 1
     gate.open()
@@ -291,7 +291,7 @@ def test_invalid_gate_name_is_refused(name: str) -> None:
 def test_too_many_gates_are_refused() -> None:
     harness = Harness()
     for number in range(MAX_GATES):
-        harness.state.gates.kept(str(number))
+        harness.state.gates.pinned(str(number))
     with pytest.raises(InvalidRequest, match="DELETE /sim/gates"):
         harness.gate("a", {})
 

@@ -12,7 +12,7 @@ from tokenfall.events import Finished
 from tokenfall.http.response import StreamHead
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.planning import Plan, plan
-from tokenfall.simulator.prose import AGAIN
+from tokenfall.simulator.prose import SPACED_WORDS
 from tokenfall.slices import at_once
 from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta, ResponseTiming
 from tokenfall.wire.dialects import DIALECTS
@@ -55,7 +55,7 @@ def finished(made: Plan) -> Finished:
 
 @affixing
 @pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("tokens", [1, 2, len(AGAIN) + 3])
+@pytest.mark.parametrize("tokens", [1, 2, len(SPACED_WORDS) + 3])
 def test_even_stream_has_the_same_frames_as_the_response(dialect: Dialect, tokens: int, chunked: bool) -> None:
     request = asked(dialect)
     made = planned(request, f"tokens={tokens}")
@@ -69,7 +69,7 @@ def test_even_stream_has_the_same_frames_as_the_response(dialect: Dialect, token
 
 @affixing
 @pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("sent", [0, 1, 2, 2 * len(AGAIN) + 3])
+@pytest.mark.parametrize("sent", [0, 1, 2, 2 * len(SPACED_WORDS) + 3])
 def test_sent_bytes_are_counted_exactly(dialect: Dialect, sent: int, chunked: bool) -> None:
     request = asked(dialect)
     answer = even(dialect, request, planned(request, "tokens=1000"))

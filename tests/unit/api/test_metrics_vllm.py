@@ -106,7 +106,7 @@ def test_running_and_waiting_requests_are_those_of_the_simulator() -> None:
 def test_cache_usage_without_a_limit_assumes_one_batch() -> None:
     world = World()
     for _ in range(64):
-        world.state.limiter.enter()
+        world.state.limiter.acquire()
 
     assert world.value("kv_cache_usage_perc") == 0.25
 

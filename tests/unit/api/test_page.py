@@ -10,7 +10,7 @@ from tokenfall.api import page
 from tokenfall.api.page import PAGES, WEB, Page, takes_gzip
 from tokenfall.errors import NotFound
 from tokenfall.http.response import Response
-from tokenfall.simulator.profiles import every
+from tokenfall.simulator.profiles import load_profiles
 
 from tests.doubles.requests import lines_of, request
 
@@ -210,7 +210,7 @@ def test_the_profiles_that_are_offered_exist() -> None:
     offered = re.findall(r"'([^']+)'", listed[1].decode())
 
     assert offered
-    assert set(offered) <= every().keys()
+    assert set(offered) <= load_profiles().keys()
 
 
 # Packed

@@ -65,7 +65,7 @@ class Harness:
         made = self.ask(sim, stream=False, **fields)
         assert isinstance(made, Coroutine)
         answer: Response | Disconnect = await made
-        assert self.state.limiter.inside == 0
+        assert self.state.limiter.active == 0
         return answer
 
     async def took_s(self, sim: str) -> float:
@@ -196,7 +196,7 @@ async def test_failed_non_streaming_response_is_an_error() -> None:
         await harness.whole("fault=error@1")
 
     assert caught.value.status == 500
-    assert harness.state.limiter.inside == 0
+    assert harness.state.limiter.active == 0
 
 
 @all_dialects
@@ -222,14 +222,14 @@ def test_faults_apply_to_tool_calls_sent_in_one_piece() -> None:
 def test_a_stream_is_counted_while_it_runs() -> None:
     harness = Harness()
     made = harness.ask()
-    assert harness.state.limiter.inside == 1
+    assert harness.state.limiter.active == 1
     made.ended()
-    assert harness.state.limiter.inside == 0
+    assert harness.state.limiter.active == 0
     made = harness.ask("load=2@4")
     next(made.frames(False)).passes(lambda: None)
-    assert harness.state.limiter.inside == 1
+    assert harness.state.limiter.active == 1
     made.ended()
-    assert harness.state.limiter.inside == 0
+    assert harness.state.limiter.active == 0
 
 
 def test_limit_counts_prompt_and_max_tokens_and_reports_the_rest() -> None:
@@ -250,7 +250,7 @@ def test_injected_error_precedes_the_first_token() -> None:
     with pytest.raises(InvalidRequest):
         harness.ask("fault=melt@1")
 
-    assert harness.state.limiter.inside == 0
+    assert harness.state.limiter.active == 0
 
 
 def test_a_long_prompt_takes_its_time() -> None:

@@ -278,13 +278,13 @@ def test_each_play_of_a_shared_stream_is_counted() -> None:
     common = shared()
     handler = sse_stream(common)
     streams = [handler(request("/stream-sse")) for _ in range(3)]
-    assert common.state.limiter.inside == 3
+    assert common.state.limiter.active == 3
     for stream in streams:
         assert isinstance(stream, TimedStream)
         assert stream.ended is not None
         stream.ended()
 
-    assert common.state.limiter.inside == 0
+    assert common.state.limiter.active == 0
 
 
 def test_another_default_makes_another_stream() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokenfall.disconnect import Disconnect
-from tokenfall.simulator.fault_plan import ODD, SPLIT_S, FaultPlan, garbled
+from tokenfall.simulator.fault_plan import SPLIT_S, SPLIT_SUFFIX, FaultPlan, garbled
 from tokenfall.simulator.gates import ConcurrencyLimiter, TestGate
 from tokenfall.simulator.values import faults
 
@@ -72,7 +72,7 @@ def test_garbage_comes_before_its_token(at: int) -> None:
 
 @pytest.mark.parametrize("at", AT)
 def test_split_token_is_sent_in_two_writes_cut_inside_a_character(at: int) -> None:
-    before, after = f"t{at}{ODD}\n".encode()[:3], f"t{at}{ODD}\n".encode()[3:]
+    before, after = f"t{at}{SPLIT_SUFFIX}\n".encode()[:3], f"t{at}{SPLIT_SUFFIX}\n".encode()[3:]
     assert played(f"split@{at}") == [
         *ALL[: 1 + at],
         (before, at + 1.0),
@@ -113,8 +113,8 @@ def test_from_a_drip_on_all_gaps_are_its_own(at: int) -> None:
 def test_several_happen_each_at_its_token() -> None:
     assert played("drip@1:1s+stall@3:30s+garbage@2+split@0+reset@4") == [
         PERMIT,
-        (f"t0{ODD}".encode()[:3], 1.0),
-        (f"t0{ODD}\n".encode()[3:], SPLIT_S),
+        (f"t0{SPLIT_SUFFIX}".encode()[:3], 1.0),
+        (f"t0{SPLIT_SUFFIX}\n".encode()[3:], SPLIT_S),
         (b"t1\n", 1.0),
         (garbled(b"t2\n"), 0.0),
         (b"t2\n", 1.0),
@@ -166,7 +166,7 @@ def test_response_without_tokens_has_an_end() -> None:
 def test_only_split_faults_change_the_writes() -> None:
     fault_plan = FaultPlan(faults("split@1+reset@2"), permit=ConcurrencyLimiter().permit(None))
 
-    assert [fault_plan.token_text(number, "a") for number in range(3)] == ["a", "a" + ODD, "a"]
+    assert [fault_plan.token_text(number, "a") for number in range(3)] == ["a", "a" + SPLIT_SUFFIX, "a"]
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,12 @@ def test_garbage_is_no_text_and_ends_as_its_frame_does(frame: bytes) -> None:
 
 
 def test_frames_are_coded_as_they_go_out() -> None:
-    def coded(frame: bytes) -> bytes:
+    def encode_chunk(frame: bytes) -> bytes:
         return b"<%b>" % frame
 
     def items(text: str) -> Iterator[Item]:
         return FaultPlan(faults(text), permit=ConcurrencyLimiter().permit(None)).items(
-            iter([b"a", b"z"]), tokens=1, error_frame=lambda: b"!", coded=coded
+            iter([b"a", b"z"]), tokens=1, error_frame=lambda: b"!", encode_chunk=encode_chunk
         )
 
     assert list(items("garbage@0"))[1:] == [b"<%b>" % garbled(b"a"), b"<a>", b"<z>"]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.simulator.format_grammar import written
+from tokenfall.simulator.format_grammar import format_grammar
 from tokenfall.simulator.grammar import TEXTS, Length, Simulation, Spread, parse
 from tokenfall.simulator.values import FAULT_KINDS, MAX_TOKENS, Fault, GatePosition, Limit, Load, Status
 
@@ -64,7 +64,7 @@ SIMULATIONS = st.builds(
 
 @given(SIMULATIONS)
 def test_formatted_grammar_parses_to_the_same_settings(simulation: Simulation) -> None:
-    assert parse(written(simulation)) == simulation
+    assert parse(format_grammar(simulation)) == simulation
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_formatted_grammar_parses_to_the_same_settings(simulation: Simulation) -
     ],
 )
 def test_format_grammar_uses_the_short_form(text: str, expected: str) -> None:
-    assert written(parse(text)) == expected
+    assert format_grammar(parse(text)) == expected

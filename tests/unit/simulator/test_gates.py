@@ -31,9 +31,9 @@ class Stream:
 
     def leave(self) -> None:
         assert self.hold is not None
-        self.hold.forget(self.resume)
+        self.hold.cancel_wait(self.resume)
         if isinstance(self.hold, Permit):
-            self.hold.leave()
+            self.hold.release()
 
 
 def waiting_at(gate: TestGate, names: str, *, at_once: bool = True) -> tuple[list[Stream], list[str]]:
@@ -136,14 +136,14 @@ def test_waiter_that_leaves_is_removed() -> None:
 
 def test_gate_is_created_at_its_first_use_and_opened_when_dropped() -> None:
     gates = Gates()
-    gate = gates.kept("a")
+    gate = gates.pinned("a")
     _, passed = waiting_at(gate, "x")
 
     assert gates.get("a") is gate
-    assert gates.known() == {"a": gate}
+    assert gates.all() == {"a": gate}
     assert gates.drop("a")
     assert not gates.drop("a")
-    assert (passed, gates.known()) == (["x"], {})
+    assert (passed, gates.all()) == (["x"], {})
 
 
 def test_all_gates_can_be_dropped_at_once() -> None:
@@ -152,27 +152,27 @@ def test_all_gates_can_be_dropped_at_once() -> None:
     gates.clear()
 
     assert [passed for _, passed in waiters] == [["a"], ["b"], ["c"]]
-    assert gates.known() == {}
+    assert gates.all() == {}
 
 
 def test_gates_that_are_kept_are_bounded_and_those_of_streams_are_not_counted() -> None:
     gates = Gates()
     for number in range(MAX_GATES):
-        gates.kept(f"g{number}")
+        gates.pinned(f"g{number}")
 
-    assert gates.kept("g0") is gates.known()["g0"]
+    assert gates.pinned("g0") is gates.all()["g0"]
     assert not gates.get("one more").passes(lambda: None)
     with pytest.raises(ValueError, match=f"more than {MAX_GATES}"):
-        gates.kept("one more")
+        gates.pinned("one more")
 
 
 def test_unchanged_gate_is_removed_with_its_last_stream() -> None:
     gates = Gates()
     held = [gates.get(f"g{number}") for number in range(2 * MAX_GATES)]
-    assert len(gates.known()) == 2 * MAX_GATES
+    assert len(gates.all()) == 2 * MAX_GATES
     held.clear()
 
-    assert gates.known() == {}
+    assert gates.all() == {}
     assert not gates.drop("g0")
 
 
@@ -180,22 +180,22 @@ def test_a_gate_that_was_moved_expires_after_its_last_use() -> None:
     clock = FakeClock(0.0)
     gates = Gates(clock)
     for name in ("used", "left"):
-        gates.kept(name).open()
+        gates.pinned(name).open()
     clock.advance(IDLE_S - 1)
     assert gates.get("used").is_open
     clock.advance(2)
 
-    assert list(gates.known()) == ["used"]
+    assert list(gates.all()) == ["used"]
     assert not gates.get("left").is_open
 
 
 def test_gate_held_by_a_stream_stays_registered() -> None:
     clock = FakeClock(0.0)
     gates = Gates(clock)
-    gate = gates.kept("a")
+    gate = gates.pinned("a")
     _, passed = waiting_at(gate, "x")
     clock.advance(2 * IDLE_S)
-    gates.kept("a").open()
+    gates.pinned("a").open()
 
     assert passed == ["x"]
 
@@ -208,7 +208,7 @@ def test_gaps_grow_linearly_up_to_the_capacity() -> None:
     factors = []
     for _ in range(6):
         factors.append(limiter.factor(load))
-        limiter.enter()
+        limiter.acquire()
 
     assert factors == [1.0, 1.5, 2.0, 2.5, 3.0, 3.0]
 
@@ -226,23 +226,23 @@ def queued(
 def test_latecomers_come_in_in_their_order_when_one_leaves() -> None:
     limiter = ConcurrencyLimiter()
     streams, passed = queued(limiter, "abcd", Load(1.0, 2))
-    assert (passed, limiter.inside, limiter.waiting) == (["a", "b"], 2, 2)
+    assert (passed, limiter.active, limiter.waiting) == (["a", "b"], 2, 2)
     streams[1].leave()
-    assert (passed, limiter.inside) == (["a", "b", "c"], 2)
+    assert (passed, limiter.active) == (["a", "b", "c"], 2)
     streams[0].leave()
 
-    assert (passed, limiter.inside, limiter.waiting) == (["a", "b", "c", "d"], 2, 0)
+    assert (passed, limiter.active, limiter.waiting) == (["a", "b", "c", "d"], 2, 0)
 
 
 def test_running_stream_passes_the_concurrency_limit_again() -> None:
     limiter = ConcurrencyLimiter()
     (stream,), _ = queued(limiter, "a", Load(1.0, 1))
     assert stream.ask()
-    assert limiter.inside == 1
+    assert limiter.active == 1
     stream.leave()
     stream.leave()
 
-    assert limiter.inside == 0
+    assert limiter.active == 0
 
 
 def test_concurrency_limit_without_load_admits_at_once() -> None:
@@ -251,7 +251,7 @@ def test_concurrency_limit_without_load_admits_at_once() -> None:
     permit = limiter.permit(None)
 
     assert permit.passes(lambda: None)
-    assert limiter.inside == 2
+    assert limiter.active == 2
 
 
 def test_queued_stream_that_leaves_is_not_admitted() -> None:
@@ -260,9 +260,9 @@ def test_queued_stream_that_leaves_is_not_admitted() -> None:
     second.leave()
     first.leave()
 
-    assert (second.woken, passed, limiter.inside, limiter.waiting) == (0, ["a", "c"], 1, 0)
+    assert (second.woken, passed, limiter.active, limiter.waiting) == (0, ["a", "c"], 1, 0)
     third.leave()
-    assert limiter.inside == 0
+    assert limiter.active == 0
 
 
 def test_stream_that_leaves_before_its_wakeup_passes_its_permit_on() -> None:
@@ -272,7 +272,7 @@ def test_stream_that_leaves_before_its_wakeup_passes_its_permit_on() -> None:
     assert (second.woken, third.woken) == (1, 0)
     second.leave()
 
-    assert (third.woken, limiter.inside) == (1, 1)
+    assert (third.woken, limiter.active) == (1, 1)
 
 
 def test_assigned_permit_cannot_be_taken_by_another_stream() -> None:
@@ -292,7 +292,7 @@ def test_stream_with_a_smaller_limit_does_not_block_others() -> None:
     _, narrow = queued(limiter, "b", Load(1.0, 1))
     _, wide = queued(limiter, "c", Load(1.0, 9))
 
-    assert (narrow, wide, limiter.inside, limiter.waiting) == ([], ["c"], 2, 1)
+    assert (narrow, wide, limiter.active, limiter.waiting) == ([], ["c"], 2, 1)
 
 
 def test_free_permit_skips_streams_with_a_smaller_limit() -> None:
@@ -305,7 +305,7 @@ def test_free_permit_skips_streams_with_a_smaller_limit() -> None:
     streams[1].leave()
 
     assert narrow == []
-    assert limiter.inside == 1
+    assert limiter.active == 1
 
 
 def test_a_queue_that_is_left_leaves_nothing_behind() -> None:
@@ -316,7 +316,7 @@ def test_a_queue_that_is_left_leaves_nothing_behind() -> None:
         stream.leave()
     inside.leave()
 
-    assert (passed, limiter.inside, limiter.waiting) == (["b"], 1, 0)
+    assert (passed, limiter.active, limiter.waiting) == (["b"], 1, 0)
 
 
 def test_joining_the_queue_twice_keeps_the_position() -> None:

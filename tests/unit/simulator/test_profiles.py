@@ -7,7 +7,7 @@ from tokenfall.recording.empirical import Empirical, encode, quantiles
 from tokenfall.simulator import profiles
 from tokenfall.simulator.grammar import parse
 
-NAMES = sorted(profiles.every())
+NAMES = sorted(profiles.load_profiles())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,14 +56,14 @@ def test_unreadable_profile_is_refused_by_name(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"missing\.json cannot be read: No such file"):
         profiles.read(str(missing))
-    with pytest.raises(ValueError, match=r"bad\.json is none: .*missing required field"):
+    with pytest.raises(ValueError, match=r"bad\.json is not valid: .*missing required field"):
         profiles.read(str(bad))
 
 
 def test_the_page_shows_every_profile() -> None:
     page = (Path(__file__).parents[3] / "docs" / "recording.md").read_text(encoding="utf-8")
 
-    for name, profile in profiles.every().items():
+    for name, profile in profiles.load_profiles().items():
         simulation = parse(profiles.text_of(name))
         assert simulation.gap is not None
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))

@@ -31,7 +31,7 @@ def test_a_gate_is_the_one_of_that_name() -> None:
 def test_gates_of_others_never_refuse_a_stream() -> None:
     state = SimulatorState()
     for number in range(MAX_GATES):
-        state.gates.kept(str(number))
+        state.gates.pinned(str(number))
 
     assert state.fault_plan(parse("gate=a"), ()) is not None
 
@@ -40,9 +40,9 @@ def test_gaps_follow_the_load_of_the_moment() -> None:
     state = SimulatorState()
     gaps = state.gaps(repeat(1.0), Load(3.0, 2))
     first = next(gaps)
-    state.limiter.enter()
+    state.limiter.acquire()
     second = next(gaps)
-    state.limiter.leave()
+    state.limiter.release()
 
     assert (first, second, next(gaps)) == (1.0, 2.0, 1.0)
     assert list(islice(state.gaps(repeat(1.0), None), 2)) == [1.0, 1.0]

@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 import pytest
 
 from tokenfall.simulator.grammar import Length, Spread
-from tokenfall.simulator.timing import answer_length, draw, draws, schedule
+from tokenfall.simulator.timing import draw, draws, response_length, schedule
 
 
 def first(count: int, ttft: Spread | None, gap: Spread, *, random: Random | None = None) -> list[float]:
@@ -69,16 +69,16 @@ def test_no_time_at_all_does_not_vary() -> None:
 
 
 def test_a_length_is_drawn_from_both_ends() -> None:
-    lengths = {answer_length(Length(3, 5), Random(seed)) for seed in range(50)}
+    lengths = {response_length(Length(3, 5), Random(seed)) for seed in range(50)}
 
     assert lengths == {3, 4, 5}
-    assert answer_length(Length(3, 500), Random(7)) == answer_length(Length(3, 500), Random(7))
+    assert response_length(Length(3, 500), Random(7)) == response_length(Length(3, 500), Random(7))
 
 
 def test_a_length_without_choice_needs_no_dice() -> None:
-    assert answer_length(Length(4, 4), None) == 4
-    assert answer_length(Length(4, 4), Random(7)) == 4
-    assert answer_length(Length(3, 5), None) == 3
+    assert response_length(Length(4, 4), None) == 4
+    assert response_length(Length(4, 4), Random(7)) == 4
+    assert response_length(Length(3, 5), None) == 3
 
 
 # Distributions: Kolmogorov and Smirnov's distance between what was drawn and what was asked for. With n draws it
@@ -127,7 +127,7 @@ def test_a_distribution_that_is_a_little_off_would_be_seen(mean_s: float, cv: fl
 
 def test_a_length_is_uniform() -> None:
     dice = Random(7)
-    lengths = [answer_length(Length(80, 200), dice) for _ in range(DRAWS)]
+    lengths = [response_length(Length(80, 200), dice) for _ in range(DRAWS)]
     expected = DRAWS / 121
     chi2 = sum((seen - expected) ** 2 / expected for seen in Counter(lengths).values())
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tokenfall.simulator.gates import TestGate
-from tokenfall.simulator.waiting import passed
+from tokenfall.simulator.waiting import wait_at
 
 from tests.doubles.connections import settle
 
@@ -11,14 +11,14 @@ from tests.doubles.connections import settle
 async def test_open_gate_does_not_wait() -> None:
     gate = TestGate()
     gate.open()
-    await passed(gate)
+    await wait_at(gate)
 
     assert gate.passed == 1
 
 
 async def test_waiter_continues_when_it_is_admitted() -> None:
     gate = TestGate()
-    waiting = asyncio.create_task(passed(gate))
+    waiting = asyncio.create_task(wait_at(gate))
     await settle()
     assert (gate.waiting, waiting.done()) == (1, False)
     gate.allow(1)
@@ -29,7 +29,7 @@ async def test_waiter_continues_when_it_is_admitted() -> None:
 
 async def test_spurious_wakeup_continues_to_wait() -> None:
     gate = TestGate()
-    waiting = asyncio.create_task(passed(gate))
+    waiting = asyncio.create_task(wait_at(gate))
     await settle()
     gate.open()
     gate.close()
@@ -42,7 +42,7 @@ async def test_spurious_wakeup_continues_to_wait() -> None:
 @pytest.mark.parametrize("woken", [False, True])
 async def test_cancelled_waiter_gives_up_its_position(woken: bool) -> None:
     gate = TestGate()
-    waiting = asyncio.create_task(passed(gate))
+    waiting = asyncio.create_task(wait_at(gate))
     await settle()
     if woken:
         gate.allow(1)

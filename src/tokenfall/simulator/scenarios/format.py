@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 class Matcher(Struct, frozen=True):
-    """A condition on a request. `expected` is the text, for `turn` the number; `pattern` is set if that is the kind."""
+    """A condition on a request. `expected` is a text, or a number if the subject is `turn`; `pattern` is compiled."""
 
     subject: Subject
     kind: Kind

@@ -1,9 +1,9 @@
-"""Selects the turn of a scenario for a request, or explains why no turn matches. No clock, no files.
+"""Selects the turn of a scenario for a request, or explains why no turn matches. Pure.
 
 Precedence among the matching turns:
 
 1. After a tool result, turns with `tool_result` are preferred. Otherwise the turn with the tool call would match again,
-   because the last user message is still the same, in an endless loop.
+   endlessly, because the last user message is still the same.
 2. Turns with an exact matcher are preferred to those with only `contains` or `pattern`, and these to those without.
 3. File order.
 """
@@ -31,7 +31,7 @@ _WORD = re.compile(r"\w+")
 _log = logs.get(__name__)
 
 
-class Seen(Struct, frozen=True):
+class MatchedValues(Struct, frozen=True):
     """The values of a request that matchers compare. For each subject its equivalent texts; none if it is absent."""
 
     texts: dict[str, tuple[str, ...]]
@@ -59,17 +59,17 @@ class Scenario:
 
     def find(self, request: ChatRequest) -> Sliced[ScenarioTurn]:
         """The turn for `request`. Raises `NotFound`, and logs it. Counts a use of the turn: call once per request."""
-        seen = seen_of(request)
+        values = matched_values(request)
         spent = 0
-        for turn in self._after_tool if seen.texts["tool_result"] else self._by_rank:
-            if self._has_uses_left(turn) and all(holds(matcher, seen) for matcher in turn.matchers):
+        for turn in self._after_tool if values.texts["tool_result"] else self._by_rank:
+            if self._has_uses_left(turn) and all(matches(matcher, values) for matcher in turn.matchers):
                 self._used[turn.number - 1] += 1
                 return turn
-            spent += _cost(turn, seen)
+            spent += _cost(turn, values)
             if spent >= SLICE_CHARACTERS:
                 spent = 0
                 yield
-        message = yield from self._explain_misses(seen)
+        message = yield from self._explain_misses(values)
         # The log has no text of prompts.
         _log.warning("no turn of the scenario %s matches a request; the error names the nearest turns", self.name)
         raise NotFound(message)
@@ -77,43 +77,43 @@ class Scenario:
     def _has_uses_left(self, turn: ScenarioTurn) -> bool:
         return turn.times is None or self._used[turn.number - 1] < turn.times
 
-    def _explain_misses(self, seen: Seen) -> Sliced[str]:
-        found = yield from self._misses(seen)
+    def _explain_misses(self, values: MatchedValues) -> Sliced[str]:
+        found = yield from self._misses(values)
         misses = sorted(found, key=lambda miss: (len(miss.failed), -miss.similarity, miss.turn.number))
-        nearest = "; ".join(_explanation(miss, seen) for miss in misses[:MAX_MISSES])
+        nearest = "; ".join(_explanation(miss, values) for miss in misses[:MAX_MISSES])
         return f"no turn of the scenario {self.name} matches this request; nearest: {nearest}"
 
-    def _misses(self, seen: Seen) -> Sliced[list[_Miss]]:
+    def _misses(self, values: MatchedValues) -> Sliced[list[_Miss]]:
         misses = []
         spent = 0
         for turn in self.turns:
-            failed = tuple(matcher for matcher in turn.matchers if not holds(matcher, seen))
-            misses.append(_Miss(turn, failed, sum(_similarity(matcher, seen) for matcher in failed)))
-            spent += _cost(turn, seen) + COMPARED_COST
+            failed = tuple(matcher for matcher in turn.matchers if not matches(matcher, values))
+            misses.append(_Miss(turn, failed, sum(_similarity(matcher, values) for matcher in failed)))
+            spent += _cost(turn, values) + COMPARED_COST
             if spent >= SLICE_CHARACTERS:
                 spent = 0
                 yield
         return misses
 
 
-def _cost(turn: ScenarioTurn, seen: Seen) -> int:
+def _cost(turn: ScenarioTurn, values: MatchedValues) -> int:
     """Upper bound of the characters searched to match `turn`; a pattern counts as a complete slice."""
     cost = 1
     for matcher in turn.matchers:
         if matcher.pattern is not None:
             return SLICE_CHARACTERS
         if matcher.subject != "turn":
-            cost += sum(map(len, seen.texts[matcher.subject]))
+            cost += sum(map(len, values.texts[matcher.subject]))
     return cost
 
 
-def seen_of(request: ChatRequest) -> Seen:
+def matched_values(request: ChatRequest) -> MatchedValues:
     """The values of `request` that matchers compare."""
     messages = request.messages
     users = [message.content for message in messages if message.role == "user"]
     systems = [message.content for message in messages if message.role == "system"]
     name = request.model.partition(":")[0]
-    return Seen(
+    return MatchedValues(
         {
             "last": tuple(users[-1:]),
             "system": ("\n".join(systems),) if systems else (),
@@ -133,11 +133,11 @@ def _result(messages: tuple[Message, ...]) -> tuple[str, ...]:
     return (result.content, *filter(None, (result.tool_call_id, *named[-1:])))
 
 
-def holds(matcher: Matcher, seen: Seen) -> bool:
+def matches(matcher: Matcher, values: MatchedValues) -> bool:
     """Whether `matcher` matches."""
     if matcher.subject == "turn":
-        return matcher.expected == seen.turn
-    return any(_fits(matcher, text) for text in seen.texts[matcher.subject])
+        return matcher.expected == values.turn
+    return any(_fits(matcher, text) for text in values.texts[matcher.subject])
 
 
 def _fits(matcher: Matcher, text: str) -> bool:
@@ -159,12 +159,12 @@ def _matches_result(turn: ScenarioTurn) -> bool:
 # Misses
 
 
-def _similarity(matcher: Matcher, seen: Seen) -> float:
+def _similarity(matcher: Matcher, values: MatchedValues) -> float:
     """The share of common words, 0 to 1. Must be cheap, as it is computed for every turn of a file."""
     if matcher.kind == "pattern" or matcher.subject == "turn":
         return 0.0
     expected = _words(str(matcher.expected))
-    got = [_words(text) for text in seen.texts[matcher.subject]]
+    got = [_words(text) for text in values.texts[matcher.subject]]
     return max((len(expected & words) / (len(expected | words) or 1) for words in got), default=0.0)
 
 
@@ -172,17 +172,17 @@ def _words(text: str) -> set[str]:
     return set(_WORD.findall(text[:MAX_COMPARED].lower()))
 
 
-def _explanation(miss: _Miss, seen: Seen) -> str:
+def _explanation(miss: _Miss, values: MatchedValues) -> str:
     place = f"turn {miss.turn.number} (line {miss.turn.line})"
     if not miss.failed:
         return f"{place}: used {miss.turn.times} of {miss.turn.times} times"
-    return f"{place}: " + ", ".join(_difference(matcher, seen) for matcher in miss.failed)
+    return f"{place}: " + ", ".join(_difference(matcher, values) for matcher in miss.failed)
 
 
-def _difference(matcher: Matcher, seen: Seen) -> str:
+def _difference(matcher: Matcher, values: MatchedValues) -> str:
     kind = "" if matcher.kind == "exact" else f"{matcher.kind} "
     if matcher.subject == "turn":
-        got = str(seen.turn)
+        got = str(values.turn)
     else:
-        got = " or ".join(map(shown, seen.texts[matcher.subject])) or "none"
+        got = " or ".join(map(shown, values.texts[matcher.subject])) or "none"
     return f"{matcher.subject} expected {kind}{shown(matcher.expected)}, got {got}"

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 MAX_BYTES = 1 << 20
-"""Limit for a file: it is parsed in the event loop that paces streams, so parsing must be short."""
+"""Limit for a file, because it is parsed on the event loop."""
 
 MAX_VALUES = 50_000
 """Limit for a file; the values of an alias count for each use."""

@@ -1,7 +1,7 @@
 """Limits the work of one request on JSON schemas; the errors for schemas that cannot be satisfied. Pure.
 
 Schemas come from clients, and generating a value blocks the event loop. Therefore every loop over a part of a schema, a
-pattern or a value spends steps here, before the work if its amount is known.
+pattern or a value is charged to the budget, before the work if its amount is known.
 """
 
 from tokenfall.errors import InvalidRequest

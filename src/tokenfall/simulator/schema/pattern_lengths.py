@@ -8,7 +8,7 @@ from typing import assert_never
 
 from tokenfall.simulator.schema.budget import Budget, unsatisfiable
 from tokenfall.simulator.schema.pattern_chars import Chars, Readable, readable
-from tokenfall.simulator.schema.patterns import UNBOUNDED, Alternation, Concat, Mark, Node, Repeat
+from tokenfall.simulator.schema.patterns import UNBOUNDED, Alternation, Assertion, Concat, Node, Repeat
 
 
 class Lengths:
@@ -119,7 +119,7 @@ class Lengths:
         if isinstance(node, Repeat):
             body, least, most = self._body(node)
             return self._copies(body, least, most=most)
-        if isinstance(node, Mark):
+        if isinstance(node, Assertion):
             return lengths
         assert_never(node)
 

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from tokenfall.simulator.schema.budget import Budget
 from tokenfall.simulator.schema.pattern_chars import ESCAPED_CLASSES, Chars
-from tokenfall.simulator.schema.patterns import Alternation, Concat, Mark, Node, Repeat
+from tokenfall.simulator.schema.patterns import Alternation, Assertion, Concat, Node, Repeat
 
 
 def matches(tree: Node, text: str, *, budget: Budget) -> bool:
@@ -42,8 +42,8 @@ class _Positions:
             return ends
         if isinstance(node, Repeat):
             return self._repeated(node, positions)
-        if isinstance(node, Mark):
-            return positions & self._mark_positions(node)
+        if isinstance(node, Assertion):
+            return positions & self._assertion_positions(node)
         assert_never(node)
 
     def _repeated(self, node: Repeat, positions: int) -> int:
@@ -68,12 +68,12 @@ class _Positions:
             positions = self._members[id(chars)] = int("0" + "".join([bits[char] for char in reversed(self._text)]), 2)
         return positions
 
-    def _mark_positions(self, mark: Mark) -> int:
+    def _assertion_positions(self, assertion: Assertion) -> int:
         end = len(self._text)
-        if mark.kind == "^":
+        if assertion.kind == "^":
             return 1
-        if mark.kind == "$":
+        if assertion.kind == "$":
             return 1 << end
         words = self._positions_of(ESCAPED_CLASSES["w"])
         boundaries = words ^ (words << 1)
-        return boundaries if mark.kind == "b" else ~boundaries
+        return boundaries if assertion.kind == "b" else ~boundaries

@@ -13,7 +13,7 @@ from tokenfall.simulator.schema.budget import Budget, unsatisfiable
 from tokenfall.simulator.schema.pattern_chars import Chars
 from tokenfall.simulator.schema.pattern_lengths import Lengths
 from tokenfall.simulator.schema.pattern_match import matches
-from tokenfall.simulator.schema.patterns import Alternation, Concat, Mark, Node, Repeat, parsed
+from tokenfall.simulator.schema.patterns import Alternation, Assertion, Concat, Node, Repeat, parsed
 
 MAX_LENGTH = 2_000
 TRIES = 4
@@ -120,7 +120,7 @@ class _Writer:
             self.write(options[self._digit(len(options))], length)
         elif isinstance(node, Repeat):
             self._write_copies(node, length)
-        elif not isinstance(node, Mark):
+        elif not isinstance(node, Assertion):
             assert_never(node)
 
     def _write_copies(self, node: Repeat, length: int | None) -> None:

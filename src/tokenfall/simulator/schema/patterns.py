@@ -36,7 +36,7 @@ _QUANTIFIERS = {"*": (0, UNBOUNDED), "+": (1, UNBOUNDED), "?": (0, 1)}
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-class Mark(Struct, frozen=True):
+class Assertion(Struct, frozen=True):
     """A zero-width assertion: start (`^`), end (`$`), word boundary (`b`) or no word boundary (`B`)."""
 
     kind: Literal["^", "$", "b", "B"]
@@ -62,7 +62,7 @@ class Repeat(Struct, frozen=True):
     most: int
 
 
-Node = Chars | Mark | Concat | Alternation | Repeat
+Node = Chars | Assertion | Concat | Alternation | Repeat
 
 
 def parsed(pattern: str, budget: Budget) -> Node:
@@ -123,7 +123,7 @@ class _Parser:
         if char == ".":
             return DOT
         if char in "^$":
-            return Mark(char)  # type: ignore[arg-type] # one of its kinds
+            return Assertion(char)  # type: ignore[arg-type] # one of its kinds
         if char in "*+?" or (char == "{" and self._braces() is not None):
             raise self.error(f"there is nothing to repeat before {char!r}")
         return self._literal(char)
@@ -163,7 +163,7 @@ class _Parser:
                 return atom
         else:
             return atom
-        if isinstance(atom, Mark):
+        if isinstance(atom, Assertion):
             raise self.error("an anchor is repeated")
         self._consume("?")  # a lazy quantifier allows the same texts
         return Repeat(atom, *bounds)
@@ -189,7 +189,7 @@ class _Parser:
     def _escape(self) -> Node:
         char = self._next()
         if char in "bB":
-            return Mark(char)  # type: ignore[arg-type] # one of its kinds
+            return Assertion(char)  # type: ignore[arg-type] # one of its kinds
         known = self._escaped_class(char)
         return known if known is not None else self._literal(self._escaped(char))
 

@@ -2,7 +2,16 @@ import pytest
 
 from tokenfall.simulator.schema.budget import Budget, Unsatisfiable
 from tokenfall.simulator.schema.pattern_chars import DOT, ESCAPED_CLASSES, chars_of, complement, one_char
-from tokenfall.simulator.schema.patterns import MAX_GROUPS, MAX_PATTERN, Alternation, Concat, Mark, Node, Repeat, parsed
+from tokenfall.simulator.schema.patterns import (
+    MAX_GROUPS,
+    MAX_PATTERN,
+    Alternation,
+    Assertion,
+    Concat,
+    Node,
+    Repeat,
+    parsed,
+)
 
 A, B, C = map(one_char, "abc")
 
@@ -18,8 +27,8 @@ def tree(pattern: str) -> Node:
         ("a", A),
         ("ab", Concat((A, B))),
         ("a|", Alternation((A, Concat(())))),
-        ("^a$", Concat((Mark("^"), A, Mark("$")))),
-        (r"\ba\B", Concat((Mark("b"), A, Mark("B")))),
+        ("^a$", Concat((Assertion("^"), A, Assertion("$")))),
+        (r"\ba\B", Concat((Assertion("b"), A, Assertion("B")))),
         ("(a|b)c", Concat((Alternation((A, B)), C))),
         ("(?:a)(?<x>b)(?P<y>c)", Concat((A, B, C))),
         ("a*b+?c??", Concat((Repeat(A, 0, 10**9), Repeat(B, 1, 10**9), Repeat(C, 0, 1)))),
