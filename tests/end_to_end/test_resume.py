@@ -208,7 +208,7 @@ async def test_non_streaming_response_that_finishes_after_a_disconnect_is_in_the
         async with await Client.connect(here.port) as client:
             await client.send(chat("x", model="sim:ttft=50ms,gap=3ms,tokens=9", stream=False, on_disconnect="finish"))
             turns = here.server.parts.conversations().turns
-            await eventually(lambda: any(turn.since(0) for turn in turns.under_way()), here.held)
+            await eventually(lambda: any(turn.since(0) for turn in turns.running()), here.held)
             client.reset()
             await eventually(lambda: here.held()["connections"] == 0, here.held)
         await here.rests()
@@ -256,8 +256,8 @@ async def test_a_turn_is_stopped_before_its_first_token() -> None:
     async with running() as here, await Client.connect(here.port) as client:
         await client.send(chat("x", model="sim:ttft=30s"))
         turns = here.server.parts.conversations().turns
-        await eventually(lambda: len(turns.under_way()) == 1, here.held)
-        (turn,) = turns.under_way()
+        await eventually(lambda: len(turns.running()) == 1, here.held)
+        (turn,) = turns.running()
         answers = await asyncio.gather(*(fetch(here.port, stop(turn.id)) for _ in range(2)))
         statuses = {answer.status for answer in answers}
         assert 204 in statuses

@@ -48,7 +48,7 @@ async def reply(server: Server, model: str) -> Finished:
     """The end of a turn with this model."""
     chat = server.parts.conversations()
     question = Question(conversation=Conversation("", "c"), message=Message("user", "Hi"), model=model, max_tokens=1)
-    _, end = await chat.runner.whole(await chat.begin(question))
+    _, end = await chat.runner.complete_response(await chat.begin(question))
     return end
 
 

@@ -90,7 +90,7 @@ class ChatRoutes:
         _add_headers(request, turn)
         if body.stream:
             return self._live(turn, announced=body.announce, details=body.details)
-        text, finished = await self._chat.runner.whole(turn)
+        text, finished = await self._chat.runner.complete_response(turn)
         return await sliced(plain.complete_response(text, finished, conversation=conversation.id))
 
     def defaults(self, request: Request) -> Response:

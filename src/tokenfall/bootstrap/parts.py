@@ -89,7 +89,7 @@ class Parts:
     async def close(self) -> None:
         """Close all parts. Turns must be drained before."""
         if self.chat is not None:
-            await self.chat.runner.settle()
+            await self.chat.runner.close()
         elif self.shared_turns is not None:
             await self.shared_turns.close()
         for part in (self.upstream, self.limiter, self.history):

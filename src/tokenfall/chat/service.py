@@ -94,7 +94,7 @@ class Chat:
             request = self._request(question, before)
         except BaseException as error:
             turn.finish(turn_end(client_left() if isinstance(error, asyncio.CancelledError) else error))
-            self.turns.ended(turn)
+            self.turns.retain(turn)
             raise
         return TurnRun(
             turn,

@@ -36,7 +36,7 @@ class _Shared:
     def __init__(self) -> None:
         self._host: Host | None = None
 
-    def clean(self, sim: str) -> "TokenfallServer":
+    def acquire(self, sim: str) -> "TokenfallServer":
         """The server, reset to its initial state."""
         from tokenfall.testing.server import TokenfallServer  # noqa: PLC0415 - see the module's docstring
         from tokenfall.testing.serving import start  # noqa: PLC0415
@@ -48,7 +48,7 @@ class _Shared:
         server.reset()
         return server
 
-    def sweep(self, server: "TokenfallServer") -> None:
+    def release(self, server: "TokenfallServer") -> None:
         """After a test: release waiting streams, and stop the server if streams still run."""
         from tokenfall.testing.control import ServerGone  # noqa: PLC0415 - see the module's docstring
 
@@ -100,9 +100,9 @@ def tokenfall_server(request: pytest.FixtureRequest) -> "Iterator[TokenfallServe
     sim = str(settings.get("sim", ""))
     if settings.keys() <= AT_RUN_TIME and not has_times(sim):
         shared: _Shared = request.getfixturevalue("_tokenfall_shared")
-        server = shared.clean(sim)
+        server = shared.acquire(sim)
         yield server
-        shared.sweep(server)
+        shared.release(server)
     else:
         factory: Factory = request.getfixturevalue("tokenfall_server_factory")
         yield factory(**settings)

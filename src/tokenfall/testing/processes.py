@@ -13,7 +13,7 @@ SOURCES = Path(tokenfall.__file__).parents[1]
 """The folder of this package, so that the child runs the same code."""
 
 SPARE_S = 5.0
-"""Time beyond its drain time before a child is killed."""
+"""Time after its drain time at which a child is killed."""
 
 _LOG_TAIL_BYTES = 2_000
 _GREETING_LINES = 10

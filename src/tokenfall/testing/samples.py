@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Sample(NamedTuple):
-    """One line: a name with its labels as text. `counts`: it is a counter, not a gauge."""
+    """Identifies one line: the name, and the labels as text. `counts`: it is a counter, not a gauge."""
 
     name: str
     labels: str

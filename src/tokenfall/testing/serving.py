@@ -78,5 +78,5 @@ def _control_key(settings: Settings) -> str | None:
     """A key for the control requests. Raises `InvalidSetting` if all keys are digests."""
     plain = [key for key in settings.api_key if not key.startswith("sha256:")]
     if settings.api_key and not plain:
-        raise InvalidSetting("api_key: got only digests, takes at least one plain key, which the controls send")
+        raise InvalidSetting("api_key: got only digests, takes at least one plain key, for the control requests")
     return plain[0] if plain else None

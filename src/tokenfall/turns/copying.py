@@ -1,6 +1,6 @@
 """Tracks how much of each turn of this process has been copied to the shared store, and what to write next.
 
-Called by `tokenfall.turns.redis`; must not know Redis.
+Called by `tokenfall.turns.redis`; must not depend on Redis.
 """
 
 import msgspec
@@ -15,19 +15,19 @@ RENEW_S = 0.4
 GIVE_UP_S = 10.0
 """How long writing the end of a turn is retried."""
 
-ENDED_AT_MOST = 1_000
+MAX_ENDED = 1_000
 """Maximum number of turns whose end is yet to be written; they accumulate while the store fails."""
 
 
 class Copy:
     """A turn and the state of its copy in the store."""
 
-    __slots__ = ("_end", "_pieces", "_renewed_s", "ended_s", "have", "keys", "turn")
+    __slots__ = ("_end", "_pieces", "_renewed_s", "ended_s", "keys", "stored", "turn")
 
     def __init__(self, turn: LiveTurn) -> None:
         self.turn = turn
         self.keys = TurnKeys(turn.conversation.owner, turn.id)
-        self.have = 0  # pieces in the store
+        self.stored = 0  # pieces in the store
         self.ended_s: float | None = None
         """When the end was first observed."""
         self._renewed_s = float("-inf")
@@ -35,11 +35,11 @@ class Copy:
         self._end: TurnEnd | None = None
 
     def take(self, now_s: float) -> bool:
-        """Take the pieces since the last write; False if neither they, the end nor a renewal need a write."""
+        """Collect the pieces since the last write; False if no pieces, end or lease renewal need a write."""
         self._end = self.turn.end
         if self._end is not None and self.ended_s is None:
             self.ended_s = now_s
-        self._pieces = self.turn.since(self.have)
+        self._pieces = self.turn.since(self.stored)
         return bool(self._pieces) or self._end is not None or now_s - self._renewed_s >= RENEW_S
 
     def script_keys(self) -> tuple[str, str, str, str]:
@@ -47,22 +47,22 @@ class Copy:
         return keys.stream, keys.alive, keys.stop, keys.claim(claimed_with) if claimed_with else keys.stream
 
     def script_arguments(self) -> tuple[str | bytes | int, ...]:
-        """The arguments for what `take` took."""
-        end, past = self._end, self.have + len(self._pieces)
+        """The script's arguments, for the state that `take` collected."""
+        end, past = self._end, self.stored + len(self._pieces)
         produced_nothing = end is not None and end.finished is None and not past
         return (
             self.turn.id,
             self.turn.conversation.id,
-            self.have,
+            self.stored,
             past,
             encoded(self._pieces),
             b"" if end is None else msgspec.json.encode(end),
             int(produced_nothing),
         )
 
-    def written(self, have: int, *, now_s: float) -> None:
-        """The store now has `have` pieces; fewer than before if it has lost some."""
-        self.have = have
+    def written(self, stored: int, *, now_s: float) -> None:
+        """The store now has `stored` pieces: fewer than before if it has lost some."""
+        self.stored = stored
         self._renewed_s = now_s
 
 
@@ -87,10 +87,10 @@ class Copies:
             del self._copies[copy.turn.id]
 
     def give_up(self, now_s: float) -> None:
-        """Drop turns that ended more than `GIVE_UP_S` ago, and the oldest above `ENDED_AT_MOST`."""
+        """Drop turns that ended more than `GIVE_UP_S` ago, and the oldest above `MAX_ENDED`."""
         ended = [copy for copy in self._copies.values() if copy.ended_s is not None]
         for number, copy in enumerate(reversed(ended)):
-            if number >= ENDED_AT_MOST or now_s - (copy.ended_s or 0.0) > GIVE_UP_S:
+            if number >= MAX_ENDED or now_s - (copy.ended_s or 0.0) > GIVE_UP_S:
                 self.drop(copy)
 
 

@@ -1,4 +1,4 @@
-"""Follows a turn in Redis that another process runs or has run. `turns.redis` documents the layout."""
+"""Follows a turn of another process, running or ended, through Redis. `turns.redis` documents the layout."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -27,7 +27,7 @@ MISSES = 2
 If Redis restarts empty, the turn is written again within `RENEW_S`.
 """
 
-READ_AT_MOST = 256
+MAX_ENTRIES = 256
 
 ENDED = "2"
 """Second part of the id of a stream's last entry."""
@@ -99,7 +99,7 @@ class FollowedInRedis:
                     pass
 
     async def _entries(self, after: int) -> AsyncGenerator[TurnEntry, None]:
-        """The existing and the following entries, up to the end. Raises `TurnLost` if its process is gone."""
+        """The existing and the following entries, up to the end. Raises `TurnLost` if its process has ended."""
         newest, misses = f"{after}-1", 0
         while misses <= MISSES:
             entries = await self._read(newest)
@@ -118,7 +118,7 @@ class FollowedInRedis:
         return await self._calls.run(self._client.exists(self._keys.alive)) > 0
 
     async def _read(self, newest: str, *, block_ms: int = BLOCK_MS) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        read = self._client.xread({self._keys.stream: newest}, count=READ_AT_MOST, block=block_ms)
+        read = self._client.xread({self._keys.stream: newest}, count=MAX_ENTRIES, block=block_ms)
         found: Any = await self._calls.run(read, within_s=COMMAND_S)
         return found[0][1] if found else []
 

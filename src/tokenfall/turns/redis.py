@@ -9,7 +9,7 @@ Layout; `{owner}` as in `tokenfall.redis_calls.tag`, so that a cluster keeps all
 - `tokenfall:{owner}:alive:<id>`: lease of the process that runs the turn; expires `LEASE_MS` after the last renewal.
 - `tokenfall:{owner}:stop:<id>`: a request to stop the turn. Deleted when it ends; expires after `STOP_S`.
 - `tokenfall:{owner}:claim:<sha256 of the key>`: the `Claim` of an idempotency key. Expires with the stream; without a
-  stream after `LEASE_MS`: the claiming process died, or never received the reply.
+  stream after `LEASE_MS`: the claiming process has ended, or never received the reply.
 
 Possible losses: tokens are not written one by one. Every `BATCH_S` the new pieces of all turns are written in one round
 trip; a process that is killed loses its last batch, and followers of its turns get `turn_lost`. Repeating a batch whose
@@ -87,7 +87,7 @@ class RedisTurns:
     def publish(self, turn: LiveTurn) -> None:
         self._copies.add(turn)
         if self._copying is None:
-            self._copying = asyncio.ensure_future(self._copy_all())
+            self._copying = asyncio.ensure_future(self._run_copying())
 
     async def follow(self, owner: str, turn: str, *, after: int) -> FollowedInRedis:
         followed = FollowedInRedis(
@@ -133,7 +133,7 @@ class RedisTurns:
 
     # Copying
 
-    async def _copy_all(self) -> None:
+    async def _run_copying(self) -> None:
         """Copy batches until every turn is completely copied."""
         wait_s = BATCH_S
         try:
@@ -184,8 +184,8 @@ class RedisTurns:
         return command
 
     def _apply(self, group: list[Copy], reply: "Reply", *, now_s: float) -> None:
-        for copy, (have, ended, stop) in zip(group, reply, strict=True):
-            copy.written(have, now_s=now_s)
+        for copy, (stored, ended, stop) in zip(group, reply, strict=True):
+            copy.written(stored, now_s=now_s)
             if ended:
                 self._copies.drop(copy)
             elif stop:

@@ -32,7 +32,7 @@ class TurnRegistry:
         self._keys: dict[tuple[str, str], asyncio.Future[Claim]] = {}
         self._ended: OrderedDict[str, tuple[float, int]] = OrderedDict()  # expiry, size in bytes
         self._bytes = 0
-        self._sweep: asyncio.TimerHandle | None = None
+        self._expiry_timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         """Number of turns that run or can be resumed."""
@@ -62,14 +62,14 @@ class TurnRegistry:
         mine = Claim(turn.id, turn.conversation.id, digest)
         while True:
             claiming = self._keys.get((owner, key)) or self._claim(turn, key, mine=mine)
-            holder = await asyncio.shield(claiming)
-            if holder is mine:
+            claimed = await asyncio.shield(claiming)
+            if claimed is mine:
                 return None
-            if self.shared is None and holder.turn not in self._turns:
+            if self.shared is None and claimed.turn not in self._turns:
                 continue  # its client disconnected before the engine was called: the key is free again
-            if holder.digest != digest:
+            if claimed.digest != digest:
                 raise IdempotencyMismatch("this Idempotency-Key was used for a different request; use a new key")
-            return await self.follow(owner, holder.turn, after=0)
+            return await self.follow(owner, claimed.turn, after=0)
 
     def _claim(self, turn: RunningTurn, key: str, *, mine: Claim) -> "asyncio.Future[Claim]":
         """Claim in this process at once; the future resolves when the claim is valid in all processes."""
@@ -83,16 +83,16 @@ class TurnRegistry:
         if self.shared is None:
             return mine
         try:
-            holder = await self.shared.claim(*name, claim=mine)
+            claimed = await self.shared.claim(*name, claim=mine)
         except BaseException:
             self._forget(mine.turn)
             raise
-        if holder is None:
+        if claimed is None:
             if turn.end is not None:
                 self.shared.publish(turn)  # its client has disconnected: publishing the end frees the key
             return mine
         self._forget(mine.turn)
-        return holder
+        return claimed
 
     async def follow(self, owner: str, turn_id: str, *, after: int) -> Followed:
         """Follow a turn of `owner`, starting after its first `after` pieces. Raises `NotFound` and `ResumeExpired`."""
@@ -114,26 +114,26 @@ class TurnRegistry:
             await self.shared.stop(owner, turn_id)
             return
         turn.stop()
-        await ended(turn)
+        await wait_until_ended(turn)
 
-    def ended(self, turn: RunningTurn) -> None:
-        """Keep an ended turn for a while; if it failed without text, forget it, so that its key is free again."""
+    def retain(self, turn: RunningTurn) -> None:
+        """Keep an ended turn for resumption; drop one that failed without text, so that its key is free again."""
         if not len(turn.said) and (turn.end is None or turn.end.finished is None):
             self._forget(turn.id)
             return
         size = turn.size_bytes() + OVERHEAD_BYTES
         self._ended[turn.id] = (self._now() + self._keep_s, size)
         self._bytes += size
-        self._make_room()
+        self._drop_expired()
 
-    def under_way(self) -> list[RunningTurn]:
+    def running(self) -> list[RunningTurn]:
         """The turns that have not ended."""
         return [turn for turn in self._turns.values() if turn.end is None]
 
     async def close(self) -> None:
         """Cancel the timer and close `shared`."""
-        if self._sweep is not None:
-            self._sweep.cancel()
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
         if self.shared is not None:
             await self.shared.close()
 
@@ -147,7 +147,7 @@ class TurnRegistry:
         where = "" if self._alone else ", or it runs in another worker: that needs TURNS_URL=redis://..."
         return NotFound(f"no such turn is running or has just ended{where}; GET /history has the stored turns")
 
-    def _make_room(self) -> None:
+    def _drop_expired(self) -> None:
         """Drop ended turns that have expired or exceed the memory limit, and schedule the next expiry."""
         now = self._now()
         while self._ended:
@@ -157,13 +157,13 @@ class TurnRegistry:
             turn_id, _ = self._ended.popitem(last=False)
             self._bytes -= size
             self._forget(turn_id)
-        if self._ended and self._sweep is None:
+        if self._ended and self._expiry_timer is None:
             wait_s = next(iter(self._ended.values()))[0] - now
-            self._sweep = asyncio.get_running_loop().call_later(wait_s, self._swept)
+            self._expiry_timer = asyncio.get_running_loop().call_later(wait_s, self._on_expiry)
 
-    def _swept(self) -> None:
-        self._sweep = None
-        self._make_room()
+    def _on_expiry(self) -> None:
+        self._expiry_timer = None
+        self._drop_expired()
 
     def _forget(self, turn_id: str) -> None:
         turn = self._turns.pop(turn_id, None)
@@ -171,7 +171,7 @@ class TurnRegistry:
             self._keys.pop((turn.conversation.owner, turn.idempotency_key), None)
 
 
-async def ended(turn: RunningTurn) -> None:
+async def wait_until_ended(turn: RunningTurn) -> None:
     """Return once the turn has ended."""
     while turn.end is None:
         await turn.change()

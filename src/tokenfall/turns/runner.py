@@ -1,7 +1,7 @@
-"""Runs turns: calls the engine, passes its deltas on, writes the turn to the history, and ends it.
+"""Runs turns: calls the engine, forwards its deltas, writes the turn to the history, and ends it.
 
-Called by `tokenfall.chat`. Uses the engine and the history through their ports; must not know how the context of a
-request is chosen.
+Called by `tokenfall.chat`. Uses the engine and the history through their ports; must not depend on the selection of the
+context.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore, OnDelta
 from tokenfall.turns.detached import DetachedTurns
-from tokenfall.turns.registry import TurnRegistry, ended
+from tokenfall.turns.registry import TurnRegistry, wait_until_ended
 from tokenfall.turns.response_buffer import ResponseBuffer
 from tokenfall.turns.turn import RunningTurn, client_left
 
-FAILED = TurnEnd(code=TokenfallError.code, message="the answer failed")
+FAILED = TurnEnd(code=TokenfallError.code, message="the response failed")
 """The end of a turn after an unexpected error."""
 
 
@@ -53,11 +53,11 @@ class TurnRunner:
     def forget(self, turn: RunningTurn) -> None:
         """The turn has ended: it is no longer detached, and the registry keeps it for resumption."""
         self._detached.remove(turn)
-        self.registry.ended(turn)
+        self.registry.retain(turn)
 
     # Called by the chat
 
-    async def whole(self, turn: "TurnRun | Followed") -> tuple[str, Finished]:
+    async def complete_response(self, turn: "TurnRun | Followed") -> tuple[str, Finished]:
         """The complete response. Cancelling means that the client disconnected; the turn may continue without it."""
         said = ResponseBuffer()
         running = asyncio.ensure_future(
@@ -88,21 +88,21 @@ class TurnRunner:
         self.draining = True
         try:
             async with asyncio.timeout(drain_s):
-                for turn in self.registry.under_way():
-                    await ended(turn)
+                for turn in self.registry.running():
+                    await wait_until_ended(turn)
         except TimeoutError:
-            for turn in self.registry.under_way():
+            for turn in self.registry.running():
                 if turn.detached:
                     turn.stop_with(shutting_down())
 
-    async def settle(self) -> None:
+    async def close(self) -> None:
         """Stop every turn, and return once all have ended and are written; failures were reported to their callers."""
-        for turn in self.registry.under_way():
+        for turn in self.registry.running():
             turn.stop_with(shutting_down())
         await asyncio.gather(*self._running, return_exceptions=True)
-        for turn in self.registry.under_way():
+        for turn in self.registry.running():
             if turn.detached:
-                await ended(turn)
+                await wait_until_ended(turn)
         await asyncio.gather(*self._writes, return_exceptions=True)
         self._detached.close()
         await self.registry.close()
@@ -226,20 +226,20 @@ class TurnRun:
         try:
             self._turn.answered()
             if finished is None and not self._turn.said:
-                self._over(end)
+                self._end(end)
                 return
             writing = self._runner.write(self._record(finished, end), self.conversation)
             writing.add_done_callback(partial(self._on_written, end))
         except Exception:
-            self._over(FAILED)  # or its followers, and the drain, would wait for it
+            self._end(FAILED)  # or its followers, and the drain, would wait for it
             raise
         await asyncio.shield(writing)
 
     def _on_written(self, end: TurnEnd, writing: "asyncio.Future[None]") -> None:
         error = shutting_down() if writing.cancelled() else writing.exception()
-        self._over(end if error is None else turn_end(error))
+        self._end(end if error is None else turn_end(error))
 
-    def _over(self, end: TurnEnd) -> None:
+    def _end(self, end: TurnEnd) -> None:
         try:
             self._turn.finish(end)
         finally:

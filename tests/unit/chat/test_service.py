@@ -111,7 +111,7 @@ async def test_a_turn_that_does_not_begin_is_no_turn(failure: Exception, monkeyp
     chat = chat_on(told("Hi"), slow)
     beginning = asyncio.create_task(chat.begin(question(key="k")))
     await slow.reading.wait()
-    (turn,) = chat.turns.under_way()
+    (turn,) = chat.turns.running()
     following = asyncio.create_task((await chat.resume("alice", turn.id, after=0)).run(deaf))
 
     async def turns(conversation: Conversation, last: int | None = None) -> Sequence[Turn]:
@@ -121,9 +121,9 @@ async def test_a_turn_that_does_not_begin_is_no_turn(failure: Exception, monkeyp
     slow.may_read.set()
     with pytest.raises(type(failure)):
         await beginning
-    with pytest.raises(Exception, match=r"down|the answer failed"):
+    with pytest.raises(Exception, match=r"down|the response failed"):
         await following
-    assert chat.turns.under_way() == []
+    assert chat.turns.running() == []
     assert chat.turns.claims == 0
 
 
@@ -164,7 +164,7 @@ async def test_turn_stopped_during_the_history_read_does_not_call_the_engine() -
     chat = chat_on(engine, slow)
     beginning = asyncio.create_task(begun(chat, question()))
     await slow.reading.wait()
-    (turn,) = chat.turns.under_way()
+    (turn,) = chat.turns.running()
     stopping = asyncio.create_task(chat.stop("alice", turn.id))
     await settle()
     slow.may_read.set()
@@ -378,12 +378,12 @@ async def test_same_key_returns_the_same_turn_during_and_after_it(history: Memor
     chat = chat_on(engine, history)
     first = await begun(chat, question(key="k"))
     second = await chat.begin(question(key="k"))
-    running = asyncio.gather(chat.runner.whole(first), chat.runner.whole(second))
+    running = asyncio.gather(chat.runner.complete_response(first), chat.runner.complete_response(second))
     engine.say("a", "b")
     engine.end()
 
     assert set(await running) == {("ab", END)}
-    assert await chat.runner.whole(await chat.begin(question(key="k"))) == ("ab", END)
+    assert await chat.runner.complete_response(await chat.begin(question(key="k"))) == ("ab", END)
     assert first.id == second.id
     assert isinstance(second, FollowedLocally)
     assert await said(history) == [("ab", "complete")]
@@ -398,11 +398,11 @@ async def test_key_is_free_again_after_a_failure_before_the_first_token(history:
     chat = chat_on(engine, history)
     engine.end(UpstreamBroken("500"))
     with pytest.raises(UpstreamBroken):
-        await chat.runner.whole(await chat.begin(question(key="k")))
+        await chat.runner.complete_response(await chat.begin(question(key="k")))
     engine.say("a")
     engine.end()
 
-    assert await chat.runner.whole(await chat.begin(question(key="k"))) == ("a", END)
+    assert await chat.runner.complete_response(await chat.begin(question(key="k"))) == ("a", END)
 
 
 # Whole answers
@@ -411,21 +411,21 @@ async def test_key_is_free_again_after_a_failure_before_the_first_token(history:
 async def test_whole_returns_text_and_end(history: MemoryHistory) -> None:
     chat = chat_on(told("Be", "cause"), history)
 
-    assert await chat.runner.whole(await chat.begin(question())) == ("Because", END)
+    assert await chat.runner.complete_response(await chat.begin(question())) == ("Because", END)
 
 
 async def test_cancelling_whole_before_it_starts_leaves_no_task(history: MemoryHistory) -> None:
     engine = told("Hi")
     chat = chat_on(engine, history)
     answering = await begun(chat, question())
-    waiting = asyncio.create_task(chat.runner.whole(answering))
+    waiting = asyncio.create_task(chat.runner.complete_response(answering))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await chat.runner.settle()
+    await chat.runner.close()
 
-    assert chat.turns.under_way() == []
+    assert chat.turns.running() == []
 
 
 @pytest.mark.parametrize(
@@ -436,7 +436,9 @@ async def test_cancelling_whole_cancels_or_detaches_the_turn(
 ) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
-    waiting = asyncio.create_task(chat.runner.whole(await chat.begin(question(on_disconnect=on_disconnect))))
+    waiting = asyncio.create_task(
+        chat.runner.complete_response(await chat.begin(question(on_disconnect=on_disconnect)))
+    )
     engine.say("a")
     await settle()
     waiting.cancel()
@@ -452,9 +454,9 @@ async def test_cancelling_whole_cancels_or_detaches_the_turn(
 async def test_follower_of_whole_keeps_the_turn_running_until_it_leaves(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
-    first = asyncio.create_task(chat.runner.whole(await chat.begin(question(key="k"))))
+    first = asyncio.create_task(chat.runner.complete_response(await chat.begin(question(key="k"))))
     await engine.asked.wait()
-    second = asyncio.create_task(chat.runner.whole(await chat.begin(question(key="k"))))
+    second = asyncio.create_task(chat.runner.complete_response(await chat.begin(question(key="k"))))
     engine.say("a")
     await settle()
     first.cancel()
@@ -517,7 +519,7 @@ def test_turns_outlive_the_process_where_they_are_shared(
 async def test_a_drain_waits_for_nothing_when_there_is_nothing(history: MemoryHistory) -> None:
     chat = chat_on(told("Hi"), history)
     await chat.runner.drain(1e9)
-    await chat.runner.settle()
+    await chat.runner.close()
 
     assert chat.runner.draining
 
@@ -531,7 +533,7 @@ async def test_a_turn_without_a_client_may_finish_while_the_server_drains(histor
     assert not draining.done()
     engine.end()
     await draining
-    await chat.runner.settle()
+    await chat.runner.close()
 
     assert await running == END
     assert await said(history) == [("a", "complete")]
@@ -561,7 +563,7 @@ async def test_detached_turn_is_ended_and_stored_after_the_drain(history: Memory
     answering, running = await detached(chat, engine, "a")
     following = asyncio.create_task((await chat.resume("alice", answering.id, after=0)).run(deaf))
     await chat.runner.drain(0)
-    await chat.runner.settle()
+    await chat.runner.close()
     for hearing in (running, following):
         with pytest.raises(ShuttingDown):
             await hearing
@@ -584,12 +586,12 @@ async def test_turn_with_a_client_is_not_ended_by_the_drain(history: MemoryHisto
 async def test_settle_ends_detached_turns(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
-    waiting = asyncio.create_task(chat.runner.whole(await chat.begin(question(on_disconnect="finish"))))
+    waiting = asyncio.create_task(chat.runner.complete_response(await chat.begin(question(on_disconnect="finish"))))
     engine.say("a")
     await settle()
     waiting.cancel()
     await settle()
-    await chat.runner.settle()
+    await chat.runner.close()
 
     assert engine.cancelled == 1
     assert await said(history) == [("a", "interrupted")]
@@ -601,7 +603,7 @@ async def test_settling_waits_for_every_writing() -> None:
     asking = asyncio.create_task((await chat.begin(question())).run(deaf))
     await slow.writing.wait()
     asking.cancel()
-    settling = asyncio.create_task(chat.runner.settle())
+    settling = asyncio.create_task(chat.runner.close())
     await settle()
     assert not settling.done()
     slow.may_end.set()
@@ -616,7 +618,7 @@ async def test_settling_does_not_repeat_failures() -> None:
     chat = chat_on(told("Hi"), slow)
     asking = asyncio.create_task((await chat.begin(question())).run(deaf))
     await slow.writing.wait()
-    settling = asyncio.create_task(chat.runner.settle())
+    settling = asyncio.create_task(chat.runner.close())
     await settle()
     slow.may_end.set()
     await settling
@@ -626,7 +628,7 @@ async def test_settling_does_not_repeat_failures() -> None:
 
 async def test_settle_closes_the_shared_turns(history: MemoryHistory) -> None:
     shared = FakeSharedTurns()
-    await chat_on(told(), history, shared=shared).runner.settle()
+    await chat_on(told(), history, shared=shared).runner.close()
 
     assert shared.closed
 

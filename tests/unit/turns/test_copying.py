@@ -2,7 +2,7 @@ import msgspec
 
 from tokenfall.conversations import TurnEnd
 from tokenfall.events import Finished
-from tokenfall.turns.copying import ENDED_AT_MOST, GIVE_UP_S, RENEW_S, Copies, Copy, encoded
+from tokenfall.turns.copying import GIVE_UP_S, MAX_ENDED, RENEW_S, Copies, Copy, encoded
 from tokenfall.turns.turn import RunningTurn
 
 from tests.doubles.turns import turn_that_said
@@ -86,14 +86,14 @@ def test_unwritten_ends_are_dropped_after_the_timeout() -> None:
 def test_of_too_many_ends_the_newest_are_kept() -> None:
     copies = Copies()
     first = ended(copies, 1.0)
-    for _ in range(ENDED_AT_MOST):
+    for _ in range(MAX_ENDED):
         turn = turn_that_said("a")
         turn.end = GENUINE
         copies.add(turn)
     taken = copies.take(1.0)
     copies.give_up(1.0)
 
-    assert len(copies) == ENDED_AT_MOST
+    assert len(copies) == MAX_ENDED
     assert taken[0].turn is first
     assert first not in [copy.turn for copy in copies.take(1.0)]
 

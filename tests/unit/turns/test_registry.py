@@ -16,7 +16,7 @@ from tokenfall.errors import (
 )
 from tokenfall.events import Finished
 from tokenfall.ports import Followed
-from tokenfall.turns.registry import OVERHEAD_BYTES, TurnRegistry, ended
+from tokenfall.turns.registry import OVERHEAD_BYTES, TurnRegistry, wait_until_ended
 from tokenfall.turns.turn import RunningTurn
 
 from tests.doubles.clocks import FakeClock
@@ -69,7 +69,7 @@ def over(turns: TurnRegistry, *texts: str, end: TurnEnd = GENUINE, thought: str 
 
 def finish(turns: TurnRegistry, turn: RunningTurn, end: TurnEnd = GENUINE) -> None:
     turn.finish(end)
-    turns.ended(turn)
+    turns.retain(turn)
 
 
 async def heard(turns: TurnRegistry, turn_id: str, *, after: int = 0) -> list[str]:
@@ -179,7 +179,7 @@ async def test_stopping_waits_for_the_end() -> None:
 async def test_ended_returns_at_once_for_an_ended_turn() -> None:
     turn = turn_that_said()
     turn.finish(GENUINE)
-    await ended(turn)
+    await wait_until_ended(turn)
 
 
 # Kept and forgotten
@@ -250,7 +250,7 @@ async def test_running_turns_do_not_count_and_are_never_dropped() -> None:
     clock.advance(1_000)
     over(turns, "z")
 
-    assert turns.under_way() == [running]
+    assert turns.running() == [running]
     assert await is_kept(turns, running)
 
 
@@ -281,7 +281,7 @@ async def test_the_same_key_at_the_same_time_is_one_turn() -> None:
     assert first is None
     assert [other.id for other in others if other is not None] == [asked[0].id] * 2
     assert [turn.idempotency_key for turn in asked] == ["k", "", ""]
-    assert turns.under_way() == [asked[0]]
+    assert turns.running() == [asked[0]]
 
 
 async def test_the_same_key_with_another_request_is_refused() -> None:
@@ -334,7 +334,7 @@ async def test_waiter_gets_the_key_if_the_first_client_leaves_before_the_engine_
     finish(turns, left, BROKEN)
 
     assert await waiting is None
-    assert turns.under_way() == [waits]
+    assert turns.running() == [waits]
     assert leaving.cancelled()
 
 
@@ -343,7 +343,7 @@ async def test_keys_are_refused_if_workers_do_not_share_turns() -> None:
     with pytest.raises(IdempotencyUnavailable, match="TURNS_URL"):
         await claimed(turns, turn_that_said())
 
-    assert turns.under_way() == []
+    assert turns.running() == []
 
 
 async def test_a_key_is_claimed_in_all_processes() -> None:

@@ -60,7 +60,7 @@ class Asked:
 
     def is_over(self) -> bool:
         """Whether the runner has let go of the turn, with its end."""
-        return self.turn.end is not None and not self.harness.registry.under_way() and not len(self.harness.detached)
+        return self.turn.end is not None and not self.harness.registry.running() and not len(self.harness.detached)
 
     @property
     def kept(self) -> list[tuple[str, str]]:
@@ -260,7 +260,7 @@ async def test_a_turn_that_cannot_be_written_at_all_is_over_all_the_same(monkeyp
     following = await asked.followed()
     with pytest.raises(ZeroDivisionError):
         await asked.asking
-    with pytest.raises(TokenfallError, match="the answer failed"):
+    with pytest.raises(TokenfallError, match="the response failed"):
         await following
 
     assert asked.is_over()
@@ -274,7 +274,7 @@ async def test_an_unknown_failure_is_not_shown_to_followers() -> None:
     with pytest.raises(TokenfallError) as caught:
         await following
 
-    assert (caught.value.code, caught.value.message) == ("internal_error", "the answer failed")
+    assert (caught.value.code, caught.value.message) == ("internal_error", "the response failed")
 
 
 @pytest.mark.parametrize(("draining", "error"), [(False, TurnInterrupted), (True, ShuttingDown)])
@@ -411,7 +411,7 @@ def test_an_error_as_an_end() -> None:
         "store_unavailable",
         "down",
     )
-    assert turn_end(OSError("s3cret")).message == "the answer failed"
+    assert turn_end(OSError("s3cret")).message == "the response failed"
 
 
 # How fast it came
