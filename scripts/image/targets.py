@@ -21,7 +21,7 @@ the environment, so it needs no reader of `.env`."""
 
 FEATURES = (
     "tokenfall.bootstrap.upstream", "tokenfall.upstream.client", "tokenfall.upstream.engine",
-    "tokenfall.upstream.proxies", "tokenfall.upstream.rewording", "tokenfall.cli.record", "tokenfall.cli.fit",
+    "tokenfall.upstream.proxies", "tokenfall.upstream.refused_fields", "tokenfall.cli.record", "tokenfall.cli.fit",
     "tokenfall.cli.supervisor", "tokenfall.limits.shared", "tokenfall.shared_metrics",
 )  # fmt: skip
 """Where code begins that a simulator has no use for: settings and commands that lead there are refused. Several workers

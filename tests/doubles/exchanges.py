@@ -55,7 +55,7 @@ class FakeConnection:
     def resume_reading(self) -> None:
         self.reads = True
 
-    def settle(self) -> None:
+    def discard_body(self) -> None:
         self.calls.append("settle")
 
     def abandon(self) -> None:

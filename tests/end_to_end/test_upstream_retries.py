@@ -71,7 +71,7 @@ class Asker:
             key="key-canary",
             wheel=self.wheel,
             metrics=self.metrics,
-            retries=Retries(self.clock, random, most=most),
+            retries=Retries(self.clock, random, max_retries=most),
         )
 
     async def ask(self) -> Finished:

@@ -80,4 +80,4 @@ def test_an_error_inside_a_stream_is_the_clients_own_exception(serve: Serve, cli
     kind: Any = type(error)
 
     assert kind.__module__.partition(".")[0] == client
-    assert "broke off" in str(error)
+    assert "failed" in str(error)

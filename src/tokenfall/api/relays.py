@@ -98,7 +98,7 @@ class PassthroughStream:
             self.frames = event.number + 1
             return send(framing.frame(event), is_token=event.is_token)
 
-        relaying = self._upstream.pass_on(self._passthrough, on_event, ends=framing.ends)
+        relaying = self._upstream.pass_through(self._passthrough, on_event, ends=framing.ends)
         del self._passthrough  # so that the upstream engine can free the request body when it no longer needs it
         await relaying
         return b""

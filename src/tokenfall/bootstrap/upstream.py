@@ -39,5 +39,5 @@ def upstream_of(parts: Parts, reactor: Reactor) -> UpstreamEngine:
         timeouts=timeouts,
         wheel=parts.wheel,
         metrics=parts.metrics,
-        retries=Retries(parts.clock, Random(), most=settings.upstream_retries),  # noqa: S311 - jitter, not a secret
+        retries=Retries(parts.clock, Random(), max_retries=settings.upstream_retries),  # noqa: S311 - jitter, not a secret
     )

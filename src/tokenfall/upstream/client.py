@@ -28,7 +28,7 @@ class HTTPClient:
     def __init__(self, dialer: Dialer, reactor: Reactor, *, warm: int = 0) -> None:
         self._dialer = dialer
         self._encoder = RequestEncoder(dialer.address, proxy=dialer.proxy)
-        self._pool = Pool(reactor.wheel.now, on_answered=dialer.remember)
+        self._pool = Pool(reactor.wheel.now, on_response=dialer.remember)
         self._warm = warm
         self._warming: set[asyncio.Task[None]] = set()
         self._refill: asyncio.TimerHandle | None = None
@@ -57,7 +57,7 @@ class HTTPClient:
             else:
                 return
             finally:
-                exchange.leave()
+                exchange.abandon()
 
     def warm_up(self) -> None:
         """Start to open the missing warm connections, without waiting for them."""

@@ -4,8 +4,8 @@
 |---|---|---|
 | idle | none: data closes the connection | awaiting by `send`; closed at a FIN, or after the idle timeout |
 | awaiting | 1xx heads, the final head | body; closed |
-| body | the body | idle when it is complete; settling by `settle`; closed |
-| settling | the remaining body, discarded | idle when it is complete in time; closed |
+| body | the body | idle when it is complete; discarding by `discard_body`; closed |
+| discarding | the remaining body, discarded | idle when it is complete in time; closed |
 | closed | | |
 
 `abandon`, a broken connection and malformed HTTP change every state to closed. The `Owner` is notified when a
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 65_536
 """Limit for all heads of one response, including 1xx, and for chunk framing and trailers; checked after each read."""
-SETTLE_S = 0.25
+DISCARD_S = 0.25
 """How long a body is discarded before the connection is closed."""
-SETTLE_BYTES = 65_536
+DISCARD_BYTES = 65_536
 """How many bytes of a body are discarded before the connection is closed."""
 
-IDLE, AWAITING, BODY, SETTLING, CLOSED = range(5)
+IDLE, AWAITING, BODY, DISCARDING, CLOSED = range(5)
 
 _NO_BODY = (204, 304)
 _SWITCHING = 101
@@ -57,7 +57,7 @@ class Owner:
         """A response is complete and the connection can be reused."""
         connection.abandon()
 
-    def connection_answered(self, connection: UpstreamConnection) -> None:
+    def connection_responded(self, connection: UpstreamConnection) -> None:
         """The head of a response has arrived over TLS, so a session to resume may exist."""
 
     def connection_closed(self, connection: UpstreamConnection) -> None:
@@ -68,8 +68,19 @@ class UpstreamConnection(StreamSocket):
     """Owns `fd`, a connected non-blocking socket, and `tls`, its TLS layer after the handshake, if any."""
 
     __slots__ = (
-        "_exchange", "_framing_bytes", "_head_bytes", "_headers", "_is_head_request", "_keep_alive", "_owner",
-        "_parser", "_settle_left", "_state", "_tls", "_until_close", "was_idle",
+        "_discard_left",
+        "_exchange",
+        "_framing_bytes",
+        "_head_bytes",
+        "_headers",
+        "_is_head_request",
+        "_keep_alive",
+        "_owner",
+        "_parser",
+        "_state",
+        "_tls",
+        "_until_close",
+        "was_idle",
     )  # fmt: skip
 
     def __init__(self, reactor: Reactor, fd: int, *, owner: Owner, tls: TLSLayer | None = None) -> None:
@@ -82,7 +93,7 @@ class UpstreamConnection(StreamSocket):
         self._headers: list[tuple[str, str]] = []
         self._head_bytes = 0
         self._framing_bytes = 0
-        self._settle_left = 0
+        self._discard_left = 0
         self._keep_alive = False
         self._until_close = False
         self._is_head_request = False
@@ -112,13 +123,13 @@ class UpstreamConnection(StreamSocket):
         exchange.connection = self
         self.write(request if self._tls is None else self._tls.encrypt(request))
 
-    def settle(self) -> None:
+    def discard_body(self) -> None:
         """Detach the exchange and discard the remaining body, so that the connection can be reused."""
         self._release()
         if self._state == BODY:
-            self._state = SETTLING
-            self._settle_left = SETTLE_BYTES
-            self.set_deadline(self._wheel.now() + SETTLE_S)
+            self._state = DISCARDING
+            self._discard_left = DISCARD_BYTES
+            self.set_deadline(self._wheel.now() + DISCARD_S)
             self.resume_reading()
 
     def abandon(self) -> None:
@@ -195,7 +206,7 @@ class UpstreamConnection(StreamSocket):
 
     def _server_ended(self) -> None:
         """The server has closed its side of the connection."""
-        if self._state in (BODY, SETTLING) and self._until_close:
+        if self._state in (BODY, DISCARDING) and self._until_close:
             self._keep_alive = False
             self._complete()
         else:
@@ -215,8 +226,8 @@ class UpstreamConnection(StreamSocket):
         elif state == AWAITING:
             self._head_bytes += len(data)
         else:
-            self._settle_left -= len(data)
-            if state != SETTLING or self._settle_left < 0:  # a server must not send data without a request
+            self._discard_left -= len(data)
+            if state != DISCARDING or self._discard_left < 0:  # a server must not send data without a request
                 self.abandon()
                 return
         try:
@@ -250,7 +261,7 @@ class UpstreamConnection(StreamSocket):
             return
         status = self._parser.get_status_code()
         if status == _SWITCHING:  # also without `Upgrade`, which makes the parser raise
-            self._fail(UpstreamError("the upstream answered with status 101", status=101))
+            self._fail(UpstreamError("the upstream responded with status 101", status=101))
         if status < 200:
             return
         codings = [value.strip().lower() for name, value in headers if name == "transfer-encoding"]
@@ -261,10 +272,10 @@ class UpstreamConnection(StreamSocket):
         self._until_close = not (codings or has_length or status in _NO_BODY or self._is_head_request)
         self._state = BODY
         if self._tls is not None:
-            self._owner.connection_answered(self)
+            self._owner.connection_responded(self)
         assert self._exchange is not None  # noqa: S101 - it is set until the head has arrived
         self._exchange.head_received(status, headers)
-        if self._is_head_request and self._state in (BODY, SETTLING):
+        if self._is_head_request and self._state in (BODY, DISCARDING):
             self._keep_alive = False  # the parser would wait for a body
             self._complete()
 
@@ -274,7 +285,7 @@ class UpstreamConnection(StreamSocket):
             self._exchange.body_received(data)
 
     def on_message_complete(self) -> None:
-        if self._state in (BODY, SETTLING):
+        if self._state in (BODY, DISCARDING):
             if not self._until_close:
                 self._keep_alive = self._parser.should_keep_alive()
             self._complete()

@@ -15,7 +15,7 @@ from tokenfall import logs
 from tokenfall.errors import UpstreamConnectTimeout, UpstreamError, UpstreamUnreachable, UpstreamUntrusted
 from tokenfall.http.response import header_lines
 from tokenfall.upstream.connection import Owner, UpstreamConnection
-from tokenfall.upstream.names import Names
+from tokenfall.upstream.resolver import CachingResolver
 
 if TYPE_CHECKING:
     import ssl
@@ -46,7 +46,7 @@ class Dialer:
         self._reactor = reactor
         self._connect_s = connect_s
         self.proxy = proxy
-        self._names = Names(reactor.wheel.now)
+        self._resolver = CachingResolver(reactor.wheel.now)
         self._context: ssl.SSLContext | None = None
         self._session: ssl.SSLSession | None = None
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
@@ -84,13 +84,13 @@ class Dialer:
         host, port = (self.address.host, self.address.port) if self.proxy is None else self.proxy[:2]
         peer = "the upstream" if self.proxy is None else "the proxy of the upstream"
         try:
-            infos = await self._names.look_up(host, port)
+            infos = await self._resolver.look_up(host, port)
         except socket.gaierror:
             raise UpstreamUnreachable(f"the host name of {peer} cannot be resolved") from None
         try:
             sock = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1)
         except OSError:
-            self._names.forget(host, port)
+            self._resolver.forget(host, port)
             raise UpstreamUnreachable(f"{peer} cannot be reached") from None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock

@@ -16,10 +16,10 @@ from tokenfall.metrics import OTHER, Metrics, add
 from tokenfall.ports import OnDelta, Wheel
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.key_redaction import without_key
+from tokenfall.upstream.refused_fields import RefusedFields
 from tokenfall.upstream.request import UpstreamRequest
 from tokenfall.upstream.response import CompleteResponse
 from tokenfall.upstream.retries import Retries
-from tokenfall.upstream.rewording import Rewording
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.upstream.token_stream import OnEvent, Reader, TokenStream
 from tokenfall.wire import sse
@@ -65,7 +65,7 @@ class UpstreamEngine:
         self._wheel = wheel
         self._metrics = metrics
         self.retries = retries
-        self._rewording = Rewording()
+        self._refused_fields = RefusedFields()
 
     # These three return the coroutine of another method instead of awaiting it, to save one frame per stream.
 
@@ -79,7 +79,7 @@ class UpstreamEngine:
         """As `reply`, and report each `ReasoningDelta` and `ToolCallDelta` too."""
         return self._stream(self._first(request), ResponseReader, on_event=on_event, model=request.model)
 
-    def pass_on(
+    def pass_through(
         self, passthrough: PassthroughRequest, on_event: OnEvent, *, ends: Callable[[str], bool]
     ) -> Coroutine[Any, Any, Finished]:
         """Forward a streaming request and report each event as `PassthroughEvent`, including the final one: `[DONE]`,
@@ -101,7 +101,7 @@ class UpstreamEngine:
             tries += 1
             response = CompleteResponse(watch)
             try:
-                await self._client.run(request, response, within_s=watch.ends_in_s())
+                await self._client.run(request, response, within_s=watch.total_left_s())
             except (TokenfallError, TimeoutError) as error:
                 wait_s = self._wait_s(error, watch=watch, status=response.status, tries=tries)
             else:
@@ -111,7 +111,7 @@ class UpstreamEngine:
             await self._wait(wait_s)
 
     async def warm_up(self) -> None:
-        """Start to open the warm connections."""
+        """Start to open connections in advance."""
         self._client.warm_up()
 
     async def close(self) -> None:
@@ -133,11 +133,11 @@ class UpstreamEngine:
             tries += 1
             stream = TokenStream(request, reader(), on_event=on_event, watch=watch, text_only=text_only)
             try:
-                await self._client.run(request, stream, within_s=watch.begins_in_s())
+                await self._client.run(request, stream, within_s=watch.first_token_left_s())
             except (TokenfallError, TimeoutError) as error:
-                reworded = self._reworded(request, error)
-                if reworded is not None:
-                    request, tries = reworded, 0
+                retried = self._without_refused_field(request, error)
+                if retried is not None:
+                    request, tries = retried, 0
                     continue
                 wait_s = self._wait_s(error, watch=watch, status=stream.status, tries=0 if stream.reported else tries)
             else:
@@ -147,15 +147,15 @@ class UpstreamEngine:
                 stream.stop()
             await self._wait(wait_s)
 
-    def _reworded(self, request: UpstreamRequest, error: Exception) -> UpstreamRequest | None:
-        """The request without the field that the upstream refuses, if Tokenfall added that field itself; only once."""
+    def _without_refused_field(self, request: UpstreamRequest, error: Exception) -> UpstreamRequest | None:
+        """The request without the field that `error` refuses, if Tokenfall added it; None otherwise."""
         if request.chat is None or not isinstance(error, UpstreamRefused):
             return None
-        chat = self._rewording.reworded(request.chat, error)
+        chat = self._refused_fields.without_next(request.chat, error)
         return None if chat is None else self._chat(chat)
 
     def _wait_s(self, failure: TokenfallError | TimeoutError, *, watch: Watch, status: int, tries: int) -> float:
-        """How long to wait before the next try. Raises the caller's error if there is no further try.
+        """How long to wait before the next try. Raises the error for the caller if there is none.
 
         `tries` is 0 after an event was reported: such a request is not retried. The error raised is a new object,
         because the stored one is referenced by a frame of its own traceback, a cycle that only the garbage collector
@@ -163,7 +163,7 @@ class UpstreamEngine:
         """
         error = watch.error() if isinstance(failure, TimeoutError) else failure
         if self.retries is not None and tries:
-            wait_s = self.retries.wait_s(error, status=status, tries=tries, left_s=watch.begins_in_s())
+            wait_s = self.retries.wait_s(error, status=status, tries=tries, left_s=watch.first_token_left_s())
             if wait_s is not None:
                 return wait_s
         add(self._metrics.upstream_errors, error.code)
@@ -186,8 +186,8 @@ class UpstreamEngine:
         )
 
     def _first(self, request: ChatRequest) -> UpstreamRequest:
-        """The first try of a chat, which may be reworded."""
-        request = self._rewording.without_refused(request)
+        """A chat request, without the fields that its model is known to refuse."""
+        request = self._refused_fields.without_refused(request)
         encoded = self._chat(request)
         encoded.chat = request
         return encoded

@@ -60,8 +60,8 @@ class UpstreamExchange:
         assert self._done is not None  # noqa: S101 - `begin` was called before
         return self._done
 
-    def leave(self) -> None:
-        """Stop waiting: close the connection if the exchange still uses it."""
+    def abandon(self) -> None:
+        """Stop the exchange: close the connection if it is still used."""
         self._done = None  # it may hold an error whose traceback refers to this object
         if self.connection is not None:
             self.connection.abandon()
@@ -70,7 +70,7 @@ class UpstreamExchange:
         """End successfully; the remaining body, if any, is discarded."""
         connection = self.connection
         if connection is not None:
-            connection.settle()
+            connection.discard_body()
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
 

@@ -6,10 +6,10 @@ introduces it as a key, so that ordinary words of the message stay readable.
 
 REPLACED_BY = "[key]"
 
-SHORTEST = 8
-"""A shorter key may be a word, as may a key of letters only that is shorter than `LONGEST_WORD`."""
+MIN_KEY_LENGTH = 8
+"""A shorter key may be a word; so may one of letters only that is shorter than `MIN_ALPHABETIC_KEY_LENGTH`."""
 
-LONGEST_WORD = 20
+MIN_ALPHABETIC_KEY_LENGTH = 20
 
 _CONTEXT = 40
 """Number of characters before a key that are examined."""
@@ -35,7 +35,7 @@ def without_key(text: str, key: str | None) -> str:
 
 
 def _may_be_a_word(key: str) -> bool:
-    return len(key) < SHORTEST or (len(key) < LONGEST_WORD and key.isalpha())
+    return len(key) < MIN_KEY_LENGTH or (len(key) < MIN_ALPHABETIC_KEY_LENGTH and key.isalpha())
 
 
 def _introduced(prefix: str) -> bool:

@@ -14,13 +14,13 @@ IDLE_S = 30.0
 
 
 class Pool(Owner):
-    """LIFO, so that surplus connections reach their idle timeout."""
+    """The idle connections, reused in LIFO order, so that surplus ones reach their idle timeout."""
 
     def __init__(
-        self, now: Callable[[], float], *, on_answered: Callable[[UpstreamConnection], None] = lambda _: None
+        self, now: Callable[[], float], *, on_response: Callable[[UpstreamConnection], None] = lambda _: None
     ) -> None:
         self._now = now
-        self._on_answered = on_answered
+        self._on_response = on_response
         self._idle: dict[UpstreamConnection, None] = {}
         self._open: set[UpstreamConnection] = set()
         self._closed = False
@@ -50,8 +50,8 @@ class Pool(Owner):
         connection.idle_until(self._now() + IDLE_S)
         self._idle[connection] = None
 
-    def connection_answered(self, connection: UpstreamConnection) -> None:
-        self._on_answered(connection)
+    def connection_responded(self, connection: UpstreamConnection) -> None:
+        self._on_response(connection)
 
     def connection_closed(self, connection: UpstreamConnection) -> None:
         self._idle.pop(connection, None)

@@ -36,7 +36,7 @@ def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamErr
     if status >= 500:
         message = f"the upstream failed with status {status}"
         return UpstreamFailed(message, retry_after_s=retry_after_s(retry_after), status=status)
-    return UpstreamError(f"the upstream answered with status {status}", status=status)
+    return UpstreamError(f"the upstream responded with status {status}", status=status)
 
 
 def is_event_stream(content_type: str | None) -> bool:
@@ -47,7 +47,7 @@ def is_event_stream(content_type: str | None) -> bool:
 def no_stream(body: bytes) -> UpstreamBroken:
     """The error for a 200 that is not a stream: an error document, a complete response, an HTML page of a proxy."""
     message = error_body_message(body)
-    return stream_error(message) if message else UpstreamMalformed("the upstream did not answer with a stream")
+    return stream_error(message) if message else UpstreamMalformed("the upstream did not respond with a stream")
 
 
 def whole_error(body: bytes) -> UpstreamBroken | None:

@@ -37,7 +37,7 @@ class UpstreamRequest:
         self.chat = chat
 
     def release(self) -> None:
-        """Drop what may be large, once the request will not be sent again."""
+        """Release headers and body, once the request will not be sent again."""
         self.headers = ()
         self.body = None
         self.chat = None

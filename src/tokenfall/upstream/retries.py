@@ -18,19 +18,19 @@ from tokenfall.errors import (
 from tokenfall.ports import Clock
 
 FIRST_WAIT_S = 0.25
-LONGEST_WAIT_S = 4.0
+MAX_WAIT_S = 4.0
 
 _TRANSIENT = (UpstreamUnreachable, UpstreamRateLimited, UpstreamConnectTimeout, UpstreamReset, UpstreamTruncated)
 _TRANSIENT_STATUSES = (500, 502, 503, 504, 529)
 
 
 class Retries:
-    """At most `most` retries. The engine sleeps on `clock`, which must have the same time scale as the wheel."""
+    """At most `max_retries` retries. The engine sleeps on `clock`, which must have the same time scale as the wheel."""
 
-    def __init__(self, clock: Clock, random: Random, *, most: int = 2) -> None:
+    def __init__(self, clock: Clock, random: Random, *, max_retries: int = 2) -> None:
         self.clock = clock
         self._random = random
-        self._most = most
+        self._max_retries = max_retries
 
     def wait_s(self, error: TokenfallError, *, status: int, tries: int, left_s: float) -> float | None:
         """The delay before the next try, None to give up.
@@ -38,9 +38,9 @@ class Retries:
         `status` is the provider's status, 0 without a response; `tries` is the number of failed tries; `left_s` is the
         time left for the first token. There is no retry that would start after that time.
         """
-        if tries > self._most or not _is_transient(error, status):
+        if tries > self._max_retries or not _is_transient(error, status):
             return None
-        ceiling_s = min(FIRST_WAIT_S * 2 ** (tries - 1), LONGEST_WAIT_S)
+        ceiling_s = min(FIRST_WAIT_S * 2 ** (tries - 1), MAX_WAIT_S)
         wait_s = max(self._random.uniform(0.0, ceiling_s), error.retry_after_s or 0.0)
         return wait_s if wait_s < left_s else None
 

@@ -31,9 +31,9 @@ class Watch(Deadlined):
 
     All tries of one request share one watch, because they share the timeouts.
 
-    Only text, reasoning and tool calls are progress; comments, role chunks and empty chunks are not. Time in which
-    reading is paused because the client is slow does not count towards `next_token_s`. A token only sets an attribute,
-    which is checked when the deadline on the wheel expires. A `non_streaming` response has only the total timeout.
+    Text, reasoning and tool calls count as tokens; comments, role chunks and empty chunks do not. Time in which reading
+    is paused because the client is slow does not count towards `next_token_s`. A token only sets an attribute, which is
+    checked when the deadline on the wheel expires. A `non_streaming` response has only the total timeout.
     """
 
     __slots__ = (
@@ -104,11 +104,11 @@ class Watch(Deadlined):
         elif self.on_timeout is not None:
             self.on_timeout(self.error())
 
-    def begins_in_s(self) -> float:
+    def first_token_left_s(self) -> float:
         """Time left for the first token."""
         return min(self._first_s, self._ends_s) - self._wheel.now()
 
-    def ends_in_s(self) -> float:
+    def total_left_s(self) -> float:
         """Time left of the total timeout."""
         return self._ends_s - self._wheel.now()
 

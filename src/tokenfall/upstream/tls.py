@@ -14,8 +14,8 @@ from itertools import chain
 RECORD_BYTES = 16_384
 """Maximum plaintext of a TLS record; RFC 8446, section 5.1."""
 
-FED_BYTES = 4_096
-"""How much ciphertext is written to the `MemoryBIO` at a time, because its buffer never shrinks."""
+WRITE_BYTES = 4_096
+"""Maximum ciphertext written to the `MemoryBIO` at a time, because its buffer never shrinks."""
 
 
 class UntrustedCertificate(Exception):
@@ -80,8 +80,8 @@ class TLSLayer:
 
     def decrypt(self, data: bytes) -> Iterable[bytes]:
         """The plaintext of each complete record; b"" at the server's close_notify. Raises ssl.SSLError."""
-        if len(data) > FED_BYTES:
-            parts = (data[start : start + FED_BYTES] for start in range(0, len(data), FED_BYTES))
+        if len(data) > WRITE_BYTES:
+            parts = (data[start : start + WRITE_BYTES] for start in range(0, len(data), WRITE_BYTES))
             return chain.from_iterable(map(self.decrypt, parts))
         self._incoming.write(data)
         try:

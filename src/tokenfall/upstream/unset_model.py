@@ -1,6 +1,6 @@
 """The model of chats that name none, while the setting MODEL is not set.
 
-Used by `tokenfall.bootstrap`. Must not know how the upstream lists its models.
+Used by `tokenfall.bootstrap`. Must not depend on how the upstream lists its models.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -41,7 +41,7 @@ class UnsetModel:
         return await self._engine.reply(replace(request, model=self._name), on_event)
 
     async def _find(self, refused: UpstreamRefused) -> None:
-        """Use the upstream's only model. Raises `InvalidRequest` if it has several, `refused` if that is unknown."""
+        """Use the upstream's only model. Raises `InvalidRequest` if it has several, `refused` if it lists none."""
         try:
             names = await self._models()
         except UpstreamError:

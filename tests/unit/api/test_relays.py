@@ -45,7 +45,7 @@ class FakeUpstream:
             raise self._failure
         return FINISHED
 
-    async def pass_on(
+    async def pass_through(
         self, passthrough: PassthroughRequest, on_event: Callable[[Any], Any], *, ends: Callable[[str], bool]
     ) -> Finished:
         self.passed.append(passthrough)

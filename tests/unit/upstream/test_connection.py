@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from tokenfall.errors import TokenfallError, UpstreamError, UpstreamMalformed, UpstreamReset, UpstreamUnreachable
-from tokenfall.upstream.connection import MAX_HEAD_BYTES, SETTLE_BYTES, UpstreamConnection
+from tokenfall.upstream.connection import DISCARD_BYTES, MAX_HEAD_BYTES, UpstreamConnection
 from tokenfall.upstream.exchange import StaleConnection
 
 from tests.doubles.exchanges import RecordedExchange
@@ -442,9 +442,9 @@ async def test_remaining_body_in_the_same_read_keeps_the_connection(line: Line) 
 
 async def test_remaining_body_within_the_limits_keeps_the_connection(line: Line) -> None:
     exchange = satisfied(line)
-    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (SETTLE_BYTES + 1))
+    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (DISCARD_BYTES + 1))
     assert not line.connection.is_idle
-    line.connection.data_received(b"x" * SETTLE_BYTES)
+    line.connection.data_received(b"x" * DISCARD_BYTES)
 
     assert exchange.body == b"x"
     assert line.connection.is_idle
@@ -452,8 +452,8 @@ async def test_remaining_body_within_the_limits_keeps_the_connection(line: Line)
 
 async def test_remaining_body_over_the_size_limit_closes_the_connection(line: Line) -> None:
     exchange = satisfied(line)
-    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (SETTLE_BYTES + 2))
-    line.connection.data_received(b"x" * (SETTLE_BYTES + 1))
+    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (DISCARD_BYTES + 2))
+    line.connection.data_received(b"x" * (DISCARD_BYTES + 1))
 
     assert exchange.body == b"x"
     assert line.connection.fd == -1

@@ -17,9 +17,9 @@ from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.connection import Owner
 from tokenfall.upstream.dialer import MAX_PROXY_HEAD_BYTES, Dialer
-from tokenfall.upstream.names import AddressInfo
 from tokenfall.upstream.proxies import parse_proxy
 from tokenfall.upstream.request import UpstreamRequest
+from tokenfall.upstream.resolver import AddressInfo
 
 from tests.doubles.certificates import server_context, trusted_file
 from tests.doubles.exchanges import RecordedExchange

@@ -86,10 +86,10 @@ async def fetch(relay: Relay, *scripts: Script, retries: bool = False) -> bytes:
         await engine.close()
 
 
-async def pass_on(relay: Relay, *scripts: Script, retries: bool = False) -> Finished:
+async def pass_through(relay: Relay, *scripts: Script, retries: bool = False) -> Finished:
     engine = relay.engine(*scripts, retries=retries)
     try:
-        return await engine.pass_on(PassthroughRequest("/responses", b"{}"), relay.on_event, ends=lambda _: False)
+        return await engine.pass_through(PassthroughRequest("/responses", b"{}"), relay.on_event, ends=lambda _: False)
     finally:
         await engine.close()
 
@@ -140,7 +140,7 @@ async def test_models_are_fetched_by_get_without_a_body(relay: Relay) -> None:
 async def test_a_refusal_has_the_upstreams_status(relay: Relay, status: int, error: type[UpstreamError]) -> None:
     headers = b"Retry-After: 7\r\nLocation: /elsewhere\r\n"
     refusing = whole(b'{"error":{"message":"no","param":"model"}}', status, headers=headers)
-    for asking in (fetch, pass_on, converse):
+    for asking in (fetch, pass_through, converse):
         with pytest.raises(error) as caught:
             await asking(relay, refusing)
         assert caught.value.status == status
@@ -150,7 +150,7 @@ async def test_a_refusal_has_the_upstreams_status(relay: Relay, status: int, err
     assert relay.metrics.upstream_errors == {error.code: 3}
 
 
-@pytest.mark.parametrize("asking", [fetch, pass_on, converse])
+@pytest.mark.parametrize("asking", [fetch, pass_through, converse])
 async def test_the_key_is_in_no_error(relay: Relay, asking: Callable[..., Awaitable[Any]]) -> None:
     words = b'{"error":{"message":"Incorrect key provided: %b."}}' % KEY.encode()
     with pytest.raises(UpstreamRefused) as caught:
@@ -241,12 +241,12 @@ async def test_refused_field_is_left_out_of_the_second_try_and_of_later_requests
     assert relay.metrics.upstream_errors == {}
 
 
-@pytest.mark.parametrize("how", ["reply", "converse", "pass_on"])
+@pytest.mark.parametrize("how", ["reply", "converse", "pass_through"])
 async def test_first_token_is_recorded_for_the_model_asked_for(relay: Relay, how: str) -> None:
     engine = relay.engine(stream(STOPPED))
-    if how == "pass_on":
+    if how == "pass_through":
         asked = PassthroughRequest("/chat/completions", b"{}", REQUEST.model)
-        await engine.pass_on(asked, relay.on_event, ends=lambda _: False)
+        await engine.pass_through(asked, relay.on_event, ends=lambda _: False)
     else:
         await getattr(engine, how)(REQUEST, relay.on_event)
     await engine.close()
@@ -274,7 +274,7 @@ async def test_request_is_reworded_once(relay: Relay) -> None:
 
 
 async def test_events_are_passed_through_unchanged(relay: Relay) -> None:
-    await pass_on(relay, stream(b"event: x\ndata: any", b"thing\n\n: ping\n\ndata: [DONE]\n\ndata: no\n\n"))
+    await pass_through(relay, stream(b"event: x\ndata: any", b"thing\n\n: ping\n\ndata: [DONE]\n\ndata: no\n\n"))
 
     assert [event.data for event in relay.heard if isinstance(event, PassthroughEvent)] == [b"anything", b"[DONE]"]
     (exchange,) = relay.upstream.exchanges
@@ -284,7 +284,7 @@ async def test_events_are_passed_through_unchanged(relay: Relay) -> None:
 
 async def test_passed_stream_without_a_final_event_is_truncated_and_not_retried(relay: Relay) -> None:
     with pytest.raises(UpstreamTruncated):
-        await pass_on(relay, stream(b"data: 1\n\n"), retries=True)
+        await pass_through(relay, stream(b"data: 1\n\n"), retries=True)
 
     assert [event.data for event in relay.heard] == [b"1"]
     assert len(relay.upstream.exchanges) == 1
@@ -292,13 +292,13 @@ async def test_passed_stream_without_a_final_event_is_truncated_and_not_retried(
 
 async def test_document_instead_of_a_stream_is_not_passed_through(relay: Relay) -> None:
     with pytest.raises(UpstreamBroken):
-        await pass_on(relay, whole(b'{"error":"no"}', headers=b"Content-Type: application/json\r\n"))
+        await pass_through(relay, whole(b'{"error":"no"}', headers=b"Content-Type: application/json\r\n"))
 
     assert relay.heard == []
 
 
 async def test_wheel_is_empty_afterwards(relay: Relay) -> None:
-    await pass_on(relay, stream(b"data: 1\n\ndata: [DONE]\n\n"))
+    await pass_through(relay, stream(b"data: 1\n\ndata: [DONE]\n\n"))
     await fetch(relay, whole(b"{}"))
     await asyncio.sleep(0)
 

@@ -55,9 +55,9 @@ async def test_exchange_may_begin_again() -> None:
 
 async def test_leave_closes_the_connection() -> None:
     served = Served()
-    served.exchange.leave()
+    served.exchange.abandon()
     served.exchange.connection = None
-    served.exchange.leave()
+    served.exchange.abandon()
 
     assert served.connection.calls == ["abandon"]
 

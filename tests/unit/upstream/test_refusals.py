@@ -130,10 +130,10 @@ def test_compressed_body_is_recognized_by_content_encoding(content_encoding: str
 @pytest.mark.parametrize(
     ("body", "kind", "message"),
     [
-        (BODY, UpstreamStreamError, "the upstream broke off: their own words"),
-        (b'{"choices":[]}', UpstreamMalformed, "the upstream did not answer with a stream"),
-        (b"<html>secret", UpstreamMalformed, "the upstream did not answer with a stream"),
-        (b"", UpstreamMalformed, "the upstream did not answer with a stream"),
+        (BODY, UpstreamStreamError, "the upstream's stream failed: their own words"),
+        (b'{"choices":[]}', UpstreamMalformed, "the upstream did not respond with a stream"),
+        (b"<html>secret", UpstreamMalformed, "the upstream did not respond with a stream"),
+        (b"", UpstreamMalformed, "the upstream did not respond with a stream"),
     ],
 )
 def test_200_that_is_not_a_stream_is_an_error(body: bytes, kind: type[UpstreamBroken], message: str) -> None:
@@ -170,4 +170,4 @@ def test_a_complete_200_that_reports_an_error_is_one(body: bytes) -> None:
     error = whole_error(body)
 
     assert isinstance(error, UpstreamStreamError)
-    assert error.message == "the upstream broke off: their own words"
+    assert error.message == "the upstream's stream failed: their own words"

@@ -19,7 +19,7 @@ from tokenfall.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from tokenfall.upstream.retries import FIRST_WAIT_S, LONGEST_WAIT_S, Retries
+from tokenfall.upstream.retries import FIRST_WAIT_S, MAX_WAIT_S, Retries
 
 from tests.doubles.clocks import InstantClock
 
@@ -32,7 +32,7 @@ class Highest(Random):
 
 
 def wait_s(error: TokenfallError, *, status: int = 0, tries: int = 1, left_s: float = 30.0) -> float | None:
-    return Retries(InstantClock(), Highest(), most=9).wait_s(error, status=status, tries=tries, left_s=left_s)
+    return Retries(InstantClock(), Highest(), max_retries=9).wait_s(error, status=status, tries=tries, left_s=left_s)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_ceiling_doubles_up_to_its_maximum() -> None:
     waits = [wait_s(UpstreamUnreachable("x"), tries=tries) for tries in range(1, 8)]
 
     assert waits == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
-    assert (waits[0], waits[-1]) == (FIRST_WAIT_S, LONGEST_WAIT_S)
+    assert (waits[0], waits[-1]) == (FIRST_WAIT_S, MAX_WAIT_S)
 
 
 def test_wait_is_uniform_between_zero_and_the_ceiling() -> None:
@@ -97,6 +97,6 @@ def test_no_retry_that_would_start_too_late(left_s: float, waited_s: float | Non
 
 @pytest.mark.parametrize(("most", "tries", "again"), [(0, 1, False), (2, 1, True), (2, 2, True), (2, 3, False)])
 def test_number_of_retries_is_limited(most: int, tries: int, again: bool) -> None:
-    retries = Retries(InstantClock(), Highest(), most=most)
+    retries = Retries(InstantClock(), Highest(), max_retries=most)
 
     assert (retries.wait_s(UpstreamUnreachable("x"), status=0, tries=tries, left_s=30.0) is not None) is again

@@ -150,7 +150,7 @@ async def test_endless_document_is_an_error_after_a_second(relay: Relay) -> None
     relay.head([("content-type", "text/html")])
     relay.body(b"<html>")
     relay.wheel.advance(1.5)
-    with pytest.raises(UpstreamMalformed, match="did not answer with a stream"):
+    with pytest.raises(UpstreamMalformed, match="did not respond with a stream"):
         await relay.done
 
 

@@ -24,7 +24,9 @@ _NAMES = ("code", "type", "status")
 
 def stream_error(message: str) -> UpstreamStreamError:
     """An error that a provider reported inside a 200; `message` may be empty."""
-    return UpstreamStreamError(f"the upstream broke off: {message}" if message else "the upstream broke off")
+    return UpstreamStreamError(
+        f"the upstream's stream failed: {message}" if message else "the upstream's stream failed"
+    )
 
 
 def document_error(document: object) -> str | None:

@@ -55,7 +55,7 @@ def test_error_that_does_not_end_the_stream_breaks_it(feed: Cut, error: str) -> 
 
     assert passed(feed(stream), reader)[:1] == [PassthroughEvent(b"1")]
     assert isinstance(reader.broken, UpstreamStreamError)
-    assert reader.broken.message == "the upstream broke off: out of memory"
+    assert reader.broken.message == "the upstream's stream failed: out of memory"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_error_in_any_form_breaks_the_stream(feed: Cut, stream: bytes, words: st
 
     assert passed(feed(b"data: 1\n\n" + stream + DONE), reader) == [PassthroughEvent(b"1")]
     assert isinstance(reader.broken, UpstreamStreamError)
-    assert reader.broken.message == f"the upstream broke off{words}"
+    assert reader.broken.message == f"the upstream's stream failed{words}"
 
 
 def test_complete_response_instead_of_a_stream_raises_malformed() -> None:

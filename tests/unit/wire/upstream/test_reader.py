@@ -172,7 +172,7 @@ def test_invalid_chunk_raises_malformed_without_its_content(data: bytes) -> None
     [({"message": "overloaded", "type": "x"}, ": overloaded"), ("overloaded", ": overloaded"), ({}, ""), (7, ": 7")],
 )
 def test_error_event_breaks_the_stream(error: object, shown: str) -> None:
-    with pytest.raises(UpstreamStreamError, match=f"^the upstream broke off{shown}$"):
+    with pytest.raises(UpstreamStreamError, match=f"^the upstream's stream failed{shown}$"):
         read([chunk(error=error)])
 
 
@@ -311,7 +311,7 @@ def test_error_in_any_form_breaks_the_stream_with_its_message(feed: Cut, stream:
     with pytest.raises(UpstreamStreamError) as caught:
         read(feed(said("Hi") + stream + DONE))
 
-    assert caught.value.message == f"the upstream broke off{words}"
+    assert caught.value.message == f"the upstream's stream failed{words}"
     assert read_until_broken(feed(said("Hi") + stream + DONE)) == [TextDelta("Hi")]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tokenfall.upstream.names import CACHE_S, AddressInfo, Names
+from tokenfall.upstream.resolver import CACHE_S, AddressInfo, CachingResolver
 
 from tests.doubles.clocks import FakeClock
 from tests.doubles.connections import settle
@@ -20,7 +20,7 @@ class Resolver:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[asyncio.Future[list[AddressInfo]]] = []
         self.clock = FakeClock()
-        self.names = Names(self.clock)
+        self.names = CachingResolver(self.clock)
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._getaddrinfo)
 
     async def _getaddrinfo(self, host: str, port: int, **_: Any) -> list[AddressInfo]:

@@ -1,6 +1,6 @@
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest
-from tokenfall.upstream.rewording import MOST_MODELS, Rewording
+from tokenfall.upstream.refused_fields import MAX_MODELS, RefusedFields
 
 UNSUPPORTED = UpstreamRefused("'max_tokens' is not supported, use 'max_completion_tokens'", status=400)
 
@@ -10,9 +10,9 @@ def request(model: str = "m") -> ChatRequest:
 
 
 def test_refused_field_is_left_out_of_this_and_of_later_requests_to_the_model() -> None:
-    rewording = Rewording()
+    rewording = RefusedFields()
     assert rewording.without_refused(request()).refused == frozenset()
-    reworded = rewording.reworded(request(), UNSUPPORTED)
+    reworded = rewording.without_next(request(), UNSUPPORTED)
 
     assert reworded is not None
     assert reworded.refused == {"max_tokens"}
@@ -21,13 +21,13 @@ def test_refused_field_is_left_out_of_this_and_of_later_requests_to_the_model() 
 
 
 def test_other_refusals_are_not_reworded() -> None:
-    assert Rewording().reworded(request(), UpstreamRefused("no such model")) is None
+    assert RefusedFields().without_next(request(), UpstreamRefused("no such model")) is None
 
 
 def test_remembered_models_are_bounded() -> None:
-    rewording = Rewording()
-    for number in range(MOST_MODELS + 1):
-        rewording.reworded(request(f"m{number}"), UNSUPPORTED)
+    rewording = RefusedFields()
+    for number in range(MAX_MODELS + 1):
+        rewording.without_next(request(f"m{number}"), UNSUPPORTED)
 
-    assert rewording.without_refused(request(f"m{MOST_MODELS}")).refused == {"max_tokens"}
+    assert rewording.without_refused(request(f"m{MAX_MODELS}")).refused == {"max_tokens"}
     assert rewording.without_refused(request("m0")).refused == frozenset()

@@ -13,7 +13,7 @@ AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 CACHE_S = 30.0
 
 
-class Names:
+class CachingResolver:
     """A caching resolver for a small number of names."""
 
     def __init__(self, now: Callable[[], float]) -> None:

@@ -1,4 +1,4 @@
-"""Remembers which of the fields that Tokenfall adds itself each model refuses, and removes them from requests."""
+"""Remembers which fields added by Tokenfall a model refuses, and removes them from later requests."""
 
 import msgspec
 
@@ -6,11 +6,11 @@ from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest
 from tokenfall.wire.upstream.rewrites import refused_member
 
-MOST_MODELS = 256
+MAX_MODELS = 256
 """Maximum number of models whose refused fields are remembered."""
 
 
-class Rewording:
+class RefusedFields:
     """The refused fields of each model of one upstream."""
 
     def __init__(self) -> None:
@@ -21,13 +21,13 @@ class Rewording:
         refused = self._refused.get(request.model)
         return request if refused is None else msgspec.structs.replace(request, refused=refused)
 
-    def reworded(self, request: ChatRequest, error: UpstreamRefused) -> ChatRequest | None:
-        """The request for a second try after `error`, None if no field can be left out."""
+    def without_next(self, request: ChatRequest, error: UpstreamRefused) -> ChatRequest | None:
+        """The request without the field that `error` refuses, to be sent again; None if no field can be removed."""
         member = refused_member(error, request)
         if member is None:
             return None
         refused = request.refused | {member}
-        if len(self._refused) >= MOST_MODELS:
+        if len(self._refused) >= MAX_MODELS:
             self._refused.pop(next(iter(self._refused)))
         self._refused[request.model] = refused
         return msgspec.structs.replace(request, refused=refused)
