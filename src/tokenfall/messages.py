@@ -54,8 +54,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     response, as JSON text, because decoding takes time and engines that pass it through need not decode it.
     `json_object` requests any JSON object. `stop` are the stop sequences. `reasoning` requests the model's reasoning
     beside its response, if it has any; `effort` is the reasoning effort (`low`, `medium`, `high`), "" if not given.
-    `hides_thoughts`: the caller has switched reasoning off. `shows_thoughts`: report reasoning that the model sends,
-    without requesting any. `refused` are fields that the upstream is known to refuse.
+    `disables_reasoning`: the caller has switched reasoning off. `reports_reasoning`: report reasoning that the model
+    sends, without requesting any. `refused` are fields that the upstream is known to refuse.
     """
 
     messages: tuple[Message, ...]
@@ -74,11 +74,11 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     json_object: bool = False
     reasoning: bool = False
     effort: str = ""
-    hides_thoughts: bool = False
+    disables_reasoning: bool = False
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     refused: frozenset[str] = frozenset()
-    shows_thoughts: bool = False
+    reports_reasoning: bool = False
     n: int = 1
     min_tokens: int = 0
     ignore_eos: bool = False

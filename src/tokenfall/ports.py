@@ -89,7 +89,7 @@ class Engine(Protocol):
     async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
         """Generate the response: report each delta to `on_event`, and return the final event.
 
-        `ReasoningDelta` is reported only if the request sets `shows_thoughts`.
+        `ReasoningDelta` is reported only if the request sets `reports_reasoning`.
 
         Raises a `TokenfallError` on failure. Cancelling ends all work for the response; an upstream connection closes
         within 250 ms.

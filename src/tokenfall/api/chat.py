@@ -79,7 +79,7 @@ class ChatRoutes:
                 max_tokens=body.max_tokens,
                 temperature=body.temperature,
                 simulation=simulation,
-                shows_thoughts=body.details,
+                reports_reasoning=body.details,
                 on_disconnect=body.on_disconnect,
                 replaces=body.replaces,
                 continues=body.continues,

@@ -15,9 +15,9 @@ from tokenfall.messages import ChatRequest
 from tokenfall.slicing import run_sliced
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.wire import sse
-from tokenfall.wire.composer import Composer
 from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, ResponseTiming, decoded
 from tokenfall.wire.event_encoder import Accumulator, EventEncoder
+from tokenfall.wire.event_normalizer import EventNormalizer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,16 +140,16 @@ class TranslatedStream:
     async def __call__(self, send: Send) -> bytes:
         meta, request = self._meta, self._parsed.request
         encoder = EventEncoder(self._dialect.encoder(self._parsed, meta))
-        composer = Composer(request, meta.number)
+        normalizer = EventNormalizer(request, meta.number)
         first_event_s = 0.0
 
         def on_event(event: OutputEvent) -> Any:  # noqa: ANN401 - as `Send`
             nonlocal first_event_s
             first_event_s = first_event_s or time()
-            frames = b"".join(map(encoder.frames, composer.add(event)))
+            frames = b"".join(map(encoder.frames, normalizer.add(event)))
             return send(frames) if frames else None
 
-        queued, finished = composer.end(await self._upstream.converse(request, on_event))
+        queued, finished = normalizer.end(await self._upstream.converse(request, on_event))
         return b"".join(map(encoder.frames, queued)) + encoder.end(finished, _timing(meta, first_event_s))
 
 
@@ -168,16 +168,16 @@ class TranslatedRelay:
 
     async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> bytes:
         accumulator = Accumulator()
-        composer = Composer(parsed.request, meta.number)
+        normalizer = EventNormalizer(parsed.request, meta.number)
         first_event_s = 0.0
 
         def on_event(event: OutputEvent) -> None:
             nonlocal first_event_s
             first_event_s = first_event_s or time()
-            for each in composer.add(event):
+            for each in normalizer.add(event):
                 accumulator.on_event(each)
 
-        queued, finished = composer.end(await self._upstream.converse(parsed.request, on_event))
+        queued, finished = normalizer.end(await self._upstream.converse(parsed.request, on_event))
         for each in queued:
             accumulator.on_event(each)
         choices = (accumulator.choice(finished),)

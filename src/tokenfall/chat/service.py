@@ -51,7 +51,7 @@ class Question(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     temperature: float | None = None
     simulation: str = ""
-    shows_thoughts: bool = False
+    reports_reasoning: bool = False
     on_disconnect: OnDisconnect | None = None
     idempotency: tuple[str, str] | None = None
     replaces: str | None = None
@@ -119,7 +119,7 @@ class Chat:
             max_tokens=question.max_tokens or defaults.max_tokens,
             temperature=question.temperature,
             simulation=question.simulation,
-            shows_thoughts=question.shows_thoughts,
+            reports_reasoning=question.reports_reasoning,
         )
 
     async def _previous_turns(self, question: Question) -> tuple[Sequence[Turn], Turn | None]:

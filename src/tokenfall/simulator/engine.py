@@ -122,7 +122,7 @@ class SimulatedEngine:
         if resolved.turn is not None and resolved.turn.steps:
             from tokenfall.simulator.scenarios.response import response_of  # noqa: PLC0415 - only for scenarios
 
-            reasoning = request.reasoning or request.shows_thoughts
+            reasoning = request.reasoning or request.reports_reasoning
             scripted = response_of(resolved.turn, call_ids=call_ids, reasoning=reasoning)
             overrides = PlanOverrides(scripted.parts, scripted.reason, scripted.error or "", resolved.timing)
         return plan(request, resolved.simulation, call_ids=call_ids, overrides=overrides)

@@ -72,7 +72,7 @@ class UpstreamEngine:
     def reply(self, request: ChatRequest, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
         """See `Engine`. Raises an `UpstreamError`."""
         first = self._first(request)
-        text_only = not request.shows_thoughts
+        text_only = not request.reports_reasoning
         return self._stream(first, ResponseReader, on_event=on_event, model=request.model, text_only=text_only)
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:

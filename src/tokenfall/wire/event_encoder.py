@@ -1,4 +1,4 @@
-"""Encodes or accumulates the events that `tokenfall.wire.composer` emits, for any dialect. Pure."""
+"""Encodes or accumulates the events that `tokenfall.wire.event_normalizer` emits, for any dialect. Pure."""
 
 import msgspec
 

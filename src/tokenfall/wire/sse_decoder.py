@@ -41,10 +41,10 @@ class SSEDecoder:
     __slots__ = (
         "_after_cr",
         "_between",
+        "_buffered",
         "_data",
         "_document",
         "_event_bytes",
-        "_held",
         "_max_bytes",
         "_name",
         "_started",
@@ -57,7 +57,7 @@ class SSEDecoder:
         self._started = False
         self._after_cr = False
         """Whether the last byte was a CR: a following LF belongs to the same line end."""
-        self._held = bytearray()  # an incomplete line
+        self._buffered = bytearray()  # an incomplete line
         self._data: list[bytes] = []  # data lines of an incomplete event
         self._event_bytes = 0
         self._name = b""
@@ -89,7 +89,7 @@ class SSEDecoder:
             return self._read_document(self._document, data)
         events = self._read_lines(data)
         self._between = self._started and not (
-            self._held or self._data or self._name or self._after_cr or self._document
+            self._buffered or self._data or self._name or self._after_cr or self._document
         )
         return events
 
@@ -100,9 +100,9 @@ class SSEDecoder:
         if not (b"\n" in data or b"\r" in data):
             return self._hold(data) if data else []
         self._after_cr = data.endswith(b"\r")
-        if self._held:
-            data = bytes(self._held + data)
-            self._held.clear()
+        if self._buffered:
+            data = bytes(self._buffered + data)
+            self._buffered.clear()
         lines = _LINE_END.split(data) if b"\r" in data else data.split(b"\n")
         if not self._started:
             self._started = True
@@ -140,18 +140,18 @@ class SSEDecoder:
 
     def _hold(self, data: bytes) -> list[ServerSentEvent]:
         """Buffer an incomplete line; returns the document that it starts, if it is complete."""
-        is_first = not self._held
-        self._held += data
-        if len(self._held) > self._max_bytes:
+        is_first = not self._buffered
+        self._buffered += data
+        if len(self._buffered) > self._max_bytes:
             raise self._too_long()
-        if self._held[0] in b"{[" and (is_first or len(self._held) <= _MAX_START_BYTES):
-            text = bytes(self._held)
+        if self._buffered[0] in b"{[" and (is_first or len(self._buffered) <= _MAX_START_BYTES):
+            text = bytes(self._buffered)
             if _DOCUMENT.match(text):
                 return self._begin_document(text)
         return []
 
     def _begin_document(self, text: bytes) -> list[ServerSentEvent]:
-        self._held.clear()
+        self._buffered.clear()
         self._document = JSONDocument()
         return self._read_document(self._document, text)
 

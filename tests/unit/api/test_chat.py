@@ -145,7 +145,7 @@ async def test_reasoning_is_sent_to_clients_that_request_details_and_stored(deta
         *(frames if details else []),
         b'id: 1\ndata: {"content":"Hi"}\n\n',
     ]
-    assert [request.shows_thoughts for request in engine.requests] == [details]
+    assert [request.reports_reasoning for request in engine.requests] == [details]
     _, answer = await kept(chat)
     assert (answer["content"], answer["reasoning"]) == ("Hi", "Hm, so")
     assert answer["thought_s"] >= 0

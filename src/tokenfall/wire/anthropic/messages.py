@@ -112,24 +112,24 @@ def _check_blocks(read: list[Block], field: str) -> None:
 def _check_tools(read: list[_Read]) -> None:
     """Check that the next turn begins with the result of every tool call, and that every result has its call."""
     seen: set[str] = set()
-    unanswered: dict[str, int] = {}  # call id: index of its message
+    pending: dict[str, int] = {}  # call id: index of its message
     turn = ""
     for number, message in enumerate(read):
-        if unanswered and turn == "user" and message.role == "assistant":
-            raise _unanswered(unanswered)
+        if pending and turn == "user" and message.role == "assistant":
+            raise _missing_results(pending)
         turn = turn if message.role == "system" else message.role
         for place, block in enumerate(message.blocks):
             field = f"messages.{number}.content.{place}"
             if isinstance(block, ToolUse):
                 _check_use(block, message, seen=seen, field=field)
-                unanswered[block.id] = number
+                pending[block.id] = number
             elif isinstance(block, ToolResult):
-                _check_result(block, message, unanswered=unanswered, field=field)
-                del unanswered[block.tool_use_id]
-            elif unanswered and message.role != "assistant":
-                raise _unanswered(unanswered)
-    if unanswered:
-        raise _unanswered(unanswered)
+                _check_result(block, message, pending=pending, field=field)
+                del pending[block.tool_use_id]
+            elif pending and message.role != "assistant":
+                raise _missing_results(pending)
+    if pending:
+        raise _missing_results(pending)
 
 
 def _check_use(block: ToolUse, message: _Read, *, seen: set[str], field: str) -> None:
@@ -140,10 +140,10 @@ def _check_use(block: ToolUse, message: _Read, *, seen: set[str], field: str) ->
     seen.add(block.id)
 
 
-def _check_result(block: ToolResult, message: _Read, *, unanswered: dict[str, int], field: str) -> None:
+def _check_result(block: ToolResult, message: _Read, *, pending: dict[str, int], field: str) -> None:
     if message.role != "user":
         raise invalid(field, "`tool_result` blocks can only be in `user` messages")
-    if block.tool_use_id not in unanswered:
+    if block.tool_use_id not in pending:
         raise invalid(
             field,
             f"unexpected `tool_use_id` found in `tool_result` blocks: {block.tool_use_id[:80]}. Each `tool_result` "
@@ -151,7 +151,7 @@ def _check_result(block: ToolResult, message: _Read, *, unanswered: dict[str, in
         )
 
 
-def _unanswered(calls: dict[str, int]) -> InvalidRequest:
+def _missing_results(calls: dict[str, int]) -> InvalidRequest:
     return invalid(
         f"messages.{min(calls.values())}",
         f"`tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(calls)}. Each "

@@ -193,7 +193,7 @@ def _chat_request(prompt: CountTokensBody) -> ChatRequest:
         schema=_schema(prompt),
         reasoning=_wants_reasoning(prompt.thinking),
         effort=_effort(prompt),
-        hides_thoughts=prompt.thinking is not None and prompt.thinking.type == "disabled",
+        disables_reasoning=prompt.thinking is not None and prompt.thinking.type == "disabled",
     )
 
 

@@ -55,7 +55,7 @@ def messages(raw: Sequence[RawChatMessage]) -> tuple[Message, ...]:
         if sum(len(items(message)) for message in raw) > MAX_ITEMS:
             raise InvalidRequest(f"messages: at most {MAX_ITEMS} {name} are read", param="messages")
     converted = []
-    unanswered: dict[str, str] = {}  # id of a call without a result: its tool
+    pending: dict[str, str] = {}  # id of a call without a result: its tool
     for number, message in enumerate(raw):
         field = f"messages[{number}]"
         role = message.role.lower()
@@ -66,13 +66,13 @@ def messages(raw: Sequence[RawChatMessage]) -> tuple[Message, ...]:
             )
         calls = _calls(message, number)
         if role == "assistant":
-            unanswered = {call.id: call.name for call in calls}
+            pending = {call.id: call.name for call in calls}
         converted.append(
             Message(
                 role,  # type: ignore[arg-type] # one of Role, by the lines above
                 message.content or "",
                 tool_calls=calls,
-                tool_call_id=_answered_call(message, unanswered, number=number) if role == "tool" else "",
+                tool_call_id=_call_of_result(message, pending, number=number) if role == "tool" else "",
                 images=images(message.images, f"{field}.images"),
                 thought=(message.thinking or "") if role == "assistant" else "",
             )
@@ -109,13 +109,13 @@ def object_text(document: bytes) -> str | None:
     return text if text.startswith("{") else None
 
 
-def _answered_call(message: RawChatMessage, unanswered: dict[str, str], *, number: int) -> str:
-    """The call id of a tool message: its own, else that of the first unanswered call of its tool, else of the first."""
+def _call_of_result(message: RawChatMessage, pending: dict[str, str], *, number: int) -> str:
+    """The call id of a tool message: its own, else that of the first pending call of its tool, else of the first."""
     call_id = message.tool_call_id or ""
-    if call_id not in unanswered:
-        of_tool = [call for call, name in unanswered.items() if name == message.tool_name]
-        call_id = next(iter(of_tool or unanswered), call_id or f"call_{number}")
-    unanswered.pop(call_id, None)
+    if call_id not in pending:
+        of_tool = [call for call, name in pending.items() if name == message.tool_name]
+        call_id = next(iter(of_tool or pending), call_id or f"call_{number}")
+    pending.pop(call_id, None)
     return call_id
 
 

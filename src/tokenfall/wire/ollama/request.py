@@ -172,7 +172,7 @@ def _request(read: _Body, context: tuple[Message, ...]) -> ChatRequest:
         json_object=json_object,
         reasoning=bool(read.think),
         effort={"low": "low", "medium": "medium", "high": "high", "max": "high"}.get(str(read.think), ""),
-        hides_thoughts=read.think is False,
+        disables_reasoning=read.think is False,
         presence_penalty=_number(options, "presence_penalty"),
         frequency_penalty=_number(options, "frequency_penalty"),
     )
@@ -217,7 +217,7 @@ def _number(options: dict[str, Any], name: str) -> float | None:
 
 
 def _stops(given: Any) -> tuple[str, ...]:  # noqa: ANN401 - not validated yet
-    """The stop texts; empty ones are ignored. A single string is accepted, too, which Ollama refuses."""
+    """The stop sequences; empty ones are ignored. A single string is accepted, too, which Ollama refuses."""
     texts = [given] if isinstance(given, str) else given or []
     if not isinstance(texts, list):
         raise _type_error("stop", "of type array")

@@ -115,7 +115,7 @@ def texts_of(given: str | list[str | int | list[int]], param: str, *, most: int)
 
 
 def _numbers(ids: Any) -> str:  # noqa: ANN401 - always a list of integers
-    """Integers separated by spaces. Via JSON, as that takes a millisecond or two for a hundred thousand of them."""
+    """Integers separated by spaces. Encoded as JSON, which takes 1 to 2 ms for 100,000 of them."""
     return _encode(ids).decode()[1:-1].replace(",", " ")
 
 

@@ -235,7 +235,7 @@ def _schema(named: _JSONSchema) -> bytes:
 
 
 def stops(stop: str | list[str] | None) -> tuple[str, ...]:
-    """The stop texts; empty ones are ignored."""
+    """The stop sequences; empty ones are ignored."""
     texts = [stop] if isinstance(stop, str) else stop or []
     return tuple(text for text in texts if text)
 

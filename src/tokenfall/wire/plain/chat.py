@@ -143,7 +143,7 @@ def decode_chat(body: bytes) -> ChatBody:
     except RecursionError:
         raise InvalidRequest("the body is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the body is not what POST /chat takes: {error}") from None
+        raise InvalidRequest(f"the body is not valid for POST /chat: {error}") from None
     return chat
 
 

@@ -46,7 +46,7 @@ class _ImportedMessage(_Variant, frozen=True, kw_only=True):
 
 
 class ImportBody(Struct, frozen=True):
-    """The body. Fields that are not listed are accepted and ignored: the ids are new ones."""
+    """The body. Fields that are not listed are accepted and ignored, such as ids, which are generated."""
 
     messages: Annotated[list[_ImportedMessage], Meta(min_length=2, max_length=MAX_MESSAGES)]
     title: Annotated[str, Meta(max_length=200)] = ""
@@ -68,12 +68,12 @@ def decode_import(body: bytes, *, now_s: float, new_id: Callable[[], str]) -> tu
     messages = document.messages
     for place, message in enumerate(messages):
         if message.role != ("assistant" if place % 2 else "user"):
-            raise InvalidRequest(f"messages[{place}]: messages are of user and assistant in turn, user first")
+            raise InvalidRequest(f"messages[{place}]: the roles must alternate between user and assistant, user first")
     if len(messages) % 2:
-        raise InvalidRequest(f"messages[{len(messages) - 1}]: the last message is a response, of assistant")
+        raise InvalidRequest(f"messages[{len(messages) - 1}]: the last message must be of the assistant")
     for place, message in enumerate(messages[::2]):
         if not message.content.strip():
-            raise InvalidRequest(f"messages[{2 * place}]: a message of user is not empty")
+            raise InvalidRequest(f"messages[{2 * place}]: a user message must not be empty")
     pairs = zip(messages[::2], messages[1::2], strict=True)
     return document.title.strip(), [_turn(*pair, id=new_id(), now_s=now_s) for pair in pairs]
 

@@ -1,1 +1,1 @@
-"""Client side of the wire format: encodes OpenAI-compatible requests, decodes what providers really send. Pure."""
+"""Client side of the wire format: encodes OpenAI-compatible requests, decodes responses of all providers. Pure."""

@@ -54,7 +54,7 @@ class ChunkChoice(Struct, gc=False):
     delta: ChunkDelta | None
     finish_reason: str | None = None
     stop_reason: str | int | None = None
-    """vLLM: the stop text that ended the response, or a token id."""
+    """vLLM: the stop sequence that ended the response, or a token id."""
     matched_stop: str | int | None = None
     """SGLang's name for `stop_reason`."""
     message: None = None

@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenfall.errors import UpstreamStreamError
 from tokenfall.wire.upstream.lenient_json import NotJSON, decode_leniently
-from tokenfall.wire.upstream.surrogates import without_halves
+from tokenfall.wire.upstream.surrogates import without_surrogates
 
 MAX_MESSAGE_CHARACTERS = 300
 _MAX_PARAM = 100
@@ -59,7 +59,7 @@ def _is_present(error: object) -> bool:
 
 def _message_of(error: object, depth: int = 0) -> str:
     if isinstance(error, str):
-        return without_halves(error.strip()[:MAX_MESSAGE_CHARACTERS])
+        return without_surrogates(error.strip()[:MAX_MESSAGE_CHARACTERS])
     if isinstance(error, int | float) and not isinstance(error, bool):
         return str(error)[:MAX_MESSAGE_CHARACTERS]
     if depth == _MAX_DEPTH:
@@ -99,7 +99,7 @@ def error_body_message(body: bytes) -> str:
 
 def _plain_text(text: str) -> str:
     """A plain text body as one line, "" if it looks like markup or binary data."""
-    line = " ".join(without_halves(text[:MAX_MESSAGE_CHARACTERS]).split())
+    line = " ".join(without_surrogates(text[:MAX_MESSAGE_CHARACTERS]).split())
     return line if line[:1].isalnum() and line.isprintable() else ""
 
 
@@ -113,4 +113,4 @@ def error_body_param(body: bytes) -> str | None:
         document = document[0]
     error = document.get("error") if isinstance(document, dict) else None
     param = error.get("param") if isinstance(error, dict) else None
-    return without_halves(param[:_MAX_PARAM]) if isinstance(param, str) else None
+    return without_surrogates(param[:_MAX_PARAM]) if isinstance(param, str) else None

@@ -12,7 +12,7 @@ from tokenfall.wire.sse_decoder import ServerSentEvent
 from tokenfall.wire.upstream.chunk import CalledFunctionDelta, CallPiece, ChunkChoice, ChunkDelta, CompletionChunk
 from tokenfall.wire.upstream.errors import document_error, error_message, stream_error
 from tokenfall.wire.upstream.lenient_json import NotJSON, compact_json, decode_leniently
-from tokenfall.wire.upstream.surrogates import without_halves
+from tokenfall.wire.upstream.surrogates import without_surrogates
 from tokenfall.wire.upstream.usage import whole_number
 
 Document = dict[str, Any]
@@ -170,9 +170,9 @@ def lenient_text(value: object) -> str:
 
 
 def _stop(value: object) -> str | None:
-    return without_halves(value) if isinstance(value, str) else None
+    return without_surrogates(value) if isinstance(value, str) else None
 
 
 def _name(value: object) -> str:
     """A name; never split between chunks, so surrogate halves are replaced at once."""
-    return without_halves(lenient_text(value))
+    return without_surrogates(lenient_text(value))

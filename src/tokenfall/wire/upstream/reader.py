@@ -21,7 +21,7 @@ from tokenfall.wire.upstream.chunk import NOT_STANDARD, ChunkChoice, ChunkDelta,
 from tokenfall.wire.upstream.errors import stream_error
 from tokenfall.wire.upstream.lenient import lenient_chunk, read_document
 from tokenfall.wire.upstream.passthrough import read_passthrough, read_sole_chunk
-from tokenfall.wire.upstream.surrogates import REPLACEMENT, Place, SurrogateJoiner, may_hold_halves
+from tokenfall.wire.upstream.surrogates import REPLACEMENT, Place, SurrogateJoiner, has_surrogate_escape
 from tokenfall.wire.upstream.tool_calls import ToolCallReader
 from tokenfall.wire.upstream.usage import usage_of
 
@@ -98,7 +98,7 @@ class ResponseReader:
         document = read_document(event)
         if document is None:
             return None
-        if self._joiners is None and may_hold_halves(event.data):
+        if self._joiners is None and has_surrogate_escape(event.data):
             self._joiners = SurrogateJoiner()
         return lenient_chunk(document)
 

@@ -16,9 +16,9 @@ from tokenfall.wire.upstream.rewrites import REASONING_CONTENT, REASONING_EFFORT
 from tokenfall.wire.upstream.strict_schema import fits_strict
 
 MAX_STOPS = 4
-"""Stop texts that an upstream accepts; if there are more, `tokenfall.wire.composer` applies them all."""
+"""Stop texts that an upstream accepts; if there are more, `tokenfall.wire.event_normalizer` applies them all."""
 
-IMAGE_FOLLOWS = "The result is an image, in the user message that follows."
+IMAGE_NOTE = "The result is an image, in the user message that follows."
 
 
 def encode_request(request: ChatRequest) -> bytes:
@@ -61,7 +61,7 @@ def _messages(request: ChatRequest) -> Iterator[Message | dict[str, Any]]:
             images = []
         if message.role == "tool" and message.images:
             images += message.images
-            yield _message(msgspec.structs.replace(message, content=message.content or IMAGE_FOLLOWS, images=()))
+            yield _message(msgspec.structs.replace(message, content=message.content or IMAGE_NOTE, images=()))
         elif REASONING_CONTENT in request.refused:
             yield _message(msgspec.structs.replace(message, thought=""))
         else:

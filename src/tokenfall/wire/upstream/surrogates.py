@@ -10,24 +10,24 @@ from typing import Literal
 
 REPLACEMENT = "\ufffd"
 Place = Literal["text", "thought"] | int
-"""The text that a half belongs to; a number is the index of a tool call."""
+"""Identifies the text that a surrogate belongs to; a number is the index of a tool call."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def may_hold_halves(json_text: bytes) -> bool:
+def has_surrogate_escape(json_text: bytes) -> bool:
     """Whether a JSON text contains the escape of a surrogate."""
     return _ESCAPED.search(json_text) is not None
 
 
-def without_halves(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """`text` with U+FFFD in place of each surrogate."""
     return _SURROGATE.sub(REPLACEMENT, text)
 
 
 class SurrogateJoiner:
-    """Joins halves that are split between two pieces of one text; unpaired halves become U+FFFD."""
+    """Joins surrogate pairs that are split between two deltas of one text; unpaired surrogates become U+FFFD."""
 
     __slots__ = ("_halves",)
 
@@ -35,7 +35,7 @@ class SurrogateJoiner:
         self._halves: dict[Place, str] = {}
 
     def join(self, place: Place, text: str) -> str:
-        """`text` after the half held from the previous piece; a high surrogate at its end is held."""
+        """`text` after the surrogate buffered from the previous delta; a high surrogate at its end is buffered."""
         if not text:
             return ""
         text = self._halves.pop(place, "") + text
@@ -44,8 +44,8 @@ class SurrogateJoiner:
             text = text[:-1]
         if _SURROGATE.search(text) is None:
             return text
-        return without_halves(text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass"))
+        return without_surrogates(text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass"))
 
     def halves(self) -> Iterator[Place]:
-        """The places with a held half, at the end of the stream."""
+        """The texts with a buffered surrogate, at the end of the stream."""
         return iter(self._halves)

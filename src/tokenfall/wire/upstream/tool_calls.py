@@ -1,4 +1,4 @@
-"""Assigns fragments of tool calls to calls. Pure.
+"""Assigns deltas of tool calls to calls. Pure.
 
 Providers identify calls by `index`, by `id`, by both or by neither, and some use one index for all calls. A fragment
 belongs to the latest call with its index; without an index, to the call with its id; without both, to the latest call.

@@ -1,4 +1,4 @@
-"""Normalizes token usage as providers report it. Pure."""
+"""Normalizes the token usage that providers report. Pure."""
 
 from typing import Any
 

@@ -97,8 +97,8 @@ def test_reasoning_effort(fields: dict[str, Any], effort: str) -> None:
 
 @pytest.mark.parametrize(("kind", "hides"), [("disabled", True), ("adaptive", False)])
 def test_disabled_thinking_hides_reasoning(kind: str, hides: bool) -> None:
-    assert decode(body(thinking={"type": kind})).request.hides_thoughts == hides
-    assert not decode(body()).request.hides_thoughts
+    assert decode(body(thinking={"type": kind})).request.disables_reasoning == hides
+    assert not decode(body()).request.disables_reasoning
 
 
 @pytest.mark.parametrize(

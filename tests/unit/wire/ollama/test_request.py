@@ -128,7 +128,7 @@ def test_every_field_of_generate() -> None:
 def test_reasoning_effort(think: object, effort: str, hides: bool) -> None:
     request = chat(think=think).request
 
-    assert (request.effort, request.hides_thoughts, request.reasoning) == (effort, hides, bool(think))
+    assert (request.effort, request.disables_reasoning, request.reasoning) == (effort, hides, bool(think))
 
 
 def test_penalties_are_read() -> None:

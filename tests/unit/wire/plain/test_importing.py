@@ -56,8 +56,8 @@ def test_messages_without_details_are_imported() -> None:
     [
         (PAIR[::-1], r"messages\[0\].*user first"),
         ([*PAIR, PAIR[1], PAIR[0]], r"messages\[2\]"),
-        ([*PAIR, PAIR[0]], r"messages\[2\].*response"),
-        ([{"role": "user", "content": " "}, PAIR[1]], r"messages\[0\].*not empty"),
+        ([*PAIR, PAIR[0]], r"messages\[2\].*assistant"),
+        ([{"role": "user", "content": " "}, PAIR[1]], r"messages\[0\].*not be empty"),
         ([], "messages"),
         (PAIR * (MAX_MESSAGES // 2 + 1), "length <= 1000"),
         ([PAIR[0], {"role": "tool", "content": ""}], "tool"),

@@ -6,7 +6,7 @@ import pytest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.dialect import UNBOUNDED
 from tokenfall.wire.tool_names import client_id, upstream_name
-from tokenfall.wire.upstream.request import IMAGE_FOLLOWS, encode_request
+from tokenfall.wire.upstream.request import IMAGE_NOTE, encode_request
 
 # The request, byte for byte
 
@@ -158,7 +158,7 @@ def test_images_in_tool_results_are_sent_in_a_user_message_after_them() -> None:
     images = [{"type": "image_url", "image_url": {"url": f"data:{number}"}} for number in (1, 2, 3)]
     told = [
         {"role": "tool", "content": "here", "tool_call_id": "a"},
-        {"role": "tool", "content": IMAGE_FOLLOWS, "tool_call_id": "b"},
+        {"role": "tool", "content": IMAGE_NOTE, "tool_call_id": "b"},
         {"role": "tool", "content": "none", "tool_call_id": "c"},
         {"role": "user", "content": images},
     ]

@@ -18,8 +18,8 @@ _CALL_KINDS = ("fc", "ctc")
 _ITEM_KINDS = ("msg", "rs", *_CALL_KINDS)
 _NUMBER_DIGITS = 24
 _HEXADECIMAL = frozenset("0123456789abcdef")
-_ANSWERS = ("output_text", "refusal")
-_PARTS = ("input_text", "input_image", "input_file", "input_audio", *_ANSWERS)
+_OUTPUT_PARTS = ("output_text", "refusal")
+_INPUT_PARTS = ("input_text", "input_image", "input_file", "input_audio", *_OUTPUT_PARTS)
 
 
 class _Kind(Struct):
@@ -118,7 +118,7 @@ class _Conversation:
         self._end_calls()
         role: Role = "system" if message.role == "developer" else message.role
         text, images = _text_and_images(
-            message.content, f"{place}.content", allowed=_ANSWERS if role == "assistant" else _PARTS
+            message.content, f"{place}.content", allowed=_OUTPUT_PARTS if role == "assistant" else _INPUT_PARTS
         )
         self.messages.append(Message(role, text, images=images))
 
@@ -159,7 +159,7 @@ class _Conversation:
             message = f"No tool call found for function call output with call_id {output.call_id[:80]}."
             raise InvalidRequest(message, param="input")
         self._open.pop(output.call_id, None)
-        text, images = _text_and_images(output.output, f"{place}.output", allowed=_PARTS)
+        text, images = _text_and_images(output.output, f"{place}.output", allowed=_INPUT_PARTS)
         self.messages.append(Message("tool", text, tool_call_id=output.call_id, images=images))
 
 

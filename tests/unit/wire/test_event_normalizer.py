@@ -6,7 +6,7 @@ import pytest
 
 from tokenfall.events import Finished, FinishReason, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
-from tokenfall.wire.composer import Composer
+from tokenfall.wire.event_normalizer import EventNormalizer
 from tokenfall.wire.tool_names import upstream_name
 
 from tests.doubles.memory import held_bytes
@@ -15,13 +15,13 @@ REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9
 NUMBER = "0123456789abcdef01234567"
 
 
-def composed(*events: OutputEvent, reason: FinishReason = "stop", **fields: Any) -> tuple[list[OutputEvent], Finished]:
+def emitted(*events: OutputEvent, reason: FinishReason = "stop", **fields: Any) -> tuple[list[OutputEvent], Finished]:
     """All emitted events, and `Finished`."""
-    composer = Composer(msgspec.structs.replace(REQUEST, **fields), NUMBER)
+    normalizer = EventNormalizer(msgspec.structs.replace(REQUEST, **fields), NUMBER)
     told: list[OutputEvent] = []
     for event in events:
-        told += composer.add(event)
-    rest, finished = composer.end(Finished(reason, "m"))
+        told += normalizer.add(event)
+    rest, finished = normalizer.end(Finished(reason, "m"))
     return [*told, *rest], finished
 
 
@@ -50,7 +50,7 @@ def more(index: int, arguments: str) -> ToolCallDelta:
 
 
 def test_events_in_order_are_emitted_at_once() -> None:
-    composer = Composer(REQUEST, NUMBER)
+    normalizer = EventNormalizer(REQUEST, NUMBER)
     events: list[OutputEvent] = [
         ReasoningDelta("hm"),
         TextDelta("Hel"),
@@ -61,7 +61,7 @@ def test_events_in_order_are_emitted_at_once() -> None:
         TextDelta("so"),
     ]
 
-    assert [list(composer.add(event)) for event in events] == [[event] for event in events]
+    assert [list(normalizer.add(event)) for event in events] == [[event] for event in events]
 
 
 @pytest.mark.parametrize(
@@ -86,32 +86,32 @@ def test_events_in_order_are_emitted_at_once() -> None:
     ],
 )
 def test_content_blocks_never_interleave(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
-    told, finished = composed(*events)
+    told, finished = emitted(*events)
 
     assert blocks(told) == expected
     assert finished.reason == "tool_calls"
 
 
 def test_queued_events_are_emitted_once_the_call_is_complete() -> None:
-    composer = Composer(REQUEST, NUMBER)
-    composer.add(call(0, "{"))
+    normalizer = EventNormalizer(REQUEST, NUMBER)
+    normalizer.add(call(0, "{"))
 
-    assert composer.add(call(1, "{")) == ()
-    assert composer.add(more(0, "}")) == [more(0, "}"), call(1, "{")]
-    assert composer.add(more(1, "}")) == [more(1, "}")]
+    assert normalizer.add(call(1, "{")) == ()
+    assert normalizer.add(more(0, "}")) == [more(0, "}"), call(1, "{")]
+    assert normalizer.add(more(1, "}")) == [more(1, "}")]
 
 
 def test_many_small_queued_events_take_no_more_memory_than_their_text() -> None:
     count = 50_000
 
-    def queue() -> Composer:
-        composer = Composer(REQUEST, NUMBER)
-        composer.add(call(0, "{"))
+    def queue() -> EventNormalizer:
+        normalizer = EventNormalizer(REQUEST, NUMBER)
+        normalizer.add(call(0, "{"))
         for number in range(count):
             text = f"{number % 90 + 10}"
             for event in (call(1, text), TextDelta(text)):
-                composer.add(event)
-        return composer
+                normalizer.add(event)
+        return normalizer
 
     assert held_bytes(queue) < 2 * 4 * 2 * count + 10_000
 
@@ -120,7 +120,7 @@ def test_many_small_queued_events_take_no_more_memory_than_their_text() -> None:
 
 
 def test_valid_new_ids_of_the_upstream_are_kept() -> None:
-    told, _ = composed(call(0, call_id="a"), call(1, call_id="functions.f:0"))
+    told, _ = emitted(call(0, call_id="a"), call(1, call_id="functions.f:0"))
 
     assert [part.id for part in told if isinstance(part, ToolCallDelta)] == ["a", "call-b64-ZnVuY3Rpb25zLmY6MA"]
 
@@ -128,7 +128,7 @@ def test_valid_new_ids_of_the_upstream_are_kept() -> None:
 @pytest.mark.parametrize("given", ["", "old", "same"])
 def test_ids_are_unique_in_a_conversation(given: str) -> None:
     before = Message("assistant", "", tool_calls=(ToolCall("old", "f", "{}"),))
-    told, _ = composed(ToolCallDelta(0, given, "f", "{}"), ToolCallDelta(1, given, "f", "{}"), messages=(before,))
+    told, _ = emitted(ToolCallDelta(0, given, "f", "{}"), ToolCallDelta(1, given, "f", "{}"), messages=(before,))
     ids = [part.id for part in told if isinstance(part, ToolCallDelta)]
 
     assert len({*ids, "old"}) == 3
@@ -137,7 +137,7 @@ def test_ids_are_unique_in_a_conversation(given: str) -> None:
 
 def test_shortened_tool_name_is_restored() -> None:
     name = "mcp__" + "x" * 100
-    told, _ = composed(call(0, name=upstream_name(name)), call(1, name="g"), tools=(Tool(name), Tool("g")))
+    told, _ = emitted(call(0, name=upstream_name(name)), call(1, name="g"), tools=(Tool(name), Tool("g")))
 
     assert [part.name for part in told if isinstance(part, ToolCallDelta)] == [name, "g"]
 
@@ -160,11 +160,11 @@ def test_shortened_tool_name_is_restored() -> None:
     ],
 )
 def test_text_of_white_space_only_is_dropped(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
-    assert blocks(composed(*events)[0]) == expected
+    assert blocks(emitted(*events)[0]) == expected
 
 
 def test_disabled_reasoning_is_dropped() -> None:
-    assert composed(ReasoningDelta("hm"), TextDelta("a"), ReasoningDelta("hm"), TextDelta("b"), hides_thoughts=True)[
+    assert emitted(ReasoningDelta("hm"), TextDelta("a"), ReasoningDelta("hm"), TextDelta("b"), disables_reasoning=True)[
         0
     ] == [
         TextDelta("a"),
@@ -185,17 +185,17 @@ def test_disabled_reasoning_is_dropped() -> None:
     ],
 )
 def test_response_with_a_call_finishes_with_tool_calls(reason: Any, with_call: str, without: str) -> None:
-    assert composed(call(0), reason=reason)[1].reason == with_call
-    assert composed(TextDelta("a"), reason=reason)[1].reason == without
+    assert emitted(call(0), reason=reason)[1].reason == with_call
+    assert emitted(TextDelta("a"), reason=reason)[1].reason == without
 
 
-# More stop texts than an upstream takes
+# More stop sequences than an upstream takes
 
 STOPS = ("aa", "bb", "cc", "dd", "ee")
 
 
-def test_more_than_four_stop_texts_are_applied_by_the_composer() -> None:
-    told, finished = composed(
+def test_more_than_four_stop_texts_are_applied_by_the_normalizer() -> None:
+    told, finished = emitted(
         TextDelta("one e"), TextDelta("e two"), TextDelta("x"), ReasoningDelta("y"), call(0), stop=STOPS
     )
 
@@ -204,16 +204,16 @@ def test_more_than_four_stop_texts_are_applied_by_the_composer() -> None:
 
 
 def test_possible_stop_text_is_emitted_if_it_does_not_match() -> None:
-    assert blocks(composed(TextDelta("one e"), ReasoningDelta("y"), TextDelta("a"), call(0), stop=STOPS)[0]) == [
+    assert blocks(emitted(TextDelta("one e"), ReasoningDelta("y"), TextDelta("a"), call(0), stop=STOPS)[0]) == [
         ("TextDelta", "one e"),
         ("ReasoningDelta", "y"),
         ("TextDelta", "a"),
         ("call 0", "{}"),
     ]
-    assert blocks(composed(TextDelta("one e"), stop=STOPS)[0]) == [("TextDelta", "one e")]
+    assert blocks(emitted(TextDelta("one e"), stop=STOPS)[0]) == [("TextDelta", "one e")]
 
 
 def test_up_to_four_stop_texts_are_left_to_the_upstream() -> None:
-    told, finished = composed(TextDelta("aa"), stop=STOPS[:4])
+    told, finished = emitted(TextDelta("aa"), stop=STOPS[:4])
 
     assert (told, finished.stop) == ([TextDelta("aa")], "")

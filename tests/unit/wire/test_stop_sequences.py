@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.wire.stop_texts import StopTexts
+from tokenfall.wire.stop_sequences import StopSequences
 
 from tests.doubles.pieces import one_by_one, whole
 
@@ -10,8 +10,8 @@ LETTERS = st.text("ab", max_size=12)
 
 
 def told(stops: list[str], pieces: list[str]) -> tuple[str, str]:
-    """The emitted text, and the stop text that was found."""
-    texts = StopTexts(stops)
+    """The emitted text, and the stop sequence that was found."""
+    texts = StopSequences(stops)
     text = "".join(map(texts.add, pieces))
     return text + texts.end(), texts.found
 
@@ -48,6 +48,6 @@ def test_stop_text_is_found_with_any_split(stops: list[str], pieces: list[str]) 
 
 
 def test_text_after_the_stop_text_is_dropped() -> None:
-    texts = StopTexts(["x"])
+    texts = StopSequences(["x"])
 
     assert (texts.add("ax"), texts.add("b"), texts.end()) == ("a", "", "")

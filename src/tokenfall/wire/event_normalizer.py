@@ -7,7 +7,7 @@ Rules for all dialects:
   gave the tool.
 - Text does not begin with white space only: a text block of white space alone is dropped.
 - Reasoning is dropped when the client disabled it.
-- If the request has more stop texts than an upstream accepts, the text is cut here before the first match.
+- If the request has more stop sequences than an upstream accepts, the text is ended here, before the first match.
 - A response with a tool call finishes with `tool_calls`, whatever reason the upstream sent, unless it was truncated.
 """
 
@@ -18,7 +18,7 @@ import msgspec
 from tokenfall.events import Finished, FinishReason, OutputEvent, TextDelta, ToolCallDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.wire.json_document import JSONDocument
-from tokenfall.wire.stop_texts import StopTexts
+from tokenfall.wire.stop_sequences import StopSequences
 from tokenfall.wire.tool_names import client_id, names_of
 from tokenfall.wire.upstream.request import MAX_STOPS
 
@@ -41,7 +41,7 @@ class _OpenCall:
 
 
 class _Queue:
-    """Events that wait. Those of a kind are joined: a list of small ones would be a hundred times as large."""
+    """Queued events. Consecutive ones of a kind are joined, which takes a hundredth of the memory of a list."""
 
     __slots__ = ("_runs",)
 
@@ -65,22 +65,22 @@ class _Queue:
                 yield type(first)(joined)
 
 
-class Composer:
+class EventNormalizer:
     """Normalizes the events of one response. Generated ids contain `number`, the id of the response."""
 
     def __init__(self, request: ChatRequest, number: str) -> None:
         self._number = number
         self._names = names_of(request.tools)
         self._ids = {call.id for message in request.messages for call in message.tool_calls}
-        self._hides_reasoning = request.hides_thoughts
-        self._stops = StopTexts(request.stop) if len(request.stop) > MAX_STOPS else None
+        self._drops_reasoning = request.disables_reasoning
+        self._stops = StopSequences(request.stop) if len(request.stop) > MAX_STOPS else None
         self._emitted: set[int] = set()
-        """Indices of the calls that were emitted."""
+        """Indices of the emitted calls."""
         self._open: _OpenCall | None = None
         self._queued: dict[int, _Queue] = {}
         """Events queued until the open call is complete: tool calls by index, runs of other events by -1, -2, ..."""
         self._runs = 0
-        self._blank = ""
+        self._leading_space = ""
         """Leading white space of a text block, held until other text follows."""
         self._in_text = False
         """Whether the next text delta continues the open text block."""
@@ -98,7 +98,7 @@ class Composer:
         return emitted
 
     def end(self, finished: Finished) -> tuple[Sequence[OutputEvent], Finished]:
-        """The remaining events, and `finished` with the reason and the stop text for the client."""
+        """The remaining events, and `finished` with the reason and the stop sequence for the client."""
         emitted: list[OutputEvent] = []
         while self._queued:
             emitted += self._emit_next()
@@ -126,15 +126,15 @@ class Composer:
             return self._emit_text(event.text if self._stops is None else self._stops.add(event.text))
         if isinstance(event, ToolCallDelta):
             return self._emit_call(event)
-        return [] if self._hides_reasoning else [*self._end_text(), event]
+        return [] if self._drops_reasoning else [*self._end_text(), event]
 
     def _emit_text(self, text: str) -> list[OutputEvent]:
         self._open = None
-        text = self._blank + text
+        text = self._leading_space + text
         if not self._in_text and not text.strip():
-            self._blank = text
+            self._leading_space = text
             return []
-        self._blank = ""
+        self._leading_space = ""
         self._in_text = True
         return [TextDelta(text)] if text else []
 
@@ -142,7 +142,7 @@ class Composer:
         """Flush the held text at the end of its block; white space alone is dropped."""
         held = "" if self._stops is None else self._stops.end()
         emitted = self._emit_text(held) if held else []
-        self._blank = ""
+        self._leading_space = ""
         self._in_text = False
         return emitted
 
@@ -151,7 +151,7 @@ class Composer:
             self._open.add(part.arguments)
             return [part]
         if part.index in self._emitted:
-            return []  # sent after its arguments were complete
+            return []  # a delta after the end of the call's arguments
         emitted = self._end_text()
         self._open = _OpenCall(part.index)
         self._open.add(part.arguments)
