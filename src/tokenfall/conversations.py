@@ -58,7 +58,7 @@ class Turn(Struct, frozen=True, kw_only=True):
 
 
 MAX_VARIANTS = 4
-"""How many earlier responses a turn keeps, the newest ones."""
+"""Maximum number of earlier responses of a turn; the oldest are dropped."""
 
 
 def variants_after(replaced: Turn) -> tuple[Variant, ...]:
@@ -74,7 +74,7 @@ def variants_after(replaced: Turn) -> tuple[Variant, ...]:
     return (*replaced.variants, newest)[-MAX_VARIANTS:]
 
 
-LISTED = 100
+DEFAULT_PAGE_SIZE = 100
 """Default number of conversations in a list."""
 
 

@@ -121,14 +121,14 @@ class RateLimited(TokenfallError):
 
 
 class ShuttingDown(TokenfallError):
-    """The server is draining: it accepts no new requests, or has cut this stream at the end of the drain time."""
+    """The server is draining: it accepts no new requests, or has ended this stream after the drain time."""
 
     code = "shutting_down"
 
 
 def page_start_not_found() -> NotFound:
     """The error for a page of conversations after one that does not exist."""
-    return NotFound("the conversation named by after does not exist, or no longer exists; start at the first page")
+    return NotFound("the conversation in after does not exist, or no longer exists; start at the first page")
 
 
 def shutting_down() -> ShuttingDown:

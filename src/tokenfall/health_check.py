@@ -12,7 +12,7 @@ TIMEOUT_S = 5.0
 HEALTHY, UNHEALTHY, USAGE_ERROR = 0, 1, 2
 """Exit statuses: Docker expects 0 or 1; 2 is an error on the command line."""
 REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-MOST_HEAD_BYTES = 64
+MAX_HEAD_BYTES = 64
 
 
 def health(arguments: "list[str]") -> int:
@@ -46,8 +46,8 @@ def _status(host: str, port: int) -> bytes:
         connection.connect(address)
         connection.sendall(REQUEST)
         head = b""
-        while b"\r\n" not in head and len(head) < MOST_HEAD_BYTES:
-            piece = connection.recv(MOST_HEAD_BYTES)
+        while b"\r\n" not in head and len(head) < MAX_HEAD_BYTES:
+            piece = connection.recv(MAX_HEAD_BYTES)
             if not piece:
                 break
             head += piece

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GAUGES = frozenset({"connections", "detached_turns", "resident_bytes", "streams", "timer_resolution_s", "workers"})
 """Metrics of the current state. All others are counters, which never decrease."""
 
-WORST = frozenset({"timer_resolution_s"})
+MAXIMA = frozenset({"timer_resolution_s"})
 """Gauges that are combined over processes by maximum, not by sum."""
 
 EXPORTED_BOUNDS_S = (
@@ -41,13 +41,13 @@ def _finer(bounds: tuple[float, ...]) -> tuple[float, ...]:
 
 
 METERED_MODELS = 8
-"""Models of the upstream whose latency is measured apart: clients choose the names, so their number is limited."""
+"""Maximum number of upstream models with their own latency metrics: clients choose the names."""
 
 MODEL_CHARACTERS = 64
 """Length to which the names of models are truncated."""
 
 OTHER = "other"
-"""The name under which all others are counted together."""
+"""The name of all other models and codes together."""
 
 LATENCY_BOUNDS_S = _finer(EXPORTED_BOUNDS_S)
 """Internal upper bounds of all latency histograms, seconds."""
@@ -84,9 +84,9 @@ class Histogram:
         self.total += total
 
     def since(self, before: list[int]) -> Histogram:
-        """The observations after the counts were `before`; its total is unknown, and 0.
+        """The observations since the counts were `before`. Its total is unknown, and 0.
 
-        Without observations if a count is lower than before: then the counts of a worker are missing.
+        Empty if a count has decreased, because then the counts of a worker are missing.
         """
         later = Histogram(self.bounds)
         increases = [now - then for now, then in zip(self.counts, before, strict=True)]
@@ -176,7 +176,7 @@ class Metrics:
             elif isinstance(mine, dict):
                 _merge_by_name(mine, theirs)
             else:
-                setattr(self, name, max(mine, theirs) if name in WORST else mine + theirs)
+                setattr(self, name, max(mine, theirs) if name in MAXIMA else mine + theirs)
 
 
 def _copy(value: int | dict[Any, Any] | Histogram) -> object:

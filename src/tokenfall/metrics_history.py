@@ -1,8 +1,8 @@
-"""The recent past of the metrics: one row per second for 15 minutes, one row per minute for 24 hours. Pure.
+"""The history of the metrics: one row per second for 15 minutes, one row per minute for 24 hours. Pure.
 
-All rows lie in one block of `SIZE_BYTES`, which never grows. Worker processes share it: one of them writes, all read
-without a lock, and a row counts only if it has the number of the time that it is read for. A server without clients
-writes no rows, so that it is not woken for them: a row that `rests` describes the time until the next row.
+All rows are in one block of `SIZE_BYTES`, which never grows. Worker processes share it: one of them writes, all read
+without a lock, and a row is valid only if its number is that of the requested time. A server without clients writes no
+rows, to avoid wake-ups: an `idle` row is valid until the next row.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ FIELDS = (
     "streams", "connections", "resident_kib", "tokens", "requests",
     *(f"{name}_{part}" for name in LATENCIES for part in PERCENTILES),
 )  # fmt: skip
-"""Streams, connections and memory are the highest values of the time that a row covers. Tokens and requests are counts
-of it. A percentile without observations is NaN."""
+"""Streams, connections and memory are maxima over the time of a row; tokens and requests are counts. A percentile
+without observations is NaN."""
 
-_HEAD = 2  # number and `rests`, before the fields
+_HEAD = 2  # number and `idle`, before the fields
 
 
-class Names:
+class NameTable:
     """A table of names that are known only at run time: each has a place in a row.
 
-    Names beyond its `places` share the last one, `OTHER`. Longer names are truncated to `NAME_BYTES`.
+    NameTable beyond its `places` share the last one, `OTHER`. Longer names are truncated to `NAME_BYTES`.
     """
 
     def __init__(self, places: int, *, start: int) -> None:
@@ -51,10 +51,10 @@ class Names:
 
 NAME_BYTES = 48
 
-CODES = Names(16, start=0)
+CODES = NameTable(16, start=0)
 """Codes of errors: statuses, codes of upstream failures, and `failed` streams."""
 
-MODELS = Names(METERED_MODELS + 1, start=CODES.end)
+MODELS = NameTable(METERED_MODELS + 1, start=CODES.end)
 """Models of the upstream."""
 
 _ROW = Struct("<IB3x5I" + len(LATENCIES) * "I3e" + f"{CODES.places}I{MODELS.places}e")
@@ -62,7 +62,7 @@ _ROW = Struct("<IB3x5I" + len(LATENCIES) * "I3e" + f"{CODES.places}I{MODELS.plac
 
 
 class Ring:
-    """The rows of one step. A row has a number, the time divided by the step, and overwrites the oldest."""
+    """A ring buffer of rows that cover `step_s` seconds each. A row's number is its time divided by the step."""
 
     def __init__(self, *, step_s: int, rows: int, start: int) -> None:
         self.step_s = step_s
@@ -88,7 +88,7 @@ class MetricsHistory:
     def __init__(self) -> None:
         self._memory = mmap(-1, SIZE_BYTES)
 
-    def place(self, names: Names, name: str) -> int:
+    def place(self, names: NameTable, name: str) -> int:
         """The place of a name in a row. Only the process that writes rows may call it."""
         encoded = name.encode()[:NAME_BYTES]
         for place in range(names.places - 1):
@@ -100,23 +100,23 @@ class MetricsHistory:
                 return place
         return names.places - 1
 
-    def names(self, names: Names) -> list[str]:
+    def names(self, names: NameTable) -> list[str]:
         """The name of each place; "" for those that are not used."""
         used = (self._name(names, place).decode("utf-8", "ignore") for place in range(names.places - 1))
         return [*used, OTHER]
 
-    def _name(self, names: Names, place: int) -> bytes:
+    def _name(self, names: NameTable, place: int) -> bytes:
         start = names.start + place * NAME_BYTES
         return self._memory[start : start + NAME_BYTES].rstrip(b"\0")
 
-    def write(self, row: Sequence[float], ring: Ring, *, number: int, rests: bool) -> None:
-        """Store the row of a time; `rests`: nothing changes until the next row."""
-        _ROW.pack_into(self._memory, _place(ring, number), number + 1, rests, *row)
+    def write(self, row: Sequence[float], ring: Ring, *, number: int, idle: bool) -> None:
+        """Store the row with this number. `idle`: nothing changes until the next row."""
+        _ROW.pack_into(self._memory, _place(ring, number), number + 1, idle, *row)
 
     def read(self, ring: Ring, *, newest: int, count: int) -> Generator[None, None, list[Row | None]]:
         """The rows numbered up to `newest`, at most `count`, oldest first; None where a row is missing.
 
-        A sliced computation (`tokenfall.slices`). The first row that is returned exists.
+        A sliced computation (`tokenfall.slices`). Missing rows at the beginning are omitted.
         """
         oldest = max(0, newest - count + 1)
         found: dict[int, Row] = {}
@@ -142,21 +142,21 @@ def _place(ring: Ring, number: int) -> int:
 
 
 def _filled(found: dict[int, Row], before: Row | None, *, oldest: int, newest: int) -> list[Row | None]:
-    """The rows in order, with those of the times at rest; without missing rows at the beginning."""
+    """The rows in order, with the rows of idle times; missing rows at the beginning are omitted."""
     rows: list[Row | None] = []
-    resting = _at_rest(before)
+    idle_row = _idle_row(before)
     for number in range(oldest, newest + 1):
         row = found.get(number)
         if row is not None:
-            resting = _at_rest(row)
+            idle_row = _idle_row(row)
             row = row[_HEAD:]
-        rows.append(row or resting)
+        rows.append(row or idle_row)
     first = next((place for place, row in enumerate(rows) if row is not None), len(rows))
     return rows[first:]
 
 
-def _at_rest(row: Row | None) -> Row | None:
-    """The row of the times after `row`, None if the server did not rest then."""
+def _idle_row(row: Row | None) -> Row | None:
+    """The row of each time after `row` until the next one; None if the server was not idle."""
     if row is None or not row[1]:
         return None
     memory = row[_HEAD + FIELDS.index("resident_kib")]

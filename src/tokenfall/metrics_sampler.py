@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tokenfall.metrics import Histogram, Metrics
-    from tokenfall.metrics_history import MetricsHistory, Names
+    from tokenfall.metrics_history import MetricsHistory, NameTable
 
 
 WINDOW_S = 10
-"""Window of the percentiles of a second, as of the dashboard's events. A minute has percentiles of its own."""
+"""Window of the percentiles of a second, as in the dashboard's events. Percentiles of a minute cover that minute."""
 
 FAILED = "failed"
 """The code of streams that failed after their status was sent."""
@@ -39,9 +39,9 @@ class _Counts:
 
 
 class MetricsSampler:
-    """Writes the rows of one history, a row per second and, from the same samples, a row per minute.
+    """Writes the rows of one history: a row per second and, from the same samples, a row per minute.
 
-    `before`: the metrics at the start, which are in no row. `excluded_routes`: routes whose requests are not counted.
+    `before` are the metrics at the start, which rows do not include. Requests of `excluded_routes` are not counted.
     """
 
     def __init__(
@@ -49,18 +49,18 @@ class MetricsSampler:
     ) -> None:
         self._history = history
         self._excluded_routes = excluded_routes
-        self._places: dict[tuple[Names, str], int] = {}
+        self._places: dict[tuple[NameTable, str], int] = {}
         self._last = self._counts(int(now_s), before)
         self._window = [self._last]
         self._minute = _Minute(self._last)
-        self._rested = True
+        self._was_idle = True
 
-    def sample(self, metrics: Metrics, now_s: float, *, rests: bool) -> None:
-        """Add the row of the second that ends at `now_s`. `rests`: nothing changes until the next sample."""
+    def sample(self, metrics: Metrics, now_s: float, *, idle: bool) -> None:
+        """Add the row of the second that ends at `now_s`. `idle`: nothing changes until the next sample."""
         counts, window, minute = self._counts(int(now_s), metrics), self._window, self._minute
         if minute.number != _minute_of(counts.at):
-            if not self._rested:
-                self._write_minute(rests=False)
+            if not self._was_idle:
+                self._write_minute(idle=False)
             minute = self._minute = _Minute(self._last, number=_minute_of(counts.at))
         gauges = (metrics.streams, metrics.connections, metrics.resident_bytes // 1024)
         minute.peaks = [*map(max, minute.peaks, gauges)]
@@ -68,16 +68,16 @@ class MetricsSampler:
         while counts.at - window[1].at >= WINDOW_S:
             del window[0]
         row = [*gauges, *_increase(self._last, counts, since=window[0])]
-        self._history.write(row, SECONDS, number=counts.at, rests=rests)
+        self._history.write(row, SECONDS, number=counts.at, idle=idle)
         self._last = counts
-        self._rested = rests
-        if rests:
-            self._write_minute(rests=True)
+        self._was_idle = idle
+        if idle:
+            self._write_minute(idle=True)
 
-    def _write_minute(self, *, rests: bool) -> None:
+    def _write_minute(self, *, idle: bool) -> None:
         minute = self._minute
         row = [*minute.peaks, *_increase(minute.start, self._last, since=minute.start)]
-        self._history.write(row, MINUTES, number=minute.number, rests=rests)
+        self._history.write(row, MINUTES, number=minute.number, idle=idle)
 
     def _counts(self, at: int, metrics: Metrics) -> _Counts:
         counts = _Counts(at, metrics)
@@ -99,7 +99,7 @@ class MetricsSampler:
                 known.merge(*histogram.snapshot())
         return counts
 
-    def _place(self, names: Names, name: str) -> int:
+    def _place(self, names: NameTable, name: str) -> int:
         place = self._places.get((names, name))
         if place is None:
             place = self._places[names, name] = self._history.place(names, name)
@@ -107,7 +107,7 @@ class MetricsSampler:
 
 
 class _Minute:
-    """The minute that the samples are in."""
+    """The current minute."""
 
     __slots__ = ("number", "peaks", "start")
 
@@ -118,12 +118,12 @@ class _Minute:
 
 
 def _minute_of(second: int) -> int:
-    """The minute of a row, which covers the time before its second."""
+    """The minute of a row's second; a row covers the second that ends at its time."""
     return (second - 1) // 60
 
 
 def _increase(before: _Counts, now: _Counts, *, since: _Counts) -> Iterator[float]:
-    """What follows the gauges in a row: counts since `before`, latencies since `since`.
+    """The values of a row after the gauges: counts since `before`, latencies since `since`.
 
     Not negative, even if the counts of a worker could not be read and are missing.
     """

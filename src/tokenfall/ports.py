@@ -7,7 +7,7 @@ implementations.
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
-from tokenfall.conversations import LISTED, Claim, Conversation, ConversationInfo, Turn, TurnEnd
+from tokenfall.conversations import DEFAULT_PAGE_SIZE, Claim, Conversation, ConversationInfo, Turn, TurnEnd
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.rate_limit import LimitDecision
@@ -122,7 +122,7 @@ class HistoryStore(Protocol):
         ...
 
     async def conversations(
-        self, owner: str, *, limit: int = LISTED, after: str | None = None
+        self, owner: str, *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
     ) -> Sequence[ConversationInfo]:
         """At most `limit` conversations of `owner` after the one with the id `after`, most recently active first.
 
@@ -132,11 +132,11 @@ class HistoryStore(Protocol):
         ...
 
     async def search(
-        self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
+        self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
     ) -> Sequence[ConversationInfo]:
         """As `conversations`, but only those in whose title or messages each of `words` occurs, in any case.
 
-        A page looks at a limited number of conversations and characters, and then ends with those found so far.
+        A page scans a limited number of conversations and characters, and then ends with those found so far.
         """
         ...
 

@@ -33,8 +33,8 @@ class InvalidSetting(ValueError):
     """A setting has an invalid value; the message is one line with the name, the value and the accepted values."""
 
 
-class Explained(ValueError):
-    """A value is invalid, with a more specific message than `Kind.takes`."""
+class InvalidText(ValueError):
+    """The text is invalid, for a reason that is more specific than `Kind.takes`."""
 
 
 class Kind:
@@ -183,7 +183,7 @@ def _simulation(text: str) -> str:
     try:
         grammar.parse(text)
     except InvalidRequest as error:
-        raise Explained(error.message) from None
+        raise InvalidText(error.message) from None
     return text
 
 
@@ -411,7 +411,7 @@ def defaults() -> dict[str, Any]:
 def _read(name: str, text: str, *, about: Setting) -> object:
     try:
         return about.kind.read(text)
-    except Explained as error:
+    except InvalidText as error:
         raise InvalidSetting(f"{name}: got {text[:80]!r}: {error}") from None
     except (ValueError, KeyError):
         got = "a value that is not shown" if about.secret or "@" in text else repr(text[:80])

@@ -29,7 +29,7 @@ SLOT_BYTES = 64 * 1024
 """Address space per slot: the kernel allocates only the pages written, in practice two per worker."""
 
 PUBLISH_EVERY_S = 0.1
-"""Maximum age of the published metrics: a tenth of the one-second rates that the dashboard shows."""
+"""Maximum age of the published metrics. The dashboard shows rates over one second."""
 
 READ_TRIES = 10
 """Attempts to read a slot. A read of 3 KiB fails only if the worker publishes twice meanwhile."""

@@ -13,13 +13,13 @@ Sliced = Generator[None, None, T]
 
 
 class _Turn:
-    """Awaiting it lets every other task run once, as `asyncio.sleep(0)` does."""
+    """Awaiting it lets every other task run once, as `asyncio.sleep(0)` does, without importing asyncio."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield
 
 
-TURN = _Turn()
+LOOP_TURN = _Turn()
 
 
 def at_once(work: Sliced[T]) -> T:

@@ -1,14 +1,14 @@
 """Runs sliced computations (`tokenfall.slices`): in each turn of the loop, one of them for 2 ms.
 
 `start_sliced` computes synchronously for the time that one request may block the loop; `run_sliced` and `later` yield
-to the loop. Times are CPU times of the thread, so slices are no longer on a slow CPU, and no shorter on a busy one.
+to the loop. Times are CPU times of the thread, so that other processes on the CPU do not shorten the slices.
 """
 
 from collections.abc import Coroutine
 from time import thread_time
 from typing import Any, TypeVar
 
-from tokenfall.slices import TURN, Sliced
+from tokenfall.slices import LOOP_TURN, Sliced
 
 T = TypeVar("T")
 
@@ -39,22 +39,22 @@ async def run_sliced(work: Sliced[T]) -> T:
 
 async def later(work: Sliced[T]) -> T:
     """The result; in each turn of the loop, one of the pending computations runs."""
-    ticket = object()
-    _waiting.append(ticket)
+    entry = object()
+    _waiting.append(entry)
     try:
         while True:
-            await TURN
-            if _waiting[0] is not ticket:
+            await LOOP_TURN
+            if _waiting[0] is not entry:
                 continue
             try:
                 _advance(work, SLICE_S)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return] # the return type of `Sliced`
             finally:  # the next computation runs in the next turn: never two in one turn
-                await TURN
+                await LOOP_TURN
             _waiting.append(_waiting.pop(0))
     finally:
-        _waiting.remove(ticket)
+        _waiting.remove(entry)
         work.close()
 
 

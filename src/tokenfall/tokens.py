@@ -1,4 +1,4 @@
-"""The tokenizer, used wherever no provider counts tokens. Pure.
+"""The tokenizer, used where no provider counts tokens. Pure.
 
 A token is a word with its preceding white space; trailing white space belongs to the last token. So joining the tokens
 gives the text, and the number of tokens is the number of words of `str.split`. Everything takes linear time.
@@ -59,7 +59,7 @@ def counted(texts: Iterator[str]) -> Sliced[int]:
     return count
 
 
-class CutText(Sequence[str]):
+class RepeatedText(Sequence[str]):
     """The first `count` tokens of an endlessly repeated text; each token is sliced from the text on access.
 
     So half a million tokens take two megabytes instead of thirty, and freeing them takes no time. If the text does not
@@ -95,7 +95,7 @@ class CutText(Sequence[str]):
         if isinstance(places, int):
             return self._token(places)
         if places == range(len(places)):
-            return CutText(self._text, self._ends, count=len(places))
+            return RepeatedText(self._text, self._ends, count=len(places))
         return [self._token(place) for place in places]
 
     def _token(self, place: int) -> str:
@@ -104,7 +104,7 @@ class CutText(Sequence[str]):
         return token if place == number or token[0].isspace() else f" {token}"
 
 
-def cut(text: str, count: int) -> Sliced[CutText]:
+def cut(text: str, count: int) -> Sliced[RepeatedText]:
     """The first `count` tokens of `text`, which has at least one, repeated endlessly."""
     ends = array("I")
     for tokens in token_slices(text):
@@ -114,4 +114,4 @@ def cut(text: str, count: int) -> Sliced[CutText]:
         ends.extend(islice(lengths, 1, None))
         if len(ends) >= count:
             break
-    return CutText(text, ends, count=count)
+    return RepeatedText(text, ends, count=count)

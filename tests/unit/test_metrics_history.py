@@ -47,7 +47,7 @@ def test_history_is_empty_before_the_first_row() -> None:
 
 def test_soon_after_the_boot_of_the_machine_there_is_nothing_before_the_first_row() -> None:
     history = MetricsHistory()
-    history.write(row(1), MINUTES, number=3, rests=False)
+    history.write(row(1), MINUTES, number=3, idle=False)
 
     assert streams(read(history, MINUTES, newest=5, count=MINUTES.rows)) == [1, None, None]
 
@@ -55,7 +55,7 @@ def test_soon_after_the_boot_of_the_machine_there_is_nothing_before_the_first_ro
 def test_row_round_trips() -> None:
     history = MetricsHistory()
     written = [*range(len(FIELDS) + CODES.places), *(0.5**n for n in range(MODELS.places))]
-    history.write(written, MINUTES, number=NOW, rests=False)
+    history.write(written, MINUTES, number=NOW, idle=False)
 
     assert read(history, MINUTES) == [tuple(written)]
 
@@ -63,7 +63,7 @@ def test_row_round_trips() -> None:
 def test_rows_are_in_the_order_of_their_times_and_missing_ones_are_none() -> None:
     history = MetricsHistory()
     for number in (NOW, NOW - 3, NOW - 2):
-        history.write(row(NOW - number), SECONDS, number=number, rests=False)
+        history.write(row(NOW - number), SECONDS, number=number, idle=False)
 
     assert streams(read(history)) == [3, 2, None, 0]
     assert streams(read(history, newest=NOW + 1)) == [3, 2, None, 0, None]
@@ -73,7 +73,7 @@ def test_rows_are_in_the_order_of_their_times_and_missing_ones_are_none() -> Non
 def test_a_ring_keeps_its_newest_rows(ring: Ring) -> None:
     history = MetricsHistory()
     for number in range(NOW - 2 * ring.rows, NOW + 1):
-        history.write(row(number), ring, number=number, rests=False)
+        history.write(row(number), ring, number=number, idle=False)
 
     assert streams(read(history, ring, count=ring.rows)) == [*range(NOW - ring.rows + 1, NOW + 1)]
 
@@ -81,7 +81,7 @@ def test_a_ring_keeps_its_newest_rows(ring: Ring) -> None:
 def test_rings_do_not_overlap() -> None:
     history = MetricsHistory()
     for ring, number in ((SECONDS, SECONDS.rows - 1), (MINUTES, 0), (MINUTES, MINUTES.rows - 1)):
-        history.write(row(7), ring, number=number, rests=False)
+        history.write(row(7), ring, number=number, idle=False)
     history.place(MODELS, "m" * NAME_BYTES)
 
     assert streams(read(history, SECONDS, newest=SECONDS.rows - 1, count=1)) == [7]
@@ -94,8 +94,8 @@ def test_rings_do_not_overlap() -> None:
 
 def test_the_time_after_a_row_that_rests_has_its_memory_and_nothing_else() -> None:
     history = MetricsHistory()
-    history.write(row(2, resident_kib=20_000), SECONDS, number=NOW - 3, rests=True)
-    history.write(row(5), SECONDS, number=NOW, rests=False)
+    history.write(row(2, resident_kib=20_000), SECONDS, number=NOW - 3, idle=True)
+    history.write(row(5), SECONDS, number=NOW, idle=False)
     first, second, third, last = read(history)
 
     assert (first or ())[:3] == (2, 1, 20_000)
@@ -109,21 +109,21 @@ def test_the_time_after_a_row_that_rests_has_its_memory_and_nothing_else() -> No
 
 def test_a_server_that_rested_before_the_range_rests_in_it() -> None:
     history = MetricsHistory()
-    history.write(row(9, resident_kib=1), SECONDS, number=NOW - 50, rests=False)
-    history.write(row(2, resident_kib=2), SECONDS, number=NOW - 30, rests=True)
-    history.write(row(9, resident_kib=3), SECONDS, number=NOW - 40, rests=False)
+    history.write(row(9, resident_kib=1), SECONDS, number=NOW - 50, idle=False)
+    history.write(row(2, resident_kib=2), SECONDS, number=NOW - 30, idle=True)
+    history.write(row(9, resident_kib=3), SECONDS, number=NOW - 40, idle=False)
 
     assert [(each or ())[2] for each in read(history)] == [2] * 5
 
 
 def test_a_server_that_did_not_rest_before_the_range_is_not_known_in_it() -> None:
     history = MetricsHistory()
-    history.write(row(2), SECONDS, number=NOW - 30, rests=False)
+    history.write(row(2), SECONDS, number=NOW - 30, idle=False)
 
     assert read(history) == []
 
 
-# Names
+# NameTable
 
 
 def test_a_name_keeps_its_place() -> None:

@@ -26,10 +26,10 @@ class Harness:
         excluded_routes = frozenset({"/board"})
         self.sampler = MetricsSampler(self.history, before or Metrics(), now_s=START, excluded_routes=excluded_routes)
 
-    def pass_s(self, seconds: int = 1, *, rests: bool = False) -> None:
+    def pass_s(self, seconds: int = 1, *, idle: bool = False) -> None:
         for _ in range(seconds):
             self.second += 1
-            self.sampler.sample(self.metrics, self.second + 0.0001, rests=rests)
+            self.sampler.sample(self.metrics, self.second + 0.0001, idle=idle)
 
     def rows(self, ring: Ring = SECONDS, *, newest: int | None = None) -> list[Row | None]:
         newest = self.second if newest is None else newest
@@ -209,8 +209,8 @@ def test_current_minute_has_no_row() -> None:
 def test_a_server_that_rests_leaves_complete_rows_for_the_time_to_come() -> None:
     harness = Harness()
     harness.metrics.tokens = 50
-    harness.pass_s(10, rests=False)
-    harness.pass_s(rests=True)
+    harness.pass_s(10, idle=False)
+    harness.pass_s(idle=True)
     harness.second += 200
     assert harness.values("tokens", MINUTES, newest=START // 60 + 3) == [50, 0, 0, 0]
     harness.metrics.tokens = 57
@@ -223,9 +223,9 @@ def test_a_server_that_rests_leaves_complete_rows_for_the_time_to_come() -> None
 def test_a_server_that_begins_again_in_the_same_minute_adds_to_its_row() -> None:
     harness = Harness()
     harness.metrics.tokens = 50
-    harness.pass_s(rests=True)
+    harness.pass_s(idle=True)
     harness.second += 20
     harness.metrics.tokens = 57
-    harness.pass_s(rests=True)
+    harness.pass_s(idle=True)
 
     assert harness.values("tokens", MINUTES, newest=START // 60) == [57]

@@ -65,11 +65,11 @@ class Sampling:
     def due(self, now_s: float) -> float | None:
         """Take a sample; called by the wheel."""
         metrics = self._measured()
-        rests = not (self._shared or metrics.connections or metrics.detached_turns)
+        idle = not (self._shared or metrics.connections or metrics.detached_turns)
         if self._sampler is None:
             self._sampler = self._begin(Metrics(), now_s - 1)
-        self._sampler.sample(metrics, now_s, rests=rests)
-        return None if rests else now_s // 1 + 1
+        self._sampler.sample(metrics, now_s, idle=idle)
+        return None if idle else now_s // 1 + 1
 
     def _begin(self, before: Metrics, now_s: float) -> MetricsSampler:
         """A sampler whose first row excludes `before`, such as the counts of a previous worker."""

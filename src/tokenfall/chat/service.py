@@ -15,7 +15,7 @@ from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, NotFound, StoreUnavailable
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
-from tokenfall.slices import TURN
+from tokenfall.slices import LOOP_TURN
 from tokenfall.turns.runner import TurnRun, TurnRunner, turn_end
 from tokenfall.turns.turn import OnDisconnect, RunningTurn, client_left
 
@@ -184,7 +184,7 @@ class Chat:
         try:
             for turn in turns:
                 await self._history.append(conversation, turn)
-                await TURN  # the in-memory store never yields to the event loop
+                await LOOP_TURN  # the in-memory store never yields to the event loop
             if title:
                 await self._history.rename(conversation, title)
         except BaseException:

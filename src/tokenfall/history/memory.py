@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
-from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
+from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
 from tokenfall.history.recency import Recency
 from tokenfall.history.search import MAX_SCANNED, search, texts_of
@@ -80,7 +80,7 @@ class MemoryHistory:
         return turns is not None
 
     async def conversations(
-        self, owner: str, *, limit: int = LISTED, after: str | None = None
+        self, owner: str, *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
     ) -> Sequence[ConversationInfo]:
         try:
             names = self._owners.get(owner, Recency()).page(limit, after)
@@ -89,7 +89,7 @@ class MemoryHistory:
         return [self._conversation_info(Conversation(owner, name)) for name in names]
 
     async def search(
-        self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
+        self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
     ) -> Sequence[ConversationInfo]:
         async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
             return [self._texts(Conversation(owner, name)) for name in names]

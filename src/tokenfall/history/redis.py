@@ -29,7 +29,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from tokenfall import logs
-from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
+from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
 from tokenfall.history.search import BATCH_BYTES, MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
@@ -93,7 +93,7 @@ class RedisHistory:
         return bool(await self._calls.run(self._clear(keys, [conversation.id])))
 
     async def conversations(
-        self, owner: str, *, limit: int = LISTED, after: str | None = None
+        self, owner: str, *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
     ) -> Sequence[ConversationInfo]:
         first = 0
         if after is not None:
@@ -107,7 +107,7 @@ class RedisHistory:
             return [_conversation_info(name, described) for name, described in found if described]
 
     async def search(
-        self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
+        self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
     ) -> Sequence[ConversationInfo]:
         async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
             keys = [_key(Conversation(owner, name)) for name in names]

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from tokenfall import logs
-from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
+from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
 from tokenfall.errors import StoreUnavailable, page_start_not_found
 from tokenfall.history.search import BATCH_BYTES, MAX_SCANNED, search, texts_of
 from tokenfall.history.sqlite_thread import SQLiteThread, unavailable
@@ -113,12 +113,12 @@ class SQLiteHistory:
         return await self._writer.run(lambda connection: _clear(connection, conversation))
 
     async def conversations(
-        self, owner: str, *, limit: int = LISTED, after: str | None = None
+        self, owner: str, *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
     ) -> Sequence[ConversationInfo]:
         return await self._reader.run(lambda connection: _conversations(connection, owner, limit=limit, after=after))
 
     async def search(
-        self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
+        self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
     ) -> Sequence[ConversationInfo]:
         async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
             documents = await self._reader.run(lambda connection: _documents(connection, owner, names=names))

@@ -37,7 +37,7 @@ def sampled(seconds: int, *, until_s: int = int(NOW_S), codes: int = 1) -> Metri
             metrics.requests["/chat", 400 + code] = metrics.requests.get(("/chat", 400 + code), 0) + 6
         metrics.ttft_s.observe(0.1 + second % 7 / 100)
         metrics.upstream_began("llama", 0.25)
-        sampler.sample(metrics, second, rests=False)
+        sampler.sample(metrics, second, idle=False)
     return history
 
 
@@ -85,7 +85,7 @@ def test_range_has_its_length(name: str, count: int) -> None:
     for ring in (SECONDS, MINUTES):
         newest = int(NOW_S) // ring.step_s - (ring is MINUTES)
         for number in range(newest - ring.rows, newest + 1):
-            history.write([0] * 42, ring, number=number, rests=False)
+            history.write([0] * 42, ring, number=number, idle=False)
 
     assert len(told(history, name).streams) == count
 
@@ -100,7 +100,7 @@ def test_errors_of_the_server_and_of_the_upstream_are_separate() -> None:
     metrics.requests = {("/chat", status): 1 for status in (200, 429)}
     metrics.streams_failed = {"/chat": 2}
     metrics.upstream_errors = {"upstream_reset": 3}
-    sampler.sample(metrics, NOW_S, rests=False)
+    sampler.sample(metrics, NOW_S, idle=False)
     trend = told(history)
 
     assert (trend.errors, trend.upstream_errors) == ({"429": [1], "failed": [2]}, {"upstream_reset": [3]})

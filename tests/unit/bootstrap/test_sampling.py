@@ -62,7 +62,7 @@ def test_samples_of_a_short_connection_are_kept() -> None:
 
 def test_first_worker_samples_for_all_workers() -> None:
     history = MetricsHistory()
-    history.write([0, 0, 0, 5, *[0] * 38], SECONDS, number=990, rests=False)
+    history.write([0, 0, 0, 5, *[0] * 38], SECONDS, number=990, idle=False)
     harness = Harness(history=history)
     harness.metrics.tokens = 100  # counted by a worker before
     harness.sampling.start()

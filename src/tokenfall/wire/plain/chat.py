@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from tokenfall.conversations import LISTED, ConversationInfo, Turn, Variant
+from tokenfall.conversations import DEFAULT_PAGE_SIZE, ConversationInfo, Turn, Variant
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import Message
@@ -262,7 +262,7 @@ def page(query: Sequence[tuple[str, str]]) -> ListQuery:
     parameters = dict(query)
     if len(parameters) < len(query) or parameters.keys() - {"limit", "after", "search"}:
         raise InvalidRequest("the query takes limit, after and search, each once, and nothing else")
-    limit = parameters.get("limit", str(LISTED))
+    limit = parameters.get("limit", str(DEFAULT_PAGE_SIZE))
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MAX_LISTED):
         raise InvalidRequest(f"limit takes an integer from 1 to {MAX_LISTED}", param="limit")
     after = conversation_id(parameters["after"]) if "after" in parameters else None
