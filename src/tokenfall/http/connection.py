@@ -132,6 +132,8 @@ class Connection(StreamSocket):
     def pause_writing(self) -> None:
         self._stalled_at_bytes = self.unsent_bytes
         self.set_deadline(self._wheel.now() + self._server.bounds.stall_timeout_s)
+        if self._player is not None:
+            self._player.pause()
 
     def resume_writing(self) -> None:
         if self._player is not None:

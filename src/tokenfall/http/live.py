@@ -256,6 +256,9 @@ class LivePlayer:
         if self._connection.plays(self) and not probed:
             self._connection.reset("left")
 
+    def pause(self) -> None:
+        """Nothing to do: the stream awaits what `_send` returns."""
+
     def resume(self) -> None:
         wakeup, self._wakeup = self._wakeup, None
         if wakeup is not None and not wakeup.done():

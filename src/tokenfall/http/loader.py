@@ -164,6 +164,9 @@ class LoadingPlayer:
     def half_closed(self) -> bool:
         return True
 
+    def pause(self) -> None:
+        """Nothing to do: nothing was written yet."""
+
     def resume(self) -> None:
         """Nothing to do: nothing was written yet."""
 

@@ -4,6 +4,7 @@ Created by `Connection`. It must not depend on the meaning of a frame.
 """
 
 from bisect import bisect_left
+from os import write
 
 from tokenfall import logs
 from tokenfall.disconnect import Disconnect
@@ -89,6 +90,9 @@ class _TimedPlayer:
             probe(self._connection, self, keepalive=chunk(keepalive) if self._chunked else keepalive)
         return True
 
+    def pause(self) -> None:
+        self._server.wheel.cancel(self)
+
     def resume(self) -> None:
         self._server.wheel.schedule(self, self.deadline_s)
 
@@ -171,9 +175,13 @@ class PacedPlayer(_TimedPlayer):
 
 
 class SteadyPlayer(_TimedPlayer):
-    """Plays a `SteadyStream`. `due` is most of the cost of a token under load, so it makes few calls."""
+    """Plays a `SteadyStream`. `due` is most of the cost of a token under load, so it makes few calls.
 
-    __slots__ = ("_frames", "_played")
+    It is on the timer wheel only while its connection is open and not paused, so it writes to the descriptor itself:
+    with thousands of streams, `Connection` would have to be loaded into the processor's cache for each token.
+    """
+
+    __slots__ = ("_fd", "_frames", "_played")
 
     _stream: "SteadyStream"
 
@@ -183,6 +191,7 @@ class SteadyPlayer(_TimedPlayer):
         super().__init__(connection, server, request=request, stream=stream)
         self._frames = stream.numbered(self._chunked)
         self._played = 0
+        self._fd = connection.fd
 
     def _first_gap_s(self) -> float:
         return self._stream.first_s
@@ -212,8 +221,17 @@ class SteadyPlayer(_TimedPlayer):
             else:
                 metrics.ttft_s.observe(passed_s)
             self.deadline_s = deadline_s = self.deadline_s + stream.gap_s
-            sent = self._connection.send(self._frames[played % stream.period])
-            return deadline_s if sent else None  # paused until `resume`
+            frame = self._frames[played % stream.period]
+            try:
+                sent = write(self._fd, frame)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._connection.reset("left")
+                return None
+            if sent == len(frame):
+                return deadline_s
+            self._connection.keep_unsent(frame[sent:])
         except Exception:  # noqa: BLE001 - otherwise the stream would hang
             _log.exception("a paced stream failed")
             self._connection.reset("failed")

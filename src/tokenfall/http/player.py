@@ -28,6 +28,10 @@ if TYPE_CHECKING:
             """The client half-closed the connection; return True to continue."""
             ...
 
+        def pause(self) -> None:
+            """The kernel did not accept all bytes: write nothing more until `resume`, except by `Connection.write`."""
+            ...
+
         def resume(self) -> None:
             """The kernel has accepted all bytes written so far."""
             ...

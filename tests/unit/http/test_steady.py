@@ -9,7 +9,7 @@ from tokenfall.http.response import EncodedFrames, RepeatedStream, StreamHead
 from tokenfall.http.server import HTTPServer
 
 from tests.doubles.clocks import FakeWheel
-from tests.doubles.connections import FakeApplication, FakeClient
+from tests.doubles.connections import PIPE_BYTES, FakeApplication, FakeClient
 from tests.unit.http.conftest import Connect, Drain
 
 ASK = b"GET /s HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -117,3 +117,46 @@ async def test_cut_stream_ends_with_the_shutdown_frame(
 
     assert body(client) == b"2\r\na\n\r\n4\r\nbye\n\r\n0\r\n\r\n"
     assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("cut", len(body(client)))]
+
+
+async def test_slow_client_gets_the_frames_in_order(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: stream(2_000)
+    client.send(ASK)
+    pauses = 0
+    while not application.ends:
+        wheel.advance(1.0)
+        if client.connection.paused:
+            pauses += 1
+            client.read()
+
+    assert pauses > 2
+    assert body(client) == b"".join(stream(2_000).frames(True)) + b"0\r\n\r\n"
+
+
+async def test_other_bytes_that_pause_the_connection_precede_the_next_frame(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: stream(None)
+    client.send(ASK)
+    wheel.advance(2.0)
+    other = b"x" * (2 * PIPE_BYTES)
+    client.connection.write(other)
+    wheel.advance(1.0)
+    sent = body(client)
+    wheel.advance(1.0)
+
+    assert sent + body(client)[len(sent) :] == b"2\r\na\n\r\n" + other + b"3\r\nbc\n\r\n2\r\na\n\r\n"
+
+
+async def test_reset_of_the_client_ends_the_stream_at_the_next_frame(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: stream(None)
+    client.send(ASK)
+    client.break_off()
+    wheel.advance(3.0)
+
+    assert application.ends[0].outcome == "left"
+    assert client.was_reset()
