@@ -59,6 +59,8 @@ class SharedMetrics:
         self.history = MetricsHistory()
         """Written by the first worker."""
         self._memory = mmap(-1, workers * SLOT_BYTES)
+        self._read = [0] * workers
+        """By slot: the greatest sequence number that this process has read."""
 
     def publish(self, snapshot: Snapshot) -> bool:
         """Write a snapshot to this process's slot. False, without a write, if it does not fit."""
@@ -91,8 +93,10 @@ class SharedMetrics:
     def last(self, number: int) -> Snapshot | None:
         """The slot's last valid snapshot, None before the first."""
         for _ in range(READ_TRIES):
-            _, body = max(self._halves(number), key=_sequence)
-            if body is not None:
+            sequence, body = max(self._halves(number), key=_sequence)
+            # While the worker writes, the only valid half may be one that was copied before the newest was written.
+            if body is not None and sequence >= self._read[number]:
+                self._read[number] = sequence
                 snapshot: Snapshot = msgspec.msgpack.decode(body)
                 return snapshot
         return None
