@@ -224,14 +224,10 @@ class SteadyPlayer(_TimedPlayer):
             frame = self._frames[played % stream.period]
             try:
                 sent = write(self._fd, frame)
-            except BlockingIOError:
-                sent = 0
             except OSError:
-                self._connection.reset("left")
-                return None
-            if sent == len(frame):
+                sent = 0
+            if sent == len(frame) or self._connection.send(frame[sent:]):  # `send` handles slow and closed clients
                 return deadline_s
-            self._connection.keep_unsent(frame[sent:])
         except Exception:  # noqa: BLE001 - otherwise the stream would hang
             _log.exception("a paced stream failed")
             self._connection.reset("failed")

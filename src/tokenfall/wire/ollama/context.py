@@ -1,6 +1,6 @@
 """Ollama's `context` for relayed requests of `POST /api/generate`. Pure.
 
-Ollama's context is the tokens of the conversation so far, which a client sends back unread to continue it. The upstream
+Ollama's context is the tokens of the conversation so far, which a client sends back to continue it. The upstream
 has no such tokens, so this context is the conversation itself: the messages as JSON, three bytes in each number. A
 number fits 32 bits, which is what typed clients read. A context of another server cannot be read, and is ignored.
 """
@@ -36,13 +36,13 @@ MAX_TEXT_BYTES = 3 * MAX_CONTEXT
 """What a context holds at most."""
 
 
-class _Said(Struct, array_like=True):
+class _TextMessage(Struct, array_like=True):
     role: Literal["system", "user", "assistant"]
     content: str
 
 
 class _Conversation(Struct):
-    tokenfall: Annotated[list[_Said], Meta(max_length=MAX_ITEMS)]
+    tokenfall: Annotated[list[_TextMessage], Meta(max_length=MAX_ITEMS)]
 
 
 _encode = msgspec.json.encode
@@ -51,7 +51,7 @@ _conversation = msgspec.json.Decoder(_Conversation)
 
 def encode_context(messages: Sequence[Message]) -> tuple[int, ...] | None:
     """A context that holds the roles and texts of `messages`; None if it would be too large."""
-    text = _encode(_Conversation([_Said(each.role, each.content) for each in messages]))  # type: ignore[arg-type] # a completion has no tools
+    text = _encode(_Conversation([_TextMessage(each.role, each.content) for each in messages]))  # type: ignore[arg-type] # a completion has no tools
     if len(text) > MAX_TEXT_BYTES:
         return None
     count = -(-len(text) // 3)
@@ -74,10 +74,10 @@ def decode_context(context: Sequence[int]) -> tuple[Message, ...]:
     for place in range(3):
         text[place::3] = packed[place::4]
     try:
-        said = _conversation.decode(text).tokenfall
+        messages = _conversation.decode(text).tokenfall
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ()
-    return tuple(Message(each.role, each.content) for each in said)
+    return tuple(Message(each.role, each.content) for each in messages)
 
 
 class _ContextEncoder(LineEncoder):
@@ -87,7 +87,7 @@ class _ContextEncoder(LineEncoder):
         super().__init__(parsed, meta)
         self._messages = parsed.request.messages
         self._is_text = True
-        self._said = bytearray()
+        self._text = bytearray()
 
     def open(self, block: ContentBlock) -> bytes:
         self._is_text = block.kind == "text"
@@ -97,13 +97,13 @@ class _ContextEncoder(LineEncoder):
         return None if self._is_text else super().frame_template()
 
     def token(self, text: str) -> bytes:
-        if self._is_text and len(self._said) <= MAX_TEXT_BYTES:
-            self._said += text.encode(errors="replace")
+        if self._is_text and len(self._text) <= MAX_TEXT_BYTES:
+            self._text += text.encode(errors="replace")
         return super().token(text)
 
     def metrics(self, finished: Finished, timing: ResponseTiming) -> dict[str, Any]:
         reason, *durations = super().metrics(finished, timing).items()
-        context = _context(self._messages, text=self._said.decode())
+        context = _context(self._messages, text=self._text.decode())
         return dict((reason, *([] if context is UNSET else [("context", context)]), *durations))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.events import PassthroughEvent
-from tokenfall.wire.sse_decoder import ServerSentEvent, SSEDecoder
+from tokenfall.wire.sse_decoder import ServerSentEvent
 from tokenfall.wire.upstream.chunk import NOT_STANDARD, CallPiece, ChunkChoice, PassthroughChoice, decode_passthrough
 from tokenfall.wire.upstream.errors import document_error, error_message, stream_error
 from tokenfall.wire.upstream.lenient import ERROR, Document, lenient_choice, lenient_text, malformed
@@ -14,9 +14,12 @@ from tokenfall.wire.upstream.usage import whole_number
 _DELTA = ".delta"
 
 
-def read_passthrough(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:
+def read_passthrough(
+    event: ServerSentEvent, ends: Callable[[str], bool], *, frame: bytes = b""
+) -> PassthroughEvent | None:
     """The event to forward, None for one without data; data that is not JSON is forwarded, too.
 
+    `frame` is the event as received, if that is only one `data:` line. A standard chunk can be sent in this form.
     `ends` is true for the types of events that end the stream. Raises `UpstreamStreamError` for an error in any form
     unless its type ends the stream, `UpstreamMalformed` for a JSON document without `data:`.
     """
@@ -31,22 +34,9 @@ def read_passthrough(event: ServerSentEvent, ends: Callable[[str], bool]) -> Pas
     else:
         size = _bytes_of(found.delta) if found.type.endswith(_DELTA) else 0
         is_token = size > 0
-    return PassthroughEvent(_one_line(event.data), is_token, found.type, size, found.sequence_number)
-
-
-def read_sole_chunk(data: bytes, decoder: SSEDecoder) -> PassthroughEvent | None:
-    """Fast path: the event, if `data` is exactly one standard chunk with choices; otherwise None, with no effect."""
-    sole = decoder.sole_event(data)
-    if sole is None:
-        return None
-    try:
-        found = decode_passthrough(sole)
-    except NOT_STANDARD:
-        return None
-    if not found.choices or found.type or found.object == "error":
-        return None
-    size, is_token = _output_size(found.choices)
-    return PassthroughEvent(sole, is_token, "", size, found.sequence_number, data)
+    if not found.choices or found.type:
+        frame = b""
+    return PassthroughEvent(_one_line(event.data), is_token, found.type, size, found.sequence_number, frame)
 
 
 def _read_leniently(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:

@@ -20,7 +20,7 @@ from tokenfall.wire.sse_decoder import ServerSentEvent, SSEDecoder
 from tokenfall.wire.upstream.chunk import NOT_STANDARD, ChunkChoice, ChunkDelta, CompletionChunk, decode_standard
 from tokenfall.wire.upstream.errors import stream_error
 from tokenfall.wire.upstream.lenient import lenient_chunk, read_document
-from tokenfall.wire.upstream.passthrough import read_passthrough, read_sole_chunk
+from tokenfall.wire.upstream.passthrough import read_passthrough
 from tokenfall.wire.upstream.surrogates import REPLACEMENT, Place, SurrogateJoiner, has_surrogate_escape
 from tokenfall.wire.upstream.tool_calls import ToolCallReader
 from tokenfall.wire.upstream.usage import usage_of
@@ -186,16 +186,15 @@ class PassthroughReader:
 
     def feed(self, data: bytes) -> list[PassthroughEvent | Finished]:
         """The events that `data` completes, as `ResponseReader.feed`."""
-        chunk = read_sole_chunk(data, self._decoder)
-        if chunk is not None:
-            return [chunk]
         events: list[PassthroughEvent | Finished] = []
+        sole = self._decoder.sole_event(data)
+        frame = b"" if sole is None else data
         try:
-            for event in self._decoder.feed(data):
+            for event in self._decoder.feed(data) if sole is None else (ServerSentEvent(sole),):
                 if event.data == DONE:
                     events += (PassthroughEvent(DONE, is_token=False), Finished("stop", ""))
                     break
-                passed = read_passthrough(event, self._ends)
+                passed = read_passthrough(event, self._ends, frame=frame)
                 if passed is None:
                     continue
                 events.append(passed)
