@@ -77,25 +77,23 @@ class UpstreamResponse(UpstreamExchange):
 
 
 class CompleteResponse(UpstreamResponse):
-    """Collects a non-streaming response; `body` is complete once the exchange has finished."""
+    """Collects a non-streaming response; `body` is set when it is complete."""
 
-    __slots__ = ("_body",)
+    __slots__ = ("_received", "body")
 
     def __init__(self, watch: Watch) -> None:
         super().__init__(watch)
-        self._body = bytearray()  # a body in small chunks would be a hundred times as large as a list of them
-
-    @property
-    def body(self) -> bytes:
-        """The bytes received so far."""
-        return bytes(self._body)
+        self._received = bytearray()  # a list of small chunks would take a hundred times their size
+        self.body = b""
 
     def take(self, data: bytes) -> None:
-        self._body += data
-        if len(self._body) > MAX_BODY_BYTES:
+        self._received += data
+        if len(self._received) > MAX_BODY_BYTES:
             self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_BODY_BYTES} bytes"))
 
     def completed(self) -> None:
+        self.body = bytes(self._received)
+        self._received.clear()
         error = whole_error(self.body)
         if error is None:
             self.finish()
