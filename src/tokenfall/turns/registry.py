@@ -101,8 +101,8 @@ class TurnRegistry:
             if self.shared is None:
                 raise self._not_found()
             return await self.shared.follow(owner, turn_id, after=after)
-        if after > len(turn.said):
-            raise ResumeExpired(f"the turn has {len(turn.said)} events so far; Last-Event-ID takes no later one")
+        if after > len(turn.response):
+            raise ResumeExpired(f"the turn has {len(turn.response)} events so far; Last-Event-ID takes no later one")
         return FollowedLocally(turn, after=after)
 
     async def stop(self, owner: str, turn_id: str) -> None:
@@ -118,7 +118,7 @@ class TurnRegistry:
 
     def retain(self, turn: RunningTurn) -> None:
         """Keep an ended turn for resumption; drop one that failed without text, so that its key is free again."""
-        if not len(turn.said) and (turn.end is None or turn.end.finished is None):
+        if not len(turn.response) and (turn.end is None or turn.end.finished is None):
             self._forget(turn.id)
             return
         size = turn.size_bytes() + OVERHEAD_BYTES

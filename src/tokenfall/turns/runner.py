@@ -59,9 +59,9 @@ class TurnRunner:
 
     async def complete_response(self, turn: "TurnRun | Followed") -> tuple[str, Finished]:
         """The complete response. Cancelling means that the client disconnected; the turn may continue without it."""
-        said = ResponseBuffer()
+        response = ResponseBuffer()
         running = asyncio.ensure_future(
-            turn.run(lambda delta: said.add(delta.text) if type(delta) is TextDelta else None)
+            turn.run(lambda delta: response.add(delta.text) if type(delta) is TextDelta else None)
         )
         self._running.add(running)
         running.add_done_callback(self._on_done)
@@ -73,7 +73,7 @@ class TurnRunner:
             raise
         finally:
             del running  # avoids a reference cycle of its exception and this frame
-        return said.text(), finished
+        return response.text(), finished
 
     def _on_done(self, running: "asyncio.Future[Finished]") -> None:
         self._running.discard(running)
@@ -225,7 +225,7 @@ class TurnRun:
         """Store the turn, and only then publish its end to followers, even if the caller is cancelled meanwhile."""
         try:
             self._turn.answered()
-            if finished is None and not self._turn.said:
+            if finished is None and not self._turn.response:
                 self._end(end)
                 return
             writing = self._runner.write(self._record(finished, end), self.conversation)
@@ -254,7 +254,7 @@ class TurnRun:
             id=self.id,
             question=self._question,
             answer=Message(
-                "assistant", before.content + self._turn.said.text(), thought=self._turn.thought or before.thought
+                "assistant", before.content + self._turn.response.text(), thought=self._turn.thought or before.thought
             ),
             status="complete" if finished else "interrupted",
             model=(finished.model if finished else "") or self.model,
@@ -263,7 +263,7 @@ class TurnRun:
             finish_reason=finished.reason if finished else None,
             usage=finished.usage if finished else None,
             ttft_s=None if first_s is None else round(first_s - self._started_s, 4),
-            tokens_per_s=None if first_s is None else rate(len(self._turn.said), perf_counter() - first_s),
+            tokens_per_s=None if first_s is None else rate(len(self._turn.response), perf_counter() - first_s),
             replaces=self._replaces,
             end_code=end.code,
             thought_s=None if thought_s is None else round(thought_s, 2),

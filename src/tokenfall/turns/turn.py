@@ -40,7 +40,7 @@ class RunningTurn:
 
     __slots__ = (
         "_changed", "_followers", "_generating", "_stopped_by", "_task", "conversation", "end", "finishes", "first_s",
-        "id", "idempotency_key", "left", "said", "thought_end_s", "thought_first_s", "thoughts",
+        "id", "idempotency_key", "left", "response", "thought_end_s", "thought_first_s", "thoughts",
     )  # fmt: skip
 
     def __init__(self, conversation: Conversation, *, on_disconnect: OnDisconnect) -> None:
@@ -48,7 +48,7 @@ class RunningTurn:
         self.conversation = conversation
         self.idempotency_key = ""
         self.finishes = on_disconnect == "finish"
-        self.said = ResponseBuffer()
+        self.response = ResponseBuffer()
         self.thoughts = ResponseBuffer()
         """Pieces of the reasoning text, up to `MAX_THOUGHTS`. Not numbered: they are not part of the response text."""
         self.thought_first_s: float | None = None
@@ -65,11 +65,11 @@ class RunningTurn:
         self._changed: asyncio.Future[None] | None = None
 
     def since(self, position: int, most: int = maxsize) -> list[str]:
-        return self.said.since(position, most)
+        return self.response.since(position, most)
 
     def size_bytes(self) -> int:
         """Memory of the text and of the reasoning text."""
-        return self.said.size_bytes() + self.thoughts.size_bytes()
+        return self.response.size_bytes() + self.thoughts.size_bytes()
 
     # Called by the runner
 
@@ -81,7 +81,7 @@ class RunningTurn:
         self._generating = True
 
     def add(self, text: str) -> None:
-        self.said.add(text)
+        self.response.add(text)
         if self.first_s is None:
             self.first_s = perf_counter()
         if self._changed is not None:
@@ -198,7 +198,7 @@ class FollowedLocally:
                     full = on_event(TextDelta(text))
                     if full is not None:
                         await full
-                if position < len(turn.said) or thoughts < len(turn.thoughts):
+                if position < len(turn.response) or thoughts < len(turn.thoughts):
                     continue
                 if turn.end is not None:
                     return turn.end.outcome()
