@@ -1,12 +1,16 @@
 """The reactor as the selector of an ordinary asyncio loop, so that coroutines and callbacks share one poller.
 
-When asyncio calls `select`, the selector runs one turn of the reactor, which handles the reactor's own descriptors and
-deadlines, and returns the events of asyncio's descriptors. Imported by `Reactor.spawn` for the first coroutine.
+When asyncio calls `select`, the selector runs turns of the reactor, which handle the reactor's own descriptors and
+deadlines, until asyncio has work, and returns the events of asyncio's descriptors. Imported by `Reactor.spawn` for the
+first coroutine.
 """
 
 import asyncio
 import selectors
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import Context
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tokenfall.reactor.poller import HANGUP, READ, WRITE
@@ -18,12 +22,32 @@ if TYPE_CHECKING:
 
 
 class ReactorEventLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop whose waits are turns of `reactor`."""
+    """An asyncio loop whose waits are turns of `reactor`.
+
+    A handler of the reactor that schedules a call ends the wait, because asyncio has computed its timeout before.
+    """
 
     def __init__(self, reactor: "Reactor") -> None:
-        super().__init__(ReactorSelector(reactor))
+        self.selector = ReactorSelector(reactor)
+        super().__init__(self.selector)
         self.reactor = reactor
         reactor.loop = self
+
+    def call_soon(
+        self, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.Handle:
+        self.selector.waits = False
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        self.selector.waits = False
+        return super().call_at(when, callback, *args, context=context)
+
+    def stop(self) -> None:
+        self.selector.waits = False
+        super().stop()
 
 
 class ReactorSelector(selectors.BaseSelector):
@@ -33,6 +57,8 @@ class ReactorSelector(selectors.BaseSelector):
         self._reactor = reactor
         self._watched: dict[int, _Watched] = {}
         self._ready: list[tuple[selectors.SelectorKey, int]] = []
+        self.waits = False
+        """Whether `select` may continue to wait; set to False when asyncio has something to do."""
 
     def register(self, fileobj: "FileDescriptorLike", events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401, PLR0917 - the library's
         fd = _descriptor(fileobj)
@@ -58,8 +84,14 @@ class ReactorSelector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._ready.clear()
-        self._reactor.turn(timeout)
-        return self._ready.copy()
+        self.waits = True
+        deadline_s = inf if timeout is None else monotonic() + timeout
+        while True:
+            self._reactor.turn(timeout)
+            if self._ready or not self.waits or deadline_s <= monotonic():
+                return self._ready.copy()
+            if timeout is not None:
+                timeout = deadline_s - monotonic()
 
     def get_map(self) -> "Mapping[FileDescriptorLike, selectors.SelectorKey]":
         return _Keys(self._watched)

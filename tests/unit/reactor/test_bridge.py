@@ -1,6 +1,8 @@
+import asyncio
 import selectors
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import monotonic
 
 import pytest
 
@@ -84,3 +86,55 @@ def test_close_unregisters_all_and_keeps_the_reactor_open(
     reactor.turn(0.0)
 
     assert dict(selector.get_map()) == {}
+
+
+def test_select_continues_to_wait_after_turns_without_work_for_asyncio(
+    selector: ReactorSelector, pair: Pair, reactor: Reactor
+) -> None:
+    key = selector.register(pair[0], selectors.EVENT_READ)
+    turned: list[str] = []
+    reactor.call_at(reactor.wheel.now() + 0.001, lambda: turned.append("deadline"))
+    reactor.call_at(reactor.wheel.now() + 0.002, lambda: pair[1].send(b"x"))
+
+    assert selector.select(None) == [(key, selectors.EVENT_READ)]
+    assert turned == ["deadline"]
+
+
+def test_select_ends_at_its_timeout_despite_turns_without_work(selector: ReactorSelector, reactor: Reactor) -> None:
+    turned: list[str] = []
+
+    def turn() -> None:
+        turned.append("deadline")
+        reactor.call_at(reactor.wheel.now() + 0.001, turn)
+
+    turn()
+    started_s = monotonic()
+
+    assert selector.select(0.02) == []
+    assert monotonic() - started_s >= 0.02
+    assert len(turned) > 1
+
+
+@pytest.mark.parametrize("schedule", ["call_soon", "call_at", "stop"])
+def test_call_scheduled_by_a_handler_of_the_reactor_ends_the_wait(reactor: Reactor, schedule: str) -> None:
+    called: list[str] = []
+
+    async def wait_forever() -> None:
+        loop = asyncio.get_running_loop()
+        schedules: dict[str, Callable[[], object]] = {
+            "call_soon": lambda: loop.call_soon(finish),
+            "call_at": lambda: loop.call_at(loop.time() + 0.001, finish),
+            "stop": finish,
+        }
+        reactor.call_at(reactor.wheel.now() + 0.001, schedules[schedule])
+        await loop.create_future()
+
+    def finish() -> None:
+        called.append(schedule)
+        reactor.stop()
+
+    task = reactor.spawn(wait_forever())
+    reactor.run()
+    task.cancel()
+
+    assert called == [schedule]
