@@ -1,69 +1,60 @@
 """The text of a response so far, in the pieces in which it was generated. Pure.
 
-A string per token costs 60 bytes more than its text. So pieces are joined and their lengths kept, to split the joined
-text into the same pieces again.
+A string per piece would take 60 bytes more than its text, so the text is one UTF-8 buffer, with the size of each piece.
 """
 
 from array import array
 from sys import getsizeof, maxsize
 
-JOINED = 16
-"""Number of pieces that are joined into one string."""
+INDEXED = 256
+"""Every so many pieces, the position of a piece in the buffer is stored, to find any piece in constant time."""
 
-MOST_IN_A_BYTE = 255
+_SURROGATES = "surrogatepass"
+"""Half of a surrogate pair is stored as it is: the other half may be in the next piece."""
 
 
 class ResponseBuffer:
     """An append-only text that keeps its piece boundaries."""
 
-    __slots__ = ("_joined", "_joined_bytes", "_lengths", "_pieces")
+    __slots__ = ("_sizes", "_starts", "_text")
 
     def __init__(self) -> None:
-        self._joined: list[str] = []
-        self._joined_bytes = 0
-        self._lengths = array("B")  # of the pieces, JOINED for each text of `_joined`; few exceed 255
-        self._pieces: list[str] = []
+        self._text = bytearray()
+        self._sizes = array("B")  # in bytes; few pieces exceed 255
+        self._starts: list[int] = []  # of the pieces number INDEXED, 2 * INDEXED, ...
 
     def add(self, piece: str) -> None:
-        pieces = self._pieces
-        pieces.append(piece)
-        if len(pieces) == JOINED:
-            self._join(pieces)
-
-    def _join(self, pieces: list[str]) -> None:
-        lengths = list(map(len, pieces))
-        if max(lengths) > MOST_IN_A_BYTE and self._lengths.typecode == "B":
-            self._lengths = array("I", self._lengths)
-        self._lengths.extend(lengths)
-        text = "".join(pieces)
-        self._joined.append(text)
-        self._joined_bytes += getsizeof(text)
-        pieces.clear()
+        data = piece.encode("utf-8", _SURROGATES)
+        sizes = self._sizes
+        if not len(sizes) % INDEXED and sizes:
+            self._starts.append(len(self._text))
+        self._text += data
+        try:
+            sizes.append(len(data))
+        except OverflowError:
+            self._sizes = array("I", sizes)
+            self._sizes.append(len(data))
 
     def __len__(self) -> int:
         """Number of pieces."""
-        return len(self._lengths) + len(self._pieces)
+        return len(self._sizes)
 
     def text(self) -> str:
-        return "".join((*self._joined, *self._pieces))
+        return self._text.decode("utf-8", _SURROGATES)
 
     def since(self, position: int, most: int = maxsize) -> list[str]:
         """At most `most` of the pieces after the first `position`."""
-        joined = len(self._lengths)
-        if position >= joined:
-            return self._pieces[position - joined :][:most]
-        cut: list[str] = []
-        first = position // JOINED
-        skipped = position - first * JOINED
-        for number in range(first, len(self._joined)):
-            if len(cut) - skipped >= most:
-                return cut[skipped : skipped + most]
-            text, start = self._joined[number], 0
-            for length in self._lengths[number * JOINED : (number + 1) * JOINED]:
-                cut.append(text[start : start + length])
-                start += length
-        return (cut[skipped:] + self._pieces)[:most]
+        if position >= len(self._sizes):
+            return []
+        indexed = position // INDEXED
+        start = self._starts[indexed - 1] if indexed else 0
+        start += sum(self._sizes[indexed * INDEXED : position])
+        pieces = []
+        for size in self._sizes[position : position + most]:
+            pieces.append(self._text[start : start + size].decode("utf-8", _SURROGATES))
+            start += size
+        return pieces
 
     def size_bytes(self) -> int:
-        """Memory of the text and of the lengths. Takes the same time for any text."""
-        return self._joined_bytes + sum(map(getsizeof, self._pieces)) + self._lengths.itemsize * len(self._lengths)
+        """Memory of the text and of the sizes. Takes the same time for any text."""
+        return getsizeof(self._text) + getsizeof(self._sizes) + getsizeof(self._starts)

@@ -39,8 +39,8 @@ class RunningTurn:
     """Implements `LiveTurn`. `end` is set once, after the turn was stored or could not be."""
 
     __slots__ = (
-        "_changed", "_followers", "_generating", "_stopped_by", "_task", "conversation", "end", "finishes", "first_s",
-        "id", "idempotency_key", "left", "response", "thought_end_s", "thought_first_s", "thoughts",
+        "_changed", "_followers", "_generating", "_stopped_by", "_task", "_thoughts", "conversation", "end", "finishes",
+        "first_s", "id", "idempotency_key", "left", "response", "thought_end_s", "thought_first_s",
     )  # fmt: skip
 
     def __init__(self, conversation: Conversation, *, on_disconnect: OnDisconnect) -> None:
@@ -49,8 +49,7 @@ class RunningTurn:
         self.idempotency_key = ""
         self.finishes = on_disconnect == "finish"
         self.response = ResponseBuffer()
-        self.thoughts = ResponseBuffer()
-        """Pieces of the reasoning text, up to `MAX_THOUGHTS`. Not numbered: they are not part of the response text."""
+        self._thoughts: ResponseBuffer | None = None  # most responses have none
         self.thought_first_s: float | None = None
         self.thought_end_s: float | None = None
         self.first_s: float | None = None
@@ -67,9 +66,13 @@ class RunningTurn:
     def since(self, position: int, most: int = maxsize) -> list[str]:
         return self.response.since(position, most)
 
+    def thoughts_since(self, position: int, most: int = maxsize) -> list[str]:
+        """Pieces of the reasoning text, which is not part of the response text; the first `MAX_THOUGHTS` are stored."""
+        return [] if self._thoughts is None else self._thoughts.since(position, most)
+
     def size_bytes(self) -> int:
         """Memory of the text and of the reasoning text."""
-        return self.response.size_bytes() + self.thoughts.size_bytes()
+        return self.response.size_bytes() + (0 if self._thoughts is None else self._thoughts.size_bytes())
 
     # Called by the runner
 
@@ -91,15 +94,17 @@ class RunningTurn:
         self.thought_end_s = perf_counter()
         if self.thought_first_s is None:
             self.thought_first_s = self.thought_end_s
-        if len(self.thoughts) < MAX_THOUGHTS:
-            self.thoughts.add(text[:MAX_THOUGHT_CHARACTERS])
+        if self._thoughts is None:
+            self._thoughts = ResponseBuffer()
+        if len(self._thoughts) < MAX_THOUGHTS:
+            self._thoughts.add(text[:MAX_THOUGHT_CHARACTERS])
         if self._changed is not None:
             self._notify()
 
     @property
     def thought(self) -> str:
         """The beginning of the reasoning text."""
-        return self.thoughts.text()[:MAX_THOUGHT_CHARACTERS]
+        return "" if self._thoughts is None else self._thoughts.text()[:MAX_THOUGHT_CHARACTERS]
 
     @property
     def thought_s(self) -> float | None:
@@ -184,22 +189,24 @@ class FollowedLocally:
         self._turn = turn
 
     async def run(self, on_event: OnDelta) -> Finished:
-        turn, position, thoughts = self._turn, self.after, 0
+        turn, position, thought_position = self._turn, self.after, 0
         turn.followed()
         try:
             while True:
-                for thought in turn.thoughts.since(thoughts, AT_ONCE):
-                    thoughts += 1
+                thoughts = turn.thoughts_since(thought_position, AT_ONCE)
+                thought_position += len(thoughts)
+                for thought in thoughts:
                     full = on_event(ReasoningDelta(thought))
                     if full is not None:
                         await full
-                for text in turn.since(position, AT_ONCE):
-                    position += 1
+                texts = turn.since(position, AT_ONCE)
+                position += len(texts)
+                for text in texts:
                     full = on_event(TextDelta(text))
                     if full is not None:
                         await full
-                if position < len(turn.response) or thoughts < len(turn.thoughts):
-                    continue
+                if thoughts or texts:
+                    continue  # more may have been added meanwhile
                 if turn.end is not None:
                     return turn.end.outcome()
                 await turn.change()

@@ -1,6 +1,5 @@
 import asyncio
 from collections.abc import Callable
-from sys import getsizeof
 
 import pytest
 
@@ -218,7 +217,7 @@ async def test_expired_turn_is_dropped_by_the_loops_timer() -> None:
 
 
 async def test_oldest_ended_turns_are_dropped_over_the_memory_limit() -> None:
-    size_bytes = OVERHEAD_BYTES + getsizeof("x" * 10)
+    size_bytes = OVERHEAD_BYTES + turn_that_said("x" * 10).size_bytes()
     turns = turns_of(max_bytes=2 * size_bytes)
     kept = [over(turns, "x" * 10) for _ in range(4)]
 

@@ -17,7 +17,7 @@ from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine
 from tokenfall.turns import runner as answering_module
 from tokenfall.turns import turn as turn_module
-from tokenfall.turns.response_buffer import JOINED
+from tokenfall.turns.response_buffer import INDEXED
 from tokenfall.turns.runner import TurnRun, TurnRunner, rate, turn_end
 from tokenfall.turns.turn import FollowedLocally
 
@@ -140,7 +140,7 @@ async def test_complete_empty_response_is_stored() -> None:
 
 
 async def test_long_response_is_stored_in_order() -> None:
-    texts = [f"{number} " for number in range(3 * JOINED + 1)]
+    texts = [f"{number} " for number in range(3 * INDEXED + 1)]
     asked = Asked(saying(*texts))
     await asked.asking
 
@@ -231,7 +231,7 @@ async def test_text_before_a_failure_is_stored_as_interrupted() -> None:
     assert (turn.finish_reason, turn.usage) == (None, None)
 
 
-@pytest.mark.parametrize("pieces", [1, JOINED - 1, JOINED, JOINED + 1, 2 * JOINED])
+@pytest.mark.parametrize("pieces", [1, INDEXED - 1, INDEXED, INDEXED + 1, 2 * INDEXED])
 async def test_text_of_any_length_is_stored_after_a_failure(pieces: int) -> None:
     texts = [f"{number} " for number in range(pieces)]
     asked = Asked(saying(*texts, end=UpstreamBroken("broke off")))

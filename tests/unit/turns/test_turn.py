@@ -329,7 +329,7 @@ def test_thoughts_are_bounded_in_characters_and_in_pieces() -> None:
         turn.add_thought("y")
 
     assert turn.thought == "x" * MAX_THOUGHT_CHARACTERS
-    assert len(turn.thoughts) == MAX_THOUGHTS
+    assert len(turn.thoughts_since(0)) == MAX_THOUGHTS
 
 
 def test_a_turn_without_thoughts_took_no_time_for_them() -> None:
