@@ -272,6 +272,7 @@ class UpstreamConnection(StreamSocket):
         self._until_close = not (codings or has_length or status in _NO_BODY or self._is_head_request)
         self._state = BODY
         if self._tls is not None:
+            self._tls.release_buffers()  # session tickets usually arrive before the first response
             self._owner.connection_responded(self)
         assert self._exchange is not None  # noqa: S101 - it is set until the head has arrived
         self._exchange.head_received(status, headers)

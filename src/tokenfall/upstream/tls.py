@@ -109,6 +109,10 @@ class TLSLayer:
         """Pending messages of TLS itself: handshakes, key updates, alerts."""
         return self._outgoing.read() if self._outgoing.pending else b""
 
+    def release_buffers(self) -> None:
+        """Free the write buffer of 16 KiB that OpenSSL allocates to process session tickets and keeps until a write."""
+        self._ssl.write(b"")  # sends nothing
+
     def close(self) -> bytes:
         """The close_notify alert; RFC 8446, section 6.1."""
         with suppress(ssl.SSLError):  # raised because the server's alert has not arrived, which is not awaited

@@ -1,6 +1,7 @@
 """TLS with real certificates, between the client and a server of the test's own."""
 
 import asyncio
+import ctypes
 import logging
 import os
 import ssl
@@ -16,7 +17,7 @@ from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
 from tokenfall.upstream.request import UpstreamRequest
-from tokenfall.upstream.tls import TLSLayer, client_context
+from tokenfall.upstream.tls import RECORD_BYTES, TLSLayer, client_context
 
 from tests.doubles.certificates import context_of_version, server_context, trusted_file
 from tests.doubles.exchanges import RecordedExchange
@@ -409,6 +410,35 @@ def test_modified_record_is_an_error(pair: Pair) -> None:
 
 def test_encrypted_data_arrives(pair: Pair) -> None:
     assert pair.on_event(pair.layer.encrypt(b"Hello")) == b"Hello"
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="reads the statistics of glibc 2.33 or later")
+def test_release_buffers_frees_the_write_buffer_after_session_tickets(pair: Pair) -> None:
+    list(pair.layer.decrypt(pair.say(b"the tickets precede this")))
+    before_bytes = allocated_bytes()
+    pair.layer.release_buffers()
+
+    assert before_bytes - allocated_bytes() > RECORD_BYTES / 2
+    assert pair.layer.unsent() == b""
+    assert pair.on_event(pair.layer.encrypt(b"Hello")) == b"Hello"
+
+
+class MallocInfo(ctypes.Structure):
+    """`struct mallinfo2` of <malloc.h>."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip
+
+
+def allocated_bytes() -> int:
+    """What `malloc` has allocated, for OpenSSL among others."""
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = MallocInfo
+    return int(mallinfo2().uordblks)
 
 
 def test_close_is_close_notify(pair: Pair) -> None:
