@@ -118,6 +118,8 @@ class Stopper:
 class _Lifeline:
     """Handler of the pipe that reaches its end of file when the supervisor ends."""
 
+    urgent = False
+
     def __init__(self, stopper: Stopper, fd: int) -> None:
         self._stopper = stopper
         self._fd = fd

@@ -53,7 +53,7 @@ class MemoryHistory:
             return
         self._conversations.move_to_end(conversation)
         self._owners.setdefault(conversation.owner, Recency()).use(conversation.id)
-        if any(kept.id == turn.replaces for kept in turns):
+        if turn.replaces is not None and any(kept.id == turn.replaces for kept in turns):
             self._drop_from(turns, turn.replaces)
         self._titles.setdefault(conversation, title_of(turn))
         turns.append(turn)

@@ -53,19 +53,8 @@ class Connection(StreamSocket):
     """A client's connection. It has a reader only while bytes are unparsed, to save memory while idle or streaming."""
 
     __slots__ = (
-        "_half_closed",
-        "_is_large",
-        "_linger_left",
-        "_phase",
-        "_player",
-        "_reader",
-        "_reading",
-        "_request",
-        "_scheduled",
-        "_server",
-        "_stalled_at_bytes",
-        "_state",
-        "peer",
+        "_half_closed", "_is_large", "_linger_left", "_phase", "_player", "_reader", "_reading", "_request",
+        "_scheduled", "_server", "_stalled_at_bytes", "_state", "peer",
     )  # fmt: skip
 
     def __init__(self, server: "HTTPServer", fd: int, *, peer: str) -> None:
@@ -100,6 +89,10 @@ class Connection(StreamSocket):
         self._close()
 
     # Callbacks of StreamSocket
+
+    @property
+    def urgent(self) -> bool:
+        return self._state == READING
 
     def data_received(self, data: bytes) -> None:
         if self._state <= RESPONDING:

@@ -166,6 +166,7 @@ class LivePlayer:
                 inter_token_s.counts[bisect_left(LATENCY_BOUNDS_S, passed_s)] += 1  # `observe`, without its call
                 inter_token_s.total += passed_s
             else:
+                self._flush()  # someone waits for it: do not delay it for the other streams of this turn
                 self._server.wheel.cancel(self)  # no more heartbeats
                 metrics.ttft_s.observe(now_s - self._request.started_s)
             self._last_s = now_s

@@ -131,6 +131,8 @@ class _Watched:
 
     __slots__ = ("_ready", "key")
 
+    urgent = False
+
     def __init__(self, key: selectors.SelectorKey, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
         self.key = key
         self._ready = ready

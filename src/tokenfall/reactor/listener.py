@@ -59,6 +59,8 @@ def bind(host: str, port: int, *, reuse_port: bool = False) -> "list[_socket.soc
 class Listener:
     """Accepts from one bound socket, which it owns."""
 
+    urgent = True
+
     def __init__(self, reactor: "Reactor", sock: "_socket.socket", *, accepted: "Accepted") -> None:
         self._reactor = reactor
         self._socket = sock

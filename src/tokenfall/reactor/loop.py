@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     class Handler(Protocol):
         """Handles the events of one descriptor."""
 
+        @property
+        def urgent(self) -> bool:
+            """Whether the peer waits for a first response: its events are handled before those of running streams."""
+            ...
+
         def ready(self, mask: int) -> None:
             """Called with a mask of `READ`, `WRITE` and `HANGUP`. Spurious calls are possible."""
             ...
@@ -41,6 +46,9 @@ ADAPT_EVERY_S = 0.1
 
 MAX_WAIT_S = 3_600.0
 """Maximum wait: pollers count milliseconds in 32 bits, and a deadline may be weeks away."""
+
+MAX_DEFERRALS = 3
+"""How many turns in a row may handle urgent events only."""
 
 OVERSLEPT_S = 0.005
 """A wait that ends this late shows that the process got no CPU time: its quota is used up, or other processes use the
@@ -62,6 +70,7 @@ class Reactor:
         self._before_wait: list[Callable[[], object]] = []
         self._wakeup: _Wakeup | None = None
         self._stopping = False
+        self._deferrals = 0
         self._slept_s = 0.0
         self._window_s = monotonic()
 
@@ -162,6 +171,8 @@ class Reactor:
             if timeout_s is not None and timeout_s > MAX_WAIT_S:
                 timeout_s = MAX_WAIT_S
         events = self._wait(timeout_s)
+        if len(events) > 1:
+            events = self._urgent_only(events)
         handlers = self._handlers
         for fd, mask in events:
             handler = handlers[fd]
@@ -208,6 +219,20 @@ class Reactor:
             self._slept_s = 0.0
         return events
 
+    def _urgent_only(self, events: "Events") -> "Events":
+        """The events of urgent handlers, or all if there are none; the poller reports the others again.
+
+        So a new request waits for one stream, and not at each of its steps for all streams that have a token.
+        """
+        if self._deferrals < MAX_DEFERRALS:
+            handlers = self._handlers
+            urgent = [event for event in events if (handler := handlers[event[0]]) is not None and handler.urgent]
+            if urgent and len(urgent) < len(events):
+                self._deferrals += 1
+                return urgent
+        self._deferrals = 0
+        return events
+
     @staticmethod
     def _run(calls: "list[Callable[[], object]]") -> None:
         count = len(calls)  # calls added meanwhile run the next time
@@ -236,6 +261,8 @@ class Timer:
 
 class _Wakeup:
     """A pipe whose bytes end a wait: 0 from a thread, a signal's number from the interpreter."""
+
+    urgent = False
 
     def __init__(self, reactor: Reactor, on_signal: "Callable[[int], None] | None") -> None:
         self._reactor = reactor

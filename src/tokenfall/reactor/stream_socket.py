@@ -52,6 +52,11 @@ class StreamSocket(Deadlined):
         """Whether unsent bytes are buffered."""
         reactor.add(fd, self)
 
+    @property
+    def urgent(self) -> bool:
+        """See `Handler`."""
+        raise NotImplementedError
+
     # Callbacks
 
     def data_received(self, data: bytes) -> None:

@@ -80,6 +80,7 @@ class UpstreamConnection(StreamSocket):
         "_state",
         "_tls",
         "_until_close",
+        "awaits_first_event",
         "was_idle",
     )  # fmt: skip
 
@@ -97,6 +98,8 @@ class UpstreamConnection(StreamSocket):
         self._keep_alive = False
         self._until_close = False
         self._is_head_request = False
+        self.awaits_first_event = False
+        """Whether the client waits for the first event of the response."""
         self.was_idle = False
         """Whether it has been idle in a pool, where the server may have closed it."""
 
@@ -120,6 +123,7 @@ class UpstreamConnection(StreamSocket):
         self._head_bytes = 0
         self._headers = []
         self._is_head_request = is_head
+        self.awaits_first_event = True
         exchange.connection = self
         self.write(request if self._tls is None else self._tls.encrypt(request))
 
@@ -150,6 +154,10 @@ class UpstreamConnection(StreamSocket):
         self.set_deadline(deadline_s)
 
     # Callbacks of StreamSocket
+
+    @property
+    def urgent(self) -> bool:
+        return self.awaits_first_event
 
     def data_received(self, data: bytes) -> None:
         tls = self._tls

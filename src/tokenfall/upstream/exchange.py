@@ -54,6 +54,11 @@ class UpstreamExchange:
         """The request is about to be sent, for the first time or again."""
         self._done = asyncio.get_running_loop().create_future()
 
+    def responding(self) -> None:
+        """The client no longer waits for a first event."""
+        if self.connection is not None:
+            self.connection.awaits_first_event = False
+
     @property
     def end(self) -> asyncio.Future[None]:
         """Done when the exchange has finished; raises the error that it failed with."""

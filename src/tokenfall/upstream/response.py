@@ -87,6 +87,7 @@ class CompleteResponse(UpstreamResponse):
         self.body = b""
 
     def take(self, data: bytes) -> None:
+        self.responding()
         self._received += data
         if len(self._received) > MAX_BODY_BYTES:
             self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_BODY_BYTES} bytes"))

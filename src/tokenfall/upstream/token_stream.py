@@ -92,6 +92,7 @@ class TokenStream(UpstreamResponse):
         if not self.reported:
             self.reported = True
             self._request.release()
+            self.responding()
         room = self._on_event(event)
         if room is not None:
             self._watch.blocked = True

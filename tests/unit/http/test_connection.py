@@ -380,6 +380,23 @@ async def large(request: Request) -> Response:
     return Response(200, b"x" * 10_000)
 
 
+async def test_connection_is_urgent_while_it_awaits_a_request(client: FakeClient, application: FakeApplication) -> None:
+    ready = asyncio.Event()
+
+    async def later() -> Response:
+        await ready.wait()
+        return Response(200, b"ok")
+
+    application.handler = lambda _: later()
+    urgent = [client.connection.urgent]
+    client.send(ASK)
+    urgent.append(client.connection.urgent)
+    ready.set()
+    await settle()
+
+    assert [*urgent, client.connection.urgent] == [True, False, True]
+
+
 async def test_pipelined_requests_are_answered_in_order(client: FakeClient, application: FakeApplication) -> None:
     application.handler = lambda asked: Response(200, asked.path.encode())
     asked = [b"/%d" % number for number in range(3 * PIPELINED_PER_TURN)]

@@ -164,11 +164,13 @@ async def test_head_is_written_with_the_first_frame_and_end_with_the_last(
     assert not client.is_closed()
 
 
-async def test_frames_of_one_turn_are_one_write(client: FakeClient, application: FakeApplication) -> None:
+async def test_frames_of_one_turn_after_the_first_token_are_one_write(
+    client: FakeClient, application: FakeApplication
+) -> None:
     step = asyncio.Event()
 
     async def run(send: Send) -> bytes:
-        for frame in (b"a", b"b"):
+        for frame in (b"first", b"a", b"b"):
             send(frame)
         await step.wait()
         send(b"c")
@@ -180,9 +182,10 @@ async def test_frames_of_one_turn_are_one_write(client: FakeClient, application:
     step.set()
     await settle()
 
-    first, second = client.connection.sends
-    assert first.endswith(b"\r\n\r\n1\r\na\r\n1\r\nb\r\n")
-    assert second == b"1\r\nc\r\n3\r\nend\r\n0\r\n\r\n"
+    first, second, third = client.connection.sends
+    assert first.endswith(b"\r\n\r\n5\r\nfirst\r\n")
+    assert second == b"1\r\na\r\n1\r\nb\r\n"
+    assert third == b"1\r\nc\r\n3\r\nend\r\n0\r\n\r\n"
 
 
 async def test_more_than_the_send_buffer_is_written_before_the_end_of_the_turn(
@@ -191,6 +194,7 @@ async def test_more_than_the_send_buffer_is_written_before_the_end_of_the_turn(
     sends: list[int] = []
 
     async def run(send: Send) -> bytes:
+        send(b"first")
         for _ in range(5):
             send(BIG)
             sends.append(len(client.connection.sends))
@@ -200,7 +204,7 @@ async def test_more_than_the_send_buffer_is_written_before_the_end_of_the_turn(
     client.send(ASK)
     await settle()
 
-    assert sends == [0, 0, 0, 0, 1]  # 4 KiB is the buffer of these tests
+    assert sends == [1, 1, 1, 1, 2]  # 4 KiB is the buffer of these tests
 
 
 async def test_http_1_0_gets_no_chunks(client: FakeClient, script: Script) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokenfall.reactor import loop as loops
-from tokenfall.reactor.loop import MAX_WAIT_S, OVERSLEPT_S, Reactor
+from tokenfall.reactor.loop import MAX_DEFERRALS, MAX_WAIT_S, OVERSLEPT_S, Reactor
 from tokenfall.reactor.poller import WRITE
 
 from tests.doubles.descriptors import open_descriptors
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """Reads what comes, and acts."""
+    """Reads what arrives."""
+
+    urgent = False
 
     def __init__(self, reactor: Reactor, fd: int) -> None:
         self.fd = fd
@@ -59,6 +61,8 @@ def test_a_handler_removed_in_the_same_turn_is_not_called(reactor: Reactor, unti
     called: list[int] = []
 
     class RemovesTheOther:
+        urgent = False
+
         def __init__(self, number: int) -> None:
             self.number = number
 
@@ -82,6 +86,8 @@ def test_change_replaces_the_mask(reactor: Reactor, pipe: tuple[int, int], until
     masks: list[int] = []
 
     class Notes:
+        urgent = False
+
         def ready(self, mask: int) -> None:
             masks.append(mask)
 
@@ -99,6 +105,8 @@ def test_exception_of_a_handler_is_logged_and_the_loop_continues(
     reactor: Reactor, pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     class ErrorFrame:
+        urgent = False
+
         def ready(self, mask: int) -> None:
             raise ZeroDivisionError
 
@@ -411,6 +419,8 @@ def test_a_descriptor_that_the_poller_refuses_has_no_handler(
     called: list[int] = []
 
     class Handler:
+        urgent = False
+
         def ready(self, mask: int) -> None:
             called.append(mask)
 
@@ -453,3 +463,51 @@ def test_a_pipe_that_the_poller_refuses_is_closed(reactor: Reactor, monkeypatch:
         reactor.enable_wakeups()
 
     assert open_descriptors() <= before
+
+
+class Noting:
+    """Notes each call without reading, so that its descriptor stays ready."""
+
+    def __init__(self, notes: list[str], *, urgent: bool) -> None:
+        self.urgent = urgent
+        self._notes = notes
+
+    def ready(self, mask: int) -> None:
+        self._notes.append("urgent" if self.urgent else "other")
+
+
+def turns_with(reactor: Reactor, *, urgent: int, others: int, turns: int) -> list[list[str]]:
+    """What each of `turns` turns handles, in sorted order, if all descriptors stay ready."""
+    notes: list[str] = []
+    readers: list[int] = []
+    writers: list[int] = []
+    for number in range(urgent + others):
+        reader, writer = os.pipe()
+        readers.append(reader)
+        writers.append(writer)
+        os.write(writer, b"x")
+        reactor.add(reader, Noting(notes, urgent=number < urgent))
+    handled: list[list[str]] = []
+    for _ in range(turns):
+        notes.clear()
+        reactor.turn(0.0)
+        handled.append(sorted(notes))
+    for reader in readers:
+        reactor.remove(reader)
+        os.close(reader)
+    for writer in writers:
+        os.close(writer)
+    return handled
+
+
+def test_urgent_events_are_handled_before_others_for_a_bounded_number_of_turns(reactor: Reactor) -> None:
+    handled = turns_with(reactor, urgent=2, others=3, turns=2 * (MAX_DEFERRALS + 1))
+
+    assert handled == 2 * [*[["urgent"] * 2] * MAX_DEFERRALS, [*["other"] * 3, *["urgent"] * 2]]
+
+
+@pytest.mark.parametrize("urgent", [0, 3])
+def test_events_of_one_urgency_are_handled_in_one_turn(reactor: Reactor, urgent: int) -> None:
+    kind = "urgent" if urgent else "other"
+
+    assert turns_with(reactor, urgent=urgent, others=3 - urgent, turns=2) == [[kind] * 3] * 2

@@ -124,6 +124,15 @@ TAILS = {
 }
 
 
+async def test_connection_is_urgent_from_the_request_to_the_first_event(line: Line) -> None:
+    urgent = [line.connection.urgent]
+    exchange = line.ask()
+    urgent.append(line.connection.urgent)
+    exchange.responding()
+
+    assert [*urgent, line.connection.urgent] == [False, True, False]
+
+
 @pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS.keys())
 @by_name({name: case for name, case in COMPLETE.items() if not case.is_head})
 async def test_excess_data_after_a_response_closes_the_connection(line: Line, case: Case, tail: bytes) -> None:

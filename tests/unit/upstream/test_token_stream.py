@@ -107,6 +107,15 @@ async def test_request_is_released_with_the_first_token(relay: Relay) -> None:
     assert (relay.stream.reported, relay.request.body) == (True, None)
 
 
+async def test_connection_is_urgent_until_the_first_token(relay: Relay) -> None:
+    relay.head()
+    relay.body(chunk(role="assistant"))
+    assert relay.connection.awaits_first_event
+    relay.body(said("Be"))
+
+    assert not relay.connection.awaits_first_event
+
+
 async def test_body_without_done_is_truncated(relay: Relay) -> None:
     relay.head()
     relay.body(said("Be"))
