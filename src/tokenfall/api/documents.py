@@ -5,10 +5,11 @@ Called by the handlers of `tokenfall.api`. It must not depend on a dialect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+from tokenfall import logs
 from tokenfall.api import problems
-from tokenfall.errors import InvalidRequest
+from tokenfall.errors import InvalidRequest, TokenfallError
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, RelayedHead, Response, header_lines
 from tokenfall.slices import Sliced
@@ -25,6 +26,8 @@ MAX_BYTES = 2**24
 
 WHOLE_BYTES = 65_536
 """A longer response is sent in chunked coding, in parts of at least this size, encoded as the client reads them."""
+
+_log = logs.get(__name__)
 
 UNCACHED = (("cache-control", "no-store"),)
 _HEAD = RelayedHead(200, (("content-type", JSON), *UNCACHED))
@@ -106,10 +109,22 @@ def continued(first_part: bytes, pieces: Iterator[bytes]) -> Response | LiveStre
             del part  # freed while the client reads it
         return b""
 
-    stream = LiveStream(_HEAD, run, failure=lambda _: b"")
-    stream.breaks = True  # a truncated document must not look complete
+    return long_document(run)
+
+
+def long_document(run: Callable[[Send], Awaitable[bytes]]) -> LiveStream:
+    """A JSON response whose parts `run` sends. If it fails, the connection is reset: a part must not look complete."""
+    stream = LiveStream(_HEAD, run, failure=_failure)
+    stream.breaks = True
     stream.counted = False
+    stream.is_large = True
     return stream
+
+
+def _failure(error: Exception) -> bytes:
+    if not isinstance(error, TokenfallError):
+        _log.error("a response failed", exc_info=error)
+    return b""
 
 
 def complete_document(pieces: Iterable[bytes]) -> Sliced[Response]:

@@ -1,5 +1,6 @@
 """OpenAI's routes other than chat: embeddings and models. Anthropic's clients request models at the same path."""
 
+from collections.abc import Awaitable, Callable
 from time import time
 
 from tokenfall.api.catalogue import Catalogue
@@ -8,7 +9,6 @@ from tokenfall.api.routing import parameter
 from tokenfall.api.throttle import Throttle
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
-from tokenfall.ports import Fetch
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import later
 from tokenfall.tokens import counted
@@ -20,13 +20,16 @@ from tokenfall.wire.openai import embeddings as openai_embeddings
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai import models as openai_models
 
+PassThrough = Callable[[str, bytes], Awaitable[Response | LiveStream]]
+"""Called with a path of the upstream and a body."""
+
 
 class OpenAIRoutes:
-    """The handlers. `fetch` requests a complete response from the upstream; None without an upstream."""
+    """The handlers. `relay` passes the upstream's response to a request through; None without an upstream."""
 
-    def __init__(self, catalogue: Catalogue, *, fetch: Fetch | None, throttle: Throttle | None) -> None:
+    def __init__(self, catalogue: Catalogue, *, relay: PassThrough | None, throttle: Throttle | None) -> None:
         self._catalogue = catalogue
-        self._fetch = fetch
+        self._relay = relay
         self._throttle = throttle
         self._started_s = time()
 
@@ -35,10 +38,10 @@ class OpenAIRoutes:
         add_request_id_header(request)
         body = request.body
         embed = openai_embeddings.decode(body)
-        if self._fetch is not None and not is_simulated(embed.model):
+        if self._relay is not None and not is_simulated(embed.model):
             if self._throttle is not None:
                 await self._throttle.spend(request, ratelimits.openai)
-            return document(await self._fetch("/embeddings", body))
+            return await self._relay("/embeddings", body)
         tokens = await later(counted(iter(embed.inputs)))  # decoding may have used all the time of this turn
         return await sliced(openai_embeddings.pieces(embed, tokens))
 

@@ -56,8 +56,8 @@ class Relay(Protocol):
         """The `Run` that sends the response."""
         ...
 
-    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> bytes:
-        """The body of the complete response."""
+    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
+        """The complete response."""
         ...
 
 
@@ -110,7 +110,7 @@ class Provider:
         tokens = estimated_tokens(parsed.request)
         meta = ResponseMeta(urandom(12).hex(), time(), parsed.request.model, tokens)
         if not parsed.stream:
-            return document(await relay.whole(request, parsed, meta=meta))
+            return await relay.whole(request, parsed, meta=meta)
         run = relay.stream(request, parsed, meta=meta)
         return LiveStream(
             self._head,

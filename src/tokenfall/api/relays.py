@@ -8,11 +8,11 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from tokenfall.api.documents import joined
+from tokenfall.api.documents import document, long_document, sliced
 from tokenfall.events import Finished, OutputEvent, PassthroughEvent
 from tokenfall.http.request import Request
+from tokenfall.http.response import LiveStream, Response
 from tokenfall.messages import ChatRequest
-from tokenfall.slicing import run_sliced
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, ResponseTiming, decoded
@@ -121,8 +121,24 @@ class PassthroughRelay:
         passthrough = PassthroughRequest(self._path, request.body, parsed.request.model)
         return PassthroughStream(self._upstream, passthrough, framing=self._framing)
 
-    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> bytes:
-        return await self._upstream.fetch(PassthroughRequest(self._path, request.body))
+    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
+        return await passed_through(self._upstream, PassthroughRequest(self._path, request.body))
+
+
+async def passed_through(upstream: UpstreamEngine, passthrough: PassthroughRequest) -> Response | LiveStream:
+    """The upstream's non-streaming response. A large one is forwarded as the client reads it."""
+    relayed = await upstream.relay(passthrough)
+    if not relayed.is_large:
+        relayed.close()
+        return document(relayed.body)
+
+    async def run(send: Send) -> bytes:
+        await upstream.forward(relayed, send)
+        return b""
+
+    stream = long_document(run)
+    stream.ended = relayed.close
+    return stream
 
 
 class TranslatedStream:
@@ -166,7 +182,7 @@ class TranslatedRelay:
     def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> TranslatedStream:
         return TranslatedStream(self._upstream, self._dialect, parsed=parsed, meta=meta)
 
-    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> bytes:
+    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
         accumulator = Accumulator()
         normalizer = EventNormalizer(parsed.request, meta.number)
         first_event_s = 0.0
@@ -182,7 +198,7 @@ class TranslatedRelay:
             accumulator.on_event(each)
         choices = (accumulator.choice(finished),)
         response = ModelResponse(meta=meta, choices=choices, finished=finished, timing=_timing(meta, first_event_s))
-        return await run_sliced(joined(self._dialect.encode_response(parsed, response)))
+        return await sliced(iter(self._dialect.encode_response(parsed, response)))
 
 
 def _timing(meta: ResponseMeta, first_event_s: float) -> ResponseTiming:

@@ -10,7 +10,7 @@ from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.guard import Keys
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.ollama import OllamaRoutes
-from tokenfall.api.openai import OpenAIRoutes
+from tokenfall.api.openai import OpenAIRoutes, PassThrough
 from tokenfall.api.providers import FunctionHandler, Provider, Relay
 from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
@@ -59,7 +59,8 @@ def handlers(parts: ProviderParts) -> Mapping[str, ProviderHandler]:
         for name, dialect in DIALECTS.items()
     }
     fetch = None if upstream is None else _fetch(upstream)
-    openai = OpenAIRoutes(parts.catalogue, fetch=fetch, throttle=throttle)
+    relay = None if upstream is None else _pass_through(upstream)
+    openai = OpenAIRoutes(parts.catalogue, relay=relay, throttle=throttle)
     ollama = OllamaRoutes(parts.catalogue, fetch=fetch, throttle=throttle)
     return {
         **providers,
@@ -103,6 +104,13 @@ def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
         return TranslatedRelay(upstream, dialect)
     framing = ResponsesFraming() if dialect.name == "openai.responses" else DoneFraming()
     return PassthroughRelay(upstream, path, framing=framing)
+
+
+def _pass_through(upstream: UpstreamEngine) -> PassThrough:
+    from tokenfall.api.relays import passed_through  # noqa: PLC0415 - only needed with an upstream
+    from tokenfall.upstream.engine import PassthroughRequest  # noqa: PLC0415 - only needed with an upstream
+
+    return lambda path, body: passed_through(upstream, PassthroughRequest(path, body))
 
 
 def _fetch(upstream: UpstreamEngine) -> Fetch:

@@ -216,7 +216,7 @@ class Connection(StreamSocket):
         elif LIVE.is_loaded:
             self._play_live(request, response)
         else:
-            discard = None if isinstance(response, LiveStream) else response.close
+            discard = response.ended if isinstance(response, LiveStream) else response.close
             self._load(request, LIVE, then=lambda: self._play_live(request, response), discard=discard)
 
     def _play_live(self, request: Request, response: "LiveStream | Coroutine[Any, Any, AnyResponse]") -> None:
@@ -246,16 +246,16 @@ class Connection(StreamSocket):
         body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
         if len(body) <= self._server.bounds.send_buffer_bytes:
             self.write(b"".join((*head, body)))
-        else:
-            self._write_large(b"".join(head), body)
+        else:  # neither joined nor copied
+            self.enlarge_send_buffer()
+            self.write(b"".join(head))
+            self.write(body)
         self._finish(response.status, "complete", sent_bytes=len(body), keep=keep)
 
-    def _write_large(self, head: bytes, body: bytes) -> None:
-        """Write a head and a large body, which gets a larger send buffer, and is neither joined nor copied."""
+    def enlarge_send_buffer(self) -> None:
+        """Use the send buffer of large bodies, until the head of the next stream."""
         self._is_large = True
         self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=self._server.bounds.large_body_buffer_bytes)
-        self.write(head)
-        self.write(body)
 
     def _disconnect(self, disconnect: Disconnect) -> None:
         """Break the connection instead of sending a response."""

@@ -116,6 +116,7 @@ class LivePlayer:
         connection, server, request = self._connection, self._server, self._request
         request.drop_content()
         if request.method == "HEAD":
+            _ended(stream)
             self._send_now(b"")
             connection.end_stream("complete", 0)
             return
@@ -140,6 +141,7 @@ class LivePlayer:
                 metrics.streams -= 1
             server.wheel.cancel(self)
             stream.goes_on = None  # the run has ended
+            _ended(stream)
         self._end(last, outcome)
 
     def _open(self, stream: LiveStream) -> None:
@@ -211,6 +213,8 @@ class LivePlayer:
         if self.status != 200 and self._stream is not None:
             self.status = 200
             data = self._connection.stream_head(self._request, self._stream.head) + data
+            if self._stream.is_large:
+                self._connection.enlarge_send_buffer()
         self._connection.send(data)
 
     def _coded(self, frame: bytes) -> bytes:
@@ -289,6 +293,20 @@ class LivePlayer:
     def _withdraw(self) -> bool:
         """Discard the response before the task awaits it; False if the task has started."""
         awaited, self._awaited = self._awaited, None
-        if awaited is not None and not isinstance(awaited, LiveStream):
-            awaited.close()
+        if awaited is not None:
+            discard(awaited)
         return awaited is not None
+
+
+def discard(response: LiveStream | Coroutine[Any, Any, AnyResponse]) -> None:
+    """Release a response that will not be sent."""
+    if isinstance(response, LiveStream):
+        _ended(response)
+    else:
+        response.close()
+
+
+def _ended(stream: LiveStream) -> None:
+    ended, stream.ended = stream.ended, None
+    if ended is not None:
+        ended()

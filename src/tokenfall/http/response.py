@@ -288,10 +288,16 @@ class LiveStream:
     sent, the application's `crashed` makes the response; after that, `failure` makes the last frame. If `breaks`, the
     format has no error or shutdown frame, and the connection is reset instead. If `goes_on` returns True when the
     client disconnects, `run` is not cancelled and its frames are discarded. An `announced` stream sends its head and a
-    keepalive at once. If not `counted`, the metrics do not include the stream, and its frames are not tokens.
+    keepalive at once. If not `counted`, the metrics do not include the stream, and its frames are not tokens. An
+    `is_large` one is sent as fast as the client reads it, so its connection gets the send buffer of large bodies.
+
+    `ended` is called once `run` has ended, with any outcome, and also if it is not called. It releases what `run` uses.
     """
 
-    __slots__ = ("announced", "breaks", "counted", "failure", "goes_on", "head", "keepalive", "run", "shutdown_frame")
+    __slots__ = (
+        "announced", "breaks", "counted", "ended", "failure", "goes_on", "head", "is_large", "keepalive", "run",
+        "shutdown_frame",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -304,10 +310,12 @@ class LiveStream:
         shutdown_frame: bytes = b"",
     ) -> None:
         self.head = head
+        self.is_large = False
         self.run = run
         self.announced = False
         self.breaks = False
         self.counted = True
+        self.ended: Callable[[], None] | None = None
         self.failure = failure
         self.goes_on = goes_on
         self.keepalive = keepalive

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
 from tokenfall import __version__
-from tokenfall.errors import TokenfallError, UpstreamRefused, copy_error
+from tokenfall.errors import TokenfallError, UpstreamError, UpstreamRefused, copy_error
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics import OTHER, Metrics, add
@@ -17,6 +17,7 @@ from tokenfall.ports import OnDelta, Wheel
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.key_redaction import without_key
 from tokenfall.upstream.refused_fields import RefusedFields
+from tokenfall.upstream.relayed_response import RelayedResponse
 from tokenfall.upstream.request import UpstreamRequest
 from tokenfall.upstream.response import CompleteResponse
 from tokenfall.upstream.retries import Retries
@@ -26,7 +27,12 @@ from tokenfall.wire import sse
 from tokenfall.wire.upstream.reader import PassthroughReader, ResponseReader
 from tokenfall.wire.upstream.request import encode_request
 
+if TYPE_CHECKING:
+    from tokenfall.http.response import Send
+
 CHAT = "/chat/completions"
+
+R = TypeVar("R", bound=CompleteResponse)
 
 
 class PassthroughRequest(Struct, frozen=True):
@@ -94,20 +100,43 @@ class UpstreamEngine:
 
     async def fetch(self, passthrough: PassthroughRequest, *, method: str = "POST") -> bytes:
         """The unchanged body of a non-streaming response. Raises an `UpstreamError`."""
+        response = await self._whole(passthrough, CompleteResponse, method=method)
+        response.close()
+        return response.body
+
+    def relay(self, passthrough: PassthroughRequest) -> Coroutine[Any, Any, RelayedResponse]:
+        """A non-streaming response, once it is complete or its first slice is there. Raises an `UpstreamError`.
+
+        The caller must `close` it. It is not retried after its first slice.
+        """
+        return self._whole(passthrough, RelayedResponse)
+
+    async def forward(self, response: RelayedResponse, send: Send) -> None:
+        """Send the body of a large response. Raises an `UpstreamError`."""
+        try:
+            await response.forward(send)
+        except UpstreamError as error:
+            raise self._reported(error) from None
+
+    async def _whole(
+        self, passthrough: PassthroughRequest, receiver: Callable[[Watch], R], *, method: str = "POST"
+    ) -> R:
         request = self._request(passthrough, method, accept="application/json")
         watch = self._watch(non_streaming=True)
         tries = 0
         while True:
             tries += 1
-            response = CompleteResponse(watch)
+            response = receiver(watch)
             try:
                 await self._client.run(request, response, within_s=watch.total_left_s())
             except (TokenfallError, TimeoutError) as error:
+                response.close()
                 wait_s = self._wait_s(error, watch=watch, status=response.status, tries=tries)
+            except BaseException:
+                response.close()
+                raise
             else:
-                return response.body
-            finally:
-                response.stop()
+                return response
             await self._wait(wait_s)
 
     async def warm_up(self) -> None:
@@ -166,9 +195,12 @@ class UpstreamEngine:
             wait_s = self.retries.wait_s(error, status=status, tries=tries, left_s=watch.first_token_left_s())
             if wait_s is not None:
                 return wait_s
+        raise self._reported(error) from None
+
+    def _reported(self, error: TokenfallError) -> TokenfallError:
+        """Count an error, and copy it without the key, which some providers repeat in their errors."""
         add(self._metrics.upstream_errors, error.code)
-        # Some providers repeat the request's key in their errors; callers must not see it.
-        raise copy_error(error, without_key(error.message, self._key)) from None
+        return copy_error(error, without_key(error.message, self._key))
 
     async def _wait(self, wait_s: float) -> None:
         assert self.retries is not None  # noqa: S101 - called for retries only

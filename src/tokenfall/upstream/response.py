@@ -79,18 +79,37 @@ class UpstreamResponse(UpstreamExchange):
 class CompleteResponse(UpstreamResponse):
     """Collects a non-streaming response; `body` is set when it is complete."""
 
-    __slots__ = ("_received", "body")
+    __slots__ = ("_received", "_size_bytes", "body")
 
     def __init__(self, watch: Watch) -> None:
         super().__init__(watch)
+        self._size_bytes = 0
         self._received = bytearray()  # a list of small chunks would take a hundred times their size
         self.body = b""
 
+    def head_received(self, status: int, headers: Headers) -> None:
+        super().head_received(status, headers)
+        length = dict(headers).get("content-length", "")
+        if status == 200 and length.isdigit() and int(length) > MAX_BODY_BYTES:
+            self.fail(_too_large())
+
     def take(self, data: bytes) -> None:
+        if self.count(data):
+            self._received += data
+
+    def count(self, data: bytes) -> bool:
+        """Whether the body with `data` is within `MAX_BODY_BYTES`; fails the response if it is not."""
         self.responding()
-        self._received += data
-        if len(self._received) > MAX_BODY_BYTES:
-            self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_BODY_BYTES} bytes"))
+        self._size_bytes += len(data)
+        if self._size_bytes > MAX_BODY_BYTES:
+            self.fail(_too_large())
+            return False
+        return True
+
+    def close(self) -> None:
+        """Stop, and close the connection if it is still used."""
+        self.stop()
+        self.abandon()
 
     def completed(self) -> None:
         self.body = bytes(self._received)
@@ -100,3 +119,7 @@ class CompleteResponse(UpstreamResponse):
             self.finish()
         else:
             self.fail(error)
+
+
+def _too_large() -> UpstreamMalformed:
+    return UpstreamMalformed(f"the upstream's response has more than {MAX_BODY_BYTES} bytes")

@@ -5,6 +5,7 @@ import pytest
 
 from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.catalogue import Catalogue
+from tokenfall.api.documents import document
 from tokenfall.api.openai import OpenAIRoutes
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import InvalidRequest, RateLimited
@@ -29,14 +30,14 @@ class Harness:
             limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
             throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=Metrics())
         catalogue = Catalogue(self._models if upstream else None, FakeClock())
-        self.routes = OpenAIRoutes(catalogue, fetch=self._fetch if upstream else None, throttle=throttle)
+        self.routes = OpenAIRoutes(catalogue, relay=self._relay if upstream else None, throttle=throttle)
 
     async def _models(self) -> bytes:
         return b'{"data":[{"id":"org/up-1"}]}'
 
-    async def _fetch(self, path: str, body: bytes) -> bytes:
+    async def _relay(self, path: str, body: bytes) -> Response:
         self.fetched.append((path, body))
-        return b'{"as":"it is"}'
+        return document(b'{"as":"it is"}')
 
 
 def embed(model: str = "sim", **fields: Any) -> Request:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tokenfall.api.addresses import TrustedProxies
+from tokenfall.api.documents import document
 from tokenfall.api.guard import Keys
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.problems import of_error
@@ -76,11 +77,11 @@ class FakeRelay:
         self.asked.append(asked)
         return FakeRun(self._frames, last=self._last, failure=self._failure)
 
-    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> bytes:
+    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> Response:
         self.asked.append(asked)
         if self._failure is not None:
             raise self._failure
-        return b"".join(self._frames)
+        return document(b"".join(self._frames))
 
 
 Paced = PacedStream | SteadyStream

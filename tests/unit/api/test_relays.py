@@ -8,14 +8,18 @@ import pytest
 from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming, StreamFraming, TranslatedRelay
 from tokenfall.errors import InvalidRequest, UpstreamReset
 from tokenfall.events import Finished, PassthroughEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from tokenfall.http.response import Response
 from tokenfall.messages import ChatRequest
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
+from tokenfall.upstream.relayed_response import RelayedResponse
+from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.wire.anthropic.response import ANTHROPIC
 from tokenfall.wire.dialect import ParsedRequest, ResponseMeta
 from tokenfall.wire.event_encoder import EventEncoder
 from tokenfall.wire.ollama.response import OLLAMA_CHAT
 from tokenfall.wire.openai.response import OPENAI_CHAT
 
+from tests.doubles.clocks import FakeWheel
 from tests.doubles.requests import request
 from tests.doubles.sent import Sent
 
@@ -54,9 +58,12 @@ class FakeUpstream:
             on_event(event)
         return FINISHED
 
-    async def fetch(self, passthrough: PassthroughRequest) -> bytes:
+    async def relay(self, passthrough: PassthroughRequest) -> RelayedResponse:
         self.passed.append(passthrough)
-        return b'{"as":"it is"}'
+        wheel = FakeWheel()
+        relayed = RelayedResponse(Watch(wheel, UpstreamTimeouts(), started_s=wheel.now(), non_streaming=True))
+        relayed.body = b'{"as":"it is"}'
+        return relayed
 
 
 def body(**fields: Any) -> bytes:
@@ -84,6 +91,13 @@ def test_without_them_nothing_is_passed_on(data: bytes) -> None:
         passthrough(FakeUpstream()).decode(data)
 
 
+async def whole(relay: PassthroughRelay | TranslatedRelay, data: bytes, *, meta: ResponseMeta = IDENTITY) -> bytes:
+    """The body of a complete response."""
+    answer = await relay.whole(request(body=data), relay.decode(data), meta=meta)
+    assert isinstance(answer, Response)
+    return answer.body
+
+
 async def run(relay: PassthroughRelay | TranslatedRelay, data: bytes) -> tuple[Sent, bytes]:
     """What a stream sends, and its last frame."""
     sent = Sent()
@@ -103,7 +117,7 @@ async def test_non_streaming_response_is_passed_through() -> None:
     upstream = FakeUpstream()
     relay = passthrough(upstream)
 
-    assert await relay.whole(request(body=body()), relay.decode(body()), meta=IDENTITY) == b'{"as":"it is"}'
+    assert await whole(relay, body()) == b'{"as":"it is"}'
     assert upstream.passed == [PassthroughRequest("/chat/completions", body())]
 
 
@@ -224,7 +238,7 @@ async def test_non_streaming_response_is_translated() -> None:
     relay = translating(
         FakeUpstream(ReasoningDelta("Hm"), TextDelta("Hel"), TextDelta("lo"), ToolCallDelta(0, "c", "f", '{"a":1}'))
     )
-    told = json.loads(await relay.whole(request(), relay.decode(body()), meta=IDENTITY))
+    told = json.loads(await whole(relay, body()))
 
     assert [block["type"] for block in told["content"]] == ["thinking", "text", "tool_use"]
     assert (told["content"][1]["text"], told["content"][2]["input"]) == ("Hello", {"a": 1})
@@ -246,7 +260,7 @@ async def test_events_are_put_in_order_for_every_dialect(stream: bool) -> None:
         sent, last = await run(relay, body(stream=True))
         told = b"".join(sent) + last
     else:
-        told = await relay.whole(request(), relay.decode(body()), meta=IDENTITY)
+        told = await whole(relay, body())
 
     assert told.index(b'"name":"f"') < told.index(b'"name":"g"')
     assert told.count(b'"id":"a"') == 1  # ids are unique
@@ -255,7 +269,7 @@ async def test_events_are_put_in_order_for_every_dialect(stream: bool) -> None:
 
 async def test_duration_of_a_response_in_one_piece_is_its_total_time() -> None:
     relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT)
-    told = json.loads(await relay.whole(request(), relay.decode(body()), meta=ResponseMeta("0", time(), "m")))
+    told = json.loads(await whole(relay, body(), meta=ResponseMeta("0", time(), "m")))
 
     assert told["prompt_eval_duration"] == 1
     assert told["eval_duration"] == told["total_duration"]
@@ -263,6 +277,5 @@ async def test_duration_of_a_response_in_one_piece_is_its_total_time() -> None:
 
 async def test_log_probabilities_are_not_made_up_for_an_upstream() -> None:
     relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT)
-    asked = relay.decode(body(logprobs=True, top_logprobs=2))
 
-    assert b"logprobs" not in await relay.whole(request(), asked, meta=IDENTITY)
+    assert b"logprobs" not in await whole(relay, body(logprobs=True, top_logprobs=2))
