@@ -284,12 +284,12 @@ class Settings:
     context_tokens: int | None = setting(
         None,
         _integer(1, 100_000_000),
-        "estimated tokens sent to the model; older turns are left out to fit; unset: no limit",
+        "estimated tokens sent to the model; older turns are omitted to fit; unset: no limit",
     )
     sim: str = setting(
         DEFAULT_SIM,
         SIMULATION,
-        "default configuration of the simulator; /stream-loop keeps a gap of 200ms unless this is set",
+        "default configuration of the simulator; /stream-loop has a gap of 200ms unless this is set",
     )
     sim_files: str = setting(
         ".", TEXT, "folder of the scenario files, recordings and profiles that the grammar may name"
@@ -313,7 +313,7 @@ class Settings:
     upstream_connect_timeout: float = setting(5.0, DURATION, "time to connect to the upstream")
     upstream_first_token_timeout: float = setting(30.0, DURATION, "time from the request to the upstream's first token")
     upstream_next_token_timeout: float = setting(15.0, DURATION, "time between two tokens of the upstream")
-    upstream_total_timeout: float = setting(300.0, DURATION, "time for a whole response of the upstream")
+    upstream_total_timeout: float = setting(300.0, DURATION, "time for a complete response of the upstream")
     upstream_retries: int = setting(2, _integer(0, 10), "retries of a request before its first token")
     upstream_warm: int = setting(4, _integer(0, 1_000), "connections to the upstream that are opened in advance")
 

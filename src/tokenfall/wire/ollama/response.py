@@ -257,7 +257,7 @@ def response_document(parsed: ParsedRequest, response: ModelResponse) -> OllamaC
 
 
 def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
-    """Remove `logprobs`: the upstream is not asked for log probabilities, and none are invented."""
+    """Remove `logprobs`: log probabilities are neither requested from the upstream nor simulated."""
     return msgspec.structs.replace(parsed, input=msgspec.structs.replace(parsed.input, logprobs=False))
 
 
