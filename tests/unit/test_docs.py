@@ -63,7 +63,7 @@ async def test_api_page_has_a_line_for_every_route() -> None:
         lines = [line for line in route_lines() if line.startswith(f"| `{route.method} {route.path}`")]
         assert len(lines) == 1, f"{route.method} {route.path}"
         cells = [cell.strip() for cell in lines[0].strip("|").split("|")]
-        answers = "503" if not route.open_while_draining or route.path == "/readyz" else "answered"
+        answers = "503" if not route.open_while_draining or route.path == "/readyz" else "served"
         assert cells[2:] == ["yes" if route.keyed else "no", "yes" if route.limited else "no", answers], route.path
 
 
