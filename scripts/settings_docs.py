@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from tokenfall.cli.flags import flag
-from tokenfall.settings import defaults, described, shown
+from tokenfall.settings.fields import defaults, described
+from tokenfall.settings.loading import shown
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"

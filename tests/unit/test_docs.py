@@ -11,7 +11,8 @@ from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
 from tokenfall.cli.flags import flag
 from tokenfall.reactor.loop import Reactor
-from tokenfall.settings import Settings, described
+from tokenfall.settings import Settings
+from tokenfall.settings.fields import described
 from tokenfall.simulator.grammar import KEYS
 
 from scripts.settings_docs import PAGE, with_table
