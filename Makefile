@@ -29,7 +29,7 @@ CONTAINER_TESTS = scripts/system-packages containers || echo "tests that need th
 TREES := $(wildcard src scripts tests examples benchmarks)
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 
-##@ Use it
+##@ Run
 
 .PHONY: run
 run: $(VENV)/.ready-run $(VENV)/.ready-bytecode ## start the server on 127.0.0.1:8080
@@ -37,7 +37,7 @@ run: $(VENV)/.ready-run $(VENV)/.ready-bytecode ## start the server on 127.0.0.1
 
 .PHONY: bench
 bench: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## run the benchmarks; write benchmarks/results and docs/performance.md
-	@scripts/system-packages bench || echo "the rows that need them will say so"
+	@scripts/system-packages bench || echo "rows that need the missing packages are not measured"
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: image
@@ -49,7 +49,7 @@ base-images: ## build substitute base images from Debian packages, without an im
 	@scripts/system-packages image
 	@scripts/base-images $(ARGS)
 
-##@ Check it
+##@ Check
 
 .PHONY: test
 test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## all checks and tests, as in CI
@@ -58,7 +58,7 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## all checks and 
 	$(BIN)/coverage run -m pytest tests/unit --numprocesses 2
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	@scripts/helm > /dev/null || echo "the tests that need it say so"
+	@scripts/helm > /dev/null || echo "tests that need helm are skipped"
 	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/browser --ignore=tests/containers --numprocesses 4 $(RERUN)
 	$(BROWSER_TESTS)
 	$(CONTAINER_TESTS)
@@ -73,13 +73,13 @@ containers: $(VENV)/.ready-dev ## only the container tests of `make test`: build
 	@$(CONTAINER_TESTS)
 
 .PHONY: torture
-torture: $(VENV)/.ready-fuzz $(VENV)/.ready-bytecode $(NPM_READY) ## fuzz, then every fault with its full count, into docs/reliability.md
+torture: $(VENV)/.ready-fuzz $(VENV)/.ready-bytecode $(NPM_READY) ## fuzzing, then all fault injection tests with full counts; update docs/reliability.md
 	@scripts/system-packages test
 	@scripts/system-packages torture
 	$(BIN)/python -m tests.reliability.torture
 
 .PHONY: mutants
-mutants: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## plant each fault of tests/mutants and see its test catch it
+mutants: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## mutation tests: apply each patch of tests/mutants and check that its test fails
 	@scripts/system-packages test
 	$(BIN)/python -m tests.mutants $(ARGS)
 
@@ -88,7 +88,7 @@ check: $(VENV)/.ready-dev $(NPM_READY) ## the fast subset, for every commit: sta
 	@scripts/system-packages lint
 	@$(MAKE) --no-print-directory --jobs --output-sync lint check-tests
 
-# Run beside the static checks: many tests wait, so together they take less time than one after the other.
+# Run in parallel with the static checks: many tests wait, so together they take less time.
 .PHONY: check-tests
 check-tests:
 	$(BIN)/python -m pytest tests/unit tests/web --numprocesses 2 -m "not slow" --hypothesis-profile check -p no:schemathesis
@@ -109,7 +109,7 @@ format: $(VENV)/.ready-dev ## format the code with ruff
 	$(BIN)/ruff format $(TREES)
 
 .PHONY: docs
-docs: $(VENV)/.ready-dev ## write the generated pages
+docs: $(VENV)/.ready-dev ## update the generated documentation
 	$(BIN)/python scripts/settings_docs.py
 
 .PHONY: dist
@@ -122,7 +122,7 @@ dist: $(VENV)/.ready-venv ## build the wheel and the source distribution
 smoke: dist ## build the wheel and test it in a separate environment
 	@PYTHON="$(PYTHON)" scripts/smoke dist/*.whl
 
-##@ Set it up
+##@ Set up
 
 # Stamp files: each step runs again only when its prerequisites have changed.
 
@@ -137,7 +137,7 @@ $(VENV)/.ready-venv:
 
 $(VENV)/.ready-run: pyproject.toml constraints.txt | $(VENV)/.ready-venv
 	@echo "installing tokenfall and its dependencies into $(VENV)"
-	@$(INSTALL) --editable '.[scripts]' # scenario files in YAML work then
+	@$(INSTALL) --editable '.[scripts]' # for scenario files in YAML
 	@touch $@
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/.ready-venv
@@ -145,7 +145,7 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/.ready-venv
 	@$(INSTALL) --editable '.[redis,scripts,bench,test,lint]'
 	@touch $@ $(VENV)/.ready-run
 
-# Not a part of what the tests need: its wheels are for few platforms.
+# Installed separately, because the fuzzer has wheels for few platforms only.
 $(VENV)/.ready-fuzz: $(VENV)/.ready-dev
 	@echo "installing the fuzzer into $(VENV)"
 	@$(INSTALL) --editable '.[fuzz]'

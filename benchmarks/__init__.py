@@ -1,1 +1,1 @@
-"""What Tokenfall spends, measured beside yardsticks: `python -m benchmarks`, explained in README.md."""
+"""Measures Tokenfall and reference servers: `python -m benchmarks`, documented in README.md."""

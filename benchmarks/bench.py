@@ -1,4 +1,4 @@
-"""One run's surroundings: which servers can be started and where, and how long to measure."""
+"""The environment of a run: how to start each server, on which cores, and how long to measure."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from benchmarks.toolchain import BUILD, HERE, Toolchain
 
 ROOT = HERE.parent
 LOGS = BUILD / "logs"
-OUR_SETTINGS = {"RATE_LIMIT_RPS": "0"}  # thousands of streams from one machine are the point here
+OUR_SETTINGS = {"RATE_LIMIT_RPS": "0"}  # the load generator opens thousands of streams from one address
 
 
 def tokenfall_command(port: int) -> list[str]:
@@ -42,7 +42,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start a server, before it runs."""
+    """A server that has not been started: its command, port and environment."""
 
     name: str
     port: int
@@ -55,9 +55,9 @@ class Launch:
 
 @dataclass(frozen=True)
 class Bench:
-    """Passed to every side of every row. Servers run on one core, all that loads them on the other.
+    """Passed to every side of every row. Servers run on one core, load generators on the other.
 
-    `image` is an archive with the image for the container; without it one is made from the working tree.
+    `image` is an archive with the image for the container; without it, the image is built from the working tree.
     """
 
     tools: Toolchain
@@ -75,7 +75,7 @@ class Bench:
         return self.cores[-1]
 
     def seconds(self, full: float) -> float:
-        """A duration, or its short form for a run that only tries whether everything works."""
+        """The duration `full`, or a shorter one for a run that only checks that everything works."""
         return max(1.0, full / 5) if self.quick else full
 
     def tokenfall(self, **settings: str) -> Launch:
@@ -93,7 +93,7 @@ class Bench:
 
     @contextmanager
     def running(self, launch: Launch, *, core: int | None = None) -> Iterator[Server]:
-        """The server, once it listens; it has had no request. Ended with the block."""
+        """The server, which listens and has received no request. It is stopped at the end of the block."""
         child = launch.start(self.server_core if core is None else core)
         with listening(child, launch.port):
             yield Server(child, launch.port)
@@ -101,7 +101,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Rows that come from the same runs, and the sides that are run for them."""
+    """The rows that are measured in the same runs, and the sides that are run for them."""
 
     rows: tuple[Row, ...]
     sides: Mapping[str, Callable[[Bench], Sample]]

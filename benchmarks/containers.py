@@ -1,6 +1,6 @@
-"""Real containers by podman and runc, started with a cold page cache, and what the kernel charges them.
+"""Runs containers with podman and runc, with a cold page cache, and reads the memory charged to them.
 
-Images and containers are kept in benchmarks/.build, apart from those of the machine.
+Images and containers are stored in benchmarks/.build, separate from those of the machine.
 """
 
 import os
@@ -27,10 +27,10 @@ LIMITS = (
     "--memory=20m",
     "--memory-swap=20m",
     "--ulimit=nofile=20000:20000",
-    "--ulimit=nproc=1000:1000",  # podman's own default may exceed what this machine allows
+    "--ulimit=nproc=1000:1000",  # podman's default may exceed the limit of this machine
     "--read-only",
     "--user=10001",
-    "--network=host",  # for the sake of loopback: the servers listen on 127.0.0.1
+    "--network=host",  # the servers listen on 127.0.0.1
 )
 
 
@@ -47,31 +47,31 @@ class Container:
         return ended_within(self.ended, seconds)
 
     def charged(self) -> dict[str, int]:
-        """The peak of its memory, and the parts of what it uses now, in bytes; empty once it has ended."""
+        """Its peak and current memory by kind, in bytes; empty once it has ended."""
         try:
             return charged_to(self.memory_group)
-        except OSError:  # the group goes with its last process
+        except OSError:  # the group is removed with its last process
             return {}
 
 
 def need_containers() -> None:
-    """Raises `NotMeasured` with the first thing that is missing here."""
+    """Raises `NotMeasured`, naming the first missing requirement."""
     if os.geteuid() != 0:
         raise NotMeasured("a container with a cold page cache needs root")
     for program in ("podman", "runc", "mmdebstrap"):
         if not shutil.which(program):
             raise NotMeasured(f"{program} is not installed")
     if not os.access(DROP_CACHES, os.W_OK):
-        raise NotMeasured(f"{DROP_CACHES} cannot be written here")
+        raise NotMeasured(f"{DROP_CACHES} is not writable")
     controllers = CGROUPS / "cgroup.controllers"
     v2 = controllers.read_text().split() if controllers.exists() else []
     for controller in ("memory", "cpu"):
         if controller not in v2 and not (CGROUPS / controller).is_dir():
-            raise NotMeasured(f"there is no control group for {controller} here")
+            raise NotMeasured(f"this machine has no control group for {controller}")
 
 
 def podman(*arguments: str, stdin: IO[bytes] | None = None) -> str:
-    """What it prints. Its complaints are in the log."""
+    """Run podman; return its standard output. Standard error goes to the log."""
     storage = ["--root", str(BUILD / "containers"), "--runroot", str(RUN_DIRECTORY), "--storage-driver", "vfs"]
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with LOG.open("ab") as log:
@@ -92,9 +92,9 @@ def podman(*arguments: str, stdin: IO[bytes] | None = None) -> str:
 def running(
     name: str, image: str, *, core: int, env: Mapping[str, str], command: Sequence[str] = ()
 ) -> Iterator[Container]:
-    """The image's own command, or `command`, within the limits, on one core; removed with the block.
+    """A container of `image` with its command or `command`, within the limits, on one core; removed with the block.
 
-    The page cache is dropped after its files were copied, so that it is charged for each that it reads.
+    The page cache is dropped after the files were copied, so that the container is charged for each file that it reads.
     """
     settings = [f"--env={key}={value}" for key, value in env.items()]
     identifier = podman("create", *LIMITS, f"--cpuset-cpus={core}", *settings, image, *command)
@@ -112,11 +112,11 @@ def running(
 @contextmanager
 def _handle(pid: int) -> Iterator[int]:
     if not pid:
-        raise DidNotListen("the container ended at its start")
+        raise DidNotListen("the container ended during startup")
     try:
         ended = os.pidfd_open(pid)
     except ProcessLookupError:
-        raise DidNotListen("the container ended at its start") from None
+        raise DidNotListen("the container ended during startup") from None
     try:
         yield ended
     finally:
@@ -124,11 +124,11 @@ def _handle(pid: int) -> Iterator[int]:
 
 
 def memory_group(pid: int) -> Path:
-    """Version 1's group for memory, where it is in use, or the one group of version 2."""
+    """The process's memory control group: of cgroups version 1 if in use, else of version 2."""
     try:
         groups = Path(f"/proc/{pid}/cgroup").read_text()
     except FileNotFoundError:
-        raise DidNotListen("the container ended at its start") from None
+        raise DidNotListen("the container ended during startup") from None
     if v1 := re.search(r"^\d+:memory:/(.*)$", groups, re.MULTILINE):
         return CGROUPS / "memory" / v1[1]
     v2 = re.search(r"^0::/(.*)$", groups, re.MULTILINE)
@@ -136,7 +136,7 @@ def memory_group(pid: int) -> Path:
 
 
 def charged_to(group: Path) -> dict[str, int]:
-    """What a memory group says, version 1 or 2. A figure that this kernel does not have is left out."""
+    """The memory figures of a control group, version 1 or 2. Figures that this kernel does not have are omitted."""
     stat = {name: int(value) for name, value in map(str.split, (group / "memory.stat").read_text().splitlines())}
     for name in ("memory.max_usage_in_bytes", "memory.kmem.usage_in_bytes", "memory.peak"):
         if (group / name).exists():

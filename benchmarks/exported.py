@@ -1,4 +1,4 @@
-"""The lateness histogram that Tokenfall exports on /metrics, read over a stretch of time."""
+"""Reads the lateness histogram of /metrics over a period of time."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,13 +11,13 @@ BUCKET = re.compile(r'^tokenfall_\w*lateness_seconds_bucket\{.*?le="([^"]+)".*?\
 PATIENCE_S = 5.0
 
 Counts = Mapping[float, float]
-"""Observations up to each bound in seconds, the last bound being infinity."""
+"""Cumulative counts by upper bound in seconds; the last bound is infinity."""
 
 
 class ExportedLateness:
-    """Its functions for the begin and the end of a measurement, then the percentile of what came between.
+    """Reads the histogram at the start and the end of a measurement, and computes percentiles of the difference.
 
-    It asks once before, as the first page may take a server much longer than the next.
+    The constructor requests the page once, because the first request may take much longer than later ones.
     """
 
     def __init__(self, url: str) -> None:
@@ -26,31 +26,31 @@ class ExportedLateness:
         self._scrape()
 
     def at(self) -> Mapping[str, Callable[[], None]]:
-        """As `Streams.read` takes them."""
+        """The callbacks for `Streams.read`."""
         return {"measuring": self._scrape, "measured": self._scrape}
 
     def quantile_ms(self, q: float) -> float:
-        """Raises `NotMeasured` when there is no such histogram, or nothing was observed."""
+        """Raises `NotMeasured` if the histogram does not exist or has no observations."""
         _, before, after = self._scrapes
         return 1e3 * quantile({bound: after[bound] - before.get(bound, 0) for bound in after}, q)
 
     def _scrape(self) -> None:
-        with urlopen(f"{self._url}/metrics", timeout=PATIENCE_S) as answer:  # noqa: S310 - our own server on loopback
-            self._scrapes.append(counts_in(answer.read().decode()))
+        with urlopen(f"{self._url}/metrics", timeout=PATIENCE_S) as response:  # noqa: S310 - our own server on loopback
+            self._scrapes.append(counts_in(response.read().decode()))
 
 
 def counts_in(text: str) -> Counts:
-    """The buckets of the lateness histogram in a page of /metrics, in the order of their bounds."""
+    """The buckets of the lateness histogram in the text of /metrics, in the order of their bounds."""
     return dict(sorted((float(bound), float(count)) for bound, count in BUCKET.findall(text)))
 
 
 def quantile(cumulative: Counts, q: float) -> float:
-    """As Prometheus's histogram_quantile has it: linear within a bucket, the greatest finite bound beyond it."""
+    """As Prometheus's histogram_quantile: linear within a bucket; at most the greatest finite bound."""
     total = max(cumulative.values(), default=0)
     if not total:
-        raise NotMeasured("/metrics has no lateness histogram, or nothing in it")
+        raise NotMeasured("/metrics has no lateness histogram, or it has no observations")
     rank = q * total
     for (low, before), (high, count) in pairwise([(0.0, 0.0), *cumulative.items()]):
         if count >= rank:
             return low if high == float("inf") else low + (high - low) * (rank - before) / (count - before)
-    raise NotMeasured("the lateness histogram has no last bucket")
+    raise NotMeasured("the lateness histogram has no bucket for infinity")

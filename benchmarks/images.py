@@ -1,4 +1,4 @@
-"""Images for the container row: Tokenfall's own, as it is shipped, and a yardstick alone. Each is made once a run."""
+"""Images for the container row: Tokenfall's released image, and the reference servers', each built once per run."""
 
 import json
 import shutil
@@ -21,26 +21,26 @@ TIME_LIMIT_S = 300
 
 @cache
 def tokenfall_image(archive: Path | None) -> str:
-    """The image in `archive` (`podman save`, `docker save`), else the one that `make image` builds of this tree."""
+    """The image in `archive` (`podman save`, `docker save`), else the one that `make image` builds."""
     return podman("load", "--input", str(archive or _built())).rpartition(" ")[2]
 
 
 @cache
 def program_image(name: str, program: str) -> str:
-    """A statically linked program and nothing else."""
+    """An image that contains only a statically linked program."""
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
-        root = Path(folder) / "root"  # the temporary folder itself may be entered by its owner alone
+        root = Path(folder) / "root"  # only the owner may enter the temporary folder itself
         root.mkdir()
         shutil.copy(program, root / name)
         return _imported(name, root, command=[f"/{name}"])
 
 
 def _built() -> Path:
-    """Its archive. A base that cannot be pulled is made from Debian's packages."""
+    """The archive of the built image. A base image that cannot be pulled is built from Debian's packages."""
     if not _make("image", f"ARGS=--target {TARGET}"):
         _make("base-images")
         if not _make("image", f"ARGS=--target {TARGET}"):
-            raise NotMeasured("the image did not build")
+            raise NotMeasured("building the image failed")
     return OUT / f"{TARGET}.tar"
 
 
@@ -58,5 +58,5 @@ def _imported(name: str, root: Path, *, command: list[str]) -> str:
         subprocess.run(["tar", "-C", str(root), "-c", "."], stdout=archive, timeout=TIME_LIMIT_S, check=True)
         archive.seek(0)
         podman("import", "--change", f"CMD {json.dumps(command)}", "-", image, stdin=archive)
-    podman("image", "prune", "--force")  # the one that had this name before
+    podman("image", "prune", "--force")  # the previous image of this name
     return image

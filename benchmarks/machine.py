@@ -1,4 +1,4 @@
-"""What /proc and git say: a process's time and memory, the machine, the commit."""
+"""Reads processor time and memory of a process, the machine's description and the commit, from /proc and git."""
 
 import os
 import platform
@@ -17,12 +17,12 @@ def cpu_seconds(pid: int) -> float:
 
 
 def scheduled_seconds(pid: int) -> float:
-    """The same to the nanosecond, as the scheduler counts it: the first field of schedstat."""
+    """The same with a resolution of nanoseconds, from the scheduler: the first field of schedstat."""
     return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 def wakeups(pid: int) -> int:
-    """How often its threads have slept and been woken so far."""
+    """The voluntary context switches of all its threads so far."""
     counts = re.compile(r"^voluntary_ctxt_switches:\s+(\d+)$", re.MULTILINE)
     tasks = Path(f"/proc/{pid}/task").glob("*/status")
     return sum(int(count) for task in tasks for count in counts.findall(task.read_text()))
@@ -47,7 +47,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def describe_commit(root: Path, except_for: tuple[str, ...]) -> dict[str, Any]:
-    """The commit that is checked out, and whether the tree differs from it, but for some paths."""
+    """The checked-out commit, and whether the tree differs from it outside of the paths `except_for`."""
     paths = [".", *(f":!{path}" for path in except_for)]
     commit = _git(root, "rev-parse", "HEAD")
     return {

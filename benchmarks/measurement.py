@@ -1,6 +1,6 @@
-"""What a row of the report is, and how its sides are measured: alternating, in pairs, by medians.
+"""Rows of the report, and how their sides are measured: alternating, in pairs, by medians.
 
-This file starts no process and reads no clock: a side is any function that returns a `Sample`.
+Must not start processes or read clocks: a side is any function that returns a `Sample`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,12 +12,12 @@ OURS = "tokenfall"
 
 
 class NotMeasured(Exception):
-    """A row cannot be had here; the text says why and goes into the report, so it names no local path."""
+    """A row cannot be measured. The reason is part of the report, so it must not contain local paths."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What the medians must reach: our own figure, or how it stands to that of the side `against`."""
+    """A bound for Tokenfall's median, or for its ratio or difference to the median of the side `against`."""
 
     limit: float
     against: str | None = None
@@ -46,7 +46,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report. `name` is what `--rows` takes; a row without `target` only reports."""
+    """One line of the report. `--rows` selects it by `name`; a row without `target` has no bound."""
 
     name: str
     what: str
@@ -57,9 +57,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement of one side: a figure for each row that it serves, and all that was read.
+    """One measurement of one side: a figure for each row, and all raw values.
 
-    A figure may be missing: its row is then not measured.
+    If a figure is missing, its row counts as not measured.
     """
 
     figures: Mapping[str, float]
@@ -69,10 +69,7 @@ class Sample:
 def take_pairs(
     sides: Mapping[str, Callable[[], Sample]], *, pairs: int, after_each: Callable[[], None]
 ) -> list[dict[str, Sample]]:
-    """Runs every side `pairs` times, in an order that turns round each time, so that drift favours none.
-
-    Raises `NotMeasured` when one of them does.
-    """
+    """Run every side `pairs` times, in alternating order, so that drift favours none. Raises `NotMeasured`."""
     taken = []
     for number in range(pairs):
         samples = {}
@@ -84,11 +81,11 @@ def take_pairs(
 
 
 def outcome_of(row: Row, pairs: list[dict[str, Sample]]) -> dict[str, Any]:
-    """The row as it stands in a result file."""
+    """The row in the format of a result file."""
     sides = list(pairs[0])
-    lacking = {side for pair in pairs for side in sides if row.name not in pair[side].figures}
-    if lacking:
-        return without_outcome(row, f"{' and '.join(sorted(lacking))} gave no figure in one of the runs")
+    missing = {side for pair in pairs for side in sides if row.name not in pair[side].figures}
+    if missing:
+        return without_outcome(row, f"{' and '.join(sorted(missing))} had no figure in one of the runs")
     figures = [{side: pair[side].figures[row.name] for side in sides} for pair in pairs]
     medians = {side: median(pair[side] for pair in figures) for side in sides}
     others = (side for side in sides if side != OURS)
@@ -113,7 +110,7 @@ def _heading(row: Row) -> dict[str, Any]:
 
 
 def _delivered(pairs: list[dict[str, Sample]]) -> dict[str, float]:
-    """The share of its tokens that each side sent in time, where that was read: the lowest of all runs."""
+    """By side: the lowest share of its tokens that were sent in time in any run, if measured."""
     shares: dict[str, float] = {}
     for pair in pairs:
         for side, sample in pair.items():

@@ -1,6 +1,6 @@
-"""Child processes of a run: pinned to a core, in a small environment, their output in a file.
+"""Child processes of a run: pinned to a core, with a minimal environment and their output in a file.
 
-A child is ended through its own handle and nothing else is ever ended.
+Only processes that were started here are ended, through their own handles.
 """
 
 import http.client
@@ -16,20 +16,20 @@ from typing import Protocol, Self
 
 from benchmarks.measurement import NotMeasured
 
-ENVIRONMENT_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-PORTS = range(20000, 30000)  # below the range that the kernel gives to outgoing connections
+INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+PORTS = range(20000, 30000)  # below the range of ephemeral ports
 ENDS_WITHIN_S = 15.0
 _next_port = iter(PORTS)
 
 
 def small_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """What a measured process sees: no setting of the caller's shell, and bytecode is cached."""
-    kept = {name: os.environ[name] for name in ENVIRONMENT_KEPT if name in os.environ}
+    """The environment of a measured process: no settings of the caller's shell; bytecode is cached."""
+    kept = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     return {**kept, **more}
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens, another one at each call."""
+    """A free port of 127.0.0.1, a different one at each call."""
     for port in _next_port:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -38,15 +38,15 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise NotMeasured("no free port is left")
+    raise NotMeasured("there is no free port")
 
 
 class DidNotListen(NotMeasured):
-    """A server ended, or let its time pass, before it accepted a connection."""
+    """A server ended before it accepted a connection, or did not accept one in time."""
 
 
 class Process(Protocol):
-    """A server's process, whoever started it."""
+    """A server's process, started here or by another program."""
 
     @property
     def name(self) -> str: ...
@@ -55,18 +55,18 @@ class Process(Protocol):
     def pid(self) -> int: ...
 
     def ends_within(self, seconds: float) -> bool:
-        """Waits for its end, so long at most, and says whether it came."""
+        """Wait for its end for at most `seconds`; return whether it has ended."""
         ...
 
 
 def ended_within(pidfd: int, seconds: float) -> bool:
-    """The same by a descriptor of the process."""
+    """The same for a process descriptor."""
     readable, _, _ = select.select([pidfd], [], [], seconds)
     return bool(readable)
 
 
 class Child:
-    """One process that this run started; leaving the `with` block ends it."""
+    """A process started by this run, ended at the end of the `with` block."""
 
     def __init__(self, command: list[str], *, core: int, env: Mapping[str, str], log: Path) -> None:
         self.name = log.stem
@@ -78,7 +78,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=small_environment(env),
-                cwd=log.parent,  # holds no .env that the server would read
+                cwd=log.parent,  # a folder without .env, which the server would read
             )
         self.pid = self._process.pid
         self._ended = os.pidfd_open(self.pid)
@@ -103,7 +103,7 @@ class Child:
 
 
 def wait_until_listening(process: Process, port: int, *, within_s: float = 30.0) -> None:
-    """Connects until it succeeds, and sends nothing."""
+    """Try to connect until it succeeds; send nothing."""
     for _ in _attempts(process, every_s=0.02, within_s=within_s):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -113,7 +113,7 @@ def wait_until_listening(process: Process, port: int, *, within_s: float = 30.0)
 
 
 def wait_until_healthy(process: Process, port: int, *, within_s: float = 30.0) -> None:
-    """Asks for /health until it is answered with 200; looks again each millisecond."""
+    """Request /health every millisecond until the response is 200."""
     for _ in _attempts(process, every_s=0.001, within_s=within_s):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=within_s)
         try:
@@ -131,8 +131,8 @@ def _attempts(process: Process, *, every_s: float, within_s: float) -> Iterator[
     while monotonic() < deadline:
         yield
         if process.ends_within(every_s):
-            raise DidNotListen(f"{process.name} ended at its start: see its log in benchmarks/.build")
-    raise DidNotListen(f"{process.name} did not answer within {within_s:g} s")
+            raise DidNotListen(f"{process.name} ended during startup: see its log in benchmarks/.build")
+    raise DidNotListen(f"{process.name} did not respond within {within_s:g} s")
 
 
 @contextmanager

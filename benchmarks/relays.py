@@ -1,4 +1,4 @@
-"""What both chat rows need: an upstream that never finishes, and a relay in front of it that has run once."""
+"""The upstream (an endless response) and the relay (used once before the measurement) of the relay rows."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,14 +17,14 @@ COMPLETIONS = "/v1/chat/completions"
 
 @contextmanager
 def upstream(bench: Bench) -> Iterator[Server]:
-    """`floor --openai`, on the core of the load: only the relay's own work is to be seen."""
+    """`floor --openai`, on the core of the load generator, so that only the relay's work is measured."""
     with bench.running(bench.floor(GAP_MS, "--openai"), core=bench.load_core) as server:
         yield server
 
 
 @contextmanager
 def tls_upstream(bench: Bench) -> Iterator[tuple[Server, str]]:
-    """`tlsfloor`, on the core of the load, and the file with the certificate to trust."""
+    """`tlsfloor`, on the core of the load generator, and the file with the certificate to trust."""
     port, ca_file = free_port(), BUILD / "tlsfloor.pem"
     launch = Launch("tlsfloor", port, [bench.tools.program("tlsfloor"), str(port), str(GAP_MS), str(ca_file)], {})
     with bench.running(launch, core=bench.load_core) as server:
@@ -47,14 +47,14 @@ def _warm(bench: Bench, server: Server) -> None:
 
 @contextmanager
 def relay(bench: Bench, launch: Callable[[Bench, str], Launch]) -> Iterator[Server]:
-    """A relay whose upstream client has been loaded and used, so that no stream pays for that."""
+    """A relay that has relayed one request, so that loading its upstream client is not measured."""
     with upstream(bench) as behind, bench.running(launch(bench, f"{behind.url}/v1")) as server:
         _warm(bench, server)
         yield server
 
 
 def relayed(bench: Bench, count: int, *, path: str = CHAT, body: str = QUESTION) -> Streams:
-    """So many streams of a relay, a token every `GAP_MS`."""
+    """`count` streams of a relay, a token every `GAP_MS`."""
     return Streams(count, seconds=bench.seconds(6), warmup=bench.seconds(3), gap_ms=GAP_MS, path=path, body=body)
 
 

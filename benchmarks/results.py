@@ -1,4 +1,4 @@
-"""The result file of a run: what was measured, where, at which commit. Nothing in it is rounded."""
+"""The result file of a run: figures, machine and commit. Nothing in it is rounded."""
 
 import json
 from datetime import UTC, datetime
@@ -18,9 +18,9 @@ Result = dict[str, Any]
 
 
 def begin_result(bench: Bench, pairs: int) -> Result:
-    """The head, and every row as not asked for; where the file was begun before, its rows as they are.
+    """The head, and every row as not selected. If the file exists already, its rows are included unchanged.
 
-    Taken before anything is measured, as the run itself changes the tree.
+    Called before anything is measured, because the run itself changes the tree.
     """
     result = {
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -34,8 +34,8 @@ def begin_result(bench: Bench, pairs: int) -> Result:
     return {**result, "rows": _earlier_rows(result) or none_yet}
 
 
-def put_rows(result: Result, rows: list[dict[str, Any]]) -> Path:
-    """Puts new rows in the place of the same ones, and writes the file."""
+def update_rows(result: Result, rows: list[dict[str, Any]]) -> Path:
+    """Replace the rows of the same names, and write the file."""
     new = {row["row"]: row for row in rows}
     result["rows"] = [new.get(row["row"], row) for row in result["rows"]]
     path = path_of(result)
@@ -45,18 +45,18 @@ def put_rows(result: Result, rows: list[dict[str, Any]]) -> Path:
 
 
 def path_of(result: Result) -> Path:
-    """`<UTC date>-<short commit>.json`; a quick run is a trial, and stays out of the results."""
+    """`<UTC date>-<short commit>.json`; the file of a quick run is not among the results."""
     name = f"{result['begun'][:10]}-{result['short_commit']}.json"
     return (BUILD / "quick" if result["quick"] else RESULTS) / name
 
 
-def is_whole(result: Result) -> bool:
-    """Whether every row was asked for, so that the result may stand in the documentation."""
+def is_complete(result: Result) -> bool:
+    """Whether every row was selected, so that the result may be published in the documentation."""
     return not result["quick"] and all(row.get("not_measured") != NOT_ASKED_FOR for row in result["rows"])
 
 
 def _earlier_rows(result: Result) -> list[dict[str, Any]]:
-    """What a run of the same day measured for the same commit, unchanged, on the same machine."""
+    """The rows of an earlier run of the same day, commit and machine, without changes of the tree."""
     path = path_of(result)
     if result["dirty"] or result["quick"] or not path.exists():
         return []

@@ -1,4 +1,4 @@
-"""The command: options, the order of things, progress. What is measured stands in rows/."""
+"""The command line: options, the run, progress. The measurements are in rows/."""
 
 import argparse
 import compileall
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.bench import ROOT, Bench, Measurement, tokenfall_command
 from benchmarks.measurement import NotMeasured, outcome_of, take_pairs, without_outcome
-from benchmarks.results import Result, begin_result, is_whole, path_of, put_rows
+from benchmarks.results import Result, begin_result, is_complete, path_of, update_rows
 from benchmarks.rows import MEASUREMENTS
 from benchmarks.tables import PAGE, terminal_table, write_page
 from benchmarks.toolchain import make_toolchain
@@ -24,10 +24,10 @@ PAIRS = 5
 
 
 def main(arguments: Sequence[str], our_command: Callable[[int], list[str]] = tokenfall_command) -> int:
-    """`our_command` makes the server's command line from a port; another one tries the rows out."""
+    """`our_command` returns Tokenfall's command line for a port; tests of the rows pass another one."""
     options = parse(arguments)
     console = Console()
-    for level in (0, 2):  # as it is, and as the container image runs it
+    for level in (0, 2):  # without optimization, and with that of the container image
         compileall.compile_dir(ROOT / "src", quiet=1, optimize=level)
     bench = Bench(make_toolchain(), quick=options.quick, image=options.image, our_command=our_command)
     os.sched_setaffinity(0, {bench.load_core})  # this program must not disturb the server
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], our_command: Callable[[int], list[str]] = tok
     path = path_of(result)
     console.print(terminal_table(result))
     console.print(f"Written: {path.relative_to(ROOT)}")
-    if is_whole(result):
+    if is_complete(result):
         write_page(result, path)
         console.print(f"Written: {PAGE.relative_to(ROOT)}")
     return 0
@@ -45,15 +45,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rows", type=_row_names, default=row_names(), metavar="A,B", help=_rows_help())
     parser.add_argument("--pairs", type=_positive, metavar="N", help=f"runs of each side ({PAIRS})")
-    parser.add_argument("--quick", action="store_true", help="short runs, one pair: does everything work?")
-    parser.add_argument("--image", type=_file, metavar="FILE", help="the row box: an image archive (podman save)")
+    parser.add_argument("--quick", action="store_true", help="short runs, one pair, to check that everything works")
+    parser.add_argument("--image", type=_file, metavar="FILE", help="image archive for the row box (podman save)")
     options = parser.parse_args(arguments)
     options.pairs = options.pairs or (1 if options.quick else PAIRS)
     return options
 
 
 def measure_all(bench: Bench, options: argparse.Namespace, *, console: Console) -> Result:
-    """Measures what was asked for. The result file is written anew after each measurement."""
+    """Measure the selected rows. The result file is written after each measurement."""
     result = begin_result(bench, options.pairs)
     with _progress(console) as progress:
         for measurement in MEASUREMENTS:
@@ -62,14 +62,14 @@ def measure_all(bench: Bench, options: argparse.Namespace, *, console: Console) 
                 continue
             task = progress.add_task(", ".join(names), total=options.pairs * len(measurement.sides))
             after_each = partial(progress.advance, task)
-            put_rows(result, measure(bench, measurement, pairs=options.pairs, after_each=after_each))
+            update_rows(result, measure(bench, measurement, pairs=options.pairs, after_each=after_each))
     return result
 
 
 def measure(
     bench: Bench, measurement: Measurement, *, pairs: int, after_each: Callable[[], None]
 ) -> list[dict[str, Any]]:
-    """A measurement's rows as outcomes; what cannot be measured says why, and the run goes on."""
+    """The rows of a measurement in the format of a result file; rows that cannot be measured have the reason."""
     sides = {side: partial(take, bench) for side, take in measurement.sides.items()}
     try:
         taken = take_pairs(sides, pairs=pairs, after_each=after_each)
@@ -94,7 +94,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _rows_help() -> str:
-    return f"only these, patterns such as timing_* among them, of {','.join(row_names())}"
+    return f"only these rows; patterns such as timing_* are accepted; rows: {','.join(row_names())}"
 
 
 def _row_names(text: str) -> list[str]:
@@ -114,5 +114,5 @@ def _file(text: str) -> Path:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("want a whole number from 1")
+        raise argparse.ArgumentTypeError("takes an integer from 1")
     return int(text)

@@ -1,4 +1,4 @@
-"""Asks load/streamload for its figures."""
+"""Runs the load generator load/streamload."""
 
 import json
 import subprocess
@@ -10,14 +10,14 @@ from typing import Any
 from benchmarks.bench import Bench, Server
 from benchmarks.measurement import NotMeasured
 
-TIME_LIMIT_S = 330  # streamload ends itself within 300
+TIME_LIMIT_S = 330  # streamload itself ends within 300 s
 
 
 @dataclass(frozen=True)
 class Streams:
-    """What to open. Times in seconds, gaps in milliseconds, as the server is asked for them.
+    """The streams to open. Times are in seconds; `gap_ms` is the gap that the server is configured with.
 
-    `deadlines` is a file with the deadline of each token of a stream, where the gaps are not all `gap_ms`.
+    `deadlines` is a file with the deadline of each token of a stream, if the gaps are not all `gap_ms`.
     """
 
     count: int
@@ -49,9 +49,9 @@ class Streams:
     def read(
         self, bench: Bench, server: Server, *, at: Mapping[str, Callable[[], None]] | None = None
     ) -> dict[str, Any]:
-        """streamload's line, and with even gaps the share `delivered` of the tokens that were due while it measured.
+        """The figures of streamload and, with constant gaps, `delivered`: the share of the due tokens that arrived.
 
-        `at` may have a function to call when it says that it is `measuring`, and one for `measured`.
+        `at` has functions to call at the start (`measuring`) and the end (`measured`) of the measurement.
         """
         program = bench.tools.program("streamload")
         where = ["--port", str(server.port), "--pid", str(server.pid)]
@@ -61,10 +61,10 @@ class Streams:
             stderr=subprocess.PIPE,
             text=True,
         ) as load:
-            said = [line.strip() for line in _followed(load, at or {})]
+            lines = [line.strip() for line in _followed(load, at or {})]
             output, _ = load.communicate(timeout=TIME_LIMIT_S)
         if load.returncode:
-            raise NotMeasured(said[-1] if said else "streamload failed")
+            raise NotMeasured(lines[-1] if lines else "streamload failed")
         line: dict[str, Any] = json.loads(output)
         if self.deadlines is None:
             line["delivered"] = line["tokens"] * self.gap_ms / (self.count * self.seconds * 1000)
@@ -73,7 +73,7 @@ class Streams:
     def read_all(
         self, bench: Bench, server: Server, *, at: Mapping[str, Callable[[], None]] | None = None
     ) -> dict[str, Any]:
-        """The same, for a server that is expected to hold every one of them."""
+        """As `read`; raises `NotMeasured` if the server refused or closed a stream."""
         line = self.read(bench, server, at=at)
         lost = line["refused"] + line["closed"]
         if lost:
@@ -82,7 +82,7 @@ class Streams:
 
 
 def _followed(load: subprocess.Popen[str], at: Mapping[str, Callable[[], None]]) -> Iterator[str]:
-    """What it writes to stderr, line by line; the line that is a key of `at` calls its function."""
+    """The lines of its standard error; for a line that is a key of `at`, its function is called."""
     for line in load.stderr or ():
         at.get(line.strip(), _nothing)()
         yield line

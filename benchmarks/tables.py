@@ -1,4 +1,4 @@
-"""Prints a result as a table: in the terminal, and in docs/performance.md."""
+"""Formats a result as a table, for the terminal and for docs/performance.md."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ def terminal_table(result: Result) -> Table:
 
 
 def markdown_table(result: Result, source: str) -> str:
-    """The table with a line on where it comes from; `source` is the result file, as linked from the page."""
+    """The table, followed by a line with its origin; `source` is the link to the result file."""
     lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
     lines += [_line(_cells(row)) for row in result["rows"]]
     machine = result["machine"]
@@ -53,15 +53,15 @@ def markdown_table(result: Result, source: str) -> str:
 
 
 def write_page(result: Result, source: Path, *, older: Sequence[tuple[Result, Path]] = (), page: Path = PAGE) -> None:
-    """Puts the table between the page's two markers and leaves the rest of the page alone.
+    """Replace the text between the two markers of the page.
 
-    Rows that `result` did not measure are taken from `older` results, each with a table and an origin of its own.
+    Rows that `result` does not contain are taken from `older` results, each with its own table and origin.
     """
     text = page.read_text() if page.exists() else EMPTY_PAGE
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"{page.name} has lost its markers {BEGIN} and {END}")
+        raise ValueError(f"{page.name} does not have the markers {BEGIN} and {END}")
     tables = []
     shown: set[str] = set()
     for each, path in ((result, source), *older):
@@ -89,7 +89,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _shortfall(row: dict[str, Any], side: str) -> str:
-    """A figure of a server that was too busy, or disturbed, to send all its tokens means less: say so."""
+    """A note for a figure of a server that did not send all tokens: it was at its limit, or the machine was busy."""
     share = row["delivered"].get(side, 1.0)
     return "" if share >= WHOLE else f" (in one run only {share:.0%} of its tokens)"
 
@@ -101,5 +101,5 @@ def _verdict(judged: dict[str, Any] | None) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, whole numbers from 100 on."""
+    """Three significant digits; an integer from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

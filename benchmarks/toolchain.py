@@ -1,4 +1,4 @@
-"""Builds the load generator and the yardsticks into benchmarks/.build, and finds what they are built with."""
+"""Builds the load generator and the reference servers into benchmarks/.build."""
 
 import os
 import shutil
@@ -17,14 +17,14 @@ GO_PROGRAMS = ("gosim", "gorelay", "tlsfloor")
 
 @dataclass(frozen=True)
 class Toolchain:
-    """The programs of a run, by name; or why one is missing."""
+    """The programs of a run by name, and the reasons for missing ones."""
 
     programs: dict[str, Path]
-    lacking: dict[str, str]
+    missing: dict[str, str]
 
     def program(self, name: str) -> str:
-        if name in self.lacking:
-            raise NotMeasured(self.lacking[name])
+        if name in self.missing:
+            raise NotMeasured(self.missing[name])
         return str(self.programs[name])
 
 
@@ -36,7 +36,7 @@ def make_toolchain() -> Toolchain:
     if wrk := _find("wrk"):
         tools.programs["wrk"] = Path(wrk)
     else:
-        tools.lacking["wrk"] = "wrk is not installed"
+        tools.missing["wrk"] = "wrk is not installed"
     return tools
 
 
@@ -54,9 +54,9 @@ def _builds() -> dict[str, tuple[list[str], Path]]:
 def _build(tools: Toolchain, name: str, *, command: list[str], cwd: Path) -> None:
     compiler = _find(command[0])
     if not compiler:
-        tools.lacking[name] = f"{command[0]}, which builds {name}, is not installed"
+        tools.missing[name] = f"{command[0]}, which builds {name}, is not installed"
         return
-    # Go: build with what is here or say that it cannot. All are linked statically, for an image without libraries.
+    # Go must not download a toolchain. All programs are linked statically, for images without libraries.
     environment = {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
     done = subprocess.run(
         [compiler, *command[1:]], cwd=cwd, env=environment, capture_output=True, text=True, check=False
@@ -65,7 +65,7 @@ def _build(tools: Toolchain, name: str, *, command: list[str], cwd: Path) -> Non
         tools.programs[name] = BUILD / name
     else:
         print(done.stderr)
-        tools.lacking[name] = f"{name} did not build"
+        tools.missing[name] = f"building {name} failed"
 
 
 def _find(tool: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Asks wrk for short answers, and the kernel for what they cost the server."""
+"""Runs wrk, and measures the server's processor time per request."""
 
 import re
 import subprocess
@@ -11,8 +11,8 @@ from benchmarks.measurement import NotMeasured
 CONNECTIONS = 400
 
 
-def ask(bench: Bench, server: Server, *, path: str, seconds: float) -> dict[str, Any]:
-    """Requests that were answered, and the processor time that the server spent on each."""
+def run(bench: Bench, server: Server, *, path: str, seconds: float) -> dict[str, Any]:
+    """The number of responses, and the server's processor time for each."""
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{round(seconds)}s"]
     before = cpu_seconds(server.pid)
     done = subprocess.run(
@@ -26,7 +26,7 @@ def ask(bench: Bench, server: Server, *, path: str, seconds: float) -> dict[str,
     counted = re.search(r"(\d+) requests in", done.stdout)
     requests = int(counted[1]) if counted else 0
     if not requests or "Non-2xx" in done.stdout:
-        raise NotMeasured(f"{server.name} did not answer {path} with 200")
+        raise NotMeasured(f"{server.name} did not respond to {path} with 200")
     errors = re.search(r"Socket errors: (.+)", done.stdout)
     return {
         "requests": requests,

@@ -1,6 +1,6 @@
-"""`make image`: builds the images from the Dockerfile and says how large they are.
+"""`make image`: builds the images from the Dockerfile and prints their sizes.
 
-Leaves build/image/TARGET.tar (`docker load` takes it) and its parts list TARGET.cdx.json (CycloneDX).
+Writes build/image/TARGET.tar for `docker load`, and its SBOM TARGET.cdx.json (CycloneDX).
 """
 
 import argparse
@@ -17,21 +17,21 @@ ROOT = Path(__file__).parents[1]
 OUT = ROOT / "build" / "image"
 BASE = "docker.io/library/debian:bookworm-slim"
 NAMES = {"simulator": "tokenfall:simulator", "full": "tokenfall:latest"}
-PARTS_LIST = "usr/share/sbom/tokenfall.cdx.json"
+SBOM = "usr/share/sbom/tokenfall.cdx.json"
 PIP_CONFIGURATIONS = ("/etc/pip.conf", "~/.config/pip/pip.conf", "~/.pip/pip.conf")
 INDEX_SETTINGS = ("index-url", "extra-index-url", "timeout")
 CERTIFICATES_INSIDE = "/run/ca.crt"
 
 
 def main() -> None:
-    """Build, save and measure. Raises SystemExit with one line on what is missing."""
+    """Build, save and measure the images. Raises SystemExit with one line that names a missing requirement."""
     parser = argparse.ArgumentParser(description="Build the container images.")
-    parser.add_argument("--target", choices=sorted(NAMES), action="append", help="one image only (default: all)")
-    parser.add_argument("--no-cache", action="store_true", help="run every step again")
+    parser.add_argument("--target", choices=sorted(NAMES), action="append", help="build only this image (default: all)")
+    parser.add_argument("--no-cache", action="store_true", help="do not use cached layers")
     arguments = parser.parse_args()
     found = engine.find()
     if not found.has(BASE) and not found.pull(BASE):
-        raise SystemExit(f"{BASE} cannot be had from its registry; `make base-images` makes a stand-in")
+        raise SystemExit(f"{BASE} cannot be pulled from its registry; `make base-images` builds a substitute")
     OUT.mkdir(parents=True, exist_ok=True)
     for target in arguments.target or NAMES:
         _build(found, target, no_cache=arguments.no_cache)
@@ -59,13 +59,13 @@ def _build(found: engine.Engine, target: str, *, no_cache: bool) -> None:
 
 def _described(target: str) -> str:
     image = ImageArchive(OUT / f"{target}.tar")
-    (OUT / f"{target}.cdx.json").write_bytes(image.text(PARTS_LIST))
+    (OUT / f"{target}.cdx.json").write_bytes(image.text(SBOM))
     sizes = f"{image.unpacked_bytes / MB:.2f} MB unpacked, {image.packed_bytes / MB:.2f} MB packed"
     return f"{NAMES[target]}: {sizes}, {image.digest}, in build/image/{target}.tar"
 
 
 def _secrets(folder: Path) -> list[str]:
-    """This machine's pip configuration and certificates for the build alone, where it needs any to reach its index."""
+    """Arguments that pass this machine's pip configuration and certificates to the build as secrets, if it has any."""
     configuration = configparser.ConfigParser()
     configuration.read([Path(name).expanduser() for name in PIP_CONFIGURATIONS])
     settings: dict[str, str] = dict(configuration["global"]) if "global" in configuration else {}

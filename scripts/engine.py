@@ -1,4 +1,4 @@
-"""The program that builds and keeps images here: docker, podman or buildah."""
+"""The installed container engine: docker, podman or buildah."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 ENGINES = ("docker", "podman", "buildah")
 REPRODUCIBLE = ("--format", "docker", "--timestamp", "0", "--layers")
-"""Docker's format has health checks; one date for all files and for the image itself."""
+"""Docker's format supports health checks; all timestamps are 0, for reproducible images."""
 
 
 class Engine(NamedTuple):
@@ -19,25 +19,25 @@ class Engine(NamedTuple):
 
     @property
     def build(self) -> list[str]:
-        """The command that builds, without its target, name and folder.
+        """The build command, without target, image name and folder.
 
-        Under `chroot` isolation a build needs no right that a plain container, a CI job's for one, does not have.
+        With `chroot` isolation a build also works in an unprivileged container, for example in a CI job.
         """
         if self.name == "docker":
             return ["docker", "build", "--build-arg", "SOURCE_DATE_EPOCH=0"]
         return [self.name, "build" if self.name == "podman" else "bud", "--isolation", "chroot", *REPRODUCIBLE]
 
     def has(self, image: str) -> bool:
-        """Whether the image is here already."""
+        """Whether the image exists locally."""
         ask = {"docker": ["image", "inspect"], "podman": ["image", "exists"], "buildah": ["inspect"]}[self.name]
         return _runs([self.name, *ask, image])
 
     def pull(self, image: str) -> bool:
-        """Whether the image could be had from its registry."""
+        """Pull the image from its registry; return whether that succeeded."""
         return _runs([self.name, "pull", "--quiet", image])
 
     def save(self, image: str, archive: Path) -> None:
-        """Write the image as `docker load` and `podman load` take it."""
+        """Write the image to an archive for `docker load` and `podman load`."""
         archive.unlink(missing_ok=True)
         command = {
             "docker": ["docker", "save", "--output", str(archive), image],
@@ -47,7 +47,7 @@ class Engine(NamedTuple):
         subprocess.run(command, check=True)
 
     def load(self, archive: Path) -> None:
-        """Take the image from an archive, with its name."""
+        """Load the image from an archive, with its name."""
         command = ["load", "--input", str(archive)]
         if self.name == "buildah":
             command = ["pull", "--quiet", f"docker-archive:{archive}"]
@@ -55,17 +55,17 @@ class Engine(NamedTuple):
 
 
 def find() -> Engine:
-    """The first of `ENGINES` that works, or that CONTAINER_ENGINE names. Raises SystemExit."""
+    """The engine that CONTAINER_ENGINE names, else the first of `ENGINES` that works. Raises SystemExit."""
     wanted = os.environ.get("CONTAINER_ENGINE")
     if wanted:
         if wanted not in ENGINES:
             raise SystemExit(f"CONTAINER_ENGINE: got {wanted!r}, takes one of {', '.join(ENGINES)}")
         return Engine(wanted)
     for name in ENGINES:
-        # A docker client may be here without its daemon.
+        # A docker client may be installed without its daemon.
         if shutil.which(name) and (name != "docker" or _runs(["docker", "version"])):
             return Engine(name)
-    raise SystemExit(f"none of {', '.join(ENGINES)} is here, which build images (apt-get install podman runc)")
+    raise SystemExit(f"building images needs one of {', '.join(ENGINES)} (apt-get install podman runc)")
 
 
 def _runs(command: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""What is in an image, read from its archive (`docker save`): sizes, digest, files."""
+"""Reads sizes, digest and files of an image from its archive (`docker save`)."""
 
 import gzip
 import hashlib
@@ -22,11 +22,11 @@ class ImageArchive:
             (self._manifest,) = json.loads(_read(archive, "manifest.json"))
             config = _read(archive, self._manifest["Config"])
         self.digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
-        """Of the configuration, which names the digest of each layer: the image's id."""
+        """The image id: the digest of its configuration, which contains the digest of each layer."""
         self.config: dict[str, Any] = json.loads(config)["config"]
 
     def files(self) -> dict[str, tarfile.TarInfo]:
-        """All members of all layers by their paths, without a slash before them."""
+        """All members of all layers, by path without a leading slash."""
         found: dict[str, tarfile.TarInfo] = {}
         for layer in self._layers():
             with tarfile.open(fileobj=layer) as files:
@@ -44,7 +44,7 @@ class ImageArchive:
         return found
 
     def text(self, name: str) -> bytes:
-        """One file's content. Raises KeyError."""
+        """The content of a file. Raises KeyError."""
         for layer in self._layers():
             with tarfile.open(fileobj=layer) as files:
                 if name in files.getnames():
@@ -53,12 +53,12 @@ class ImageArchive:
 
     @property
     def unpacked_bytes(self) -> int:
-        """The files' sizes together."""
+        """Total size of the files."""
         return sum(member.size for member in self.files().values())
 
     @property
     def packed_bytes(self) -> int:
-        """The layers' sizes as a registry keeps them."""
+        """Total size of the layers as stored in a registry."""
         return sum(len(gzip.compress(layer.read(), compresslevel=6, mtime=0)) for layer in self._layers())
 
     def _layers(self) -> Iterator[IO[bytes]]:
@@ -69,11 +69,11 @@ class ImageArchive:
 
 
 OF_ONE_BUILD = ("container", "container_config", "parent")
-"""What a configuration says of the build and not of the image: names of containers and images that were in between."""
+"""Members of an image configuration that describe the build: names of intermediate containers and images."""
 
 
 def normalize(path: Path, *, name: str) -> None:
-    """Rewrite an archive so that the same image is the same archive, with the same digest."""
+    """Rewrite an archive so that the same image gives the same archive and digest."""
     with tarfile.open(path) as archive:
         (manifest,) = json.loads(_read(archive, "manifest.json"))
         config = json.loads(_read(archive, manifest["Config"]))
@@ -82,7 +82,7 @@ def normalize(path: Path, *, name: str) -> None:
         config.pop(key, None)
     config["config"].pop("Hostname", None)
     for step in config.get("history", ()):
-        step.pop("comment", None)  # "FROM" and an image in between
+        step.pop("comment", None)  # the name of an intermediate image
     text = json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
     named = f"{hashlib.sha256(text).hexdigest()}.json"
     manifest = {"Config": named, "Layers": list(layers), "RepoTags": [name]}

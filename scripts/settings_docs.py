@@ -1,7 +1,6 @@
 """Writes the table of docs/settings.md from the fields of `tokenfall.settings.Settings`.
 
-The table stands between two markers; the rest of the page is written by hand and left alone. A test fails while the
-page is not what this would write.
+The table is between two markers; the rest of the page is not changed. A test fails if the page is not up to date.
 
 Usage: settings_docs.py
 """
@@ -10,7 +9,8 @@ import sys
 from pathlib import Path
 
 from tokenfall.cli.flags import flag
-from tokenfall.settings import defaults, described, shown
+from tokenfall.settings.fields import defaults, described
+from tokenfall.settings.loading import shown
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
@@ -18,7 +18,7 @@ HEADINGS = ("environment", "flag", "default", "value", "meaning")
 
 
 def table() -> str:
-    """One row a setting, in the order of the fields."""
+    """One row per setting, in the order of the fields."""
     values = defaults()
     rows = [
         (
@@ -34,7 +34,7 @@ def table() -> str:
 
 
 def with_table(text: str) -> str:
-    """`text` with the table between its markers. Raises ValueError when it has lost them."""
+    """`text` with the table between its markers. Raises ValueError if they are missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

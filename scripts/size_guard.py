@@ -1,7 +1,6 @@
-"""Fails files over 500 lines and Python functions over 60.
+"""Fails on files over 500 lines and Python functions over 60.
 
-Sizes are counted as an editor shows them: a file's lines, and a function from its `def` to its last line,
-docstring and all. It only counts; what a long function should become is for its author to say.
+A function is counted from its `def` to its last line, including the docstring.
 
 Usage: size_guard.py FOLDER...
 """
@@ -22,7 +21,7 @@ def counted_files(folder: Path) -> list[Path]:
 
 
 def complaints(path: Path) -> Iterator[str]:
-    """One line, `path:line: what`, for each limit that `path` breaks."""
+    """One line, `path:line: problem`, for each limit that `path` exceeds."""
     text = path.read_text(encoding="utf-8")
     file_lines = len(text.splitlines())
     if file_lines > MAX_FILE_LINES:
@@ -40,7 +39,7 @@ def _function_complaints(path: Path, text: str) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print every complaint and return the exit status; a folder with nothing to count is a mistake too."""
+    """Print all complaints; return the exit status. A folder without files to count is an error."""
     found = 0
     for folder in map(Path, arguments):
         files = counted_files(folder)

@@ -1,10 +1,10 @@
-// floor is the least that a server can spend on a token: one thread, no parsing, no objects, one
-// send() of a ready frame. What another server spends, divided by this, is its distance from the limit.
+// floor has the minimum cost of a token: one thread, no parsing, no objects, one send() of a prepared frame.
+// The cost of another server divided by this is its distance from the minimum.
 //
-//   floor PORT GAP_MS            answers anything with an endless SSE stream, a word every GAP_MS
-//   floor PORT GAP_MS --openai   answers any POST as an OpenAI-compatible upstream that never finishes
+//   floor PORT GAP_MS            responds to any request with an endless SSE stream, a word every GAP_MS
+//   floor PORT GAP_MS --openai   responds to any POST as an OpenAI-compatible upstream with an endless response
 //
-// The first token follows the response head at once, so that a relay's own delay can be seen.
+// The first token follows the response head at once, so that a relay's own delay can be measured.
 // Listens on 127.0.0.1 only. Build: cc -O2 -o floor floor.c
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -44,7 +44,7 @@ static struct stream stream_of[MAX_FDS]; // by descriptor
 static struct streams due_in[MAX_GAP_MS]; // a wheel: one turn is one gap, one slot a millisecond
 static char frame[1024];
 static size_t frame_length;
-static char *serial; // five digits in the frame that change, as no model says one word for ever
+static char *serial; // five changing digits in the frame, because no model repeats one word endlessly
 static int openai, gap_ms;
 
 static long now_ms(void)
@@ -67,7 +67,7 @@ static void number_frame(long turn)
     for (int digit = 4; digit >= 0; digit--, turn /= 10) serial[digit] = (char)('0' + turn % 10);
 }
 
-// A reader that is behind loses this token; a frame cut in two or a failed write stops the stream.
+// A slow reader loses this token; a partial or failed write stops the stream.
 static int send_frame(int fd)
 {
     ssize_t sent = send(fd, frame, frame_length, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -123,7 +123,7 @@ static int listen_on(int port)
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // what it accepts inherits this
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // accepted sockets inherit this
     if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 4096)) {
         perror("floor");
         exit(1);

@@ -7,7 +7,7 @@
 
 #define MAX_HEAD 16384
 
-// Each of these takes what it can and returns where it stopped.
+// Each of these consumes as many bytes as it can and returns the position after them.
 
 static int is_token(const struct response *r)
 {

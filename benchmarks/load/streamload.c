@@ -1,30 +1,30 @@
-// streamload opens streaming responses on this machine, reads them for a bounded time and says what
-// they cost the server and how evenly their tokens came.
+// streamload opens streaming responses on this machine, reads them for a bounded time, and prints their cost
+// for the server and the timing of their tokens.
 //
 //   streamload --port PORT [options]
 //     --streams N       how many to open (100, at most 60000)
 //     --seconds S       how long to measure (5); with the warm-up at most 300
 //     --warmup S        how long to read before that (2)
-//     --gap-ms MS       the gap that the server was asked for
-//     --deadlines FILE  in its place: the deadline of each token of a stream, milliseconds, one a line
-//     --open-within S   give up those that are not open by then; they count as refused (300)
-//     --every-ms MS     open one stream every MS, rather than all as fast as they are accepted
-//     --path PATH       what to ask for (/stream-loop)
-//     --body JSON       POST this, rather than GET
-//     --header 'A: b'   one more request header; may be repeated
-//     --pid PID         a process of the server, whose time and memory count; may be repeated
+//     --gap-ms MS       the gap that the server is configured with
+//     --deadlines FILE  instead: the deadline of each token of a stream, in milliseconds, one per line
+//     --open-within S   timeout for opening streams; those not open by then count as refused (300)
+//     --every-ms MS     open one stream every MS milliseconds instead of all at once
+//     --path PATH       path of the request (/stream-loop)
+//     --body JSON       send a POST with this body instead of a GET
+//     --header 'A: b'   an additional request header; may be repeated
+//     --pid PID         a process of the server whose time and memory are measured; may be repeated
 //
-// It prints one JSON line; what a token is stands in response.h.
-//   refused   streams that could not connect, or were answered with another status than 200
+// It prints one JSON line. response.h defines a token.
+//   refused   streams that could not connect, or whose status was not 200
 //   closed    streams that the server ended
-//   late_ms   a token's arrival less its deadline, over the earliest token of its stream: 0 at least. Given for
-//             --gap-ms and --deadlines
+//   late_ms   a token's arrival minus its deadline, minus the smallest such difference of its stream; for --gap-ms
+//             and --deadlines only
 //   gap_cv    the coefficient of variation of the times between two tokens
-//   first_ms  from the request to its first token
-// A token's arrival is the time at which the kernel received its segment, so neither a busy reader nor the wait
-// for its wake-up is taken for lateness.
-// It writes the lines "measuring" and "measured" to stderr when it begins and ends to measure.
-// Only loopback addresses are ever used. Several of them are, so that local ports do not run out.
+//   first_ms  time from the request to its first token
+// A token's arrival is the time at which the kernel received its segment, so delays of this program are not counted as
+// lateness.
+// It writes the lines "measuring" and "measured" to stderr at the start and the end of the measurement.
+// It uses loopback addresses only, several of them, so that local ports do not run out.
 //
 // Build: cc -O2 -o streamload streamload.c response.c -lm
 #define _GNU_SOURCE
@@ -55,10 +55,10 @@
 
 struct stream {
     int fd;
-    double asked, last; // when the request was sent, and when the last token came
+    double sent_at, last; // times of the request and of the last token
     long tokens;
-    double origin; // arrival less deadline of the first token that was measured
-    float earliest_ms; // the least of all, over origin
+    double origin; // arrival minus deadline of the first measured token
+    float earliest_ms; // the minimum of all, relative to origin
     struct response response;
 };
 
@@ -79,7 +79,7 @@ static struct {
     int epoll, open;
     long refused, closed, tokens, bytes;
     double measured_from; // 0 until the warm-up is over
-    double clock_offset; // the kernel's timestamps less `now`
+    double clock_offset; // the kernel's timestamps minus `now`
     struct stream *streams;
     struct samples late, firsts;
     struct sums gaps;
@@ -97,7 +97,7 @@ static double now(void)
     return seconds_of(&t);
 }
 
-// Segments are stamped by the wall clock, the rest is timed by the monotonic one.
+// The kernel timestamps segments with the wall clock; all other times are monotonic.
 static double clock_offset(void)
 {
     struct timespec wall;
@@ -117,7 +117,7 @@ static void *must(void *memory)
     return memory;
 }
 
-// ---- what the server spent, from /proc
+// ---- the server's time and memory, from /proc
 
 static double cpu_seconds_of(int pid)
 {
@@ -128,7 +128,7 @@ static double cpu_seconds_of(int pid)
     size_t length = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[length] = 0;
-    char *field = strrchr(text, ')'); // the name before it may hold anything; then state is field 3
+    char *field = strrchr(text, ')'); // the name before it may contain any character; state is field 3
     for (int number = 2; field && number < 14; number++) field = strchr(field + 1, ' ');
     unsigned long user = 0, system = 0;
     if (field) sscanf(field, "%lu %lu", &user, &system);
@@ -209,7 +209,7 @@ static void end_stream(struct stream *s, long *why)
     ++*why;
 }
 
-// ---- all of them, read as they come
+// ---- reading all streams
 
 static double deadline_of(long token)
 {
@@ -227,10 +227,10 @@ static void note_lateness(struct stream *s, double t, int is_first)
     samples_add(&run.late, ms, s);
 }
 
-// Tokens that came in one segment, at `t`.
+// Tokens that arrived in one segment, at time `t`.
 static void note_tokens(struct stream *s, long tokens, double t)
 {
-    if (!s->last) samples_add(&run.firsts, (t - s->asked) * 1e3, s);
+    if (!s->last) samples_add(&run.firsts, (t - s->sent_at) * 1e3, s);
     int in_measure = run.measured_from > 0, is_first = s->last < run.measured_from;
     if (in_measure) run.tokens += tokens;
     for (; tokens--; s->tokens++, s->last = t) {
@@ -246,7 +246,7 @@ static void lateness_over_earliest(void)
     for (struct sample *s = run.late.all; s < run.late.all + run.late.count; s++) s->ms -= run.streams[s->stream].earliest_ms;
 }
 
-// What has come, and when the last of it did.
+// The received bytes, and the arrival time of the last.
 static ssize_t receive(int fd, void *buffer, size_t room, double *when)
 {
     union { char space[CMSG_SPACE(sizeof(struct timespec))]; struct cmsghdr align; } control;
@@ -278,7 +278,7 @@ static void read_stream(struct stream *s, double t)
     else if (s->response.part == AFTER_END) end_stream(s, &run.closed);
 }
 
-// Reads what has come; waits for it until `until` at the latest.
+// Reads the received data; waits for it until `until` at the latest.
 static void read_ready(double until)
 {
     struct epoll_event ready[BATCH];
@@ -293,8 +293,8 @@ static void read_until(double until)
     while (run.open && now() < until) read_ready(until);
 }
 
-// A connected socket that has sent the request, or -1.
-static int ask(int number, const char *request)
+// A connected socket on which the request was sent, or -1.
+static int send_request(int number, const char *request)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
     if (fd < 0) return -1;
@@ -320,8 +320,8 @@ static void open_streams(const char *request, double deadline)
         double due = begin + i * options.every;
         while (options.every && now() < due) read_ready(due);
         struct stream *s = &run.streams[i];
-        s->asked = now();
-        s->fd = s->asked < deadline ? ask(i, request) : -1;
+        s->sent_at = now();
+        s->fd = s->sent_at < deadline ? send_request(i, request) : -1;
         if (s->fd < 0) {
             run.refused++;
             continue;

@@ -1,4 +1,4 @@
-"""Every measurement, in the order in which it is taken and reported."""
+"""All measurements, in the order of running and reporting."""
 
 from benchmarks.bench import Measurement
 from benchmarks.rows import (

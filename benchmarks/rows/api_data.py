@@ -1,4 +1,4 @@
-"""`/api/data`: short answers under wrk."""
+"""`/api/data`: short responses under wrk."""
 
 from benchmarks import wrk
 from benchmarks.bench import Bench, Launch, Measurement
@@ -14,19 +14,19 @@ ROW = Row(
 )
 
 
-def _ask(bench: Bench, launch: Launch) -> Sample:
+def _measure(bench: Bench, launch: Launch) -> Sample:
     with bench.running(launch) as server:
-        wrk.ask(bench, server, path=PATH, seconds=1)  # every connection has been open once, buffers have grown
-        answered = wrk.ask(bench, server, path=PATH, seconds=bench.seconds(8))
-    return Sample({ROW.name: answered["cpu_us_per_request"]}, answered)
+        wrk.run(bench, server, path=PATH, seconds=1)  # warm-up: all connections were opened once, buffers have grown
+        measured = wrk.run(bench, server, path=PATH, seconds=bench.seconds(8))
+    return Sample({ROW.name: measured["cpu_us_per_request"]}, measured)
 
 
 def _tokenfall(bench: Bench) -> Sample:
-    return _ask(bench, bench.tokenfall())
+    return _measure(bench, bench.tokenfall())
 
 
 def _gosim(bench: Bench) -> Sample:
-    return _ask(bench, bench.go_peer("gosim"))
+    return _measure(bench, bench.go_peer("gosim"))
 
 
 MEASUREMENT = Measurement((ROW,), {OURS: _tokenfall, "gosim": _gosim})

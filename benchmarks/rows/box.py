@@ -1,4 +1,4 @@
-"""How many endless streams fit in a real container with a tenth of a processor and 20 MB, its page cache cold."""
+"""The maximum number of endless streams in a container with 0.1 CPU and 20 MB, with a cold page cache."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +18,7 @@ OPEN_WITHIN_S = 20.0
 MIB = 1024**2
 
 Command = Callable[[int], Sequence[str]]
-"""By port: the words that replace the image's own command; none keep it."""
+"""A function from the port to the command in place of the image's; empty for the image's own."""
 
 STREAMS = Row(
     "box",
@@ -32,7 +32,7 @@ LATE = Row("box_late", "lateness of a token, p99, with that number of streams", 
 
 
 def _try(bench: Bench, image: str, *, count: int, env: Mapping[str, str], command: Command) -> dict[str, Any]:
-    """One container with `count` streams: whether it held them, and what it used."""
+    """One container with `count` streams: whether it served them, and its memory."""
     found: dict[str, Any] = {"streams": count, "delivered": 0.0, "killed": True}
     port = free_port()
     streams = Streams(count, bench.seconds(10), warmup=bench.seconds(10), gap_ms=GAP_MS, open_within_s=OPEN_WITHIN_S)
@@ -46,29 +46,29 @@ def _try(bench: Bench, image: str, *, count: int, env: Mapping[str, str], comman
         read = streams.read(bench, Server(container, port))
         found |= {"delivered": read["delivered"], "late_ms": read["late_ms"], **container.charged()}
         found["killed"] = container.ends_within(0)
-    return {**found, "held": found["delivered"] >= DELIVERED and not found["killed"]}
+    return {**found, "served": found["delivered"] >= DELIVERED and not found["killed"]}
 
 
-def most_held(counts: Sequence[int], hold: Callable[[int], bool]) -> int:
-    """The greatest of ascending `counts` that is held, 0 if none; asks about few of them (bisection)."""
-    held, too_many = 0, len(counts)  # how many of `counts` are known to be held, and where it ends
-    while held < too_many:
-        middle = (held + too_many) // 2
-        if hold(counts[middle]):
-            held = middle + 1
+def most_served(counts: Sequence[int], serves: Callable[[int], bool]) -> int:
+    """The greatest of the ascending `counts` for which `serves` is true, 0 if none; found by bisection."""
+    served, too_many = 0, len(counts)  # `counts[:served]` are served, `counts[too_many:]` are not
+    while served < too_many:
+        middle = (served + too_many) // 2
+        if serves(counts[middle]):
+            served = middle + 1
         else:
             too_many = middle
-    return counts[held - 1] if held else 0
+    return counts[served - 1] if served else 0
 
 
 def _search(bench: Bench, image: str, *, env: Mapping[str, str], command: Command = lambda _: ()) -> Sample:
     tries: list[dict[str, Any]] = []
 
-    def hold(count: int) -> bool:
+    def serves(count: int) -> bool:
         tries.append(_try(bench, image, count=count, env=env, command=command))
-        return bool(tries[-1]["held"])
+        return bool(tries[-1]["served"])
 
-    most = most_held(COUNTS, hold)
+    most = most_served(COUNTS, serves)
     figures = {STREAMS.name: float(most)}
     for best in (one for one in tries if one["streams"] == most):
         figures[LATE.name] = best["late_ms"]["p99"]
@@ -88,7 +88,7 @@ def _gosim(bench: Bench) -> Sample:
 
 
 def _floor(bench: Bench) -> Sample:
-    """The number that the machine allows: a C program that does nothing but send."""
+    """The maximum of this machine: a C program that only sends."""
     containers.need_containers()
     image = images.program_image("floor", bench.tools.program("floor"))
     return _search(bench, image, env={}, command=lambda port: ("/floor", str(port), str(GAP_MS)))

@@ -1,4 +1,4 @@
-"""`/stream-loop`: processor time a token, memory a stream."""
+"""`/stream-loop`: processor time per token, memory per stream."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,14 +45,14 @@ def _slow(bench: Bench) -> Streams:
 
 @dataclass(frozen=True)
 class _Job:
-    """Rows, the streams that are opened for them, and where their figure stands in what was read."""
+    """Rows, the streams that are opened for them, and the name of their figure in the result of the load generator."""
 
     rows: tuple[Row, ...]
     streams: Callable[[Bench], Streams]
     figure: str
 
     def on(self, launch: Callable[[Bench], Launch]) -> Callable[[Bench], Sample]:
-        """This job done by one server, as a side of a measurement."""
+        """The side of a measurement that does this job with one server."""
 
         def take(bench: Bench) -> Sample:
             with bench.running(launch(bench)) as server:

@@ -1,7 +1,7 @@
-"""Request to first token: `/chat` in front of an upstream, beside that upstream asked directly.
+"""Time to first token of `/chat` in front of an upstream, compared with direct requests to that upstream.
 
-The upstream sends its first token at once. Streams are opened one by one and stay open, so that a figure
-is one request's delay among the traffic of the others, and not the length of a queue of 50.
+The upstream sends its first token at once. Streams are opened one after another and stay open, so a figure is the delay
+of one request beside the traffic of the others, not the length of a queue of 50 requests.
 """
 
 from statistics import median

@@ -1,4 +1,4 @@
-"""What the dashboard's history costs: processor time of the samples of a busy server, as a share of a core.
+"""The cost of the dashboard's history: processor time of the samples of a busy server, as a share of a core.
 
 The samples are taken in this process, one after the other, with metrics as they are after many requests.
 """
@@ -23,7 +23,7 @@ SHARED = Row("history_cpu_workers", f"the same for {WORKERS} workers", "% of a c
 
 
 def _busy(metrics: Metrics) -> None:
-    """Count something of everything, as in a second with many requests of many kinds."""
+    """Increment metrics of every kind, as in a second with many different requests."""
     metrics.connections = 100
     for route in ("/chat", "/v1/chat/completions", "/v1/messages", "/api/chat", "/stream-sse"):
         for status in (200, 400, 401, 404, 429, 500, 502, 503):
@@ -40,7 +40,7 @@ def _observe(histogram: Histogram) -> None:
 
 
 def _percent(sampling: Sampling, count: Callable[[], None], *, samples: int) -> float:
-    """Seconds of processor time for a sample, which is taken every second, in per cent."""
+    """Processor time per sample in per cent of a core, as one sample is taken per second."""
     spent_s = 0.0
     for second in range(1, samples + 1):
         count()

@@ -1,4 +1,4 @@
-"""What a server without clients does: processor time and wake-ups in a minute. It has answered one request."""
+"""Processor time and wake-ups of a server without clients, in one minute after its first response."""
 
 from benchmarks.bench import Bench, Measurement
 from benchmarks.machine import scheduled_seconds, wakeups

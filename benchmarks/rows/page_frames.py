@@ -1,7 +1,7 @@
-"""How smoothly the chat page draws an answer of 10,000 tokens, beside the same page while nothing happens.
+"""Time between frames of the chat page during a response of 10,000 tokens, compared with the idle page.
 
-The browser is Debian's Chromium without a window, driven as the tests drive it, on the core of the load: it draws 60
-frames a second where it can.
+The browser is Debian's headless Chromium, driven as in the tests, on the core of the load generator. It draws at most
+60 frames per second.
 """
 
 import json
@@ -55,7 +55,7 @@ def _measured(bench: Bench, act: Callable[[Page], None]) -> Sample:
         with frames(page) as seen:
             act(page)
         if not seen.intervals_ms:
-            raise NotMeasured("the browser drew nothing")
+            raise NotMeasured("the browser drew no frames")
     return Sample({SMOOTH.name: seen.quantile_ms(0.95), LONGEST.name: seen.worst_ms}, _raw(seen))
 
 
@@ -69,7 +69,7 @@ def _raw(seen: Frames) -> dict[str, float | list[float]]:
     }
 
 
-def _answer(page: Page) -> None:
+def _respond(page: Page) -> None:
     page.locator("#draft").fill("Go on.")
     page.locator("#draft").press("Enter")
     expect(page.locator("#stop")).to_be_visible()
@@ -82,7 +82,7 @@ def _rest(page: Page) -> None:
 
 
 def _tokenfall(bench: Bench) -> Sample:
-    return _measured(bench, _answer)
+    return _measured(bench, _respond)
 
 
 def _at_rest(bench: Bench) -> Sample:

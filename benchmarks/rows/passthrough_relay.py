@@ -1,4 +1,4 @@
-"""`/v1/chat/completions` passed on to an OpenAI upstream: processor time a token, beside gorelay's chat."""
+"""Passthrough of `/v1/chat/completions`: processor time per token, compared with gorelay's chat."""
 
 from benchmarks import relays
 from benchmarks.bench import Bench, Measurement

@@ -1,4 +1,4 @@
-"""`/v1/chat/completions` and `/chat` as streams, simulated, beside the same rate on `/stream-sse`."""
+"""Simulated streams of `/v1/chat/completions` and `/chat`, compared with `/stream-sse` at the same rate."""
 
 from collections.abc import Callable
 from urllib.request import Request, urlopen
@@ -58,7 +58,7 @@ def _side(row: Row, figure: str, *, path: str, body: str | None) -> Callable[[Be
 
 
 def _load_libraries(url: str, path: str, *, body: str | None) -> None:
-    """One short stream, so that what its first request imports is in no stream's figure."""
+    """Run one short stream, so that the imports of the first request are not measured."""
     request = Request(f"{url}{path}", None if body is None else body.encode(), {"X-Sim": "gap=1us,tokens=1"})  # noqa: S310 - this machine
     with urlopen(request, timeout=30) as response:  # noqa: S310 - this machine
         response.read()

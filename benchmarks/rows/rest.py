@@ -1,4 +1,4 @@
-"""Memory of a server that listens and has had no request."""
+"""Memory of a server that listens and has received no request."""
 
 from benchmarks.bench import Bench, Launch, Measurement
 from benchmarks.machine import memory_mib

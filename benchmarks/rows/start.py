@@ -1,4 +1,4 @@
-"""From the start of the process to the first 200 of `/health`, with the files in the page cache."""
+"""Time from the start of the process to the first 200 of `/health`, with its files in the page cache."""
 
 from time import perf_counter
 

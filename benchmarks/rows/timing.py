@@ -1,6 +1,6 @@
-"""How exactly tokens keep the deadlines that were asked for: a token's arrival less its deadline, over the earliest.
+"""Timing error of tokens: arrival minus deadline, minus the smallest such difference of the stream.
 
-For gaps that vary, the deadlines are computed from the seed, as the server does.
+Deadlines of random gaps are computed from the seed, as in the server.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ ERROR_GOALS = {1: (Goal(0.5), Goal(0.3)), 1_000: (Goal(1), Goal(0.5)), 10_000: (
 AGREES = Goal(0.2)
 WARMUP_S = 4.0
 OPENING_S = 30.0
-"""More than it takes to open the streams, in which the first of them run already."""
+"""An upper bound of the time to open all streams, while the first of them already run."""
 
 
 @dataclass(frozen=True)
 class _Case:
-    """So many streams of one gap, read for `seconds`; `cv` is the gap's coefficient of variation."""
+    """`streams` streams with the same gap, read for `seconds`; `cv` is the gap's coefficient of variation."""
 
     streams: int
     gap_ms: int

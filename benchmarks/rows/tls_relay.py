@@ -1,4 +1,4 @@
-"""`/chat` in front of an upstream behind TLS: processor time a token and memory a stream."""
+"""`/chat` in front of an upstream behind TLS: processor time per token, memory per stream."""
 
 from collections.abc import Callable
 

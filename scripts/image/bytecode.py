@@ -1,4 +1,4 @@
-"""Source files to opt-2 bytecode beside nothing: an image has no sources, and its files never change."""
+"""Compiles source files to bytecode that is imported without the sources, which an image does not contain."""
 
 import py_compile
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Uses a server in every way that may import something. For the build of an image.
+"""Uses every feature of a server that may import a module. Part of the image build.
 
-The build does it twice: with a recorded server, to learn which files the image needs, and with the server in the
-finished file system, to see that none is missing there.
+The build does this twice: with a server whose files are recorded, to determine the files of the image, and with the
+server in the finished file system, to check that no file is missing.
 """
 
 import json
@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
-ASKED_FOR = "Hello, Grüße, 日本 😀"
+PROMPT = "Hello, Grüße, 日本 😀"
 SCENARIO = '[{"when": {"last": {"pattern": "Gr[üß]{2}e"}}, "say": "Hello"}]'
-MESSAGES = [{"role": "user", "content": ASKED_FOR}]
+MESSAGES = [{"role": "user", "content": PROMPT}]
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
 SCHEMA = {
     "type": "object",
@@ -30,8 +30,8 @@ SIM = "gap=1ms,tokens=5"
 FAULTS = ("stall@1:1ms", "drip@1:1ms", "reset@2", "close@2", "nodone@2", "garbage@2", "split@1", "error@2")
 
 
-class Ask(NamedTuple):
-    """A request and the statuses that are right for it; 0 where the server cuts the connection."""
+class Case(NamedTuple):
+    """A request and its expected statuses; 0 if the server breaks the connection."""
 
     method: str
     path: str
@@ -40,93 +40,93 @@ class Ask(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def _chats() -> Iterator[Ask]:
+def _chats() -> Iterator[Case]:
     for stream in (True, False):
         chat = {"model": f"sim:{SIM}", "messages": MESSAGES, "stream": stream}
-        yield Ask("POST", "/chat", {"messages": MESSAGES, "stream": stream, "conversation": "c"})
+        yield Case("POST", "/chat", {"messages": MESSAGES, "stream": stream, "conversation": "c"})
         for path in ("/v1/chat/completions", "/openai/v1/chat/completions"):
-            yield Ask("POST", path, chat)
-            yield Ask("POST", path, {**chat, "tools": TOOLS, "tool_choice": "required"})
-            yield Ask("POST", path, {**chat, "response_format": STRICT})
-            yield Ask("POST", path, {**chat, "logprobs": True, "stop": ["x"], "seed": 7})
-        yield Ask("POST", "/v1/completions", {"model": "sim", "prompt": ASKED_FOR, "stream": stream, "max_tokens": 3})
-        yield Ask("POST", "/v1/responses", {"model": f"sim:{SIM}", "input": ASKED_FOR, "stream": stream})
-        yield Ask("POST", "/v1/messages", {**chat, "max_tokens": 5}, headers=(("anthropic-version", "2023-06-01"),))
-        yield Ask("POST", "/api/chat", chat)
-        yield Ask("POST", "/api/chat", {**chat, "format": SCHEMA})
-        yield Ask("POST", "/api/generate", {"model": f"sim:{SIM}", "prompt": ASKED_FOR, "stream": stream})
+            yield Case("POST", path, chat)
+            yield Case("POST", path, {**chat, "tools": TOOLS, "tool_choice": "required"})
+            yield Case("POST", path, {**chat, "response_format": STRICT})
+            yield Case("POST", path, {**chat, "logprobs": True, "stop": ["x"], "seed": 7})
+        yield Case("POST", "/v1/completions", {"model": "sim", "prompt": PROMPT, "stream": stream, "max_tokens": 3})
+        yield Case("POST", "/v1/responses", {"model": f"sim:{SIM}", "input": PROMPT, "stream": stream})
+        yield Case("POST", "/v1/messages", {**chat, "max_tokens": 5}, headers=(("anthropic-version", "2023-06-01"),))
+        yield Case("POST", "/api/chat", chat)
+        yield Case("POST", "/api/chat", {**chat, "format": SCHEMA})
+        yield Case("POST", "/api/generate", {"model": f"sim:{SIM}", "prompt": PROMPT, "stream": stream})
 
 
-def _documents() -> Iterator[Ask]:
+def _documents() -> Iterator[Case]:
     for path in ("/health", "/livez", "/readyz", "/version", "/metrics", "/openapi.json", "/web", "/board", "/sim"):
-        yield Ask("GET", path)
-    yield Ask("GET", "/board/history")
-    yield Ask("GET", "/", statuses=(307,))
+        yield Case("GET", path)
+    yield Case("GET", "/board/history")
+    yield Case("GET", "/", statuses=(307,))
     for name in ("app.js", "style.css", "board.js", "icon.svg"):
-        yield Ask("GET", f"/web/{name}", headers=(("accept-encoding", "gzip"),))
+        yield Case("GET", f"/web/{name}", headers=(("accept-encoding", "gzip"),))
     for path in ("/v1/models", "/v1/models/sim", "/openai/v1/models", "/api/tags", "/api/ps", "/api/version"):
-        yield Ask("GET", path)
-    yield Ask("POST", "/v1/embeddings", {"model": "sim", "input": ASKED_FOR, "encoding_format": "base64"})
-    yield Ask("POST", "/v1/messages/count_tokens", {"model": "sim", "messages": MESSAGES})
-    yield Ask("POST", "/api/embed", {"model": "sim", "input": ASKED_FOR})
-    yield Ask("POST", "/api/show", {"model": "sim"})
-    yield Ask("GET", "/chat/defaults")
-    yield Ask("GET", "/history?conversation=c")
-    yield Ask("PATCH", "/conversations/c", {"title": "T"}, statuses=(200, 204))
-    yield Ask("GET", "/conversations")
-    yield Ask("DELETE", "/conversations/c", statuses=(204,))
+        yield Case("GET", path)
+    yield Case("POST", "/v1/embeddings", {"model": "sim", "input": PROMPT, "encoding_format": "base64"})
+    yield Case("POST", "/v1/messages/count_tokens", {"model": "sim", "messages": MESSAGES})
+    yield Case("POST", "/api/embed", {"model": "sim", "input": PROMPT})
+    yield Case("POST", "/api/show", {"model": "sim"})
+    yield Case("GET", "/chat/defaults")
+    yield Case("GET", "/history?conversation=c")
+    yield Case("PATCH", "/conversations/c", {"title": "T"}, statuses=(200, 204))
+    yield Case("GET", "/conversations")
+    yield Case("DELETE", "/conversations/c", statuses=(204,))
 
 
-def _simulations() -> Iterator[Ask]:
-    yield Ask("PATCH", "/sim", {"journal": True})
+def _simulations() -> Iterator[Case]:
+    yield Case("PATCH", "/sim", {"journal": True})
     for path in ("/stream-sse", "/stream-ndjson", "/stream-loop", "/api/data"):
-        yield Ask("GET", f"{path}?{SIM.replace(',', '&')}")
+        yield Case("GET", f"{path}?{SIM.replace(',', '&')}")
     for fault in FAULTS:
-        yield Ask("GET", f"/stream-sse?{SIM.replace(',', '&')}&fault={fault}", statuses=(200, 0))
+        yield Case("GET", f"/stream-sse?{SIM.replace(',', '&')}&fault={fault}", statuses=(200, 0))
     for more in ("ttft=2ms~0.5", "text=words", "prefill=1us", "speed=2", "seed=1"):
-        yield Ask("GET", f"/stream-sse?{SIM.replace(',', '&')}&{more}")
-    yield Ask("GET", "/stream-sse?status=429x1", statuses=(429,))
-    yield Ask("PATCH", "/sim/gates/g", {"tokens": 9})
-    yield Ask("GET", f"/stream-sse?{SIM.replace(',', '&')}&gate=g@2")
+        yield Case("GET", f"/stream-sse?{SIM.replace(',', '&')}&{more}")
+    yield Case("GET", "/stream-sse?status=429x1", statuses=(429,))
+    yield Case("PATCH", "/sim/gates/g", {"tokens": 9})
+    yield Case("GET", f"/stream-sse?{SIM.replace(',', '&')}&gate=g@2")
     for path in ("/sim/gates", "/sim/requests"):
-        yield Ask("GET", path)
-    yield Ask("PUT", "/sim", {"sim": SIM})
-    yield Ask("DELETE", "/sim", statuses=(200, 204))
+        yield Case("GET", path)
+    yield Case("PUT", "/sim", {"sim": SIM})
+    yield Case("DELETE", "/sim", statuses=(200, 204))
 
 
-def _mistakes() -> Iterator[Ask]:
-    yield Ask("GET", "/nowhere", statuses=(404,))
-    yield Ask("PUT", "/health", statuses=(405,))
-    yield Ask("GET", "/stream-sse?gap=x", statuses=(400,))
+def _mistakes() -> Iterator[Case]:
+    yield Case("GET", "/nowhere", statuses=(404,))
+    yield Case("PUT", "/health", statuses=(405,))
+    yield Case("GET", "/stream-sse?gap=x", statuses=(400,))
     for path in ("/chat", "/v1/chat/completions", "/v1/messages", "/api/chat"):
-        yield Ask("POST", path, {"messages": 1}, statuses=(400, 422))
-    yield Ask("OPTIONS", "/chat", statuses=(204,), headers=(("origin", "http://localhost:1"),))
+        yield Case("POST", path, {"messages": 1}, statuses=(400, 422))
+    yield Case("OPTIONS", "/chat", statuses=(204,), headers=(("origin", "http://localhost:1"),))
 
 
-def simulator() -> list[Ask]:
-    """What every image answers."""
+def simulator() -> list[Case]:
+    """The requests that every image must serve."""
     return [*_simulations(), *_chats(), *_documents(), *_mistakes()]
 
 
-def ask(port: int, asked: Ask) -> None:
-    """One request; its response is read to the end. Raises AssertionError on another status or an internal error."""
+def check(port: int, case: Case) -> None:
+    """Send a request and read its response. Raises AssertionError on another status or an internal error."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    body = None if asked.body is None else json.dumps(asked.body)
-    headers = {"content-type": "application/json", **dict(asked.headers)} if body else dict(asked.headers)
+    body = None if case.body is None else json.dumps(case.body)
+    headers = {"content-type": "application/json", **dict(case.headers)} if body else dict(case.headers)
     with closing(connection):
         try:
-            connection.request(asked.method, asked.path, body, headers)
+            connection.request(case.method, case.path, body, headers)
             response = connection.getresponse()
             status, text = response.status, response.read()
-        except (OSError, HTTPException) as error:  # cut, as a fault wants it
+        except (OSError, HTTPException) as error:  # broken by a configured fault
             status, text = 0, repr(error).encode()
-    if status not in asked.statuses or b'{"error":{"code":"internal_error"' in text:
-        raise AssertionError(f"{asked.method} {asked.path}: {status}, wanted {asked.statuses}: {text[:300]!r}")
+    if status not in case.statuses or b'{"error":{"code":"internal_error"' in text:
+        raise AssertionError(f"{case.method} {case.path}: {status}, expected one of {case.statuses}: {text[:300]!r}")
 
 
 @contextmanager
 def served(command: Sequence[str], **environment: str) -> Iterator[int]:
-    """A server's port. It must stop with status 0 on SIGTERM."""
+    """The port of a server that runs until the end of the block. SIGTERM must end it with status 0."""
     settings = {"PORT": "0", "SIM": "gap=1us", "RATE_LIMIT_RPS": "0", "DRAIN_TIMEOUT": "1s", **environment}
     with TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -148,27 +148,27 @@ def served(command: Sequence[str], **environment: str) -> Iterator[int]:
 
 
 def first_line(process: "subprocess.Popen[str]") -> str:
-    """What it says when it listens."""
+    """The first line of the greeting, which has the address."""
     return process.stdout.readline() if process.stdout else ""
 
 
-def exercise(command: Sequence[str], folder: Path, *, seen: str) -> None:
-    """A server of its own, and all of `simulator` asked of it; its commands; a host by name; a scenario file.
+def exercise(command: Sequence[str], folder: Path, *, path_inside: str) -> None:
+    """Run a server and all requests of `simulator`; also the commands, a host name and a scenario file.
 
-    `folder` is a directory to write in, `seen` the server's own name of it.
+    `folder` is a writable directory, `path_inside` its path in the server's file system.
     """
     with served(command) as port:
-        for asked in simulator():
-            ask(port, asked)
+        for case in simulator():
+            check(port, case)
         subprocess.run([*command, "health"], env={**os.environ, "PORT": str(port)}, check=True)
     with served(command, HOST="localhost", API_KEY="sha256:" + "0" * 64, SIM="profile=groq-70b") as keyed:
-        ask(keyed, Ask("GET", "/stream-sse", statuses=(401,)))
+        check(keyed, Case("GET", "/stream-sse", statuses=(401,)))
     (folder / "turns.json").write_text(SCENARIO, encoding="utf-8")
-    with served(command, SIM=f"script={seen}/turns.json") as scripted:
-        ask(scripted, Ask("POST", "/chat", {"messages": MESSAGES}))
-        ask(scripted, Ask("POST", "/chat", {"messages": [{"role": "user", "content": "No"}]}, statuses=(404,)))
+    with served(command, SIM=f"script={path_inside}/turns.json") as scripted:
+        check(scripted, Case("POST", "/chat", {"messages": MESSAGES}))
+        check(scripted, Case("POST", "/chat", {"messages": [{"role": "user", "content": "No"}]}, statuses=(404,)))
     for words in (["--help"], ["serve", "--help"], ["--version"]):
         subprocess.run([*command, *words], stdout=subprocess.DEVNULL, check=True)
     refused = subprocess.run([*command, "serve", "--port", "x"], stderr=subprocess.PIPE, text=True, check=False)
     if "PORT: got 'x'" not in refused.stderr:
-        raise AssertionError(f"a bad flag: {refused.stderr}")
+        raise AssertionError(f"unexpected message for an invalid flag: {refused.stderr}")

@@ -1,4 +1,4 @@
-"""The file system of an image from the list of files that its server took. For the build of an image."""
+"""Creates the file system of an image from the list of files that its server loads. Part of the image build."""
 
 import gzip
 import os
@@ -14,11 +14,11 @@ from scripts.image.bytecode import compile_to
 STDLIB = Path(os.__file__).parent
 PACKAGES = Path("opt/tokenfall")
 LANDMARK = STDLIB / "os.py"
-"""What the interpreter finds its library by; itself is frozen."""
+"""The interpreter finds its library by this file; the module itself is frozen."""
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
 USER = 10001
 COMMENT = re.compile(rb"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
-"""What `tokenfall.api.page` leaves out of scripts and style sheets."""
+"""Comments that `tokenfall.api.page` removes from scripts and style sheets."""
 LIBRARY = re.compile(r"(/\S+) \(0x")
 ACCOUNTS = {
     "etc/passwd": f"root:x:0:0:root:/:/nologin\ntokenfall:x:{USER}:{USER}:tokenfall:/:/nologin\n",
@@ -28,7 +28,7 @@ ACCOUNTS = {
 
 
 class Root:
-    """A file system that is being filled at `path`; `taken` has the files that it was filled from."""
+    """The file system at `path`; `taken` are the source files that were copied into it."""
 
     def __init__(self, path: Path, site_packages: Path) -> None:
         self.path = path
@@ -36,7 +36,7 @@ class Root:
         self._site_packages = site_packages
 
     def fill(self, recorded: Iterable[Path], *, certificates: bool) -> None:
-        """Everything; `recorded` are modules and data files of the standard library and the packages."""
+        """Create all files; `recorded` are modules and data files of the standard library and the packages."""
         self._make_skeleton()
         python = Path(sys.executable).resolve()
         self._copy(python, Path("usr/bin") / python.name)
@@ -46,12 +46,12 @@ class Root:
         (self._in_root(STDLIB) / "lib-dynload").mkdir(exist_ok=True)
         if certificates:
             self._copy(Path("/") / CERTIFICATES, CERTIFICATES)
-            link = self.path / "usr/lib/ssl/cert.pem"  # where Debian's OpenSSL looks
+            link = self.path / "usr/lib/ssl/cert.pem"  # the default path of Debian's OpenSSL
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(f"/{CERTIFICATES}")
 
     def finish(self) -> None:
-        """One date for all, so that the same files are the same layer."""
+        """Set the same timestamp on all files, so that the same files give the same layer."""
         for place in sorted(self.path.rglob("*"), reverse=True):
             os.utime(place, (0, 0), follow_symlinks=False)
         os.utime(self.path, (0, 0))
@@ -72,7 +72,7 @@ class Root:
             target = target.with_suffix(".pyc")
             compile_to(source, target, runs_as=f"/{target.relative_to(self.path).with_suffix('.py')}")
             return
-        if source.parent.name == "web":  # tokenfall.api.page reads either form
+        if source.parent.name == "web":  # tokenfall.api.page reads both forms
             target.parent.mkdir(parents=True, exist_ok=True)
             packed = target.with_name(f"{target.name}.gz")
             packed.write_bytes(gzip.compress(_without_comments(source), mtime=0))
@@ -81,17 +81,17 @@ class Root:
         self._copy(source, target.relative_to(self.path))
         if ".so" in source.suffixes:
             self._take_libraries(source)
-            # Wheels bring their symbols along, which are half of a file.
+            # Libraries in wheels contain symbols, which are half of the file.
             subprocess.run(["strip", "--strip-unneeded", str(target)], check=True)
 
     def _in_root(self, source: Path) -> Path:
-        """The packages have a place of their own; the standard library stays where it is."""
+        """The path in the image: packages are in their own folder, the standard library has its usual path."""
         if source.is_relative_to(self._site_packages):
             return self.path / PACKAGES / source.relative_to(self._site_packages)
         return self.path / source.relative_to("/")
 
     def _take_libraries(self, binary: Path) -> None:
-        """The shared libraries of `binary`, found as the dynamic loader finds them, and the loader itself."""
+        """Copy the shared libraries of `binary`, as resolved by the dynamic loader, and the loader itself."""
         listed = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=True).stdout
         for found in LIBRARY.findall(listed):
             library = Path(found)
@@ -109,7 +109,7 @@ class Root:
 
 
 def _without_comments(source: Path) -> bytes:
-    """A file of the pages; its lines stay where they are."""
+    """A file of the pages without comments; line numbers are preserved."""
     content = source.read_bytes()
     if source.suffix not in (".js", ".css"):
         return content

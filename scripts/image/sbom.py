@@ -1,4 +1,4 @@
-"""What an image consists of, as CycloneDX 1.5 JSON. For the build of an image.
+"""Generates the SBOM of an image, as CycloneDX 1.5 JSON. Part of the image build.
 
 Files are assigned to Debian's packages by dpkg and to PyPI's by their own records; nothing is listed by hand.
 """
@@ -15,7 +15,7 @@ PLACE = Path("usr/share/sbom/tokenfall.cdx.json")
 
 
 def document(taken: Iterable[Path], site_packages: Path, *, target: str) -> bytes:
-    """The components that any of `taken` belongs to. The same files make the same bytes: no date, no serial number."""
+    """The packages that own any of the files `taken`. Reproducible: without date and serial number."""
     python = [_pypi(one) for one in sorted(_owners(set(taken), site_packages), key=lambda one: one.name)]
     debian = [
         _debian(name) for name in sorted(_debian_owners(path for path in taken if site_packages not in path.parents))
@@ -49,7 +49,7 @@ def _pypi(one: Distribution) -> dict[str, Any]:
 
 
 def _debian_owners(paths: Iterable[Path]) -> set[str]:
-    """The installed packages of these files. Debian knows some of /usr/lib as files of /lib."""
+    """The installed packages of these files. Debian lists some files of /usr/lib under /lib."""
     names = {str(name) for path in paths for name in (path, path.resolve())}
     aliases = {name.removeprefix("/usr") for name in names if name.startswith("/usr/lib")}
     asked = ["dpkg-query", "--search", *sorted(names | aliases)]

@@ -1,4 +1,4 @@
-"""Uses what only the full image has: TLS upstreams, SQLite, Redis, workers, YAML, `record`, `fit`. For its build."""
+"""Uses the features of the full image: TLS, SQLite, Redis, workers, YAML, `record`, `fit`. Part of its build."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scripts.image.exercise import MESSAGES, Ask, ask, first_line, served
+from scripts.image.exercise import MESSAGES, Case, check, first_line, served
 
 MODEL = "some/model"
 SCENARIO = "- when: {last: {pattern: '(l+)+o'}}\n  say: Hello\n"
@@ -19,57 +19,57 @@ SCENARIO = "- when: {last: {pattern: '(l+)+o'}}\n  say: Hello\n"
 CHAT = {"model": MODEL, "messages": MESSAGES, "max_tokens": 3}
 
 
-def exercise_full(command: Sequence[str], folder: Path, *, seen: str) -> None:
-    """Use everything once. `folder` is a directory to write in, `seen` the server's own name of it."""
+def exercise_full(command: Sequence[str], folder: Path, *, path_inside: str) -> None:
+    """Use every feature once. `folder` is writable, `path_inside` its path in the server's file system."""
     with served(command) as simulator, _tls(simulator, folder) as port:
-        upstream = {"UPSTREAM_URL": f"https://localhost:{port}/v1", "SSL_CERT_FILE": f"{seen}/certificate.pem"}
+        upstream = {"UPSTREAM_URL": f"https://localhost:{port}/v1", "SSL_CERT_FILE": f"{path_inside}/certificate.pem"}
         keyed = {**upstream, "UPSTREAM_API_KEY": "k", "API_KEY": "key", "MODEL": MODEL}
-        with served(command, **keyed, HISTORY_URL=f"sqlite:///{seen}/chat.db") as relay:
+        with served(command, **keyed, HISTORY_URL=f"sqlite:///{path_inside}/chat.db") as relay:
             _chat(relay)
-        with served(command, **keyed, HISTORY_URL=f"sqlite:///{seen}/chat.db", WORKERS="2") as relay:
+        with served(command, **keyed, HISTORY_URL=f"sqlite:///{path_inside}/chat.db", WORKERS="2") as relay:
             _chat(relay)
-        _record(command, upstream, seen=seen)
+        _record(command, upstream, path_inside=path_inside)
         json.loads((folder / "profile.json").read_text(encoding="utf-8"))
     (folder / "turns.yaml").write_text(SCENARIO, encoding="utf-8")
-    with served(command, SIM=f"script={seen}/turns.yaml") as scripted:
-        ask(scripted, Ask("POST", "/chat", {"messages": MESSAGES}))
-    # Nobody listens there: everything is imported before that is noticed.
+    with served(command, SIM=f"script={path_inside}/turns.yaml") as scripted:
+        check(scripted, Case("POST", "/chat", {"messages": MESSAGES}))
+    # No Redis listens there. All modules are imported before the connection fails.
     with served(command, REDIS_URL="redis://127.0.0.1:1/0") as without_redis:
-        ask(without_redis, Ask("GET", "/readyz", statuses=(503,)))
-        ask(without_redis, Ask("POST", "/chat", {"messages": MESSAGES}, statuses=(503,)))
+        check(without_redis, Case("GET", "/readyz", statuses=(503,)))
+        check(without_redis, Case("POST", "/chat", {"messages": MESSAGES}, statuses=(503,)))
 
 
 def _chat(port: int) -> None:
     key = (("x-api-key", "key"),)
     for stream in (True, False):
-        ask(port, Ask("POST", "/chat", {"messages": MESSAGES, "stream": stream, "model": MODEL}, headers=key))
+        check(port, Case("POST", "/chat", {"messages": MESSAGES, "stream": stream, "model": MODEL}, headers=key))
         for path in ("/v1/chat/completions", "/v1/messages", "/api/chat", "/v1/responses", "/v1/completions"):
             more = {"prompt": "Hello", "input": "Hello"} if path in ("/v1/completions", "/v1/responses") else {}
-            ask(port, Ask("POST", path, {**CHAT, **more, "stream": stream, "max_tokens": 20}, (200, 400, 404), key))
-    ask(port, Ask("GET", "/history", headers=key))
-    ask(port, Ask("GET", "/metrics"))
+            check(port, Case("POST", path, {**CHAT, **more, "stream": stream, "max_tokens": 20}, (200, 400, 404), key))
+    check(port, Case("GET", "/history", headers=key))
+    check(port, Case("GET", "/metrics"))
 
 
-def _record(command: Sequence[str], upstream: dict[str, str], *, seen: str) -> None:
-    recording = f"{seen}/recording.jsonl"
+def _record(command: Sequence[str], upstream: dict[str, str], *, path_inside: str) -> None:
+    recording = f"{path_inside}/recording.jsonl"
     words = ["record", "--upstream", upstream["UPSTREAM_URL"], "--out", recording, "--port", "0"]
     process = subprocess.Popen([*command, *words], env={**os.environ, **upstream}, stdout=subprocess.PIPE, text=True)
     with process:
         try:
             port = int(first_line(process).partition(" into ")[0].rpartition(":")[2])
             for _ in range(3):
-                ask(port, Ask("POST", "/chat/completions", {**CHAT, "stream": True, "max_tokens": 20}, (200, 404)))
+                check(port, Case("POST", "/chat/completions", {**CHAT, "stream": True, "max_tokens": 20}, (200, 404)))
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate()
-    fitted = subprocess.run([*command, "fit", recording, "--out", f"{seen}/profile.json"], check=False)
+    fitted = subprocess.run([*command, "fit", recording, "--out", f"{path_inside}/profile.json"], check=False)
     if process.returncode or fitted.returncode:
         raise AssertionError(f"record ended with status {process.returncode}, fit with {fitted.returncode}")
 
 
 @contextmanager
 def _tls(to: int, folder: Path) -> Iterator[int]:
-    """The port of a TLS proxy before the server at port `to`; its certificate is in `folder`."""
+    """The port of a TLS proxy in front of the server at port `to`; its certificate is in `folder`."""
     certificate, key = str(folder / "certificate.pem"), str(folder / "key.pem")
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *subject]

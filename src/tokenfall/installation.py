@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 
+FULL_IMAGE_HINT = "; the full container image (target full) includes it"
+"""Appended to the error about a missing module."""
+
 
 def has_module(name: str) -> bool:
     """Whether the module is installed, without importing it."""

@@ -40,7 +40,7 @@ _HEAD = 2  # number and `idle`, before the fields
 class NameTable:
     """A table of names that are known only at run time: each has a place in a row.
 
-    NameTable beyond its `places` share the last one, `OTHER`. Longer names are truncated to `NAME_BYTES`.
+    Names beyond its `places` share the last one, `OTHER`. Longer names are truncated to `NAME_BYTES`.
     """
 
     def __init__(self, places: int, *, start: int) -> None:

@@ -108,7 +108,7 @@ class HistoryStore(Protocol):
         """Store `turn` as the newest; on return it is as durable as the store guarantees.
 
         The turn that it replaces and all later ones are deleted atomically with the write; if that turn no longer
-        exists, nothing is deleted. The oldest turns are deleted to keep the store's limit of messages. Appending the
+        exists, nothing is deleted. The oldest turns are deleted to enforce the store's limit of messages. Appending the
         same turn (by id) again, because the result of the first call is unknown, stores it once.
         """
         ...
@@ -163,7 +163,7 @@ class LiveTurn(Protocol):
     id: str
     conversation: Conversation
     idempotency_key: str
-    """The key that the turn was claimed with, "" without one. Released if the turn produced nothing."""
+    """The idempotency key bound to the turn, "" without one. It is free again if the turn produced no text."""
     end: TurnEnd | None
 
     def since(self, position: int) -> list[str]:

@@ -104,7 +104,7 @@ class RepeatedText(Sequence[str]):
         return token if place == number or token[0].isspace() else f" {token}"
 
 
-def cut(text: str, count: int) -> Sliced[RepeatedText]:
+def repeat_text(text: str, count: int) -> Sliced[RepeatedText]:
     """The first `count` tokens of `text`, which has at least one, repeated endlessly."""
     ends = array("I")
     for tokens in token_slices(text):

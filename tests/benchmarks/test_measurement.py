@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.measurement import OURS, Goal, Row, Sample, outcome_of
-from benchmarks.rows.box import most_held
+from benchmarks.rows.box import most_served
 
 ROW = Row("row", "what", "ms", target=Goal(2, against="peer"))
 COUNTS = (50, 100, 250, 400)
@@ -23,15 +23,15 @@ def test_outcome_of_a_row_without_goals_has_no_verdict() -> None:
     assert (outcome["target"], outcome["beyond"]) == (None, None)
 
 
-def test_outcome_is_not_measured_when_a_side_gave_no_figure() -> None:
+def test_outcome_is_not_measured_when_a_side_has_no_figure() -> None:
     pairs = [
         {OURS: Sample({"row": 1}), "peer": Sample({"row": 1})},
         {OURS: Sample({}), "peer": Sample({"row": 1})},
     ]
 
-    assert outcome_of(ROW, pairs)["not_measured"] == "tokenfall gave no figure in one of the runs"
+    assert outcome_of(ROW, pairs)["not_measured"] == "tokenfall had no figure in one of the runs"
 
 
 @pytest.mark.parametrize("limit", [0, *COUNTS])
-def test_most_held_is_the_greatest_count_that_holds(limit: int) -> None:
-    assert most_held(COUNTS, lambda count: count <= limit) == limit
+def test_most_served_returns_the_greatest_count_served(limit: int) -> None:
+    assert most_served(COUNTS, lambda count: count <= limit) == limit

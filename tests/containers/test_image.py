@@ -10,7 +10,7 @@ import pytest
 
 from tokenfall import __version__
 
-from scripts.build_image import PARTS_LIST
+from scripts.build_image import SBOM
 from scripts.image_archive import MB, ImageArchive
 from tests.containers.podman import Podman
 
@@ -63,7 +63,7 @@ def test_labels_health_check_and_signal_are_the_images_own(images: Images, targe
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_sbom_lists_the_contents_of_the_image(images: Images, target: str) -> None:
-    document = json.loads(images[target].text(PARTS_LIST))
+    document = json.loads(images[target].text(SBOM))
     parts = {part["name"]: part for part in document["components"]}
 
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.5")

@@ -10,7 +10,8 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 from tokenfall import __version__
 from tokenfall.api.metrics import families
 from tokenfall.metrics import Metrics
-from tokenfall.settings import described, load
+from tokenfall.settings import load
+from tokenfall.settings.fields import described
 
 from tests.deploy.helm import CHART, Helm, Manifest
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from tokenfall.settings import GROQ_MODEL
+from tokenfall.settings.fields import GROQ_MODEL
 
 from tests.end_to_end.chatting import DONE as CHAT_DONE
 from tests.end_to_end.chatting import begin, chat, error_of, history, said

@@ -28,7 +28,7 @@ KEEP_MS = 100_000
 PATIENCE_S = 10.0
 PIECES = ["Grüße", " ", "", "\x00\n\"'\\", "日本語", "🦊", "x" * 300_000, "end"]
 GENUINE = TurnEnd(Finished("stop", "model-1"))
-STOPPED = TurnEnd(code="stopped", message="the answer was stopped")
+STOPPED = TurnEnd(code="stopped", message="the response was stopped")
 
 STREAM = "tokenfall:{alice}:turn:"
 ALIVE = "tokenfall:{alice}:alive:"
@@ -239,7 +239,7 @@ async def test_error_that_ended_the_turn_is_raised(here: RedisTurns, there: Redi
     here.publish(turn)
     followed = await follow(there, turn)
 
-    with pytest.raises(TurnStopped, match="the answer was stopped"):
+    with pytest.raises(TurnStopped, match="the response was stopped"):
         await followed.run(listener.on_event)
     assert listener.heard == pieces
 

@@ -11,7 +11,8 @@ from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
 from tokenfall.cli.flags import flag
 from tokenfall.reactor.loop import Reactor
-from tokenfall.settings import Settings, described
+from tokenfall.settings import Settings
+from tokenfall.settings.fields import described
 from tokenfall.simulator.grammar import KEYS
 
 from scripts.settings_docs import PAGE, with_table
@@ -63,7 +64,7 @@ async def test_api_page_has_a_line_for_every_route() -> None:
         lines = [line for line in route_lines() if line.startswith(f"| `{route.method} {route.path}`")]
         assert len(lines) == 1, f"{route.method} {route.path}"
         cells = [cell.strip() for cell in lines[0].strip("|").split("|")]
-        answers = "503" if not route.open_while_draining or route.path == "/readyz" else "answered"
+        answers = "503" if not route.open_while_draining or route.path == "/readyz" else "served"
         assert cells[2:] == ["yes" if route.keyed else "no", "yes" if route.limited else "no", answers], route.path
 
 

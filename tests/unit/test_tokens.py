@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.slices import at_once
-from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS, count_tokens, counted, cut, token_slices, tokens_of
+from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS, count_tokens, counted, repeat_text, token_slices, tokens_of
 
 from tests.doubles.growth import cpu_s
 
@@ -71,7 +71,7 @@ def test_cut_text_repeats_the_tokens(text: str, count: int, at: int) -> None:
     once = tokens_of(text)
     again = [token if token[0].isspace() else f" {token}" for token in once]
     expected = [*once, *again * 40][:count]
-    made = at_once(cut(text, count))
+    made = at_once(repeat_text(text, count))
 
     assert len(made) == count
     assert [*made] == [made[place] for place in range(count)] == expected
@@ -82,5 +82,5 @@ def test_cut_text_repeats_the_tokens(text: str, count: int, at: int) -> None:
 def test_long_text_is_cut_in_slices_and_only_as_far_as_needed() -> None:
     text = "a " * (3 * SLICE_TOKENS)
 
-    assert sum(1 for _ in cut(text, 3 * SLICE_TOKENS)) == 2
-    assert sum(1 for _ in cut(text, 1)) == 0
+    assert sum(1 for _ in repeat_text(text, 3 * SLICE_TOKENS)) == 2
+    assert sum(1 for _ in repeat_text(text, 1)) == 0

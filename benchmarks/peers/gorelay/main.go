@@ -1,7 +1,7 @@
-// gorelay is what Tokenfall's chat is measured against: POST /chat goes to an OpenAI-compatible upstream,
-// and every token that comes back is passed on as `data: {"content":"..."}`. Written as one would in Go
-// with nothing but the standard library. It listens on 127.0.0.1, at $PORT (4200 unless set);
-// $UPSTREAM_URL is the upstream's base, such as http://127.0.0.1:4300/v1.
+// gorelay is the reference for Tokenfall's chat: it relays POST /chat to an OpenAI-compatible upstream and sends every
+// token as `data: {"content":"..."}`. Written in idiomatic Go with the standard library only. It
+// listens on 127.0.0.1 at $PORT (4200 unless set); $UPSTREAM_URL is the upstream's base URL, such as
+// http://127.0.0.1:4300/v1.
 package main
 
 import (
@@ -51,8 +51,8 @@ type relay struct {
 	client      *http.Client
 }
 
-// ask starts the upstream's answer; the caller closes it.
-func (rl relay) ask(ctx context.Context, messages []chatMessage) (io.ReadCloser, error) {
+// send sends the request to the upstream; the caller closes the response.
+func (rl relay) send(ctx context.Context, messages []chatMessage) (io.ReadCloser, error) {
 	body, err := json.Marshal(completionRequest{"llama-3.3-70b-versatile", messages, true})
 	if err != nil {
 		return nil, err
@@ -62,19 +62,19 @@ func (rl relay) ask(ctx context.Context, messages []chatMessage) (io.ReadCloser,
 		return nil, err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	answer, err := rl.client.Do(request)
+	response, err := rl.client.Do(request)
 	if err != nil {
 		return nil, err
 	}
-	if answer.StatusCode != http.StatusOK {
-		answer.Body.Close()
-		return nil, fmt.Errorf("upstream answered %s", answer.Status)
+	if response.StatusCode != http.StatusOK {
+		response.Body.Close()
+		return nil, fmt.Errorf("upstream responded with %s", response.Status)
 	}
-	return answer.Body, nil
+	return response.Body, nil
 }
 
-// appendFrame adds to frame what the client is sent for one line of the upstream, if anything; last says
-// that the answer is over.
+// appendFrame appends the frame for one line of the upstream, if it has one; last reports
+// that the response is over.
 func appendFrame(frame, line []byte) (_ []byte, last bool) {
 	if !bytes.HasPrefix(line, dataField) {
 		return frame, false
@@ -101,27 +101,27 @@ func appendFrame(frame, line []byte) (_ []byte, last bool) {
 }
 
 func (rl relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var asked struct {
+	var body struct {
 		Messages []chatMessage `json:"messages"`
 	}
-	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&asked)
-	if err != nil || len(asked.Messages) == 0 {
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&body)
+	if err != nil || len(body.Messages) == 0 {
 		http.Error(w, `the body must be {"messages": [...]}`, http.StatusBadRequest)
 		return
 	}
-	answer, err := rl.ask(r.Context(), asked.Messages)
+	response, err := rl.send(r.Context(), body.Messages)
 	if err != nil {
 		log.Print(err)
-		http.Error(w, "the upstream did not answer", http.StatusBadGateway)
+		http.Error(w, "the upstream did not respond", http.StatusBadGateway)
 		return
 	}
-	defer answer.Close()
+	defer response.Close()
 	out := w.(http.Flusher)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-cache")
 	var frame []byte
 	var last bool
-	for lines := bufio.NewScanner(answer); lines.Scan() && !last; {
+	for lines := bufio.NewScanner(response); lines.Scan() && !last; {
 		frame, last = appendFrame(frame[:0], lines.Bytes())
 		if len(frame) == 0 {
 			continue

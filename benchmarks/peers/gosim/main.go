@@ -1,10 +1,9 @@
-// gosim is what Tokenfall's simulator is measured against: the same few routes, written as one would in
-// Go with nothing but the standard library. Frames are made once; a stream is a goroutine with a ticker,
-// and a token is one Write and one Flush. It listens on 127.0.0.1, at $PORT (4100 unless set).
+// gosim is the reference for Tokenfall's simulator: the same routes in idiomatic Go with the standard library only.
+// Frames are encoded once; a stream is a goroutine with a ticker, and a token is one Write and one Flush. It listens on 127.0.0.1, at $PORT (4100 unless set).
 //
 //	GET /stream-sse     a paragraph as SSE, a word every 100 ms, then {"finish":true}
 //	GET /stream-ndjson  the same, as lines of JSON
-//	GET /stream-loop    bare words as SSE, one every 200 ms, without end
+//	GET /stream-loop    words as SSE, one every 200 ms, endless
 //	GET /api/data       one JSON document
 //	GET /health         OK
 //
@@ -63,11 +62,11 @@ func framesOf(items []string, before, after string) [][]byte {
 }
 
 func (s script) gapFor(r *http.Request) (time.Duration, bool) {
-	asked := r.URL.Query().Get("gap")
-	if asked == "" {
+	query := r.URL.Query().Get("gap")
+	if query == "" {
 		return s.gap, true
 	}
-	gap, err := time.ParseDuration(asked)
+	gap, err := time.ParseDuration(query)
 	return gap, err == nil && gap > 0
 }
 

@@ -1,6 +1,6 @@
-// tlsfloor is an OpenAI-compatible upstream behind TLS that never finishes: any POST gets a token every GAP_MS.
-// It makes a certificate for 127.0.0.1 at the start and writes it to CA_FILE, which clients trust by SSL_CERT_FILE.
-// HTTP/1.1 only, as both relays that are compared then do the same work.
+// tlsfloor is an OpenAI-compatible upstream over TLS with an endless response: any POST gets a token every GAP_MS.
+// It creates a certificate for 127.0.0.1 at startup and writes it to CA_FILE, which clients trust by SSL_CERT_FILE.
+// HTTP/1.1 only, so that both relays do the same work.
 //
 //	tlsfloor PORT GAP_MS CA_FILE
 package main

@@ -39,7 +39,7 @@ class AccessLog:
         self._second = 0
         self._stamp = ""
 
-    def answered(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
+    def log_response(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
         """Log one response. The path is the route's pattern, or the request's own path if no route matched."""
         now_s = time()
         second = int(now_s)

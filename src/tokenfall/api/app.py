@@ -93,7 +93,7 @@ class App:
             return route.handler(request)
         except TokenfallError as error:
             return self._failed(request, error)
-        except Exception as error:  # noqa: BLE001 - a defect is logged and answered with 500; the process continues
+        except Exception as error:  # noqa: BLE001 - a defect is logged, the response is a 500, and the process continues
             return self.crashed(request, error)
 
     def needed_for_refusal(self, request: Request) -> Loadable | None:
@@ -140,7 +140,7 @@ class App:
         if self.vllm is not None:
             self.vllm.ended(request, outcome)
         if self._access is not None and (status >= 400 or request.route not in self._quiet):
-            self._access.answered(request, status, outcome=outcome, sent_bytes=sent_bytes)
+            self._access.log_response(request, status, outcome=outcome, sent_bytes=sent_bytes)
 
     async def _respond_throttled(self, request: Request, *, route: Route, throttle: Throttle) -> AnyResponse:
         await throttle.spend(request)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from asyncio import Future
     from collections.abc import Awaitable, Callable
 
-KEPT_S = 60.0
+CACHED_S = 60.0
 """How long the upstream's list is cached."""
 
 WAIT_S = 5.0
@@ -85,7 +85,7 @@ class Catalogue:
         except TimeoutError:
             if self._fetched is None:
                 raise UpstreamTotalTimeout("the upstream did not list its models in time") from None
-            self._until_s = self._now() + KEPT_S
+            self._until_s = self._now() + CACHED_S
             return self._fetched
         finally:
             self._waiting -= 1
@@ -96,7 +96,7 @@ class Catalogue:
 
     async def _refresh(self, fetch: Callable[[], Awaitable[bytes]]) -> list[str]:
         self._fetched = _names(await fetch())
-        self._until_s = self._now() + KEPT_S
+        self._until_s = self._now() + CACHED_S
         return self._fetched
 
 

@@ -24,7 +24,7 @@ JSON = "application/json"
 MAX_BYTES = 2**24
 """Maximum size of a response that must be complete before it is sent."""
 
-WHOLE_BYTES = 65_536
+PART_BYTES = 65_536
 """A longer response is sent in chunked coding, in parts of at least this size, encoded as the client reads them."""
 
 _log = logs.get(__name__)
@@ -72,7 +72,7 @@ def joined(pieces: Iterable[bytes]) -> Sliced[bytes]:
 
 
 async def sliced(pieces: Iterator[bytes]) -> Response | LiveStream:
-    """All pieces as a JSON response; only one part of about `WHOLE_BYTES` is held in memory.
+    """All pieces as a JSON response; only one part of about `PART_BYTES` is held in memory.
 
     An error in the first part is raised, so that the caller can still send an error response.
     """
@@ -80,13 +80,13 @@ async def sliced(pieces: Iterator[bytes]) -> Response | LiveStream:
 
 
 def gathered(pieces: Iterator[bytes]) -> Sliced[bytes]:
-    """The next pieces joined, at least `WHOLE_BYTES`; fewer if the iterator ends."""
+    """The next pieces joined, at least `PART_BYTES`; fewer if the iterator ends."""
     collected: list[bytes] = []
     size = 0
     for piece in pieces:
         collected.append(piece)
         size += len(piece)
-        if size >= WHOLE_BYTES:
+        if size >= PART_BYTES:
             break
         yield
     return b"".join(collected)
@@ -94,7 +94,7 @@ def gathered(pieces: Iterator[bytes]) -> Sliced[bytes]:
 
 def continued(first_part: bytes, pieces: Iterator[bytes]) -> Response | LiveStream:
     """A JSON response that starts with `first_part`, made by `gathered`; the others are encoded as the client reads."""
-    if len(first_part) < WHOLE_BYTES:
+    if len(first_part) < PART_BYTES:
         return document(first_part)
     parts = [first_part]
 

@@ -65,7 +65,7 @@ class Page:
         self._cache: dict[tuple[str, bool], tuple[str, Response]] = {}
 
     def redirect(self, request: Request) -> Response:
-        """`GET /`, `/web/` and `/board/`: redirects to the page; a relative URL keeps a proxy's path prefix."""
+        """`GET /`, `/web/` and `/board/`: redirects to the page; a relative URL preserves a proxy's path prefix."""
         page = request.path.strip("/")
         query = f"?{request.query_string.decode('ascii')}" if page and request.query_string else ""
         return Response(307, headers=(("location", f"../{page}{query}" if page else "web"),))
@@ -110,7 +110,7 @@ def _read(name: str, gzipped: bool) -> tuple[str, Response]:
     """The entity tag of a file, and the response that serves it."""
     body = _content(path.join(WEB, name))
     if name.endswith((".js", ".css")):
-        body = _COMMENT.sub(_line_ends, body)  # keeps the line numbers
+        body = _COMMENT.sub(_line_ends, body)  # preserves the line numbers
     tag = f'"{sha256(body).hexdigest()[:20]}{"-gzip" if gzipped else ""}"'
     headers = [*_HEADERS, ("etag", tag)]
     if gzipped:

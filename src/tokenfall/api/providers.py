@@ -93,9 +93,9 @@ class Provider:
             parse(request.header(b"x-sim") or "")
             return document(immediate_response)
         if relay is None:
-            return self._simulating.answer(request, parsed)
+            return self._simulating.respond(request, parsed)
         if is_simulated(parsed.request.model):
-            return self._simulating.answer(request, self._dialect.decode(request.body))
+            return self._simulating.respond(request, self._dialect.decode(request.body))
         return self._relayed(request, parsed, relay=relay)
 
     def refuse(self, request: Request, api_error: ApiError) -> Response:

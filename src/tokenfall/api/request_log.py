@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tokenfall.recording.redaction import Redactor
 
 MAX_REQUESTS = 1_000
-MAX_KEPT_BYTES = 2_500_000
+MAX_TOTAL_BYTES = 2_500_000
 """Size of all requests together. The JSON response that lists them may be up to six times as large."""
 
 MAX_BODY_BYTES = 16_384
@@ -62,7 +62,7 @@ class RequestLog:
         size = len(body) + len(path) + len(query) + sum(len(name) + len(value) for name, value in headers.items())
         self._sizes.append(size)
         self._bytes += size
-        while self._bytes > MAX_KEPT_BYTES or len(self._entries) > MAX_REQUESTS:
+        while self._bytes > MAX_TOTAL_BYTES or len(self._entries) > MAX_REQUESTS:
             del self._entries[0]
             self._bytes -= self._sizes.pop(0)
 

@@ -117,7 +117,7 @@ class SimulatedProvider:
             ApiError(status=503, code=shutting_down().code, message=shutting_down().message), 0
         )
 
-    def answer(
+    def respond(
         self, request: Request, parsed: ParsedRequest
     ) -> TimedStream | Loadable | Coroutine[Any, Any, TimedStream | Whole]:
         """The response. Raises `InvalidRequest`, and the error that the grammar sets in place of a response."""

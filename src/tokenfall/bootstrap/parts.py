@@ -11,7 +11,7 @@ from tokenfall.api.probes import resident_bytes
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.simulator import Shared
 from tokenfall.reactor.clock import WheelClock
-from tokenfall.settings import DEFAULT_SIM, MEMORY
+from tokenfall.settings.fields import DEFAULT_SIM, MEMORY
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.library import Library
 from tokenfall.simulator.state import UNSET, SimulatorState

@@ -31,7 +31,7 @@ from tokenfall.http.bounds import Bounds
 from tokenfall.http.loadable import THREADING
 from tokenfall.http.server import HTTPServer, descriptor_limit
 from tokenfall.metrics import Metrics
-from tokenfall.settings import LOOPBACK_HOSTS
+from tokenfall.settings.loading import LOOPBACK_HOSTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,9 @@ from tokenfall.history.memory import MemoryHistory
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics, add
 from tokenfall.ports import Clock, HistoryStore, RateLimiter, SharedTurns
-from tokenfall.settings import MEMORY, Settings, sqlite_path
+from tokenfall.settings import Settings
+from tokenfall.settings.fields import MEMORY
+from tokenfall.settings.kinds import sqlite_path
 
 if TYPE_CHECKING:
     from tokenfall.limits.fallback import FallbackLimiter

@@ -147,7 +147,7 @@ class Chat:
         return await self.turns.follow(owner, turn, after=after)
 
     async def stop(self, owner: str, turn: str) -> None:
-        """Stop a turn of `owner` and keep its text; return once it has ended. Raises `NotFound`."""
+        """Stop a turn of `owner` and store its text; return once it has ended. Raises `NotFound`."""
         await self.turns.stop(owner, turn)
 
     @property

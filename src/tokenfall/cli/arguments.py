@@ -7,7 +7,8 @@ from typing import NoReturn
 from tokenfall import __version__
 from tokenfall.cli.environment import is_near
 from tokenfall.cli.flags import flag
-from tokenfall.settings import defaults, described, shown
+from tokenfall.settings.fields import defaults, described
+from tokenfall.settings.loading import shown
 
 
 def parse(words: Sequence[str]) -> dict[str, str | None]:

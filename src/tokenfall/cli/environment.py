@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-from tokenfall.settings import FULL_IMAGE_HINT, InvalidSetting, described
+from tokenfall.installation import FULL_IMAGE_HINT
+from tokenfall.settings import InvalidSetting
+from tokenfall.settings.fields import described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenfall.settings import described
+from tokenfall.settings.fields import described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import sys
 
 from tokenfall.cli.environment import env_file, warn_of_misspelled_settings
 from tokenfall.cli.flags import plain_flags
-from tokenfall.settings import FULL_IMAGE_HINT, InvalidSetting, Settings, load
+from tokenfall.installation import FULL_IMAGE_HINT
+from tokenfall.settings import InvalidSetting, Settings, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

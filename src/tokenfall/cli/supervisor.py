@@ -34,7 +34,7 @@ HANGS_AFTER_CHECKS = 10
 seconds, so that a supervisor that was suspended itself kills no worker."""
 
 STOP_MARGIN_S = 5.0
-"""Time beyond the drain time for a worker to cut streams, store turns and close upstream connections and stores."""
+"""Time beyond the drain time for a worker to end streams, store turns and close upstream connections and stores."""
 
 _log = logs.get("tokenfall")
 

@@ -49,11 +49,11 @@ class MemoryHistory:
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         turns = self._conversations.setdefault(conversation, deque())
-        if any(kept.id == turn.id for kept in turns):
+        if any(stored.id == turn.id for stored in turns):
             return
         self._conversations.move_to_end(conversation)
         self._owners.setdefault(conversation.owner, Recency()).use(conversation.id)
-        if turn.replaces is not None and any(kept.id == turn.replaces for kept in turns):
+        if turn.replaces is not None and any(stored.id == turn.replaces for stored in turns):
             self._drop_from(turns, turn.replaces)
         self._titles.setdefault(conversation, title_of(turn))
         turns.append(turn)

@@ -80,7 +80,7 @@ class Scan:
         return False
 
     def _pieces(self, texts: Iterable[str]) -> Iterator[str]:
-        """The texts in pieces that overlap, so that a word on a boundary is whole in one of them.
+        """The texts in pieces that overlap, so that a word on a boundary is complete in one of them.
 
         Casefolding never shortens a text, so the overlap is long enough in characters of the original.
         """

@@ -136,7 +136,7 @@ class SQLiteThread:
             outcomes = [_outcome(connection, job) for job in batch]
             connection.execute("COMMIT")
             return outcomes
-        except Exception as error:  # noqa: BLE001 - any error must reach the callers, and the thread must go on
+        except Exception as error:  # noqa: BLE001 - any error must reach the callers, and the thread must continue
             # The whole batch is rolled back: closing the connection discards an uncommitted transaction.
             _log.warning("SQLite failed: %s: %s", type(error).__name__, error)
             self._disconnect()

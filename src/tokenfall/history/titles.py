@@ -11,5 +11,5 @@ def title_of(first: Turn) -> str:
     line = " ".join(words)
     if len(line) <= MAX_TITLE_CHARACTERS:
         return line
-    cut = line[: MAX_TITLE_CHARACTERS - 1]
-    return (cut[: cut.rfind(" ")] if " " in cut else cut) + "…"
+    beginning = line[: MAX_TITLE_CHARACTERS - 1]
+    return (beginning[: beginning.rfind(" ")] if " " in beginning else beginning) + "…"

@@ -1,6 +1,6 @@
 """One client connection: reads requests and sends their responses in order, one at a time.
 
-Created by the server. It calls the application and gives each response that takes time to a player (`paced.py`,
+Created by the server. It calls the application and passes each response that takes time to a player (`paced.py`,
 `live.py`). It handles deadlines and flow control, and must not depend on the meaning of a response.
 """
 

@@ -92,7 +92,7 @@ class LivePlayer:
                 return
             try:
                 response = awaited if isinstance(awaited, LiveStream) else await awaited
-                awaited = None  # a finished coroutine keeps its frame
+                awaited = None  # a reference to a finished coroutine keeps its frame alive
                 if isinstance(response, LiveStream):
                     self._stream = response
                     await self._play(response)
@@ -103,7 +103,7 @@ class LivePlayer:
                 response = application.cut(request)
             except Exception as error:  # noqa: BLE001 - the application makes the error response
                 if self.status == 200:
-                    _log.exception("a stream failed, and so did its error frame")
+                    _log.exception("a stream failed, and encoding its error frame failed too")
                     connection.reset("failed")
                     return
                 response = application.crashed(request, error)
@@ -159,13 +159,13 @@ class LivePlayer:
         """Send one frame of the stream; see `Send`."""
         if self._detached:
             return None
-        self._write(b"%x\r\n%b\r\n" % (len(frame), frame) if self._chunked else frame)  # `chunk`, without its call
+        self._write(b"%x\r\n%b\r\n" % (len(frame), frame) if self._chunked else frame)  # `chunk`, inlined
         if is_token:
             metrics, now_s = self.metrics, self._server.wheel.now()
             metrics.tokens += 1
             if self._last_s:
                 passed_s, inter_token_s = now_s - self._last_s, metrics.inter_token_s
-                inter_token_s.counts[bisect_left(LATENCY_BOUNDS_S, passed_s)] += 1  # `observe`, without its call
+                inter_token_s.counts[bisect_left(LATENCY_BOUNDS_S, passed_s)] += 1  # `observe`, inlined
                 inter_token_s.total += passed_s
             else:
                 self._flush()  # someone waits for it: do not delay it for the other streams of this turn
@@ -181,10 +181,10 @@ class LivePlayer:
         return self._wakeup
 
     def _write(self, data: bytes) -> None:
-        """Write `data` before the loop waits again, together with everything else of this turn.
+        """Buffer `data`; all data of this turn is written before the loop waits again.
 
-        So several tokens in one read of an upstream are one write; and the writes of a turn follow each other, which
-        wakes the readers less often.
+        So several tokens received in one upstream read are sent in one write, and the writes of all streams directly
+        follow each other, which wakes the clients' processes less often.
         """
         if self._unsent is None:
             self._unsent = [data]

@@ -7,7 +7,7 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 
 def unquoted(text: str) -> str:
-    """ASCII `text` with its escapes decoded as UTF-8. Malformed escapes are kept; invalid UTF-8 becomes U+FFFD."""
+    """ASCII `text` with its escapes decoded as UTF-8. Malformed escapes are unchanged; invalid UTF-8 becomes U+FFFD."""
     first, *parts = text.split("%")
     decoded = [first.encode()]
     for part in parts:

@@ -14,7 +14,7 @@ class Refusal(Exception):
 
 class Request:
     """One request. Headers, query and body are emptied once its stream starts or its response ends; the fields that
-    the access log needs stay.
+    the access log needs remain.
 
     `headers` has lower-case names; the values of a repeated header are joined by ", " (RFC 9110, section 5.3).
     `client` is the peer's address without port. `started_s` is monotonic. The application sets `route` and `id`.
@@ -71,7 +71,7 @@ class Request:
         return None if value is None else value.decode("latin-1")
 
     def query(self) -> list[tuple[str, str]]:
-        """The query's pairs in order, decoded; blank values are kept."""
+        """The query's pairs in order, decoded, including blank values."""
         text = self.query_string.decode("ascii")
         pairs = (part.partition("=") for part in text.split("&") if part)
         if "%" in text or "+" in text:

@@ -128,7 +128,7 @@ class HTTPServer:
 
     @property
     def connections(self) -> list[Connection]:
-        """All open connections. There is no other collection of them: one would take 33 bytes for each stream."""
+        """All open connections. They are not stored in a separate collection, which would take 33 bytes per stream."""
         return [each for each in self.reactor.handlers if isinstance(each, Connection) and each.belongs_to(self)]
 
     def _close(self, drained: "Callable[[], None]") -> None:

@@ -60,7 +60,7 @@ class ReactorSelector(selectors.BaseSelector):
         self.waits = False
         """Whether `select` may continue to wait; set to False when asyncio has something to do."""
 
-    def register(self, fileobj: "FileDescriptorLike", events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401, PLR0917 - the library's
+    def register(self, fileobj: "FileDescriptorLike", events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401, PLR0917 - the library's signature
         fd = _descriptor(fileobj)
         if fd in self._watched:
             raise KeyError(f"{fileobj!r} (descriptor {fd}) is already registered")
@@ -75,7 +75,7 @@ class ReactorSelector(selectors.BaseSelector):
         self._remove(watched)
         return watched.key
 
-    def modify(self, fileobj: "FileDescriptorLike", events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401, PLR0917 - the library's
+    def modify(self, fileobj: "FileDescriptorLike", events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401, PLR0917 - the library's signature
         watched = self._watched[_descriptor(fileobj)]
         if events != watched.key.events:
             self._reactor.change(watched.key.fd, _mask(events))

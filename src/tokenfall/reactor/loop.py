@@ -143,7 +143,7 @@ class Reactor:
     # Running
 
     def run(self) -> None:
-        """Run turns until `stop`; pending calls, timers and descriptors are kept."""
+        """Run turns until `stop`; pending calls, timers and descriptors remain."""
         self._stopping = False
         while not self._stopping:
             if self.loop is None:

@@ -1,9 +1,9 @@
 """The timer wheel: one timer for all deadlines. Deadlines are absolute, and no entry is called early.
 
-Time is counted in ticks of 1/8192 s (0.12 ms). Entries whose deadlines fall into the same tick share a slot; a single
-entry is stored without a container, and a few in a list, which saves a quarter of a stream's memory; a dict has many,
-because any of them may leave. Each slot costs a wake-up, so a busy loop rounds deadlines up to wider slots, of 0.5 ms
-and, when saturated, 4 ms. A heap of tick numbers orders the slots; an emptied slot causes no wake-up.
+Time is counted in ticks of 1/8192 s (0.12 ms). Entries whose deadlines fall into the same tick share a slot. A slot is
+a single entry, a list of a few entries (these two save a quarter of a stream's memory), or a dict of many, from which
+any entry is removed in constant time. Each slot costs a wake-up, so a busy loop rounds deadlines up to wider slots, of
+0.5 ms and, when saturated, 4 ms. A heap of tick numbers orders the slots; an emptied slot causes no wake-up.
 
 Called by the reactor's loop. It must not depend on the loop or on sockets.
 """
@@ -243,7 +243,7 @@ class TimerWheel:
 
 
 def _entries(slot: "TimerEntry | list[TimerEntry] | dict[TimerEntry, None]") -> "Sequence[TimerEntry]":
-    """The entries of a slot, FIFO; a change of the slot does not change a tuple, and lists are played once."""
+    """The entries of a slot, FIFO. A dict is copied, because calling an entry may change it."""
     if isinstance(slot, list):
         return slot
     return tuple(slot) if isinstance(slot, dict) else (slot,)

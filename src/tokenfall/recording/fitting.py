@@ -18,7 +18,7 @@ from tokenfall.wire.sse_decoder import SSEDecoder
 
 
 class InsufficientData(ValueError):
-    """A recording without enough data; the message says what is missing."""
+    """A recording without enough data; the message names what is missing."""
 
 
 def fit(recording: Recording) -> Empirical:

@@ -1,4 +1,4 @@
-"""Relays and records one exchange: response bytes, their times, and how it ended. Used by `recorder`."""
+"""Relays one exchange and records it: response bytes, their times, and how it ended. Used by `recorder`."""
 
 from __future__ import annotations
 

@@ -32,10 +32,10 @@ def signatures(body: bytes, path: str) -> list[tuple[str, ...]]:
     document = cleaned(body)
     if not isinstance(document, dict):
         return []
-    kept = {name: value for name, value in document.items() if name not in VOLATILE}
-    exact = (path, "exact", _canonical(kept))
-    kept.pop("model", None)
-    found: list[tuple[str, ...]] = [exact, (path, "any model", _canonical(kept))]
+    stable_fields = {name: value for name, value in document.items() if name not in VOLATILE}
+    exact = (path, "exact", _canonical(stable_fields))
+    stable_fields.pop("model", None)
+    found: list[tuple[str, ...]] = [exact, (path, "any model", _canonical(stable_fields))]
     text = last_user_text(document)
     if text:
         found.append((path, "last user text", str(bool(document.get("stream"))), text))

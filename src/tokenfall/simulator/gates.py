@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 MAX_GATES = 1_000
-"""Maximum number of gates that are kept without a stream that uses them."""
+"""Maximum number of gates that are retained while no stream uses them."""
 
 IDLE_S = 3_600.0
-"""How long such a gate is kept after its last use."""
+"""How long such a gate is retained after its last use."""
 
 SPARE = 64
 """Number of cancelled queue entries up to which the queue is not rebuilt."""
@@ -123,7 +123,7 @@ class Gates:
         return found
 
     def pinned(self, name: str) -> TestGate:
-        """As `get`, and keep the gate even while no stream uses it. Raises ValueError above `MAX_GATES`."""
+        """As `get`, and retain the gate even while no stream uses it. Raises ValueError above `MAX_GATES`."""
         found = self.get(name)
         if name not in self._pinned and len(self._pinned) >= MAX_GATES:
             raise ValueError(f"more than {MAX_GATES} gates")

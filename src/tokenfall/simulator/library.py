@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 RECORDING = ".jsonl"
-MAX_KEPT = 64
+MAX_CACHED = 64
 """Maximum number of cached files of each kind; the least recently read one is dropped."""
 
 
@@ -51,8 +51,8 @@ class Library:
         """
         if simulation.script is None:
             return True
-        kept: dict[str, Any] = self._recordings if simulation.script.endswith(RECORDING) else self._scenarios
-        return self._path(simulation.script, "script") in kept
+        cache: dict[str, Any] = self._recordings if simulation.script.endswith(RECORDING) else self._scenarios
+        return self._path(simulation.script, "script") in cache
 
     def script(self, name: str) -> Scenario:
         """The last valid version of the script. Raises `InvalidRequest` if there was none yet."""
@@ -68,7 +68,7 @@ class Library:
                 found = ScenarioFile(Path(path))
             except InvalidScenario as error:
                 raise InvalidRequest(f"simulator: script {error}", param="script") from None
-            _keep(self._scenarios, path, value=found)
+            _store(self._scenarios, path, value=found)
         return found.current()
 
     def recording(self, name: str) -> Recording:
@@ -79,15 +79,15 @@ class Library:
         try:
             status = os.stat(path)
             stamp = (status.st_mtime_ns, status.st_size)
-            kept = self._recordings.get(path)
-            if kept is None or kept[0] != stamp:
-                kept = (stamp, Recording.load(path))
-                _keep(self._recordings, path, value=kept)
+            cached = self._recordings.get(path)
+            if cached is None or cached[0] != stamp:
+                cached = (stamp, Recording.load(path))
+                _store(self._recordings, path, value=cached)
         except OSError as error:
             raise InvalidRequest(f"simulator: script {name[:80]!r}: {error.strerror}", param="script") from None
         except InvalidRecording as error:
             raise InvalidRequest(f"simulator: script {str(error).removeprefix(path + ': ')}", param="script") from None
-        return kept[1]
+        return cached[1]
 
     def profile(self, name: str) -> Simulation | Empirical:
         """A named profile as a `Simulation`, or the measured profile of a file. Raises `InvalidRequest`."""
@@ -111,8 +111,8 @@ class Library:
         return path
 
 
-def _keep(kept: dict[str, Any], name: str, *, value: object) -> None:
-    kept.pop(name, None)
-    kept[name] = value  # the newest is the last
-    while len(kept) > MAX_KEPT:
-        del kept[next(iter(kept))]
+def _store(cache: dict[str, Any], name: str, *, value: object) -> None:
+    cache.pop(name, None)
+    cache[name] = value  # the newest is the last
+    while len(cache) > MAX_CACHED:
+        del cache[next(iter(cache))]

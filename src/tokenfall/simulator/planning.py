@@ -30,11 +30,11 @@ from tokenfall.simulator.grammar import MAX_TOKENS, Length, Simulation
 from tokenfall.simulator.paragraph import WORDS
 from tokenfall.simulator.prose import Prose, RandomWords
 from tokenfall.simulator.state import GAP
-from tokenfall.simulator.stops import cut_at_stop
+from tokenfall.simulator.stops import truncate_at_stop
 from tokenfall.simulator.timing import response_length, schedule
 from tokenfall.simulator.values import Fault
 from tokenfall.slices import Sliced
-from tokenfall.tokens import counted, cut, tokens_of
+from tokenfall.tokens import counted, repeat_text, tokens_of
 
 MAX_RESPONSE_TOKENS = 2**20
 """Maximum tokens of all choices of one request: a complete response is held in memory."""
@@ -155,7 +155,7 @@ def _filler(request: ChatRequest, simulation: Simulation, *, random: Random) -> 
             raise InvalidRequest(f"the simulator echoes a text of at most {MAX_ECHOED_BYTES} bytes")
         if wanted * len(question) > MAX_ECHOED_CHARACTERS * echoed:
             raise InvalidRequest(f"the simulator echoes no more than {MAX_ECHOED_CHARACTERS} characters at once")
-        return (yield from cut(question, wanted))
+        return (yield from repeat_text(question, wanted))
     return Prose(wanted)
 
 
@@ -174,8 +174,8 @@ def _planned(request: ChatRequest, filler: Sequence[str], *, call_ids: str) -> S
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
     text = yield from _text(request, filler)
     left = max(0, most - sum(len(part.tokens) for part in thoughts))
-    kept, stop = (yield from cut_at_stop(text[:left], request.stop)) if request.stop else (text, "")
-    return _bounded([*thoughts, PlannedPart(kept if stop else text)], most, reason="stop", stop=stop)
+    truncated, stop = (yield from truncate_at_stop(text[:left], request.stop)) if request.stop else (text, "")
+    return _bounded([*thoughts, PlannedPart(truncated if stop else text)], most, reason="stop", stop=stop)
 
 
 def _calls(request: ChatRequest, *, call_ids: str) -> Sliced[list[PlannedPart]]:
@@ -239,20 +239,20 @@ def _last_question(request: ChatRequest) -> str:
 
 
 def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False) -> Sliced[list[str]]:
-    from tokenfall.simulator.structured_output import json_texts  # noqa: PLC0415 - keeps the simulator small
+    from tokenfall.simulator.structured_output import json_texts  # noqa: PLC0415 - few requests have a schema
 
     return json_texts(schemas, copies=copies, objects=objects)
 
 
 def _bounded(parts: list[PlannedPart], most: int, *, reason: FinishReason, stop: str = "") -> PlannedResponse:
     """`parts` truncated to `most` tokens in total."""
-    kept: list[PlannedPart] = []
+    truncated: list[PlannedPart] = []
     left = most
     for part in parts:
         if len(part.tokens) > left:
             if left:
-                kept.append(PlannedPart(part.tokens[:left], part.thought, part.call))
-            return PlannedResponse(tuple(kept), "length")
-        kept.append(part)
+                truncated.append(PlannedPart(part.tokens[:left], part.thought, part.call))
+            return PlannedResponse(tuple(truncated), "length")
+        truncated.append(part)
         left -= len(part.tokens)
-    return PlannedResponse(tuple(kept), reason, stop)
+    return PlannedResponse(tuple(truncated), reason, stop)

@@ -9,7 +9,7 @@ from tokenfall.slices import Sliced
 from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS
 
 
-def cut_at_stop(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[str], str]]:
+def truncate_at_stop(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[str], str]]:
     """`text` up to the first stop sequence in it, and that sequence ("" for none). Searches overlapping windows."""
     if not stops:
         return text, ""
@@ -62,21 +62,21 @@ def _next_piece(tokens: Iterator[str], at_least: int) -> Sliced[str]:
 
 def _up_to(text: Sequence[str], end: int) -> Sliced[list[str]]:
     """The tokens of the first `end` characters of `text`."""
-    kept: list[str] = []
+    result: list[str] = []
     tokens = iter(text)
     while end > 0 and (chunk := list(islice(tokens, SLICE_TOKENS))):
         size = sum(map(len, chunk))
         if size <= end:
-            kept += chunk
+            result += chunk
             end -= size
             yield
             continue
         for token in chunk:
             if not token[:end].strip():  # trailing white space belongs to the token before it
-                kept[-1:] = [last + token[:end] for last in kept[-1:]]
-                return kept
-            kept.append(token[:end])
-            end -= len(kept[-1])
+                result[-1:] = [last + token[:end] for last in result[-1:]]
+                return result
+            result.append(token[:end])
+            end -= len(result[-1])
             if end <= 0:
-                return kept
-    return kept
+                return result
+    return result

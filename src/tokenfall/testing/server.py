@@ -96,7 +96,7 @@ class TokenfallServer:
         """Restore the initial state: configuration, counts and limits. Gates, logged requests and conversations are
         deleted.
 
-        Streams waiting at a gate continue. Running streams are not cut.
+        Streams waiting at a gate continue. Running streams are not ended.
         """
         control = self._control
         control.document("DELETE", "/sim")

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from tokenfall.settings import InvalidSetting, Settings, defaults, load
+from tokenfall.settings import InvalidSetting, Settings, load
+from tokenfall.settings.fields import defaults
 from tokenfall.testing.hosts import Host
 from tokenfall.testing.processes import ProcessHost
 from tokenfall.testing.server import TokenfallServer

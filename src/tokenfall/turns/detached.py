@@ -67,11 +67,11 @@ class DetachedTurns:
         oldest_s = self._now() - bounds.max_s
         for turn, size in sizes.items():
             if self._turns[turn][0] <= oldest_s:
-                turn.stop_with(DetachedLimit("the turn went on without its client for too long"))
+                turn.stop_with(DetachedLimit("the turn ran without its client for too long"))
             elif number > bounds.max_turns:
-                turn.stop_with(DetachedLimit("too many turns went on without their clients"))
+                turn.stop_with(DetachedLimit("too many turns ran without their clients"))
             elif total_bytes > bounds.max_bytes:
-                turn.stop_with(DetachedLimit("the turns that went on without their clients held too much memory"))
+                turn.stop_with(DetachedLimit("the turns that ran without their clients used too much memory"))
             else:
                 return  # all later ones are newer
             number -= 1

@@ -89,7 +89,7 @@ class FollowedInRedis:
                     full = on_event(TextDelta(text))
                     if full is not None:
                         await full
-        raise AssertionError("the entries of a turn stop before its final entry")
+        raise AssertionError("the entries of the turn ended before its final entry")
 
     async def end(self) -> None:
         """Return once the turn has ended, successfully or not. Raises `TurnLost`."""

@@ -117,7 +117,7 @@ class TurnRegistry:
         await wait_until_ended(turn)
 
     def retain(self, turn: RunningTurn) -> None:
-        """Keep an ended turn for resumption; drop one that failed without text, so that its key is free again."""
+        """Store an ended turn for resumption; drop one that failed without text, so that its key is free again."""
         if not len(turn.response) and (turn.end is None or turn.end.finished is None):
             self._forget(turn.id)
             return

@@ -14,7 +14,7 @@ _SURROGATES = "surrogatepass"
 
 
 class ResponseBuffer:
-    """An append-only text that keeps its piece boundaries."""
+    """An append-only text with its piece boundaries."""
 
     __slots__ = ("_sizes", "_starts", "_text")
 

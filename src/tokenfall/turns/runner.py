@@ -51,7 +51,7 @@ class TurnRunner:
         self._detached.add(turn, held_bytes=held_bytes)
 
     def forget(self, turn: RunningTurn) -> None:
-        """The turn has ended: it is no longer detached, and the registry keeps it for resumption."""
+        """The turn has ended: it is no longer detached, and the registry stores it for resumption."""
         self._detached.remove(turn)
         self.registry.retain(turn)
 
@@ -109,7 +109,7 @@ class TurnRunner:
 
 
 class TurnRun:
-    """One turn to be run once. `id` is known before the first token."""
+    """One turn, which is run once. `id` is known before the first token."""
 
     __slots__ = (
         "_continued",
@@ -139,9 +139,9 @@ class TurnRun:
         replaces: Turn | None = None,
         continued: Turn | None = None,
     ) -> None:
-        """`continued` is the turn to continue: its question is stored, and its response joined with the new text.
+        """`continued`: the turn to continue. Its question is stored, with its response followed by the new text.
 
-        If the question of the turn `replaces` is the same, its response is stored as a variant.
+        `replaces`: the turn that this one replaces. If it has the same question, its response is stored as a variant.
         """
         self.after = 0
         self.id = turn.id

@@ -27,7 +27,7 @@ MAX_THOUGHT_CHARACTERS = 32_768
 """Characters of the reasoning text that are stored; text beyond them is only streamed."""
 
 MAX_THOUGHTS = 8_192
-"""Pieces of the reasoning text that are kept."""
+"""Pieces of the reasoning text that are stored."""
 
 
 def new_turn_id() -> str:
@@ -140,7 +140,7 @@ class RunningTurn:
         return self.left and self.end is None
 
     def stop(self) -> None:
-        self.stop_with(TurnStopped("the answer was stopped"))
+        self.stop_with(TurnStopped("the response was stopped"))
 
     def stop_with(self, error: TokenfallError) -> None:
         """End the turn with `error`; no effect if it is already stopping, concluding or ended."""
@@ -216,4 +216,4 @@ class FollowedLocally:
 
 def client_left() -> TurnInterrupted:
     """The error of a turn whose client disconnected."""
-    return TurnInterrupted("the client that asked left before the answer was complete")
+    return TurnInterrupted("the client disconnected before the response was complete")

@@ -51,15 +51,15 @@ def no_stream(body: bytes) -> UpstreamBroken:
 
 
 def whole_error(body: bytes) -> UpstreamBroken | None:
-    """The error for a complete 200 that is not JSON or, as an error document, tells one; None for a response."""
+    """The error for a complete 200 response that is not JSON or is an error document; None for any other."""
     if body.lstrip()[:1] not in (b"{", b"["):
-        return UpstreamMalformed("the upstream did not answer with JSON")
+        return UpstreamMalformed("the upstream did not respond with JSON")
     if len(body) > MAX_ERROR_BODY_BYTES:
         return None
     try:
         document = decode_leniently(body)
     except NotJSON:
-        return UpstreamMalformed("the upstream did not answer with JSON")
+        return UpstreamMalformed("the upstream did not respond with JSON")
     if isinstance(document, dict) and document.get("object") not in (None, "error"):
         return None  # a failed response of OpenAI's Responses API has an `error`, too
     message = document_error(document)

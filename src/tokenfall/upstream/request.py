@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class UpstreamRequest:
     """A request to an upstream. `target` is a path, optionally with a query, relative to the base address.
 
-    `body` is None for a request without a body. `chat` is the source of the body, for a request that may be reworded.
+    `body` is None for a request without a body. `chat` is the source of the body, for a request that may be sent again
+    without a refused field.
     """
 
     __slots__ = ("body", "chat", "headers", "method", "target")

@@ -36,7 +36,7 @@ class Retries:
         """The delay before the next try, None to give up.
 
         `status` is the provider's status, 0 without a response; `tries` is the number of failed tries; `left_s` is the
-        time left for the first token. There is no retry that would start after that time.
+        time left for the first token. A request is not retried after that time.
         """
         if tries > self._max_retries or not _is_transient(error, status):
             return None

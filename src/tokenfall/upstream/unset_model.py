@@ -1,4 +1,4 @@
-"""The model of chats that name none, while the setting MODEL is not set.
+"""Selects the model of chat requests that name no model while the setting MODEL is not set.
 
 Used by `tokenfall.bootstrap`. Must not depend on how the upstream lists its models.
 """
@@ -13,14 +13,14 @@ from tokenfall.messages import ChatRequest
 from tokenfall.ports import Engine, OnDelta
 
 MAX_LISTED = 20
-"""Maximum number of models that an error names."""
+"""Maximum number of models listed in an error message."""
 
 
 class UnsetModel:
     """Implements `Engine`: a request with the model "" is sent with `name`.
 
     If the upstream refuses that model and has exactly one, all later requests use that one. If it has several, the
-    error names them. `models` lists the upstream's models and raises `UpstreamError`.
+    error lists them. `models` lists the upstream's models and raises `UpstreamError`.
     """
 
     def __init__(self, engine: Engine, *, name: str, models: Callable[[], Awaitable[Sequence[str]]]) -> None:

@@ -170,7 +170,7 @@ Count = Annotated[int, Meta(ge=0)]
 
 RawSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
 NullableSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": ["object", "null"]})]
-"""Field types for a JSON schema, kept as JSON text; read with `schema_text`."""
+"""Field types for a JSON schema, stored as JSON text; read with `schema_text`."""
 
 
 def no_schema() -> msgspec.Raw:

@@ -24,7 +24,7 @@ class JSONDocument:
 
     @property
     def size_bytes(self) -> int:
-        """What was fed so far."""
+        """Number of bytes fed so far."""
         return len(self._document)
 
     def feed(self, data: bytes) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Keeps a JSON document in one line for clients that split text at Unicode line separators. Pure."""
+"""Escapes Unicode line separators in JSON, for clients that split text there. Pure."""
 
 
 def one_line(document: bytes) -> bytes:

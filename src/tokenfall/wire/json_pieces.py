@@ -26,7 +26,7 @@ def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - any JSON
         size += len(part)
         if size >= PIECE_BYTES:
             gathered, size = [b"".join(gathered)], 0
-            yield gathered.pop()  # keep no reference while the caller sends the piece
+            yield gathered.pop()  # no reference to a piece while the caller sends it
     yield b"".join(gathered)
 
 

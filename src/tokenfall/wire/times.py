@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 Timestamp = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
-"""What `rfc3339` returns, with or without the fraction of a second."""
+"""A timestamp in the format of `rfc3339`, with or without the fraction of a second."""
 
 
 def rfc3339(unix_s: float) -> str:

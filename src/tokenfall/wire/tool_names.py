@@ -3,7 +3,7 @@
 Upstreams accept names of at most 64 letters, digits, underscores and hyphens; Anthropic clients send up to 128
 characters. Upstreams generate ids of any characters (`functions.look:0`); Anthropic clients accept only letters,
 digits, underscores and hyphens. Names and ids that one side does not accept are rewritten for it. An id is decoded from
-itself and a name is looked up among the request's tools, so no state is kept between requests.
+itself and a name is looked up among the request's tools, so no state is stored between requests.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode

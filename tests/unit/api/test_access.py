@@ -34,11 +34,11 @@ class Book:
             raise OSError(28, "No space left on device")
         self.writes.append(text)
 
-    def answered(self, asked: Request, *, status: int = 200, outcome: Outcome = "complete") -> None:
-        self.log.answered(asked, status, outcome=outcome, sent_bytes=1_234)
+    def log_response(self, asked: Request, *, status: int = 200, outcome: Outcome = "complete") -> None:
+        self.log.log_response(asked, status, outcome=outcome, sent_bytes=1_234)
 
     def line(self, asked: Request, *, status: int = 200, outcome: Outcome = "complete") -> str:
-        self.answered(asked, status=status, outcome=outcome)
+        self.log_response(asked, status=status, outcome=outcome)
         self.log.flush()
         return self.writes[-1]
 
@@ -104,7 +104,7 @@ def test_a_long_path_is_cut(as_json: bool) -> None:
 def test_lines_are_written_together_a_moment_later() -> None:
     book = Book(as_json=False)
     for _ in range(3):
-        book.answered(asked())
+        book.log_response(asked())
     assert book.writes == []
     book.wheel.advance(FLUSH_AFTER_S)
 
@@ -115,7 +115,7 @@ def test_lines_are_written_together_a_moment_later() -> None:
 def test_many_lines_are_written_at_once() -> None:
     book = Book(as_json=False)
     for _ in range(FLUSH_AT_LINES + 1):
-        book.answered(asked())
+        book.log_response(asked())
 
     assert [text.count("\n") for text in book.writes] == [FLUSH_AT_LINES]
     book.wheel.advance(FLUSH_AFTER_S)
@@ -133,10 +133,10 @@ def test_a_full_disk_loses_lines_and_counts_them() -> None:
     book = Book(as_json=False)
     book.full = True
     for _ in range(3):
-        book.answered(asked())
+        book.log_response(asked())
     book.wheel.advance(FLUSH_AFTER_S)
     book.full = False
-    book.answered(asked())
+    book.log_response(asked())
     book.wheel.advance(FLUSH_AFTER_S)
 
     assert book.metrics.log_lines_lost == 3

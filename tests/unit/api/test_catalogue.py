@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tokenfall.api.catalogue import KEPT_S, Catalogue
+from tokenfall.api.catalogue import CACHED_S, Catalogue
 from tokenfall.errors import UpstreamFailed, UpstreamMalformed, UpstreamTotalTimeout
 
 from tests.doubles.clocks import FakeClock
@@ -49,7 +49,7 @@ async def test_the_list_is_believed_for_a_while() -> None:
     clock, lists = FakeClock(0.0), Lists(ONE, TWO)
     catalogue = Catalogue(lists, clock)
     await catalogue.names()
-    clock.advance(KEPT_S - 0.1)
+    clock.advance(CACHED_S - 0.1)
     assert await catalogue.names() == ["sim", "up-1"]
     clock.advance(0.2)
 
@@ -108,7 +108,7 @@ async def test_while_the_upstream_hangs_all_but_the_first_get_the_list_before() 
     clock, lists = FakeClock(0.0), Hanging(ONE, b"")
     catalogue = Catalogue(lists, clock)
     await catalogue.names()
-    clock.advance(KEPT_S + 1)
+    clock.advance(CACHED_S + 1)
     first = asyncio.ensure_future(catalogue.names())
     await lists.hangs.wait()
 
@@ -122,13 +122,13 @@ async def test_an_upstream_that_hangs_is_given_up_for_the_list_before() -> None:
     clock, lists = FakeClock(0.0), Hanging(ONE, b"", TWO)
     catalogue = Catalogue(lists, clock, within_s=0.01)
     await catalogue.names()
-    clock.advance(KEPT_S + 1)
+    clock.advance(CACHED_S + 1)
 
     assert await catalogue.names() == ["sim", "up-1"]
     assert await catalogue.names() == ["sim", "up-1"], "believed for another while"
     await asyncio.sleep(0)
     assert (lists.asked, lists.given_up) == (2, 1)
-    clock.advance(KEPT_S + 1)
+    clock.advance(CACHED_S + 1)
     assert await catalogue.names() == ["sim", "up-2"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tokenfall.api.control import ControlRoutes
 from tokenfall.api.injected_errors import InjectedErrors
-from tokenfall.api.request_log import MAX_BODY_BYTES, MAX_KEPT_BYTES, MAX_REQUESTS, RequestLog
+from tokenfall.api.request_log import MAX_BODY_BYTES, MAX_REQUESTS, MAX_TOTAL_BYTES, RequestLog
 from tokenfall.errors import InvalidRequest, NotFound, RateLimited
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response
@@ -234,7 +234,7 @@ async def test_full_request_log_is_sent_in_slices() -> None:
     shown = harness.control.requests(asked())
     assert isinstance(shown, Coroutine)
 
-    assert len(told(await shown)["requests"]) == MAX_KEPT_BYTES // (MAX_BODY_BYTES + 20)
+    assert len(told(await shown)["requests"]) == MAX_TOTAL_BYTES // (MAX_BODY_BYTES + 20)
 
 
 # Gates

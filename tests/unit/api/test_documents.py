@@ -7,7 +7,7 @@ import pytest
 
 from tokenfall.api.documents import (
     MAX_BYTES,
-    WHOLE_BYTES,
+    PART_BYTES,
     add_request_id_header,
     complete_document,
     document,
@@ -71,7 +71,7 @@ def test_pieces_become_a_document() -> None:
     assert at_once(complete_document(iter([b"{", b"}"]))).body == b"{}"
 
 
-PIECE = b"x" * (WHOLE_BYTES // 4)
+PIECE = b"x" * (PART_BYTES // 4)
 
 
 class Pieces:

@@ -46,7 +46,7 @@ class Harness:
         )
         made.started_s = self.clock.now()
         try:
-            return self.simulating.answer(made, self.dialect.decode(made.body))
+            return self.simulating.respond(made, self.dialect.decode(made.body))
         finally:
             self.reply_headers = made.reply_headers
 

@@ -5,7 +5,8 @@ import pytest
 from tokenfall import __version__
 from tokenfall.cli.arguments import parse
 from tokenfall.cli.flags import flag
-from tokenfall.settings import described, load
+from tokenfall.settings import load
+from tokenfall.settings.fields import described
 
 FLAGGED = [field for field, about in described().items() if about.flag]
 

@@ -6,7 +6,8 @@ import pytest
 from tokenfall.cli import supervisor
 from tokenfall.cli.environment import MIN_LETTERS, env_file, misspelled_settings
 from tokenfall.cli.main import USAGE_ERROR, main
-from tokenfall.settings import InvalidSetting, described
+from tokenfall.settings import InvalidSetting
+from tokenfall.settings.fields import described
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from tokenfall.cli.arguments import parse
 from tokenfall.cli.flags import flag, plain_flags
-from tokenfall.settings import described
+from tokenfall.settings.fields import described
 
 FLAGS = [flag(field) for field, about in described().items() if about.flag]
 WORDS = st.one_of(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.image.named import named, named_in_functions
+from scripts.image.lazy_imports import imports_in_functions, lazy_imports
 from scripts.image_archive import ImageArchive, normalize
 
 ROOT = Path(__file__).parents[3]
@@ -29,20 +29,20 @@ async def second():
 
 
 def test_imports_inside_functions_are_found_with_their_names() -> None:
-    assert named_in_functions(SOURCE) == {"json", "a.b", "c", "c.d", "e.f", "e.f.g"}
+    assert imports_in_functions(SOURCE) == {"json", "a.b", "c", "c.d", "e.f", "e.f.g"}
 
 
 def test_future_imports_are_no_modules_to_take(tmp_path: Path) -> None:
     (tmp_path / "x.py").write_text("def f():\n    import __main__, json\n", encoding="utf-8")
 
-    assert named([tmp_path / "x.py"]) == {"json"}
+    assert lazy_imports([tmp_path / "x.py"]) == {"json"}
 
 
-def recorded(folder: Path, *words: str, left_out: str = "-") -> set[str]:
+def recorded(folder: Path, *words: str, excluded: str = "-") -> set[str]:
     """The files that a recorded run of these words took, by name."""
     record = folder / "files"
     subprocess.run(
-        [sys.executable, "-S", "-m", "scripts.image.recorded", str(record), left_out, *words],
+        [sys.executable, "-S", "-m", "scripts.image.recorder", str(record), excluded, *words],
         env={"PYTHONPATH": f"{folder}:{ROOT}"},
         check=True,
         cwd=folder,
@@ -64,7 +64,7 @@ def test_modules_that_need_an_excluded_module_are_excluded_with_their_dependenci
     (tmp_path / "broken.py").write_text("import colorsys, json\n", encoding="utf-8")
     (tmp_path / "whole.py").write_text("import this\n", encoding="utf-8")
 
-    taken = recorded(tmp_path, "import", "broken", "whole", "nowhere", left_out="json")
+    taken = recorded(tmp_path, "import", "broken", "whole", "nowhere", excluded="json")
 
     assert "whole.py" in taken
     assert taken & {"broken.py", "colorsys.py", "__init__.py"} <= {"__init__.py"}

@@ -115,7 +115,7 @@ def test_an_unknown_profile_is_refused(library: Library, tmp_path: Path, name: s
 
 
 def test_number_of_cached_files_is_limited(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library_module, "MAX_KEPT", 2)
+    monkeypatch.setattr(library_module, "MAX_CACHED", 2)
     for number in range(3):
         (tmp_path / f"{number}.yaml").write_text(SCRIPT, encoding="utf-8")
         library.script(f"{number}.yaml")

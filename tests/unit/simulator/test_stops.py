@@ -2,14 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.simulator.stops import cut_at_stop
+from tokenfall.simulator.stops import truncate_at_stop
 from tokenfall.slices import at_once
 from tokenfall.tokens import SLICE_CHARACTERS, tokens_of
 
 
 def said(question: str, *stops: str) -> tuple[list[str], str]:
     """The tokens before the first stop text, and which that is."""
-    tokens, stop = at_once(cut_at_stop(tokens_of(question), stops))
+    tokens, stop = at_once(truncate_at_stop(tokens_of(question), stops))
     return list(tokens), stop
 
 
@@ -36,6 +36,6 @@ def test_text_before_the_stop_keeps_its_tokens(text: str, stops: list[str]) -> N
 
 
 def test_a_long_text_is_searched_in_slices() -> None:
-    work = cut_at_stop(["a "] * SLICE_CHARACTERS, ("b", "c"))
+    work = truncate_at_stop(["a "] * SLICE_CHARACTERS, ("b", "c"))
 
     assert sum(1 for _ in work) > 3

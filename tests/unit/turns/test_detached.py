@@ -40,8 +40,8 @@ async def test_the_oldest_turn_ends_when_there_are_too_many() -> None:
     detached.close()
 
     assert [ended_by(turn) for turn in turns] == [
-        "too many turns went on without their clients",
-        "too many turns went on without their clients",
+        "too many turns ran without their clients",
+        "too many turns ran without their clients",
         None,
         None,
     ]
@@ -67,7 +67,7 @@ async def test_questions_and_texts_count_as_memory(held_bytes: int, text: str) -
     detached.add(second, held_bytes=held_bytes)
     detached.close()
 
-    assert ended_by(first) == "the turns that went on without their clients held too much memory"
+    assert ended_by(first) == "the turns that ran without their clients used too much memory"
     assert ended_by(second) is None
 
 
@@ -80,7 +80,7 @@ async def test_reasoning_counts_as_memory() -> None:
         detached.add(turn, held_bytes=1)
     detached.close()
 
-    assert ended_by(first) == "the turns that went on without their clients held too much memory"
+    assert ended_by(first) == "the turns that ran without their clients used too much memory"
     assert ended_by(second) is None
 
 
@@ -96,5 +96,5 @@ async def test_a_turn_that_grows_or_grows_old_is_ended_without_another_leaving(m
     reason = await asyncio.wait_for(answered(old), 10)
     detached.close()
 
-    assert reason == "the turn went on without its client for too long"
+    assert reason == "the turn ran without its client for too long"
     assert ended_by(young) is None

@@ -21,9 +21,7 @@ CHAT = {
         headers=(*_TURN, "X-Model"),
         failures=(404, 409, 422, *UPSTREAM),
     ),
-    "chat.defaults": _chat(
-        summary="Get the model and the limit of questions that set none", responses=(plain.ChatDefaults,)
-    ),
+    "chat.defaults": _chat(summary="Get the default model and response limit", responses=(plain.ChatDefaults,)),
     "chat.history": _chat(
         summary="List the messages of a conversation, oldest first",
         responses=(list[plain.HistoryMessage],),
@@ -41,7 +39,7 @@ CHAT = {
         failures=(404, 409, 410, *UPSTREAM),
     ),
     "chat.stop": _chat(
-        summary="Stop a turn and keep its text so far", status=204, parameters=("turn",), failures=(404, 503)
+        summary="Stop a turn and store its text so far", status=204, parameters=("turn",), failures=(404, 503)
     ),
     "chat.conversations": _chat(
         summary="List or search the caller's conversations, paginated",

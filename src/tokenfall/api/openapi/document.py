@@ -66,7 +66,7 @@ def document(routes: Sequence[Route], *, keyed: bool, relays: bool) -> Schema:
         "info": {
             "title": "Tokenfall",
             "version": __version__,
-            "description": "An LLM streaming server. HEAD is answered wherever GET is, OPTIONS on every path.",
+            "description": "An LLM streaming server. HEAD is supported wherever GET is, OPTIONS on every path.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": paths,

@@ -12,8 +12,8 @@ from tokenfall.api.problems import CODE_OF_STATUS, CONTENT_TYPE, STATUS_OF_CODE
 from tokenfall.wire.api_error import ApiError
 
 JSON = "application/json"
-BY_EDGE = frozenset({400, 404, 408, 413, 414, 417, 431, 500, 501, 503, 505})
-"""Statuses that may come as a problem document on any path: sent before the path's dialect is known."""
+BEFORE_ROUTING = frozenset({400, 404, 408, 413, 414, 417, 431, 500, 501, 503, 505})
+"""Statuses that may have a problem document on any path, because they are sent before the dialect is known."""
 
 _REQUEST_ID: Schema = {"schema": {"type": "string", "minLength": 1, "maxLength": 64}}
 _HEADERS: dict[int, Schema] = {
@@ -55,7 +55,7 @@ class Failures:
         content: Schema = {}
         if errors.encoders:
             content[JSON] = {"schema": _any([_schema_of(_samples(status, each)) for each in errors.encoders])}
-        if not errors.encoders or status in BY_EDGE:
+        if not errors.encoders or status in BEFORE_ROUTING:
             content[CONTENT_TYPE] = {"schema": _problem(status)}
         return self._add(f"{errors.prefix}{status}", _response(status, content))
 
@@ -63,7 +63,7 @@ class Failures:
         """A reference to an error response with the upstream's status."""
         schema = _any([_schema_of(_samples(502, each), enumerated=False) for each in errors.encoders])
         response = {
-            "description": "With the status that the upstream answered with.",
+            "description": "With the status of the upstream's response.",
             "content": {JSON: {"schema": schema}},
         }
         return self._add(f"{errors.prefix}Upstream", response)

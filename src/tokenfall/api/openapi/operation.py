@@ -1,4 +1,4 @@
-"""The description of a route: what its path, its method and its flags do not say. It must not know any route."""
+"""A route's OpenAPI description, apart from its path, method and flags. Must not depend on any route."""
 
 from typing import Any
 
@@ -30,4 +30,4 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 
 UPSTREAM = (400, 502, 503, 504)
-"""The failures of a request that a model has to answer."""
+"""The error statuses of a request that needs a model."""

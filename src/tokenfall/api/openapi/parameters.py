@@ -1,4 +1,4 @@
-"""The parameters of the routes, by name. A name that several routes use differently has a mark: `conversation?`."""
+"""The parameters of the routes, by name. A suffix distinguishes different parameters of one name: `conversation?`."""
 
 from tokenfall.api.dashboard_history import DEFAULT_RANGE, RANGES
 from tokenfall.api.openapi.schemas import Schema
@@ -55,5 +55,5 @@ PARAMETERS: dict[str, Schema] = {
     "{gate}": _parameter("gate", "path", schema={"pattern": "^[._-]{0,20}[A-Za-z0-9][A-Za-z0-9._-]{0,43}$"}),
     "file": _parameter("file", "path", schema={"pattern": r"^[a-z_]+\.(css|js|svg)$"}),
     "turn": _parameter("turn", "path", schema={"pattern": "^turn_[0-9a-f]{24}$"}),
-    "model": _parameter("model", "path", schema={"minLength": 1}, description="It may have slashes in it."),
+    "model": _parameter("model", "path", schema={"minLength": 1}, description="It may contain slashes."),
 }

@@ -29,7 +29,7 @@ _NEED_A_MODEL = (OllamaChatBody, OllamaGenerateBody, OllamaEmbedBody, OllamaEmbe
 """Null means absent in this dialect, so its Structs have no required fields."""
 
 _ALTERNATIVES = (OutputBlock, OutputToolCall, ResponseItem)
-"""Structs in responses that are always one of their subclasses, which `type` tells apart."""
+"""Structs in responses that are always one of their subclasses, distinguished by `type`."""
 
 _REF = "#/components/schemas/"
 

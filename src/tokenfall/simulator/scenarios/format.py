@@ -119,7 +119,7 @@ def _simulation(node: Node, place: str) -> Simulation:
 def _reason(node: Node, place: str) -> FinishReason | None:
     for reason in get_args(FinishReason):
         if node.value == reason:
-            return reason  # type: ignore[no-any-return] # get_args knows no types
+            return reason  # type: ignore[no-any-return] # `get_args` is untyped
     raise _takes(node, place, what="one of " + ", ".join(get_args(FinishReason)))
 
 

@@ -32,7 +32,7 @@ _log = logs.get(__name__)
 
 
 class MatchedValues(Struct, frozen=True):
-    """The values of a request that matchers compare. For each subject its equivalent texts; none if it is absent."""
+    """The values of a request that matchers compare. `texts` are each subject's equivalent texts, () if absent."""
 
     texts: dict[str, tuple[str, ...]]
     turn: int
@@ -53,7 +53,7 @@ class Scenario:
         self.turns = turns
         self.name = name
         self._used = [0] * len(turns)
-        # In order of precedence; sorting is stable, so that the file order is kept among equals.
+        # In order of precedence; sorting is stable, so equal turns stay in file order.
         self._by_rank = sorted(turns, key=_rank)
         self._after_tool = sorted(self._by_rank, key=lambda turn: not _matches_result(turn))
 

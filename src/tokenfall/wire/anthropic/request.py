@@ -120,7 +120,7 @@ T = TypeVar("T")
 
 def decode(body: bytes) -> ParsedRequest:
     """Decode a request to `/v1/messages`. Raises `InvalidRequest` with the invalid field."""
-    read = _whole(_body, body)
+    read = _decoded_body(_body, body)
     _check(read)
     request = msgspec.structs.replace(
         _request(read),
@@ -136,10 +136,10 @@ def decode(body: bytes) -> ParsedRequest:
 
 def decode_count(body: bytes) -> ChatRequest:
     """Decode a request to count tokens. Raises `InvalidRequest` with the invalid field."""
-    return _request(_whole(_prompt, body))
+    return _request(_decoded_body(_prompt, body))
 
 
-def _whole(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+def _decoded_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     try:
         return decoded(decoder, body)
     except InvalidRequest as error:

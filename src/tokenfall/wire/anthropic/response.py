@@ -20,7 +20,6 @@ from tokenfall.wire.dialect import (
     ContentBlock,
     Count,
     Dialect,
-    Encoder,
     ModelResponse,
     ParsedRequest,
     ResponseMeta,
@@ -93,6 +92,8 @@ class AnthropicResponse(Struct, frozen=True, kw_only=True):
 
 class MessageEncoder:
     """Implements `Encoder`: one message with its content blocks. `choice` is always 0.
+
+    `message_start` has `meta.prompt_tokens`, the end of the stream the usage of `Finished`.
 
     If the client omits thinking (`display: "omitted"`), a thinking block has only a signature.
     """
@@ -223,11 +224,6 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
     )
 
 
-def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
-    """The encoder for one stream. It reports `meta.prompt_tokens` at the start, the usage of `Finished` at the end."""
-    return MessageEncoder(parsed, meta)
-
-
 ANTHROPIC = Dialect(
     name="anthropic",
     body=MessagesBody,
@@ -235,7 +231,7 @@ ANTHROPIC = Dialect(
     stream_type=sse.CONTENT_TYPE,
     keepalive=PING,
     decode=decode,
-    encoder=encoder,
+    encoder=MessageEncoder,
     encode_response=encode_response,
     error=anthropic_errors.error,
     error_frame=anthropic_errors.error_frame,

@@ -1,8 +1,8 @@
 """Ollama's `context` for relayed requests of `POST /api/generate`. Pure.
 
-Ollama's context is the tokens of the conversation so far, which a client sends back to continue it. The upstream
-has no such tokens, so this context is the conversation itself: the messages as JSON, three bytes in each number. A
-number fits 32 bits, which is what typed clients read. A context of another server cannot be read, and is ignored.
+In Ollama, a context is the token ids of the conversation so far, which a client sends back to continue it. The upstream
+reports no token ids, so here a context is the messages as JSON, with three bytes in each number: typed clients read
+numbers of 32 bits. A context of another server cannot be decoded, and is ignored.
 """
 
 import struct
@@ -33,7 +33,7 @@ MAX_CONTEXT = 65_536
 """Limit of numbers in a context: a request may have 100,000 values."""
 
 MAX_TEXT_BYTES = 3 * MAX_CONTEXT
-"""What a context holds at most."""
+"""Maximum size of the JSON text in a context."""
 
 
 class _TextMessage(Struct, array_like=True):
@@ -63,7 +63,7 @@ def encode_context(messages: Sequence[Message]) -> tuple[int, ...] | None:
 
 
 def decode_context(context: Sequence[int]) -> tuple[Message, ...]:
-    """The messages of a context; none if it is not of `encode_context`."""
+    """The messages of a context; empty if `encode_context` did not create it."""
     if len(context) > MAX_CONTEXT:
         return ()
     try:
@@ -81,7 +81,7 @@ def decode_context(context: Sequence[int]) -> tuple[Message, ...]:
 
 
 class _ContextEncoder(LineEncoder):
-    """Adds the context to the last line. It keeps the text of the response for it, up to what a context holds."""
+    """Adds the context to the last line. Buffers the text of the response for it, up to the size of a context."""
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
         super().__init__(parsed, meta)
@@ -114,7 +114,7 @@ def _context(messages: Sequence[Message], *, text: str) -> msgspec.Raw | UnsetTy
 
 
 def with_context(dialect: Dialect) -> Dialect:
-    """`dialect`, which is that of `/api/generate`, for requests that are relayed."""
+    """The dialect of `/api/generate`, given as `dialect`, with a context in relayed responses."""
 
     def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
         parsed = dialect.for_upstream(parsed)
@@ -139,7 +139,7 @@ def _has_context(parsed: ParsedRequest) -> bool:
 
 
 def _joined(earlier: tuple[Message, ...], new: tuple[Message, ...]) -> tuple[Message, ...]:
-    """A conversation and its continuation; a new system message takes the place of the old one."""
+    """A conversation and its continuation; a new system message replaces the old one."""
     system = tuple(each for each in new if each.role == "system")
     if system:
         earlier = tuple(each for each in earlier if each.role != "system")

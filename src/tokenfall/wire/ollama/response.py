@@ -20,7 +20,6 @@ from tokenfall.wire.dialect import (
     ContentBlock,
     Count,
     Dialect,
-    Encoder,
     ModelResponse,
     ParsedRequest,
     RawSchema,
@@ -257,7 +256,7 @@ def response_document(parsed: ParsedRequest, response: ModelResponse) -> OllamaC
 
 
 def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
-    """Remove `logprobs`: the upstream is not asked for log probabilities, and none are invented."""
+    """Remove `logprobs`: log probabilities are neither requested from the upstream nor simulated."""
     return msgspec.structs.replace(parsed, input=msgspec.structs.replace(parsed.input, logprobs=False))
 
 
@@ -294,11 +293,6 @@ def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
     return ndjson.frame(one_line(error(api_error)))
 
 
-def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
-    """The encoder for one stream."""
-    return LineEncoder(parsed, meta)
-
-
 OLLAMA_CHAT = Dialect(
     name="ollama.chat",
     body=OllamaChatBody,
@@ -306,7 +300,7 @@ OLLAMA_CHAT = Dialect(
     stream_type=ndjson.CONTENT_TYPE,
     keepalive=b"",
     decode=decode_chat,
-    encoder=encoder,
+    encoder=LineEncoder,
     encode_response=encode_response,
     error=error,
     error_frame=error_frame,

@@ -22,7 +22,6 @@ from tokenfall.wire.dialect import (
     ContentBlock,
     Count,
     Dialect,
-    Encoder,
     ModelResponse,
     ParsedRequest,
     ResponseChoice,
@@ -308,11 +307,6 @@ def _reason(reason: FinishReason) -> TextFinishReason:
     return "stop" if reason == "tool_calls" else reason
 
 
-def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
-    """The encoder for one stream."""
-    return CompletionEncoder(parsed, meta)
-
-
 OPENAI_COMPLETIONS = Dialect(
     name="openai.completions",
     body=CompletionBody,
@@ -320,7 +314,7 @@ OPENAI_COMPLETIONS = Dialect(
     stream_type=sse.CONTENT_TYPE,
     keepalive=sse.PING,
     decode=decode,
-    encoder=encoder,
+    encoder=CompletionEncoder,
     encode_response=encode_response,
     error=openai_errors.error,
     error_frame=openai_errors.error_frame,

@@ -1,4 +1,4 @@
-"""Invented log probabilities for simulated tokens; a token always has the same value. Pure.
+"""Log probabilities for simulated tokens; a token always has the same value. Pure.
 
 Source: the OpenAI API reference, `choices[].logprobs.content`.
 """

@@ -18,7 +18,6 @@ from tokenfall.wire.dialect import (
     ContentBlock,
     Count,
     Dialect,
-    Encoder,
     ModelResponse,
     ParsedRequest,
     ResponseChoice,
@@ -261,11 +260,6 @@ def _choice(number: int, choice: ResponseChoice, *, options: ChatOptions) -> Cha
     return ChatChoice(index=number, message=message, logprobs=logprobs, finish_reason=choice.reason)
 
 
-def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
-    """The encoder for one stream."""
-    return ChatCompletionEncoder(parsed, meta)
-
-
 OPENAI_CHAT = Dialect(
     name="openai.chat",
     body=ChatCompletionBody,
@@ -273,7 +267,7 @@ OPENAI_CHAT = Dialect(
     stream_type=sse.CONTENT_TYPE,
     keepalive=sse.PING,
     decode=decode,
-    encoder=encoder,
+    encoder=ChatCompletionEncoder,
     encode_response=encode_response,
     error=openai_errors.error,
     error_frame=openai_errors.error_frame,

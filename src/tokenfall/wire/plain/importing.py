@@ -78,23 +78,23 @@ def decode_import(body: bytes, *, now_s: float, new_id: Callable[[], str]) -> tu
     return document.title.strip(), [_turn(*pair, id=new_id(), now_s=now_s) for pair in pairs]
 
 
-def _turn(question: _ImportedMessage, answer: _ImportedMessage, *, id: str, now_s: float) -> Turn:  # noqa: A002 - its field
-    usage = answer.usage
+def _turn(question: _ImportedMessage, response: _ImportedMessage, *, id: str, now_s: float) -> Turn:  # noqa: A002 - its field
+    usage = response.usage
     return Turn(
         id=id,
         question=Message("user", question.content),
-        answer=Message("assistant", answer.content, thought=answer.reasoning),
-        status=answer.status,
-        model=answer.model,
+        answer=Message("assistant", response.content, thought=response.reasoning),
+        status=response.status,
+        model=response.model,
         asked_at=_time(question, now_s),
-        answered_at=_time(answer, now_s),
-        finish_reason=answer.finish_reason,
+        answered_at=_time(response, now_s),
+        finish_reason=response.finish_reason,
         usage=None if usage is None else Usage(usage.prompt_tokens, usage.completion_tokens),
-        ttft_s=answer.ttft_s,
-        tokens_per_s=answer.tokens_per_s,
-        end_code=answer.end_code,
-        thought_s=answer.thought_s,
-        variants=tuple(_variant(each, now_s) for each in answer.variants),
+        ttft_s=response.ttft_s,
+        tokens_per_s=response.tokens_per_s,
+        end_code=response.end_code,
+        thought_s=response.thought_s,
+        variants=tuple(_variant(each, now_s) for each in response.variants),
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta
+from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.responses.document import OutputItem, ResponsesResponse, item_id, response_document
@@ -69,11 +69,6 @@ def _named(api_error: ApiError) -> ApiError:
     return api_error.replaced(code="previous_response_not_found")
 
 
-def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
-    """The encoder for one stream."""
-    return ResponsesEncoder(parsed, meta)
-
-
 OPENAI_RESPONSES = Dialect(
     name="openai.responses",
     body=ResponsesBody,
@@ -81,7 +76,7 @@ OPENAI_RESPONSES = Dialect(
     stream_type=sse.CONTENT_TYPE,
     keepalive=sse.PING,
     decode=decode,
-    encoder=encoder,
+    encoder=ResponsesEncoder,
     encode_response=encode_response,
     error=error,
     error_frame=error_frame,

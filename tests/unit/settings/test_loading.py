@@ -1,8 +1,10 @@
 import pytest
 
-from tokenfall import installation, settings
+from tokenfall import installation
 from tokenfall.errors import InvalidRequest
-from tokenfall.settings import InvalidSetting, Settings, defaults, described, load, shown
+from tokenfall.settings import InvalidSetting, Settings, load
+from tokenfall.settings.fields import GROQ_URL, defaults, described
+from tokenfall.settings.loading import shown
 from tokenfall.simulator.grammar import parse
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -199,7 +201,7 @@ def test_invalid_value_in_a_later_source_is_ignored() -> None:
     ("texts", "upstream", "key"),
     [
         ({}, None, None),
-        ({"GROQ_API_KEY": "g"}, settings.GROQ_URL, "g"),
+        ({"GROQ_API_KEY": "g"}, GROQ_URL, "g"),
         ({"OPENAI_API_KEY": "o"}, None, "o"),
         ({"UPSTREAM_URL": "http://a/v1"}, "http://a/v1", None),
         ({"UPSTREAM_URL": "http://a/v1", "GROQ_API_KEY": "g", "OPENAI_API_KEY": "o"}, "http://a/v1", "g"),

@@ -1,12 +1,12 @@
-"""Runs a module and writes down each file that it imports or reads of its packages. For the build of an image.
+"""Runs a module and records each file that it imports or reads from its packages. Part of the image build.
 
-    python -S -m scripts.image.recorded LIST LEFT_OUT run MODULE [ARGUMENT ...]
-    python -S -m scripts.image.recorded LIST LEFT_OUT import NAME ...
+    python -S -m scripts.image.recorder LIST EXCLUDED run MODULE [ARGUMENT ...]
+    python -S -m scripts.image.recorder LIST EXCLUDED import NAME ...
 
-LIST is appended to, a path a line, at once: a process that is killed has written what it took. LEFT_OUT names modules
-(parted by commas, "-" for none) that the image will not have: they cannot be found. `import` takes names that may be
-no modules, and passes over what cannot be imported, with all that was imported for it. Nothing may be imported here
-that the interpreter does not bring by itself: it would be taken for a part of the program.
+Each path is appended to LIST at once, on its own line, so that the record of a killed process is complete. EXCLUDED are
+modules, separated by commas ("-" for none), that the image does not have: importing them fails. `import` accepts names
+that are not modules; if a name cannot be imported, nothing that was imported for it is recorded. This module may import
+only modules that the interpreter has loaded itself; any other would be recorded as part of the program.
 """
 
 import os
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class RecordingFinder:
-    """Finds modules as `PathFinder` does, and writes their files down."""
+    """Finds modules as `PathFinder` does, and records their files."""
 
-    def __init__(self, fd: int, left_out: frozenset[str]) -> None:
+    def __init__(self, fd: int, excluded: frozenset[str]) -> None:
         self._fd = fd
-        self._left_out = left_out
-        self._held: list[str] | None = None
+        self._excluded = excluded
+        self._buffered: list[str] | None = None
 
     def find_spec(  # noqa: PLR0917 - the import system's own signature
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        """None for what is left out, as if it were not installed."""
-        if any(name == other or name.startswith(f"{other}.") for other in self._left_out):
+        """None for an excluded module, as if it were not installed."""
+        if any(name == other or name.startswith(f"{other}.") for other in self._excluded):
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.has_location and spec.origin is not None:
@@ -40,29 +40,29 @@ class RecordingFinder:
         return spec
 
     def write(self, path: str) -> None:
-        """One line, in one call: the processes of a server share the list."""
-        if self._held is None:
+        """Write a line in one call, because the processes of a server share the list."""
+        if self._buffered is None:
             os.write(self._fd, f"{path}\n".encode())
         else:
-            self._held.append(path)
+            self._buffered.append(path)
 
     def imports(self, name: str) -> None:
-        """Import `name`, and write down its files only if it can be."""
+        """Import `name`; record its files only if that succeeds."""
         before = set(sys.modules)
         found: list[str] = []
-        self._held = found
+        self._buffered = found
         try:
             __import__(name)
         except ModuleNotFoundError:
             found = []
             for incomplete in set(sys.modules) - before:
                 del sys.modules[incomplete]
-        self._held = None
+        self._buffered = None
         for path in found:
             self.write(path)
 
     def opened(self, event: str, arguments: tuple[object, ...]) -> None:
-        """An audit hook: data files below `sys.path`, which lie beside the modules that read them."""
+        """An audit hook: record data files below `sys.path`, which are stored beside the modules that read them."""
         if event != "open" or not isinstance(arguments[0], str) or arguments[0].endswith((".py", ".pyc", ".so")):
             return
         if arguments[0].startswith(tuple(f"{place}/" for place in sys.path if place)):
@@ -71,10 +71,10 @@ class RecordingFinder:
 
 def main(arguments: "list[str]") -> None:
     """Run the module as `python -m` would."""
-    record, left_out, action, *rest = arguments
+    record, excluded, action, *rest = arguments
     fd = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
-    finder = RecordingFinder(fd, frozenset(left_out.split(",")))
-    for loaded in list(sys.modules.values()):  # what the interpreter has loaded before it asked anybody
+    finder = RecordingFinder(fd, frozenset(excluded.split(",")))
+    for loaded in list(sys.modules.values()):  # modules that the interpreter loaded before the finder was installed
         spec = getattr(loaded, "__spec__", None)
         if spec is not None and spec.has_location and spec.name != __spec__.name:
             finder.write(spec.origin)
