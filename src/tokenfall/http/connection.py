@@ -4,12 +4,10 @@ Created by the server. It calls the application and passes each response that ta
 `live.py`). It handles deadlines and flow control, and must not depend on the meaning of a response.
 """
 
-import _socket  # the C module: `socket` imports enum and selectors
-import os
-
 from tokenfall import logs
 from tokenfall.disconnect import Disconnect
 from tokenfall.http.application import CLIENT_CLOSED_REQUEST
+from tokenfall.http.client_socket import ClientSocket
 from tokenfall.http.loadable import LIVE, Loadable
 from tokenfall.http.loader import LoadingPlayer
 from tokenfall.http.paced import PacedPlayer, SteadyPlayer
@@ -17,7 +15,6 @@ from tokenfall.http.reader import BODY, HEAD, IDLE, RequestReader
 from tokenfall.http.request import Refusal, Request, placeholder_request
 from tokenfall.http.response import LiveStream, PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.metrics import add
-from tokenfall.reactor.stream_socket import StreamSocket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,17 +46,16 @@ _KEEP_ALIVE = b"connection: keep-alive\r\n"
 _log = logs.get(__name__)
 
 
-class Connection(StreamSocket):
+class Connection(ClientSocket):
     """A client's connection. It has a reader only while bytes are unparsed, to save memory while idle or streaming."""
 
     __slots__ = (
-        "_half_closed", "_is_large", "_linger_left", "_phase", "_player", "_reader", "_reading", "_request",
-        "_scheduled", "_server", "_stalled_at_bytes", "_state", "peer",
+        "_half_closed", "_linger_left", "_phase", "_player", "_reader", "_reading", "_request", "_scheduled", "_state",
+        "peer",
     )  # fmt: skip
 
     def __init__(self, server: "HTTPServer", fd: int, *, peer: str) -> None:
-        super().__init__(server.reactor, fd)
-        self._server = server
+        super().__init__(server, fd)
         self._state = READING
         self._phase = HEAD  # the first head's deadline runs from accept
         self._reader: RequestReader | None = None
@@ -68,12 +64,10 @@ class Connection(StreamSocket):
         self._reading = True
         self._scheduled = False
         self._half_closed = False
-        self._is_large = False  # whether SO_SNDBUF is set for a large body
-        self._stalled_at_bytes = 0
         self._linger_left = LINGER_BYTES
         self.peer = peer
         if server.admit():
-            self.set_deadline(self._wheel.now() + (GRACE_S if server.draining else server.bounds.header_timeout_s))
+            self.expire_in(GRACE_S if server.draining else server.bounds.header_timeout_s)
         else:
             self._refuse_admission()
 
@@ -123,8 +117,7 @@ class Connection(StreamSocket):
         return self._state == CLOSING or self.paused or self._scheduled
 
     def pause_writing(self) -> None:
-        self._stalled_at_bytes = self.unsent_bytes
-        self.set_deadline(self._wheel.now() + self._server.bounds.stall_timeout_s)
+        self.await_reading()
         if self._player is not None:
             self._player.pause()
 
@@ -179,8 +172,7 @@ class Connection(StreamSocket):
         if phase > self._phase:
             self._phase = phase
             bounds = self._server.bounds
-            seconds = bounds.body_timeout_s if phase == BODY else bounds.header_timeout_s
-            self.set_deadline(self._wheel.now() + seconds)
+            self.expire_in(bounds.body_timeout_s if phase == BODY else bounds.header_timeout_s)
         if phase == BODY and reader is not None and reader.take_expect_continue():
             self.write(_CONTINUE)
         if not self._reading:
@@ -252,11 +244,6 @@ class Connection(StreamSocket):
             self.write(body)
         self._finish(response.status, "complete", sent_bytes=len(body), keep=keep)
 
-    def enlarge_send_buffer(self) -> None:
-        """Use the send buffer of large bodies, until the head of the next stream."""
-        self._is_large = True
-        self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=self._server.bounds.large_body_buffer_bytes)
-
     def _disconnect(self, disconnect: Disconnect) -> None:
         """Break the connection instead of sending a response."""
         self._player = None
@@ -289,31 +276,12 @@ class Connection(StreamSocket):
 
     def stream_head(self, request: Request, head: "StreamHead | RelayedHead") -> bytes:
         """The head of a stream, encoded. HTTP/1.0 gets no chunked coding: its body ends with the connection."""
-        if self._is_large:
-            self._is_large = False
-            self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=self._server.bounds.send_buffer_bytes)
+        self.restore_send_buffer()
         request.keep_alive = request.http_minor == 1 and self._keeps(request)
         framing = b"transfer-encoding: chunked\r\n" if request.http_minor else b""
         close = b"" if request.keep_alive else _CLOSE
         added, request.reply_headers = request.reply_headers, b""
         return b"".join((head.lines, self._server.date_line(), added, framing, close, b"\r\n"))
-
-    def send(self, data: bytes) -> bool:
-        """Write bytes of a stream; return False if the connection is now paused or closed."""
-        if self._unsent is not None:
-            self._unsent.append(data)
-            return False
-        try:
-            sent = os.write(self.fd, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.reset("left")
-            return False
-        if sent == len(data):
-            return True
-        self.keep_unsent(data[sent:])
-        return False
 
     def end_stream(self, outcome: "Outcome", sent_bytes: int, *, keep: bool = True) -> None:
         """Called by a player after its last byte. Without `keep` the connection is closed even if it is keep-alive."""
@@ -362,7 +330,6 @@ class Connection(StreamSocket):
         return self._state == CLOSED
 
     def reset(self, outcome: "Outcome") -> None:
-        """Reset the connection (RST) and release everything it holds."""
         if self._state != CLOSED:
             self._release(outcome)
             self.abort()
@@ -375,7 +342,7 @@ class Connection(StreamSocket):
         """
         if self._state == READING and not self._scheduled and not self.paused:
             if self._reader is None and self._phase == HEAD:
-                self.set_deadline(self._wheel.now() + GRACE_S)
+                self.expire_in(GRACE_S)
             else:
                 self._await_more()
 
@@ -389,7 +356,7 @@ class Connection(StreamSocket):
     def expired(self) -> None:
         """The deadline has passed; the state determines which one it was."""
         if self.paused:
-            self._check_stalled()
+            self.check_stalled()
         elif self._state > RESPONDING:
             self.reset("stalled")
         elif self._reader is not None and self._reader.phase != IDLE:
@@ -397,16 +364,6 @@ class Connection(StreamSocket):
             self._refuse(Refusal(408, f"the request's {part} did not arrive in time"))
         else:
             self._close()
-
-    def _check_stalled(self) -> None:
-        """Reset the connection, unless the client has read `send_buffer_bytes` since the deadline was set."""
-        unsent = self.unsent_bytes
-        if unsent <= self._stalled_at_bytes - self._server.bounds.send_buffer_bytes:
-            self._stalled_at_bytes = unsent
-            self.set_deadline(self._wheel.now() + self._server.bounds.stall_timeout_s)
-        else:
-            self._server.metrics.stalled_readers += 1
-            self.reset("stalled")
 
     def _finish(self, status: int, outcome: "Outcome", *, sent_bytes: int, keep: bool) -> None:
         """A response is written: report it, then await the next request or close."""
@@ -421,7 +378,7 @@ class Connection(StreamSocket):
             self._await_request()
 
     def _await_request(self) -> None:
-        self.set_deadline(self._wheel.now() + self._server.bounds.idle_timeout_s)
+        self.expire_in(self._server.bounds.idle_timeout_s)
 
     def _close(self) -> None:
         """Close once all bytes are written, at the latest after the stall deadline."""
@@ -429,8 +386,7 @@ class Connection(StreamSocket):
         self._reader = None
         self.close()
         if self.paused:
-            self._stalled_at_bytes = self.unsent_bytes
-            self.set_deadline(self._wheel.now() + self._server.bounds.stall_timeout_s)
+            self.await_reading()
 
     def _refuse(self, refusal: Refusal) -> None:
         """Send the error response, then discard further input so that the client gets the response and no reset."""
@@ -458,7 +414,7 @@ class Connection(StreamSocket):
             self._reading = True
             self.resume_reading()
         self.shut_write()
-        self.set_deadline(self._wheel.now() + self._server.bounds.linger_timeout_s)
+        self.expire_in(self._server.bounds.linger_timeout_s)
 
     def _respond_and_close(self, request: Request, response: Response) -> None:
         body = b"" if request.method == "HEAD" else response.body
