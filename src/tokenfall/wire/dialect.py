@@ -67,6 +67,9 @@ class Encoder(Protocol):
 
     Order of calls: `open` for each block, then `token` for each of its tokens; `finish` for each choice; `end` last.
     A stream that fails ends with the dialect's `error_frame` instead, at any point.
+
+    The encoder of a dialect that requests log probabilities of an upstream has one more method,
+    `token_with_logprobs(text, logprobs)`, used instead of `token` for a `TextDelta` that has some.
     """
 
     def open(self, block: ContentBlock) -> bytes:
@@ -94,13 +97,18 @@ class Encoder(Protocol):
 
 
 class ResponseChoice(Struct, frozen=True, kw_only=True):
-    """One complete choice. `tokens` is `text` split into tokens, for `logprobs`."""
+    """One complete choice.
+
+    `tokens` is `text` split into tokens, to invent log probabilities; `logprobs` are those of an upstream, as in
+    `TextDelta`.
+    """
 
     text: str
     reason: FinishReason
     thought: str = ""
     calls: tuple[ToolCall, ...] = ()
     tokens: Sequence[str] = ()
+    logprobs: bytes = b""
 
 
 class ModelResponse(Struct, frozen=True, kw_only=True):
