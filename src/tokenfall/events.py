@@ -13,9 +13,14 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 class TextDelta(Struct, frozen=True, gc=False):
-    """The next piece of the response's text, usually one token."""
+    """The next piece of the response's text, usually one token.
+
+    `logprobs` are the log probabilities of its tokens, if the request asks for them: the elements of a JSON array, as
+    text. They may come without text, for tokens of the reasoning or of a tool call.
+    """
 
     text: str
+    logprobs: bytes = b""
 
 
 class ReasoningDelta(Struct, frozen=True, gc=False):

@@ -55,7 +55,9 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     `json_object` requests any JSON object. `stop` are the stop sequences. `reasoning` requests the model's reasoning
     beside its response, if it has any; `effort` is the reasoning effort (`low`, `medium`, `high`), "" if not given.
     `disables_reasoning`: the caller has switched reasoning off. `reports_reasoning`: report reasoning that the model
-    sends, without requesting any. `refused` are fields that the upstream is known to refuse.
+    sends, without requesting any.
+    `refused` are fields that the upstream is known to refuse. `logprobs` requests log probabilities of the tokens, each
+    with this number of alternatives.
     """
 
     messages: tuple[Message, ...]
@@ -80,5 +82,6 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     refused: frozenset[str] = frozenset()
     reports_reasoning: bool = False
     n: int = 1
+    logprobs: int | None = None
     min_tokens: int = 0
     ignore_eos: bool = False

@@ -237,6 +237,10 @@ LISTS: dict[str, Make] = {
     "340,000 values in a schema": lambda: in_tool(b"[" + b",".join([b"{}"] * 340_000) + b"]"),
     "99,000 numbers in a schema": lambda: in_tool(b"[" + b",".join([b"1.5"] * 99_000) + b"]"),
     "400,000 brackets": lambda: in_chat(b'"x":' + b"[" * 400_000 + b"]" * 400_000),
+    "32,000 objects": lambda: in_chat(b'"x":[' + b",".join([b'{"a":1}'] * 32_000) + b"]"),
+    "32,000 members, the last twice": lambda: in_chat(
+        b",".join(b'"k%d":0' % (number % 31_999) for number in range(32_000))
+    ),
     "80,000 members": lambda: in_chat(b",".join(b'"k%d":0' % number for number in range(80_000))),
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.end_to_end.client import Answer, fetch, request
 from tests.end_to_end.test_upstream import relaying
-from tests.end_to_end.upstream import Exchange
+from tests.end_to_end.upstream import DONE, FINISH, Exchange, answer_with, event
 
 
 async def generated(port: int, **fields: Any) -> dict[str, Any]:
@@ -75,3 +75,44 @@ async def test_one_embedding_is_passed_on() -> None:
 @pytest.mark.parametrize("body", [b'{"data":[{"embedding":"AAAA"}]}', b'{"data":[{}]}', b'{"data":1}', b"<html>"])
 async def test_embeddings_that_are_none_are_malformed(body: bytes) -> None:
     assert (await embedded(body, route="/api/embed", input="a")).status == 502
+
+
+SCORED = (
+    b'{"id":"c","choices":[{"index":0,"delta":{"content":"Hi"},"logprobs":{"content":[{"token":"Hi","logprob":-0.5,'
+    b'"bytes":[72,105],"top_logprobs":[{"token":"Ho","logprob":-2,"bytes":[72,111]}]}]}}]}'
+)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+async def test_log_probabilities_are_requested_and_passed_on(path: str, stream: bool) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.say(event(SCORED), FINISH, DONE)
+        await exchange.end()
+
+    async with relaying() as (here, upstream):
+        upstream.script = script
+        asked = {"prompt": "x", "messages": [{"role": "user", "content": "x"}], "logprobs": True, "top_logprobs": 1}
+        body = json.dumps({"model": "up-1", "stream": stream, **asked})
+        answer = await fetch(here.port, request(path, method="POST", body=body))
+        lines = [json.loads(line) for line in answer.body.splitlines()]
+
+        [token] = lines[0]["logprobs"]
+        assert (token["token"], token["bytes"], token["top_logprobs"][0]["token"]) == ("Hi", [72, 105], "Ho")
+        assert (upstream.exchanges[0].body["logprobs"], upstream.exchanges[0].body["top_logprobs"]) == (True, 1)
+
+
+async def test_refused_log_probabilities_are_left_out() -> None:
+    async def script(exchange: Exchange) -> None:
+        if "logprobs" in exchange.body:
+            await exchange.refuse(400, b'{"error":{"message":"`logprobs` is not supported with this model"}}')
+        else:
+            await answer_with(b"Hi")(exchange)
+
+    async with relaying() as (here, upstream):
+        upstream.script = script
+        last = await generated(here.port, prompt="x", logprobs=True, stream=False)
+
+        assert (last["response"], "logprobs" in last) == ("Hi", False)
+        assert len(upstream.exchanges) == 2

@@ -91,6 +91,11 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "wire/openai/responses/request.py": [(search, NAME)],
     "wire/plain/chat.py": [(search, NAME), (search, NAME), (search, NAME), (fullmatch, SHORT)],
     "wire/plain/importing.py": [(search, NAME)],
+    "wire/request_json.py": [
+        (all_found, "one character"),
+        (search, "a bounded number of characters"),
+        (all_found, "possessive; its parts start with different characters"),
+    ],
     "wire/sse_decoder.py": [
         (all_found, "one or two characters"),
         (match, "one possessive repetition between fixed texts, at a fixed position"),

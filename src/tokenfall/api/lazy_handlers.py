@@ -50,23 +50,33 @@ class CachedResponse(Loadable):
 class LazyHandlers(Loadable):
     """A group of handlers that are created together, in a thread, at the first request to any of them.
 
-    `make` returns them by name.
+    `make` returns them by name. `take_bodies`: some take a JSON body, which is checked before each call.
     """
 
-    def __init__(self, make: Callable[[], Mapping[str, Any]], *, after: Loadable | None = None) -> None:
+    def __init__(
+        self, make: Callable[[], Mapping[str, Any]], *, after: Loadable | None = None, take_bodies: bool = True
+    ) -> None:
         super().__init__(after=after)
         self._make = make
+        self._take_bodies = take_bodies
         self._made: Mapping[str, Any] | None = None
 
     def load(self) -> None:
+        if self._take_bodies:
+            from tokenfall.api import request_body  # noqa: F401, PLC0415 - for `handler`, in the thread that loads
+
         self._made = self._make()
 
     def handler(self, name: str) -> Handler:
         """A handler that forwards to the one called `name`, and creates it if necessary."""
 
         def handle(request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
-            response: AnyResponse | Coroutine[Any, Any, AnyResponse] = self._all()[name](request)
-            return response
+            call: Handler = self._all()[name]
+            if not request.body or request.method not in _WITH_BODY:
+                return call(request)
+            from tokenfall.api.request_body import handled  # noqa: PLC0415 - loaded by `load`
+
+            return handled(request, call)
 
         return handle
 
@@ -83,3 +93,6 @@ class LazyHandlers(Loadable):
         if self._made is None:
             self._made = self._make()
         return self._made
+
+
+_WITH_BODY = ("POST", "PUT", "PATCH")

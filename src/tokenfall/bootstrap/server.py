@@ -196,7 +196,7 @@ class Server:
             *control_routes(LazyHandlers(parts.control_handlers)),
             *provider_routes(LazyHandlers(parts.provider_handlers)),
             *probe_routes(probes),
-            *page_routes(LazyHandlers(parts.page_handlers)),
+            *page_routes(LazyHandlers(parts.page_handlers, take_bodies=False)),
             *board_routes(self._dashboard_events, self._dashboard_history),
         ]
         return described(routes, keyed=bool(parts.keys), relays=self.settings.upstream is not None)

@@ -83,7 +83,8 @@ class UpstreamEngine:
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
         """As `reply`, and report each `ReasoningDelta` and `ToolCallDelta` too."""
-        return self._stream(self._first(request), ResponseReader, on_event=on_event, model=request.model)
+        reader = ResponseReader if request.logprobs is None else partial(ResponseReader, logprobs=True)
+        return self._stream(self._first(request), reader, on_event=on_event, model=request.model)
 
     def pass_through(
         self, passthrough: PassthroughRequest, on_event: OnEvent, *, ends: Callable[[str], bool]

@@ -73,7 +73,7 @@ class TokenStream(UpstreamResponse):
             else:
                 text = event.id + event.name + event.arguments if kind is ToolCallDelta else event.text
                 self._left_bytes -= len(text) if text.isascii() else len(text.encode())
-                is_token = True
+                is_token = text != ""
             if self._left_bytes < 0:
                 self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_TEXT_BYTES} bytes of text"))
                 return

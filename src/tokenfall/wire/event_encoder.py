@@ -1,11 +1,14 @@
 """Encodes or accumulates the events that `tokenfall.wire.event_normalizer` emits, for any dialect. Pure."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from tokenfall.events import Finished, OutputEvent, TextDelta, ToolCallDelta
 from tokenfall.messages import ToolCall
 from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, ResponseTiming
 from tokenfall.wire.json_lines import one_line
+from tokenfall.wire.logprob_list import LogprobList
 
 _encode = msgspec.json.encode
 _HALVES = "surrogatepass"
@@ -19,6 +22,7 @@ class EventEncoder:
         self._kind = ""
         self._index = -1
         self._template: tuple[bytes, bytes] | None = None
+        self._with_logprobs: Callable[[str, bytes], bytes] | None = getattr(encoder, "token_with_logprobs", None)
 
     def frames(self, event: OutputEvent) -> bytes:
         """The frames of an event; b"" if the dialect buffers it."""
@@ -30,6 +34,8 @@ class EventEncoder:
             self._kind, self._index = kind, index
             opened = self._encoder.open(_block(event))
             self._template = self._encoder.frame_template()
+        if isinstance(event, TextDelta) and event.logprobs and self._with_logprobs is not None:
+            return opened + self._with_logprobs(text, event.logprobs)
         if not text:
             return opened
         if self._template is None:
@@ -53,6 +59,7 @@ class Accumulator:
 
     def __init__(self) -> None:
         self._text = bytearray()
+        self._logprobs = LogprobList()
         self._thought = bytearray()
         self._calls: dict[int, tuple[ToolCallDelta, bytearray]] = {}
 
@@ -62,6 +69,7 @@ class Accumulator:
             arguments += event.arguments.encode(errors=_HALVES)
         elif isinstance(event, TextDelta):
             self._text += event.text.encode(errors=_HALVES)
+            self._logprobs.add(event.logprobs)
         else:
             self._thought += event.text.encode(errors=_HALVES)
 
@@ -76,4 +84,5 @@ class Accumulator:
             reason=finished.reason,
             thought=self._thought.decode(errors=_HALVES),
             calls=calls,
+            logprobs=self._logprobs.take(),
         )

@@ -6,6 +6,7 @@ Rules for all dialects:
 - A tool call has an id that is unique in its conversation and valid in every dialect, and the name that the client
   gave the tool.
 - Text does not begin with white space only: a text block of white space alone is dropped.
+- Log probabilities stay with their text, also where it is queued; those without text are added to the next text.
 - Reasoning is dropped when the client disabled it.
 - If the request has more stop sequences than an upstream accepts, the text is ended here, before the first match.
 - A response with a tool call finishes with `tool_calls`, whatever reason the upstream sent, unless it was truncated.
@@ -15,9 +16,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from tokenfall.events import Finished, FinishReason, OutputEvent, TextDelta, ToolCallDelta
+from tokenfall.events import Finished, FinishReason, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.wire.json_document import JSONDocument
+from tokenfall.wire.logprob_list import LogprobList
 from tokenfall.wire.stop_sequences import StopSequences
 from tokenfall.wire.tool_names import client_id, names_of
 from tokenfall.wire.upstream.request import MAX_STOPS
@@ -46,23 +48,28 @@ class _Queue:
     __slots__ = ("_runs",)
 
     def __init__(self) -> None:
-        self._runs: list[tuple[OutputEvent, bytearray]] = []  # the first of some events of a kind, and their text
+        self._runs: list[tuple[OutputEvent, bytearray, LogprobList]] = []
+        """The first of some events of a kind, their text, and their log probabilities."""
 
     def add(self, event: OutputEvent) -> None:
         text = (event.arguments if isinstance(event, ToolCallDelta) else event.text).encode(errors=_HALVES)
-        if self._runs and type(self._runs[-1][0]) is type(event):
-            self._runs[-1][1].extend(text)
-        else:
-            self._runs.append((event, bytearray(text)))
+        if not self._runs or type(self._runs[-1][0]) is not type(event):
+            self._runs.append((event, bytearray(), LogprobList()))
+        _, gathered, logprobs = self._runs[-1]
+        gathered += text
+        if isinstance(event, TextDelta):
+            logprobs.add(event.logprobs)
 
     def events(self) -> Iterator[OutputEvent]:
         """One event for each run."""
-        for first, text in self._runs:
+        for first, text, logprobs in self._runs:
             joined = text.decode(errors=_HALVES)
             if isinstance(first, ToolCallDelta):
                 yield ToolCallDelta(first.index, first.id, first.name, joined)
+            elif isinstance(first, TextDelta):
+                yield TextDelta(joined, logprobs.take())
             else:
-                yield type(first)(joined)
+                yield ReasoningDelta(joined)
 
 
 class EventNormalizer:
@@ -84,6 +91,8 @@ class EventNormalizer:
         """Leading white space of a text block, held until other text follows."""
         self._in_text = False
         """Whether the next text delta continues the open text block."""
+        self._logprobs = LogprobList()
+        """Log probabilities held until text follows."""
 
     def add(self, event: OutputEvent) -> Sequence[OutputEvent]:
         """The events that can be emitted now, in order."""
@@ -103,6 +112,8 @@ class EventNormalizer:
         while self._queued:
             emitted += self._emit_next()
         emitted += self._end_text()
+        if (logprobs := self._logprobs.take()) and not (self._stops is not None and self._stops.found):
+            emitted.append(TextDelta("", logprobs))
         reason, stop = finished.reason, finished.stop
         if self._stops is not None and self._stops.found:
             reason, stop = "stop", self._stops.found
@@ -123,6 +134,7 @@ class EventNormalizer:
         if self._stops is not None and self._stops.found:
             return []
         if isinstance(event, TextDelta):
+            self._logprobs.add(event.logprobs)
             return self._emit_text(event.text if self._stops is None else self._stops.add(event.text))
         if isinstance(event, ToolCallDelta):
             return self._emit_call(event)
@@ -136,7 +148,7 @@ class EventNormalizer:
             return []
         self._leading_space = ""
         self._in_text = True
-        return [TextDelta(text)] if text else []
+        return [TextDelta(text, self._logprobs.take())] if text else []
 
     def _end_text(self) -> list[OutputEvent]:
         """Flush the held text at the end of its block; white space alone is dropped."""

@@ -4,6 +4,7 @@ import pytest
 
 from tokenfall.api.lazy_handlers import CachedResponse, LazyHandlers
 from tokenfall.api.providers import FunctionHandler
+from tokenfall.errors import InvalidRequest
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response
 from tokenfall.wire.api_error import ApiError
@@ -53,6 +54,17 @@ def test_all_are_made_once() -> None:
         b"b teapot",
     ]
     assert workshop.made == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_handlers_get_no_body_that_names_a_member_twice(method: str) -> None:
+    handler = LazyHandlers(Workshop()).handler("a")
+    twice = b'{"a":1,"a":1}'
+
+    with pytest.raises(InvalidRequest, match="a: an object has this member twice"):
+        handler(request("/1", method=method, body=twice))
+    assert isinstance(handler(request("/1", method=method, body=twice.replace(b'"a":1,', b""))), Response)
+    assert isinstance(handler(request("/1", method="GET", body=twice)), Response)
 
 
 def test_handlers_created_in_a_thread_are_created_once() -> None:

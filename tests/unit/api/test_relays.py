@@ -14,9 +14,10 @@ from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.upstream.relayed_response import RelayedResponse
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.wire.anthropic.response import ANTHROPIC
-from tokenfall.wire.dialect import ParsedRequest, ResponseMeta
+from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta
 from tokenfall.wire.event_encoder import EventEncoder
-from tokenfall.wire.ollama.response import OLLAMA_CHAT
+from tokenfall.wire.ollama.context import with_context
+from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 from tokenfall.wire.openai.response import OPENAI_CHAT
 
 from tests.doubles.clocks import FakeWheel
@@ -279,3 +280,26 @@ async def test_log_probabilities_are_not_made_up_for_an_upstream() -> None:
     relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT)
 
     assert b"logprobs" not in await whole(relay, body(logprobs=True, top_logprobs=2))
+
+
+@pytest.mark.parametrize("dialect", [OLLAMA_CHAT, with_context(OLLAMA_GENERATE)], ids=lambda each: str(each.name))
+async def test_log_probabilities_of_the_upstream_are_told_with_their_text(dialect: Dialect) -> None:
+    events = (
+        ToolCallDelta(0, "c1", "f", "{"),
+        TextDelta("a", b'{"token":"a","logprob":-1}'),
+        ToolCallDelta(0, "", "", "}"),
+        TextDelta("b", b'{"token":"b","logprob":-1}'),
+        TextDelta("c"),
+    )
+    upstream = FakeUpstream(*events)
+    relay = TranslatedRelay(upstream.as_engine(), dialect)
+    question = body(logprobs=True, top_logprobs=2, prompt="Hi")
+    response = json.loads(await whole(relay, question))
+    sent = Sent()
+    await relay.stream(request(), relay.decode(question), meta=IDENTITY)(sent)
+
+    lines = [json.loads(line) for line in b"".join(sent).splitlines()]
+    told = [[each["token"] for each in line.get("logprobs", ())] for line in lines]
+    assert told == [[], ["a"], ["b"], []]
+    assert [each["token"] for each in response["logprobs"]] == ["a", "b"]
+    assert [each.logprobs for each in upstream.asked] == [2, 2]

@@ -217,3 +217,42 @@ def test_up_to_four_stop_texts_are_left_to_the_upstream() -> None:
     told, finished = emitted(TextDelta("aa"), stop=STOPS[:4])
 
     assert (told, finished.stop) == ([TextDelta("aa")], "")
+
+
+# Log probabilities
+
+
+def scores(told: Sequence[OutputEvent]) -> list[tuple[str, bytes]]:
+    return [(event.text, event.logprobs) for event in told if isinstance(event, TextDelta)]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([TextDelta("a", b"1"), TextDelta("b", b"2"), TextDelta("c")], [("a", b"1"), ("b", b"2"), ("c", b"")]),
+        ([TextDelta(" ", b"1"), TextDelta("a", b"2")], [(" a", b"1,2")]),
+        ([TextDelta("", b"1"), ReasoningDelta("hm"), TextDelta("", b"2"), TextDelta("a", b"3")], [("a", b"1,2,3")]),
+        (
+            [call(0, "{"), TextDelta("a", b"1"), TextDelta("b", b"2"), TextDelta("", b"3"), more(0, "}")],
+            [("ab", b"1,2,3")],
+        ),
+        ([call(0, "{"), TextDelta("", b"1"), ReasoningDelta("x"), TextDelta("a", b"2")], [("a", b"1,2")]),
+        ([call(0, "{"), TextDelta("", b"1"), more(0, "}"), TextDelta("", b"2")], [("", b"1,2")]),
+        ([TextDelta(" ", b"1")], [("", b"1")]),
+    ],
+)
+def test_log_probabilities_are_kept_in_order(events: list[OutputEvent], expected: list[tuple[str, bytes]]) -> None:
+    assert scores(emitted(*events)[0]) == expected
+
+
+def test_log_probabilities_of_text_that_may_be_a_stop_text_wait_with_it() -> None:
+    stops = ("stop", "b1", "b2", "b3", "b4")
+    parts = [TextDelta("a", b"1"), TextDelta("st", b"2"), TextDelta("x", b"3"), TextDelta("stop", b"4")]
+
+    assert scores(emitted(*parts, stop=stops)[0]) == [("a", b"1"), ("stx", b"2,3")]
+
+
+def test_text_between_parts_of_a_call_does_not_end_it() -> None:
+    told, _ = emitted(call(0, '{"a":'), TextDelta("", b"1"), more(0, "1}"))
+
+    assert blocks(told)[0] == ("call 0", '{"a":1}')

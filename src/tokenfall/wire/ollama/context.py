@@ -97,9 +97,17 @@ class _ContextEncoder(LineEncoder):
         return None if self._is_text else super().frame_template()
 
     def token(self, text: str) -> bytes:
-        if self._is_text and len(self._text) <= MAX_TEXT_BYTES:
-            self._text += text.encode(errors="replace")
+        if self._is_text:
+            self._add(text)
         return super().token(text)
+
+    def token_with_logprobs(self, text: str, logprobs: bytes) -> bytes:
+        self._add(text)
+        return super().token_with_logprobs(text, logprobs)
+
+    def _add(self, text: str) -> None:
+        if len(self._text) <= MAX_TEXT_BYTES:
+            self._text += text.encode(errors="replace")
 
     def metrics(self, finished: Finished, timing: ResponseTiming) -> dict[str, Any]:
         reason, *durations = super().metrics(finished, timing).items()

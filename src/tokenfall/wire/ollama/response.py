@@ -160,9 +160,13 @@ class LineEncoder:
         template = self.line_template()
         if template is None:
             content = _encode(logprobs((text,), self._options.top_logprobs).content)
-            line = self._head + self._form.text + one_line(_encode(text)) + self._form.close
-            return line + b',"logprobs":%b' % one_line(content) + _MORE
+            return self.token_with_logprobs(text, content[1:-1])
         return template[0] + one_line(_encode(text)) + template[1]
+
+    def token_with_logprobs(self, text: str, logprobs: bytes) -> bytes:
+        """The line of text that has log probabilities of the upstream."""
+        line = self._head + self._form.text + one_line(_encode(text)) + self._form.close
+        return line + b',"logprobs":[%b]' % one_line(logprobs) + _MORE
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
         return self.open(ContentBlock("text", choice))
@@ -252,12 +256,18 @@ def response_document(parsed: ParsedRequest, response: ModelResponse) -> OllamaC
     if options.logprobs:
         check_size(len(choice.tokens), options.top_logprobs)
         end["logprobs"] = logprobs_lazily(choice.tokens, options.top_logprobs).content
+    elif choice.logprobs:
+        end["logprobs"] = msgspec.Raw(b"[%b]" % choice.logprobs)
     return _document(options, response.meta, text=text, thought=choice.thought, calls=calls, end=end)
 
 
 def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
-    """Remove `logprobs`: log probabilities are neither requested from the upstream nor simulated."""
-    return msgspec.structs.replace(parsed, input=msgspec.structs.replace(parsed.input, logprobs=False))
+    """Request log probabilities of the upstream; none are invented if it sends none."""
+    options: OllamaOptions = parsed.input
+    if not options.logprobs:
+        return parsed
+    request = msgspec.structs.replace(parsed.request, logprobs=options.top_logprobs)
+    return msgspec.structs.replace(parsed, request=request, input=msgspec.structs.replace(options, logprobs=False))
 
 
 def load_response(parsed: ParsedRequest, meta: ResponseMeta) -> bytes:

@@ -11,7 +11,7 @@ from tokenfall.conversations import DEFAULT_PAGE_SIZE, ConversationInfo, Turn, V
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import Message
-from tokenfall.wire.dialect import MAX_ITEMS, Count, check_json
+from tokenfall.wire.dialect import MAX_ITEMS, Count
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
 
@@ -134,7 +134,6 @@ _chat_decoder = msgspec.json.Decoder(ChatBody)
 
 def decode_chat(body: bytes) -> ChatBody:
     """Decode the body of `POST /chat`. Raises `InvalidRequest` with the field and the expected type."""
-    check_json(body)
     try:
         chat = _chat_decoder.decode(body)
         _ = chat.question

@@ -10,7 +10,6 @@ from tokenfall.conversations import MAX_VARIANTS, Turn, TurnStatus, Variant
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import Message
-from tokenfall.wire.dialect import check_json
 
 MAX_MESSAGES = 1_000
 
@@ -60,7 +59,6 @@ def decode_import(body: bytes, *, now_s: float, new_id: Callable[[], str]) -> tu
 
     Raises `InvalidRequest`.
     """
-    check_json(body)
     try:
         document = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from tokenfall.wire.upstream.logprobs import ChoiceLogprobs
+
 
 class CalledFunctionDelta(Struct, gc=False):
     name: str | None = None
@@ -57,6 +59,7 @@ class ChunkChoice(Struct, gc=False):
     """vLLM: the stop sequence that ended the response, or a token id."""
     matched_stop: str | int | None = None
     """SGLang's name for `stop_reason`."""
+    logprobs: ChoiceLogprobs | None = None
     message: None = None
     text: None = None
     usage: None = None

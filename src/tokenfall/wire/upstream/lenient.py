@@ -12,6 +12,7 @@ from tokenfall.wire.sse_decoder import ServerSentEvent
 from tokenfall.wire.upstream.chunk import CalledFunctionDelta, CallPiece, ChunkChoice, ChunkDelta, CompletionChunk
 from tokenfall.wire.upstream.errors import document_error, error_message, stream_error
 from tokenfall.wire.upstream.lenient_json import NotJSON, compact_json, decode_leniently
+from tokenfall.wire.upstream.logprobs import lenient_logprobs
 from tokenfall.wire.upstream.surrogates import without_surrogates
 from tokenfall.wire.upstream.usage import whole_number
 
@@ -80,6 +81,7 @@ def lenient_choice(choice: Document) -> ChunkChoice:
         lenient_text(choice.get("finish_reason")) or None,
         _stop(choice.get("stop_reason")),
         _stop(choice.get("matched_stop")),
+        lenient_logprobs(choice.get("logprobs")),
     )
 
 

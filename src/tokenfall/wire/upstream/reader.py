@@ -20,6 +20,7 @@ from tokenfall.wire.sse_decoder import ServerSentEvent, SSEDecoder
 from tokenfall.wire.upstream.chunk import NOT_STANDARD, ChunkChoice, ChunkDelta, CompletionChunk, decode_standard
 from tokenfall.wire.upstream.errors import stream_error
 from tokenfall.wire.upstream.lenient import lenient_chunk, read_document
+from tokenfall.wire.upstream.logprobs import encoded
 from tokenfall.wire.upstream.passthrough import read_passthrough
 from tokenfall.wire.upstream.surrogates import REPLACEMENT, Place, SurrogateJoiner, has_surrogate_escape
 from tokenfall.wire.upstream.tool_calls import ToolCallReader
@@ -44,12 +45,15 @@ def finish_reason(text: str) -> FinishReason:
 
 
 class ResponseReader:
-    """Decodes a chat completion: text, reasoning and tool calls, then `Finished`."""
+    """Decodes a chat completion: text, reasoning and tool calls, then `Finished`. `logprobs`: read them, too."""
 
-    __slots__ = ("_calls", "_decoder", "_joiners", "_model", "_reason", "_refused", "_stop", "_usage", "broken")
+    __slots__ = (
+        "_calls", "_decoder", "_joiners", "_logprobs", "_model", "_reason", "_refused", "_stop", "_usage", "broken",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, *, logprobs: bool = False) -> None:
         self._decoder = SSEDecoder()
+        self._logprobs = logprobs
         self._calls: ToolCallReader | None = None
         self._joiners: SurrogateJoiner | None = None
         """Set when the first surrogate half arrives."""
@@ -106,7 +110,9 @@ class ResponseReader:
         if chunk.choices:
             choice = chunk.choices[0]
             delta = choice.delta
-            if delta is not None:
+            if self._logprobs and choice.logprobs is not None:
+                events += self._events(delta or ChunkDelta(), encoded(choice.logprobs))
+            elif delta is not None:
                 if (
                     delta.reasoning_content
                     or delta.reasoning
@@ -125,15 +131,15 @@ class ResponseReader:
         if chunk.usage:
             self._usage = usage_of(chunk.usage)
 
-    def _events(self, delta: ChunkDelta) -> list[OutputEvent]:
+    def _events(self, delta: ChunkDelta, logprobs: bytes = b"") -> list[OutputEvent]:
         events: list[OutputEvent] = []
         thought = self._joined("thought", delta.thought())
         if thought:
             events.append(ReasoningDelta(thought))
         text = self._joined("text", (delta.content or "") + (delta.refusal or ""))
         self._refused = self._refused or bool(delta.refusal)
-        if text:
-            events.append(TextDelta(text))
+        if text or logprobs:
+            events.append(TextDelta(text, logprobs))
         if delta.tool_calls:
             self._calls = self._calls or ToolCallReader()
             events += map(self._joined_part, self._calls.read(delta.tool_calls))

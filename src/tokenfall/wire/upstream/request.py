@@ -12,7 +12,13 @@ import msgspec
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.dialect import UNBOUNDED
 from tokenfall.wire.tool_names import upstream_id, upstream_name
-from tokenfall.wire.upstream.rewrites import REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS, max_tokens_name
+from tokenfall.wire.upstream.rewrites import (
+    LOGPROBS,
+    REASONING_CONTENT,
+    REASONING_EFFORT,
+    STREAM_OPTIONS,
+    max_tokens_name,
+)
 from tokenfall.wire.upstream.strict_schema import fits_strict
 
 MAX_STOPS = 4
@@ -39,6 +45,7 @@ def encode_request(request: ChatRequest) -> bytes:
         "frequency_penalty": request.frequency_penalty,
         "response_format": _response_format(request),
         "reasoning_effort": _effort(request),
+        **_logprobs(request),
     }
     body |= {name: value for name, value in optional.items() if value is not None}
     if request.tools:
@@ -50,6 +57,12 @@ def _effort(request: ChatRequest) -> str | None:
     if REASONING_EFFORT in request.refused:
         return None
     return request.effort or ("medium" if request.reasoning else None)
+
+
+def _logprobs(request: ChatRequest) -> dict[str, Any]:
+    if request.logprobs is None or LOGPROBS in request.refused:
+        return {}
+    return {"logprobs": True, "top_logprobs": request.logprobs or None}
 
 
 def _messages(request: ChatRequest) -> Iterator[Message | dict[str, Any]]:

@@ -7,13 +7,14 @@ with its alternative), once per member: see `ChatRequest.refused`.
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest
 
+LOGPROBS = "logprobs"
 MAX_TOKENS = "max_tokens"
 MAX_COMPLETION_TOKENS = "max_completion_tokens"
 REASONING_CONTENT = "reasoning_content"
 REASONING_EFFORT = "reasoning_effort"
 STREAM_OPTIONS = "stream_options"
 
-_OMITTED = (REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS)
+_OMITTED = (LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS)
 _NEW_FAMILIES = ("gpt-5", "o1", "o3", "o4", "codex")
 """Models that accept only `max_completion_tokens`."""
 _UNKNOWN = ("unsupported", "unrecognized", "unknown", "unexpected", "not supported", "not permitted", "extra")
@@ -33,7 +34,7 @@ def refused_member(error: UpstreamRefused, request: ChatRequest) -> str | None:
     """The member that `error` refuses, if the request can be sent without it; else None."""
     text = f"{error.param or ''} {error.message}"
     for member in _OMITTED:
-        if member in text and member not in request.refused:
+        if member in text and member not in request.refused and not (member == LOGPROBS and request.logprobs is None):
             return member
     sent = max_tokens_name(request)
     other = MAX_TOKENS if sent == MAX_COMPLETION_TOKENS else MAX_COMPLETION_TOKENS

@@ -296,6 +296,7 @@ def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
     [told] = json.loads(line)["logprobs"]
     assert (told["token"], len(told["top_logprobs"])) == ("Hi", 2)
     assert json.loads(b"".join(dialect.encode_response(asked, answer)))["logprobs"] == [told]
-    assert not dialect.for_upstream(asked).input.logprobs
+    sent = dialect.for_upstream(asked)
+    assert (sent.input.logprobs, sent.request.logprobs) == (False, 2)
     assert encoder.open(ContentBlock("thought")) == b""
     assert b"logprobs" not in encoder.token("Hm")

@@ -479,10 +479,47 @@ def test_surrogate_halves_in_arguments_are_joined_per_call(feed: Cut) -> None:
     assert [part.index for part in told] == [0, 1, 0, 1, 1, 1]
 
 
-@given(st.lists(st.text(st.characters(), min_size=1), max_size=8))
+@given(st.lists(st.text(min_size=1), max_size=8))
 def test_any_text_split_between_utf16_units_round_trips(texts: list[str]) -> None:
     units = "".join(texts).encode("utf-16-le")
     halves = [units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2)]
     events = read([b"".join(piece(content=half) for half in halves) + DONE])
 
     assert "".join(event.text for event in events[:-1]) == "".join(texts)
+
+
+# Log probabilities
+
+A, B = ({"token": token, "logprob": -0.5, "bytes": [97], "top_logprobs": []} for token in "ab")
+
+
+def scored(delta: object, *tokens: object, **fields: object) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": None, "logprobs": {"content": list(tokens), **fields}}
+    return chunk(choices=[choice])
+
+
+def test_log_probabilities_are_read_with_their_text_if_requested() -> None:
+    data = [
+        scored({"content": "a"}, A),
+        scored({"content": "ab"}, A, B),
+        said("c"),
+        scored({"content": "b"}, refusal=[B]),
+        scored(None, A),
+        scored({"reasoning": "hm"}, B),
+        scored({"content": "d", "thinking": "hm"}, {"token": "\ud800", "logprob": -1}),
+        DONE,
+    ]
+    reader = ResponseReader(logprobs=True)
+    deltas = [event for event in fed(data, reader) if isinstance(event, TextDelta)]
+
+    tokens = [[each["token"] for each in json.loads(b"[%b]" % event.logprobs)] for event in deltas]
+    assert [(event.text, *each) for event, each in zip(deltas, tokens, strict=True)] == [
+        ("a", "a"),
+        ("ab", "a", "b"),
+        ("c",),
+        ("b", "b"),
+        ("", "a"),
+        ("", "b"),
+        ("d", "\ufffd"),
+    ]
+    assert not any(event.logprobs for event in read(data) if isinstance(event, TextDelta))

@@ -48,6 +48,9 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
     ("fields", "told"),
     [
         ({}, {}),
+        ({"logprobs": 0}, {"logprobs": True}),
+        ({"logprobs": 3}, {"logprobs": True, "top_logprobs": 3}),
+        ({"logprobs": 3, "refused": frozenset({"logprobs"})}, {}),
         ({"max_tokens": UNBOUNDED - 1}, {"max_tokens": UNBOUNDED - 1}),
         (
             {"top_p": 0.0, "seed": 0, "stop": ("a", "b"), "reasoning": True},

@@ -40,6 +40,14 @@ def test_refused_member_is_found_in_the_param() -> None:
     assert member("Unsupported parameter", param="max_tokens") == "max_tokens"
 
 
+def test_log_probabilities_are_found_if_they_were_requested() -> None:
+    error = UpstreamRefused("logprobs is not supported with this model")
+    request = ChatRequest(messages=(), model="m", max_tokens=9, logprobs=0)
+
+    assert refused_member(error, request) == "logprobs"
+    assert member(error.message) is None
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "reasoning_content", "reasoning_effort", "stream_options"])
 def test_member_that_was_omitted_already_is_not_found_again(name: str) -> None:
     message = UNSUPPORTED if name == "max_tokens" else f"{name} is not supported"
