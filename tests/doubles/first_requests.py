@@ -57,4 +57,6 @@ FIRST: dict[str, Make] = {
     "history of the board": partial(request, "/board/history?range=2m"),
     "metrics": partial(request, "/metrics"),
     "openapi.json": partial(request, "/openapi.json"),
+    "unknown path below a provider's prefix": partial(request, "/v1/unknown"),
+    "unknown method of a provider's path": partial(request, "/v1/messages", method="PUT"),
 }

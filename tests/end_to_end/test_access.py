@@ -149,6 +149,8 @@ PRIVATE = [
     request("/sim", method="DELETE"),
     request("/sim/requests"),
     request("/sim/gates"),
+    request("/chat/turns/turn_0"),
+    request("/chat/turns/turn_0/stop", method="POST"),
 ]
 
 

@@ -114,7 +114,7 @@ ROWS = {
     "repeated": Row("D3", "an `Idempotency-Key` comes to another process while the turn runs", "turns", 20, 4),
     "drain": Row("S1", "SIGTERM under 500 streams, chats on SQLite and simulated ones", "drains", 100, 2),
     "first requests": Row(
-        "E2", "longest stall of another stream under the first request of its kind to a new process", "requests", 32, 32
+        "E2", "longest stall of another stream under the first request of its kind to a new process", "requests", 34, 34
     ),
     "stalls": Row("E2", "longest stall of another stream under every hostile request", "requests", 203, 203),
     "unbuffered": Row("E2", "a stream of 50 tokens through nginx, each sent when the last was seen", "streams", 20, 2),

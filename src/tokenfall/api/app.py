@@ -12,7 +12,7 @@ from tokenfall.api import problems
 from tokenfall.disconnect import Disconnect
 from tokenfall.errors import NotFound, TokenfallError, shutting_down
 from tokenfall.http.loadable import Loadable
-from tokenfall.http.response import LiveStream, Response, TimedStream
+from tokenfall.http.response import LiveStream, Response, TimedStream, header_lines
 from tokenfall.metrics import add
 
 TYPE_CHECKING = False
@@ -79,7 +79,9 @@ class App:
         return self._respond_on_route(request, route)
 
     def respond_when_loaded(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
-        return self._respond_on_route(request, self._router.methods(request.path)[request.method])
+        methods = self._router.methods(request.path)
+        route = methods.get(request.method)
+        return self._no_route(request, methods) if route is None else self._respond_on_route(request, route)
 
     def _respond_on_route(self, request: Request, route: Route) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         if route.needs is not None and not route.needs.is_loaded:
@@ -97,10 +99,10 @@ class App:
             return self.crashed(request, error)
 
     def needed_for_refusal(self, request: Request) -> Loadable | None:
-        route = self._route_of(request)
-        if route is None or route.refuse is None or route.needs is None or route.needs.is_loaded:
+        encoder = self._router.error_encoder_of(request.route or request.path, request.method)
+        if encoder is None or encoder.needs is None or encoder.needs.is_loaded:
             return None
-        return route.needs
+        return encoder.needs
 
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         if not request.id:
@@ -123,12 +125,9 @@ class App:
         return problems.problem(request, api_error) if refuse is None else refuse(request, api_error)
 
     def _refuse_of(self, request: Request) -> Refuse | None:
-        """The route's own error response, None for a problem document: none is set, or it could not be loaded."""
-        route = self._route_of(request)
-        return None if route is None or self.needed_for_refusal(request) is not None else route.refuse
-
-    def _route_of(self, request: Request) -> Route | None:
-        return self._router.methods(request.route or request.path).get(request.method)
+        """The error response of the path's dialect, None for a problem document: it has none, or it is not loaded."""
+        encoder = self._router.error_encoder_of(request.route or request.path, request.method)
+        return None if encoder is None or self.needed_for_refusal(request) is not None else encoder.refuse
 
     def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
         metrics = self._metrics
@@ -172,17 +171,17 @@ class App:
         request.id = request_id.decode("ascii")
         request.reply_headers = b"x-request-id: %b\r\n" % request_id
 
-    def _no_route(self, request: Request, methods: dict[str, Route]) -> Response:
+    def _no_route(self, request: Request, methods: dict[str, Route]) -> Response | Loadable:
         """The response to OPTIONS, to an unknown path and to a method that the path does not support."""
         allowed = ", ".join(sorted({*methods, "OPTIONS"}))
         if request.method == "OPTIONS" and (methods or request.path == "*"):
             if b"access-control-request-method" in request.headers:
                 request.reply_headers += self._cors.preflight(request, allowed)
             return Response(204, headers=(("allow", allowed),))
+        needed = self.needed_for_refusal(request)
+        if needed is not None:
+            return needed
         if methods:
-            detail = f"{request.path[:200]} takes {allowed}"
-            api_error = problems.of_status(request, 405, detail=detail)
-            return problems.problem(request, api_error, headers=(("allow", allowed),))
-        missing = problems.of_error(request, NotFound("there is no such path; the chat page is at /web"))
-        refuse = self._router.error_encoder_of(request.path)
-        return problems.problem(request, missing) if refuse is None else refuse(request, missing)
+            request.reply_headers += header_lines((("allow", allowed),))
+            return self.refuse(request, 405, detail=f"{request.path[:200]} takes {allowed}")
+        return self._failed(request, NotFound("there is no such path; the chat page is at /web"))

@@ -38,12 +38,17 @@ class CORS:
     def preflight(self, request: Request, methods: str) -> bytes:
         """Additional header lines for the response to a preflight; `methods` are the allowed ones.
 
-        All requested headers are allowed: the providers' SDKs send many of their own, and no request header gives a
-        page access that it would not have without it.
+        All headers that an allowed origin requests are allowed: the providers' SDKs send many of their own, and no
+        request header gives a page access that it would not have without it. So is access to a private network, which
+        browsers request for a server on the machine or in the network of their user.
         """
+        if not (self._any or self._allows(request.header(b"origin") or "")):
+            return b""
         requested = request.header(b"access-control-request-headers")
         allowed = f"{_ALLOWED}, {requested}" if requested else _ALLOWED
-        lines = (("access-control-allow-methods", methods), ("access-control-allow-headers", allowed), _MAX_AGE)
+        lines = [("access-control-allow-methods", methods), ("access-control-allow-headers", allowed), _MAX_AGE]
+        if request.header(b"access-control-request-private-network") == "true":
+            lines.append(("access-control-allow-private-network", "true"))
         return header_lines(lines) + header_lines((("vary", "Access-Control-Request-Headers"),))
 
     def _allows(self, origin: str) -> bool:

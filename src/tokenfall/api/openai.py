@@ -49,8 +49,9 @@ class OpenAIRoutes:
         """`GET /v1/models`."""
         add_request_id_header(request)
         names = await self._catalogue.names()
-        encode = anthropic_models.model_list if _is_anthropic(request) else openai_models.model_list
-        return document(encode(names, self._started_s))
+        if _is_anthropic(request):
+            return document(anthropic_models.model_list(names, self._started_s, query=request.query()))
+        return document(openai_models.model_list(names, self._started_s))
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model}`."""

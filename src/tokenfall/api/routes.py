@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tokenfall.api.lazy_handlers import CachedResponse
 from tokenfall.api.probes import METRICS
-from tokenfall.api.routing import Route
+from tokenfall.api.routing import ErrorEncoder, Route
 from tokenfall.http.loadable import THREADING, Modules
 from tokenfall.http.response import Response
 
@@ -30,8 +30,8 @@ def chat_routes(chat: LazyHandlers) -> list[Route]:
         route("GET", "/chat/defaults", operation="chat.defaults"),
         route("GET", "/history", operation="chat.history", limited=True, private=True),
         route("DELETE", "/history", operation="chat.clear", limited=True, private=True),
-        route("GET", "/chat/turns/{turn}", operation="chat.resume", limited=True),
-        route("POST", "/chat/turns/{turn}/stop", operation="chat.stop", limited=True),
+        route("GET", "/chat/turns/{turn}", operation="chat.resume", limited=True, private=True),
+        route("POST", "/chat/turns/{turn}/stop", operation="chat.stop", limited=True, private=True),
         route("GET", "/conversations", operation="chat.conversations", limited=True, private=True),
         route("POST", "/conversations", operation="chat.add", limited=True, private=True),
         route("PATCH", "/conversations/{conversation}", operation="chat.change", limited=True, private=True),
@@ -94,7 +94,7 @@ PROVIDERS = (
 
 
 PREFIXES = (
-    ("/v1/messages", "anthropic"),
+    ("/v1/messages/", "anthropic"),
     ("/v1/", "openai.models"),
     ("/openai/", "openai.models"),
     ("/api/", "ollama.tags"),
@@ -102,9 +102,9 @@ PREFIXES = (
 """For paths without a route: the name of the handler that encodes errors, by path prefix."""
 
 
-def error_encoders(handlers: LazyHandlers) -> list[tuple[str, Refuse]]:
-    """The path prefixes, each with the function that encodes errors for it."""
-    return [(prefix, handlers.refuse(name)) for prefix, name in PREFIXES]
+def error_encoders(handlers: LazyHandlers) -> list[tuple[str, ErrorEncoder]]:
+    """The path prefixes, each with what encodes errors for it."""
+    return [(prefix, ErrorEncoder(handlers.refuse(name), handlers)) for prefix, name in PREFIXES]
 
 
 def provider_routes(handlers: LazyHandlers) -> list[Route]:

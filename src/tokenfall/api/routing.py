@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tokenfall.records import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -77,11 +79,24 @@ class Route:
             raise TypeError(f"a route has no flag {next(iter(flags))!r}")
 
 
+class ErrorEncoder(Record):
+    """Encodes the errors of a path in a dialect. `refuse` must not be called before `needs` is loaded."""
+
+    __slots__ = ("needs", "refuse")
+
+    def __init__(self, refuse: Refuse, needs: Loadable | None = None) -> None:
+        self.refuse = refuse
+        self.needs = needs
+
+
 class Router:
     """Routes by path: exact ones first, then those with a parameter. HEAD is served wherever GET is."""
 
-    def __init__(self, routes: list[Route], *, error_encoders: Sequence[tuple[str, Refuse]] = ()) -> None:
-        """`error_encoders` encode errors of paths without a route, by path prefix."""
+    def __init__(self, routes: list[Route], *, error_encoders: Sequence[tuple[str, ErrorEncoder]] = ()) -> None:
+        """`error_encoders` encode errors of paths without a route, by path prefix: the first that matches is used.
+
+        A prefix ends with a slash; it matches the path without that slash, too.
+        """
         self._error_encoders = error_encoders
         self._paths: dict[str, dict[str, Route]] = {}
         for route in routes:
@@ -103,9 +118,16 @@ class Router:
         """The routes of a path by method, empty if there are none."""
         return self._paths.get(path) or self._matching(path)
 
-    def error_encoder_of(self, path: str) -> Refuse | None:
-        """The error encoder of a path without a route; None for problem documents."""
-        return next((refuse for prefix, refuse in self._error_encoders if path.startswith(prefix)), None)
+    def error_encoder_of(self, path: str, method: str) -> ErrorEncoder | None:
+        """The error encoder of a route, else of any route of the path, else of the prefix; None for problem documents.
+
+        So an unknown path or a method that the path does not support is refused in the dialect of its neighbours.
+        """
+        methods = self.methods(path)
+        if not methods:
+            return next((encoder for prefix, encoder in self._error_encoders if f"{path}/".startswith(prefix)), None)
+        route = methods.get(method) or next(iter(methods.values()))
+        return None if route.refuse is None else ErrorEncoder(route.refuse, route.needs)
 
     def _matching(self, path: str) -> dict[str, Route]:
         for prefix, suffix, slashes, methods in self._patterns:

@@ -83,6 +83,7 @@ class Server:
         self.metrics = Metrics()
         self.wheel.late_s = self.metrics.timer_late_s
         self.parts = Parts(settings, reactor, metrics=self.metrics, table=None if worker is None else worker.table)
+        self._providers = LazyHandlers(self.parts.provider_handlers)
         self._dashboard: Dashboard | None = None
         self._started_s = self.wheel.now()
         self._worker_metrics = None if worker is None else self._publish_metrics(worker.shared_metrics)
@@ -162,7 +163,7 @@ class Server:
         settings, keys = self.settings, self.parts.keys
         unprotected = settings.upstream is not None and not keys
         app = App(
-            Router(self.routes(), error_encoders=error_encoders(LazyHandlers(self.parts.provider_handlers))),
+            Router(self.routes(), error_encoders=error_encoders(self._providers)),
             keys=keys,
             cors=CORS(settings.cors_origins, loopback_only=unprotected),
             metrics=self.metrics,
@@ -194,7 +195,7 @@ class Server:
                 data=DataDocument(shared, parts.clock),
             ),
             *control_routes(LazyHandlers(parts.control_handlers)),
-            *provider_routes(LazyHandlers(parts.provider_handlers)),
+            *provider_routes(self._providers),
             *probe_routes(probes),
             *page_routes(LazyHandlers(parts.page_handlers, take_bodies=False)),
             *board_routes(self._dashboard_events, self._dashboard_history),

@@ -90,11 +90,13 @@ def from_pairs(pairs: Iterable[tuple[str, str]]) -> Simulation:
             raise InvalidRequest(f"simulator: unknown key {key[:40]!r}; keys: {', '.join(KEYS)}", param=key[:40])
         field, read, takes = KEYS[key]
         if field in fields:
-            raise InvalidRequest(f"simulator: {key} is given twice (gap and tps set the same value)", param=key)
+            why = " (gap and tps set the same value)" if field == "gap" else ""
+            raise InvalidRequest(f"simulator: {key} is given twice{why}", param=key)
         try:
             fields[field] = read(value)
-        except ValueError:
-            raise InvalidRequest(f"simulator: {key} got {value[:40]!r}, takes {takes}", param=key) from None
+        except ValueError as error:
+            wrong = str(error) if isinstance(error, values.InvalidItem) else value
+            raise InvalidRequest(f"simulator: {key} got {wrong[:40]!r}, takes {takes}", param=key) from None
     return Simulation(**fields)
 
 
@@ -106,14 +108,26 @@ def _text(value: str) -> str:
 
 TEXTS = ("prose", "echo", "words")
 LIMIT_KEYS = ("rpm", "tpm")
-_DURATION = "a duration with its unit such as 20ms, 0.3s or 2m, and after ~ a coefficient of variation up to 10"
+_UNITS = "in us, ms, s or m, up to 1440m (one day)"
+_SPREAD = f"and after ~ a coefficient of variation up to {values.MAX_CV}"
+_DURATION = f"a duration {_UNITS}, such as 20ms or 0.3s, {_SPREAD}"
 _FAULT = (
-    "KIND@N, N a token counted from 0, such as reset@5; stall@N:5s and drip@N:1s need a time; %0.1 at the end is a "
-    f"probability; several faults are separated by +; kinds: {', '.join(values.FAULT_KINDS)}"
+    f"KIND@N, N a token counted from 0 up to {MAX_TOKENS}, such as reset@5; "
+    f"stall@N:5s and drip@N:1s need a time {_UNITS}; %0.1 at the end is a probability from 0 to 1; "
+    f"up to {values.MAX_ITEMS} faults are separated by +; kinds: {', '.join(values.FAULT_KINDS)}"
 )
 _STATUS = (
-    "an HTTP error such as 500, 429x2 (for the first two requests), 500%0.1 (with a probability of 0.1) or "
-    "503:retry=3; several errors are separated by +"
+    "an HTTP error from 400 to 599 such as 500, 429x2 (for the first two requests), 500%0.1 (with a probability from 0 "
+    "to 1) or 503:retry=3 (Retry-After in seconds, up to 86400); "
+    f"up to {values.MAX_ITEMS} errors are separated by +"
+)
+_LOAD = (
+    "FACTOR@STREAMS such as 2@64: gaps twice as long at 64 streams, later ones queue; "
+    f"FACTOR from 1 to 1000, STREAMS from 1 to {MAX_TOKENS}"
+)
+_GATE = (
+    "a gate's name of 1 to 64 letters, digits or any of . _ -, and after @ the token at which to wait, "
+    f"up to {MAX_TOKENS}, such as ready@5"
 )
 
 KEYS: dict[str, tuple[str, Callable[[str], Any], str]] = {
@@ -121,23 +135,23 @@ KEYS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "tps": (
         "gap",
         values.gap_of_rate,
-        "tokens a second above 0 such as 50, and after ~ a coefficient of variation up to 10",
+        f"tokens a second such as 50, above 0 (a gap of at most one day) up to 1000000, {_SPREAD}",
     ),
     "ttft": ("ttft", values.spread, _DURATION),
-    "prefill": ("prefill_s", seconds, "a duration for each 1,000 tokens of the prompt, such as 40ms"),
-    "load": ("load", values.load, "FACTOR@STREAMS such as 2@64: gaps twice as long at 64 streams, later ones queue"),
+    "prefill": ("prefill_s", seconds, f"a duration {_UNITS}, such as 40ms, for each 1,000 tokens of the prompt"),
+    "load": ("load", values.load, _LOAD),
     "tokens": ("tokens", values.length, f"a number from 0 to {MAX_TOKENS}, or two such as 80..200"),
     "text": ("text", _text, ", ".join(TEXTS)),
-    "seed": ("seed", values.integer, "an integer from 0"),
+    "seed": ("seed", values.integer, "an integer from 0, of at most 18 digits"),
     "fault": ("fault", values.faults, _FAULT),
     "status": ("status", values.statuses, _STATUS),
-    "limit": ("limit", values.limit, "requests and tokens a minute: rpm=60, tpm=6000 or rpm=60,tpm=6000"),
+    "limit": ("limit", values.limit, "requests and tokens a minute, each from 1: rpm=60, tpm=6000 or rpm=60,tpm=6000"),
     "profile": (
         "profile",
         values.file_name,
         "a named timing profile such as groq-70b, or a file made by tokenfall fit",
     ),
-    "gate": ("gate", values.gate, "a gate's name, and after @ the token at which to wait, such as ready@5"),
+    "gate": ("gate", values.gate, _GATE),
     "script": ("script", values.file_name, "a script file, or a recording made by tokenfall record"),
     "speed": ("speed", values.speed, "how many times faster a recording is replayed, above 0 up to 1000"),
 }

@@ -3,9 +3,9 @@
 The same request and configuration give the same response in every dialect.
 
 - With tools: the tools whose names the last user message mentions (see `MENTIONS_SEARCHED`) are called; only the first
-  of them if calls may not be parallel. If the last message is a tool's result, or no tool is mentioned, the response is
-  text, unless `tool_choice` requires a call: then a tool is called that was not called yet, or else the first.
-  Arguments satisfy the tool's schema.
+  of them if calls may not be parallel. If a tool's result follows that message, or no tool is mentioned, the response
+  is text, unless `tool_choice` requires a call: then a tool is called that was not called yet in this turn, or else the
+  first. Arguments satisfy the tool's schema.
 - With a JSON schema or `json_object`: a JSON text that satisfies it.
 - Else by the grammar's `text`: prose, the question itself, or random words, of the length set by `tokens`.
 - `stop` ends the text before that sequence, `max_tokens` after that many tokens; `min_tokens` and `ignore_eos` make
@@ -20,10 +20,11 @@ from random import Random
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
-from tokenfall.messages import ChatRequest, Tool, ToolCall
+from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.simulator.estimate import tokens_besides
 from tokenfall.simulator.fault_plan import drawn_faults
 from tokenfall.simulator.grammar import MAX_TOKENS, Length, Simulation
@@ -117,7 +118,7 @@ def plan(
         choice = yield from _planned(request, filler, call_ids=call_ids)
     else:
         choice = _bounded(list(overrides.parts), request.max_tokens, reason=overrides.reason)
-    choices = (choice,) * request.n
+    choices = _choices(choice, request.n, call_ids=call_ids)
     tokens = request.n * sum(len(part.tokens) for part in choice.parts)
     if tokens > MAX_RESPONSE_TOKENS:
         raise InvalidRequest(f"the simulator generates at most {MAX_RESPONSE_TOKENS} tokens at once")
@@ -178,6 +179,22 @@ def _planned(request: ChatRequest, filler: Sequence[str], *, call_ids: str) -> S
     return _bounded([*thoughts, PlannedPart(truncated if stop else text)], most, reason="stop", stop=stop)
 
 
+def _choices(choice: PlannedResponse, count: int, *, call_ids: str) -> tuple[PlannedResponse, ...]:
+    """`count` equal choices, in which each tool call has an id of its own."""
+    calls = sum(part.call is not None for part in choice.parts)
+    if not calls or count == 1:
+        return (choice,) * count
+    ids = map(f"{call_ids}{{}}".format, range(calls, count * calls))
+    return (choice, *(_with_ids(choice, ids) for _ in range(1, count)))
+
+
+def _with_ids(choice: PlannedResponse, ids: Iterator[str]) -> PlannedResponse:
+    parts = (
+        part if part.call is None else replace(part, call=replace(part.call, id=next(ids))) for part in choice.parts
+    )
+    return replace(choice, parts=tuple(parts))
+
+
 def _calls(request: ChatRequest, *, call_ids: str) -> Sliced[list[PlannedPart]]:
     tools = _tools_to_call(request)
     if not tools:
@@ -196,34 +213,59 @@ def _calls(request: ChatRequest, *, call_ids: str) -> Sliced[list[PlannedPart]]:
 def _tools_to_call(request: ChatRequest) -> Sequence[Tool]:
     """The tools to call, as the module describes; see `tool_choice` of `ChatRequest`."""
     choice, tools = request.tool_choice, request.tools
-    has_results = any(message.role == "tool" for message in request.messages[-1:])
-    if not tools or choice == "none" or (choice == "auto" and has_results):
+    if not tools or choice == "none":
         return ()
     if choice not in ("auto", "required"):
         return [tool for tool in tools if tool.name == choice][:1]
+    turn = _current_turn(request.messages)
+    if choice == "auto" and any(message.role == "tool" for message in _after_question(turn)):
+        return ()
     question = _last_question(request)[: MENTIONS_SEARCHED // (1 + sum(len(tool.name) for tool in tools))]
     chosen: Sequence[Tool] = [tool for tool in tools if _mentions(question, tool.name)]
     if choice == "required":
-        chosen = _required_tools(request, chosen) if has_results else chosen or tools[:1]
+        called = {call.name for message in turn for call in message.tool_calls}
+        chosen = [_required_tool((*chosen, *tools), called)] if called else chosen or tools[:1]
     return chosen if request.parallel_tool_calls else chosen[:1]
 
 
+def _current_turn(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages after the last complete response: an assistant message without calls that a user message follows."""
+    is_followed = False
+    for number in range(len(messages) - 1, -1, -1):
+        message = messages[number]
+        if is_followed and message.role == "assistant" and not message.tool_calls:
+            return messages[number + 1 :]
+        is_followed = is_followed or message.role == "user"
+    return messages
+
+
+def _after_question(turn: Sequence[Message]) -> Sequence[Message]:
+    """The messages after the last user message."""
+    questions = [number for number, message in enumerate(turn) if message.role == "user"]
+    return turn[questions[-1] + 1 :] if questions else turn
+
+
 def _mentions(question: str, name: str) -> bool:
-    """Whether a question contains the name of a tool as a separate word."""
+    """Whether a question contains the name of a tool as a separate word, which may be within quotes or brackets."""
     at = question.find(name)
     while at >= 0:
-        around = question[max(0, at - 1) : at] + question[at + len(name) : at + len(name) + 1]
-        if not any(character.isalnum() or character == "_" for character in around):
+        end = at + len(name)
+        if not _continues(question[end : end + 2]) and not _continues(question[max(0, at - 2) : at][::-1]):
             return True
-        at = question.find(name, at + len(name))
+        at = question.find(name, end)
     return False
 
 
-def _required_tools(request: ChatRequest, mentioned: Sequence[Tool]) -> Sequence[Tool]:
-    """The tool to call if a call is required after results: the first that was not called yet, if any."""
-    called = {call.name for message in request.messages for call in message.tool_calls}
-    candidates = (*mentioned, *request.tools)
-    return [next((tool for tool in candidates if tool.name not in called), candidates[0])]
+def _continues(beside: str) -> bool:
+    """Whether a name goes on in the two characters beside it; in `search-files`, `search` is not a name."""
+    if beside[:1] in ("-", "."):
+        beside = beside[1:]
+    return beside[:1].isalnum() or beside[:1] == "_"
+
+
+def _required_tool(candidates: Sequence[Tool], called: set[str]) -> Tool:
+    """The tool to call if a call is required after others: the first that was not called yet, if any."""
+    return next((tool for tool in candidates if tool.name not in called), candidates[0])
 
 
 def _text(request: ChatRequest, filler: Sequence[str]) -> Sliced[Sequence[str]]:

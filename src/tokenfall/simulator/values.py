@@ -7,8 +7,9 @@ from tokenfall.records import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Literal
+    from typing import Literal, TypeVar
 
+    T = TypeVar("T")
     FaultKind = Literal["stall", "drip", "reset", "close", "nodone", "garbage", "split", "error"]
 
 MAX_SECONDS = 86_400.0
@@ -162,9 +163,13 @@ def load(text: str) -> Load:
     return found
 
 
+class InvalidItem(ValueError):
+    """One of several items is not valid; the argument is its text."""
+
+
 def faults(text: str) -> tuple[Fault, ...]:
     """`reset@5`, `stall@3:5s%0.1`; several are separated by `+`."""
-    return tuple(map(_fault, _several(text)))
+    return _several(text, _fault)
 
 
 def _fault(text: str) -> Fault:
@@ -183,7 +188,7 @@ def _fault(text: str) -> Fault:
 
 def statuses(text: str) -> tuple[Status, ...]:
     """`429x2`, `500%0.1`, `503:retry=3`; several are separated by `+`, and the first that applies is used."""
-    return tuple(map(_status, _several(text)))
+    return _several(text, _status)
 
 
 def _status(text: str) -> Status:
@@ -244,11 +249,18 @@ def file_name(text: str) -> str:
     return text
 
 
-def _several(text: str) -> list[str]:
-    parts = text.split("+")
+def _several(text: str, read: Callable[[str], T]) -> tuple[T, ...]:
+    """The items of `text`, separated by `+`, which is a space in a query string where it is not escaped."""
+    parts = text.replace(" ", "+").split("+")
     if len(parts) > MAX_ITEMS:
         raise ValueError(text)
-    return parts
+    items: list[T] = []
+    for part in parts:
+        try:
+            items.append(read(part))
+        except ValueError:
+            raise InvalidItem(part) from None
+    return tuple(items)
 
 
 def _place(text: str) -> int:

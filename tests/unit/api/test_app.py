@@ -12,7 +12,7 @@ from tokenfall.api.cors import CORS
 from tokenfall.api.guard import Keys, LoopbackGuard
 from tokenfall.api.providers import FunctionHandler
 from tokenfall.api.request_log import RequestLog
-from tokenfall.api.routing import Route, Router
+from tokenfall.api.routing import ErrorEncoder, Route, Router
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import InvalidRequest, UpstreamRefused
 from tokenfall.http.loadable import Loadable
@@ -81,7 +81,7 @@ class Harness:
         self.written: list[str] = []
         self.access = AccessLog(self.written.append, FakeWheel(), metrics=self.metrics, as_json=False)
         self.app = App(
-            Router(ROUTES, error_encoders=[("/provider/", in_own_words)]),
+            Router(ROUTES, error_encoders=[("/provider/", ErrorEncoder(in_own_words))]),
             keys=Keys(keys),
             cors=CORS((), loopback_only=False),
             metrics=self.metrics,
@@ -140,7 +140,7 @@ class Needing:
             request_logged=True,
         )
         self.app = App(
-            Router([route]),
+            Router([route], error_encoders=[("/v1/", ErrorEncoder(handlers.refuse, self.needed))]),
             keys=Keys(("secret",)),
             cors=CORS((), loopback_only=False),
             metrics=Metrics(),
@@ -164,6 +164,20 @@ def test_route_responds_once_its_modules_are_loaded() -> None:
 
     assert isinstance(answer, Response)
     assert (answer.body, asked.id, len(needing.request_log.entries())) == (b"loaded", name, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"), [("/v1/unknown", "GET", 404), ("/v1", "POST", 404), ("/v1/a", "GET", 405)]
+)
+def test_unknown_path_or_method_is_refused_once_the_dialect_is_loaded(path: str, method: str, status: int) -> None:
+    needing = Needing()
+    asked = request(path, method=method)
+    assert needing.app.respond(asked) is needing.needed
+    needing.needed.finish()
+    response = needing.app.respond_when_loaded(asked)
+
+    assert isinstance(response, Response)
+    assert (response.status, words(response)["id"]) == (status, asked.id)
 
 
 def test_dialect_error_requires_its_module_to_be_loaded() -> None:
@@ -206,10 +220,11 @@ async def test_an_unknown_path_is_not_found(harness: Harness) -> None:
 
 
 async def test_unknown_method_is_405_with_the_allowed_methods(harness: Harness) -> None:
-    response = await harness.answer(request("/keyed", method="DELETE"))
+    asked = request("/keyed", method="DELETE")
+    response = await harness.answer(asked)
 
     assert (response.status, code(response)) == (405, "method_not_allowed")
-    assert "allow: GET, HEAD, OPTIONS, POST" in lines_of(response.head)
+    assert "allow: GET, HEAD, OPTIONS, POST" in lines_of(asked.reply_headers)
 
 
 @pytest.mark.parametrize(
@@ -510,14 +525,18 @@ def test_the_edge_refuses_in_the_dialect(harness: Harness, status: int, expected
 
 
 def test_where_no_dialect_is_known_the_edge_refuses_with_a_problem(harness: Harness) -> None:
-    for asked in (request("/v1/nowhere", method="POST"), request("/v1/ok"), placeholder_request("127.0.0.1", 1.0)):
+    for asked in (request("/v1/nowhere", method="POST"), request("/open"), placeholder_request("127.0.0.1", 1.0)):
         assert code(harness.app.refuse(asked, 413, detail="no")) == "body_too_large"
 
 
-async def test_an_unknown_method_is_no_matter_of_dialects(harness: Harness) -> None:
-    response = await harness.answer(request("/v1/ok"))
+async def test_unknown_method_is_refused_in_the_dialect_of_the_path(harness: Harness) -> None:
+    asked = request("/v1/ok", headers={"origin": "http://a"})
+    response = await harness.answer(asked)
 
-    assert (response.status, code(response)) == (405, "method_not_allowed")
+    assert (response.status, words(response)["words"]) == (405, "method_not_allowed")
+    assert words(response)["says"] == "/v1/ok takes OPTIONS, POST"
+    assert "allow: OPTIONS, POST" in lines_of(asked.reply_headers)
+    assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
 
 
 async def test_provider_status_is_used_on_its_dialects_routes(harness: Harness) -> None:

@@ -58,7 +58,28 @@ def test_preflight_allows_the_requested_headers(asked: str, allowed: str) -> Non
     ]
 
 
+def test_preflight_of_another_origin_allows_nothing() -> None:
+    headers = {"access-control-request-headers": "x-a", "access-control-request-private-network": "true"}
+    cors = CORS(("https://a.example",), loopback_only=False)
+
+    for origin in ("https://b.example", "null"):
+        assert cors.preflight(request(headers={**headers, "origin": origin}), "POST") == b""
+    assert cors.preflight(request(headers={**headers, "origin": "https://a.example"}), "POST") != b""
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"), [({"access-control-request-private-network": "true"}, True), ({}, False)]
+)
+def test_an_allowed_page_may_reach_a_private_network(asked: dict[str, str], allowed: bool) -> None:
+    for cors in (CORS((), loopback_only=False), CORS(("https://a.example",), loopback_only=False)):
+        sent = lines_of(cors.preflight(request(headers={"origin": "https://a.example", **asked}), "POST"))
+        assert ("access-control-allow-private-network: true" in sent) is allowed
+
+
 def test_credentials_are_never_allowed() -> None:
     for cors in (CORS((), loopback_only=False), CORS(("https://a.example",), loopback_only=False)):
-        sent = [*lines(cors, "https://a.example"), *lines_of(cors.preflight(request(), "GET"))]
+        sent = [
+            *lines(cors, "https://a.example"),
+            *lines_of(cors.preflight(request(headers={"origin": "https://a.example"}), "GET")),
+        ]
         assert "credentials" not in " ".join(sent)

@@ -1,6 +1,7 @@
 import pytest
 
-from tokenfall.api.routing import Route, Router, parameter
+from tokenfall.api.routing import ErrorEncoder, Route, Router, parameter
+from tokenfall.http.loadable import Loadable
 from tokenfall.http.request import Request
 from tokenfall.http.response import AnyResponse, Response
 from tokenfall.wire.api_error import ApiError
@@ -139,16 +140,32 @@ def test_its_value_has_its_slashes(path: str) -> None:
     assert parameter(asked) == "org/a:1b"
 
 
+def refuse(request: Request, api_error: ApiError) -> Response:
+    return Response(404)
+
+
 def test_errors_below_a_prefix_use_the_first_matching_dialect() -> None:
-    def messages(request: Request, api_error: ApiError) -> Response:
-        return Response(404)
+    messages, models = ErrorEncoder(refuse), ErrorEncoder(refuse, Loadable())
+    router = Router([], error_encoders=[("/v1/messages/", messages), ("/v1/", models)])
 
-    def models(request: Request, api_error: ApiError) -> Response:
-        return Response(404)
+    assert router.error_encoder_of("/v1/messages/batches", "GET") is messages
+    assert router.error_encoder_of("/v1/messages", "GET") is messages
+    assert router.error_encoder_of("/v1/files", "GET") is models
+    assert router.error_encoder_of("/v1", "GET") is models
+    assert router.error_encoder_of("/v2/files", "GET") is None
+    assert router.error_encoder_of("/v12", "GET") is None
+    assert Router([]).error_encoder_of("/v1/files", "GET") is None
 
-    router = Router([], error_encoders=[("/v1/messages", messages), ("/v1/", models)])
 
-    assert router.error_encoder_of("/v1/messages/batches") is messages
-    assert router.error_encoder_of("/v1/files") is models
-    assert router.error_encoder_of("/v2/files") is None
-    assert Router([]).error_encoder_of("/v1/files") is None
+def test_errors_of_a_path_use_the_dialect_of_its_routes() -> None:
+    needed = Loadable()
+    router = Router(
+        [
+            Route("POST", "/v1/a", operation="", handler=handler, refuse=refuse, needs=needed),
+            Route("GET", "/b", operation="", handler=handler),
+        ]
+    )
+
+    for method in ("POST", "GET"):
+        assert router.error_encoder_of("/v1/a", method) == ErrorEncoder(refuse, needed)
+        assert router.error_encoder_of("/b", method) is None

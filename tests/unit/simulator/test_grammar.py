@@ -136,6 +136,48 @@ def test_invalid_value_names_key_value_and_accepted_values(text: str) -> None:
     assert caught.value.message == f"simulator: {key} got {value[:40]!r}, takes {KEYS[key][2]}"
 
 
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("fault=" + "stall@1:5s+" * 8 + "bang@7", "bang@7"),
+        ("fault=reset@1++error@2", ""),
+        ("status=500+500x", "500x"),
+        ("status=" + "+".join(["500"] * 17), "+".join(["500"] * 17)[:40]),
+    ],
+)
+def test_the_invalid_one_of_several_items_is_named(text: str, wrong: str) -> None:
+    key = text.partition("=")[0]
+    with pytest.raises(InvalidRequest) as caught:
+        parse(text)
+
+    assert caught.value.message == f"simulator: {key} got {wrong!r}, takes {KEYS[key][2]}"
+
+
+def test_accepted_values_name_every_bound_of_their_key() -> None:
+    bounds = {
+        "gap": ("us", "ms", "m", "1440m", "10"),
+        "ttft": ("us", "1440m", "10"),
+        "prefill": ("us", "1440m"),
+        "tps": ("above 0", "one day", "1000000", "10"),
+        "load": ("1 to 1000,", "1 to 1000000"),
+        "tokens": ("from 0 to 1000000",),
+        "seed": ("from 0", "18 digits"),
+        "fault": ("from 0 up to 1000000", "1440m", "from 0 to 1", "up to 16"),
+        "status": ("400 to 599", "from 0 to 1", "86400", "up to 16"),
+        "limit": ("from 1",),
+        "gate": ("1 to 64", "1000000"),
+        "speed": ("above 0 up to 1000",),
+    }
+    for key, texts in bounds.items():
+        for text in texts:
+            assert text in KEYS[key][2], key
+
+
+def test_items_are_separated_by_a_plus_also_if_a_query_string_turns_it_into_a_space() -> None:
+    assert parse("fault=reset@5 stall@1:5s") == parse("fault=reset@5+stall@1:5s")
+    assert parse("status=429x2 500%0.1") == parse("status=429x2+500%0.1")
+
+
 @pytest.mark.parametrize("text", ["spede=3", "GAP=20ms", "=20ms", "x" * 50 + "=1"])
 def test_unknown_key_error_lists_the_known_keys(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:

@@ -217,6 +217,53 @@ def test_tool_results_are_answered_with_text() -> None:
 
 
 @pytest.mark.parametrize(
+    "after",
+    [
+        Message("system", "Be brief."),
+        Message("assistant", "The weather"),
+        Message("user", "Please continue."),
+    ],
+)
+def test_messages_after_tool_results_do_not_repeat_a_call(after: Message) -> None:
+    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
+    messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"), after)
+
+    assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK)))) == []
+    required = asked(messages=messages, tools=(WEATHER, CLOCK), tool_choice="required")
+    assert calls(one(required)) == ["clock"], "a tool that was not called yet"
+
+
+def test_calls_of_earlier_turns_do_not_count() -> None:
+    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
+    turn = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
+    messages = (*turn, Message("assistant", "It rains."), Message("user", "the weather once more"))
+
+    required = asked(messages=messages, tools=(CLOCK, WEATHER), tool_choice="required")
+    assert calls(one(required)) == calls(one(asked(messages=messages, tools=(CLOCK, WEATHER)))) == ["weather"]
+
+
+@pytest.mark.parametrize(
+    ("question", "called"),
+    [
+        ("call find-files", ["find-files"]),
+        ("call find.", ["find"]),
+        ("call `find` - now", ["find"]),
+        ("call find, find-files", ["find", "find-files"]),
+        ("x.find", []),
+    ],
+)
+def test_a_name_within_another_is_not_mentioned(question: str, called: list[str]) -> None:
+    assert calls(one(asked(question, tools=(Tool("find"), Tool("find-files"), Tool("files"))))) == called
+
+
+def test_calls_of_all_choices_have_different_ids() -> None:
+    choices = planned(asked("weather clock", tools=(WEATHER, CLOCK), n=3)).choices
+    ids = [part.call.id for choice in choices for part in choice.parts if part.call is not None]
+
+    assert ids == [f"call_{number}" for number in range(6)]
+
+
+@pytest.mark.parametrize(
     ("choice", "called"), [("required", ["clock"]), ("weather", ["weather"]), ("clock", ["clock"]), ("none", [])]
 )
 def test_a_demanded_call_is_made_after_results_too(choice: str, called: list[str]) -> None:

@@ -28,9 +28,9 @@ class Image(Struct):
 
 
 class Document(Struct):
-    """A document; only a plain text source is read."""
+    """A document or search result; of a document, only plain text and content blocks are read."""
 
-    source: dict[str, Any]
+    blocks: "list[Block]"
 
 
 class ToolUse(Struct):
@@ -66,6 +66,14 @@ class _Image(Struct):
     source: dict[str, Any]
 
 
+class _Document(Struct):
+    source: dict[str, Any]
+
+
+class _SearchResult(Struct):
+    content: list[dict[str, Any]]
+
+
 class _Base64Image(Struct):
     media_type: Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
     data: str
@@ -80,18 +88,19 @@ class _ToolResult(Struct):
     content: Content | None = None
 
 
-_IN_RESULTS = {"text", "image", "document"}
+_IN_RESULTS = {"text", "image", "document", "search_result"}
+_IN_DOCUMENTS = {"text", "image"}
 _OTHER_DIALECTS = {"image_url", "input_text", "input_image", "input_audio", "input_file", "output_text", "refusal"}
 
 
-def blocks(content: Content, field: str, *, in_result: bool = False) -> list[Block]:
+def blocks(content: Content, field: str, *, allowed: set[str] | None = None) -> list[Block]:
     """The blocks of a content; a string is one text block. Raises `InvalidRequest`.
 
-    `in_result` is for the content of a tool result, which has no tool calls and no nested results.
+    `allowed` are the types that are read within another block; others are ignored there.
     """
     if isinstance(content, str):
         return [Text(content)] if content else []
-    return [_block(block, field, number=number, in_result=in_result) for number, block in enumerate(content)]
+    return [_block(block, field, number=number, allowed=allowed) for number, block in enumerate(content)]
 
 
 def tagged(tag: str, field: str) -> Exception:
@@ -109,24 +118,28 @@ def converted(value: dict[str, Any], kind: type[T], *, field: str) -> T:
 
 
 def text_of(read: Iterable[Block]) -> str:
-    """The joined text of text blocks and plain text documents."""
+    """The joined text of text blocks and documents."""
     return "".join([_text(block) for block in read])
 
 
 def images_of(read: Iterable[Block]) -> tuple[str, ...]:
-    """The URLs of the images among blocks."""
-    return tuple([block.address for block in read if isinstance(block, Image) and block.address])
+    """The URLs of the images among blocks, and of those in documents."""
+    images: list[str] = []
+    for block in read:
+        if isinstance(block, Image) and block.address:
+            images.append(block.address)
+        elif isinstance(block, Document):
+            images += images_of(block.blocks)
+    return tuple(images)
 
 
 def _text(block: Block) -> str:
     if isinstance(block, Text):
         return block.text
-    if isinstance(block, Document) and block.source.get("type") == "text":
-        return str(block.source.get("data", ""))
-    return ""
+    return text_of(block.blocks) if isinstance(block, Document) else ""
 
 
-def _block(block: dict[str, Any], content: str, *, number: int, in_result: bool) -> Block:
+def _block(block: dict[str, Any], content: str, *, number: int, allowed: set[str] | None) -> Block:
     """The block number `number` of the content in the field `content`."""
     tag = block.get("type")
     if tag == "text":
@@ -138,7 +151,7 @@ def _block(block: dict[str, Any], content: str, *, number: int, in_result: bool)
         raise invalid(f"{field}.type", "Field required")
     if tag in _OTHER_DIALECTS:
         raise tagged(tag, field)
-    if in_result and tag not in _IN_RESULTS:
+    if allowed is not None and tag not in allowed:
         return Other()
     reader = _READERS.get(tag)
     return Other() if reader is None else reader(block, f"{field}.{tag}")
@@ -149,7 +162,18 @@ def _text_block(block: dict[str, Any], field: str) -> Block:
 
 
 def _document(block: dict[str, Any], field: str) -> Block:
-    return converted(block, Document, field=field)
+    source = converted(block, _Document, field=field).source
+    if source.get("type") == "text":
+        return Document([Text(str(source.get("data", "")))])
+    content = source.get("content") if source.get("type") == "content" else None
+    if not isinstance(content, (str, list)) or not all(isinstance(each, (str, dict)) for each in content):
+        return Document([])
+    return Document(blocks(content, f"{field}.source.content.content", allowed=_IN_DOCUMENTS))
+
+
+def _search_result(block: dict[str, Any], field: str) -> Block:
+    content = converted(block, _SearchResult, field=field).content
+    return Document(blocks(content, f"{field}.content", allowed={"text"}))
 
 
 def _tool_use(block: dict[str, Any], field: str) -> Block:
@@ -158,7 +182,7 @@ def _tool_use(block: dict[str, Any], field: str) -> Block:
 
 def _tool_result(block: dict[str, Any], field: str) -> Block:
     read = converted(block, _ToolResult, field=field)
-    return ToolResult(read.tool_use_id, blocks(read.content or "", f"{field}.content", in_result=True))
+    return ToolResult(read.tool_use_id, blocks(read.content or "", f"{field}.content", allowed=_IN_RESULTS))
 
 
 def _image(block: dict[str, Any], field: str) -> Block:
@@ -177,6 +201,7 @@ _READERS: dict[str, Callable[[dict[str, Any], str], Block]] = {
     "text": _text_block,
     "image": _image,
     "document": _document,
+    "search_result": _search_result,
     "tool_use": _tool_use,
     "tool_result": _tool_result,
     "thinking": _thinking,

@@ -49,7 +49,7 @@ def messages(system: Content | None, raw: Sequence[RawMessage]) -> tuple[Message
     """All messages, the system prompt first. Raises `InvalidRequest`."""
     if not raw:
         raise invalid("messages", "at least one message is required")
-    if sum(map(_size, raw)) > MAX_BLOCKS:
+    if sum(_size(message.content) for message in raw) > MAX_BLOCKS:
         raise invalid("messages", f"at most {MAX_BLOCKS} content blocks are read")
     read = [_read(message, number) for number, message in enumerate(raw)]
     others = [type(block) for message in read for block in message.blocks if not isinstance(block, Text)]
@@ -64,12 +64,20 @@ def messages(system: Content | None, raw: Sequence[RawMessage]) -> tuple[Message
     return (*_system(system), *converted)
 
 
-def _size(message: RawMessage) -> int:
-    """How many blocks a message has, including those of tool results."""
-    if isinstance(message.content, str):
+def _size(content: object) -> int:
+    """How many blocks a content has, including those within tool results, search results and documents."""
+    if not isinstance(content, list):
         return 1
-    within = (block["content"] for block in message.content if "content" in block)
-    return len(message.content) + sum(len(content) for content in within if isinstance(content, list))
+    size = len(content)
+    for block in content:
+        if not isinstance(block, dict):
+            continue
+        if "content" in block:
+            size += _size(block["content"])
+        source = block.get("source")
+        if isinstance(source, dict) and "content" in source:
+            size += _size(source["content"])
+    return size
 
 
 def _read(message: RawMessage, number: int) -> _Read:

@@ -3,15 +3,19 @@
 Source: the Claude API reference, "List models", "Get a model" and "Count tokens in a message".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
+from tokenfall.wire.anthropic.errors import invalid
 from tokenfall.wire.dialect import Count
 from tokenfall.wire.times import Timestamp
+
+MAX_LIMIT = 1_000
+"""The API's maximum of models in a page, and here also the default."""
 
 _encode = msgspec.json.encode
 
@@ -29,10 +33,10 @@ class AnthropicModel(Struct, frozen=True, kw_only=True):
 
 
 class AnthropicModels(Struct, frozen=True, kw_only=True):
-    """A page of models. There is only one page."""
+    """A page of models."""
 
     data: list[AnthropicModel]
-    has_more: Literal[False] = False
+    has_more: bool
     first_id: str | None
     last_id: str | None
 
@@ -47,11 +51,29 @@ def model(name: str, created_s: float) -> bytes:
     return _encode(_model(name, created_s))
 
 
-def model_list(names: Sequence[str], created_s: float) -> bytes:
-    """All models, as a single page. `created_s` is Unix time."""
-    models = [_model(name, created_s) for name in names]
-    first, last = (names[0], names[-1]) if names else (None, None)
-    return _encode(AnthropicModels(data=models, first_id=first, last_id=last))
+def model_list(names: Sequence[str], created_s: float, *, query: Iterable[tuple[str, str]] = ()) -> bytes:
+    """A page of models, all by default. `created_s` is Unix time. Raises `InvalidRequest` for an invalid query.
+
+    `query`: `limit`, and `after_id` or `before_id`. Of a `before_id`, the last `limit` models before it are listed.
+    """
+    asked = dict(query)
+    limit = _limit(asked)
+    listed, is_before = list(names), "before_id" in asked
+    if asked.get("after_id") in listed:
+        listed = listed[listed.index(asked["after_id"]) + 1 :]
+    if is_before and asked["before_id"] in listed:
+        listed = listed[: listed.index(asked["before_id"])]
+    page = listed[-limit:] if is_before else listed[:limit]
+    models = [_model(name, created_s) for name in page]
+    first, last = (page[0], page[-1]) if page else (None, None)
+    return _encode(AnthropicModels(data=models, has_more=len(page) < len(listed), first_id=first, last_id=last))
+
+
+def _limit(query: dict[str, str]) -> int:
+    text = query.get("limit", str(MAX_LIMIT))
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_LIMIT):
+        raise invalid("limit", f"Input should be an integer between 1 and {MAX_LIMIT}")
+    return int(text)
 
 
 def _model(name: str, created_s: float) -> AnthropicModel:

@@ -96,7 +96,9 @@ class MessagesBody(CountTokensBody, kw_only=True):
 
     thread: _Thread | None = None
 
-    max_tokens: Annotated[int, Meta(ge=1, le=10_000_000)]
+    max_tokens: Annotated[int, Meta(ge=0, le=10_000_000)]
+    """0 generates nothing: with the API, such a request fills the prompt cache."""
+
     stream: bool | None = None
     stop_sequences: Annotated[list[str], Meta(max_length=MAX_STOPS)] | None = None
     temperature: Fraction | None = None

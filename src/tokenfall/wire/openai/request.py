@@ -155,6 +155,8 @@ class ChatOptions(Struct, frozen=True):
     groq: bool = False
     service_tier: str | None = None
     """The tier that the response reports, None if it reports none."""
+    raw_reasoning: bool = False
+    """Groq's `raw` format: reasoning is a part of the content, between `<think>` and `</think>`."""
 
 
 _decoder = msgspec.json.Decoder(ChatCompletionBody)
@@ -187,7 +189,14 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
         ignore_eos=bool(read.ignore_eos),
     )
     usage = read.stream_options is not None and bool(read.stream_options.include_usage)
-    options = ChatOptions(usage, bool(read.logprobs), read.top_logprobs or 0, groq, _tier(read, groq=groq))
+    options = ChatOptions(
+        usage,
+        bool(read.logprobs),
+        read.top_logprobs or 0,
+        groq,
+        _tier(read, groq=groq),
+        raw_reasoning=read.reasoning_format == "raw",
+    )
     return ParsedRequest(request=request, stream=bool(read.stream), input=options)
 
 
@@ -252,12 +261,24 @@ def _check(body: ChatCompletionBody) -> None:
     for number, tool in enumerate(body.tools or ()):
         if (tool.type == "function" and tool.function is None) or (tool.type == "custom" and tool.custom is None):
             raise _missing(f"tools[{number}].{tool.type}")
+    _check_reasoning(body)
     _check_tool_choice(body)
     _check_tool_messages(body.messages)
 
 
+def _check_reasoning(body: ChatCompletionBody) -> None:
+    """Check Groq's members for reasoning."""
+    if body.reasoning_format is not None and body.include_reasoning is not None:
+        raise InvalidRequest(
+            "include_reasoning and reasoning_format cannot be used together", param="include_reasoning"
+        )
+    form = body.response_format
+    if body.reasoning_format == "raw" and (body.tools or (form is not None and form.type != "text")):
+        problem = "reasoning_format must be parsed or hidden when tools or a JSON response_format are given"
+        raise InvalidRequest(problem, param="reasoning_format")
+
+
 def _check_tool_choice(body: ChatCompletionBody) -> None:
-    names = [_name_of(tool) for tool in body.tools or ()]
     choice = body.tool_choice
     if choice is not None and choice != "none" and not body.tools:
         raise InvalidRequest("tool_choice is only allowed when tools are given", param="tool_choice")
@@ -265,10 +286,12 @@ def _check_tool_choice(body: ChatCompletionBody) -> None:
         return
     if getattr(choice, choice.type) is None:
         raise _missing(f"tool_choice.{choice.type}")
-    chosen = [choice] if choice.allowed_tools is None else choice.allowed_tools.tools
-    for name in map(_name_of, chosen):
-        if name not in names:
-            raise InvalidRequest(f"tool_choice names {name[:80]!r}, which is not one of tools", param="tool_choice")
+    known = {(tool.type, _name_of(tool)) for tool in body.tools or ()}
+    for tool in [choice] if choice.allowed_tools is None else choice.allowed_tools.tools:
+        name = _name_of(tool)
+        if (tool.type, name) not in known:
+            problem = f"tool_choice names the {tool.type[:40]} tool {name[:80]!r}, which is not one of tools"
+            raise InvalidRequest(problem, param="tool_choice")
 
 
 def _missing(param: str) -> InvalidRequest:
@@ -340,4 +363,4 @@ def _wants_reasoning(body: ChatCompletionBody) -> bool:
     if body.include_reasoning is False or body.reasoning_format == "hidden":
         return False
     effort = body.reasoning_effort not in (None, "none", "minimal")
-    return effort or body.reasoning_format == "parsed" or body.include_reasoning is True
+    return effort or body.reasoning_format in ("parsed", "raw") or body.include_reasoning is True

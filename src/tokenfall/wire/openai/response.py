@@ -30,6 +30,7 @@ from tokenfall.wire.openai.logprobs import ChatLogprobs, check_size, logprobs, l
 from tokenfall.wire.openai.request import ChatCompletionBody, ChatOptions, decode
 
 FINGERPRINT = "fp_tokenfall"
+THINK = ("<think>", "</think>")
 _encode = msgspec.json.encode
 
 
@@ -103,14 +104,15 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
 class ChatCompletionEncoder:
     """Implements `Encoder`. The constant parts of a token's frame are encoded once per block."""
 
-    __slots__ = ("_block", "_head", "_last", "_last_choice", "_options", "_request_id", "_tier")
+    __slots__ = ("_block", "_head", "_last", "_last_choice", "_options", "_request_id")
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
         self._options: ChatOptions = parsed.input
-        self._head = _head(meta, "chat.completion.chunk", extra=_NO_USAGE if self._options.include_usage else b"")
-        self._request_id = f"req_{meta.number}" if self._options.groq else ""
         tier = None if self._options.groq else self._options.service_tier
-        self._tier = b"" if tier is None else b',"service_tier":%b' % _encode(tier)
+        extra = b"" if tier is None else b'"service_tier":%b,' % _encode(tier)
+        extra += _NO_USAGE if self._options.include_usage else b""
+        self._head = _head(meta, "chat.completion.chunk", extra=extra)
+        self._request_id = f"req_{meta.number}" if self._options.groq else ""
         self._last_choice = -1
         """The last choice that was opened: choices come in order."""
         self._block = ContentBlock("text")
@@ -118,11 +120,13 @@ class ChatCompletionEncoder:
         """For Groq: the last choice and its finish reason; its final chunk also has the usage, so it is deferred."""
 
     def open(self, block: ContentBlock) -> bytes:
+        first = self._end_raw_reasoning()
         self._block = block
-        first = b""
         if block.choice > self._last_choice:
-            first = self._chunk({"role": "assistant", "content": ""}, block.choice, groq={"id": self._request_id})
+            first += self._chunk({"role": "assistant", "content": ""}, block.choice, groq={"id": self._request_id})
             self._last_choice = block.choice
+        if self._is_raw_reasoning():
+            return first + self._chunk({"content": THINK[0]}, block.choice)
         if block.call is None:
             return first
         call = {"index": block.index, **msgspec.structs.asdict(call_document(block.call))}
@@ -139,7 +143,7 @@ class ChatCompletionEncoder:
             call = b'"tool_calls":[{"index":%d,%b' % (block.index, member)
             return before + call, b'}}]},"logprobs":null,"finish_reason":null}]}\n\n'
         thought = "reasoning" if self._options.groq else "reasoning_content"
-        name = thought if block.kind == "thought" else "content"
+        name = thought if block.kind == "thought" and not self._options.raw_reasoning else "content"
         return before + b'"%b":' % name.encode(), b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
     def token(self, text: str) -> bytes:
@@ -150,7 +154,7 @@ class ChatCompletionEncoder:
         return self._chunk({"content": text}, self._block.choice, logprobs=document)
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
-        first = b"" if choice <= self._last_choice else self.open(ContentBlock("text", choice))
+        first = self._end_raw_reasoning() if choice <= self._last_choice else self.open(ContentBlock("text", choice))
         if not self._options.groq:
             return first + self._chunk({}, choice, reason=reason)
         before, self._last = self._last, (choice, reason)
@@ -170,6 +174,16 @@ class ChatCompletionEncoder:
             frames += b'data: %b"choices":[],"usage":%b}\n\n' % (head, _encode(usage))
         return frames + sse.DONE
 
+    def _is_raw_reasoning(self) -> bool:
+        return self._options.raw_reasoning and self._block.kind == "thought"
+
+    def _end_raw_reasoning(self) -> bytes:
+        """The frame that ends an open block of raw reasoning; b"" for other blocks."""
+        if not self._is_raw_reasoning():
+            return b""
+        block, self._block = self._block, ContentBlock("text")
+        return self._chunk({"content": THINK[1]}, block.choice)
+
     def _chunk(
         self,
         delta: dict[str, Any],
@@ -180,7 +194,7 @@ class ChatCompletionEncoder:
         groq: dict[str, Any] | None = None,
     ) -> bytes:
         document = _encode({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": reason})
-        extra = self._tier + (b',"x_groq":%b' % _encode(groq) if groq and self._options.groq else b"")
+        extra = b',"x_groq":%b' % _encode(groq) if groq and self._options.groq else b""
         return b'data: %b"choices":[%b]%b}\n\n' % (self._head, document, extra)
 
 
@@ -249,9 +263,11 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
 
 
 def _choice(number: int, choice: ResponseChoice, *, options: ChatOptions) -> ChatChoice:
-    thought = choice.thought or UNSET
+    thought, text = choice.thought or UNSET, choice.text
+    if options.raw_reasoning and choice.thought:
+        thought, text = UNSET, f"{THINK[0]}{choice.thought}{THINK[1]}{text}"
     message = CompletionMessage(
-        content=choice.text or (None if choice.calls else ""),
+        content=text or (None if choice.calls else ""),
         reasoning=thought if options.groq else UNSET,
         reasoning_content=UNSET if options.groq else thought,
         tool_calls=[call_document(call) for call in choice.calls] or UNSET,

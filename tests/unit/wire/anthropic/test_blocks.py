@@ -30,13 +30,28 @@ def test_image_source_becomes_a_url(block: dict[str, Any], address: tuple[str, .
         ({"type": "text", "media_type": "text/plain", "data": "All of it."}, "All of it."),
         ({"type": "text"}, ""),
         ({"type": "base64", "media_type": "application/pdf", "data": "AAAA"}, ""),
+        ({"type": "content", "content": "All of it."}, "All of it."),
+        ({"type": "content", "content": [{"type": "text", "text": "All"}, {"type": "other"}]}, "All"),
+        ({"type": "content", "content": 7}, ""),
+        ({"type": "content", "content": [7]}, ""),
+        ({"type": "content"}, ""),
     ],
 )
 def test_the_text_of_a_document(source: dict[str, Any], text: str) -> None:
     assert text_of(blocks([{"type": "document", "source": source, "title": "T"}], "f")) == text
 
 
-@pytest.mark.parametrize("kind", ["redacted_thinking", "server_tool_use", "search_result", "new_tomorrow"])
+def test_search_results_and_images_in_documents_are_read() -> None:
+    found = {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "a"}]}
+    pictured = {"type": "document", "source": {"type": "content", "content": [image(type="url", url="https://a")]}}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [found]}
+
+    assert text_of(blocks([found, found], "f")) == "aa"
+    assert images_of(blocks([pictured], "f")) == ("https://a",)
+    assert blocks([result], "f") == [ToolResult("t", blocks([found], "f"))]
+
+
+@pytest.mark.parametrize("kind", ["redacted_thinking", "server_tool_use", "new_tomorrow"])
 def test_other_blocks_are_accepted(kind: str) -> None:
     assert blocks([{"type": kind, "text": "a", "content": 7}], "f") == [Other()]
 

@@ -228,11 +228,22 @@ def test_blocks_and_images_of_all_messages_are_limited(block: dict[str, Any], mo
         messages(None, [RawMessage("user", [block]), RawMessage("user", [block] * most)])
 
 
-def test_blocks_in_tool_results_are_counted() -> None:
-    result = {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "b"}] * MAX_BLOCKS}
+MANY = [{"type": "text", "text": "b"}] * MAX_BLOCKS
+DOCUMENT = {"type": "document", "source": {"type": "content", "content": MANY}}
 
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "tool_result", "tool_use_id": "a", "content": MANY},
+        {"type": "search_result", "source": "s", "title": "t", "content": MANY},
+        DOCUMENT,
+        {"type": "tool_result", "tool_use_id": "a", "content": [7, DOCUMENT]},
+    ],
+)
+def test_blocks_within_blocks_are_counted(block: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="at most 1536 content blocks"):
-        messages(None, [RawMessage("user", [result])])
+        messages(None, [RawMessage("user", [block])])
 
 
 def test_blocks_of_a_system_prompt_are_limited() -> None:

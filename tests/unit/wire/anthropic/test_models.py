@@ -1,3 +1,8 @@
+import json
+
+import pytest
+
+from tokenfall.errors import InvalidRequest
 from tokenfall.wire.anthropic import models as anthropic_models
 
 ONE = b'{"type":"model","id":"%b","display_name":"%b","created_at":"2023-11-14T22:13:20Z","lifecycle":"active"}'
@@ -22,3 +27,29 @@ def test_a_list_of_models() -> None:
 
 def test_an_empty_list_of_models() -> None:
     assert anthropic_models.model_list([], 0) == b'{"data":[],"has_more":false,"first_id":null,"last_id":null}'
+
+
+@pytest.mark.parametrize(
+    ("query", "names", "has_more"),
+    [
+        ({"limit": "2"}, ["a", "b"], True),
+        ({"limit": "1000"}, ["a", "b", "c", "d"], False),
+        ({"after_id": "b"}, ["c", "d"], False),
+        ({"after_id": "a", "limit": "1"}, ["b"], True),
+        ({"after_id": "d"}, [], False),
+        ({"before_id": "d", "limit": "2"}, ["b", "c"], True),
+        ({"before_id": "a"}, [], False),
+        ({"after_id": "unknown", "beta": "true"}, ["a", "b", "c", "d"], False),
+    ],
+)
+def test_a_page_of_models(query: dict[str, str], names: list[str], has_more: bool) -> None:
+    page = json.loads(anthropic_models.model_list(["a", "b", "c", "d"], 0, query=query.items()))
+
+    assert ([each["id"] for each in page["data"]], page["has_more"]) == (names, has_more)
+    assert [page["first_id"], page["last_id"]] == ([names[0], names[-1]] if names else [None, None])
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "x", "", "\u0663", "1" * 20])
+def test_an_invalid_limit_of_a_page_is_refused(limit: str) -> None:
+    with pytest.raises(InvalidRequest, match="limit: Input should be an integer between 1 and 1000"):
+        anthropic_models.model_list(["a"], 0, query=[("limit", limit)])

@@ -136,7 +136,7 @@ def test_output_format_is_accepted_as_legacy_name() -> None:
 @pytest.mark.parametrize(
     ("field", "good", "bad", "said"),
     [
-        ("max_tokens", 1, 0, "Input should be greater than or equal to 1"),
+        ("max_tokens", 0, -1, "Input should be greater than or equal to 0"),
         ("max_tokens", 1, None, "Input should be a valid integer"),
         ("max_tokens", 10_000_000, 10_000_001, "Input should be less than or equal to 10000000"),
         ("model", "m" * 200, "m" * 201, "String should have at most 200 characters"),

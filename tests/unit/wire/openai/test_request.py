@@ -105,7 +105,7 @@ def test_json_object_format_is_accepted() -> None:
         ({"reasoning_effort": "high", "reasoning_format": "hidden"}, False),
         ({"reasoning_effort": "high", "include_reasoning": False}, False),
         ({"reasoning_format": "parsed"}, True),
-        ({"reasoning_format": "raw"}, False),
+        ({"reasoning_format": "raw"}, True),
         ({"include_reasoning": True}, True),
     ],
 )
@@ -182,6 +182,9 @@ def test_messages_of_all_roles_are_read() -> None:
             "response_format.json_schema.schema",
         ),
         ({"tool_choice": "auto"}, "tool_choice"),
+        ({"reasoning_format": "parsed", "include_reasoning": True}, "include_reasoning"),
+        ({"reasoning_format": "raw", "tools": [LOOK]}, "reasoning_format"),
+        ({"reasoning_format": "raw", "response_format": {"type": "json_object"}}, "reasoning_format"),
         ({"tool_choice": "always"}, "tool_choice"),
         ({"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "buy"}}}, "tool_choice"),
     ],
@@ -255,6 +258,8 @@ def test_custom_tools_are_decoded_and_may_be_chosen() -> None:
         ({"tools": [LOOK], "tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools"),
         ({"tools": [LOOK], "tool_choice": allowed("auto", "sell")}, "tool_choice"),
         ({"tools": [LOOK], "tool_choice": {"type": "custom", "custom": {"name": "run"}}}, "tool_choice"),
+        ({"tools": [LOOK], "tool_choice": {"type": "custom", "custom": {"name": "look"}}}, "tool_choice"),
+        ({"tools": [RUN], "tool_choice": {"type": "function", "function": {"name": "run"}}}, "tool_choice"),
         ({"tools": [LOOK], "tool_choice": allowed("auto", "look") | {"type": "function"}}, "tool_choice.function"),
     ],
 )

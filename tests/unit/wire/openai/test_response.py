@@ -248,10 +248,25 @@ def test_a_custom_call_has_an_input() -> None:
     ]
 
 
+@pytest.mark.parametrize("blocks", [[(THOUGHT, ["Hm", " so"]), (TEXT, ["Hi"])], [(THOUGHT, ["Hm"])], [(TEXT, ["Hi"])]])
+def test_raw_reasoning_is_between_tags_in_the_content(blocks: list[tuple[ContentBlock, list[str]]]) -> None:
+    raw = chat(GROQ_CHAT, reasoning_format="raw")
+    texts = {block.kind: "".join(tokens) for block, tokens in blocks}
+    content = (f"<think>{texts['thought']}</think>" if "thought" in texts else "") + texts.get("text", "")
+    chunks = documents(frames(GROQ_CHAT, raw, blocks))
+    deltas = [each["choices"][0]["delta"] for each in chunks if each["choices"]]
+
+    assert "".join(delta.get("content", "") for delta in deltas) == content
+    assert not any("reasoning" in delta for delta in deltas)
+    choice = ResponseChoice(text=texts.get("text", ""), reason="stop", thought=texts.get("thought", ""))
+    complete = json.loads(b"".join(GROQ_CHAT.encode_response(raw, answer(choice))))
+    assert complete["choices"][0]["message"] == {"role": "assistant", "content": content, "refusal": None}
+
+
 def test_a_service_tier_is_in_each_chunk() -> None:
     told = documents(frames(OPENAI_CHAT, chat(service_tier="flex"), [(TEXT, ["Hi"])]))
 
-    assert {each.get("service_tier") for each in (told[0], told[-1])} == {"flex"}
+    assert {each.get("service_tier") for each in told} == {"flex"}
 
 
 def test_usage_has_cached_and_reasoning_tokens_if_any() -> None:

@@ -36,18 +36,6 @@ def _encrypted(item: OutputItem) -> str:
     return b64encode(f"tokenfall {item.id} {item.text}".encode()).decode()
 
 
-def item_id(kind: str, number: str, *, index: int, call: ToolCall | None = None) -> str:
-    """The id of output item `index` in the response with this `number`.
-
-    For a call whose own id was generated from the response number, the item id contains the call id, so that an
-    `item_reference` to it identifies the call.
-    """
-    prefix = {"text": "msg", "thought": "rs"}.get(kind, "ctc" if call is not None and call.custom else "fc")
-    if call is not None and call.id.startswith(f"call_{number}"):
-        return prefix + call.id.removeprefix("call")
-    return f"{prefix}_{number}{index}"
-
-
 def status_of(reason: FinishReason) -> Status:
     """The status of a response or item with this finish reason."""
     return "incomplete" if reason in _INCOMPLETE else "completed"
@@ -135,7 +123,9 @@ class ResponsesResponse(Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool
     previous_response_id: None = None
     reasoning: Reasoning
-    service_tier: str = "default"
+    safety_identifier: str | None
+    service_tier: str
+    prompt_cache_key: str | None
     store: bool
     temperature: float
     text: dict[str, Any]
@@ -145,7 +135,7 @@ class ResponsesResponse(Struct, frozen=True, kw_only=True):
     top_p: float
     truncation: str
     usage: ResponseUsage | None
-    user: None = None
+    user: str | None
     metadata: dict[str, str]
 
 

@@ -4,7 +4,7 @@ Source: the OpenAI API reference, "Create a model response", `input`. Items of o
 example) are accepted and ignored.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -13,18 +13,23 @@ from msgspec import Raw, Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, Role, ToolCall
 from tokenfall.wire.dialect import decoded_part
+from tokenfall.wire.openai.responses.item_ids import DIGEST_DIGITS, NUMBER_DIGITS, digest_of
 
 _CALL_KINDS = ("fc", "ctc")
 _ITEM_KINDS = ("msg", "rs", *_CALL_KINDS)
-_NUMBER_DIGITS = 24
 _HEXADECIMAL = frozenset("0123456789abcdef")
 _OUTPUT_PARTS = ("output_text", "refusal")
 _INPUT_PARTS = ("input_text", "input_image", "input_file", "input_audio", *_OUTPUT_PARTS)
 
 
 class _Kind(Struct):
-    type: str = "message"
+    type: str | None = None
     id: str | None = None
+    role: Raw = msgspec.field(default_factory=Raw)
+
+    def name(self) -> str:
+        """The type of the item. Messages and references need not name it."""
+        return self.type or ("item_reference" if self.id is not None and not bytes(self.role) else "message")
 
 
 class _Part(Struct):
@@ -63,11 +68,14 @@ _custom_decoder = msgspec.json.Decoder(_CustomCall)
 _output_decoder = msgspec.json.Decoder(CallOutputItem)
 
 
-def messages_of(given: str | list[Raw]) -> list[Message]:
-    """The messages of an `input`, oldest first. Raises `InvalidRequest` with the invalid item."""
+def messages_of(given: str | list[Raw], tools: Iterable[str] = ()) -> list[Message]:
+    """The messages of an `input`, oldest first. Raises `InvalidRequest` with the invalid item.
+
+    `tools` are the names of the request's tools, by which references to calls are resolved.
+    """
     if isinstance(given, str):
         return [Message("user", given)]
-    conversation = _Conversation()
+    conversation = _Conversation({digest_of(name): name for name in tools})
     for number, item in enumerate(given):
         place = f"input[{number}]"
         try:
@@ -85,8 +93,10 @@ def messages_of(given: str | list[Raw]) -> list[Message]:
 class _Conversation:
     """Builds messages from items in order. Consecutive calls, and an assistant text before them, become one message."""
 
-    def __init__(self) -> None:
+    def __init__(self, tools: dict[str, str]) -> None:
+        """`tools`: the names of the tools by their digests."""
         self.messages: list[Message] = []
+        self._tools = tools
         self._called: set[str] = set()
         self._open: dict[str, None] = {}
         self._calls: list[ToolCall] = []
@@ -100,10 +110,11 @@ class _Conversation:
 
     def add(self, item: Raw, place: str) -> None:
         kind = decoded_part(_kind_decoder, item)
-        if kind.type == "item_reference":
+        name = kind.name()
+        if name == "item_reference":
             self._add_referenced(kind.id or "")
             return
-        adder = self._adders.get(kind.type)
+        adder = self._adders.get(name)
         if adder is not None:
             adder(item, place)
 
@@ -127,12 +138,14 @@ class _Conversation:
         self._begin_call(ToolCall(call.call_id, call.name, call.arguments))
 
     def _add_referenced(self, item: str) -> None:
-        """Resolve an `item_reference`. Content is not stored: only the call id can be restored, from the item's id."""
+        """Resolve an `item_reference`. Content is not stored: only the call is restored, from the item's id."""
         kind, _, suffix = item.partition("_")
-        if kind not in _ITEM_KINDS or len(suffix) <= _NUMBER_DIGITS or not _HEXADECIMAL.issuperset(suffix):
+        least = NUMBER_DIGITS + (DIGEST_DIGITS if kind in _CALL_KINDS else 0)
+        if kind not in _ITEM_KINDS or len(suffix) <= least or not _HEXADECIMAL.issuperset(suffix):
             raise InvalidRequest(f"Item with id '{item[:80]}' not found.", param="input")
         if kind in _CALL_KINDS:
-            self._begin_call(ToolCall(f"call_{suffix}", "", "", custom=kind == "ctc"))
+            number, digest = suffix[:-DIGEST_DIGITS], suffix[-DIGEST_DIGITS:]
+            self._begin_call(ToolCall(f"call_{number}", self._tools.get(digest, ""), "", custom=kind == "ctc"))
 
     def _add_custom_call(self, item: Raw, place: str) -> None:
         call = decoded_part(_custom_decoder, item)

@@ -2,8 +2,8 @@
 
 Source: the OpenAI API reference, "Create a model response". This server stores no responses: references to a stored one
 (`previous_response_id`, `conversation`, `prompt`) are refused as not found, and `background` is refused. `store` is
-accepted; an `item_reference` is resolved from its id alone. Tools of types other than `function` and `custom`, and
-fields that are not listed, are accepted and ignored.
+accepted; an `item_reference` is resolved from its id and the request's tools. Tools of types other than `function` and
+`custom`, and fields that are not listed, are accepted and ignored.
 """
 
 from collections.abc import Iterator, Sequence
@@ -90,6 +90,10 @@ class ResponsesBody(Struct, kw_only=True):
     metadata: Annotated[_Metadata, Meta(max_length=16)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     include: Annotated[list[str], Meta(max_length=64)] | None = None
+    service_tier: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
 
 
 class ResponsesOptions(Struct, frozen=True):
@@ -109,6 +113,10 @@ class ResponsesOptions(Struct, frozen=True):
     top_logprobs: int
     top_p: float
     truncation: str
+    service_tier: str
+    user: str | None
+    safety_identifier: str | None
+    prompt_cache_key: str | None
     encrypted: bool = False
     """Whether reasoning items have `encrypted_content`."""
 
@@ -140,7 +148,7 @@ def decode(body: bytes) -> ParsedRequest:
     form = read.text.format if read.text is not None else None
     instructions = () if read.instructions is None else (Message("system", read.instructions),)
     request = ChatRequest(
-        messages=(*instructions, *messages_of(read.input or "")),
+        messages=(*instructions, *messages_of(read.input or "", _tool_names(read))),
         model=read.model,
         max_tokens=read.max_output_tokens or UNBOUNDED,
         temperature=read.temperature,
@@ -171,6 +179,10 @@ def _supported_tools(tools: Sequence[_Tool]) -> Iterator[Tool]:
         if tool.type in _TOOL_TYPES and tool.name is not None:
             custom = tool.type == "custom"
             yield Tool(tool.name, tool.description or "", b"" if custom else parameters or b"", custom=custom)
+
+
+def _tool_names(body: ResponsesBody) -> Iterator[str]:
+    return (tool.name for tool in body.tools or () if tool.name is not None)
 
 
 def _schema(form: _Format) -> bytes | None:
@@ -277,6 +289,10 @@ def _options(body: ResponsesBody, repeated: _Repeated) -> ResponsesOptions:
         top_logprobs=body.top_logprobs or 0,
         top_p=1.0 if body.top_p is None else body.top_p,
         truncation=body.truncation or "disabled",
+        service_tier="default" if body.service_tier in (None, "auto") else body.service_tier,
+        user=body.user,
+        safety_identifier=body.safety_identifier,
+        prompt_cache_key=body.prompt_cache_key,
         encrypted=_ENCRYPTED in (body.include or ()),
     )
 

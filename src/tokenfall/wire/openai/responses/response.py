@@ -14,7 +14,8 @@ from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
-from tokenfall.wire.openai.responses.document import OutputItem, ResponsesResponse, item_id, response_document
+from tokenfall.wire.openai.responses.document import OutputItem, ResponsesResponse, response_document
+from tokenfall.wire.openai.responses.item_ids import item_id
 from tokenfall.wire.openai.responses.request import ResponsesBody, decode
 from tokenfall.wire.openai.responses.stream import ResponsesEncoder, event_count
 

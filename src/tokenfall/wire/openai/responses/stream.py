@@ -17,10 +17,10 @@ from tokenfall.wire.openai.responses.document import (
     Status,
     SummaryText,
     item_document,
-    item_id,
     response_document,
     status_of,
 )
+from tokenfall.wire.openai.responses.item_ids import item_id
 from tokenfall.wire.openai.responses.request import ResponsesOptions
 
 _DELTAS = {

@@ -7,7 +7,6 @@ from tokenfall.wire.openai.responses.document import (
     InputDetails,
     OutputItem,
     item_document,
-    item_id,
     response_document,
     status_of,
 )
@@ -22,16 +21,6 @@ from tests.unit.wire.openai.streams import IDENTITY
 )
 def test_finish_reason_sets_status_and_incomplete_details(reason: FinishReason, status: str) -> None:
     assert status_of(reason) == status
-
-
-def test_item_id_has_a_prefix_per_kind() -> None:
-    assert [item_id(kind, "ab", index=3) for kind in ("text", "thought", "call")] == ["msg_ab3", "rs_ab3", "fc_ab3"]
-
-
-@pytest.mark.parametrize(("custom", "prefix"), [(False, "fc"), (True, "ctc")])
-def test_item_id_contains_a_generated_call_id(custom: bool, prefix: str) -> None:
-    assert item_id("call", "ab", index=3, call=ToolCall("call_ab0", "f", "", custom=custom)) == f"{prefix}_ab0"
-    assert item_id("call", "ab", index=3, call=ToolCall("mine", "f", "", custom=custom)) == f"{prefix}_ab3"
 
 
 def test_encrypted_reasoning_is_included_if_requested() -> None:

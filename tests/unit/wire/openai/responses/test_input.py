@@ -7,6 +7,7 @@ from msgspec import Raw
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, ToolCall
 from tokenfall.wire.openai.responses.input import messages_of
+from tokenfall.wire.openai.responses.item_ids import digest_of
 
 
 def items(*given: Any) -> list[Raw]:
@@ -117,7 +118,7 @@ def test_items_of_other_types_are_ignored() -> None:
             "input[0].call_id: Object missing required field `call_id`",
         ),
         ("text", "input[0]", "input[0]: Expected `object`, got `str`"),
-        ({"type": 7}, "input[0].type", "input[0].type: Expected `str`, got `int`"),
+        ({"type": 7}, "input[0].type", "input[0].type: Expected `str | null`, got `int`"),
         (output("c1"), "input", "No tool call found for function call output with call_id c1."),
         (call("c1"), "input", "No tool output found for function call c1."),
         ({"type": "item_reference", "id": "rs_1"}, "input", "Item with id 'rs_1' not found."),
@@ -157,10 +158,21 @@ NUMBER = "0123456789abcdef01234567"
 
 @pytest.mark.parametrize(("kind", "custom"), [("fc", False), ("ctc", True)])
 def test_reference_to_a_generated_call_restores_the_call(kind: str, custom: bool) -> None:
-    reference = {"type": "item_reference", "id": f"{kind}_{NUMBER}1"}
+    reference = {"type": "item_reference", "id": f"{kind}_{NUMBER}1{digest_of('a')}"}
     output = {"type": "function_call_output", "call_id": f"call_{NUMBER}1", "output": "y"}
 
     assert read(reference, output)[0].tool_calls == (ToolCall(f"call_{NUMBER}1", "", "", custom=custom),)
+    named = messages_of(items(reference, output), ["b", "a"])[0].tool_calls
+    assert named == (ToolCall(f"call_{NUMBER}1", "a", "", custom=custom),)
+
+
+@pytest.mark.parametrize("untyped", [{}, {"type": None}])
+def test_items_need_no_type(untyped: dict[str, None]) -> None:
+    reference = {"id": f"fc_{NUMBER}1{digest_of('a')}", **untyped}
+    output = {"type": "function_call_output", "call_id": f"call_{NUMBER}1", "output": "y"}
+
+    assert read(reference, output) == read({**reference, "type": "item_reference"}, output)
+    assert read({"role": "user", "content": "Hi", "id": "msg_1", **untyped}) == [Message("user", "Hi")]
 
 
 @pytest.mark.parametrize("kind", ["msg", "rs"])
@@ -170,7 +182,9 @@ def test_reference_to_a_message_item_is_ignored(kind: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("item", ["msg_never", f"msg_{NUMBER}", f"x_{NUMBER}0", f"msg_{NUMBER}z", "", None])
+@pytest.mark.parametrize(
+    "item", ["msg_never", f"msg_{NUMBER}", f"x_{NUMBER}0", f"msg_{NUMBER}z", f"fc_{NUMBER}1234", "", None]
+)
 def test_reference_to_an_unknown_item_is_refused(item: str | None) -> None:
     with pytest.raises(InvalidRequest, match="not found"):
         read({"type": "item_reference", "id": item})

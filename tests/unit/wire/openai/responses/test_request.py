@@ -27,7 +27,7 @@ def respond(**fields: Any) -> ParsedRequest:
 
 
 def test_model_and_input_are_sufficient() -> None:
-    read = respond(user="u", include=["message.output_text.logprobs"])
+    read = respond(seed=1, include=["message.output_text.logprobs"])
 
     assert read.request == ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
     assert not read.stream
@@ -46,7 +46,18 @@ def test_model_and_input_are_sufficient() -> None:
         top_logprobs=0,
         top_p=1.0,
         truncation="disabled",
+        service_tier="default",
+        user=None,
+        safety_identifier=None,
+        prompt_cache_key=None,
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "reported"), [(None, "default"), ("auto", "default"), ("default", "default"), ("priority", "priority")]
+)
+def test_reported_tier_is_the_requested_one(given: str | None, reported: str) -> None:
+    assert respond(service_tier=given).input.service_tier == reported
 
 
 def test_all_fields_are_decoded() -> None:
@@ -69,6 +80,10 @@ def test_all_fields_are_decoded() -> None:
         background=False,
         metadata={"a": "b"},
         truncation="auto",
+        service_tier="flex",
+        user="u",
+        safety_identifier="s",
+        prompt_cache_key="k",
     )
 
     assert read.request == ChatRequest(
@@ -100,6 +115,10 @@ def test_all_fields_are_decoded() -> None:
         top_logprobs=20,
         top_p=0.0,
         truncation="auto",
+        service_tier="flex",
+        user="u",
+        safety_identifier="s",
+        prompt_cache_key="k",
     )
 
 
