@@ -72,7 +72,7 @@ def _tokenfall(bench: Bench) -> Sample:
 
 
 def _sampling(measured: Callable[[], Metrics], history: MetricsHistory | None = None) -> Sampling:
-    return Sampling(measured, TimerWheel(Histogram()), excluded_routes=frozenset(), history=history)
+    return Sampling(measured, TimerWheel(Histogram()), page_paths=frozenset(), history=history)
 
 
 MEASUREMENT = Measurement((ALONE, SHARED), {OURS: _tokenfall})

@@ -11,6 +11,7 @@ from itertools import accumulate, pairwise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     Snapshot = dict[str, Any]
@@ -196,3 +197,13 @@ def _merge_by_name(mine: dict[Any, Any], theirs: dict[Any, Any]) -> None:
 def add(counts: dict[str, int], key: str) -> None:
     """Increment the count of `key`."""
     counts[key] = counts.get(key, 0) + 1
+
+
+def without_pages(requests: dict[tuple[str, int], int], page_paths: frozenset[str]) -> Iterator[tuple[str, int, int]]:
+    """`requests` as (route, status, count), without those that the server's own pages send by themselves.
+
+    Where the server failed (5xx) or its limit refused a request (429), the path makes no difference.
+    """
+    for (route, status), count in requests.items():
+        if route not in page_paths or status >= 500 or status == 429:
+            yield route, status, count

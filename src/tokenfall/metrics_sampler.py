@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from math import nan
 
+from tokenfall.metrics import without_pages
 from tokenfall.metrics_history import CODES, MINUTES, MODELS, SECONDS
 
 TYPE_CHECKING = False
@@ -41,14 +42,12 @@ class _Counts:
 class MetricsSampler:
     """Writes the rows of one history: a row per second and, from the same samples, a row per minute.
 
-    `before` are the metrics at the start, which rows do not include. Requests of `excluded_routes` are not counted.
+    `before` are the metrics at the start, which rows do not include. `page_paths`: see `without_pages`.
     """
 
-    def __init__(
-        self, history: MetricsHistory, before: Metrics, *, now_s: float, excluded_routes: frozenset[str]
-    ) -> None:
+    def __init__(self, history: MetricsHistory, before: Metrics, *, now_s: float, page_paths: frozenset[str]) -> None:
         self._history = history
-        self._excluded_routes = excluded_routes
+        self._page_paths = page_paths
         self._places: dict[tuple[NameTable, str], int] = {}
         self._last = self._counts(int(now_s), before)
         self._window = [self._last]
@@ -81,11 +80,10 @@ class MetricsSampler:
 
     def _counts(self, at: int, metrics: Metrics) -> _Counts:
         counts = _Counts(at, metrics)
-        for (route, status), count in metrics.requests.items():
-            if route not in self._excluded_routes:
-                counts.requests += count
-                if status >= 400:
-                    counts.codes[self._place(CODES, str(status))] += count
+        for _, status, count in without_pages(metrics.requests, self._page_paths):
+            counts.requests += count
+            if status >= 400:
+                counts.codes[self._place(CODES, str(status))] += count
         for count in metrics.streams_failed.values():
             counts.codes[self._place(CODES, FAILED)] += count
         for code, count in metrics.upstream_errors.items():

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import Withheld, call, set_sim
+from tests.browser.steps import Withheld, asked_and_answered, call, ended, loaded, set_sim
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -125,15 +125,31 @@ def test_requests_are_listed_by_route_and_status(open_page: Pages, serve: Serve)
     for _ in range(2):
         assert call(server, "/stream-sse?gap=1ms&tokens=2", key="right")[0] == 200
     assert call(server, "/nowhere")[0] == 404
-    assert call(server, "/conversations")[0] == 401
+    assert call(server, "/v1/models")[0] == 401
     expect(counted(page, "Responses", "/stream-sse", "200 ok")).to_have_text("2")
     expect(counted(page, "Responses", "404 client")).to_have_text("1")
     expect(row(page, "Responses", "404 client").locator("th")).not_to_be_empty()
-    expect(counted(page, "Responses", "/conversations", "401 client")).to_have_text("1")
+    expect(counted(page, "Responses", "/v1/models", "401 client")).to_have_text("1")
     expect(row(page, "Responses", "/web")).to_have_count(0)  # the page's own
     expect(row(page, "Responses", "/board")).to_have_count(0)
     expect(counted(page, "Streams ended", "Complete")).to_have_text("2")
     expect(row(page, "Responses", "nowhere")).to_have_count(0)
+
+
+def test_requests_that_the_chat_page_sends_by_itself_are_not_listed(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM="text=echo,gap=1ms")
+    chat = loaded(open_page(server, "/web"))
+    asked_and_answered(chat, "one")
+    chat.reload()
+    ended(chat)
+    page = chat.context.new_page()
+    page.goto(f"http://127.0.0.1:{server.port}/board")
+    expect(state(page)).to_have_text("Live")
+    expect(row(page, "Responses").locator("th")).to_have_text(["/chat"])
+    metrics = call(server, "/metrics")[1]
+    assert 'route="/conversations"' in metrics
+    assert 'route="/history"' in metrics
+    assert 'route="/chat/defaults"' in metrics
 
 
 def test_upstream_errors_are_listed(open_page: Pages, serve: Serve) -> None:

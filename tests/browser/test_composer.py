@@ -21,6 +21,7 @@ from tests.browser.steps import (
     set_sim,
     status,
     texts,
+    write,
 )
 from tests.end_to_end.conftest import Serve
 
@@ -36,6 +37,7 @@ def lines(count: int) -> str:
 
 
 def height(page: Page) -> float:
+    page.evaluate("new Promise(requestAnimationFrame)")  # the page sets it in the frame after the change
     box = draft(page).bounding_box()
     assert box is not None
     return box["height"]
@@ -79,10 +81,12 @@ def test_the_text_area_grows_stops_growing_and_shrinks(open_page: Pages, serve: 
     draft(page).fill(lines(3))
     three = height(page)
     assert one < three
-    draft(page).fill(lines(100))
+    write(page, lines(100))
     most = height(page)
     assert three < most < 800 * 0.6
-    draft(page).fill(lines(200))
+    write(page, lines(200))
+    assert height(page) == most
+    write(page, "word " * 2000)
     assert height(page) == most
     assert draft(page).evaluate("area => area.scrollHeight > area.clientHeight")
     assert page.locator("#log").bounding_box()["height"] >= 100  # type: ignore[index]
@@ -93,6 +97,35 @@ def test_the_text_area_grows_stops_growing_and_shrinks(open_page: Pages, serve: 
     expect(draft(page)).to_have_value("")
     assert height(page) == one
     ended(page)
+
+
+_CHANGE_OFTEN = """(area) => {
+  for (let line = 0; line < 200; line += 1) {
+    area.value += `line ${line}\\n`;
+    area.dispatchEvent(new Event('input', { bubbles: true }));
+  }
+}"""
+
+
+@pytest.mark.parametrize("by", ["the browser", "the page"])
+def test_many_changes_of_the_draft_in_one_frame_cost_few_layouts(open_page: Pages, serve: Serve, by: str) -> None:
+    page = open_page(serve(SIM=ECHO), bypass_csp=True)
+    if by == "the page":
+        page.add_init_script("CSS.supports = () => false")
+        page.reload()
+        page.add_style_tag(content="#draft { field-sizing: fixed !important; }")
+    most = height(page)
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("Performance.enable")
+
+    def layouts() -> float:
+        found = cdp.send("Performance.getMetrics")["metrics"]
+        return float(next(each["value"] for each in found if each["name"] == "LayoutCount"))
+
+    before = layouts()
+    draft(page).evaluate(_CHANGE_OFTEN)
+    assert height(page) > most
+    assert layouts() - before < 20
 
 
 def test_a_draft_that_comes_back_has_its_size(open_page: Pages, serve: Serve) -> None:

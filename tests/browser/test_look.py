@@ -16,7 +16,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import DEFAULT, alert, answer, ask, begun, call, draft, ended, press
+from tests.browser.steps import DEFAULT, alert, answer, ask, begun, call, ended, press, write
 from tests.end_to_end.conftest import Serve, ended_well
 from tests.end_to_end.process import ServerProcess
 
@@ -283,7 +283,7 @@ def edit_form(page: Page) -> None:
 
 def long_draft(page: Page) -> None:
     rich(page)
-    draft(page).fill("A line of what is to be asked.\n" * 60)
+    write(page, "A line of what is to be asked.\n" * 60)
 
 
 STATES: list[Callable[[Page], None]] = [

@@ -20,6 +20,7 @@ from tokenfall.metrics import (
     Histogram,
     Metrics,
     add,
+    without_pages,
 )
 
 if TYPE_CHECKING:
@@ -329,3 +330,19 @@ def test_merge_adds_counts_by_name() -> None:
 def test_merge_with_other_bounds_raises() -> None:
     with pytest.raises(ValueError, match="zip"):
         Histogram((1.0,)).merge(*Histogram().snapshot())
+
+
+def test_requests_of_pages_are_left_out_unless_the_server_failed_or_refused_them() -> None:
+    requests = {
+        ("/history", 200): 5,
+        ("/history", 404): 4,
+        ("/history", 503): 3,
+        ("/history", 429): 2,
+        ("/chat", 401): 1,
+    }
+
+    assert [*without_pages(requests, frozenset({"/history"}))] == [
+        ("/history", 503, 3),
+        ("/history", 429, 2),
+        ("/chat", 401, 1),
+    ]

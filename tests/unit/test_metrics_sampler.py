@@ -23,8 +23,8 @@ class Harness:
         self.history = MetricsHistory()
         self.metrics = Metrics()
         self.second = START
-        excluded_routes = frozenset({"/board"})
-        self.sampler = MetricsSampler(self.history, before or Metrics(), now_s=START, excluded_routes=excluded_routes)
+        page_paths = frozenset({"/board"})
+        self.sampler = MetricsSampler(self.history, before or Metrics(), now_s=START, page_paths=page_paths)
 
     def pass_s(self, seconds: int = 1, *, idle: bool = False) -> None:
         for _ in range(seconds):

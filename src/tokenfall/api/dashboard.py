@@ -17,7 +17,7 @@ from tokenfall.api import problems
 from tokenfall.errors import shutting_down
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, StreamHead
-from tokenfall.metrics import Histogram, Metrics
+from tokenfall.metrics import Histogram, Metrics, without_pages
 from tokenfall.ports import Clock
 from tokenfall.wire import sse
 
@@ -70,7 +70,7 @@ class Requests(Struct, frozen=True):
 
 class Now(Struct, kw_only=True):
     """One event. Rates cover the last second; percentiles the last `window_s`, None without observations. Requests of
-    the pages and of the dashboard are not counted.
+    the chat page and of the dashboard are counted only if the server failed or refused them for its limits.
 
     `at` is Unix time. `workers`, `streams`, `connections`, `detached_turns` and `resident_bytes` are current values;
     the other counts are since the start. `sim` is the simulator's default settings in its grammar; `draining` is true
@@ -121,7 +121,7 @@ class Dashboard:
     """The handler.
 
     `measured` returns the current metrics of all workers together, `sim` the simulator's default settings in its
-    grammar. `excluded_routes` are routes whose requests are not counted.
+    grammar. `page_paths`: paths of the pages; see `without_pages`.
     """
 
     def __init__(
@@ -129,14 +129,14 @@ class Dashboard:
         measured: Callable[[], Metrics],
         clock: Clock,
         *,
-        excluded_routes: frozenset[str],
+        page_paths: frozenset[str],
         sim: Callable[[], str],
         started_s: float,
         is_draining: Callable[[], bool],
     ) -> None:
         self._measured = measured
         self._sim = sim
-        self._excluded_routes = excluded_routes
+        self._page_paths = page_paths
         self._clock = clock
         self._started_s = started_s
         self._is_draining = is_draining
@@ -181,7 +181,7 @@ class Dashboard:
 
     def _take_sample(self, now_s: float) -> None:
         metrics, samples = self._measured(), self._samples
-        requests = list(_requests(metrics, self._excluded_routes))
+        requests = list(_requests(metrics, self._page_paths))
         samples.append(_sample(metrics, now_s, requests=sum(each.count for each in requests)))
         while len(samples) > 2 and now_s - samples[1].at_s >= WINDOW_S:
             samples.popleft()
@@ -239,10 +239,9 @@ def _rate(increase: int, took_s: float) -> float:
     return round(max(0, increase) / took_s, 2)
 
 
-def _requests(metrics: Metrics, excluded_routes: frozenset[str]) -> Iterator[Requests]:
-    for (route, status), count in metrics.requests.items():
-        if route not in excluded_routes:
-            yield Requests(route, status, count, metrics.streams_failed.get(route, 0) if status == STREAMED else 0)
+def _requests(metrics: Metrics, page_paths: frozenset[str]) -> Iterator[Requests]:
+    for route, status, count in without_pages(metrics.requests, page_paths):
+        yield Requests(route, status, count, metrics.streams_failed.get(route, 0) if status == STREAMED else 0)
 
 
 def _models(metrics: Metrics, before: dict[str, list[int]]) -> Iterator[ModelLatency]:

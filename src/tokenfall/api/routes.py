@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 def chat_routes(chat: LazyHandlers) -> list[Route]:
     """Routes to models and conversations: keyed and limited."""
     route = _lazy(chat)
+    stored = _lazy(chat, for_pages=True, limited=True, private=True)
     return [
         route("POST", "/chat", operation="chat.chat", limited=True, request_logged=True),
-        route("GET", "/chat/defaults", operation="chat.defaults"),
-        route("GET", "/history", operation="chat.history", limited=True, private=True),
-        route("DELETE", "/history", operation="chat.clear", limited=True, private=True),
+        route("GET", "/chat/defaults", operation="chat.defaults", for_pages=True),
+        stored("GET", "/history", operation="chat.history"),
+        stored("DELETE", "/history", operation="chat.clear"),
         route("GET", "/chat/turns/{turn}", operation="chat.resume", limited=True, private=True),
         route("POST", "/chat/turns/{turn}/stop", operation="chat.stop", limited=True, private=True),
-        route("GET", "/conversations", operation="chat.conversations", limited=True, private=True),
-        route("POST", "/conversations", operation="chat.add", limited=True, private=True),
-        route("PATCH", "/conversations/{conversation}", operation="chat.change", limited=True, private=True),
-        route("DELETE", "/conversations/{conversation}", operation="chat.delete", limited=True, private=True),
+        stored("GET", "/conversations", operation="chat.conversations"),
+        stored("POST", "/conversations", operation="chat.add"),
+        stored("PATCH", "/conversations/{conversation}", operation="chat.change"),
+        stored("DELETE", "/conversations/{conversation}", operation="chat.delete"),
     ]
 
 
@@ -127,20 +128,16 @@ def probe_routes(probes: Probes) -> list[Route]:
     ]
 
 
-PAGES = frozenset({"/", "/web", "/web/", "/web/{file}", "/board", "/board/", "/board/events", "/board/history"})
-"""Routes of the pages and of the dashboard's data. The dashboard does not count their requests."""
-
-
 def page_routes(page: LazyHandlers) -> list[Route]:
     """The pages and their assets."""
-    route = _lazy(page)
+    route = _lazy(page, for_pages=True, keyed=False)
     return [
-        route("GET", "/", operation="pages.to_chat", keyed=False),
-        route("GET", "/web/", operation="pages.to_chat", keyed=False),
-        route("GET", "/board/", operation="pages.to_dashboard", keyed=False),
-        route("GET", "/web", operation="pages.chat", keyed=False),
-        route("GET", "/board", operation="pages.dashboard", keyed=False),
-        route("GET", "/web/{file}", operation="pages.asset", keyed=False),
+        route("GET", "/", operation="pages.to_chat"),
+        route("GET", "/web/", operation="pages.to_chat"),
+        route("GET", "/board/", operation="pages.to_dashboard"),
+        route("GET", "/web", operation="pages.chat"),
+        route("GET", "/board", operation="pages.dashboard"),
+        route("GET", "/web/{file}", operation="pages.asset"),
     ]
 
 
@@ -151,8 +148,15 @@ BOARD_HISTORY = Modules("tokenfall.api.dashboard_history", after=THREADING)
 def board_routes(events: Handler, history: Handler) -> list[Route]:
     """The data of the dashboard: keyed. Its page is in `page_routes`."""
     return [
-        Route("GET", "/board/events", operation="dashboard.events", handler=events, needs=BOARD),
-        Route("GET", "/board/history", operation="dashboard.history", handler=history, needs=BOARD_HISTORY),
+        Route("GET", "/board/events", operation="dashboard.events", handler=events, needs=BOARD, for_pages=True),
+        Route(
+            "GET",
+            "/board/history",
+            operation="dashboard.history",
+            handler=history,
+            needs=BOARD_HISTORY,
+            for_pages=True,
+        ),
     ]
 
 
@@ -173,12 +177,13 @@ def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
     return all_routes
 
 
-def _lazy(handlers: LazyHandlers) -> Callable[..., Route]:
-    """Creates routes to `handlers`, in which the operation is also the name of the handler."""
+def _lazy(handlers: LazyHandlers, **common: bool) -> Callable[..., Route]:
+    """Creates routes to `handlers` with the flags `common`. The operation is also the name of the handler."""
 
     def route(method: str, path: str, *, operation: str, refuse: Refuse | None = None, **flags: bool) -> Route:
         handler = handlers.handler(operation)
-        return Route(method, path, operation=operation, handler=handler, refuse=refuse, needs=handlers, **flags)
+        every = common | flags
+        return Route(method, path, operation=operation, handler=handler, refuse=refuse, needs=handlers, **every)
 
     return route
 

@@ -31,12 +31,14 @@ class Route:
     `keyed`: requires an API key.
     `limited`: counts against the rate limit of the client address.
     `open_while_draining`: also served while the server drains.
+    `for_pages`: called by the chat page and the dashboard; the dashboard does not count its successful requests.
     `private`: refuses pages of other sites, if no API key protects it.
     `quiet`: only its errors are logged above debug level: probes or load tests call it often.
     `request_logged`: added to the simulator's request log, if that is on.
     """
 
     __slots__ = (
+        "for_pages",
         "handler",
         "keyed",
         "limited",
@@ -72,6 +74,7 @@ class Route:
         self.keyed = flags.pop("keyed", True)
         self.limited = flags.pop("limited", False)
         self.open_while_draining = flags.pop("open_while_draining", False)
+        self.for_pages = flags.pop("for_pages", False)
         self.private = flags.pop("private", False)
         self.quiet = flags.pop("quiet", False)
         self.request_logged = flags.pop("request_logged", False)
@@ -113,6 +116,10 @@ class Router:
     def quiet_paths(self) -> frozenset[str]:
         """The paths of which all routes are quiet."""
         return frozenset(path for path, methods in self._paths.items() if all(r.quiet for r in methods.values()))
+
+    def page_paths(self) -> frozenset[str]:
+        """The paths of which all routes are for pages."""
+        return frozenset(path for path, methods in self._paths.items() if all(r.for_pages for r in methods.values()))
 
     def methods(self, path: str) -> dict[str, Route]:
         """The routes of a path by method, empty if there are none."""

@@ -23,21 +23,21 @@ class Sampling:
     `history`: the one that the workers share; without it, the server is a single process.
     """
 
-    __slots__ = ("_excluded_routes", "_history", "_measured", "_sampler", "_shared", "_wheel", "deadline_s", "slot")
+    __slots__ = ("_history", "_measured", "_page_paths", "_sampler", "_shared", "_wheel", "deadline_s", "slot")
 
     def __init__(
         self,
         measured: Callable[[], Metrics],
         wheel: Wheel,
         *,
-        excluded_routes: frozenset[str],
+        page_paths: frozenset[str],
         history: MetricsHistory | None = None,
     ) -> None:
         self.slot: int | None = None
         self.deadline_s = 0.0
         self._measured = measured
         self._wheel = wheel
-        self._excluded_routes = excluded_routes
+        self._page_paths = page_paths
         self._shared = history is not None
         self._history = history
         self._sampler: MetricsSampler | None = None
@@ -75,4 +75,4 @@ class Sampling:
         """A sampler whose first row excludes `before`, such as the counts of a previous worker."""
         from tokenfall.metrics_sampler import MetricsSampler  # noqa: PLC0415 - not needed without clients
 
-        return MetricsSampler(self.history, before, now_s=now_s, excluded_routes=self._excluded_routes)
+        return MetricsSampler(self.history, before, now_s=now_s, page_paths=self._page_paths)

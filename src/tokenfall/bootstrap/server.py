@@ -12,7 +12,6 @@ from tokenfall.api.guard import CrossSiteGuard, LoopbackGuard
 from tokenfall.api.lazy_handlers import LazyHandlers
 from tokenfall.api.probes import Probes, resident_bytes
 from tokenfall.api.routes import (
-    PAGES,
     board_routes,
     chat_routes,
     control_routes,
@@ -87,11 +86,13 @@ class Server:
         self._dashboard: Dashboard | None = None
         self._started_s = self.wheel.now()
         self._worker_metrics = None if worker is None else self._publish_metrics(worker.shared_metrics)
-        self.sampling = self._sampling(worker)
         self._access: AccessLog | None = None
         if write_access is not None:
             self._access = AccessLog(write_access, self.wheel, metrics=self.metrics, as_json=json_logs)
-        self.app = self._app()
+        router = Router(self.routes(), error_encoders=error_encoders(self._providers))
+        self._page_paths = router.page_paths()
+        self.sampling = self._sampling(worker)
+        self.app = self._app(router)
         self._embedded = embedded
         self._stopping: Task[None] | None = None
         self._warming: Task[None] | None = None
@@ -159,11 +160,11 @@ class Server:
         if self._worker_metrics is not None:
             self._worker_metrics.publish()
 
-    def _app(self) -> App:
+    def _app(self, router: Router) -> App:
         settings, keys = self.settings, self.parts.keys
         unprotected = settings.upstream is not None and not keys
         app = App(
-            Router(self.routes(), error_encoders=error_encoders(self._providers)),
+            router,
             keys=keys,
             cors=CORS(settings.cors_origins, loopback_only=unprotected),
             metrics=self.metrics,
@@ -210,7 +211,7 @@ class Server:
             self._dashboard = Dashboard(
                 self._measured,
                 self.parts.clock,
-                excluded_routes=PAGES,
+                page_paths=self._page_paths,
                 sim=lambda: format_grammar(self.parts.state.defaults),
                 started_s=self._started_s,
                 is_draining=lambda: self.app.draining,
@@ -225,7 +226,7 @@ class Server:
     def _sampling(self, worker: SharedMemory | None) -> Sampling:
         shared = None if worker is None else worker.shared_metrics
         history = None if shared is None else shared.history
-        sampling = Sampling(self._measured, self.wheel, excluded_routes=PAGES, history=history)
+        sampling = Sampling(self._measured, self.wheel, page_paths=self._page_paths, history=history)
         if shared is not None and shared.number == 0:
             sampling.start()
         return sampling

@@ -1,14 +1,15 @@
 /**
  * The text area and its buttons: grows, stores its draft, distinguishes Send, Stop and an IME's Enter.
  *
- * It must never send while an input method is composing, or drop text that was not sent.
+ * It must never send while an input method is composing, drop text that was not sent, or lay out the page more than once
+ * per animation frame: Chromium dispatches two `input` events for each line of an inserted text.
  */
 
-import { keep, recall } from './kept.js';
+import { Drafts } from './drafts.js';
 import { showBriefly } from './notice.js';
 
-const DRAFT = 'draft';
 const SHOWN_MS = 4000;
+const LONG = 4000; // characters that fill the text area on every screen
 const GROWS_BY_ITSELF = CSS.supports('field-sizing', 'content');
 
 /** Whether a key belongs to an input method. Safari ends composing before its Enter, which only 229 shows. */
@@ -32,7 +33,9 @@ export class Composer {
   #send = document.querySelector('#send');
   #stop = document.querySelector('#stop');
   #busy = false;
-  #name = ''; // the key of the stored draft; '' before a conversation is shown
+  #drafts = new Drafts();
+  #conversation = ''; // '' before one is shown
+  #frame = 0;
 
   /** @param on { send(text), stop() }; send is called only while not busy, with text that is not blank; returns whether it could */
   constructor(on) {
@@ -61,19 +64,18 @@ export class Composer {
 
   /** Shows the draft of another conversation; the previous one stays stored. */
   setConversation(id) {
-    const typed = this.#name === '' ? this.#draft.value : ''; // before the scripts ran
-    this.#name = `${DRAFT}:${id}`;
-    const kept = recall(this.#name);
-    this.#setDraft(kept.includes(typed) ? kept : [kept, typed].filter(Boolean).join('\n'));
+    const typed = this.#conversation === '' ? this.#draft.value : ''; // before the scripts ran
+    this.#conversation = id;
+    const stored = this.#drafts.of(id);
+    this.#setDraft(stored.includes(typed) ? stored : [stored, typed].filter(Boolean).join('\n'));
   }
 
   /** Puts a failed message before the text typed since, in the draft of `conversation`, by default the one shown. */
-  giveBack(text, conversation = null) {
-    const name = conversation === null ? this.#name : `${DRAFT}:${conversation}`;
-    const typed = recall(name);
+  giveBack(text, conversation = this.#conversation) {
+    const typed = this.#drafts.of(conversation);
     const both = typed.trim() ? `${text}\n${typed}` : text;
-    if (name === this.#name) this.#setDraft(both);
-    else keep(name, both);
+    if (conversation === this.#conversation) this.#setDraft(both);
+    else this.#drafts.set(conversation, both);
   }
 
   /** Removes a message that was given back, if it is unchanged. */
@@ -101,14 +103,25 @@ export class Composer {
   }
 
   #setDraft(text) {
+    this.#drafts.set(this.#conversation, text);
     this.#draft.value = text;
-    this.#changed();
+    this.#fitSoon();
   }
 
   #changed() {
-    if (this.#name) keep(this.#name, this.#draft.value);
-    if (GROWS_BY_ITSELF) return;
-    this.#draft.style.height = 'auto';
-    this.#draft.style.height = `${this.#draft.scrollHeight}px`;
+    if (this.#conversation) this.#drafts.changed(this.#conversation, () => this.#draft.value);
+    this.#fitSoon();
+  }
+
+  #fitSoon() {
+    if (!GROWS_BY_ITSELF && this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#fit());
+  }
+
+  /** The style sheet limits the height, so a long text need not be measured. */
+  #fit() {
+    this.#frame = 0;
+    const { style, value } = this.#draft;
+    style.height = value.length > LONG ? '100vh' : 'auto';
+    if (value.length <= LONG) style.height = `${this.#draft.scrollHeight}px`;
   }
 }

@@ -66,7 +66,7 @@ class Harness:
         self.board = Dashboard(
             self.measured,
             WheelClock(self.wheel),
-            excluded_routes=frozenset({"/board"}),
+            page_paths=frozenset({"/board"}),
             sim=lambda: self.sim,
             started_s=STARTED_S,
             is_draining=lambda: self.draining,
@@ -111,7 +111,7 @@ def dashboard(metrics: Metrics, clock: InstantClock, frames: Sent) -> Dashboard:
     return Dashboard(
         lambda: metrics,
         clock,
-        excluded_routes=frozenset(),
+        page_paths=frozenset(),
         sim=str,
         started_s=STARTED_S,
         is_draining=lambda: len(frames) == 3,

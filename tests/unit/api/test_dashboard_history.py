@@ -29,7 +29,7 @@ AT = 1_795_205_398.5
 def sampled(seconds: int, *, until_s: int = int(NOW_S), codes: int = 1) -> MetricsHistory:
     """The history of a busy server that began so many seconds ago."""
     history, metrics = MetricsHistory(), Metrics()
-    sampler = MetricsSampler(history, metrics, now_s=until_s - seconds, excluded_routes=frozenset())
+    sampler = MetricsSampler(history, metrics, now_s=until_s - seconds, page_paths=frozenset())
     metrics.streams, metrics.connections, metrics.resident_bytes = 3, 4, 20 * 2**20
     for second in range(until_s - seconds + 1, until_s + 1):
         metrics.tokens += 30
@@ -96,7 +96,7 @@ def test_before_the_first_sample_the_columns_are_empty() -> None:
 
 def test_errors_of_the_server_and_of_the_upstream_are_separate() -> None:
     history, metrics = MetricsHistory(), Metrics()
-    sampler = MetricsSampler(history, metrics, now_s=NOW_S - 1, excluded_routes=frozenset())
+    sampler = MetricsSampler(history, metrics, now_s=NOW_S - 1, page_paths=frozenset())
     metrics.requests = {("/chat", status): 1 for status in (200, 429)}
     metrics.streams_failed = {"/chat": 2}
     metrics.upstream_errors = {"upstream_reset": 3}

@@ -41,13 +41,20 @@ def served(path: str, **headers: str) -> Response:
 
 
 def without_comments(file: Path) -> bytes:
-    """The file as it is, but comments that have their lines for themselves, of which the line ends stay."""
+    """The file without block comments that have lines of their own (their line ends stay) and without line comments."""
     kept, inside = [], False
     for line in file.read_bytes().splitlines(keepends=True):
         begins = inside or (file.suffix in {".js", ".css"} and line.lstrip().startswith(b"/*"))
         inside = begins and b"*/" not in line
-        kept.append(b"\n" if begins else line)
+        kept.append(b"\n" if begins else without_line_comment(line) if file.suffix == ".js" else line)
     return b"".join(kept)
+
+
+def without_line_comment(line: bytes) -> bytes:
+    code, mark, comment = line.partition(b"// ")
+    has_quote = any(quote in comment for quote in (b"'", b'"', b"`"))
+    is_comment = mark and (not code or code[-1:].isspace()) and not has_quote
+    return code.rstrip(b" \t") + b"\n" if is_comment else line
 
 
 def header(response: Response, name: str) -> str | None:

@@ -110,5 +110,21 @@ def test_only_probes_and_pages_need_no_key() -> None:
     }
 
 
+def test_routes_that_only_pages_call_are_marked() -> None:
+    assert Router(all_routes()).page_paths() == {
+        "/",
+        *PAGES,
+        "/web/",
+        "/board/",
+        "/web/{file}",
+        "/board/events",
+        "/board/history",
+        "/chat/defaults",
+        "/history",
+        "/conversations",
+        "/conversations/{conversation}",
+    }
+
+
 def test_probes_and_load_test_routes_are_quiet() -> None:
     assert Router(all_routes()).quiet_paths() == {"/health", "/livez", "/readyz", "/metrics", "/version", "/api/data"}

@@ -13,8 +13,8 @@ def handler(request: Request) -> AnyResponse:
     return Response(200)
 
 
-def route(method: str, path: str, *, quiet: bool = False) -> Route:
-    return Route(method, path, operation="a.route", handler=handler, quiet=quiet)
+def route(method: str, path: str, *, quiet: bool = False, for_pages: bool = False) -> Route:
+    return Route(method, path, operation="a.route", handler=handler, quiet=quiet, for_pages=for_pages)
 
 
 def test_a_path_is_found_by_its_very_name() -> None:
@@ -50,6 +50,13 @@ def test_a_path_is_quiet_when_all_its_routes_are() -> None:
     router = Router([route("GET", "/a", quiet=True), route("GET", "/b", quiet=True), route("POST", "/b")])
 
     assert router.quiet_paths() == {"/a"}
+
+
+def test_a_path_is_of_a_page_when_all_its_routes_are() -> None:
+    pages = [route("GET", "/a", for_pages=True), route("POST", "/a", for_pages=True)]
+    router = Router([*pages, route("GET", "/b", for_pages=True), route("POST", "/b")])
+
+    assert router.page_paths() == {"/a"}
 
 
 def test_a_handler_is_called_with_the_request() -> None:

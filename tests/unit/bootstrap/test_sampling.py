@@ -15,7 +15,7 @@ class Harness:
         self.wheel = FakeWheel(1000.25)
         self.metrics = Metrics()
         self.sampled_s: list[float] = []
-        self.sampling = Sampling(self.measured, self.wheel, excluded_routes=frozenset(), history=history)
+        self.sampling = Sampling(self.measured, self.wheel, page_paths=frozenset(), history=history)
 
     def measured(self) -> Metrics:
         self.sampled_s.append(self.wheel.now())
