@@ -21,11 +21,18 @@ ESLINT := tests/npm/node_modules/.bin/eslint --config tests/npm/eslint.config.mj
 # For tests that wait for other processes, some with a deadline: a test that fails on a busy machine is run once more, and
 # the summary lists it. Unit tests are never repeated.
 RERUN := --reruns 1
+# A process takes tests from another when it has none left, so that no long test is waited for at the end.
+SHARED := --dist worksteal
+# Importing it takes half a second in each process; only tests/openapi needs it.
+NO_SCHEMATHESIS := -p no:schemathesis
+# Tests that use the processor most of the time, or import large libraries, which take seconds in each process.
+LIBRARY_TESTS := tests/web tests/openapi tests/testing tests/packaging tests/sdk tests/npm tests/static tests/deploy \
+  tests/benchmarks tests/reliability/test_input.py examples
 # Run separately: a browser needs so much processor time that other tests would miss their deadlines, and vice versa.
-BROWSER_TESTS = $(BIN)/python -m pytest tests/browser --numprocesses 2 $(RERUN)
-# Run separately and in one process, because they share the images that the first test builds.
-CONTAINER_TESTS = scripts/system-packages containers || echo "tests that need the missing packages are skipped"; \
-  $(BIN)/python -m pytest tests/containers $(RERUN)
+BROWSER_TESTS = $(BIN)/python -m pytest tests/browser $(NO_SCHEMATHESIS) --numprocesses 3 $(SHARED) $(RERUN)
+# In one process, because they share the images that the first test builds.
+CONTAINER_TESTS = $(BIN)/python -m pytest tests/containers $(NO_SCHEMATHESIS) $(RERUN)
+CONTAINER_PACKAGES = scripts/system-packages containers || echo "tests that need the missing packages are skipped"
 TREES := $(wildcard src scripts tests examples benchmarks)
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 
@@ -54,13 +61,27 @@ base-images: ## build substitute base images from Debian packages, without an im
 .PHONY: test
 test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## all checks and tests, as in CI
 	@scripts/system-packages test
-	@$(MAKE) --no-print-directory lint
-	$(BIN)/coverage run -m pytest tests/unit --numprocesses 2
+	@$(CONTAINER_PACKAGES)
+	@scripts/helm > /dev/null || echo "tests that need helm are skipped"
+	@$(MAKE) --no-print-directory --jobs --output-sync lint test-units
+	@$(MAKE) --no-print-directory --jobs --output-sync test-servers test-libraries test-containers
+	$(BROWSER_TESTS)
+
+# Parts of `make test`. Those that wait run beside those that use the processor; each prints its output when it ends.
+.PHONY: test-units test-servers test-libraries test-containers
+test-units:
+	$(BIN)/coverage run -m pytest tests/unit $(NO_SCHEMATHESIS) --numprocesses 2 $(SHARED)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	@scripts/helm > /dev/null || echo "tests that need helm are skipped"
-	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/browser --ignore=tests/containers --numprocesses 4 $(RERUN)
-	$(BROWSER_TESTS)
+
+test-servers:
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/unit tests/browser tests/containers $(LIBRARY_TESTS)) \
+	  $(NO_SCHEMATHESIS) --numprocesses 3 $(SHARED) $(RERUN)
+
+test-libraries:
+	$(BIN)/python -m pytest $(LIBRARY_TESTS) --numprocesses 2 $(SHARED) $(RERUN)
+
+test-containers:
 	$(CONTAINER_TESTS)
 
 .PHONY: browser
@@ -70,7 +91,8 @@ browser: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## only the bro
 
 .PHONY: containers
 containers: $(VENV)/.ready-dev ## only the container tests of `make test`: build the images and run them
-	@$(CONTAINER_TESTS)
+	@$(CONTAINER_PACKAGES)
+	$(CONTAINER_TESTS)
 
 .PHONY: torture
 torture: $(VENV)/.ready-fuzz $(VENV)/.ready-bytecode $(NPM_READY) ## fuzzing, then all fault injection tests with full counts; update docs/reliability.md
@@ -91,7 +113,8 @@ check: $(VENV)/.ready-dev $(NPM_READY) ## the fast subset, for every commit: sta
 # Run in parallel with the static checks: many tests wait, so together they take less time.
 .PHONY: check-tests
 check-tests:
-	$(BIN)/python -m pytest tests/unit tests/web --numprocesses 2 -m "not slow" --hypothesis-profile check -p no:schemathesis
+	$(BIN)/python -m pytest tests/unit tests/web --numprocesses 2 $(SHARED) $(NO_SCHEMATHESIS) \
+	  -m "not slow" --hypothesis-profile check
 
 .PHONY: lint
 lint: $(VENV)/.ready-dev $(NPM_READY) ## static checks only

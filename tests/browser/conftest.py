@@ -13,8 +13,9 @@ from playwright.sync_api import Browser
 
 from tests.browser.chromium import Chromium, started
 from tests.browser.pages import Pages
-from tests.end_to_end.conftest import Serve
-from tests.end_to_end.conftest import serve as serve  # noqa: PLC0414 - the fixture of that folder is one of this, too
+from tests.end_to_end.conftest import Serve, servers
+from tests.end_to_end.preloaded import Preloaded
+from tests.end_to_end.process import preload
 
 Artefact = Callable[[str], Path]
 
@@ -40,6 +41,20 @@ def browser(chromium: Chromium) -> Iterator[Browser]:
     """One Chromium for all tests of a worker; this test may drive it until it ends."""
     with chromium.turn() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> Iterator[Preloaded]:
+    """One process per worker that all servers are forked from: their start is not what a browser tests."""
+    parent = preload()
+    yield parent
+    parent.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path, preloaded: Preloaded) -> Iterator[Serve]:
+    """Starts servers of this test's own: `serve(SIM="gap=5ms")`. Each must end well."""
+    yield from servers(tmp_path, preloaded)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from tokenfall.reactor.poller import available
 
 from tests.doubles.loops import TestLoop
+from tests.end_to_end.preloaded import Preloaded
 from tests.end_to_end.process import ServerProcess
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -50,18 +51,25 @@ def port(shared: ServerProcess) -> int:
     return shared.port
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts servers of this test's own: `serve(DRAIN_TIMEOUT="1s")`. Each must end well."""
+def servers(folder: Path, preloaded: Preloaded | None = None) -> Iterator[Serve]:
+    """Starts servers in `folder`; at the end, each must end well."""
     started: list[ServerProcess] = []
 
     def start(*, descriptors: int | None = None, program: Path | None = None, **environment: Any) -> ServerProcess:
-        folder = tmp_path / str(len(started))
-        folder.mkdir()
-        server = ServerProcess(folder, environment=environment, descriptors=descriptors, program=program)
+        own = folder / str(len(started))
+        own.mkdir()
+        server = ServerProcess(
+            own, environment=environment, descriptors=descriptors, program=program, preloaded=preloaded
+        )
         started.append(server)
         return server
 
     yield start
     for server in started:
         ended_well(server)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts servers of this test's own: `serve(DRAIN_TIMEOUT="1s")`. Each must end well."""
+    yield from servers(tmp_path)

@@ -9,14 +9,44 @@ from pathlib import Path
 
 import tokenfall
 
+from tests.end_to_end.preloaded import ForkedProcess, Preloaded
+
 SOURCES = Path(tokenfall.__file__).parents[1]
 """Of the package that the tests import, so that the process runs the very same tree."""
 
 ROOT = Path(__file__).parents[2]
 """Of the tests, for the programs among them."""
 
+COMMAND = ("tokenfall", "serve")
+
 EXIT_S = 20.0
 """How long a process may take to end, where that is not what is tested."""
+
+
+def command(descriptors: int | None = None, program: Path | None = None) -> list[str | Path]:
+    """What starts a server, with a limit of open descriptors if one is given."""
+    words = [sys.executable, *(("-m", "tokenfall") if program is None else (program,)), "serve"]
+    if descriptors is None:
+        return words
+    return ["sh", "-c", f'ulimit -n {descriptors}; exec "$0" "$@"', *words]
+
+
+def environment_of(environment: dict[str, str], program: Path | None = None) -> dict[str, str]:
+    """The whole environment of a server with these settings."""
+    folders = (SOURCES,) if program is None else (SOURCES, ROOT)
+    return {
+        "PATH": os.defpath,
+        "PYTHONPATH": os.pathsep.join(map(os.fspath, folders)),
+        "PORT": "0",
+        "RATE_LIMIT_RPS": "0",
+        **environment,
+    }
+
+
+def preload() -> Preloaded:
+    """A process to fork servers from."""
+    python_path = os.pathsep.join(map(os.fspath, (SOURCES, ROOT)))
+    return Preloaded({"PATH": os.defpath, "PYTHONPATH": python_path}, COMMAND)
 
 
 class ServerProcess:
@@ -29,34 +59,38 @@ class ServerProcess:
         environment: dict[str, str],
         descriptors: int | None = None,
         program: Path | None = None,
+        preloaded: Preloaded | None = None,
     ) -> None:
-        """`program` runs in place of the package: it changes what is around Tokenfall, then calls its `main`."""
+        """`program` runs in place of the package: it changes what is around Tokenfall, then calls its `main`.
+
+        With `preloaded`, the server is forked from that process instead of started by its command.
+        """
         self.may_complain = False
         """Whether a line of level error in its log is what the test is about."""
         self.expected_status = 0
         """How it is to end; a test that ends it otherwise says so."""
-        command = [sys.executable, *(("-m", "tokenfall") if program is None else (program,)), "serve"]
-        if descriptors is not None:
-            command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$0" "$@"', *command]
         self.log_path = folder / "stderr"
+        variables = environment_of(environment, program)
+        self.process: subprocess.Popen[bytes] | ForkedProcess
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env={
-                    "PATH": os.defpath,
-                    "PYTHONPATH": os.pathsep.join(map(os.fspath, (SOURCES,) if program is None else (SOURCES, ROOT))),
-                    "PORT": "0",
-                    "RATE_LIMIT_RPS": "0",
-                    **environment,
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
+            if preloaded is not None:
+                assert (descriptors, program) == (None, None), "a forked server has neither"
+                self.process = preloaded.start(folder, variables, log.fileno())
+            else:
+                self.process = subprocess.Popen(
+                    command(descriptors, program),
+                    cwd=folder,
+                    env=variables,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                )
         assert self.process.stdout is not None
         first = self.process.stdout.readline().decode().strip()
-        assert first.startswith("Tokenfall listens on http://"), f"{first!r}\n{self.log()}"
+        listens = first.startswith("Tokenfall listens on http://")
+        if not listens:
+            self.close()
+        assert listens, f"{first!r}\n{self.log()}"
         self.port = int(first.rpartition(":")[2])
 
     def log(self) -> str:

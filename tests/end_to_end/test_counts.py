@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import time
 from contextlib import suppress
 
 import pytest
 
-from tests.end_to_end.client import fetch, metric, request
+from tests.end_to_end.client import fetch, metric, metric_becomes, request
 from tests.end_to_end.conftest import Serve
 
 STREAMS = 3
 TOKENS = 5
+BEFORE = 3
+"""Tokens that an upstream sends before it pauses."""
+PAUSE_S = 0.05
 HELLO = [{"role": "user", "content": "Hello"}]
 DIALECTS: dict[str, dict[str, object]] = {
     "/v1/chat/completions": {"messages": HELLO, "stream_options": {"include_usage": True}},
@@ -103,12 +107,18 @@ async def test_vllms_metrics_count_responses_of_every_dialect(serve: Serve, path
 
 @pytest.mark.parametrize("path", ["/chat", *DIALECTS])
 async def test_each_token_of_an_upstream_is_counted_once(serve: Serve, path: str) -> None:
-    upstream = serve(SIM=f"tokens={TOKENS},gap=20ms")
+    upstream = serve(SIM=f"tokens={TOKENS},gap=1ms,gate=pause@{BEFORE}")
     url = f"http://127.0.0.1:{upstream.port}/v1"
     server = serve(RATE_LIMIT_RPS="0", UPSTREAM_URL=url, UPSTREAM_API_KEY="any", API_KEY=KEY)
-    await asyncio.gather(*[streamed(server.port, asked(path, model="up-1")) for _ in range(STREAMS)])
+    asking = asyncio.gather(*[streamed(server.port, asked(path, model="up-1")) for _ in range(STREAMS)])
+    await metric_becomes(server.port, "tokenfall_tokens_total", STREAMS * BEFORE)
+    closed_s = time.monotonic()
+    await asyncio.sleep(PAUSE_S)
+    open_s = time.monotonic()
+    opened = request("/sim/gates/pause", method="PATCH", body='{"open":true}')
+    assert (await fetch(upstream.port, opened)).status == 200
+    await asking
 
-    tokens, firsts, gaps = await counted(server.port)
-    assert [tokens, firsts, gaps] == [*ALL]
-    between_s = await metric(server.port, "tokenfall_inter_token_seconds_sum") / gaps
-    assert between_s > 0.01  # the gap, and not the time from one frame to the next of the end
+    assert [*await counted(server.port)] == [*ALL]
+    between_s = await metric(server.port, "tokenfall_inter_token_seconds_sum")
+    assert between_s >= STREAMS * (open_s - closed_s)  # the gap, and not the time from one frame to the next of the end

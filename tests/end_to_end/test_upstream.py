@@ -29,6 +29,7 @@ from tests.end_to_end.upstream import (
     event,
     scripted,
 )
+from tests.reliability.unloaded import UnloadedClock
 
 KEY = "upstream-key-canary"
 ASK = chat("Hello", model=None)
@@ -202,6 +203,7 @@ async def test_a_client_that_leaves_closes_the_upstreams_connection_within_250_m
     script: Script, ask: bytes, leave: str
 ) -> None:
     async with relaying() as (here, upstream):
+        clock = UnloadedClock()
         took_s = []
         for number in range(5):
             upstream.script = script
@@ -211,12 +213,11 @@ async def test_a_client_that_leaves_closes_the_upstreams_connection_within_250_m
             if script is not silent and ask is ASK:
                 await client.head()
                 await client.chunk()
-            left_s = time.monotonic()
+            left_s = clock.now_s()
             client.close() if leave == "close" else client.reset()
             await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
-            took_s.append(time.monotonic() - left_s)
-        assert sorted(took_s)[3] <= 0.25, took_s  # one of five may meet a busy machine
-        assert max(took_s) < 2
+            took_s.append(clock.now_s() - left_s)
+        assert max(took_s) <= 0.25, took_s
         await here.rests()
 
 
@@ -630,6 +631,7 @@ async def test_a_drain_ends_the_upstream_too() -> None:
 @pytest.mark.every_poller
 async def test_a_thousand_clients_that_leave_close_a_thousand_connections_within_250_ms() -> None:
     async with relaying() as (here, upstream):
+        clock = UnloadedClock()
         left_s: dict[str, float] = {}
         took_s: dict[str, float] = {}
         heard: dict[str, asyncio.Event] = {}
@@ -643,7 +645,7 @@ async def test_a_thousand_clients_that_leave_close_a_thousand_connections_within
                 await exchange.say(delta("word"))
             heard[name].set()
             await exchange.left()
-            took_s[name] = time.monotonic() - left_s[name]
+            took_s[name] = clock.now_s() - left_s[name]
             closed[name].set()
             exchange.writer.close()
 
@@ -656,7 +658,7 @@ async def test_a_thousand_clients_that_leave_close_a_thousand_connections_within
             await heard[name].wait()
             if number % 3:
                 await client.until(b"word")
-            left_s[name] = time.monotonic()
+            left_s[name] = clock.now_s()
             client.reset() if number % 2 else client.close()
             await asyncio.wait_for(closed[name].wait(), PATIENCE_S)
 

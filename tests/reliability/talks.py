@@ -186,3 +186,8 @@ def _check_turn(answer: Message, told: Told, *, whole: Callable[[str], str]) -> 
 
 def counted(talks: Iterable[Talk], end: str = "done") -> int:
     return sum(talk.count(end) for talk in talks)
+
+
+def asked(talks: Iterable[Talk]) -> int:
+    """How many questions were begun."""
+    return sum(len(talk.told) for talk in talks)

@@ -10,15 +10,21 @@ from tests.end_to_end.client import fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually
 from tests.reliability.rows import Tally
-from tests.reliability.talks import ENDLESS_HISTORY, Talk, check, counted, kept, kill, moment, under_load
+from tests.reliability.talks import ENDLESS_HISTORY, Talk, asked, check, counted, kept, kill, moment, under_load
 from tests.stores.redis_server import RedisServer
 
 TALKS = 6
+REFUSED = "store_unavailable"
 
 
 def conversations() -> list[Talk]:
     """Each with an answer of its own length."""
     return [Talk(f"talk-{number}", tokens=3 + number) for number in range(TALKS)]
+
+
+async def reached(talks: list[Talk], target: int) -> None:
+    """More than `target` turns are acknowledged."""
+    await eventually(lambda: counted(talks) > target, lambda: counted(talks))
 
 
 async def interrupted(port: int, talks: list[Talk]) -> int:
@@ -28,10 +34,14 @@ async def interrupted(port: int, talks: list[Talk]) -> int:
 
 async def killed_again_and_again(serve: Serve, environment: dict[str, str], *, tally: Tally, random: Random) -> str:
     talks = conversations()
-    for _ in tally.rounds():
+    for number in tally.rounds():
         server = serve(**environment)
+        begun, done = asked(talks), counted(talks)
         async with under_load(server.port, talks):
-            await moment(random, 0.01, 0.3)
+            await eventually(lambda: asked(talks) > begun, lambda: "nobody asks")  # noqa: B023 - awaited here
+            if number % 2 == 0:  # in the other rounds, it may be killed before it has acknowledged anything
+                await reached(talks, done + 2)
+            await moment(random, 0.0, 0.3)
             kill(server)
     server = serve(**environment)
     partly = await interrupted(server.port, talks)
@@ -58,11 +68,6 @@ async def test_a_server_killed_on_redis_loses_nothing_acknowledged(
     tally.passed(await killed_again_and_again(serve, environment, tally=tally, random=random))
 
 
-async def reached(talks: list[Talk], target: int) -> None:
-    """More than `target` turns are acknowledged."""
-    await eventually(lambda: counted(talks) > target, lambda: counted(talks))
-
-
 @pytest.mark.row("redis killed")
 async def test_a_redis_that_is_killed_has_every_acknowledged_turn_once(
     serve: Serve, tally: Tally, random: Random, lasting_redis: RedisServer
@@ -74,11 +79,13 @@ async def test_a_redis_that_is_killed_has_every_acknowledged_turn_once(
             await moment(random, 0.05, 0.4)
             target = counted(talks) + TALKS
             lasting_redis.kill()
+            if not counted(talks, REFUSED):
+                await eventually(lambda: counted(talks, REFUSED) > 0, lambda: "nobody is refused")
             await moment(random, 0.0, 0.2)
             await asyncio.to_thread(lasting_redis.restart)
             await reached(talks, target)
     assert (await fetch(server.port, request("/readyz"))).status == 200
     await interrupted(server.port, talks)
-    refused = counted(talks, "store_unavailable")
+    refused = counted(talks, REFUSED)
     assert refused > 0
-    tally.passed(f"{counted(talks)} turns acknowledged, all there; {refused} answered `store_unavailable`")
+    tally.passed(f"{counted(talks)} turns acknowledged, all there; {refused} answered `{REFUSED}`")

@@ -15,13 +15,13 @@ def waited_s(pid: int) -> float:
 
 
 class UnloadedClock:
-    """Seconds without those in which one process waited for a processor: of this one and `pids`, the one that waited
-    longest. On an idle machine they are those of `time.monotonic`. What a test measures with it are the deadlines of a
-    server, and not the load of the machine.
+    """Seconds without those in which this process or one of `pids` waited for a processor. The waits add up, because
+    what a test measures goes from one process to the next. On an idle machine the seconds are those of
+    `time.monotonic`. What a test measures with it are the deadlines of a server, and not the load of the machine.
     """
 
     def __init__(self, *pids: int) -> None:
         self._waited_s = {pid: waited_s(pid) for pid in (os.getpid(), *pids)}
 
     def now_s(self) -> float:
-        return time.monotonic() - max(waited_s(pid) - before_s for pid, before_s in self._waited_s.items())
+        return time.monotonic() - sum(waited_s(pid) - before_s for pid, before_s in self._waited_s.items())
