@@ -17,8 +17,6 @@ LANDMARK = STDLIB / "os.py"
 """The interpreter finds its library by this file; the module itself is frozen."""
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
 USER = 10001
-COMMENT = re.compile(rb"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
-"""Comments that `tokenfall.api.page` removes from scripts and style sheets."""
 LIBRARY = re.compile(r"(/\S+) \(0x")
 ACCOUNTS = {
     "etc/passwd": f"root:x:0:0:root:/:/nologin\ntokenfall:x:{USER}:{USER}:tokenfall:/:/nologin\n",
@@ -34,6 +32,10 @@ class Root:
         self.path = path
         self.taken: set[Path] = set()
         self._site_packages = site_packages
+        sys.path.append(str(site_packages))
+        from tokenfall.api.page import without_comments  # noqa: PLC0415 - installed there
+
+        self._without_comments = without_comments
 
     def fill(self, recorded: Iterable[Path], *, certificates: bool) -> None:
         """Create all files; `recorded` are modules and data files of the standard library and the packages."""
@@ -75,7 +77,7 @@ class Root:
         if source.parent.name == "web":  # tokenfall.api.page reads both forms
             target.parent.mkdir(parents=True, exist_ok=True)
             packed = target.with_name(f"{target.name}.gz")
-            packed.write_bytes(gzip.compress(_without_comments(source), mtime=0))
+            packed.write_bytes(gzip.compress(self._without_comments(source.name, source.read_bytes()), mtime=0))
             packed.chmod(0o644)
             return
         self._copy(source, target.relative_to(self.path))
@@ -106,11 +108,3 @@ class Root:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
         place.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
-
-
-def _without_comments(source: Path) -> bytes:
-    """A file of the pages without comments; line numbers are preserved."""
-    content = source.read_bytes()
-    if source.suffix not in (".js", ".css"):
-        return content
-    return COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), content)
