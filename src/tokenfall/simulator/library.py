@@ -56,8 +56,6 @@ class Library:
 
     def script(self, name: str) -> Scenario:
         """The last valid version of the script. Raises `InvalidRequest` if there was none yet."""
-        from pathlib import Path  # noqa: PLC0415 - costs 0.7 MiB with its imports
-
         from tokenfall.simulator.scenarios.files import ScenarioFile  # noqa: PLC0415 - see the package
         from tokenfall.simulator.scenarios.nodes import InvalidScenario  # noqa: PLC0415
 
@@ -65,7 +63,7 @@ class Library:
         found = self._scenarios.get(path)
         if found is None:
             try:
-                found = ScenarioFile(Path(path))
+                found = ScenarioFile(path)
             except InvalidScenario as error:
                 raise InvalidRequest(f"simulator: script {error}", param="script") from None
             _store(self._scenarios, path, value=found)
