@@ -19,9 +19,9 @@ HELD_BYTES = 262_144
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 """Lets the allocator give back what is freed: what sixteen requests needed while they were read is not held."""
 
-LOOKS, PAUSE_S = 120, 0.25
-STILL = 8
-"""Memory that has not grown for so many looks grows no more."""
+LOOKS, PAUSE_S = 600, 0.05
+STILL = 10
+"""A server that slept and used no processor for so many looks has done what it was asked."""
 
 REQUESTS: dict[str, Make] = {
     "embeddings": lambda: embed(input=["hi"] * 2_048, dimensions=4_096),
@@ -49,16 +49,22 @@ def resident_bytes(server: ServerProcess) -> int:
     return int(found[1]) * 1_024
 
 
+def sleeps(server: ServerProcess) -> bool:
+    """No thread of the server runs or waits for a processor, as one on a busy machine may do for long."""
+    tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
+    return all((task / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "S" for task in tasks)
+
+
 async def at_rest(server: ServerProcess) -> int:
-    """The memory of the server once it has stopped to grow."""
-    most = still = 0
+    """The memory of the server once it has nothing more to do."""
+    still, used_s = 0, -1.0
     for _ in range(LOOKS):
         await asyncio.sleep(PAUSE_S)
-        now = resident_bytes(server)
-        still, most = (still + 1, most) if now <= most + 65_536 else (0, now)
+        now_s = server.processor_s()
+        still, used_s = (still + 1, used_s) if sleeps(server) and now_s == used_s else (0, now_s)
         if still == STILL:
-            return now
-    return most
+            return resident_bytes(server)
+    raise AssertionError("the server does not come to rest")
 
 
 async def stuck(server: ServerProcess, clients: AsyncExitStack, data: bytes) -> None:

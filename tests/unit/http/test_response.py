@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.http.response import (
-    LAST_CHUNK,
     EncodedFrames,
     Response,
     StreamHead,
@@ -107,7 +106,6 @@ def test_a_stream_is_neither_cached_nor_buffered() -> None:
 )
 def test_chunk_has_hexadecimal_size_and_crlf(data: bytes, coded: bytes) -> None:
     assert chunk(data) == coded
-    assert LAST_CHUNK == b"0\r\n\r\n"
 
 
 def test_frames_are_kept_in_both_codings() -> None:
