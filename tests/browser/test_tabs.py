@@ -1,12 +1,17 @@
 """Several tabs of one browser, which opens six connections to a server and no more."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.pages import Pages
 from tests.browser.steps import ask, begun, ended, gate, loaded, says
 from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
 
+CONVERSATION = "/web?conversation=default"
 HELD = "text=echo,gap=1ms,gate=hold@2"
 
 _HIDE = """(hidden) => {
@@ -15,10 +20,31 @@ _HIDE = """(hidden) => {
 }"""
 
 
+def first_tab(open_page: Pages, server: ServerProcess, *, has_locks: bool, path: str = CONVERSATION) -> Page:
+    """Without Web Locks, as over HTTP from another machine, if not `has_locks`; so are all tabs beside it."""
+    page = open_page(server, path)
+    if not has_locks:
+        page.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
+        page.reload()
+    assert page.evaluate("navigator.locks !== undefined") is has_locks
+    return page
+
+
+@contextmanager
+def frozen(page: Page) -> Iterator[None]:
+    """Its scripts do not run in this block: no timer, no message."""
+    debugger = page.context.new_cdp_session(page)
+    debugger.send("Debugger.enable")
+    debugger.send("Debugger.pause")  # at the next statement
+    yield
+    debugger.send("Debugger.resume")
+    debugger.send("Debugger.disable")
+
+
 def beside(page: Page, path: str) -> Page:
     """Another tab."""
     tab = page.context.new_page()
-    tab.goto(page.url.partition("/web")[0] + path)
+    tab.goto(page.url.rpartition("/")[0] + path)
     return tab
 
 
@@ -33,11 +59,14 @@ def live(board: Page) -> None:
     expect(board.locator("#state")).to_have_text("Live")
 
 
-def test_seven_dashboards_share_a_connection_and_a_chat_beside_them_works(open_page: Pages, serve: Serve) -> None:
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_eight_dashboards_share_a_connection_and_a_chat_beside_them_works(
+    open_page: Pages, serve: Serve, has_locks: bool
+) -> None:
     open_page.expect("status of 404")  # of a conversation that is not there yet
-    page = loaded(open_page(serve(SIM="text=echo,gap=1ms")))
+    page = loaded(first_tab(open_page, serve(SIM="text=echo,gap=1ms"), has_locks=has_locks))
     opened = asked_by(page, "/board/events")
-    boards = [beside(page, "/board") for _ in range(7)]
+    boards = [beside(page, "/board") for _ in range(8)]
     for board in boards:
         live(board)
     assert len(opened) == 1
@@ -53,9 +82,28 @@ def test_seven_dashboards_share_a_connection_and_a_chat_beside_them_works(open_p
     assert len(opened) == 2
 
 
-def test_seven_tabs_of_a_conversation_share_its_response(open_page: Pages, serve: Serve) -> None:
+def test_dashboard_beside_a_frozen_one_that_read_for_both_stays_live(open_page: Pages, serve: Serve) -> None:
+    reading = first_tab(open_page, serve(), has_locks=False, path="/board")
+    live(reading)
+    opened = asked_by(reading, "/board/events")
+    board = beside(reading, "/board")
+    live(board)
+    assert opened == []
+    before = reading.locator("#facts").inner_text()
+    with reading.expect_event("requestfailed", lambda request: request.url.endswith("/board/events")):
+        with frozen(reading), board.expect_request("**/board/events"):
+            pass
+        live(board)
+    expect(reading.locator("#facts")).not_to_have_text(before)
+    live(reading)
+    live(board)
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_seven_tabs_of_a_conversation_share_its_response(open_page: Pages, serve: Serve, has_locks: bool) -> None:
     server = serve(SIM=HELD)
-    page = loaded(open_page(server))
+    page = loaded(first_tab(open_page, server, has_locks=has_locks))
     followed = asked_by(page, "/chat/turns/")
     ask(page, "one two three four")
     says(page, "one two")
@@ -83,12 +131,7 @@ def test_hidden_tabs_close_their_connections_so_that_a_seventh_tab_responds(
 ) -> None:
     open_page.expect("status of 404")
     server = serve(SIM=HELD)
-    first = open_page(server)
-    if not has_locks:  # over HTTP from another machine: each tab that is visible has a connection of its own
-        first.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
-        first.reload()
-    loaded(first)
-    assert first.evaluate("navigator.locks !== undefined") is has_locks
+    first = loaded(first_tab(open_page, server, has_locks=has_locks))
     tabs = [first, *(loaded(beside(first, f"/web?conversation=tab{n}")) for n in range(5))]
     seventh = loaded(beside(first, "/web?conversation=last"))
     for tab in tabs:
@@ -108,9 +151,7 @@ def test_hidden_tabs_close_their_connections_so_that_a_seventh_tab_responds(
 
 def test_without_locks_two_tabs_of_a_conversation_show_its_response_once(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
-    first = open_page(server)
-    first.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
-    first.reload()
+    first = first_tab(open_page, server, has_locks=False)
     ask(loaded(first), "one two three")
     says(first, "one two")
     other = loaded(beside(first, "/web?conversation=default"))

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
+import { alone } from './alone.mjs';
+
 let page = null; // the document of the test under way
 let timers = []; // { at, run } of what waits, by a clock of our own
 let nowMs = 0;
 const asked = []; // [path, Authorization] of each request
 let answers = []; // what to answer next: a function of the request's signal; the last one serves all others
 const put = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-put('navigator', { onLine: true });
+put('navigator', alone());
 put('addEventListener', () => {});
 put('setTimeout', (run, ms) => {
   const timer = { at: nowMs + ms, run };

@@ -203,16 +203,6 @@ describe('tabs', () => {
     [first, old, fresh].forEach((tab) => tab.leave());
   });
 
-  test('read for themselves where there are no locks', async () => {
-    navigator.locks = undefined;
-    const stream = new Stream();
-    const tabs = [new Tab(stream, { items: stream.open() }), new Tab(stream)];
-    stream.say('a');
-    stream.end();
-    await settle();
-    assert.deepEqual([tabs.map(({ heard }) => heard), stream.opened], [[['a'], ['a']], [0, 0]]);
-  });
-
   test('wait for a tab that hangs for a while only', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const stream = new Stream();

@@ -1,12 +1,14 @@
 /**
  * One stream for all tabs of this browser: the tab that holds its lock reads it, and broadcasts each item to the others.
  *
- * A browser opens six connections to a server, so that six tabs with a stream each would block a seventh. Without Web
- * Locks (over HTTP from another machine) each tab reads for itself. It must never broadcast a key, or items to tabs with
- * another key, and it must release the lock when it stops reading.
+ * A browser opens six connections to a server, so that six tabs with a stream each would block a seventh. It must never
+ * broadcast a key, or items to tabs with another key, go on reading after it has lost the lock, or keep the lock when it
+ * stops reading.
  */
 
+import { Failure } from './failures.js';
 import { hashOf } from './hash.js';
+import { hold } from './locks.js';
 import { pause, unlessAborted } from './waiting.js';
 
 /** How long a tab waits for the tab that has the lock, which may hang, or wait for the user to enter a key. */
@@ -28,7 +30,6 @@ export function nameOf(stream, key) {
  *   this tab; `name` is the stream's name: if `read` has changed the key, the items are broadcast under the new name
  */
 export async function join(how) {
-  if (!navigator.locks) return how.read();
   const member = new Member(how);
   try {
     if (await unlessAborted(member.isBegun(), how.signal)) return member.items(await member.source());
@@ -44,42 +45,31 @@ export async function join(how) {
 export async function* lead({ name, since }, items) {
   const left = new AbortController();
   try {
-    const isOurs = navigator.locks && (await lockOf(name(), { ifAvailable: true }, left.signal));
-    if (!isOurs) {
+    const lock = await hold(name(), { signal: left.signal, ifAvailable: true });
+    if (lock === null) {
       yield* items;
       return;
     }
     const channel = new BroadcastChannel(name());
     left.signal.addEventListener('abort', () => channel.close());
-    yield* broadcast(channel, items, since);
+    yield* broadcast({ channel, lock, since }, items);
   } finally {
     left.abort();
   }
 }
 
 /** Sends each item to the other tabs, and the earlier items to those that join later. */
-async function* broadcast(channel, items, since) {
+async function* broadcast({ channel, lock, since }, items) {
   channel.onmessage = ({ data }) => {
     if (data.wants) channel.postMessage({ to: data.wants, items: since(data.after) });
   };
   channel.postMessage({ isHere: true });
   for await (const item of items) {
+    if (!lock.isHeld()) throw new Failure('cut');
     channel.postMessage({ items: [item] });
     yield item;
   }
   channel.postMessage({ isDone: true });
-}
-
-/** Resolves to whether the lock is ours, which it is until `signal` is aborted. */
-function lockOf(name, options, signal) {
-  return new Promise((resolve, reject) => {
-    const held = (lock) => {
-      resolve(lock !== null);
-      if (lock && !signal.aborted) return new Promise((release) => signal.addEventListener('abort', release));
-      return null;
-    };
-    navigator.locks.request(name, options, held).catch(reject);
-  });
 }
 
 /** This tab among those that want a stream. */
@@ -93,7 +83,7 @@ class Member {
   #inbox = []; // messages that were not taken yet
   #wake = () => {};
   #hasJoined = false; // the earlier items have arrived
-  #isOurs = false; // the lock
+  #lock = null; // while another tab has it
   #begun; // resolves at the first of the two
 
   constructor(how) {
@@ -102,8 +92,8 @@ class Member {
     this.#channel = new BroadcastChannel(this.#name);
     this.#begun = new Promise((resolve, reject) => {
       this.#channel.onmessage = ({ data }) => this.#receive(data) && resolve();
-      lockOf(this.#name, { signal: this.#left.signal }, this.#left.signal).then(() => {
-        this.#isOurs = true;
+      hold(this.#name, { signal: this.#left.signal }).then((lock) => {
+        this.#lock = lock;
         this.#wake();
         resolve();
       }, reject);
@@ -126,9 +116,9 @@ class Member {
 
   /** What this tab reads itself; null while another does. */
   async source() {
-    if (!this.#isOurs) return null;
+    if (this.#lock === null) return null;
     const items = await unlessAborted(this.#how.read(), this.#how.signal);
-    if (this.#how.name() === this.#name) return broadcast(this.#channel, items, this.#how.since);
+    if (this.#how.name() === this.#name) return broadcast({ channel: this.#channel, lock: this.#lock, since: this.#how.since }, items);
     this.leave();
     return lead(this.#how, items);
   }
@@ -149,9 +139,9 @@ class Member {
 
   /** Until the lock is ours, because no other tab reads any more. */
   async *#messages() {
-    while (!this.#isOurs) {
+    while (this.#lock === null) {
       yield* this.#inbox.splice(0);
-      if (this.#inbox.length > 0 || this.#isOurs) continue;
+      if (this.#inbox.length > 0 || this.#lock !== null) continue;
       await unlessAborted(new Promise((resolve) => (this.#wake = resolve)), this.#how.signal);
     }
     await pause(LAST_MESSAGES_MS, this.#how.signal);

@@ -1,0 +1,208 @@
+/** Locks among tabs without Web Locks (locks.js), with channels and timers of the test's own. */
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, mock, test } from 'node:test';
+
+const [CLAIM_MS, BEAT_MS, LEASE_MS] = [150, 1000, 4000];
+
+const channels = new Set();
+let frozen = new Set(); // tabs whose messages and timers wait
+let tabNow = null; // the tab whose code is running
+
+/** Delivers messages to the other channels of its name at once, to a frozen tab when it thaws. */
+class Channel {
+  onmessage = null;
+
+  constructor(name) {
+    this.name = name;
+    this.tab = tabNow;
+    channels.add(this);
+  }
+
+  postMessage(data) {
+    const copy = structuredClone(data);
+    for (const other of channels) {
+      if (other === this || other.name !== this.name) continue;
+      if (frozen.has(other.tab)) other.tab.postponed.push(() => other.onmessage({ data: copy }));
+      else as(other.tab, () => other.onmessage({ data: copy }));
+    }
+  }
+
+  close() {
+    channels.delete(this);
+  }
+}
+
+function as(tab, act) {
+  const before = tabNow;
+  tabNow = tab;
+  try {
+    return act();
+  } finally {
+    tabNow = before;
+  }
+}
+
+const put = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+put('BroadcastChannel', Channel);
+put('navigator', {});
+put('addEventListener', (name, act, { signal }) => {
+  const tab = tabNow;
+  tab.window.addEventListener(name, () => as(tab, act), { signal });
+});
+const { hold } = await import('../../src/tokenfall/web/locks.js');
+
+let nowMs;
+
+beforeEach(() => {
+  channels.clear();
+  frozen = new Set();
+  nowMs = 0;
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  mock.method(performance, 'now', () => nowMs);
+  const { setTimeout: later } = globalThis;
+  put('setTimeout', (act, ms) => {
+    const tab = tabNow;
+    return later(() => (frozen.has(tab) ? tab.postponed.push(() => as(tab, act)) : as(tab, act)), ms);
+  });
+});
+
+afterEach(() => {
+  mock.restoreAll();
+  mock.timers.reset();
+});
+
+async function pass(ms) {
+  for (let leftMs = ms; leftMs > 0; leftMs -= 50) {
+    nowMs += 50;
+    mock.timers.tick(50);
+    await null;
+  }
+}
+
+class Tab {
+  window = new EventTarget();
+  postponed = [];
+  lock = undefined; // until it is known
+  #controller = new AbortController();
+
+  constructor(options = {}) {
+    as(this, () => hold('stream', { signal: this.#controller.signal, ...options })).then(
+      (lock) => (this.lock = lock),
+      (error) => (this.error = error),
+    );
+  }
+
+  get isHolder() {
+    return as(this, () => this.lock?.isHeld() ?? false);
+  }
+
+  leave() {
+    as(this, () => this.#controller.abort());
+  }
+
+  freeze() {
+    frozen.add(this);
+  }
+
+  thaw() {
+    frozen.delete(this);
+    for (const act of this.postponed.splice(0)) as(this, act);
+  }
+}
+
+const holders = (tabs) => tabs.map((tab, number) => (tab.isHolder ? number : -1)).filter((number) => number >= 0);
+const many = (count) => Array.from({ length: count }, () => new Tab());
+
+describe('without Web Locks', () => {
+  test('the only tab gets the lock after the time for objections', async () => {
+    const tab = new Tab();
+    await pass(CLAIM_MS - 50);
+    assert.equal(tab.lock, undefined);
+    await pass(50);
+    assert.equal(tab.isHolder, true);
+  });
+
+  test('one of eight tabs that ask at the same time gets it, and keeps it', async () => {
+    const tabs = many(8);
+    for (let n = 0; n < 40; n += 1) {
+      await pass(BEAT_MS / 2);
+      assert.equal(holders(tabs).length, 1);
+    }
+    assert.equal(tabs.filter(({ lock }) => lock !== undefined).length, 1);
+  });
+
+  test('a tab that asks later waits as long as the first has the lock', async () => {
+    const tabs = [new Tab()];
+    await pass(CLAIM_MS);
+    tabs.push(...many(7));
+    await pass(10 * LEASE_MS);
+    assert.deepEqual(holders(tabs), [0]);
+    assert.equal(tabs[7].lock, undefined);
+  });
+
+  for (const [how, end] of [
+    ['it is released', (tab) => tab.leave()],
+    ['its page is left', (tab) => tab.window.dispatchEvent(new Event('pagehide'))],
+  ]) {
+    test(`one of the others gets it at once when ${how}`, async () => {
+      const tabs = many(8);
+      await pass(CLAIM_MS);
+      const [first] = holders(tabs);
+      end(tabs[first]);
+      await pass(CLAIM_MS);
+      const [second] = holders(tabs);
+      assert.equal(holders(tabs).length, 1);
+      assert.notEqual(second, first);
+    });
+  }
+
+  test('one of the others gets it after the lease when the tab that has it is frozen', async () => {
+    const tabs = many(8);
+    await pass(CLAIM_MS);
+    const [first] = holders(tabs);
+    tabs[first].freeze();
+    await pass(LEASE_MS + CLAIM_MS);
+    const others = tabs.filter((tab) => tab !== tabs[first]);
+    assert.equal(holders(others).length, 1);
+    tabs[first].thaw();
+    assert.equal(tabs[first].isHolder, false);
+    await pass(2 * LEASE_MS);
+    assert.equal(holders(tabs).length, 1);
+  });
+
+  test('a tab that thaws has lost the lock before its first timer or message', async () => {
+    const tab = new Tab();
+    await pass(CLAIM_MS);
+    tab.freeze();
+    await pass(LEASE_MS + BEAT_MS);
+    frozen.delete(tab);
+    assert.equal(tab.isHolder, false);
+  });
+
+  test('of two tabs that both took it, the one that asked first keeps it', async () => {
+    const first = new Tab({ ifAvailable: true });
+    await pass(500);
+    const second = new Tab({ ifAvailable: true });
+    await pass(50);
+    assert.deepEqual(holders([first, second]), [0]);
+  });
+
+  test('a tab that gives up while it waits gets an error and no lock', async () => {
+    const tabs = [new Tab()];
+    await pass(CLAIM_MS);
+    tabs.push(new Tab());
+    tabs[1].leave();
+    await pass(50);
+    tabs[0].leave();
+    await pass(2 * LEASE_MS);
+    assert.equal(tabs[1].error.name, 'AbortError');
+    assert.deepEqual(holders(tabs), []);
+    assert.equal(channels.size, 0);
+  });
+
+  test('a tab that left before it asked gets an error', async () => {
+    const left = AbortSignal.abort();
+    await assert.rejects(as(new Tab(), () => hold('other', { signal: left })), { name: 'AbortError' });
+  });
+});
