@@ -9,9 +9,9 @@ from tokenfall.messages import ToolCall
 from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, ResponseTiming
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.logprob_list import LogprobList
+from tokenfall.wire.text_buffer import TextBuffer
 
 _encode = msgspec.json.encode
-_HALVES = "surrogatepass"
 
 
 class EventEncoder:
@@ -55,34 +55,33 @@ def _block(event: OutputEvent) -> ContentBlock:
 
 
 class Accumulator:
-    """Accumulates events into one complete choice, without its tokens: a list of them is fifty times as large."""
+    """Accumulates events into one complete choice, without its tokens."""
 
     def __init__(self) -> None:
-        self._text = bytearray()
+        self._text = TextBuffer()
         self._logprobs = LogprobList()
-        self._thought = bytearray()
-        self._calls: dict[int, tuple[ToolCallDelta, bytearray]] = {}
+        self._thought = TextBuffer()
+        self._calls: dict[int, tuple[ToolCallDelta, TextBuffer]] = {}
 
     def on_event(self, event: OutputEvent) -> None:
         if isinstance(event, ToolCallDelta):
-            _, arguments = self._calls.setdefault(event.index, (event, bytearray()))
-            arguments += event.arguments.encode(errors=_HALVES)
+            _, arguments = self._calls.setdefault(event.index, (event, TextBuffer()))
+            arguments.add(event.arguments)
         elif isinstance(event, TextDelta):
-            self._text += event.text.encode(errors=_HALVES)
+            self._text.add(event.text)
             self._logprobs.add(event.logprobs)
         else:
-            self._thought += event.text.encode(errors=_HALVES)
+            self._thought.add(event.text)
 
     def choice(self, finished: Finished) -> ResponseChoice:
         """The choice made of all events so far."""
         calls = tuple(
-            ToolCall(first.id, first.name, arguments.decode(errors=_HALVES))
-            for _, (first, arguments) in sorted(self._calls.items())
+            ToolCall(first.id, first.name, arguments.text()) for _, (first, arguments) in sorted(self._calls.items())
         )
         return ResponseChoice(
-            text=self._text.decode(errors=_HALVES),
+            text=self._text.text(),
             reason=finished.reason,
-            thought=self._thought.decode(errors=_HALVES),
+            thought=self._thought.text(),
             calls=calls,
             logprobs=self._logprobs.take(),
         )

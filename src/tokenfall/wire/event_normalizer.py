@@ -21,10 +21,9 @@ from tokenfall.messages import ChatRequest
 from tokenfall.wire.json_document import JSONDocument
 from tokenfall.wire.logprob_list import LogprobList
 from tokenfall.wire.stop_sequences import StopSequences
+from tokenfall.wire.text_buffer import TextBuffer
 from tokenfall.wire.tool_names import client_id, names_of
 from tokenfall.wire.upstream.request import MAX_STOPS
-
-_HALVES = "surrogatepass"
 
 
 class _OpenCall:
@@ -43,27 +42,26 @@ class _OpenCall:
 
 
 class _Queue:
-    """Queued events. Consecutive ones of a kind are joined, which takes a hundredth of the memory of a list."""
+    """Queued events. Consecutive ones of a kind are joined, to save memory."""
 
     __slots__ = ("_runs",)
 
     def __init__(self) -> None:
-        self._runs: list[tuple[OutputEvent, bytearray, LogprobList]] = []
+        self._runs: list[tuple[OutputEvent, TextBuffer, LogprobList]] = []
         """The first of some events of a kind, their text, and their log probabilities."""
 
     def add(self, event: OutputEvent) -> None:
-        text = (event.arguments if isinstance(event, ToolCallDelta) else event.text).encode(errors=_HALVES)
         if not self._runs or type(self._runs[-1][0]) is not type(event):
-            self._runs.append((event, bytearray(), LogprobList()))
-        _, gathered, logprobs = self._runs[-1]
-        gathered += text
+            self._runs.append((event, TextBuffer(), LogprobList()))
+        _, text, logprobs = self._runs[-1]
+        text.add(event.arguments if isinstance(event, ToolCallDelta) else event.text)
         if isinstance(event, TextDelta):
             logprobs.add(event.logprobs)
 
     def events(self) -> Iterator[OutputEvent]:
         """One event for each run."""
         for first, text, logprobs in self._runs:
-            joined = text.decode(errors=_HALVES)
+            joined = text.text()
             if isinstance(first, ToolCallDelta):
                 yield ToolCallDelta(first.index, first.id, first.name, joined)
             elif isinstance(first, TextDelta):
