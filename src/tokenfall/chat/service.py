@@ -160,24 +160,20 @@ class Chat:
     async def history(self, conversation: Conversation, *, may_be_missing: bool) -> Sequence[Turn]:
         """All stored turns of a conversation. Raises `NotFound` if it does not exist, unless `may_be_missing`."""
         turns = await self._history.turns(conversation)
-        if turns is None and not may_be_missing:
-            raise NotFound("there is no such conversation")
+        _check_exists(turns is not None or may_be_missing)
         return turns or ()
 
     async def clear(self, conversation: Conversation, *, may_be_missing: bool) -> None:
         """Delete a conversation. Raises `NotFound` if it does not exist, unless `may_be_missing`."""
-        if not await self._history.clear(conversation) and not may_be_missing:
-            raise NotFound("there is no such conversation")
+        _check_exists(await self._history.clear(conversation) or may_be_missing)
 
     async def rename(self, conversation: Conversation, title: str) -> None:
         """Set the title of a conversation. Raises `NotFound`."""
-        if not await self._history.rename(conversation, title):
-            raise NotFound("there is no such conversation")
+        _check_exists(await self._history.rename(conversation, title))
 
     async def pin(self, conversation: Conversation, pinned: bool) -> None:
         """Pin or unpin a conversation. Raises `NotFound`."""
-        if not await self._history.pin(conversation, pinned):
-            raise NotFound("there is no such conversation")
+        _check_exists(await self._history.pin(conversation, pinned))
 
     async def add(self, conversation: Conversation, turns: Sequence[Turn], *, title: str) -> None:
         """Store a new conversation, "" for the default title. On failure or cancellation, all of it is deleted."""
@@ -199,6 +195,11 @@ class Chat:
         if search:
             return await self._history.search(owner, search, limit=limit, after=after)
         return await self._history.conversations(owner, limit=limit, after=after)
+
+
+def _check_exists(exists: bool) -> None:
+    if not exists:
+        raise NotFound("there is no such conversation")
 
 
 def _check_newest(turns: Sequence[Turn], after: str | None) -> None:

@@ -17,10 +17,6 @@ RETRY_S = 1.0
 log = logs.get(__name__)
 
 
-def no_count() -> None:
-    """Default for `failed`: does not count failures."""
-
-
 class RemoteLimiter(RateLimiter, Protocol):
     """A limiter that can fail: `take` raises `StoreUnavailable`."""
 
@@ -47,7 +43,7 @@ class FallbackLimiter:
         local: RateLimiter,
         *,
         now: Callable[[], float],
-        failed: Callable[[], None] = no_count,
+        failed: Callable[[], None] = lambda: None,
         retry_s: float = RETRY_S,
     ) -> None:
         self.rate = primary.rate
