@@ -5,6 +5,7 @@ gives the text, and the number of tokens is the number of words of `str.split`. 
 """
 
 import re
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
@@ -59,30 +60,16 @@ def counted(texts: Iterator[str]) -> Sliced[int]:
     return count
 
 
-class RepeatedText(Sequence[str]):
-    """The first `count` tokens of an endlessly repeated text; each token is sliced from the text on access.
+class ComputedTokens(Sequence[str]):
+    """`count` tokens, each computed on access. A subclass computes a token, and a shorter sequence of the same kind."""
 
-    So half a million tokens take two megabytes instead of thirty, and freeing them takes no time. If the text does not
-    start with white space, each repetition is preceded by a space. `ends` are the end positions of the text's tokens.
-    """
+    __slots__ = ("_count",)
 
-    __slots__ = ("_count", "_ends", "_text")
-
-    def __init__(self, text: str, ends: "array[int]", *, count: int) -> None:
-        self._text = text
-        self._ends = ends
+    def __init__(self, count: int) -> None:
         self._count = count
 
     def __len__(self) -> int:
         return self._count
-
-    def __iter__(self) -> Iterator[str]:
-        text, start = self._text, 0
-        for end in islice(self._ends, self._count):
-            yield text[start:end]
-            start = end
-        for place in range(len(self._ends), self._count):
-            yield self._token(place)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -95,8 +82,42 @@ class RepeatedText(Sequence[str]):
         if isinstance(places, int):
             return self._token(places)
         if places == range(len(places)):
-            return RepeatedText(self._text, self._ends, count=len(places))
+            return self._first(len(places))
         return [self._token(place) for place in places]
+
+    @abstractmethod
+    def _token(self, place: int) -> str:
+        """The token at `place`, from 0."""
+
+    @abstractmethod
+    def _first(self, count: int) -> Sequence[str]:
+        """The first `count` tokens."""
+
+
+class RepeatedText(ComputedTokens):
+    """The first `count` tokens of an endlessly repeated text; each token is sliced from the text on access.
+
+    So half a million tokens take two megabytes instead of thirty, and freeing them takes no time. If the text does not
+    start with white space, each repetition is preceded by a space. `ends` are the end positions of the text's tokens.
+    """
+
+    __slots__ = ("_ends", "_text")
+
+    def __init__(self, text: str, ends: "array[int]", *, count: int) -> None:
+        super().__init__(count)
+        self._text = text
+        self._ends = ends
+
+    def __iter__(self) -> Iterator[str]:
+        text, start = self._text, 0
+        for end in islice(self._ends, self._count):
+            yield text[start:end]
+            start = end
+        for place in range(len(self._ends), self._count):
+            yield self._token(place)
+
+    def _first(self, count: int) -> "RepeatedText":
+        return RepeatedText(self._text, self._ends, count=count)
 
     def _token(self, place: int) -> str:
         number = place % len(self._ends)

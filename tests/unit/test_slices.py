@@ -1,14 +1,19 @@
-from tokenfall.slices import Sliced, at_once
+import asyncio
+
+from tokenfall.slices import LOOP_TURN
 
 
-def test_at_once_runs_all_slices() -> None:
-    log: list[int] = []
+async def test_loop_turn_lets_another_task_run_once() -> None:
+    log: list[str] = []
 
-    def counting() -> Sliced[str]:
+    async def other() -> None:
         for number in range(3):
-            log.append(number)
-            yield
-        return "done"
+            log.append(f"other {number}")
+            await LOOP_TURN
 
-    assert at_once(counting()) == "done"
-    assert log == [0, 1, 2]
+    task = asyncio.ensure_future(other())
+    await LOOP_TURN
+    log.append("this")
+    await task
+
+    assert log == ["other 0", "this", "other 1", "other 2"]

@@ -68,7 +68,7 @@ class OllamaRoutes:
         if self._fetch is not None and not is_simulated(embed.model):
             vectors = await self._relayed(request, embed, fetch=self._fetch)
             return document(ollama_embed.embedding_document(vectors[0] if vectors else msgspec.Raw(b"[]")))
-        return document(ollama_embed.embeddings_whole(embed))
+        return document(ollama_embed.complete_embeddings(embed))
 
     async def show(self, request: Request) -> Response:
         """`POST /api/show`."""

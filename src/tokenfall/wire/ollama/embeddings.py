@@ -111,12 +111,7 @@ def embed_document(model: str, vectors: list[msgspec.Raw], *, tokens: int, timin
     return _encode(OllamaEmbed(model, vectors, total, load, tokens))
 
 
-def embed_whole(embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming) -> bytes:
-    """`embed_pieces`, joined."""
-    return b"".join(embed_pieces(embed, tokens, timing=timing))
-
-
-def embeddings_whole(embed: OllamaEmbeddings) -> bytes:
+def complete_embeddings(embed: OllamaEmbeddings) -> bytes:
     """The response of `/api/embeddings`."""
     numbers = [number for text in embed.inputs for number in vector(text, embed.dimensions)]
     return embedding_document(msgspec.Raw(_encode(numbers)))

@@ -141,11 +141,6 @@ def _embedding(number: int, seed: int, *, dimensions: int, base64: bool) -> byte
     return comma + _encode(Embedding(index=number, embedding=base64_of(numbers) if base64 else numbers))
 
 
-def encode_response(embed: OpenAIEmbeddings, tokens: int) -> bytes:
-    """`pieces`, joined."""
-    return b"".join(pieces(embed, tokens))
-
-
 def vector(text: str, dimensions: int = DIMENSIONS) -> list[float]:
     """The unit vector of `text`. Fewer dimensions give a prefix of the longer vector, normalized again."""
     return vector_of(seed_of(text), dimensions)

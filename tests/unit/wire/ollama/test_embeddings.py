@@ -8,11 +8,11 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.wire.dialect import ResponseTiming
 from tokenfall.wire.ollama.embeddings import (
     OllamaEmbeddings,
+    complete_embeddings,
     decode_embed,
     decode_embeddings,
     embed_document,
-    embed_whole,
-    embeddings_whole,
+    embed_pieces,
 )
 from tokenfall.wire.openai.embeddings import vector
 
@@ -54,7 +54,7 @@ def test_invalid_request_is_refused(body: bytes, message: str, param: str) -> No
 def test_response_has_a_vector_for_each_input() -> None:
     embed = OllamaEmbeddings(model="sim", inputs=("Hi", "Ho"), dimensions=3)
 
-    body = embed_whole(embed, 2, timing=ResponseTiming(total_s=0.5))
+    body = b"".join(embed_pieces(embed, 2, timing=ResponseTiming(total_s=0.5)))
 
     assert body.startswith(b'{"model":"sim","embeddings":[[')
     assert body.endswith(b']],"total_duration":500000000,"load_duration":1,"prompt_eval_count":2}')
@@ -64,7 +64,7 @@ def test_response_has_a_vector_for_each_input() -> None:
 
 
 def test_empty_input_gives_no_vectors() -> None:
-    assert embed_whole(OllamaEmbeddings(model="sim", inputs=()), 0, timing=ResponseTiming()) == (
+    assert b"".join(embed_pieces(OllamaEmbeddings(model="sim", inputs=()), 0, timing=ResponseTiming())) == (
         b'{"model":"sim","embeddings":[],"total_duration":1,"load_duration":1,"prompt_eval_count":0}'
     )
 
@@ -82,12 +82,12 @@ def test_legacy_route_embeds_one_prompt() -> None:
     embed = decode_embeddings(b'{"model":"sim","prompt":"Hi"}')
 
     assert embed == OllamaEmbeddings(model="sim", inputs=("Hi",))
-    assert json.loads(embeddings_whole(embed)) == {"embedding": vector("Hi")}
+    assert json.loads(complete_embeddings(embed)) == {"embedding": vector("Hi")}
 
 
 @pytest.mark.parametrize("body", [b'{"model":"sim"}', b'{"model":"sim","prompt":""}'])
 def test_legacy_route_accepts_no_prompt(body: bytes) -> None:
-    assert embeddings_whole(decode_embeddings(body)) == b'{"embedding":[]}'
+    assert complete_embeddings(decode_embeddings(body)) == b'{"embedding":[]}'
 
 
 def test_legacy_route_requires_a_model() -> None:
