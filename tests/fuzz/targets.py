@@ -14,6 +14,7 @@ from tokenfall.wire.openai import completions, embeddings
 from tokenfall.wire.openai import request as openai_request
 from tokenfall.wire.openai.responses import request as responses_request
 from tokenfall.wire.plain import chat as plain_chat
+from tokenfall.wire.plain import conversations as plain_conversations
 from tokenfall.wire.plain.importing import decode_import
 from tokenfall.wire.sse_decoder import SSEDecoder
 from tokenfall.wire.upstream.reader import ResponseReader
@@ -93,7 +94,7 @@ def _simulation(body: bytes) -> object:
 
 DECODERS: tuple[Callable[[bytes], Any], ...] = (
     plain_chat.decode_chat,
-    plain_chat.decode_conversation,
+    plain_conversations.decode_conversation,
     openai_request.decode,
     lambda body: openai_request.decode(body, groq=True),
     completions.decode,

@@ -93,7 +93,8 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "wire/openai/response.py": [(None, OURS)],
     "wire/openai/responses/document.py": [(None, OURS)],
     "wire/openai/responses/request.py": [(search, NAME)],
-    "wire/plain/chat.py": [(search, NAME), (search, NAME), (search, NAME), (fullmatch, SHORT)],
+    "wire/plain/chat.py": [(search, NAME), (fullmatch, SHORT)],
+    "wire/plain/conversations.py": [(search, NAME), (search, NAME)],
     "wire/plain/importing.py": [(search, NAME)],
     "wire/request_json.py": [
         (all_found, "one character"),

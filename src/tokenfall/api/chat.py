@@ -26,6 +26,7 @@ from tokenfall.turns.runner import TurnRun
 from tokenfall.turns.turn import new_turn_id
 from tokenfall.wire import sse
 from tokenfall.wire.plain import chat as plain
+from tokenfall.wire.plain import conversations as plain_conversations
 from tokenfall.wire.plain import stream as plain_stream
 from tokenfall.wire.plain.importing import decode_import
 
@@ -117,28 +118,28 @@ class ChatRoutes:
 
     async def history(self, request: Request) -> Response | LiveStream:
         """`GET /history`."""
-        name, variants = plain.history_query(request.query())
+        name, variants = plain_conversations.history_query(request.query())
         conversation = Conversation(self._keys.owner(request), name)
-        turns = await self._chat.history(conversation, may_be_missing=name == plain.DEFAULT_CONVERSATION)
-        return await sliced(plain.history(turns, variants=variants))
+        turns = await self._chat.history(conversation, may_be_missing=name == plain_conversations.DEFAULT_CONVERSATION)
+        return await sliced(plain_conversations.history(turns, variants=variants))
 
     async def clear(self, request: Request) -> Response:
         """`DELETE /history`."""
         query = request.query()
         if len(query) > 1 or any(name != "conversation" for name, _ in query):
             raise InvalidRequest("the query takes conversation, once, and nothing else")
-        name, _ = plain.history_query(query)
+        name, _ = plain_conversations.history_query(query)
         conversation = Conversation(self._keys.owner(request), name)
-        await self._chat.clear(conversation, may_be_missing=name == plain.DEFAULT_CONVERSATION)
+        await self._chat.clear(conversation, may_be_missing=name == plain_conversations.DEFAULT_CONVERSATION)
         return Response(204)
 
     async def conversations(self, request: Request) -> Response | LiveStream:
         """`GET /conversations`."""
-        page = plain.page(request.query())
+        page = plain_conversations.page(request.query())
         found = await self._chat.conversations(
             self._keys.owner(request), limit=page.limit, after=page.after, search=page.search
         )
-        return await sliced(plain.conversation_list(found))
+        return await sliced(plain_conversations.conversation_list(found))
 
     async def add(self, request: Request) -> Response:
         """`POST /conversations`: a new conversation with the messages of an exported one."""
@@ -146,11 +147,11 @@ class ChatRoutes:
         title, turns = decode_import(request.body, now_s=time(), new_id=new_turn_id)
         conversation = Conversation(owner, f"chat-{urandom(8).hex()}")
         await self._chat.add(conversation, turns, title=title)
-        return document(plain.new_conversation(conversation.id), status=201)
+        return document(plain_conversations.new_conversation(conversation.id), status=201)
 
     async def change(self, request: Request) -> Response:
         """`PATCH /conversations/{conversation}`."""
-        change = plain.decode_conversation(request.body)
+        change = plain_conversations.decode_conversation(request.body)
         conversation = self._named_conversation(request)
         if isinstance(change.title, str):
             await self._chat.rename(conversation, change.title)
@@ -181,7 +182,7 @@ class ChatRoutes:
         return self._keys.owner(request), plain.turn_id(parameter(request))
 
     def _named_conversation(self, request: Request) -> Conversation:
-        return Conversation(self._keys.owner(request), plain.conversation_id(parameter(request)))
+        return Conversation(self._keys.owner(request), plain_conversations.conversation_id(parameter(request)))
 
 
 def _add_headers(request: Request, turn: TurnRun | Followed) -> None:

@@ -6,6 +6,7 @@ from tokenfall.api.openapi.operation import UPSTREAM, Operation
 from tokenfall.conversations import ConversationInfo
 from tokenfall.wire import sse
 from tokenfall.wire.plain import chat as plain
+from tokenfall.wire.plain import conversations as plain_conversations
 from tokenfall.wire.plain.importing import ImportBody
 
 _chat = partial(Operation, tag="chat")
@@ -24,7 +25,7 @@ CHAT = {
     "chat.defaults": _chat(summary="Get the default model and response limit", responses=(plain.ChatDefaults,)),
     "chat.history": _chat(
         summary="List the messages of a conversation, oldest first",
-        responses=(list[plain.HistoryMessage],),
+        responses=(list[plain_conversations.HistoryMessage],),
         parameters=("conversation?", "variants"),
         failures=(400, 404, 503),
     ),
@@ -51,12 +52,12 @@ CHAT = {
         summary="Import an exported conversation as a new one",
         body=ImportBody,
         status=201,
-        responses=(plain.NewConversation,),
+        responses=(plain_conversations.NewConversation,),
         failures=(400, 503),
     ),
     "chat.change": _chat(
         summary="Set the title of a conversation, pin or unpin it",
-        body=plain.ConversationBody,
+        body=plain_conversations.ConversationBody,
         status=204,
         parameters=("conversation",),
         failures=(400, 404, 503),

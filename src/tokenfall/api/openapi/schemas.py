@@ -18,7 +18,7 @@ from tokenfall.wire.openai.response import OutputToolCall
 from tokenfall.wire.openai.responses.document import ResponseItem
 from tokenfall.wire.openai.responses.input import CallItem, CallOutputItem, MessageItem
 from tokenfall.wire.openai.responses.request import ResponsesBody
-from tokenfall.wire.plain.chat import ConversationBody
+from tokenfall.wire.plain.conversations import ConversationBody
 
 Schema = dict[str, Any]
 

@@ -8,7 +8,7 @@ from tokenfall.conversations import Turn, Variant
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Usage
 from tokenfall.messages import Message
-from tokenfall.wire.plain import chat as plain
+from tokenfall.wire.plain import conversations as plain_conversations
 from tokenfall.wire.plain.importing import MAX_MESSAGES, decode_import
 
 PAIR = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
@@ -36,7 +36,7 @@ def decoded(**document: Any) -> tuple[str, list[Turn]]:
 
 
 def test_an_exported_history_is_imported_unchanged() -> None:
-    messages = json.loads(b"".join(plain.history([TURN], variants=True)))
+    messages = json.loads(b"".join(plain_conversations.history([TURN], variants=True)))
 
     assert decoded(conversation="c", title=" Reasons ", messages=messages) == ("Reasons", [TURN])
 

@@ -1,0 +1,196 @@
+import json
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from tokenfall.conversations import ConversationInfo, Turn, Variant
+from tokenfall.errors import InvalidRequest
+from tokenfall.events import Usage
+from tokenfall.messages import Message
+from tokenfall.wire.plain import conversations
+from tokenfall.wire.plain.chat import decode_chat
+
+ASKED = {"role": "user", "content": "Hi"}
+
+
+def body(**fields: object) -> bytes:
+    return json.dumps({"messages": [ASKED], **fields}).encode()
+
+
+TURN = Turn(
+    id="t1",
+    question=Message("user", "Why?"),
+    answer=Message("assistant", "So."),
+    status="complete",
+    model="m",
+    asked_at=1.5,
+    answered_at=2.5,
+)
+
+
+@pytest.mark.parametrize("name", ["a", "A-z.0_9:@", "x" * 64])
+def test_valid_conversation_id_is_accepted(name: str) -> None:
+    assert conversations.conversation_id(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a b", "a/b", "a\0", "é", "a\r\nset-cookie: b"])
+def test_invalid_conversation_id_is_refused(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="conversation"):
+        conversations.conversation_id(name)
+
+
+def test_line_break_after_a_conversation_id_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="conversation"):
+        conversations.conversation_id("abc\n")
+    with pytest.raises(InvalidRequest, match="conversation"):
+        decode_chat(body(conversation="abc\n"))
+
+
+def test_history_of_a_complete_turn() -> None:
+    document = b"".join(conversations.history([replace(TURN, finish_reason="length", usage=Usage(1, 2))]))
+
+    assert document == (
+        b'[{"role":"user","content":"Why?","turn":"t1","created":1.5},'
+        b'{"role":"assistant","content":"So.","turn":"t1","created":2.5,"model":"m","finish_reason":"length",'
+        b'"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}]'
+    )
+
+
+def test_history_has_ttft_and_tokens_per_second() -> None:
+    _, answer = json.loads(
+        b"".join(conversations.history([replace(TURN, ttft_s=0.25, tokens_per_s=12.5, replaces="t0")]))
+    )
+
+    assert (answer["ttft_s"], answer["tokens_per_s"]) == (0.25, 12.5)
+    assert "replaces" not in answer
+
+
+def test_history_has_the_code_of_an_interruption() -> None:
+    _, answer = json.loads(b"".join(conversations.history([replace(TURN, status="interrupted", end_code="stopped")])))
+
+    assert (answer["status"], answer["end_code"]) == ("interrupted", "stopped")
+
+
+def test_history_of_an_interrupted_turn_has_its_status() -> None:
+    document = b"".join(conversations.history([replace(TURN, status="interrupted")]))
+
+    assert document == (
+        b'[{"role":"user","content":"Why?","turn":"t1","created":1.5},'
+        b'{"role":"assistant","content":"So.","turn":"t1","created":2.5,"model":"m","status":"interrupted"}]'
+    )
+
+
+def test_history_has_variants_on_request() -> None:
+    variants = (
+        Variant(content="No.", status="interrupted", model="m", answered_at=0.5, end_code="stopped"),
+        Variant(content="Yes.", status="complete", model="n", answered_at=1.0, finish_reason="length"),
+    )
+    turn = replace(TURN, variants=variants)
+    _, answer = json.loads(b"".join(conversations.history([turn], variants=True)))
+
+    assert answer["variants"] == [
+        {"content": "No.", "created": 0.5, "model": "m", "status": "interrupted", "end_code": "stopped"},
+        {"content": "Yes.", "created": 1.0, "model": "n", "finish_reason": "length"},
+    ]
+    assert b"variants" not in b"".join([*conversations.history([turn]), *conversations.history([TURN], variants=True)])
+
+
+def test_history_is_oldest_first_and_may_be_empty() -> None:
+    both = json.loads(b"".join(conversations.history([TURN, replace(TURN, id="t2")])))
+
+    assert [message["turn"] for message in both] == ["t1", "t1", "t2", "t2"]
+    assert b"".join(conversations.history([])) == b"[]"
+
+
+def test_conversation_list_has_all_fields() -> None:
+    listed = b"".join(
+        conversations.conversation_list(
+            [ConversationInfo("b", 2.5, 4, "Why?", pinned=True), ConversationInfo("a", 1.0, 2)]
+        )
+    )
+
+    assert listed == (
+        b'[{"id":"b","last_activity":2.5,"messages":4,"title":"Why?","pinned":true},'
+        b'{"id":"a","last_activity":1.0,"messages":2,"title":"","pinned":false}]'
+    )
+
+
+@pytest.mark.parametrize("title", ["a", "é" * 200, "a\nb"])
+def test_valid_title_is_accepted(title: str) -> None:
+    assert conversations.decode_conversation(json.dumps({"title": title}).encode()) == conversations.ConversationBody(
+        title=title
+    )
+
+
+def test_body_may_have_title_and_pinned() -> None:
+    change = conversations.decode_conversation(b'{"pinned":false,"title":"a"}')
+
+    assert change == conversations.ConversationBody(title="a", pinned=False)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *(
+            b"",
+            b"{}",
+            b"[]",
+            b'{"title":""}',
+            b'{"title":null}',
+            b'{"title":"a","x":1}',
+            b'{"title":"\xff"}',
+            b'{"pinned":1}',
+        ),
+        b"[" * 99_999,
+        json.dumps({"title": "a" * 201}).encode(),
+    ],
+    ids=lambda document: repr(document[:20]),
+)
+def test_invalid_title_is_refused(document: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="1 to 200 characters"):
+        conversations.decode_conversation(document)
+
+
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ((), (100, None, ())),
+        ((("limit", "1"),), (1, None, ())),
+        ((("limit", "1000"), ("after", "a:1")), (1_000, "a:1", ())),
+        ((("search", " Blue\tsky "),), (100, None, ("Blue", "sky"))),
+        ((("search", "é" * 200),), (100, None, ("é" * 200,))),
+    ],
+)
+def test_list_query_is_decoded(
+    query: Sequence[tuple[str, str]], asked: tuple[int, str | None, tuple[str, ...]]
+) -> None:
+    assert msgspec.structs.astuple(conversations.page(query)) == asked
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        (("limit", "0"),),
+        (("limit", "1001"),),
+        (("limit", "99999"),),
+        (("limit", "-1"),),
+        (("limit", "٣"),),
+        (("limit", ""),),
+        (("after", ""),),
+        (("after", "a b"),),
+        (("limit", "1"), ("limit", "2")),
+        (("before", "a"),),
+        (("search", "a"), ("search", "b")),
+    ],
+)
+def test_invalid_query_is_refused(query: Sequence[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidRequest):
+        conversations.page(query)
+
+
+@pytest.mark.parametrize("search", ["", " \t", "a" * 201, "a " * 17])
+def test_invalid_search_is_refused_with_its_limits(search: str) -> None:
+    with pytest.raises(InvalidRequest, match="search takes 1 to 16 words of 200 characters in all"):
+        conversations.page((("search", search),))
