@@ -14,8 +14,9 @@ import pytest
 
 from tokenfall.conversations import Conversation, ConversationInfo
 from tokenfall.errors import StoreUnavailable
-from tokenfall.history import sqlite
-from tokenfall.history.sqlite import SCHEMA, SQLiteHistory
+from tokenfall.history import sqlite_database
+from tokenfall.history.sqlite import SQLiteHistory
+from tokenfall.history.sqlite_database import SCHEMA
 from tokenfall.history.sqlite_thread import MAX_BATCH_JOBS
 
 from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
@@ -81,14 +82,14 @@ async def test_acknowledged_turn_is_committed(store: SQLiteHistory, path: Path) 
 
 def each_connection(monkeypatch: pytest.MonkeyPatch, prepare: Callable[[sqlite3.Connection], object]) -> None:
     """Call `prepare` with each connection that a store made from now on opens."""
-    original = sqlite.connect
+    original = sqlite_database.connect
 
     def connect(path: str) -> sqlite3.Connection:
         connection = original(path)
         prepare(connection)
         return connection
 
-    monkeypatch.setattr(sqlite, "connect", connect)
+    monkeypatch.setattr(sqlite_database, "connect", connect)
 
 
 async def test_concurrent_appends_share_few_transactions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
