@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-    from tokenfall.cli.supervisor import Worker
+    from tokenfall.cli.worker import Worker
 
 USAGE_ERROR = 2
 

@@ -11,7 +11,7 @@ from tokenfall.reactor.signals import ENDED_BY_SIGNAL, SIGINT, SIGTERM, enable_w
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tokenfall.cli.supervisor import Worker
+    from tokenfall.cli.worker import Worker
     from tokenfall.settings import Settings
 
 FAILURE = 1

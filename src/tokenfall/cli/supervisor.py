@@ -18,16 +18,13 @@ from tokenfall import logs
 from tokenfall.cli.backoff import Backoff
 from tokenfall.cli.greeting import print_cannot_listen, print_greeting
 from tokenfall.cli.port import reserve
+from tokenfall.cli.worker import SIGNALS, TERMINAL_SIGNALS, Worker
 from tokenfall.limits.shared import SharedTable
 from tokenfall.reactor.signals import enable_wakeup, stop_signals
 from tokenfall.settings import Settings
 from tokenfall.shared_metrics import SharedMetrics
 
 FAILURE = 1
-TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-"""Signals that a terminal sends to the whole process group. Workers ignore them; the supervisor stops its workers."""
-SIGNALS = (signal.SIGTERM, *TERMINAL_SIGNALS, signal.SIGCHLD)
-
 CHECK_EVERY_S = 1.0
 HANGS_AFTER_CHECKS = 10
 """A worker without a heartbeat in this many consecutive checks is killed and replaced. Checks are counted, not
@@ -37,28 +34,6 @@ STOP_MARGIN_S = 5.0
 """Time beyond the drain time for a worker to end streams, store turns and close upstream connections and stores."""
 
 _log = logs.get("tokenfall")
-
-
-class Worker:
-    """A worker's connection to its supervisor: shared memory and pipes."""
-
-    def __init__(self, shared_metrics: SharedMetrics, table: SharedTable, *, lifeline: int, ready: int) -> None:
-        self.shared_metrics = shared_metrics
-        self.table = table
-        """The rate limits of all workers."""
-        self.lifeline = lifeline
-        """Becomes readable, with an end of file, when the supervisor ends."""
-        self._ready = ready
-
-    def report_ready(self) -> None:
-        """Report to the supervisor that the worker listens, and unblock signals; handlers must be installed before."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        try:
-            os.write(self._ready, b".")
-        except BrokenPipeError:
-            pass  # the supervisor has ended, which the lifeline reports
-        finally:
-            os.close(self._ready)
 
 
 Work = Callable[[Settings, Worker], int]

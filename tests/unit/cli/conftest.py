@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tokenfall.cli.supervisor import SIGNALS
+from tokenfall.cli.worker import SIGNALS
 
 
 @pytest.fixture

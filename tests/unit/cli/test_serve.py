@@ -7,7 +7,7 @@ import pytest
 from tokenfall.bootstrap import Server
 from tokenfall.cli import serve as serving
 from tokenfall.cli.serve import Stopper
-from tokenfall.cli.supervisor import Worker
+from tokenfall.cli.worker import Worker
 from tokenfall.limits.shared import SharedTable
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import stop_signals

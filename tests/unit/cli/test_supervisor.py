@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tokenfall.cli.supervisor import FAILURE, Worker, exit_reason, supervise
+from tokenfall.cli.supervisor import FAILURE, exit_reason, supervise
+from tokenfall.cli.worker import Worker
 from tokenfall.limits.shared import SharedTable
 from tokenfall.settings import Settings
 from tokenfall.shared_metrics import SharedMetrics
