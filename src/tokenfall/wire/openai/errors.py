@@ -5,6 +5,7 @@ Source: the OpenAI API reference, "Errors", and the bodies that api.openai.com s
 
 import msgspec
 
+from tokenfall.errors import InvalidRequest
 from tokenfall.wire import sse
 from tokenfall.wire.api_error import ApiError
 
@@ -42,6 +43,11 @@ def _code(api_error: ApiError) -> str:
     if api_error.code == "not_found" and api_error.param == "model":
         return "model_not_found"
     return _CODES.get(api_error.code, api_error.code)
+
+
+def missing_parameter(param: str) -> InvalidRequest:
+    """The error for a missing field, in the API's wording."""
+    return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
 
 
 def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:

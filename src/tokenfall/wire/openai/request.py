@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.messages import ChatRequest, Tool
 from tokenfall.wire.dialect import (
     MAX_ITEMS,
     UNBOUNDED,
@@ -22,45 +22,11 @@ from tokenfall.wire.dialect import (
     no_schema,
     schema_text,
 )
+from tokenfall.wire.openai.errors import missing_parameter
+from tokenfall.wire.openai.messages import RawMessage, check_tool_messages, message
 
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
-
-
-class _ImageURL(Struct):
-    url: str
-
-
-class Part(Struct):
-    """A part of a message's content. Types other than text and image_url are accepted and ignored."""
-
-    type: str
-    text: str = ""
-    image_url: _ImageURL | None = None
-
-
-class _CalledFunction(Struct):
-    name: str
-    arguments: str = ""
-
-
-class _CalledCustom(Struct):
-    name: str
-    input: str = ""
-
-
-class _Call(Struct):
-    id: str
-    type: str = "function"
-    function: _CalledFunction | None = None
-    custom: _CalledCustom | None = None
-
-
-class _Message(Struct):
-    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
-    tool_calls: list[_Call] | None = None
-    tool_call_id: str | None = None
 
 
 class _Function(Struct):
@@ -122,7 +88,7 @@ class ChatCompletionBody(Struct, kw_only=True):
     """The members of a request that are decoded."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
-    messages: Annotated[list[_Message], Meta(min_length=1, max_length=MAX_ITEMS)]
+    messages: Annotated[list[RawMessage], Meta(min_length=1, max_length=MAX_ITEMS)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Tokens | None = None
@@ -170,7 +136,7 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
     form = read.response_format
     schema = form.json_schema if form is not None else None
     request = ChatRequest(
-        messages=tuple(_message(message, number) for number, message in enumerate(read.messages)),
+        messages=tuple(message(each, number) for number, each in enumerate(read.messages)),
         model=read.model,
         max_tokens=read.max_completion_tokens or read.max_tokens or UNBOUNDED,
         temperature=read.temperature,
@@ -260,10 +226,10 @@ def _check(body: ChatCompletionBody) -> None:
         raise InvalidRequest("response_format.json_schema is missing", param="response_format.json_schema")
     for number, tool in enumerate(body.tools or ()):
         if (tool.type == "function" and tool.function is None) or (tool.type == "custom" and tool.custom is None):
-            raise _missing(f"tools[{number}].{tool.type}")
+            raise missing_parameter(f"tools[{number}].{tool.type}")
     _check_reasoning(body)
     _check_tool_choice(body)
-    _check_tool_messages(body.messages)
+    check_tool_messages(body.messages)
 
 
 def _check_reasoning(body: ChatCompletionBody) -> None:
@@ -285,78 +251,13 @@ def _check_tool_choice(body: ChatCompletionBody) -> None:
     if not isinstance(choice, _ToolChoice):
         return
     if getattr(choice, choice.type) is None:
-        raise _missing(f"tool_choice.{choice.type}")
+        raise missing_parameter(f"tool_choice.{choice.type}")
     known = {(tool.type, _name_of(tool)) for tool in body.tools or ()}
     for tool in [choice] if choice.allowed_tools is None else choice.allowed_tools.tools:
         name = _name_of(tool)
         if (tool.type, name) not in known:
             problem = f"tool_choice names the {tool.type[:40]} tool {name[:80]!r}, which is not one of tools"
             raise InvalidRequest(problem, param="tool_choice")
-
-
-def _missing(param: str) -> InvalidRequest:
-    return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
-
-
-def _check_tool_messages(messages: list[_Message]) -> None:
-    """Check that every tool call has its result before the next other message, and every result its call."""
-    open_calls: set[str] = set()
-    for number, message in enumerate(messages):
-        if message.role == "tool":
-            if message.tool_call_id not in open_calls:
-                raise InvalidRequest(
-                    f"messages[{number}]: a message of role 'tool' must follow a message with its tool call",
-                    param=f"messages[{number}].tool_call_id",
-                )
-            open_calls.discard(message.tool_call_id)
-        elif open_calls:
-            raise InvalidRequest(
-                f"messages[{number}]: the tool calls before it must have their results first: {_listed(open_calls)}",
-                param=f"messages[{number}].role",
-            )
-        else:
-            open_calls = {call.id for call in message.tool_calls or ()}
-    if open_calls:
-        raise InvalidRequest(
-            f"messages: the tool calls of the last assistant message must have results: {_listed(open_calls)}",
-            param="messages",
-        )
-
-
-def _call(call: _Call, param: str) -> ToolCall:
-    """A call of a function or custom tool. Raises `InvalidRequest` if it has neither member."""
-    if call.function is not None:
-        return ToolCall(call.id, call.function.name, call.function.arguments)
-    if call.custom is not None:
-        return ToolCall(call.id, call.custom.name, call.custom.input, custom=True)
-    raise _missing(f"{param}.{call.type if call.type == 'custom' else 'function'}")
-
-
-def _listed(calls: set[str]) -> str:
-    return ", ".join(sorted(calls))[:300]
-
-
-def _message(message: _Message, number: int) -> Message:
-    if message.content is None and not message.tool_calls and message.role != "assistant":
-        raise InvalidRequest(f"messages[{number}].content is missing", param=f"messages[{number}].content")
-    text, images = text_and_images(message.content)
-    calls = message.tool_calls or ()
-    role = {"developer": "system", "function": "user"}.get(message.role, message.role)
-    return Message(
-        role,  # type: ignore[arg-type] # one of Role, by the table above
-        text,
-        tool_calls=tuple(_call(call, f"messages[{number}].tool_calls[{n}]") for n, call in enumerate(calls)),
-        tool_call_id=message.tool_call_id or "",
-        images=images,
-    )
-
-
-def text_and_images(content: str | list[Part] | None) -> tuple[str, tuple[str, ...]]:
-    """The text of a message's content, its parts joined, and the URLs of its images."""
-    if content is None or isinstance(content, str):
-        return content or "", ()
-    images = tuple(part.image_url.url for part in content if part.image_url is not None)
-    return "".join(part.text for part in content if part.type == "text"), images
 
 
 def _wants_reasoning(body: ChatCompletionBody) -> bool:

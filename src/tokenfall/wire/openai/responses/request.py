@@ -15,6 +15,7 @@ from msgspec import Meta, Raw, Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.dialect import MAX_ITEMS, UNBOUNDED, NullableSchema, ParsedRequest, decoded, no_schema, schema_text
+from tokenfall.wire.openai.errors import missing_parameter
 from tokenfall.wire.openai.request import Fraction
 from tokenfall.wire.openai.responses.input import messages_of
 
@@ -218,16 +219,16 @@ def _check_output(body: ResponsesBody) -> None:
     form = body.text.format if body.text is not None else None
     if form is not None and form.type == "json_schema":
         if form.name is None:
-            raise _missing("text.format.name")
+            raise missing_parameter("text.format.name")
         if _schema(form) is None:
-            raise _missing("text.format.schema")
+            raise missing_parameter("text.format.schema")
 
 
 def _check_tools(body: ResponsesBody) -> None:
     tools = body.tools or []
     for number, tool in enumerate(tools):
         if tool.type in _TOOL_TYPES and tool.name is None:
-            raise _missing(f"tools[{number}].name")
+            raise missing_parameter(f"tools[{number}].name")
     choice = body.tool_choice
     if choice == "required" and not tools:
         raise InvalidRequest("Tool choice 'required' must be specified with 'tools' parameter.", param="tool_choice")
@@ -236,7 +237,7 @@ def _check_tools(body: ResponsesBody) -> None:
     if not isinstance(choice, _ToolChoice) or choice.type not in _TOOL_TYPES:
         return
     if choice.name is None:
-        raise _missing("tool_choice.name")
+        raise missing_parameter("tool_choice.name")
     if choice.name not in [tool.name for tool in tools if tool.type == choice.type]:
         message = f"Tool choice '{choice.name[:80]}' not found in 'tools' parameter."
         raise InvalidRequest(message, param="tool_choice")
@@ -244,16 +245,12 @@ def _check_tools(body: ResponsesBody) -> None:
 
 def _check_allowed(choice: _ToolChoice, tools: Sequence[_Tool]) -> None:
     if choice.tools is None:
-        raise _missing("tool_choice.tools")
+        raise missing_parameter("tool_choice.tools")
     names = {tool.name for tool in tools}
     for allowed in choice.tools:
         if allowed.type in _TOOL_TYPES and allowed.name not in names:
             message = f"Tool choice '{(allowed.name or '')[:80]}' not found in 'tools' parameter."
             raise InvalidRequest(message, param="tool_choice")
-
-
-def _missing(param: str) -> InvalidRequest:
-    return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
 
 
 def _choice(body: ResponsesBody) -> str:
