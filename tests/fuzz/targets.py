@@ -10,8 +10,9 @@ from tokenfall.wire.anthropic import request as anthropic_request
 from tokenfall.wire.ollama import embeddings as ollama_embeddings
 from tokenfall.wire.ollama import models as ollama_models
 from tokenfall.wire.ollama import request as ollama_request
-from tokenfall.wire.openai import completions, embeddings
+from tokenfall.wire.openai import embeddings
 from tokenfall.wire.openai import request as openai_request
+from tokenfall.wire.openai.completions import request as completions
 from tokenfall.wire.openai.responses import request as responses_request
 from tokenfall.wire.plain import chat as plain_chat
 from tokenfall.wire.plain import conversations as plain_conversations

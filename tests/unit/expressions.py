@@ -88,7 +88,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
         (fullmatch, "possessive, at a fixed position, on at most 200 characters"),
         (fullmatch, RUN),
     ],
-    "wire/openai/completions.py": [(None, OURS)],
+    "wire/openai/completions/response.py": [(None, OURS)],
     "wire/openai/request.py": [(search, NAME), (search, NAME)],
     "wire/openai/response.py": [(None, OURS)],
     "wire/openai/responses/document.py": [(None, OURS)],

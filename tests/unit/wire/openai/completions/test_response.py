@@ -12,7 +12,9 @@ from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.tokens import tokens_of
 from tokenfall.wire.dialect import ContentBlock, ParsedRequest, ResponseChoice, ResponseMeta
-from tokenfall.wire.openai.completions import MAX_ECHOED, OPENAI_COMPLETIONS, CompletionLogprobs, CompletionOptions
+from tokenfall.wire.openai.completions.logprobs import CompletionLogprobs
+from tokenfall.wire.openai.completions.request import CompletionOptions
+from tokenfall.wire.openai.completions.response import MAX_ECHOED, OPENAI_COMPLETIONS
 
 from tests.unit.wire.openai.streams import (
     BROKEN,
