@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from tokenfall.cli.flags import flag
-from tokenfall.settings.fields import defaults, described
-from tokenfall.settings.loading import shown
+from tokenfall.settings.fields import defaults, setting_fields
+from tokenfall.settings.loading import format_default
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
@@ -24,11 +24,11 @@ def table() -> str:
         (
             f"`{field.upper()}`",
             f"`{flag(field)}`" if about.flag else "none",
-            _default(shown(field, values[field])),
+            _default(format_default(field, values[field])),
             about.kind.takes,
             about.help,
         )
-        for field, about in described().items()
+        for field, about in setting_fields().items()
     ]
     return "\n".join(_line(cells) for cells in (HEADINGS, ("---",) * len(HEADINGS), *rows))
 

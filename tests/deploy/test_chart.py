@@ -11,7 +11,7 @@ from tokenfall import __version__
 from tokenfall.api.metrics import families
 from tokenfall.metrics import Metrics
 from tokenfall.settings import load
-from tokenfall.settings.fields import described
+from tokenfall.settings.fields import setting_fields
 
 from tests.deploy.helm import CHART, Helm, Manifest
 
@@ -95,7 +95,7 @@ def test_grace_period_covers_the_hook_and_the_drain(helm: Helm, values: Path) ->
 @Values
 def test_the_server_takes_its_environment(helm: Helm, values: Path) -> None:
     texts = environment(by_kind(helm.manifests("--values", str(values))))
-    known = {name.upper() for name in described()}
+    known = {name.upper() for name in setting_fields()}
     written = {name: text for name, text in texts.items() if text not in ("from a secret", "sqlite:////data/chat.db")}
 
     assert set(texts) <= known

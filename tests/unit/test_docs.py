@@ -12,7 +12,7 @@ from tokenfall.bootstrap import Server
 from tokenfall.cli.flags import flag
 from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings
-from tokenfall.settings.fields import described
+from tokenfall.settings.fields import setting_fields
 from tokenfall.simulator.grammar import KEYS
 
 from scripts.settings_docs import PAGE, with_table
@@ -90,7 +90,7 @@ def test_api_page_has_every_key_of_the_grammar() -> None:
 
 
 def test_settings_page_has_every_setting_and_flag() -> None:
-    for field, about in described().items():
+    for field, about in setting_fields().items():
         row = next((line for line in SETTINGS.splitlines() if line.startswith(f"| `{field.upper()}` |")), "")
         assert row, field
         assert (f"`{flag(field)}`" in row) == about.flag, field

@@ -160,7 +160,7 @@ def board_routes(events: Handler, history: Handler) -> list[Route]:
     ]
 
 
-def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
+def with_openapi(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
     """`routes` and `GET /openapi.json`, which describes all of them: generated at the first request, then cached."""
 
     def make() -> Response:

@@ -12,7 +12,7 @@ from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
 from tokenfall.http.loadable import Loadable, Modules
 from tokenfall.http.response import EncodedFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
 from tokenfall.json_text import flat_object
-from tokenfall.simulator.fault_plan import FaultPlan, drawn_faults
+from tokenfall.simulator.fault_plan import FaultPlan, draw_faults
 from tokenfall.simulator.grammar import Simulation, Spread, from_pairs, parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.state import DEFAULTS, GAP
@@ -200,7 +200,7 @@ class PlainStream:
         shared.refuse(request, sim)
         random = _random(sim.seed)
         count = response_length(sim.tokens, random) if sim.tokens else None if endless else self._frames.length
-        faults = drawn_faults(sim, random)
+        faults = draw_faults(sim, random)
         fault_plan = shared.state.fault_plan(sim, faults) or FaultPlan(faults, permit=shared.state.limiter.permit(None))
         texts = (random.choice(WORDS) for _ in repeat(None)) if sim.text == "words" else cycle(WORDS)
         plain = self._frames.with_faults(islice(texts, count), fault_plan)

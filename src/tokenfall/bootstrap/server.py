@@ -15,12 +15,12 @@ from tokenfall.api.routes import (
     board_routes,
     chat_routes,
     control_routes,
-    described,
     error_encoders,
     page_routes,
     probe_routes,
     provider_routes,
     simulator_routes,
+    with_openapi,
 )
 from tokenfall.api.routing import Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
@@ -201,7 +201,7 @@ class Server:
             *page_routes(LazyHandlers(parts.page_handlers, take_bodies=False)),
             *board_routes(self._dashboard_events, self._dashboard_history),
         ]
-        return described(routes, keyed=bool(parts.keys), relays=self.settings.upstream is not None)
+        return with_openapi(routes, keyed=bool(parts.keys), relays=self.settings.upstream is not None)
 
     def _dashboard_events(self, request: Request) -> LiveStream:
         if self._dashboard is None:

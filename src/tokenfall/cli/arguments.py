@@ -7,8 +7,8 @@ from typing import NoReturn
 from tokenfall import __version__
 from tokenfall.cli.environment import is_near
 from tokenfall.cli.flags import flag
-from tokenfall.settings.fields import defaults, described
-from tokenfall.settings.loading import shown
+from tokenfall.settings.fields import defaults, setting_fields
+from tokenfall.settings.loading import format_default
 
 
 def parse(words: Sequence[str]) -> dict[str, str | None]:
@@ -34,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _suggestion(word: str) -> str:
     """The suggestion for an unknown flag."""
-    flags = [flag(field) for field, about in described().items() if about.flag]
+    flags = [flag(field) for field, about in setting_fields().items() if about.flag]
     given = word.partition("=")[0].replace("_", "-").lower()
     near = [known for known in flags if known == given or is_near(given, known)]
     near += [known for known in flags if len(given) > len("--x") and known.startswith(given)]
@@ -54,9 +54,11 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     values = defaults()
-    for field, about in described().items():
+    for field, about in setting_fields().items():
         if about.flag:
-            text = f"{about.help}; {about.kind.takes} [{field.upper()}] (default: {shown(field, values[field])})"
+            text = (
+                f"{about.help}; {about.kind.takes} [{field.upper()}] (default: {format_default(field, values[field])})"
+            )
             command.add_argument(flag(field), metavar="VALUE", help=text.replace("%", "%%"))
     for add in (add_record, add_fit):
         add(commands)

@@ -156,7 +156,7 @@ class Settings:
 
     def __init__(self, **values: object) -> None:
         """`values` override the defaults by field name. Raises TypeError on an unknown field."""
-        for name, about in described().items():
+        for name, about in setting_fields().items():
             setattr(self, name, values.pop(name, about.default))
         if values:
             raise TypeError(f"there is no setting {next(iter(values))!r}")
@@ -204,7 +204,7 @@ class Settings:
 _FIELDS: dict[str, Setting] = {name: about for name, about in vars(Settings).items() if isinstance(about, Setting)}
 
 
-def described() -> dict[str, Setting]:
+def setting_fields() -> dict[str, Setting]:
     """The metadata of the fields, in order."""
     return _FIELDS
 

@@ -195,7 +195,7 @@ def garbled(frame: bytes) -> bytes:
     return text[:middle] + _GARBAGE + frame[len(text) :]
 
 
-def drawn_faults(simulation: Simulation, random: Random) -> tuple[Fault, ...]:
+def draw_faults(simulation: Simulation, random: Random) -> tuple[Fault, ...]:
     """The faults of one response, drawn by their probabilities."""
     faults = simulation.fault or ()
     return tuple(fault for fault in faults if fault.probability >= 1 or random.random() < fault.probability)

@@ -26,7 +26,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.simulator.estimate import tokens_besides
-from tokenfall.simulator.fault_plan import drawn_faults
+from tokenfall.simulator.fault_plan import draw_faults
 from tokenfall.simulator.grammar import MAX_TOKENS, Length, Simulation
 from tokenfall.simulator.paragraph import WORDS
 from tokenfall.simulator.prose import Prose, RandomWords
@@ -127,7 +127,7 @@ def plan(
     gaps = response_gaps(simulation, random, prompt=usage.prompt_tokens)
     if overrides.timing is not None:
         gaps = overrides.timing.schedule(random)
-    faults = drawn_faults(simulation, random)
+    faults = draw_faults(simulation, random)
     if overrides.error and choice.reason != "length":
         faults += (Fault("error", at=tokens),)
     return Plan(choices, usage, gaps, faults, overrides.error)

@@ -25,7 +25,7 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     """Which figures are estimates, because none are published."""
 
 
-def named(name: str) -> Profile:
+def named_profile(name: str) -> Profile:
     """Raises ValueError, which lists the existing names, for an unknown name."""
     known = load_profiles()
     if name not in known:
@@ -34,8 +34,8 @@ def named(name: str) -> Profile:
 
 
 def text_of(name: str) -> str:
-    """A named profile in the simulator's grammar: `ttft=…,gap=…,prefill=…`. Raises ValueError as `named`."""
-    profile = named(name)
+    """A named profile in the simulator's grammar: `ttft=…,gap=…,prefill=…`. Raises ValueError as `named_profile`."""
+    profile = named_profile(name)
     return f"ttft={profile.ttft},gap={profile.gap},prefill={profile.prefill}"
 
 

@@ -6,9 +6,9 @@ from tokenfall import __version__
 from tokenfall.cli.arguments import parse
 from tokenfall.cli.flags import flag
 from tokenfall.settings import load
-from tokenfall.settings.fields import described
+from tokenfall.settings.fields import setting_fields
 
-FLAGGED = [field for field, about in described().items() if about.flag]
+FLAGGED = [field for field, about in setting_fields().items() if about.flag]
 
 
 def exit_status(*words: str) -> object:

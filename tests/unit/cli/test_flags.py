@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 
 from tokenfall.cli.arguments import parse
 from tokenfall.cli.flags import flag, plain_flags
-from tokenfall.settings.fields import described
+from tokenfall.settings.fields import setting_fields
 
-FLAGS = [flag(field) for field, about in described().items() if about.flag]
+FLAGS = [flag(field) for field, about in setting_fields().items() if about.flag]
 WORDS = st.one_of(
     st.sampled_from(FLAGS),
     st.sampled_from(FLAGS).map("{}=1".format),

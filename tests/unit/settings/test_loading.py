@@ -3,8 +3,8 @@ import pytest
 from tokenfall import installation
 from tokenfall.errors import InvalidRequest
 from tokenfall.settings import InvalidSetting, Settings, load
-from tokenfall.settings.fields import GROQ_URL, defaults, described
-from tokenfall.settings.loading import shown
+from tokenfall.settings.fields import GROQ_URL, defaults, setting_fields
+from tokenfall.settings.loading import format_default
 from tokenfall.simulator.grammar import parse
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -129,9 +129,9 @@ def test_invalid_value_error_has_setting_value_and_accepted_values(name: str, te
     message = refused(**{name: text})
 
     assert message.startswith(f"{name.upper()}: got ")
-    assert message.endswith(f", takes {described()[name].kind.takes}")
+    assert message.endswith(f", takes {setting_fields()[name].kind.takes}")
     assert len(message) < 500
-    if not described()[name].secret and "@" not in text:
+    if not setting_fields()[name].secret and "@" not in text:
         assert repr(text[:80]) in message
 
 
@@ -154,7 +154,7 @@ def test_invalid_value_with_a_line_break_is_one_line(hostile: str) -> None:
 
 @pytest.mark.parametrize("name", ["api_key", "groq_api_key", "openai_api_key", "upstream_api_key"])
 def test_keys_are_secrets(name: str) -> None:
-    assert described()[name].secret
+    assert setting_fields()[name].secret
 
 
 def test_invalid_key_is_not_shown() -> None:
@@ -243,20 +243,20 @@ def test_permitted_combinations_start(texts: dict[str, str]) -> None:
 
 
 def test_every_field_has_a_help_text() -> None:
-    assert list(described()) == list(defaults())
-    for about in described().values():
+    assert list(setting_fields()) == list(defaults())
+    for about in setting_fields().values():
         assert about.help
         assert about.kind.takes
 
 
-@pytest.mark.parametrize("name", described())
+@pytest.mark.parametrize("name", setting_fields())
 def test_shown_default_is_a_valid_value(name: str) -> None:
     value = defaults()[name]
-    text = shown(name, value)
+    text = format_default(name, value)
     if text == "none":
         assert value in {None, ()}
     else:
-        assert described()[name].kind.read(text) == value
+        assert setting_fields()[name].kind.read(text) == value
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_shown_default_is_a_valid_value(name: str) -> None:
     ],
 )
 def test_values_are_shown_in_the_settings_syntax(name: str, value: object, text: str) -> None:
-    assert shown(name, value) == text
+    assert format_default(name, value) == text
 
 
 def test_defaults_match_the_documented_table() -> None:

@@ -24,7 +24,7 @@ def test_a_profile_is_the_grammars(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_profile_has_its_source_and_date(name: str) -> None:
-    profile = profiles.named(name)
+    profile = profiles.named_profile(name)
 
     assert re.search(r"\b20\d\d\b", profile.source)
     assert re.search(r"[a-z]\.(com|ai|lk|net)\b|documentation", profile.source)

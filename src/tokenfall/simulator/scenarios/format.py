@@ -10,7 +10,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.scenarios.nodes import InvalidScenario, Node, shown
-from tokenfall.simulator.scenarios.patterns import TextPattern, compiled
+from tokenfall.simulator.scenarios.patterns import TextPattern, compile_pattern
 
 Subject = Literal["last", "system", "model", "turn", "tool_result"]
 Kind = Literal["exact", "contains", "pattern"]
@@ -154,7 +154,7 @@ def _matcher(node: Node, place: str, *, subject: Any) -> Matcher:  # noqa: ANN40
 
 def _compiled(node: Node, place: str) -> TextPattern:
     try:
-        return compiled(node.value)
+        return compile_pattern(node.value)
     except ValueError as error:
         raise InvalidScenario(f"{shown(node.value)} {error}", line=node.line, field=place) from None
 

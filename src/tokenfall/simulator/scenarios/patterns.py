@@ -72,7 +72,7 @@ _UNLIMITED = _Ways(TOO_MANY, 2)
 _ONE_CHARACTER = (tree.LITERAL, tree.NOT_LITERAL, tree.ANY, tree.IN)
 
 
-def compiled(pattern: str) -> TextPattern:
+def compile_pattern(pattern: str) -> TextPattern:
     """Compile `pattern`. Raises ValueError; the message lists the accepted syntax."""
     if len(pattern) > MAX_PATTERN:
         raise ValueError(f"a pattern has at most {MAX_PATTERN} characters")

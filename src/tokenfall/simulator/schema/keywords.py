@@ -45,7 +45,7 @@ _ACCEPTED: dict[str, tuple[frozenset[type], str]] = {
 }
 
 
-def checked(part: dict[str, Any], budget: Budget) -> dict[str, Any]:
+def check_keywords(part: dict[str, Any], budget: Budget) -> dict[str, Any]:
     """`part` without null keywords, with `const` as an `enum`. Raises `InvalidRequest` for a value of a wrong type."""
     budget.spend(len(part) // 4, "properties of a schema")
     if None in part.values():
@@ -100,7 +100,7 @@ def types_of(schema: dict[str, Any]) -> list[str]:
     return ["string"]
 
 
-def merged(one: dict[str, Any], other: dict[str, Any], *, budget: Budget) -> dict[str, Any]:
+def merge_schemas(one: dict[str, Any], other: dict[str, Any], *, budget: Budget) -> dict[str, Any]:
     """A schema that requires both schemas. Raises `Unsatisfiable` if they exclude each other."""
     budget.spend((len(one) + len(other)) // 16, "allOf")
     both = {**one, **other}

@@ -13,7 +13,7 @@ from tokenfall.simulator.schema.budget import Budget, unsatisfiable
 from tokenfall.simulator.schema.pattern_chars import Chars
 from tokenfall.simulator.schema.pattern_lengths import Lengths
 from tokenfall.simulator.schema.pattern_match import matches
-from tokenfall.simulator.schema.patterns import Alternation, Assertion, Concat, Node, Repeat, parsed
+from tokenfall.simulator.schema.patterns import Alternation, Assertion, Concat, Node, Repeat, parse_pattern
 
 MAX_LENGTH = 2_000
 TRIES = 4
@@ -27,7 +27,7 @@ class Pattern:
     def __init__(self, pattern: str, budget: Budget) -> None:
         self._shown = repr(pattern[:80])
         self._budget = budget
-        self._tree = parsed(pattern, budget)
+        self._tree = parse_pattern(pattern, budget)
         self._lengths = Lengths(budget, bound=64)
 
     def matches(self, text: str) -> bool:

@@ -65,7 +65,7 @@ class Repeat(Struct, frozen=True):
 Node = Chars | Assertion | Concat | Alternation | Repeat
 
 
-def parsed(pattern: str, budget: Budget) -> Node:
+def parse_pattern(pattern: str, budget: Budget) -> Node:
     """The tree of `pattern`. Raises `Unsatisfiable` if it is invalid or not supported."""
     if len(pattern) > MAX_PATTERN:
         raise unsatisfiable(f"`pattern` has more than {MAX_PATTERN} characters")

@@ -8,7 +8,7 @@ from tokenfall.simulator.schema.keywords import Schema
 MAX_REFERENCE = 1_000
 
 
-def referred(root: Schema, reference: str, *, budget: Budget) -> Schema:
+def resolve_reference(root: Schema, reference: str, *, budget: Budget) -> Schema:
     """The schema at `reference`, as the same object as in `root`. Raises `InvalidRequest`."""
     if len(reference) > MAX_REFERENCE:
         raise malformed("$ref", f"a string of at most {MAX_REFERENCE} characters")

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from tokenfall.simulator.schema.budget import Budget, Unsatisfiable, malformed, unsatisfiable
-from tokenfall.simulator.schema.keywords import Schema, checked, count_of, merged, types_of
-from tokenfall.simulator.schema.references import referred
+from tokenfall.simulator.schema.keywords import Schema, check_keywords, count_of, merge_schemas, types_of
+from tokenfall.simulator.schema.references import resolve_reference
 from tokenfall.simulator.schema.scalars import Scalars, fits
 
 MAX_DEPTH = 32
@@ -92,9 +92,9 @@ class _Writer:
                 raise unsatisfiable(f"`{keyword}`: false allows no value")
             if not isinstance(subschema, dict):
                 raise malformed(keyword, "a schema: an object, true or false")
-            part = checked(subschema, self._budget)
+            part = check_keywords(subschema, self._budget)
             if "$ref" in part:
-                target = referred(self._root, part["$ref"], budget=self._budget)
+                target = resolve_reference(self._root, part["$ref"], budget=self._budget)
                 if isinstance(target, dict):
                     # A value nested in a value of the same schema would satisfy that schema by itself. So the smallest
                     # value is never recursive, and recursion can be refused. Schemas are compared by identity, because
@@ -108,7 +108,7 @@ class _Writer:
                 groups = groups + [(key, part[key]) for key in ("anyOf", "oneOf") if part.get(key)]
                 self._budget.spend(len(groups), "anyOf")
                 part = {key: value for key, value in part.items() if key not in _APPLIED}
-            plain = merged(plain, part, budget=self._budget) if plain else part
+            plain = merge_schemas(plain, part, budget=self._budget) if plain else part
         return _Flat(plain, groups, inside)
 
     def _parts(self, part: dict[str, Any]) -> list[tuple[str, Schema]]:

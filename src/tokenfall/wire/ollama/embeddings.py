@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.wire.dialect import Count, ResponseTiming, decoded
-from tokenfall.wire.ollama.request import named
+from tokenfall.wire.ollama.request import model_name
 from tokenfall.wire.ollama.response import Nanoseconds, nanoseconds
 from tokenfall.wire.openai.embeddings import DIMENSIONS, MAX_INPUTS, seeds_of, vector, vector_of
 
@@ -78,7 +78,7 @@ def decode_embed(body: bytes) -> OllamaEmbeddings:
         raise InvalidRequest(f"input takes at most {MAX_INPUTS} texts", param="input")
     wanted = read.dimensions or 0
     return OllamaEmbeddings(
-        model=named(read.model),
+        model=model_name(read.model),
         inputs=inputs,
         dimensions=wanted if 0 < wanted < DIMENSIONS else DIMENSIONS,
         truncate=read.truncate is not False,
@@ -88,7 +88,7 @@ def decode_embed(body: bytes) -> OllamaEmbeddings:
 def decode_embeddings(body: bytes) -> OllamaEmbeddings:
     """Decode a request to `/api/embeddings`: at most one input. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_embeddings, body)
-    return OllamaEmbeddings(model=named(read.model), inputs=(read.prompt,) if read.prompt else ())
+    return OllamaEmbeddings(model=model_name(read.model), inputs=(read.prompt,) if read.prompt else ())
 
 
 def embed_pieces(embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Count, decoded
-from tokenfall.wire.ollama.request import named
+from tokenfall.wire.ollama.request import model_name
 from tokenfall.wire.ollama.response import error
 from tokenfall.wire.openai.embeddings import DIMENSIONS
 from tokenfall.wire.times import Timestamp, rfc3339
@@ -94,7 +94,7 @@ _show = msgspec.json.Decoder(OllamaShowBody)
 def decode_show(body: bytes) -> str:
     """The model in a request to `/api/show`: `model`, or the older member `name`. Raises `InvalidRequest`."""
     read = decoded(_show, body)
-    return named(read.model or read.name)
+    return model_name(read.model or read.name)
 
 
 def show(name: str, modified_s: float) -> bytes:

@@ -121,7 +121,7 @@ def decode_generate(body: bytes) -> ParsedRequest:
     return replace(parsed, input=options)
 
 
-def named(name: str | None) -> str:
+def model_name(name: str | None) -> str:
     """The model's name. Raises `InvalidRequest`."""
     if not name:
         raise InvalidRequest("model is required", param="model")
@@ -162,7 +162,7 @@ def _request(read: _Body, context: tuple[Message, ...]) -> ChatRequest:
     schema, json_object = _form(read)
     return ChatRequest(
         messages=context,
-        model=named(read.model),
+        model=model_name(read.model),
         max_tokens=min(bound, UNBOUNDED) if bound > 0 else UNBOUNDED,  # -1, -2 and 0: no limit
         temperature=_number(options, "temperature"),
         top_p=_number(options, "top_p"),

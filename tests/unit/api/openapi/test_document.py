@@ -12,7 +12,7 @@ from tokenfall.api.openapi.document import OPERATIONS, document
 from tokenfall.api.openapi.failures import codes_of
 from tokenfall.api.openapi.schemas import of_body, of_responses
 from tokenfall.api.problems import CODE_OF_STATUS, STATUS_OF_CODE
-from tokenfall.api.routes import described
+from tokenfall.api.routes import with_openapi
 from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
 from tokenfall.reactor.loop import Reactor
@@ -163,7 +163,7 @@ def test_keys_and_upstreams_are_described_where_there_are_any(routes: list[Route
 
 
 def test_it_is_written_once_and_described_itself() -> None:
-    routes = described([], keyed=False, relays=False)
+    routes = with_openapi([], keyed=False, relays=False)
     needed = routes[0].needs
     assert needed is not None
     assert not needed.is_loaded

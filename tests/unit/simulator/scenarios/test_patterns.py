@@ -8,7 +8,7 @@ from tokenfall.simulator.scenarios.patterns import (
     SEARCHED,
     SEARCHED_BY_RE2,
     SEARCHED_WITH_A_REPEAT,
-    compiled,
+    compile_pattern,
 )
 
 from tests.doubles.growth import cpu_s
@@ -33,7 +33,7 @@ def no_re2(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("pattern", LINEAR)
 def test_pattern_with_few_ways_is_searched_by_re(pattern: str) -> None:
-    made = compiled(pattern)
+    made = compile_pattern(pattern)
 
     assert made.search == re.compile(pattern).search
     assert made.searched == SEARCHED
@@ -41,7 +41,7 @@ def test_pattern_with_few_ways_is_searched_by_re(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", [*ONE_REPEAT, *HOSTILE])
 def test_repetitions_are_searched_by_re2_if_it_supports_them(pattern: str) -> None:
-    made = compiled(pattern)
+    made = compile_pattern(pattern)
     by_re = made.search == re.compile(pattern).search
 
     assert made.searched == (SEARCHED_WITH_A_REPEAT if by_re else SEARCHED_BY_RE2)
@@ -51,20 +51,20 @@ def test_repetitions_are_searched_by_re2_if_it_supports_them(pattern: str) -> No
 @pytest.mark.usefixtures("no_re2")
 @pytest.mark.parametrize("pattern", ONE_REPEAT)
 def test_single_repetition_is_searched_by_re_without_re2(pattern: str) -> None:
-    assert compiled(pattern).searched == SEARCHED_WITH_A_REPEAT
+    assert compile_pattern(pattern).searched == SEARCHED_WITH_A_REPEAT
 
 
 @pytest.mark.usefixtures("no_re2")
 @pytest.mark.parametrize("pattern", [*HOSTILE, *BEYOND_RE2])
 def test_slow_pattern_is_refused_without_re2(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"^might take too long: without google-re2 .* at most one unbounded"):
-        compiled(pattern)
+        compile_pattern(pattern)
 
 
 @pytest.mark.parametrize("pattern", BEYOND_RE2)
 def test_slow_pattern_that_re2_does_not_support_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"^might take too long: RE2 takes no look-around"):
-        compiled(pattern)
+        compile_pattern(pattern)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_slow_pattern_that_re2_does_not_support_is_refused(pattern: str) -> None
 )
 def test_invalid_pattern_is_refused(pattern: str, what: str) -> None:
     with pytest.raises(ValueError, match=what):
-        compiled(pattern)
+        compile_pattern(pattern)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_invalid_pattern_is_refused(pattern: str, what: str) -> None:
     ],
 )
 def test_search_finds_a_match(pattern: str, text: str, found: bool) -> None:
-    assert compiled(pattern).found(text) is found
+    assert compile_pattern(pattern).found(text) is found
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -101,7 +101,7 @@ def test_every_search_is_fast(pattern: str, installed: bool, monkeypatch: pytest
     if not installed:
         monkeypatch.setattr(patterns, "installed_re2", lambda: None)
     try:
-        made = compiled(pattern)
+        made = compile_pattern(pattern)
     except ValueError:
         return
 

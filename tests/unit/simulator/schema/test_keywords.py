@@ -4,7 +4,7 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.simulator.schema.budget import Budget, Unsatisfiable
-from tokenfall.simulator.schema.keywords import checked, count_of, merged, number_of, types_of
+from tokenfall.simulator.schema.keywords import check_keywords, count_of, merge_schemas, number_of, types_of
 
 WRONG: list[tuple[str, list[Any]]] = [
     ("allOf anyOf oneOf prefixItems enum required", [{}, "a", 1, True]),
@@ -25,14 +25,14 @@ WRONG: list[tuple[str, list[Any]]] = [
 )
 def test_keyword_with_a_value_of_a_wrong_type_is_refused_by_name(keyword: str, value: object) -> None:
     with pytest.raises(InvalidRequest, match="must be") as caught:
-        checked({"title": "t", keyword: value}, Budget())
+        check_keywords({"title": "t", keyword: value}, Budget())
 
     assert f"`{keyword}`" in caught.value.message
 
 
 def test_null_keyword_is_absent_except_for_const() -> None:
-    assert checked({"required": None, "type": "string"}, Budget()) == {"type": "string"}
-    assert checked({"required": None, "const": None}, Budget()) == {"const": None, "enum": [None]}
+    assert check_keywords({"required": None, "type": "string"}, Budget()) == {"type": "string"}
+    assert check_keywords({"required": None, "const": None}, Budget()) == {"const": None, "enum": [None]}
 
 
 @pytest.mark.parametrize("value", [-1, 2.5, -0.5, float("inf"), float("nan")])
@@ -97,7 +97,7 @@ def test_types_are_derived_from_type_or_other_keywords(schema: dict[str, Any], t
 def test_merged_schema_has_the_constraints_of_both(
     one: dict[str, Any], other: dict[str, Any], both: dict[str, Any]
 ) -> None:
-    assert merged(one, other, budget=Budget()) == both
+    assert merge_schemas(one, other, budget=Budget()) == both
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_merged_schema_has_the_constraints_of_both(
 )
 def test_two_schemas_that_exclude_each_other_are_unsatisfiable(one: Any, other: Any, keyword: str) -> None:
     with pytest.raises(Unsatisfiable, match=f"`{keyword}`"):
-        merged(one, other, budget=Budget())
+        merge_schemas(one, other, budget=Budget())

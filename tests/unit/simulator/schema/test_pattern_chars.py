@@ -12,7 +12,7 @@ from tokenfall.simulator.schema.pattern_chars import (
     one_char,
     readable,
 )
-from tokenfall.simulator.schema.patterns import parsed
+from tokenfall.simulator.schema.patterns import parse_pattern
 
 
 def test_adjacent_ranges_are_joined() -> None:
@@ -55,7 +55,7 @@ def test_properties_agree_with_pythons_within_ascii() -> None:
     ],
 )
 def test_readable_members_of_a_class_are_preferred(pattern: str, cycle: str, first: str) -> None:
-    chars = parsed(pattern, Budget())
+    chars = parse_pattern(pattern, Budget())
     assert isinstance(chars, Chars)
 
     assert (readable(chars).cycle, readable(chars).members[0]) == (cycle, first)

@@ -4,11 +4,11 @@ import pytest
 
 from tokenfall.simulator.schema.budget import Budget
 from tokenfall.simulator.schema.pattern_lengths import Lengths
-from tokenfall.simulator.schema.patterns import Concat, Repeat, parsed
+from tokenfall.simulator.schema.patterns import Concat, Repeat, parse_pattern
 
 
 def lengths(pattern: str, *, least: int = 0, most: int = 40) -> list[int]:
-    return list(Lengths(Budget(), bound=100).between(parsed(pattern, Budget()), least=least, most=most))
+    return list(Lengths(Budget(), bound=100).between(parse_pattern(pattern, Budget()), least=least, most=most))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_lengths_are_limited_by_the_bounds() -> None:
     [("[a-z]+[0-9]+", 9, [5, 4]), ("[a-z]+[0-9]+", 2, [1, 1]), ("(?:aa|b)(?:ccc|d)", 4, [1, 3])],
 )
 def test_length_is_distributed_among_items(pattern: str, length: int, shares: list[int]) -> None:
-    node = parsed(pattern, Budget())
+    node = parse_pattern(pattern, Budget())
     assert isinstance(node, Concat)
 
     assert Lengths(Budget(), bound=100).shares(node, length) == shares
@@ -62,7 +62,7 @@ def test_length_is_distributed_among_items(pattern: str, length: int, shares: li
     ],
 )
 def test_length_is_distributed_among_copies(pattern: str, length: int, copies: list[int]) -> None:
-    node = parsed(pattern, Budget())
+    node = parse_pattern(pattern, Budget())
     assert isinstance(node, Repeat)
 
     assert Lengths(Budget(), bound=100).copies(node, length) == copies
@@ -72,7 +72,7 @@ def test_work_on_lengths_depends_on_the_bound_not_on_the_counts() -> None:
     steps = []
     for count in (10, 1_000, 1_000_000):
         budget = Budget()
-        tree = parsed(f"(?:(?:aa|bbb){{1,{count}}}){{1,{count}}}", budget)
+        tree = parse_pattern(f"(?:(?:aa|bbb){{1,{count}}}){{1,{count}}}", budget)
         list(islice(Lengths(budget, bound=200).between(tree, least=0, most=200), 9))
         steps.append(budget.spent)
 

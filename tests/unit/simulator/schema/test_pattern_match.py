@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from tokenfall.simulator.schema.budget import Budget
 from tokenfall.simulator.schema.pattern_match import matches
-from tokenfall.simulator.schema.patterns import parsed
+from tokenfall.simulator.schema.patterns import parse_pattern
 
 from tests.doubles.patterns import patterns
 
 
 def found(pattern: str, text: str) -> bool:
-    return matches(parsed(pattern, Budget()), text, budget=Budget())
+    return matches(parse_pattern(pattern, Budget()), text, budget=Budget())
 
 
 @given(patterns, st.text("abcxyz 01-,.é", min_size=1, max_size=5))
@@ -48,7 +48,7 @@ def test_match_of_a_text(pattern: str, text: str, expected: bool) -> None:
 def test_repetition_ends_when_further_copies_change_nothing() -> None:
     budget = Budget()
 
-    assert matches(parsed("^(a?){1000000}$", Budget()), "aaa", budget=budget)
+    assert matches(parse_pattern("^(a?){1000000}$", Budget()), "aaa", budget=budget)
     assert budget.spent < 100
 
 
@@ -57,7 +57,7 @@ def test_work_depends_on_the_text_length_not_on_backtracking(pattern: str) -> No
     steps = []
     for size in (100, 200, 400):
         budget = Budget()
-        matches(parsed(pattern, Budget()), "a" * size + "!", budget=budget)
+        matches(parse_pattern(pattern, Budget()), "a" * size + "!", budget=budget)
         steps.append(budget.spent)
 
     assert steps[2] - steps[1] <= 2 * (steps[1] - steps[0]) + 100

@@ -10,14 +10,14 @@ from tokenfall.simulator.schema.patterns import (
     Concat,
     Node,
     Repeat,
-    parsed,
+    parse_pattern,
 )
 
 A, B, C = map(one_char, "abc")
 
 
 def tree(pattern: str) -> Node:
-    return parsed(pattern, Budget())
+    return parse_pattern(pattern, Budget())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.simulator.schema.budget import Budget
-from tokenfall.simulator.schema.references import MAX_REFERENCE, referred
+from tokenfall.simulator.schema.references import MAX_REFERENCE, resolve_reference
 
 ROOT = {
     "$defs": {"a/b~": {"type": "null"}, "c d": True, "": False, "1": {}},
@@ -25,10 +25,10 @@ ROOT = {
     ],
 )
 def test_reference_gives_the_same_object_as_in_the_schema(reference: str, target: object) -> None:
-    found = referred(ROOT, reference, budget=Budget())
+    found = resolve_reference(ROOT, reference, budget=Budget())
 
     assert found == target
-    assert found is referred(ROOT, reference, budget=Budget())
+    assert found is resolve_reference(ROOT, reference, budget=Budget())
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_reference_gives_the_same_object_as_in_the_schema(reference: str, target
 )
 def test_reference_to_something_else_than_a_schema_is_refused(reference: str) -> None:
     with pytest.raises(InvalidRequest, match=r"`\$ref`"):
-        referred(ROOT, reference, budget=Budget())
+        resolve_reference(ROOT, reference, budget=Budget())
