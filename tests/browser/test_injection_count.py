@@ -1,4 +1,4 @@
-"""How many responses that hold scripts and markup stayed text in the chat page, for docs/reliability.md. (B2)"""
+"""How many responses that contain scripts and markup stayed text in the chat page, for docs/reliability.md. (B2)"""
 
 import json
 from pathlib import Path
@@ -32,4 +32,4 @@ def test_scripts_and_markup_in_responses_stay_text(
             assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]
             assert shown.wrong() == []
             tally.begun += len(some)
-    tally.passed(f"{each} forms with the policy and without: no script ran, no request went elsewhere")
+    tally.passed(f"{each} variants with and without the policy: no script ran, no request to another host")

@@ -93,7 +93,7 @@ async def test_stream_that_outlasts_the_drain_gets_a_shutdown_frame_within_the_g
         assert server.wait() == 0
 
 
-async def test_the_full_image_keeps_conversations_on_its_volume(podman: Podman, full: str) -> None:
+async def test_full_image_stores_conversations_on_its_volume(podman: Podman, full: str) -> None:
     volume = podman("volume", "create")
     on_volume = (f"--volume={volume}:/data", "--memory=128m")
     try:

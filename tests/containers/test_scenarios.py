@@ -26,7 +26,7 @@ def written(folder: Path, name: str, pattern: str) -> tuple[str, str]:
     ("target", "name", "pattern"),
     [("full", "turns.yaml", NEEDS_RE2), ("full", "turns.json", NEEDS_RE2), ("simulator", "turns.json", PLAIN)],
 )
-async def test_an_image_answers_from_a_scenario_file(
+async def test_image_serves_a_scenario_file(
     podman: Podman, images: object, tmp_path: Path, target: str, name: str, pattern: str
 ) -> None:
     volume, sim = written(tmp_path, name, pattern)

@@ -98,7 +98,7 @@ async def test_dashboard_events_count_ended_requests(serve: Serve) -> None:
     assert (told["tokens"], told["streams"]) == (await metric(server.port, "tokenfall_tokens_total"), 0)
 
 
-async def test_dashboard_events_leave_out_the_dashboards_requests(serve: Serve) -> None:
+async def test_dashboard_events_omit_the_dashboards_requests(serve: Serve) -> None:
     port = serve().port
     async with streaming(port, WATCH) as board, streaming(port, WATCH):
         await event(board)
@@ -120,7 +120,7 @@ async def test_two_viewers_get_the_same_events(serve: Serve) -> None:
 
 
 @pytest.mark.every_poller
-async def test_viewer_that_disconnects_leaves_nothing() -> None:
+async def test_viewer_disconnect_releases_everything() -> None:
     async with running() as here:
         async with streaming(here.port, WATCH) as board:
             await event(board)

@@ -168,7 +168,7 @@ async def test_text_with_line_breaks_and_frames_stays_one_frame(port: int) -> No
     assert (await history(port, "?conversation=breaks"))[0]["content"] == content
 
 
-async def test_a_stream_cut_by_the_drain_is_an_error_and_saved(serve: Serve) -> None:
+async def test_stream_ended_by_the_drain_has_an_error_event_and_is_stored(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="300ms")
     async with await Client.connect(server.port) as client:
         await client.send(chat("x", model="sim:gap=50ms,tokens=1000"))

@@ -99,7 +99,7 @@ async def test_another_keys_conversation_is_out_of_reach() -> None:
         assert len(await history(here.port, "?conversation=c", X_API_Key="alice")) == 2
 
 
-async def test_token_budget_leaves_out_complete_turns() -> None:
+async def test_token_budget_omits_complete_turns() -> None:
     async with running(CONTEXT_TOKENS="60") as here:
         counts = []
         for _ in range(6):

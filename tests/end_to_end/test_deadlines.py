@@ -49,7 +49,7 @@ async def answered_after_s(client: Client, data: bytes, *, begun: float) -> tupl
     return status, after_s
 
 
-async def test_a_head_that_dribbles_is_cut_at_its_deadline_from_accept(hasty: int) -> None:
+async def test_slow_head_is_refused_at_its_deadline_from_accept(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
         begun = time.monotonic()
         status, after_s = await answered_after_s(client, request("/health", X="a" * 200), begun=begun)
@@ -64,7 +64,7 @@ async def test_silent_connection_is_closed(hasty: int) -> None:
         assert TIMEOUT_S - 0.1 <= time.monotonic() - begun < TIMEOUT_S + LATE_S
 
 
-async def test_a_body_that_dribbles_is_cut_at_its_deadline_from_the_head(hasty: int) -> None:
+async def test_slow_body_is_refused_at_its_deadline_from_the_head(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
         begun = time.monotonic()
         await client.send(request("/chat", method="POST", Content_Length="500"))
@@ -73,7 +73,7 @@ async def test_a_body_that_dribbles_is_cut_at_its_deadline_from_the_head(hasty: 
         assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
 
 
-async def test_chunks_that_dribble_are_cut_too(hasty: int) -> None:
+async def test_slow_chunks_are_refused_at_the_deadline(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
         begun = time.monotonic()
         await client.send(request("/chat", method="POST", Transfer_Encoding="chunked"))
@@ -82,7 +82,7 @@ async def test_chunks_that_dribble_are_cut_too(hasty: int) -> None:
         assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
 
 
-async def test_a_body_that_never_begins_is_cut(hasty: int) -> None:
+async def test_missing_body_is_refused_at_its_deadline(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
         begun = time.monotonic()
         await client.send(request("/chat", method="POST", Content_Length="5"))
@@ -116,7 +116,7 @@ async def test_a_stream_is_under_no_deadline_of_requests(hasty: int) -> None:
         assert (await client.ask(request("/health"))).status == 200, "and idles from its end"
 
 
-async def test_blank_lines_do_not_keep_a_connection(hasty: int) -> None:
+async def test_blank_lines_do_not_extend_the_deadline(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
         begun = time.monotonic()
         dribbling = asyncio.create_task(dribble(client, b"\r\n" * 100))
@@ -126,7 +126,7 @@ async def test_blank_lines_do_not_keep_a_connection(hasty: int) -> None:
         await asyncio.wait([dribbling])
 
 
-async def test_two_hundred_dribblers_at_once_are_all_cut_and_others_are_served(hasty: int) -> None:
+async def test_two_hundred_slow_clients_are_refused_and_others_are_served(hasty: int) -> None:
     async def one() -> int:
         async with await Client.connect(hasty) as client:
             return (await answered_after_s(client, request("/", X="a" * 100), begun=0.0))[0]
@@ -140,7 +140,7 @@ async def test_two_hundred_dribblers_at_once_are_all_cut_and_others_are_served(h
 
 
 @pytest.mark.every_poller
-async def test_deadlines_leave_nothing() -> None:
+async def test_deadlines_release_everything() -> None:
     async with running(HEADER_TIMEOUT="250ms", BODY_TIMEOUT="250ms", IDLE_TIMEOUT="250ms") as here:
         openings = (b"", b"GET", request("/health"), request("/chat", method="POST", Content_Length="5") + b"x")
         clients = [await Client.connect(here.port) for _ in openings]

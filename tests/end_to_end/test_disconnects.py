@@ -99,7 +99,7 @@ REQUESTS = (
 
 
 @pytest.mark.parametrize("data", REQUESTS, ids=range(len(REQUESTS)))
-async def test_fin_or_reset_at_each_byte_of_a_request_leaves_nothing(data: bytes) -> None:
+async def test_fin_or_reset_at_each_byte_of_a_request_releases_everything(data: bytes) -> None:
     async with running() as here:
         for at in range(len(data) + 1):
             for leave in (Client.finish, Client.close, Client.reset):
@@ -121,7 +121,7 @@ ANSWERS = (
 
 
 @pytest.mark.parametrize("data", ANSWERS, ids=range(len(ANSWERS)))
-async def test_fin_or_reset_at_each_byte_of_a_response_leaves_nothing(data: bytes) -> None:
+async def test_fin_or_reset_at_each_byte_of_a_response_releases_everything(data: bytes) -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(data)

@@ -157,7 +157,7 @@ async def test_two_simultaneous_signals_end_the_server_with_a_signal_status(serv
     assert server.expected_status == 128 + signal.SIGINT
 
 
-async def test_a_stalled_reader_does_not_hold_the_drain(serve: Serve) -> None:
+async def test_stalled_client_does_not_delay_the_drain(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="500ms")
     async with await Client.connect(server.port, receive_buffer=4_096) as client:
         await client.send(request("/stream-loop?gap=0ms"))
@@ -168,7 +168,7 @@ async def test_a_stalled_reader_does_not_hold_the_drain(serve: Serve) -> None:
         assert time.monotonic() - begun_s < 0.5 + 0.5 + 1  # the drain, and the time to be told that it is over
 
 
-async def test_an_unfinished_request_does_not_hold_the_drain(serve: Serve) -> None:
+async def test_incomplete_request_does_not_delay_the_drain(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="500ms")
     openings = (b"GET /hea", request("/chat", method="POST", Content_Length="5") + b"ab")
     clients = [await begun_to_ask(server.port, opening) for opening in openings]
@@ -189,7 +189,7 @@ async def begun_to_ask(port: int, opening: bytes) -> Client:
 
 
 @pytest.mark.every_poller
-async def test_hundred_streams_of_each_kind_get_a_shutdown_frame_and_nothing_is_left() -> None:
+async def test_hundred_streams_of_each_kind_get_a_shutdown_frame_and_release_everything() -> None:
     datas = [
         request("/stream-loop?gap=30s&ttft=1ms"),
         request("/chat", method="POST", body=(CHAT % b"").replace(b"gap=50ms", b"ttft=1ms,gap=30s")),
@@ -207,7 +207,7 @@ async def test_hundred_streams_of_each_kind_get_a_shutdown_frame_and_nothing_is_
 
 
 @pytest.mark.every_poller
-async def test_turn_cut_by_the_drain_is_stored_as_interrupted() -> None:
+async def test_turn_ended_by_the_drain_is_stored_as_interrupted() -> None:
     async with running(DRAIN_TIMEOUT="200ms") as here:
         client = await begun(here.port, request("/chat", method="POST", body=CHAT % b""))
         _, answer = await asyncio.gather(here.server.stop(), client.answer())

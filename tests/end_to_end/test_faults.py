@@ -230,7 +230,7 @@ def timeless(body: bytes) -> bytes:
 
 @on_the_wire
 @served
-async def test_a_split_comes_in_two_reads_cut_inside_a_character(here: Running, stream: Stream) -> None:
+async def test_split_token_arrives_in_two_reads_split_inside_a_character(here: Running, stream: Stream) -> None:
     whole = await fetch(here.port, stream.ask())
     async with await Client.connect(here.port) as client:
         await client.send(stream.ask("fault=split@2"))
@@ -416,7 +416,7 @@ async def test_tokens_pass_so_many_at_a_time_in_the_order_of_coming(here: Runnin
 
 @everywhere
 @served
-async def test_disconnect_at_a_gate_leaves_nothing(here: Running, stream: Stream) -> None:
+async def test_disconnect_at_a_gate_releases_everything(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
         await client.send(stream.ask("gate=g@1,load=2@8"))
         await gate_waits(here, "g", waiting=1)

@@ -29,7 +29,7 @@ def frames(path: str, count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("path", STREAMS)
-async def test_a_stream_is_a_chunk_a_token_and_the_connection_is_kept(port: int, path: str) -> None:
+async def test_stream_has_one_chunk_per_token_and_stays_alive(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
         for count in (3, 0, len(WORDS) + 1):  # the second and third on the connection of the first
             await client.send(request(f"{path}?gap=1ms&tokens={count}"))
@@ -87,7 +87,7 @@ async def test_the_first_byte_of_the_head_does_not_wait_for_the_first_token(port
         assert client.kept == b""
 
 
-async def test_stream_sends_the_whole_paragraph_by_default(port: int) -> None:
+async def test_stream_sends_the_complete_paragraph_by_default(port: int) -> None:
     answer = await fetch(port, request("/stream-ndjson?gap=1ms"))
     documents = [json.loads(line) for line in answer.body.splitlines()]
     assert "".join(each["content"] for each in documents) == PARAGRAPH + " "

@@ -81,7 +81,7 @@ ENDS: dict[str, tuple[str, Callable[[Running, bytes], Awaitable[None]]]] = {
 
 @pytest.mark.parametrize("kind", asks("sim"))
 @pytest.mark.parametrize("end", ENDS)
-async def test_a_simulated_response_leaves_no_garbage(kind: str, end: str, no_collector: None) -> None:
+async def test_simulated_response_creates_no_reference_cycles(kind: str, end: str, no_collector: None) -> None:
     grammar, play = ENDS[end]
     async with running() as here:
         await play(here, asks(f"sim:{grammar}")[kind])  # what is made once
@@ -119,7 +119,7 @@ UPSTREAMS = {"said": (said, whole), "broke": (broke, whole), "refused": (refused
 
 @pytest.mark.parametrize("kind", asks("up"))
 @pytest.mark.parametrize("end", UPSTREAMS)
-async def test_a_relayed_response_leaves_no_garbage(kind: str, end: str, no_collector: None) -> None:
+async def test_relayed_response_creates_no_reference_cycles(kind: str, end: str, no_collector: None) -> None:
     script, play = UPSTREAMS[end]
     async with scripted() as upstream, running(UPSTREAM_URL=upstream.url, UPSTREAM_RETRIES="0") as here:
         here.server.app.loopback_guard = None

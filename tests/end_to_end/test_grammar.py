@@ -26,7 +26,7 @@ async def took_s(port: int, data: bytes) -> float:
         ("ttft=100ms&gap=50ms&tokens=4", 0.25),
     ],
 )
-async def test_times_are_kept_and_never_early(port: int, grammar: str, least_s: float) -> None:
+async def test_recorded_times_are_met_and_never_early(port: int, grammar: str, least_s: float) -> None:
     assert least_s <= await took_s(port, request(f"/stream-sse?{grammar}")) < least_s + 1
 
 

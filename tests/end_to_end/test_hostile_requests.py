@@ -145,7 +145,7 @@ async def test_ambiguously_framed_request_is_refused_byte_by_byte(port: int, dat
     ],
     ids=lambda value: repr(value[:60]) if isinstance(value, bytes) else "",
 )
-async def test_unusual_valid_request_is_answered(port: int, data: bytes, statuses: set[int]) -> None:
+async def test_unusual_valid_request_is_served(port: int, data: bytes, statuses: set[int]) -> None:
     async with await Client.connect(port) as client:
         await client.send(data)
         answer = await client.answer()
@@ -183,7 +183,7 @@ async def test_unsupported_request_is_4xx_or_5xx_or_closed(port: int, data: byte
         assert "elsewhere" not in answer.body.decode()
 
 
-async def test_hostile_requests_leave_nothing() -> None:
+async def test_hostile_requests_release_everything() -> None:
     async with running() as here:
         for data in SMUGGLING:
             await refused_once(here.port, data)

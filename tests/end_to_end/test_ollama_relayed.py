@@ -73,7 +73,7 @@ async def test_one_embedding_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("body", [b'{"data":[{"embedding":"AAAA"}]}', b'{"data":[{}]}', b'{"data":1}', b"<html>"])
-async def test_embeddings_that_are_none_are_malformed(body: bytes) -> None:
+async def test_invalid_embeddings_are_malformed(body: bytes) -> None:
     assert (await embedded(body, route="/api/embed", input="a")).status == 502
 
 

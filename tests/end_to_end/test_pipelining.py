@@ -43,7 +43,7 @@ async def test_responses_are_in_request_order(port: int) -> None:
     assert answers[8].body == b"".join(frames("/stream-ndjson", 2))
 
 
-async def test_two_thousand_pipelined_requests_are_answered(port: int) -> None:
+async def test_two_thousand_pipelined_requests_are_served(port: int) -> None:
     count = 2_000
     async with await Client.connect(port) as client:
 
@@ -143,7 +143,7 @@ async def test_memory_is_constant_for_a_client_that_never_reads(serve: Serve) ->
     await metric_becomes(server.port, "tokenfall_connections", 1)
 
 
-async def test_pipelined_requests_are_answered_after_the_stream(port: int) -> None:
+async def test_pipelined_requests_are_served_after_the_stream(port: int) -> None:
     count = 2_000
     async with await Client.connect(port) as client:
         await client.send(request("/stream-sse?gap=20ms&tokens=20"))

@@ -259,7 +259,7 @@ async def test_an_upstream_that_breaks_off_breaks_off_here_and_is_marked(record:
     assert (kept.interrupted, kept.broken, kept.body) == ("upstream", True, delta("Hel"))
 
 
-async def test_a_client_that_leaves_ends_the_request_upstream_and_is_marked(record: Record) -> None:
+async def test_client_disconnect_ends_the_upstream_request_and_is_recorded(record: Record) -> None:
     left = asyncio.Event()
 
     async def script(exchange: upstream.Exchange) -> None:
@@ -281,7 +281,7 @@ async def test_a_client_that_leaves_ends_the_request_upstream_and_is_marked(reco
     assert (kept.interrupted, kept.body) == ("client", delta("Hel"))
 
 
-async def test_a_stream_under_way_at_the_end_is_kept_and_marked(record: Record) -> None:
+async def test_exchange_in_progress_at_shutdown_is_recorded_as_interrupted(record: Record) -> None:
     async def script(exchange: upstream.Exchange) -> None:
         await exchange.begin()
         await exchange.say(delta("Hel"))

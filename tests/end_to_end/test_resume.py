@@ -234,7 +234,7 @@ async def test_follower_keeps_a_detached_turn_running_until_it_disconnects() -> 
 
 
 @pytest.mark.every_poller
-async def test_a_turn_is_stopped_in_its_middle_and_kept() -> None:
+async def test_running_turn_is_stopped_and_stored() -> None:
     async with running() as here, streaming(here.port, chat("x", model=ENDLESS)) as stream:
         first = await stream.frame()
         answer = await fetch(here.port, stop(stream.turn))
@@ -373,7 +373,7 @@ async def test_invalid_idempotency_key_is_400(port: int, key: str) -> None:
 # The server stops
 
 
-async def test_detached_turn_cut_by_the_drain_is_stored_as_interrupted() -> None:
+async def test_detached_turn_ended_by_the_drain_is_stored_as_interrupted() -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=ENDLESS, on_disconnect="finish")) as stream:
             first = await stream.frame()

@@ -126,7 +126,7 @@ async def test_a_reader_that_takes_a_sip_now_and_then_is_as_stalled(serve: Serve
     await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
 
 
-async def test_a_hundred_stalled_readers_leave_memory_flat_and_are_all_reset(serve: Serve) -> None:
+async def test_hundred_stalled_clients_are_reset_without_memory_growth(serve: Serve) -> None:
     server = serve(STALL_TIMEOUT="500ms")
     port = server.port
     assert (await metric(port, "tokenfall_stalled_readers_total")) == 0

@@ -149,7 +149,7 @@ async def test_usage_and_reason_come_from_the_upstream() -> None:
 
 @pytest.mark.every_poller
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-async def test_however_the_reads_cut_it(size: int) -> None:
+async def test_upstream_stream_is_decoded_independently_of_the_reads(size: int) -> None:
     async with relaying() as (here, upstream):
         data = (
             b": comment\n\n"
@@ -199,7 +199,7 @@ async def a_token_every_20_ms(exchange: Exchange) -> None:
     [(one_token_then_silent, ASK), (a_token_every_20_ms, ASK), (silent, ASK), (one_token_then_silent, WHOLE)],
     ids=["silent after a token", "speaking", "before the first token", "whole answer"],
 )
-async def test_a_client_that_leaves_closes_the_upstreams_connection_within_250_ms(
+async def test_client_disconnect_closes_the_upstream_connection_within_250_ms(
     script: Script, ask: bytes, leave: str
 ) -> None:
     async with relaying() as (here, upstream):
@@ -329,7 +329,7 @@ async def test_upstream_response_without_its_end_is_an_error_event_and_not_done(
         (b"data: [DONE]", "upstream_truncated"),
     ],
 )
-async def test_tokens_that_came_in_one_read_with_the_break_are_relayed_and_kept(end: bytes, code: str) -> None:
+async def test_tokens_received_with_the_break_are_relayed_and_recorded(end: bytes, code: str) -> None:
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
@@ -462,7 +462,7 @@ async def test_a_next_token_that_is_late_is_an_error_event(script: Script) -> No
         assert error_of(answer.body)["code"] == "upstream_next_token_timeout"
 
 
-async def test_endless_upstream_response_is_cut_at_the_total_timeout() -> None:
+async def test_endless_upstream_response_ends_at_the_total_timeout() -> None:
     async with relaying(UPSTREAM_TOTAL_TIMEOUT="600ms") as (here, upstream):
         upstream.script = a_token_every_20_ms
         begun_s = time.monotonic()
@@ -629,7 +629,7 @@ async def test_a_drain_ends_the_upstream_too() -> None:
 
 
 @pytest.mark.every_poller
-async def test_a_thousand_clients_that_leave_close_a_thousand_connections_within_250_ms() -> None:
+async def test_thousand_client_disconnects_close_the_upstream_connections_within_250_ms() -> None:
     async with relaying() as (here, upstream):
         clock = UnloadedClock()
         left_s: dict[str, float] = {}

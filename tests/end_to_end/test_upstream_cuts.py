@@ -176,12 +176,14 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext
 @pytest.mark.every_poller
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("form", FORMS)
-async def test_response_cut_at_any_byte_is_complete_only_with_its_end(form: str, how: str) -> None:
+async def test_response_truncated_at_any_byte_is_complete_only_with_its_end(form: str, how: str) -> None:
     await cut_at_any_byte(FORMS[form], how)
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_tls_response_cut_at_any_byte_is_complete_only_with_its_end(form: str, certified: ssl.SSLContext) -> None:
+async def test_tls_response_truncated_at_any_byte_is_complete_only_with_its_end(
+    form: str, certified: ssl.SSLContext
+) -> None:
     await cut_at_any_byte(FORMS[form], "fin", "cut", "rst", tls=certified)
 
 
@@ -234,7 +236,7 @@ async def test_response_in_any_two_packets_is_the_same(form: str) -> None:
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("form", FORMS)
-async def test_chat_cut_at_any_byte_reports_the_error(form: str, how: str) -> None:
+async def test_chat_truncated_at_any_byte_reports_the_error(form: str, how: str) -> None:
     recorded = FORMS[form]
     async with scripted() as upstream:
         async with running(UPSTREAM_URL=upstream.url) as here:

@@ -64,7 +64,7 @@ async def test_large_response_arrives_unchanged(route: str) -> None:
 
 
 @pytest.mark.parametrize("route", RELAYED)
-async def test_client_that_reads_nothing_holds_at_most_a_few_slices(serve: Serve, route: str) -> None:
+async def test_client_that_reads_nothing_occupies_at_most_a_few_slices(serve: Serve, route: str) -> None:
     async with scripted() as upstream, AsyncExitStack() as clients:
         upstream.script = whole()
         server = serve(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="k", API_KEY="k", **GIVES_BACK)
@@ -131,7 +131,7 @@ async def test_large_response_that_is_no_json_is_502() -> None:
         assert (answer.status, json.loads(answer.body)["error"]["code"]) == (502, "upstream_malformed")
 
 
-async def test_client_that_leaves_ends_the_upstreams_response() -> None:
+async def test_client_disconnect_ends_the_upstream_response() -> None:
     async with relaying() as (here, upstream):
         upstream.script = Slow()
         async with await Client.connect(here.port, receive_buffer=4_096) as client:

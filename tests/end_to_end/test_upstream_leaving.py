@@ -49,7 +49,7 @@ async def response_bytes(here: Running) -> int:
         return len(await client.until(TOKENS[-1].encode())) + len(client.kept)
 
 
-async def test_a_client_may_leave_at_any_byte_of_the_response(tls: ssl.SSLContext | None) -> None:
+async def test_client_may_disconnect_at_any_byte_of_the_response(tls: ssl.SSLContext | None) -> None:
     async with relaying(tls) as (here, upstream):
         size = await response_bytes(here)
         await eventually(lambda: upstream.open == 0, lambda: "the first connection is open")
@@ -72,7 +72,7 @@ async def test_a_client_may_leave_at_any_byte_of_the_response(tls: ssl.SSLContex
 
 
 @pytest.mark.parametrize("leave", ["close", "reset"])
-async def test_a_client_may_leave_at_any_byte_of_the_request(tls: ssl.SSLContext | None, leave: str) -> None:
+async def test_client_may_disconnect_at_any_byte_of_the_request(tls: ssl.SSLContext | None, leave: str) -> None:
     async with relaying(tls) as (here, upstream):
         for at in range(len(ASK) + 1):
             client = await Client.connect(here.port)

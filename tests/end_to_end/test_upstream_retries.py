@@ -236,7 +236,7 @@ async def test_concurrent_failures_are_retried_at_different_times() -> None:
 
 
 @pytest.mark.every_poller
-async def test_cancellation_during_the_wait_leaves_nothing() -> None:
+async def test_cancellation_during_the_wait_releases_everything() -> None:
     async with asking(cut_before_a_status, answer_with(b"fine")) as asker:
         asker.clock.held = asyncio.Event()
         before = asyncio.all_tasks()

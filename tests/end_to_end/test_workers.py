@@ -188,7 +188,7 @@ async def test_hanging_worker_is_replaced_and_logged(started: Start) -> None:
     assert said == str(victim)
 
 
-async def test_counters_never_go_down_and_gauges_of_the_dead_are_gone(started: Start) -> None:
+async def test_counters_of_ended_workers_remain_and_their_gauges_do_not(started: Start) -> None:
     server = started()
     name = 'tokenfall_requests_total{route="/api/data",status="200"}'
     async with clients(server.port, request("/api/data"), count=100):
@@ -214,7 +214,7 @@ async def asked(port: int, name: str) -> float | None:
         return None
 
 
-async def test_a_worker_that_keeps_dying_is_started_later_each_time(started: Start) -> None:
+async def test_crashing_worker_is_restarted_with_increasing_delay(started: Start) -> None:
     server = started()
     known = server.workers()
     victim = min(known)

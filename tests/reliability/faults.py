@@ -28,10 +28,10 @@ FAULTS = {
         "heads and bodies byte by byte, silence after connecting",
         "an absolute deadline from accept; 408 or a close",
         (
-            f"{E2E}/test_deadlines.py::test_a_head_that_dribbles_is_cut_at_its_deadline_from_accept",
-            f"{E2E}/test_deadlines.py::test_two_hundred_dribblers_at_once_are_all_cut_and_others_are_served",
-            f"{RELIABILITY}/test_http_edge.py::test_what_comes_byte_by_byte_is_cut_at_its_deadline",
-            f"{RELIABILITY}/test_http_edge.py::test_slowhttptest_keeps_no_connection_and_others_are_served",
+            f"{E2E}/test_deadlines.py::test_slow_head_is_refused_at_its_deadline_from_accept",
+            f"{E2E}/test_deadlines.py::test_two_hundred_slow_clients_are_refused_and_others_are_served",
+            f"{RELIABILITY}/test_http_edge.py::test_bytes_sent_one_by_one_are_refused_at_the_deadline",
+            f"{RELIABILITY}/test_http_edge.py::test_slowhttptest_holds_no_connection_and_others_are_served",
         ),
     ),
     "E2": Fault(
@@ -40,15 +40,15 @@ FAULTS = {
         (
             f"{E2E}/test_slow_readers.py::test_bytes_held_for_a_stalled_reader_are_bounded",
             f"{E2E}/test_held_bytes.py::test_bytes_held_for_a_stopped_reader_are_bounded",
-            f"{RELIABILITY}/test_http_edge.py::test_readers_that_stop_hold_little_and_disturb_nobody",
+            f"{RELIABILITY}/test_http_edge.py::test_stalled_clients_take_little_memory_and_do_not_delay_others",
         ),
     ),
     "E3": Fault(
         "targets, heads, bodies, chunks, extensions and trailers that are too long",
         "414, 431 or 413 before anything is kept",
         (
-            f"{E2E}/test_request_limits.py::test_a_hundred_thousand_chunks_of_one_byte_cost_no_memory",
-            f"{RELIABILITY}/test_http_edge.py::test_each_limit_holds_to_the_byte_and_costs_no_memory",
+            f"{E2E}/test_request_limits.py::test_hundred_thousand_chunks_of_one_byte_take_no_memory",
+            f"{RELIABILITY}/test_http_edge.py::test_each_limit_is_exact_to_the_byte_and_takes_no_memory",
         ),
     ),
     "E4": Fault(
@@ -56,9 +56,9 @@ FAULTS = {
         "400 and a close; never a second response",
         (
             f"{E2E}/test_hostile_requests.py::test_ambiguously_framed_request_is_refused_and_nothing_after_it_is_read",
-            f"{RELIABILITY}/test_framing.py::test_no_ambiguous_request_is_answered_twice",
-            f"{RELIABILITY}/test_framing.py::test_behind_nginx_no_request_gets_another_clients_answer",
-            f"{RELIABILITY}/test_framing.py::test_behind_haproxy_no_request_gets_another_clients_answer",
+            f"{RELIABILITY}/test_framing.py::test_no_ambiguous_request_gets_two_responses",
+            f"{RELIABILITY}/test_framing.py::test_no_request_behind_nginx_gets_another_clients_response",
+            f"{RELIABILITY}/test_framing.py::test_no_request_behind_haproxy_gets_another_clients_response",
         ),
     ),
     "E5": Fault(
@@ -74,14 +74,14 @@ FAULTS = {
         "the same response",
         (
             "tests/differential/test_h11.py::test_every_split_of_a_request_is_read_alike",
-            f"{RELIABILITY}/test_http_edge.py::test_a_request_in_two_packets_gets_the_same_answer",
+            f"{RELIABILITY}/test_http_edge.py::test_request_in_two_packets_gets_the_same_response",
         ),
     ),
     "E7": Fault(
         "requests pipelined during a stream",
         "reading pauses; responses in order; memory flat",
         (
-            f"{E2E}/test_pipelining.py::test_pipelined_requests_are_answered_after_the_stream",
+            f"{E2E}/test_pipelining.py::test_pipelined_requests_are_served_after_the_stream",
             f"{RELIABILITY}/test_http_edge.py::test_requests_during_an_endless_stream_wait_outside",
         ),
     ),
@@ -90,8 +90,8 @@ FAULTS = {
         "finite responses end, endless ones stop after a grace period; nothing is left",
         (
             f"{E2E}/test_half_close.py::test_an_endless_stream_stops_after_its_grace",
-            f"{E2E}/test_disconnects.py::test_fin_or_reset_at_each_byte_of_a_request_leaves_nothing",
-            f"{RELIABILITY}/test_http_edge.py::test_who_leaves_at_any_byte_leaves_nothing",
+            f"{E2E}/test_disconnects.py::test_fin_or_reset_at_each_byte_of_a_request_releases_everything",
+            f"{RELIABILITY}/test_http_edge.py::test_disconnect_at_any_byte_releases_everything",
         ),
     ),
     "E9": Fault(
@@ -122,7 +122,7 @@ FAULTS = {
     "P1": Fault(
         "JSON that is too deep, has NaN, long numbers, duplicate keys, other encodings, lone surrogates, NUL",
         "400 with a code, at most 10 ms of processor, nothing stored",
-        (f"{RELIABILITY}/test_input.py::test_what_is_no_document_for_us_is_refused_quickly_and_not_kept",),
+        (f"{RELIABILITY}/test_input.py::test_invalid_document_is_refused_quickly_and_not_stored",),
     ),
     "P2": Fault(
         "CR, LF or NUL in reflected headers; text of a model with lines and events of SSE in it",
@@ -145,7 +145,7 @@ FAULTS = {
         "ignored; one bucket; the bucket of the IPv4 address",
         (
             f"{E2E}/test_access.py::test_trusted_proxy_may_forward_client_addresses",
-            f"{RELIABILITY}/test_input.py::test_an_address_is_what_a_trusted_proxy_says_and_a_64_is_one_client",
+            f"{RELIABILITY}/test_input.py::test_trusted_proxy_sets_the_address_and_a_64_is_one_client",
         ),
     ),
     "L2": Fault(
@@ -153,16 +153,16 @@ FAULTS = {
         "fixed memory; nobody can push out their own debt",
         (
             f"{UNIT}/limits/test_memory.py::test_client_with_used_tokens_is_not_evicted_by_others",
-            f"{RELIABILITY}/test_input.py::test_many_addresses_cost_no_memory_and_forgive_nobody",
+            f"{RELIABILITY}/test_input.py::test_many_addresses_take_no_memory_and_do_not_reset_a_client",
         ),
     ),
     "L3": Fault(
         "the rate limiter against an exact bucket",
-        "never more than burst + rate x time",
+        "never more than burst + rate x time pass",
         (
             f"{UNIT}/limits/test_bucket.py::test_limiter_agrees_with_an_exact_token_bucket",
             f"{RELIABILITY}/test_input.py::test_no_client_gets_more_than_burst_and_rate",
-            f"{RELIABILITY}/test_clocks.py::test_a_limit_is_one_whatever_the_clocks_say",
+            f"{RELIABILITY}/test_clocks.py::test_limit_is_shared_by_processes_with_different_clocks",
         ),
     ),
     "L4": Fault(
@@ -203,7 +203,7 @@ FAULTS = {
         "retried before the first byte alone, bounded, with jitter; the key's failure told apart from the caller's",
         (
             f"{E2E}/test_upstream_retries.py::test_no_retry_after_a_token",
-            f"{RELIABILITY}/test_upstream_faults.py::test_refusals_are_asked_again_as_often_as_they_may_be",
+            f"{RELIABILITY}/test_upstream_faults.py::test_refused_requests_are_retried_as_often_as_allowed",
         ),
     ),
     "U3": Fault(
@@ -211,24 +211,24 @@ FAULTS = {
         "an error event and no `[DONE]`; caps; identity encoding",
         (
             f"{E2E}/test_upstream.py::test_upstream_response_without_its_end_is_an_error_event_and_not_done",
-            f"{E2E}/test_upstream_cuts.py::test_chat_cut_at_any_byte_reports_the_error",
-            f"{RELIABILITY}/test_upstream_faults.py::test_a_broken_stream_never_looks_whole",
+            f"{E2E}/test_upstream_cuts.py::test_chat_truncated_at_any_byte_reports_the_error",
+            f"{RELIABILITY}/test_upstream_faults.py::test_broken_stream_has_no_final_event",
         ),
     ),
     "U4": Fault(
         "the client leaves",
         "the upstream's connection is closed within 250 ms, and none is left",
         (
-            f"{E2E}/test_upstream.py::test_a_thousand_clients_that_leave_close_a_thousand_connections_within_250_ms",
-            f"{RELIABILITY}/test_upstream_faults.py::test_who_leaves_closes_the_upstreams_connection_at_once",
+            f"{E2E}/test_upstream.py::test_thousand_client_disconnects_close_the_upstream_connections_within_250_ms",
+            f"{RELIABILITY}/test_upstream_faults.py::test_disconnect_closes_the_upstream_connection_at_once",
         ),
     ),
     "D1": Fault(
         "SQLite locked, disk full, EIO",
         "nothing is acknowledged, the stream goes on, recovery without help",
         (
-            f"{RELIABILITY}/test_sqlite_trouble.py::test_a_lock_that_outlasts_the_wait_is_told_and_costs_nothing_acknowledged",
-            f"{RELIABILITY}/test_sqlite_trouble.py::test_without_room_nothing_is_acknowledged_and_with_room_it_goes_on",
+            f"{RELIABILITY}/test_sqlite_trouble.py::test_long_database_lock_gives_store_unavailable_and_loses_no_acknowledged_turn",
+            f"{RELIABILITY}/test_sqlite_trouble.py::test_full_disk_acknowledges_nothing_and_recovers_with_room",
             f"{RELIABILITY}/test_io_errors.py::test_nothing_is_acknowledged_while_the_disk_fails_and_it_recovers",
         ),
     ),
@@ -237,7 +237,7 @@ FAULTS = {
         "what was acknowledged is there, once, in order",
         (
             f"{RELIABILITY}/test_kills.py::test_a_server_killed_on_sqlite_loses_nothing_acknowledged",
-            f"{RELIABILITY}/test_power_loss.py::test_what_was_acknowledged_outlives_a_loss_of_power_at_any_write",
+            f"{RELIABILITY}/test_power_loss.py::test_acknowledged_turns_survive_a_power_loss_at_any_write",
         ),
         not_tried="a disk that loses what it said was synced",
     ),
@@ -248,8 +248,8 @@ FAULTS = {
             "tests/stores/test_redis_history.py::test_cancelled_calls_never_give_another_caller_their_reply",
             f"{RELIABILITY}/test_kills.py::test_a_redis_that_is_killed_has_every_acknowledged_turn_once",
             f"{RELIABILITY}/test_wire_faults.py::test_faults_on_the_wire_mix_up_no_replies_and_lose_no_acknowledged_turn",
-            f"{RELIABILITY}/test_failover.py::test_after_a_failover_of_redis_turns_are_kept_again",
-            f"{RELIABILITY}/test_clocks.py::test_turns_are_the_same_whatever_the_clocks_say",
+            f"{RELIABILITY}/test_failover.py::test_turns_are_stored_again_after_a_redis_failover",
+            f"{RELIABILITY}/test_clocks.py::test_turns_are_equal_in_processes_with_different_clocks",
         ),
         not_tried="Redis Cluster and Sentinel, which are not supported",
     ),
@@ -258,7 +258,7 @@ FAULTS = {
         "the end within the drain time + 1 s; nothing said is lost",
         (
             f"{E2E}/test_drain.py::test_a_drain",
-            f"{RELIABILITY}/test_drains.py::test_a_drain_ends_in_time_and_loses_nothing_that_was_said",
+            f"{RELIABILITY}/test_drains.py::test_drain_ends_in_time_and_stores_all_text",
         ),
     ),
 }

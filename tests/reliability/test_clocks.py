@@ -59,7 +59,9 @@ async def follows_stops_and_repeats(ports: list[int], number: int) -> None:
 
 
 @pytest.mark.row("clocks")
-async def test_turns_are_the_same_whatever_the_clocks_say(serve: Serve, tally: Tally, redis: RedisServer) -> None:
+async def test_turns_are_equal_in_processes_with_different_clocks(
+    serve: Serve, tally: Tally, redis: RedisServer
+) -> None:
     ports = [server.port for server in servers(serve, REDIS_URL=redis.url, **ENDLESS_HISTORY)]
     talks = [Talk("shared", tokens=3 + number, tag=f" client {number}") for number in range(CLIENTS)]
     dates = [(await fetch(port, request("/health"))).headers["date"] for port in ports]
@@ -74,14 +76,16 @@ async def test_turns_are_the_same_whatever_the_clocks_say(serve: Serve, tally: T
     for number in range(max(2, tally.wanted // 20)):
         await follows_stops_and_repeats(ports, number)
     tally.passed(
-        f"{counted(talks)} turns whole and in order for both; {max(2, tally.wanted // 20)} followed, repeated and "
+        f"{counted(talks)} turns complete and in order for both; {max(2, tally.wanted // 20)} followed, repeated and "
         "stopped from the other process",
         times=counted(talks),
     )
 
 
 @pytest.mark.row("clocks and limits")
-async def test_a_limit_is_one_whatever_the_clocks_say(serve: Serve, tally: Tally, redis: RedisServer) -> None:
+async def test_limit_is_shared_by_processes_with_different_clocks(
+    serve: Serve, tally: Tally, redis: RedisServer
+) -> None:
     limits = {"LIMITS_URL": redis.url, "RATE_LIMIT_RPS": str(RATE), "RATE_LIMIT_BURST": str(BURST)}
     ports = [server.port for server in servers(serve, **limits)]
     statuses: list[int] = []

@@ -63,7 +63,7 @@ async def end_of(server: ServerProcess, clock: UnloadedClock) -> float:
 
 
 @pytest.mark.row("drain")
-async def test_a_drain_ends_in_time_and_loses_nothing_that_was_said(
+async def test_drain_ends_in_time_and_stores_all_text(
     serve: Serve, tally: Tally, random: Random, tmp_path: Path
 ) -> None:
     environment = {"HISTORY_URL": f"sqlite:///{tmp_path}/chat.db"}
@@ -88,6 +88,6 @@ async def test_a_drain_ends_in_time_and_loses_nothing_that_was_said(
         assert len(messages) == 2 * len(here), "every chat that said something is kept"
         partly += check(messages, here)
     tally.passed(
-        f"{len(talks)} chats, all kept, {partly} of them interrupted; "
+        f"{len(talks)} chats, all stored, {partly} of them interrupted; "
         f"the longest took {longest:.2f} s with {DRAIN_S:g} s to drain"
     )

@@ -120,7 +120,7 @@ class Asked:
         pytest.param(demoted, marks=pytest.mark.row("demoted")),
     ],
 )
-async def test_after_a_failover_of_redis_turns_are_kept_again(
+async def test_turns_are_stored_again_after_a_redis_failover(
     serve: Serve, tally: Tally, random: Random, pair: Pair, change: Callable[[Pair, Proxy], Awaitable[None]]
 ) -> None:
     asked = [Asked(f"failover-{number}", tokens=3 + number) for number in range(TALKS)]
@@ -145,6 +145,6 @@ async def test_after_a_failover_of_redis_turns_are_kept_again(
     assert change is killed or lost == 0, "nothing is lost where the replica had everything"
     refused = counted(talks, "store_unavailable")
     tally.passed(
-        f"{counted(talks)} turns acknowledged and there, {lost} that were not replicated lost; {refused} "
+        f"{counted(talks)} turns acknowledged and stored, {lost} that were not replicated lost; {refused} "
         f"`store_unavailable`"
     )

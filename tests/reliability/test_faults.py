@@ -37,8 +37,8 @@ def test_every_fault_has_tests_that_exist(fault: Fault) -> None:
     assert [test for test in fault.tests if not exists(test)] == []
 
 
-def test_a_test_that_is_gone_is_seen() -> None:
-    assert exists("tests/reliability/test_faults.py::test_a_test_that_is_gone_is_seen")
+def test_removed_test_is_detected() -> None:
+    assert exists("tests/reliability/test_faults.py::test_removed_test_is_detected")
     assert not exists("tests/reliability/test_faults.py::test_that_is_gone")
     assert not exists("tests/reliability/test_gone.py::test_that_is_gone")
 

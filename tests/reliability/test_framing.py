@@ -37,12 +37,14 @@ CASES = list(
 
 
 @pytest.mark.row("framing")
-async def test_no_ambiguous_request_is_answered_twice(serve: Serve, tally: Tally) -> None:
+async def test_no_ambiguous_request_gets_two_responses(serve: Serve, tally: Tally) -> None:
     server = serve()
     for group in tally.groups(CONNECTING):
         await asyncio.gather(*(refused_once(server.port, CASES[number % len(CASES)]) for number in group))
     await metric_becomes(server.port, "tokenfall_connections", 1)
-    tally.passed(f"{len(CASES)} cases: each one answer of 4xx or 5xx, then the end; the next was never answered")
+    tally.passed(
+        f"{len(CASES)} cases: each got one 4xx or 5xx response and a close; the second request got no response"
+    )
 
 
 @asynccontextmanager
@@ -64,11 +66,13 @@ async def undisturbed_by_ambiguous_requests(port: int, tally: Tally) -> None:
         )
         for number, answer in zip(group, answers, strict=True):
             assert (answer.status, answer.headers["x-request-id"]) == (200, f"mine-{number}")
-    tally.passed("at most one answer to the second request; each other client got its own")
+    tally.passed("at most one response to the second request; every other client got its own response")
 
 
 @pytest.mark.row("framing behind nginx")
-async def test_behind_nginx_no_request_gets_another_clients_answer(serve: Serve, tally: Tally, tmp_path: Path) -> None:
+async def test_no_request_behind_nginx_gets_another_clients_response(
+    serve: Serve, tally: Tally, tmp_path: Path
+) -> None:
     server = serve()
     async with behind(lambda folder: Nginx(folder, [server.port]), tmp_path / "nginx") as port:
         await undisturbed_by_ambiguous_requests(port, tally)
@@ -76,7 +80,7 @@ async def test_behind_nginx_no_request_gets_another_clients_answer(serve: Serve,
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 @pytest.mark.row("framing behind haproxy")
-async def test_behind_haproxy_no_request_gets_another_clients_answer(
+async def test_no_request_behind_haproxy_gets_another_clients_response(
     serve: Serve, tally: Tally, tmp_path: Path
 ) -> None:
     server = serve()

@@ -62,7 +62,7 @@ async def dribbled(port: int, data: bytes, clock: UnloadedClock, *, opening: asy
 
 
 @pytest.mark.row("slow")
-async def test_what_comes_byte_by_byte_is_cut_at_its_deadline(serve: Serve, tally: Tally) -> None:
+async def test_bytes_sent_one_by_one_are_refused_at_the_deadline(serve: Serve, tally: Tally) -> None:
     server = serve(HEADER_TIMEOUT=f"{TIMEOUT_S:g}s", BODY_TIMEOUT=f"{TIMEOUT_S:g}s")
     clock = UnloadedClock(server.process.pid)
     head = request("/", X="a" * 200)
@@ -107,7 +107,7 @@ SLOW_ATTACKS = (
 
 @pytest.mark.skipif(shutil.which("slowhttptest") is None, reason="slowhttptest is not installed")
 @pytest.mark.row("slow tool")
-async def test_slowhttptest_keeps_no_connection_and_others_are_served(serve: Serve, tally: Tally) -> None:
+async def test_slowhttptest_holds_no_connection_and_others_are_served(serve: Serve, tally: Tally) -> None:
     limits = dict.fromkeys(("HEADER_TIMEOUT", "BODY_TIMEOUT", "STALL_TIMEOUT"), f"{TIMEOUT_S:g}s")
     server = serve(**limits)
     served = 0
@@ -125,7 +125,7 @@ async def test_slowhttptest_keeps_no_connection_and_others_are_served(serve: Ser
         await metric_becomes(server.port, "tokenfall_connections", 1)
     slow_readers = len(range(SLOW_ATTACKS.index(SLOW_READ), tally.wanted, len(SLOW_ATTACKS)))
     assert await metric(server.port, "tokenfall_stalled_readers_total") == slow_readers * ATTACKERS
-    tally.passed(f"each ended with no connection left; {served} other requests meanwhile were answered")
+    tally.passed(f"no connection left after each run; {served} other requests were served meanwhile")
 
 
 # E2
@@ -175,7 +175,7 @@ async def full(port: int) -> list[int]:
 
 
 @pytest.mark.row("stalled")
-async def test_readers_that_stop_hold_little_and_disturb_nobody(serve: Serve, tally: Tally) -> None:
+async def test_stalled_clients_take_little_memory_and_do_not_delay_others(serve: Serve, tally: Tally) -> None:
     server = serve(STALL_TIMEOUT=f"{STALL_S:g}s")
     port, clock = server.port, UnloadedClock(server.process.pid)
     quiet_s = await p99_of(port, clock)
@@ -197,9 +197,9 @@ async def test_readers_that_stop_hold_little_and_disturb_nobody(serve: Serve, ta
     await metric_becomes(port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(port, "tokenfall_connections", 1)
     tally.passed(
-        f"all reset; for each {process / KIB:.0f} KiB in the process and at most {max(kernel) / KIB:.0f} KiB in the "
-        f"kernel; 99 of 100 tokens beside them within {beside_s * 1e3:.1f} ms of the last, {quiet_s * 1e3:.1f} ms "
-        "without them"
+        f"all reset; each takes {process / KIB:.0f} KiB in the process and at most {max(kernel) / KIB:.0f} KiB in the "
+        f"kernel; p99 of the time between two tokens of the other stream {beside_s * 1e3:.1f} ms, "
+        f"{quiet_s * 1e3:.1f} ms without them"
     )
 
 
@@ -236,7 +236,7 @@ async def test_streams_that_are_always_due_take_turns_with_another(serve: Serve,
     readers.kill()
     await readers.wait()
     assert late_s <= LATE_BESIDE_S
-    tally.passed(f"99 of 100 at most {max(0.0, late_s) * 1e3:.1f} ms late", times=tally.wanted)
+    tally.passed(f"p99 of the lateness {max(0.0, late_s) * 1e3:.1f} ms", times=tally.wanted)
 
 
 # E3
@@ -278,7 +278,7 @@ def sizes() -> list[tuple[bytes, int]]:
 
 
 @pytest.mark.row("sizes")
-async def test_each_limit_holds_to_the_byte_and_costs_no_memory(serve: Serve, tally: Tally) -> None:
+async def test_each_limit_is_exact_to_the_byte_and_takes_no_memory(serve: Serve, tally: Tally) -> None:
     server = serve(**GIVES_BACK)
     cases = sizes()
     for data, status in cases:
@@ -301,7 +301,7 @@ def test_mutations_are_read_as_h11_reads_them_or_for_a_reason(tally: Tally) -> N
     for _ in tally.rounds():
         data = mutated(random)
         assert disagreement(data, heads) is None, data
-    tally.passed("each read alike, or refused for a reason that tests/differential has written down")
+    tally.passed("each parsed equally, or refused for a reason documented in tests/differential")
 
 
 # E6
@@ -323,7 +323,7 @@ async def answered(port: int, *pieces: bytes) -> bytes:
 
 
 @pytest.mark.row("splits")
-async def test_a_request_in_two_packets_gets_the_same_answer(serve: Serve, tally: Tally, random: Random) -> None:
+async def test_request_in_two_packets_gets_the_same_response(serve: Serve, tally: Tally, random: Random) -> None:
     server = serve()
     finite = [seed for seed in SEEDS if b"/stream-loop" not in seed]
     whole = {seed: await answered(server.port, seed + LAST) for seed in finite}
@@ -336,7 +336,7 @@ async def test_a_request_in_two_packets_gets_the_same_answer(serve: Serve, tally
         for (seed, at), answer in zip(some, answers, strict=True):
             assert answer == whole[seed], (seed, at)
     await metric_becomes(server.port, "tokenfall_connections", 1)
-    tally.passed(f"of {len(cuts)} places in {len(finite)} requests; each the answer of the whole request")
+    tally.passed(f"{len(cuts)} positions in {len(finite)} requests; each got the response of the complete request")
 
 
 # E7
@@ -361,7 +361,7 @@ async def test_requests_during_an_endless_stream_wait_outside(serve: Serve, tall
         assert most < KIB * KIB
     await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(server.port, "tokenfall_connections", 1)
-    tally.passed(f"the stream went on undisturbed; the process grew by at most {most / KIB:.0f} KiB")
+    tally.passed(f"the stream continued undisturbed; the process grew by at most {most / KIB:.0f} KiB")
 
 
 # E8
@@ -383,7 +383,7 @@ OTHER_PROTOCOLS = (
 
 
 @pytest.mark.row("left anywhere")
-async def test_who_leaves_at_any_byte_leaves_nothing(serve: Serve, tally: Tally, random: Random) -> None:
+async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: Tally, random: Random) -> None:
     server = serve()
     port = server.port
     sizes: dict[bytes, int] = {}
@@ -406,7 +406,7 @@ async def test_who_leaves_at_any_byte_leaves_nothing(serve: Serve, tally: Tally,
     await metric_becomes(port, "tokenfall_connections", 1)
     await eventually(lambda: server.descriptors() <= descriptors, server.descriptors)
     tally.passed(
-        f"of {len(places)} places in {len(asked)} requests and {len(ANSWERS)} responses; connections, streams and "
+        f"{len(places)} positions in {len(asked)} requests and {len(ANSWERS)} responses; connections, streams and "
         "descriptors as before"
     )
 
@@ -468,7 +468,7 @@ async def test_other_protocols_get_an_error_or_the_end(serve: Serve, tally: Tall
         )
     assert (await fetch(server.port, request("/health"))).status == 200
     await metric_becomes(server.port, "tokenfall_connections", 1)
-    tally.passed(f"{len(OTHER_PROTOCOLS)} protocols, half of them with random bytes behind: 4xx, 5xx or a close")
+    tally.passed(f"{len(OTHER_PROTOCOLS)} protocols, half of them followed by random bytes: 4xx, 5xx or a close")
 
 
 async def odd(port: int, data: bytes) -> int:

@@ -103,7 +103,7 @@ def processor_s(pid: int) -> float:
 
 
 @pytest.mark.row("documents")
-async def test_what_is_no_document_for_us_is_refused_quickly_and_not_kept(serve: Serve, tally: Tally) -> None:
+async def test_invalid_document_is_refused_quickly_and_not_stored(serve: Serve, tally: Tally) -> None:
     server = serve()
     cases = [(route, document) for route in ROUTES for document in documents(route)]
     most_s = 0.0
@@ -129,7 +129,7 @@ async def test_what_is_no_document_for_us_is_refused_quickly_and_not_kept(serve:
         listed = await client.ask(request("/conversations"))
     assert json.loads(listed.body) == []
     tally.passed(
-        f"{len(cases)} documents and routes: 400 each, nothing kept; a request used at most "
+        f"{len(cases)} documents and routes: 400 each, nothing stored; a request used at most "
         f"{most_s * 1e3:.0f} ms of processor"
     )
 
@@ -180,7 +180,7 @@ async def test_any_text_comes_through_foreign_readers_as_it_was(serve: Serve, ta
             for name, reader in READERS.items():
                 assert "".join(read_by(reader(), answer.body)) == "".join(texts), name
             tally.begun += TEXTS_A_TURN
-    tally.passed("byte by byte the same in the readers of the clients of OpenAI, Anthropic and Groq")
+    tally.passed("identical results in the parsers of the clients of OpenAI, Anthropic and Groq")
 
 
 # L1, L2, L3
@@ -213,7 +213,7 @@ def in_one_64(number: int) -> str:
 
 
 @pytest.mark.row("strangers")
-async def test_an_address_is_what_a_trusted_proxy_says_and_a_64_is_one_client(serve: Serve, tally: Tally) -> None:
+async def test_trusted_proxy_sets_the_address_and_a_64_is_one_client(serve: Serve, tally: Tally) -> None:
     limits = {"RATE_LIMIT_RPS": "0.001", "RATE_LIMIT_BURST": "5"}
     third = tally.wanted // 3
     stranger, trusted = serve(**limits), serve(TRUSTED_PROXIES="127.0.0.1", **limits)
@@ -224,11 +224,14 @@ async def test_an_address_is_what_a_trusted_proxy_says_and_a_64_is_one_client(se
     )
     for found in (unknown, one_64, mapped):
         assert found == [200] * 5 + [429] * (len(found) - 5)
-    tally.passed("of each third 5 passed, which is the burst: all were one client", times=tally.wanted // 3 * 3 + 2)
+    tally.passed(
+        "5 requests of each kind passed, which is the burst: each kind counted as one client",
+        times=tally.wanted // 3 * 3 + 2,
+    )
 
 
 @pytest.mark.row("addresses")
-async def test_many_addresses_cost_no_memory_and_forgive_nobody(serve: Serve, tally: Tally) -> None:
+async def test_many_addresses_take_no_memory_and_do_not_reset_a_client(serve: Serve, tally: Tally) -> None:
     server = serve(TRUSTED_PROXIES="127.0.0.1", RATE_LIMIT_RPS="0.001", RATE_LIMIT_BURST="2")
     debtor = [forwarded("192.0.2.1")] * 3
     assert await statuses(server.port, debtor) == [200, 200, 429]
@@ -246,7 +249,8 @@ async def test_many_addresses_cost_no_memory_and_forgive_nobody(serve: Serve, ta
     assert table < TABLE_BYTES
     tally.begun = len(addresses)
     tally.passed(
-        f"the second half grew the process by {max(0, grown) / 2**20:.1f} MiB; the one in debt stayed refused; "
+        f"the second half grew the process by {max(0, grown) / 2**20:.1f} MiB; "
+        "the client over its limit was still refused; "
         f"{many:,} addresses need {table / 2**20:.1f} MiB in the limiter"
     )
 
@@ -290,7 +294,7 @@ async def test_no_client_gets_more_than_burst_and_rate(serve: Serve, tally: Tall
             assert last - first + 1 <= burst + rate * within_s, (first, last)
     assert refused > len(passed)
     tally.begun = tally.wanted
-    tally.passed(f"{len(passed)} passed, {refused} got 429; in no time more than {burst} + {rate:g} a second")
+    tally.passed(f"{len(passed)} passed, {refused} got 429; at no time more than {burst} + {rate:g} per second")
 
 
 # B1
@@ -344,4 +348,4 @@ async def test_pages_of_other_sites_reach_nothing_private_without_a_key(serve: S
                 assert answer.status == 403, (data, answer.body)
         assert upstream.exchanges == []
         await metric_becomes(plain.port, "tokenfall_connections", 1)
-    tally.passed(f"{len(cases)} requests: 403 each; the upstream was never asked")
+    tally.passed(f"{len(cases)} requests: 403 each; no request reached the upstream")

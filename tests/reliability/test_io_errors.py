@@ -45,4 +45,4 @@ async def test_nothing_is_acknowledged_while_the_disk_fails_and_it_recovers(
             assert told.end in {"done", "store_unavailable", "cut"}  # cut: by the end of the load
             assert told.end != "store_unavailable" or told.text in {"", talk.whole(told.question)}
     refused = counted(talks, "store_unavailable")
-    tally.passed(f"{counted(talks)} turns acknowledged, all there; {refused} answered `store_unavailable`")
+    tally.passed(f"{counted(talks)} turns acknowledged, all stored; {refused} refused with `store_unavailable`")

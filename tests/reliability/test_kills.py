@@ -47,7 +47,7 @@ async def killed_again_and_again(serve: Serve, environment: dict[str, str], *, t
     partly = await interrupted(server.port, talks)
     assert counted(talks) > tally.begun, "there was something to lose"
     assert counted(talks, "cut") > tally.begun // 2, "it was killed at work"
-    return f"{counted(talks)} turns acknowledged, all there; {counted(talks, 'cut')} cut, {partly} kept in part"
+    return f"{counted(talks)} turns acknowledged, all stored; {counted(talks, 'cut')} truncated, {partly} stored partly"
 
 
 @pytest.mark.row("sqlite kill")
@@ -88,4 +88,4 @@ async def test_a_redis_that_is_killed_has_every_acknowledged_turn_once(
     await interrupted(server.port, talks)
     refused = counted(talks, REFUSED)
     assert refused > 0
-    tally.passed(f"{counted(talks)} turns acknowledged, all there; {refused} answered `{REFUSED}`")
+    tally.passed(f"{counted(talks)} turns acknowledged, all stored; {refused} refused with `{REFUSED}`")

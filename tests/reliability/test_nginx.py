@@ -79,7 +79,7 @@ async def frame(client: Client, kept: bytearray) -> bytes:
 
 
 @pytest.mark.row("unbuffered")
-async def test_each_token_arrives_before_the_next_is_said(port: int, upstream: Upstream, tally: Tally) -> None:
+async def test_each_token_arrives_before_the_next_is_sent(port: int, upstream: Upstream, tally: Tally) -> None:
     gate = Gate()
     upstream.script = gate.token_by_token
     for number in tally.rounds():
@@ -92,11 +92,13 @@ async def test_each_token_arrives_before_the_next_is_said(port: int, upstream: U
                 assert await frame(client, kept) == expected
                 gate.seen.put_nowait(None)
             assert await frame(client, kept) == STREAM_DONE
-    tally.passed(f"{tally.begun * TOKENS} tokens, each before the next was said")
+    tally.passed(f"{tally.begun * TOKENS} tokens, each received before the next was sent")
 
 
 @pytest.mark.row("left")
-async def test_a_client_that_leaves_ends_the_upstreams_turn(port: int, upstream: Upstream, tally: Tally) -> None:
+async def test_client_disconnect_behind_nginx_ends_the_upstream_request(
+    port: int, upstream: Upstream, tally: Tally
+) -> None:
     longest = 0.0
     for number in tally.rounds():
         gate = Gate()
@@ -115,7 +117,9 @@ async def test_a_client_that_leaves_ends_the_upstreams_turn(port: int, upstream:
 
 
 @pytest.mark.row("resumed")
-async def test_a_turn_is_resumed_wherever_nginx_leads(port: int, servers: list[ServerProcess], tally: Tally) -> None:
+async def test_turn_is_resumed_on_either_server_behind_nginx(
+    port: int, servers: list[ServerProcess], tally: Tally
+) -> None:
     for number in tally.rounds():
         ask = chat(
             "Go", model="sim:tokens=30,gap=10ms", conversation=f"r-{number}", on_disconnect="finish", headers=KEY
@@ -137,4 +141,4 @@ async def test_a_turn_is_resumed_wherever_nginx_leads(port: int, servers: list[S
         assert server.wait() == 0  # the log is whole then
     shares = [server.log().count('"path":"/chat/turns/{turn}"') for server in servers]
     assert all(shares), "both were asked"
-    tally.passed(f"each twice: {shares[0]} of the readers came to one server, {shares[1]} to the other")
+    tally.passed(f"each twice: {shares[0]} of the requests reached one server, {shares[1]} the other")

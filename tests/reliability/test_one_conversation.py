@@ -27,7 +27,9 @@ async def asked_at_once(ports: list[int], tally: Tally) -> str:
     tally.passed("", times=counted(talks))
     switches = sum(a["content"].rpartition(" ")[0] != b["content"].rpartition(" ")[0] for a, b in in_pairs(views[0]))
     assert switches > CLIENTS, "they did answer at the same time"
-    return f"{counted(talks)} turns whole and in order; the client changed {switches} times from one to the next"
+    return (
+        f"{counted(talks)} turns complete and in order; {switches} pairs of consecutive turns are of different clients"
+    )
 
 
 def in_pairs(messages: list[dict[str, str]]) -> list[tuple[dict[str, str], dict[str, str]]]:
@@ -36,14 +38,14 @@ def in_pairs(messages: list[dict[str, str]]) -> list[tuple[dict[str, str], dict[
 
 
 @pytest.mark.row("one conversation")
-async def test_two_processes_answer_one_conversation(serve: Serve, tally: Tally, redis: RedisServer) -> None:
+async def test_two_processes_serve_one_conversation(serve: Serve, tally: Tally, redis: RedisServer) -> None:
     servers = [serve(REDIS_URL=redis.url, **ENDLESS_HISTORY) for _ in range(2)]
 
     tally.seen = await asked_at_once([server.port for server in servers], tally)
 
 
 @pytest.mark.row("two workers")
-async def test_two_workers_answer_one_conversation(serve: Serve, tally: Tally, redis: RedisServer) -> None:
+async def test_two_workers_serve_one_conversation(serve: Serve, tally: Tally, redis: RedisServer) -> None:
     server = serve(REDIS_URL=redis.url, WORKERS="2", **ENDLESS_HISTORY)
 
     tally.seen = await asked_at_once([server.port], tally)

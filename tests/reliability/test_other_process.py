@@ -107,7 +107,7 @@ async def killed_while_followed(server: ServerProcess, port: int, *, name: str, 
 
 
 @pytest.mark.row("lost")
-async def test_a_follower_is_told_that_the_process_was_killed(
+async def test_follower_of_a_killed_process_gets_turn_lost(
     serve: Serve, b: ServerProcess, tally: Tally, random: Random, redis: RedisServer
 ) -> None:
     results: list[tuple[float, int]] = []
@@ -121,11 +121,11 @@ async def test_a_follower_is_told_that_the_process_was_killed(
             )
         )
     longest, most = max(waited for waited, _ in results), max(lost for _, lost in results)
-    tally.passed(f"`turn_lost` after at most {longest:.1f} s; at most the last {most} tokens of a turn were not told")
+    tally.passed(f"`turn_lost` after at most {longest:.1f} s; at most the last {most} tokens of a turn were lost")
 
 
 @pytest.mark.row("followed")
-async def test_a_follower_in_another_process_hears_all(
+async def test_follower_in_another_process_receives_all_events(
     a: ServerProcess, b: ServerProcess, tally: Tally, random: Random
 ) -> None:
     frames = 0
@@ -161,11 +161,11 @@ async def test_a_turn_is_stopped_from_another_process(
         _, kept_answer = await kept(b.port, name)
         assert kept_answer["status"] == "interrupted"
     assert longest < LOST_WITHIN_S
-    tally.passed(f"ended after at most {longest:.1f} s, and kept as interrupted")
+    tally.passed(f"ended after at most {longest:.1f} s, and stored as interrupted")
 
 
 @pytest.mark.row("repeated")
-async def test_a_request_repeated_in_another_process_is_answered_once(
+async def test_request_repeated_in_another_process_is_run_once(
     a: ServerProcess, b: ServerProcess, tally: Tally, random: Random
 ) -> None:
     for number in tally.rounds():
@@ -179,4 +179,4 @@ async def test_a_request_repeated_in_another_process_is_answered_once(
         assert told == sent
         assert told.endswith(DONE)
         assert len(await kept(b.port, name)) == 2, "one question and one answer"
-    tally.passed("the same turn, byte for byte, and kept once")
+    tally.passed("the same turn, byte for byte, and stored once")

@@ -176,6 +176,6 @@ async def test_an_exception_in_a_callback_ends_one_connection_at_most(
     assert plant.server.wait() == 0
     assert time.monotonic() - begun_s < DRAIN_S + MARGIN_S
     tally.passed(
-        f"in {len(functions)} functions; {sum(ended)} ended the one connection that they worked for, the others none",
+        f"in {len(functions)} functions; {sum(ended)} closed only the affected connection, the others none",
         times=len(ended),
     )

@@ -83,7 +83,7 @@ def cuts(records: Sequence[Record], acknowledged: Sequence[Acknowledged], *, cou
 
 
 @pytest.mark.row("power")
-async def test_what_was_acknowledged_outlives_a_loss_of_power_at_any_write(
+async def test_acknowledged_turns_survive_a_power_loss_at_any_write(
     serve: Serve, tally: Tally, random: Random, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -107,8 +107,8 @@ async def test_what_was_acknowledged_outlives_a_loss_of_power_at_any_write(
         for kind, files in (("synced", lost.synced_only()), ("some", lost.some_sectors(random))):
             held += await holds(files, tmp_path / f"{kind}-{number}", acknowledged=acknowledged, cut=cut)
     tally.passed(
-        f"{len(records)} writes and syncs of {turns * CONVERSATIONS} turns; all acknowledged ones were there each time,"
-        f" {held // (2 * len(places))} on average",
+        f"{len(records)} writes and syncs of {turns * CONVERSATIONS} turns; all acknowledged ones were stored each "
+        f"time, {held // (2 * len(places))} on average",
         times=2 * len(places),
     )
 

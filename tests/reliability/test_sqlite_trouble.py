@@ -65,7 +65,7 @@ async def recovers(port: int, talks: list[Talk]) -> None:
 
 
 @pytest.mark.row("locked")
-async def test_a_lock_that_outlasts_the_wait_is_told_and_costs_nothing_acknowledged(
+async def test_long_database_lock_gives_store_unavailable_and_loses_no_acknowledged_turn(
     serve: Serve, tally: Tally, tmp_path: Path
 ) -> None:
     database = tmp_path / "chat.db"
@@ -83,7 +83,10 @@ async def test_a_lock_that_outlasts_the_wait_is_told_and_costs_nothing_acknowled
     for talk in talks:
         check(await kept(server.port, talk.name), [talk])
     refused = counted(talks, "store_unavailable")
-    tally.passed(f"{counted(talks)} turns acknowledged, all there; {refused} told to the end and `store_unavailable`")
+    tally.passed(
+        f"{counted(talks)} turns acknowledged, all stored; {refused} streamed completely and ended with "
+        "`store_unavailable`"
+    )
 
 
 def room(server: ServerProcess, bytes_: int) -> None:
@@ -99,7 +102,7 @@ async def until(server: ServerProcess, talks: list[Talk], *, end: str, more: int
 
 
 @pytest.mark.row("full")
-async def test_without_room_nothing_is_acknowledged_and_with_room_it_goes_on(
+async def test_full_disk_acknowledges_nothing_and_recovers_with_room(
     serve: Serve, tally: Tally, random: Random, tmp_path: Path
 ) -> None:
     database, wal = tmp_path / "chat.db", tmp_path / "chat.db-wal"
@@ -119,10 +122,13 @@ async def test_without_room_nothing_is_acknowledged_and_with_room_it_goes_on(
     for talk in talks:
         check(await kept(server.port, talk.name), [talk])
     refused = counted(talks, "store_unavailable")
-    tally.passed(f"{counted(talks)} turns acknowledged, all there; {refused} told to the end and `store_unavailable`")
+    tally.passed(
+        f"{counted(talks)} turns acknowledged, all stored; {refused} streamed completely and ended with "
+        "`store_unavailable`"
+    )
 
 
-async def test_readyz_says_that_there_is_no_room(serve: Serve, tmp_path: Path) -> None:
+async def test_readyz_fails_without_room_on_the_disk(serve: Serve, tmp_path: Path) -> None:
     server = serve(HISTORY_URL=f"sqlite:///{tmp_path}/chat.db")
     talk = Talk("no-room")
     for _ in range(10):

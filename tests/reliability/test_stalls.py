@@ -56,7 +56,7 @@ def hostile() -> Iterator[tuple[str, Make]]:
 
 
 @pytest.mark.row("stalls")
-async def test_no_request_keeps_another_stream_waiting(serve: Serve, tally: Tally) -> None:
+async def test_no_request_delays_another_stream(serve: Serve, tally: Tally) -> None:
     server = serve()
     for make in FIRST.values():  # what is loaded at a first request is another test's
         await ask(server, make())
@@ -80,8 +80,9 @@ async def test_no_request_keeps_another_stream_waiting(serve: Serve, tally: Tall
     assert held < HELD_S, {name: each for name, each in seen.items() if each.held > HELD_S / 2}
     late, used = seen[worst["late"]].late, seen[worst["used"]].used
     tally.passed(
-        f"a token of a stream of 20 ms was at most {late * 1e3:.0f} ms late ({worst['late']}); between two of a stream "
-        f"of 4 ms the server used at most {held * 1e3:.0f} ms of processor ({worst['held']}); a request used at most "
+        f"a token of a stream with a gap of 20 ms was at most {late * 1e3:.0f} ms late ({worst['late']}); "
+        f"between two tokens of a stream with a gap of 4 ms the server used at most {held * 1e3:.0f} ms of processor "
+        f"({worst['held']}); a request used at most "
         f"{used:.1f} s ({worst['used']})",
         times=len(seen),
     )
@@ -98,7 +99,7 @@ async def first_of(server: ServerProcess, data: bytes) -> Seen:
 
 
 @pytest.mark.row("first requests")
-async def test_no_first_request_keeps_another_stream_waiting(serve: Serve, tally: Tally) -> None:
+async def test_no_first_request_delays_another_stream(serve: Serve, tally: Tally) -> None:
     seen: dict[str, Seen] = {}
     for name, make in FIRST.items():
         seen[name] = await first_of(serve(), make())
@@ -111,8 +112,8 @@ async def test_no_first_request_keeps_another_stream_waiting(serve: Serve, tally
     in_one_piece = sum(each.held for each in seen.values()) / sum(each.used for each in seen.values())
     assert in_one_piece < AT_MOST_IN_ONE_PIECE, seen
     tally.passed(
-        f"a token of a stream of 20 ms was at most {seen[late].late * 1e3:.0f} ms late ({late}); between two of a "
-        f"stream of 4 ms the server used at most {seen[worst].held * 1e3:.0f} ms of processor ({worst}); a request "
-        f"used at most {seen[most].used * 1e3:.0f} ms ({most})",
+        f"a token of a stream with a gap of 20 ms was at most {seen[late].late * 1e3:.0f} ms late ({late}); "
+        f"between two tokens of a stream with a gap of 4 ms the server used at most {seen[worst].held * 1e3:.0f} ms of "
+        f"processor ({worst}); a request used at most {seen[most].used * 1e3:.0f} ms ({most})",
         times=len(seen),
     )

@@ -10,7 +10,7 @@ BUSY = "while True: pass"
 MEASURED_S = 0.5
 
 
-def test_what_sleeps_does_not_wait() -> None:
+def test_sleeping_process_does_not_wait_for_a_core() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         clock = UnloadedClock(process.pid)
         begun_s, before_s = time.monotonic(), clock.now_s()
@@ -20,7 +20,7 @@ def test_what_sleeps_does_not_wait() -> None:
         process.kill()
 
 
-def test_what_shares_one_processor_waits() -> None:
+def test_processes_on_one_core_wait_for_it() -> None:
     command = ["taskset", "-c", "0", sys.executable, "-c", BUSY]
     with subprocess.Popen(command) as one, subprocess.Popen(command) as other:
         clock = UnloadedClock(one.pid)

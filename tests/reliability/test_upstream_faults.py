@@ -141,7 +141,8 @@ async def test_each_delay_of_an_upstream_has_its_own_error_in_time(serve: Serve,
                 assert late_s < LATE_S
             await eventually(lambda: upstream.open == 0, lambda: upstream.open)
     tally.passed(
-        f"connection, first token, next token and total: the right error each, at most {late_s:.2f} s after its time"
+        f"connection, first token, next token and total: the right error each, at most {late_s:.2f} s after "
+        "its deadline"
     )
 
 
@@ -168,7 +169,7 @@ REFUSED: tuple[tuple[int, bytes, str, int], ...] = (
 
 
 @pytest.mark.row("retried")
-async def test_refusals_are_asked_again_as_often_as_they_may_be(serve: Serve, tally: Tally) -> None:
+async def test_refused_requests_are_retried_as_often_as_allowed(serve: Serve, tally: Tally) -> None:
     async with relaying(serve, UPSTREAM_RETRIES="2") as (server, upstream):
         tries: Counter[int] = Counter()
 
@@ -189,7 +190,7 @@ async def test_refusals_are_asked_again_as_often_as_they_may_be(serve: Serve, ta
                 assert tries[number] == most, (status, headers)
                 if b"3600" in headers:
                     assert answer.headers["retry-after"] == "3600"
-    tally.passed(f"{len(REFUSED)} refusals: the right error each; asked {tries.total()} times, as often as allowed")
+    tally.passed(f"{len(REFUSED)} refusals: the right error each; {tries.total()} requests, as many as allowed")
 
 
 # U3
@@ -210,7 +211,7 @@ MALFORMED: tuple[tuple[bytes, str], ...] = (
 
 
 @pytest.mark.row("broken")
-async def test_a_broken_stream_never_looks_whole(serve: Serve, tally: Tally, random: Random) -> None:
+async def test_broken_stream_has_no_final_event(serve: Serve, tally: Tally, random: Random) -> None:
     async with relaying(serve, UPSTREAM_RETRIES="0") as (server, upstream):
         cuts: dict[int, int] = {}
 
@@ -248,7 +249,7 @@ async def test_a_broken_stream_never_looks_whole(serve: Serve, tally: Tally, ran
                     assert code != "done" or cuts[number] >= len(SSE_HEAD) + len(WHOLE) - 2, "only after [DONE]"
         await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
     listed = ", ".join(f"{count} {code}" for code, count in ends.most_common())
-    tally.passed(f"`[DONE]` only after the one of the upstream, never text that was not sent: {listed}")
+    tally.passed(f"`[DONE]` only after the upstream's, never text that the upstream did not send: {listed}")
 
 
 # U4
@@ -257,7 +258,7 @@ WITHIN_S = 0.25
 
 
 @pytest.mark.row("upstream left")
-async def test_who_leaves_closes_the_upstreams_connection_at_once(serve: Serve, tally: Tally) -> None:
+async def test_disconnect_closes_the_upstream_connection_at_once(serve: Serve, tally: Tally) -> None:
     async with relaying(serve) as (server, upstream):
         clock = UnloadedClock(server.process.pid)
         left_s: dict[int, float] = {}

@@ -128,8 +128,8 @@ async def test_faults_on_the_wire_mix_up_no_replies_and_lose_no_acknowledged_tur
         refused = counted(talks, "store_unavailable")
         assert refused > 0
         tally.passed(
-            f"{counted(talks)} turns acknowledged, all there; {refused} `store_unavailable`, "
-            f"{counted(talks, 'left')} left by their clients; no reply to another caller",
+            f"{counted(talks)} turns acknowledged, all stored; {refused} `store_unavailable`, "
+            f"{counted(talks, 'left')} whose clients disconnected; no reply to another caller",
             times=proxy.done.total(),
         )
 

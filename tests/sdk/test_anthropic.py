@@ -64,7 +64,7 @@ async def test_async_client_gets_the_same_response(async_anthropic: Any) -> None
 
 
 @BOTH_WAYS
-def test_several_tools_are_called_and_their_results_are_answered(anthropic: Any, *, stream: bool) -> None:
+def test_tools_are_called_and_their_results_get_a_response(anthropic: Any, *, stream: bool) -> None:
     asked = message(anthropic, [user(BOTH)], stream=stream, tools=TOOLS)
     calls = calls_of(asked)
     assert asked.stop_reason == "tool_use"

@@ -39,7 +39,7 @@ async def test_async_client_gets_the_same_response(async_groq: Any) -> None:
     assert "".join(said) == whole.choices[0].message.content
 
 
-def test_several_tools_are_called_and_their_results_are_answered(groq: Any) -> None:
+def test_tools_are_called_and_their_results_get_a_response(groq: Any) -> None:
     asked = complete(groq, [user(BOTH)], tools=TOOLS).choices[0]
     calls = asked.message.tool_calls
     assert asked.finish_reason == "tool_calls"

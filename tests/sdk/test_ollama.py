@@ -54,7 +54,7 @@ def test_generate_returns_the_requested_text(ollama: Any, *, stream: bool) -> No
 
 
 @BOTH_WAYS
-def test_several_tools_are_called_and_their_results_are_answered(ollama: Any, *, stream: bool) -> None:
+def test_tools_are_called_and_their_results_get_a_response(ollama: Any, *, stream: bool) -> None:
     asked = chat(ollama, [user(BOTH)], stream=stream, tools=TOOLS)
     functions = [call.function for call in asked["calls"]]
     assert [function.name for function in functions] == ["get_weather", "get_time"]

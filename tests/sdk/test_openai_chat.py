@@ -48,7 +48,7 @@ async def test_async_client_gets_the_same_response(async_openai: Any) -> None:
 
 
 @BOTH_WAYS
-def test_several_tools_are_called_and_their_results_are_answered(openai: Any, *, stream: bool) -> None:
+def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, stream: bool) -> None:
     asked = completion(openai, [user(BOTH)], stream=stream, tools=TOOLS).choices[0]
     calls = asked.message.tool_calls
     assert asked.finish_reason == "tool_calls"

@@ -44,7 +44,7 @@ async def test_async_client_gets_the_same_response(async_openai: Any) -> None:
 
 
 @BOTH_WAYS
-def test_several_tools_are_called_and_their_results_are_answered(openai: Any, *, stream: bool) -> None:
+def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, stream: bool) -> None:
     asked = response(openai, BOTH, stream=stream, tools=TOOLS)
     calls = calls_of(asked)
     assert [call.name for call in calls] == ["get_weather", "get_time"]

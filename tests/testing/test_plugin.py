@@ -90,7 +90,7 @@ class TestNested:
 shared = []
 
 @pytest.mark.tokenfall(sim="ttft=5ms,gap=3ms")
-def test_sim_is_set_on_the_shared_server_and_kept_by_a_reset(tokenfall_server):
+def test_sim_is_set_on_the_shared_server_and_survives_a_reset(tokenfall_server):
     shared.append(tokenfall_server.port)
     tokenfall_server.set("seed=3")
     tokenfall_server.reset()

@@ -203,7 +203,7 @@ def test_settings_arrive_and_controls_show_the_key(process: bool) -> None:
 
 
 @pytest.mark.parametrize("sim", ["gap=5ms", "tps=200"])
-def test_a_pace_of_ones_own_is_kept(sim: str) -> None:
+def test_configured_gap_is_used(sim: str) -> None:
     with serve(sim=sim) as server:
         assert server.sim == "gap=0.005s"
 
@@ -290,7 +290,7 @@ def test_no_thread_socket_or_child_is_left(process: bool) -> None:
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_running_stream_is_cut_at_the_end(process: bool) -> None:
+def test_running_stream_is_ended_after_the_drain_time(process: bool) -> None:
     with httpx.Client() as client:
         with serve(process=process) as server:
             began_s = perf_counter()

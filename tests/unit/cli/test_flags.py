@@ -32,7 +32,7 @@ def test_plain_flags_are_read_as_argparse_reads_them(words: list[str]) -> None:
         (["serve", "--sim", "gap=5ms,text=a=b"], {"SIM": "gap=5ms,text=a=b"}),
     ],
 )
-def test_whole_flags_need_no_argparse(words: list[str], flags: dict[str, str]) -> None:
+def test_unabbreviated_flags_need_no_argparse(words: list[str], flags: dict[str, str]) -> None:
     assert plain_flags(words) == flags
 
 
@@ -40,5 +40,5 @@ def test_whole_flags_need_no_argparse(words: list[str], flags: dict[str, str]) -
     "words",
     [[], ["fit"], ["--version"], ["serve", "--help"], ["serve", "--port"], ["serve", "x"], ["serve", "--prot=1"]],
 )
-def test_other_words_are_left_to_argparse(words: list[str]) -> None:
+def test_other_command_lines_are_parsed_by_argparse(words: list[str]) -> None:
     assert plain_flags(words) is None

@@ -118,7 +118,7 @@ def test_entries_of_a_slot_are_called_in_the_order_of_joining(bench: Bench, size
 
 
 @pytest.mark.parametrize("size", SLOT_SIZES)
-def test_any_entries_of_a_slot_may_leave_before_it_is_called(bench: Bench, size: int) -> None:
+def test_any_entries_of_a_slot_may_be_cancelled_before_it_is_called(bench: Bench, size: int) -> None:
     entries = [bench.schedule(0.1) for _ in range(size)]
     for entry in entries[::2]:
         bench.wheel.cancel(entry)
@@ -129,14 +129,14 @@ def test_any_entries_of_a_slot_may_leave_before_it_is_called(bench: Bench, size:
 
 
 @pytest.mark.parametrize("size", SLOT_SIZES)
-def test_a_slot_that_all_entries_left_causes_no_wake_up(bench: Bench, size: int) -> None:
+def test_emptied_slot_causes_no_wake_up(bench: Bench, size: int) -> None:
     for entry in [bench.schedule(0.1) for _ in range(size)]:
         bench.wheel.cancel(entry)
 
     assert bench.wheel.wait_s() is None
 
 
-def test_leave_removes_an_entry_and_may_be_repeated(bench: Bench) -> None:
+def test_cancel_removes_an_entry_and_may_be_repeated(bench: Bench) -> None:
     entry = bench.schedule(0.1)
     bench.wheel.cancel(entry)
     bench.wheel.cancel(entry)
@@ -164,7 +164,7 @@ def test_emptied_slots_are_removed_from_the_heap(bench: Bench) -> None:
     assert len(keeps.called) == 1
 
 
-def test_an_entry_that_left_while_its_slot_was_called_is_not_called(bench: Bench) -> None:
+def test_entry_cancelled_while_its_slot_is_called_is_not_called(bench: Bench) -> None:
     bench.schedule(0.1, lambda _: bench.wheel.cancel(other))
     other = bench.schedule(0.1)
     bench.run()
@@ -215,7 +215,7 @@ def test_an_entry_that_is_always_due_is_called_once_a_turn(bench: Bench) -> None
     assert len(other.called) == 1
 
 
-def test_an_overdue_entry_that_leaves_while_slots_are_played_is_not_called(bench: Bench) -> None:
+def test_overdue_entry_cancelled_while_slots_are_called_is_not_called(bench: Bench) -> None:
     overdue = bench.schedule(-1.0)
     bench.schedule(0.001, lambda _: bench.wheel.cancel(overdue))
     bench.clock.advance(0.1)

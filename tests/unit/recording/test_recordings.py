@@ -83,7 +83,7 @@ def test_any_bytes_round_trip(payload: bytes) -> None:
 
 
 @given(st.lists(st.floats(0, 300), max_size=30).map(sorted), st.sampled_from([0.5, 1.0, 2.0, 10.0]))
-def test_a_replay_keeps_the_recorded_times(times_s: list[float], speed: float) -> None:
+def test_replay_has_the_recorded_times(times_s: list[float], speed: float) -> None:
     """Each chunk is within half a microsecond of its recorded time, if a clock is advanced by the gaps alone."""
     chunks = tuple(chunk(at_s, b"x") for at_s in times_s)
     answer = RecordedResponse(status=200, headers={}, streamed=True, chunks=chunks)

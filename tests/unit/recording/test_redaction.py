@@ -73,7 +73,7 @@ def test_body_that_is_not_json_is_none(content: bytes) -> None:
     assert Redactor().body(content) is None
 
 
-def test_only_allowed_headers_are_kept() -> None:
+def test_only_allowed_headers_are_recorded() -> None:
     headers = {"Accept": "a", "X-Api-Key": "b", "Cookie": "c", "Anthropic-Version": KEY, "X-RateLimit-Limit": "1"}
 
     assert Redactor([KEY]).headers(headers, REQUEST_HEADERS) == {"accept": "a", "anthropic-version": "*" * 20}
@@ -138,7 +138,7 @@ def test_longest_keys_of_a_message_are_learned() -> None:
 
 @pytest.mark.parametrize("secret", [KEY, "k" * 5_000, "sk-abcdefghijklmnop_1", "x-password"])
 @pytest.mark.parametrize("before", [0, 1, 10, 5_100])
-def test_beginning_is_cut_after_masking(secret: str, before: int) -> None:
+def test_beginning_is_truncated_after_masking(secret: str, before: int) -> None:
     redactor = Redactor()
     redactor.learn([KEY, "k" * 5_000])
     content = b" " * before + (

@@ -71,7 +71,7 @@ def test_garbage_comes_before_its_token(at: int) -> None:
 
 
 @pytest.mark.parametrize("at", AT)
-def test_split_token_is_sent_in_two_writes_cut_inside_a_character(at: int) -> None:
+def test_split_token_is_sent_in_two_writes_split_inside_a_character(at: int) -> None:
     before, after = f"t{at}{SPLIT_SUFFIX}\n".encode()[:3], f"t{at}{SPLIT_SUFFIX}\n".encode()[3:]
     assert played(f"split@{at}") == [
         *ALL[: 1 + at],

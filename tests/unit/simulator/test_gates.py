@@ -112,7 +112,7 @@ def test_tokens_are_assigned_in_fifo_order() -> None:
     assert passed == ["a"]
 
 
-def test_waiter_that_leaves_after_its_wakeup_wakes_the_next() -> None:
+def test_waiter_cancelled_after_its_wakeup_wakes_the_next() -> None:
     gate = TestGate()
     (first, second), _ = waiting_at(gate, "ab", at_once=False)
     gate.allow(1)
@@ -123,7 +123,7 @@ def test_waiter_that_leaves_after_its_wakeup_wakes_the_next() -> None:
     assert second.ask()
 
 
-def test_waiter_that_leaves_is_removed() -> None:
+def test_cancelled_waiter_is_removed() -> None:
     gate = TestGate()
     (first, second), passed = waiting_at(gate, "ab")
     first.leave()
@@ -155,7 +155,7 @@ def test_all_gates_can_be_dropped_at_once() -> None:
     assert gates.all() == {}
 
 
-def test_gates_that_are_kept_are_bounded_and_those_of_streams_are_not_counted() -> None:
+def test_pinned_gates_are_limited_and_gates_of_streams_are_not_counted() -> None:
     gates = Gates()
     for number in range(MAX_GATES):
         gates.pinned(f"g{number}")
@@ -223,7 +223,7 @@ def queued(
     return streams, passed
 
 
-def test_latecomers_come_in_in_their_order_when_one_leaves() -> None:
+def test_queued_streams_are_admitted_in_fifo_order() -> None:
     limiter = ConcurrencyLimiter()
     streams, passed = queued(limiter, "abcd", Load(1.0, 2))
     assert (passed, limiter.active, limiter.waiting) == (["a", "b"], 2, 2)
@@ -254,7 +254,7 @@ def test_concurrency_limit_without_load_admits_at_once() -> None:
     assert limiter.active == 2
 
 
-def test_queued_stream_that_leaves_is_not_admitted() -> None:
+def test_cancelled_queued_stream_is_not_admitted() -> None:
     limiter = ConcurrencyLimiter()
     (first, second, third), passed = queued(limiter, "abc", Load(1.0, 1))
     second.leave()
@@ -265,7 +265,7 @@ def test_queued_stream_that_leaves_is_not_admitted() -> None:
     assert limiter.active == 0
 
 
-def test_stream_that_leaves_before_its_wakeup_passes_its_permit_on() -> None:
+def test_permit_of_a_stream_cancelled_before_its_wakeup_goes_to_the_next() -> None:
     limiter = ConcurrencyLimiter()
     (first, second, third), _ = queued(limiter, "abc", Load(1.0, 1), at_once=False)
     first.leave()
@@ -308,7 +308,7 @@ def test_free_permit_skips_streams_with_a_smaller_limit() -> None:
     assert limiter.active == 1
 
 
-def test_a_queue_that_is_left_leaves_nothing_behind() -> None:
+def test_disconnect_in_the_queue_releases_everything() -> None:
     limiter = ConcurrencyLimiter()
     (inside,), _ = queued(limiter, "a", Load(1.0, 1))
     waiting, passed = queued(limiter, "b" * 3 * SPARE, Load(1.0, 1))

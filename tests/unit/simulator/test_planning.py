@@ -208,7 +208,7 @@ def test_the_last_question_counts() -> None:
     assert calls(one(asked(messages=(), tools=(WEATHER,)))) == []
 
 
-def test_tool_results_are_answered_with_text() -> None:
+def test_tool_results_get_a_text_response() -> None:
     asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
     messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
 
@@ -296,7 +296,7 @@ def test_a_call_has_an_id_and_arguments_that_its_schema_takes() -> None:
     assert json.loads("".join(second.tokens)) == {}
 
 
-def test_a_call_may_be_cut_short() -> None:
+def test_tool_call_may_be_truncated() -> None:
     choice = one(asked("weather", tools=(WEATHER,), max_tokens=1))
 
     assert ([len(part.tokens) for part in choice.parts], choice.reason) == ([1], "length")
@@ -330,7 +330,7 @@ def test_each_of_n_choices_is_produced_and_counted() -> None:
     assert (len(made.choices), made.usage.completion_tokens) == (3, 15)
 
 
-def test_no_more_is_planned_than_can_be_held() -> None:
+def test_plan_has_at_most_the_maximum_number_of_tokens() -> None:
     planned(asked(n=2), f"tokens={MAX_RESPONSE_TOKENS // 2}")
     with pytest.raises(InvalidRequest, match="at most 1048576 tokens"):
         planned(asked(n=2), f"tokens={MAX_RESPONSE_TOKENS // 2 + 1}")

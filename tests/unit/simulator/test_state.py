@@ -14,7 +14,7 @@ def test_to_most_streams_nothing_happens(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["gate=a", "load=2@3"])
-def test_to_others_something_may(text: str) -> None:
+def test_stream_with_gate_load_or_faults_has_a_fault_plan(text: str) -> None:
     assert SimulatorState().fault_plan(parse(text), ()) is not None
     assert SimulatorState().fault_plan(parse(""), faults("reset@1")) is not None
 

@@ -28,7 +28,7 @@ def test_earliest_stop_text_wins_regardless_of_length() -> None:
 
 
 @given(st.text(alphabet="ab ", max_size=60), st.lists(st.text(alphabet="ab ", min_size=1, max_size=5), max_size=4))
-def test_text_before_the_stop_keeps_its_tokens(text: str, stops: list[str]) -> None:
+def test_text_before_the_stop_has_unchanged_tokens(text: str, stops: list[str]) -> None:
     text = f"a{text}"
     found = min(((text.find(stop), stop) for stop in stops if stop in text), default=None)
 

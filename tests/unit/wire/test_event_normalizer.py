@@ -119,7 +119,7 @@ def test_many_small_queued_events_take_no_more_memory_than_their_text() -> None:
 # Ids and names
 
 
-def test_valid_new_ids_of_the_upstream_are_kept() -> None:
+def test_valid_new_ids_of_the_upstream_are_unchanged() -> None:
     told, _ = emitted(call(0, call_id="a"), call(1, call_id="functions.f:0"))
 
     assert [part.id for part in told if isinstance(part, ToolCallDelta)] == ["a", "call-b64-ZnVuY3Rpb25zLmY6MA"]
@@ -213,7 +213,7 @@ def test_possible_stop_text_is_emitted_if_it_does_not_match() -> None:
     assert blocks(emitted(TextDelta("one e"), stop=STOPS)[0]) == [("TextDelta", "one e")]
 
 
-def test_up_to_four_stop_texts_are_left_to_the_upstream() -> None:
+def test_up_to_four_stop_sequences_are_applied_by_the_upstream() -> None:
     told, finished = emitted(TextDelta("aa"), stop=STOPS[:4])
 
     assert (told, finished.stop) == ([TextDelta("aa")], "")

@@ -46,7 +46,7 @@ def test_frame_with_a_line_break_is_refused(data: bytes, event: str) -> None:
 
 @given(st.lists(st.text()), st.lists(st.integers(min_value=0)), st.text())
 @example(["data: x\n\ndata: y", "\r\n", "\u2028\0", ""], [], "event: error")
-def test_any_text_round_trips_whole_byte_by_byte_and_with_trailing_bytes(
+def test_any_text_round_trips_at_once_byte_by_byte_and_with_trailing_bytes(
     texts: list[str], places: list[int], unfinished: str
 ) -> None:
     stream = b"".join(sse.frame(msgspec.json.encode(text)) for text in texts)

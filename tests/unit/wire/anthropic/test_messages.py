@@ -95,7 +95,7 @@ def test_images_go_with_their_text() -> None:
     ]
 
 
-def test_thinking_is_kept_unless_encrypted() -> None:
+def test_thinking_is_preserved_unless_encrypted() -> None:
     thoughts = [{"type": "thinking", "thinking": "Hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"}]
 
     assert read(HI, assistant(*thoughts, text("So")))[1] == Message("assistant", "So", thought="Hm")

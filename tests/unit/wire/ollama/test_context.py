@@ -77,7 +77,7 @@ def test_a_context_of_another_server_is_ignored(context: tuple[int, ...]) -> Non
     assert parsed(context=list(context)).request.messages == (Message("user", "Hi"),)
 
 
-def test_a_context_has_a_limit_and_what_is_larger_is_left_out() -> None:
+def test_context_above_its_limit_is_omitted() -> None:
     overhead = len(msgspec.json.encode({"tokenfall": [["user", ""]]}))
     largest = Message("user", "a" * (MAX_TEXT_BYTES - overhead))
 
@@ -88,7 +88,7 @@ def test_a_context_has_a_limit_and_what_is_larger_is_left_out() -> None:
     assert encode_context((Message("user", largest.content + "a"),)) is None
 
 
-def test_a_context_continues_its_conversation_and_keeps_no_images() -> None:
+def test_context_continues_its_conversation_without_images() -> None:
     asked = parsed(context=encode_context(TALK), images=["iVBORw0KGgo="])
 
     assert asked.request.messages == (*TALK, Message("user", "Hi", images=("data:image/png;base64,iVBORw0KGgo=",)))
@@ -111,7 +111,7 @@ def test_the_last_line_of_a_stream_has_the_context_at_its_place() -> None:
     assert decode_context(lines[-1]["context"]) == (Message("user", "Hi"), Message("assistant", "Good day"))
 
 
-def test_a_whole_response_has_the_context_at_its_place() -> None:
+def test_complete_response_has_the_context_in_order() -> None:
     document = whole(parsed(), "Good day")
 
     assert list(document)[:6] == ["model", "created_at", "response", "done", "done_reason", "context"]
@@ -125,7 +125,7 @@ def test_raw_has_no_context() -> None:
     assert "context" not in whole(asked, "a")
 
 
-def test_a_stream_keeps_no_more_text_than_a_context_holds() -> None:
+def test_stream_buffers_at_most_the_text_of_a_context() -> None:
     piece = "a" * (MAX_TEXT_BYTES // 4)
     lines = streamed(parsed(), (TEXT, [piece] * 8))
 

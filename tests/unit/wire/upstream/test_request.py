@@ -11,7 +11,7 @@ from tokenfall.wire.upstream.request import IMAGE_NOTE, encode_request
 # The request, byte for byte
 
 
-def test_a_request_streams_and_asks_for_usage() -> None:
+def test_upstream_request_streams_and_requests_usage() -> None:
     messages = (Message("system", "Be brief."), Message("user", "Hi\n"))
 
     assert encode_request(ChatRequest(messages=messages, model="m", max_tokens=9)) == (

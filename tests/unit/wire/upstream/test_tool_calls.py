@@ -210,7 +210,7 @@ def test_the_number_of_calls_is_limited() -> None:
         reader.read([piece(MAX_CALLS, None, "f", "")])
 
 
-def test_what_is_held_of_calls_without_names_is_limited() -> None:
+def test_buffered_arguments_of_unnamed_calls_are_limited() -> None:
     reader = ToolCallReader()
     reader.read([piece(0, None, None, "x" * (MAX_HELD - 1))])
     reader.read([piece(1, None, None, "y")])
