@@ -73,7 +73,7 @@ def test_sbom_lists_the_contents_of_the_image(images: Images, target: str) -> No
     assert not {"pip", "setuptools", "bash", "hatchling"} & set(parts)
 
 
-def test_the_same_sources_make_the_same_files(podman: Podman, images: Images) -> None:
+def test_same_sources_give_the_same_files(podman: Podman, images: Images) -> None:
     podman("build", "--isolation=chroot", "--format=docker", "--timestamp=0", "--layers", "--target=build",
            "--tag=tokenfall:build", ".")  # fmt: skip
     again = "python3.11 -m scripts.image simulator venv/lib/python3.11/site-packages /image >&2 && tar -C /image -c ."

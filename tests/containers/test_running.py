@@ -107,7 +107,7 @@ async def test_full_image_stores_conversations_on_its_volume(podman: Podman, ful
         podman("volume", "rm", "--force", volume)
 
 
-async def test_the_full_image_checks_an_upstreams_certificate_by_those_of_debian(podman: Podman, full: str) -> None:
+async def test_full_image_verifies_an_upstream_certificate_with_debians_authorities(podman: Podman, full: str) -> None:
     upstream = {"UPSTREAM_URL": "https://127.0.0.1:1/v1", "API_KEY": "key", "MODEL": "m"}
     with podman.running(full, options=("--memory=128m",), **upstream) as server:
         loaded = server.execute(

@@ -61,7 +61,7 @@ async def test_no_key_or_a_wrong_one_is_401(keyed: int, headers: dict[str, str])
 
 @pytest.mark.parametrize("key", [ALICE, BOB])
 @pytest.mark.parametrize("form", ["Bearer", "bearer", "X-API-Key"])
-async def test_the_right_key_in_either_header(keyed: int, key: str, form: str) -> None:
+async def test_right_key_in_either_header_is_accepted(keyed: int, key: str, form: str) -> None:
     headers = {"X_API_Key": key} if form == "X-API-Key" else {"Authorization": f"{form} {key}"}
     async with await Client.connect(keyed) as client:
         for data in (
@@ -175,7 +175,7 @@ async def test_private_routes_are_open_to_named_origins_and_where_a_key_protects
         assert (await fetch(here.port, request("/history", Origin=PAGE))).status == 401
 
 
-async def test_a_preflight(port: int) -> None:
+async def test_preflight_allows_methods_and_headers(port: int) -> None:
     ask = request(
         "/chat",
         method="OPTIONS",

@@ -136,7 +136,7 @@ async def test_fin_or_reset_at_each_byte_of_a_response_releases_everything(data:
         await here.rests(within_s=SOON_S)
 
 
-async def test_a_process_comes_back_to_its_baseline_after_three_hundred_clients(shared: ServerProcess) -> None:
+async def test_process_returns_to_its_baseline_after_three_hundred_clients(shared: ServerProcess) -> None:
     port = shared.port
     await fetch(port, request("/history"))  # the first coroutine brings asyncio, which keeps two descriptors
     await metric_becomes(port, "tokenfall_streams_in_flight", 0)

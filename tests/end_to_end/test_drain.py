@@ -36,7 +36,7 @@ async def draining(server: ServerProcess) -> None:
             pass
 
 
-async def test_a_drain(serve: Serve) -> None:
+async def test_drain_finishes_streams_and_refuses_new_requests(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT=f"{DRAIN_S}s")
     port = server.port
     idle = await Client.connect(port)

@@ -394,7 +394,7 @@ async def test_a_stream_waits_at_its_gate_until_that_opens(here: Running, stream
 
 
 @served
-async def test_tokens_pass_so_many_at_a_time_in_the_order_of_coming(here: Running) -> None:
+async def test_allowed_tokens_pass_in_fifo_order(here: Running) -> None:
     stream = PLAIN[0]
     clients = [await Client.connect(here.port) for _ in range(3)]
     try:

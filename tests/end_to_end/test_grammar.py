@@ -52,7 +52,7 @@ async def test_seed_determines_token_count_and_timing(port: int) -> None:
     assert len({one for one, _ in several}) > 1
 
 
-async def test_the_nearer_place_wins(serve: Serve) -> None:
+async def test_more_specific_source_of_a_key_applies(serve: Serve) -> None:
     server = serve(SIM="gap=1ms,tokens=2")
     port = server.port
     body = b'{"messages":[{"role":"user","content":"x"}]%b}'

@@ -28,7 +28,7 @@ async def status_of(port: int, data: bytes, *, split_at: int | None = None) -> i
 
 @pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize(("size", "status"), [(MAX_TARGET - 1, 404), (MAX_TARGET, 404), (MAX_TARGET + 1, 414)])
-async def test_the_target(port: int, size: int, status: int, split: bool) -> None:
+async def test_target_size_is_limited(port: int, size: int, status: int, split: bool) -> None:
     data = request("/" + "a" * (size - 1))
     assert await status_of(port, data, split_at=len(data) - 30 if split else None) == status
 
@@ -41,7 +41,7 @@ async def test_an_endless_target_is_refused_before_its_end(port: int) -> None:
 
 @pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize(("size", "status"), [(MAX_HEAD - 1, 200), (MAX_HEAD, 200), (MAX_HEAD + 1, 431)])
-async def test_the_head(port: int, size: int, status: int, split: bool) -> None:
+async def test_head_size_is_limited(port: int, size: int, status: int, split: bool) -> None:
     data = request("/health", X="")
     data = data[:-4] + b"a" * (size - len(data)) + b"\r\n\r\n"
     assert len(data) == size
@@ -55,18 +55,18 @@ async def test_an_endless_head_is_refused_before_its_end(port: int) -> None:
 
 
 @pytest.mark.parametrize(("count", "status"), [(MAX_HEADERS, 200), (MAX_HEADERS + 1, 431)])
-async def test_the_number_of_fields(port: int, count: int, status: int) -> None:
+async def test_number_of_header_fields_is_limited(port: int, count: int, status: int) -> None:
     fields = {f"X{number}": "" for number in range(count - 1)}  # and Host
     assert await status_of(port, request("/health", **fields)) == status
 
 
 @pytest.mark.parametrize(("size", "status"), [(MAX_BODY - 1, 400), (MAX_BODY, 400), (MAX_BODY + 1, 413)])
-async def test_a_body_by_its_length(port: int, size: int, status: int) -> None:
+async def test_declared_body_size_is_limited(port: int, size: int, status: int) -> None:
     assert await status_of(port, request("/chat", method="POST", body=b" " * size)) == status
 
 
 @pytest.mark.parametrize(("size", "status"), [(MAX_BODY - 1, 400), (MAX_BODY, 400), (MAX_BODY + 1, 413)])
-async def test_a_body_by_its_chunks(port: int, size: int, status: int) -> None:
+async def test_chunked_body_size_is_limited(port: int, size: int, status: int) -> None:
     head = request("/chat", method="POST", Transfer_Encoding="chunked")
     first, second = size // 2, size - size // 2
     body = b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (first, b" " * first, second, b" " * second)

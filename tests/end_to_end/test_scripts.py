@@ -74,7 +74,7 @@ async def test_script_error_is_encoded_in_the_dialect_at_its_step(scripted: Serv
     assert error_of(in_chat.body)["message"] == "the model fell over"
 
 
-async def test_a_turn_brings_its_own_grammar(scripted: ServerProcess) -> None:
+async def test_turn_has_its_own_grammar(scripted: ServerProcess) -> None:
     answer = await asked(scripted.port, user("busy"))
 
     assert answer.status == 503

@@ -66,7 +66,7 @@ async def test_bytes_held_for_a_stalled_reader_are_bounded(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["paced", "live"])
-async def test_a_reader_that_comes_back_in_time_misses_nothing(kind: str) -> None:
+async def test_client_that_reads_again_in_time_receives_all_tokens(kind: str) -> None:
     data = {
         "paced": request("/stream-sse?gap=0ms&tokens=20000"),
         "live": request("/chat", method="POST", body=CHAT.replace(b"1000000", b"20000")),

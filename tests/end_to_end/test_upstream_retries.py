@@ -168,7 +168,7 @@ async def test_permanent_upstream_error_is_not_retried(failing: Script) -> None:
         assert (asker.metrics.upstream_retries, asker.clock.waits_s) == (0, [])
 
 
-async def test_no_retry_after_a_token() -> None:
+async def test_request_is_not_retried_after_a_token() -> None:
     async with asking(cut_after_a_token, answer_with(b"fine")) as asker:
         assert isinstance(await asker.fails(), UpstreamReset)
         assert asker.heard == ["one"]

@@ -290,7 +290,7 @@ async def test_streams_get_a_shutdown_frame_and_all_workers_end_within_the_drain
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
-async def test_signal_to_the_process_group_drains(started: Start, number: signal.Signals) -> None:
+async def test_signal_to_the_process_group_drains_all_workers(started: Start, number: signal.Signals) -> None:
     server = started(DRAIN_TIMEOUT="20s")
     async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as begun:
         for pid in (server.process.pid, *server.workers()):

@@ -75,13 +75,13 @@ def said(sim: str) -> bool:
 
 @OPEN.exclude(path="/board/events").exclude(method="PUT", path="/sim").parametrize()
 @few
-def test_a_server_without_keys(case: Case, open_address: str) -> None:
+def test_server_without_keys_matches_its_description(case: Case, open_address: str) -> None:
     case.call_and_validate(base_url=open_address, timeout=PATIENCE_S, excluded_checks=excluded(case))
 
 
 @KEYED.exclude(path="/board/events").exclude(method="PUT", path="/sim").parametrize()
 @fewest
-def test_a_server_with_keys(case: Case, keyed_address: str) -> None:
+def test_server_with_keys_matches_its_description(case: Case, keyed_address: str) -> None:
     case.call_and_validate(
         base_url=keyed_address,
         timeout=PATIENCE_S,

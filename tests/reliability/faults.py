@@ -129,7 +129,7 @@ FAULTS = {
         "one place that writes frames and refuses; the same text in other projects' readers",
         (
             f"{UNIT}/wire/test_sse.py::test_frame_with_a_line_break_is_refused",
-            f"{RELIABILITY}/test_input.py::test_any_text_comes_through_foreign_readers_as_it_was",
+            f"{RELIABILITY}/test_input.py::test_any_text_is_unchanged_by_other_sse_parsers",
         ),
     ),
     "P3": Fault(
@@ -202,7 +202,7 @@ FAULTS = {
         "429 with `Retry-After` as number, date and junk; 5xx; 401",
         "retried before the first byte alone, bounded, with jitter; the key's failure told apart from the caller's",
         (
-            f"{E2E}/test_upstream_retries.py::test_no_retry_after_a_token",
+            f"{E2E}/test_upstream_retries.py::test_request_is_not_retried_after_a_token",
             f"{RELIABILITY}/test_upstream_faults.py::test_refused_requests_are_retried_as_often_as_allowed",
         ),
     ),
@@ -257,7 +257,7 @@ FAULTS = {
         "SIGTERM with 500 streams",
         "the end within the drain time + 1 s; nothing said is lost",
         (
-            f"{E2E}/test_drain.py::test_a_drain",
+            f"{E2E}/test_drain.py::test_drain_finishes_streams_and_refuses_new_requests",
             f"{RELIABILITY}/test_drains.py::test_drain_ends_in_time_and_stores_all_text",
         ),
     ),

@@ -162,7 +162,7 @@ def read_by(reader: object, frames: bytes) -> list[str]:
 
 
 @pytest.mark.row("texts")
-async def test_any_text_comes_through_foreign_readers_as_it_was(serve: Serve, tally: Tally, random: Random) -> None:
+async def test_any_text_is_unchanged_by_other_sse_parsers(serve: Serve, tally: Tally, random: Random) -> None:
     texts: list[str] = []
 
     async def script(exchange: Exchange) -> None:

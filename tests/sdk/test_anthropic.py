@@ -106,7 +106,7 @@ def test_response_is_parsed_into_its_model(anthropic: Any) -> None:
 
 
 @BOTH_WAYS
-def test_thoughts_come_first_and_signed(anthropic: Any, *, stream: bool) -> None:
+def test_thinking_block_comes_first_with_a_signature(anthropic: Any, *, stream: bool) -> None:
     thinking = {"type": "enabled", "budget_tokens": 1024}
     answer = message(anthropic, ASK, stream=stream, thinking=thinking)
     thought, text = answer.content

@@ -43,7 +43,7 @@ async def _freed(ports: list[int], *, left: int) -> None:
         await metric_becomes(port, LEFT, left)
 
 
-async def test_async_clients(ports: list[int]) -> None:
+async def test_async_client_disconnect_ends_the_stream(ports: list[int]) -> None:
     listeners: list[tuple[str, Listen]] = [
         ("openai", openai_chat),
         ("openai", openai_responses),
@@ -64,7 +64,7 @@ async def test_async_clients(ports: list[int]) -> None:
         await metric_becomes(ports[0], "tokenfall_connections", 1)
 
 
-async def test_sync_clients(ports: list[int]) -> None:
+async def test_sync_client_disconnect_ends_the_stream(ports: list[int]) -> None:
     port = ports[-1]
     asked: Any = {"model": MODEL, "messages": ASK, "stream": True}
     with openai_client(port) as openai, groq_client(port) as groq, anthropic_client(port) as anthropic:

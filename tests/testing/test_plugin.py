@@ -123,7 +123,7 @@ def test_unknown_setting_is_an_error(tokenfall_server):
     assert project.left.read_text(encoding="utf-8") == "(0, set())"
 
 
-def test_a_test_sees_nothing_of_the_one_before(project: Project) -> None:
+def test_shared_server_is_reset_between_tests(project: Project) -> None:
     run = project.run("""
 def test_leaves_everything(tokenfall_server):
     server = tokenfall_server
@@ -211,7 +211,7 @@ def test_has_another(tokenfall_server):
     run.stdout.fnmatch_lines(["*ServerGone: the Tokenfall server is not running: *killed by signal 9*"])
 
 
-def test_an_installed_package_brings_the_fixtures(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_package_provides_the_fixtures(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "")
     run = pytester.runpytest_subprocess("--fixtures", "--markers")
     assert "tokenfall(process=False" in run.stdout.str()

@@ -65,7 +65,7 @@ async def test_server_is_ready_until_it_drains(harness: Harness) -> None:
     assert (draining.status, json.loads(draining.body)) == (503, {"status": "draining"})
 
 
-def test_the_version(harness: Harness) -> None:
+def test_version_is_encoded(harness: Harness) -> None:
     assert json.loads(harness.probes.version(request()).body) == {"name": "tokenfall", "version": __version__}
 
 

@@ -184,7 +184,7 @@ def test_end_of_a_stream_has_its_duration() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_the_nearer_wins(stream: bool) -> None:
+async def test_more_specific_configuration_applies(stream: bool) -> None:
     for model, sim, count in (("sim", "", 1), ("sim:tokens=2", "", 2), ("sim:tokens=2", "tokens=3", 3)):
         harness, asked = Harness(defaults="tokens=1"), post(model, sim=sim, stream=stream)
         if stream:

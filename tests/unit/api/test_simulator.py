@@ -200,7 +200,7 @@ def test_random_source_is_created_only_for_random_settings(text: str, chancy: bo
         (request("/", headers={"x-sim": ""}), Simulation(gap=Spread(5.0))),
     ],
 )
-def test_the_nearer_wins(made: Request, simulation: Simulation) -> None:
+def test_more_specific_configuration_applies(made: Request, simulation: Simulation) -> None:
     assert parsed_simulation(made, Simulation(gap=Spread(5.0))) == simulation
 
 

@@ -42,7 +42,7 @@ def test_absent_flags_are_none() -> None:
     assert set(parse(["serve"]).values()) == {None}
 
 
-def test_a_flag_wins_over_the_environment() -> None:
+def test_flag_overrides_the_environment() -> None:
     assert load(parse(["serve", "--port", "1"]), {"PORT": "2", "HOST": "::1"}).port == 1
 
 

@@ -216,7 +216,7 @@ def test_complete_last_line_without_line_end_is_accepted(tmp_path: Path) -> None
         ("/api/chat", "/api/chat"),
     ],
 )
-def test_bare_path(target: str, bare: str) -> None:
+def test_bare_path_has_no_prefix_and_query(target: str, bare: str) -> None:
     assert bare_path(target) == bare
 
 
@@ -237,5 +237,5 @@ def test_bare_path(target: str, bare: str) -> None:
         ({}, ""),
     ],
 )
-def test_last_user_text(document: dict[str, Any], words: str) -> None:
+def test_last_user_text_is_found(document: dict[str, Any], words: str) -> None:
     assert last_user_text(document) == words

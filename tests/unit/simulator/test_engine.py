@@ -70,7 +70,7 @@ async def test_engine_stops_at_max_tokens(tokens: int, max_tokens: int, simulati
     assert finished == Finished(reason, "sim", Usage(5, simulation))  # type: ignore[arg-type]
 
 
-async def test_tokens_come_at_their_times() -> None:
+async def test_tokens_arrive_at_their_deadlines() -> None:
     answer = Answer()
     await answer.of(asked(simulation="ttft=1s,gap=20ms,tokens=3"))
 
@@ -107,7 +107,7 @@ async def test_times_are_absolute_so_that_lateness_does_not_add_up() -> None:
         ("gap=5s", "llama:gap=4s", "", 5.0),
     ],
 )
-async def test_the_nearer_wins(defaults: str, model: str, simulation: str, gap_s: float) -> None:
+async def test_more_specific_configuration_applies(defaults: str, model: str, simulation: str, gap_s: float) -> None:
     answer = Answer()
     await answer.of(asked(model=model, simulation=simulation, max_tokens=1), defaults)
 

@@ -110,7 +110,7 @@ def test_from_a_drip_on_all_gaps_are_its_own(at: int) -> None:
     assert played(f"drip@{at}:500ms") == [*wanted[: 1 + at], *((item, 0.5) for item, _ in wanted[1 + at :])]
 
 
-def test_several_happen_each_at_its_token() -> None:
+def test_several_faults_happen_at_their_tokens() -> None:
     assert played("drip@1:1s+stall@3:30s+garbage@2+split@0+reset@4") == [
         PERMIT,
         (f"t0{SPLIT_SUFFIX}".encode()[:3], 1.0),
@@ -139,7 +139,7 @@ def test_a_gate_is_passed_at_each_token_from_its_place_on() -> None:
     ]
 
 
-def test_a_connection_breaks_before_its_gate() -> None:
+def test_disconnect_precedes_a_gate_at_the_same_token() -> None:
     assert played("reset@0", gate_at=0) == [PERMIT, (Disconnect("reset"), 0.0)]
 
 

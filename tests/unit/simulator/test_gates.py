@@ -76,7 +76,7 @@ def test_reclosed_gate_passes_no_token() -> None:
     assert not gate.is_open
 
 
-def test_so_many_tokens_and_no_more() -> None:
+def test_gate_passes_only_the_allowed_tokens() -> None:
     gate = TestGate()
     _, passed = waiting_at(gate, "abc")
     gate.allow(2)

@@ -48,7 +48,7 @@ def test_grammar_parses_to_its_settings(text: str, simulation: Simulation) -> No
     ("text", "expected"),
     [("20ms", 0.02), ("250us", 0.00025), ("1.5s", 1.5), (".5s", 0.5), ("2m", 120.0), ("1440m", 86_400.0), ("0s", 0.0)],
 )
-def test_durations(text: str, expected: float) -> None:
+def test_duration_is_parsed(text: str, expected: float) -> None:
     assert seconds(text) == pytest.approx(expected)
 
 
@@ -240,7 +240,7 @@ def test_a_nearer_profile_takes_the_place_of_farther_times() -> None:
     assert farther.overlay(parse("profile=groq-70b,gap=5ms")) == parse("profile=groq-70b,gap=5ms,tokens=4")
 
 
-def test_a_simulation_lies_over_its_profile_and_that_over_the_rest() -> None:
+def test_simulation_overrides_its_profile_which_overrides_the_defaults() -> None:
     under, times = parse("gap=1ms,ttft=2ms,tokens=4"), parse("gap=10ms,ttft=20ms,prefill=30ms")
 
     assert parse("profile=p,gap=5ms").over_profile(times, under=under) == parse(

@@ -9,7 +9,7 @@ from tokenfall.simulator.values import Load, faults
 
 
 @pytest.mark.parametrize("text", ["", "gap=1s,ttft=2s", "tokens=5,status=500,limit=rpm=1,text=words"])
-def test_to_most_streams_nothing_happens(text: str) -> None:
+def test_stream_without_gate_load_and_faults_has_no_fault_plan(text: str) -> None:
     assert SimulatorState().fault_plan(parse(text), ()) is None
 
 

@@ -19,7 +19,7 @@ from tokenfall.simulator.values import FAULT_KINDS, Fault, GatePosition, Limit, 
         ("+".join(f"garbage@{at}" for at in range(16)), tuple(Fault("garbage", at) for at in range(16))),
     ],
 )
-def test_faults(text: str, found: tuple[Fault, ...]) -> None:
+def test_faults_are_parsed(text: str, found: tuple[Fault, ...]) -> None:
     assert values.faults(text) == found
 
 
@@ -76,7 +76,7 @@ def test_every_kind_is_read(kind: str) -> None:
         ("429x2+500%0.1", (Status(429, times=2), Status(500, probability=0.1))),
     ],
 )
-def test_statuses(text: str, found: tuple[Status, ...]) -> None:
+def test_statuses_are_parsed(text: str, found: tuple[Status, ...]) -> None:
     assert values.statuses(text) == found
 
 
@@ -114,7 +114,7 @@ def test_invalid_status_is_refused(text: str) -> None:
         ("rpm=1", Limit(1)),
     ],
 )
-def test_limits(text: str, found: Limit) -> None:
+def test_limit_is_parsed(text: str, found: Limit) -> None:
     assert values.limit(text) == found
 
 
@@ -140,7 +140,7 @@ def test_invalid_limit_is_refused(text: str) -> None:
         (values.integer, "000", 0),
     ],
 )
-def test_others(read: Callable[[str], object], text: str, found: object) -> None:
+def test_other_values_are_parsed(read: Callable[[str], object], text: str, found: object) -> None:
     assert read(text) == found
 
 

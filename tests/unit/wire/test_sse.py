@@ -31,7 +31,7 @@ def test_named_frame_begins_with_the_event_field() -> None:
     assert sse.frame(b"{}", "error") == b"event: error\ndata: {}\n\n"
 
 
-def test_the_fixed_frames() -> None:
+def test_ping_and_done_have_their_bytes() -> None:
     assert (sse.PING, sse.DONE) == (b": ping\n\n", b"data: [DONE]\n\n")
 
 

@@ -25,7 +25,7 @@ def test_complement_has_all_other_characters() -> None:
     assert complement(Chars(())) == ANY
 
 
-def test_members_within_ascii() -> None:
+def test_ascii_members_are_selected() -> None:
     assert ascii_only(Chars(((100, 300), (400, 500)))) == Chars(((100, 127),))
 
 

@@ -29,7 +29,7 @@ def lengths(pattern: str, *, least: int = 0, most: int = 40) -> list[int]:
         ("(?:a{60}){2}", []),
     ],
 )
-def test_lengths_of_a_pattern(pattern: str, expected: list[int]) -> None:
+def test_pattern_has_its_possible_lengths(pattern: str, expected: list[int]) -> None:
     assert lengths(pattern) == expected
 
 

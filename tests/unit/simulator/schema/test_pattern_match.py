@@ -41,7 +41,7 @@ def test_match_is_found_if_pythons_re_finds_one(pattern: str, text: str) -> None
         ("^(a*)*$", "aaab", False),
     ],
 )
-def test_match_of_a_text(pattern: str, text: str, expected: bool) -> None:
+def test_text_matches_the_pattern(pattern: str, text: str, expected: bool) -> None:
     assert found(pattern, text) is expected
 
 

@@ -247,7 +247,7 @@ def test_unsatisfiable_schema_is_refused(schema: Any) -> None:
         ({"$ref": "#/$defs/any", "$defs": {"any": True}}, "large language models"),
     ],
 )
-def test_example_values(schema: Any, value: Any) -> None:
+def test_schema_has_its_example_value(schema: Any, value: Any) -> None:
     assert validated(schema) == value
 
 

@@ -37,7 +37,7 @@ def test_image_source_becomes_a_url(block: dict[str, Any], address: tuple[str, .
         ({"type": "content"}, ""),
     ],
 )
-def test_the_text_of_a_document(source: dict[str, Any], text: str) -> None:
+def test_plain_text_document_has_its_text(source: dict[str, Any], text: str) -> None:
     assert text_of(blocks([{"type": "document", "source": source, "title": "T"}], "f")) == text
 
 
@@ -56,7 +56,7 @@ def test_other_blocks_are_accepted(kind: str) -> None:
     assert blocks([{"type": kind, "text": "a", "content": 7}], "f") == [Other()]
 
 
-def test_calls_and_results() -> None:
+def test_calls_and_results_are_decoded() -> None:
     use = {"type": "tool_use", "id": "t", "name": "n", "input": {"a": [1]}}
     inner = [{"type": "text", "text": "a"}, {"type": "tool_result", "tool_use_id": "t"}, {"type": "tool_reference"}]
     result = {"type": "tool_result", "tool_use_id": "t", "content": inner, "blocks": [1]}

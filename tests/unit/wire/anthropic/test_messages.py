@@ -87,7 +87,7 @@ def test_results_may_come_in_messages_of_one_turn_and_be_empty() -> None:
     assert [message.role for message in said] == ["user", "assistant", "assistant", "tool", "tool"]
 
 
-def test_images_go_with_their_text() -> None:
+def test_images_and_text_of_a_message_are_decoded() -> None:
     source = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
 
     assert read(user(text("What?"), {"type": "image", "source": source})) == [

@@ -12,7 +12,7 @@ def test_a_count() -> None:
     assert anthropic_models.count(14) == b'{"input_tokens":14}'
 
 
-def test_a_model() -> None:
+def test_model_has_all_fields() -> None:
     assert anthropic_models.model("sim", 1_700_000_000.9) == ONE % (b"sim", b"sim")
 
 

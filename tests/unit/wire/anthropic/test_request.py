@@ -34,14 +34,14 @@ def refusal(sent: bytes) -> tuple[str | None, str]:
     return refused.value.param, refused.value.message
 
 
-def test_minimal_request() -> None:
+def test_minimal_request_has_the_defaults() -> None:
     asked = decode(body())
 
     assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
     assert (asked.stream, asked.input) == (False, MessagesOptions())
 
 
-def test_every_field() -> None:
+def test_every_field_is_decoded() -> None:
     asked = decode(
         body(
             system="Be brief.",
@@ -91,7 +91,7 @@ def test_every_field() -> None:
         ({"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}}, ""),
     ],
 )
-def test_reasoning_effort(fields: dict[str, Any], effort: str) -> None:
+def test_reasoning_effort_is_decoded(fields: dict[str, Any], effort: str) -> None:
     assert decode(body(max_tokens=40_000, **fields)).request.effort == effort
 
 
@@ -114,7 +114,7 @@ def test_disabled_thinking_hides_reasoning(kind: str, hides: bool) -> None:
         ([SEARCH], {"type": "any"}, "auto"),
     ],
 )
-def test_the_choice_of_a_tool(tools: object, choice: object, expected: str) -> None:
+def test_tool_choice_is_mapped(tools: object, choice: object, expected: str) -> None:
     assert request(tools=tools, tool_choice=choice).tool_choice == expected
 
 

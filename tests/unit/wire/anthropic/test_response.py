@@ -89,7 +89,7 @@ SIGNED = DELTA % (0, b'"type":"signature_delta","signature":"%b"' % SIGNATURE)
 # Streams, byte for byte
 
 
-def test_a_text() -> None:
+def test_text_is_streamed_in_frames() -> None:
     assert stream([(TEXT, ["Hel", "lo\n"])]) == (
         START
         + TEXT_START % 0
@@ -252,7 +252,7 @@ WHOLE = (
 )
 
 
-def test_complete_text() -> None:
+def test_complete_response_has_the_text() -> None:
     assert whole(ResponseChoice(text="Hi\n", reason="stop")) == WHOLE % (
         b'{"type":"text","text":"Hi\\n"}',
         b"end_turn",

@@ -78,7 +78,7 @@ def test_vectors_of_an_upstream_are_encoded() -> None:
     )
 
 
-def test_legacy_route_embeds_one_prompt() -> None:
+def test_older_route_embeds_one_prompt() -> None:
     embed = decode_embeddings(b'{"model":"sim","prompt":"Hi"}')
 
     assert embed == OllamaEmbeddings(model="sim", inputs=("Hi",))

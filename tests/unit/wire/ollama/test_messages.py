@@ -22,7 +22,7 @@ def refused(body: bytes) -> tuple[str, str | None]:
     return caught.value.message, caught.value.param
 
 
-def test_roles_and_contents() -> None:
+def test_roles_and_contents_are_decoded() -> None:
     assert read(
         {"role": "system", "content": "Be brief."},
         {"role": "USER", "content": "Hi"},
@@ -38,7 +38,7 @@ def test_roles_and_contents() -> None:
     )
 
 
-def test_an_unknown_role() -> None:
+def test_unknown_role_is_refused() -> None:
     assert refused(b'[{"role":"user"},{"role":"robot"}]') == (
         'invalid role: "robot", must be one of ["system", "user", "assistant", "tool"]',
         "messages[1].role",

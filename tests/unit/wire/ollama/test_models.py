@@ -33,7 +33,7 @@ def test_show_without_a_model_is_refused(body: bytes) -> None:
     assert caught.value.param == "model"
 
 
-def test_one_model() -> None:
+def test_model_has_all_its_fields() -> None:
     assert ollama_models.show("sim", NOW_S) == (
         b'{"license":"MIT","modelfile":"FROM sim","parameters":"num_ctx                        131072",'
         b'"template":"{{ .System }} {{ .Prompt }} {{ .Response }}",' + DETAILS + b',"model_info":{'
@@ -43,13 +43,13 @@ def test_one_model() -> None:
     )
 
 
-def test_all_models() -> None:
+def test_model_list_has_all_models() -> None:
     assert ollama_models.tags(["sim"], NOW_S) == (
         b'{"models":[{"name":"sim","model":"sim","modified_at":"2023-11-14T22:13:20.000000Z",' + FILE + DETAILS + b"}]}"
     )
 
 
-def test_the_models_in_memory() -> None:
+def test_loaded_models_have_all_fields() -> None:
     assert ollama_models.running(["sim"], NOW_S) == (
         b'{"models":[{"name":"sim","model":"sim",'
         + FILE
@@ -70,7 +70,7 @@ def test_empty_list_of_models() -> None:
     assert ollama_models.tags([], NOW_S) == ollama_models.running([], NOW_S) == b'{"models":[]}'
 
 
-def test_the_version() -> None:
+def test_version_is_encoded() -> None:
     assert ollama_models.version("0.12.0") == b'{"version":"0.12.0"}'
 
 

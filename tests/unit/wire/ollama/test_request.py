@@ -33,7 +33,7 @@ def test_chat_streams_by_default() -> None:
     assert not chat(stream=False).stream
 
 
-def test_every_field_of_a_chat() -> None:
+def test_every_field_of_a_chat_is_decoded() -> None:
     parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
     function = {"name": "weather", "description": "Of a city.", "parameters": parameters}
     options = {
@@ -83,7 +83,7 @@ def test_null_field_is_treated_as_absent() -> None:
     assert chat(**dict.fromkeys(names)) == chat(options=options) == chat()
 
 
-def test_every_field_of_generate() -> None:
+def test_every_field_of_generate_is_decoded() -> None:
     asked = generate(
         system="Be brief.",
         suffix="x",
@@ -125,7 +125,7 @@ def test_every_field_of_generate() -> None:
         (None, "", False),
     ],
 )
-def test_reasoning_effort(think: object, effort: str, hides: bool) -> None:
+def test_reasoning_effort_is_decoded(think: object, effort: str, hides: bool) -> None:
     request = chat(think=think).request
 
     assert (request.effort, request.disables_reasoning, request.reasoning) == (effort, hides, bool(think))
@@ -158,7 +158,7 @@ def test_a_seed_has_64_bits(given: float, seed: int | None) -> None:
     ("think", "reasoning"),
     [(True, True), (False, False), ("low", True), ("medium", True), ("high", True), ("max", True)],
 )
-def test_think(think: object, reasoning: bool) -> None:
+def test_think_requests_reasoning(think: object, reasoning: bool) -> None:
     assert chat(think=think).request.reasoning is reasoning
     assert generate(think=think).request.reasoning is reasoning
 

@@ -237,7 +237,7 @@ def test_incomplete_call_is_text_in_a_complete_response() -> None:
     )
 
 
-def test_complete_generate_response() -> None:
+def test_complete_generate_response_has_all_fields() -> None:
     assert whole(ResponseChoice(text="The sky", reason="length", thought="Hm"), asked=GENERATE) == (
         HEAD + b'"response":"The sky","thinking":"Hm","done":true,"done_reason":"length",' + METRICS
     )

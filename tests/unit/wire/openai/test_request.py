@@ -109,7 +109,7 @@ def test_json_object_format_is_accepted() -> None:
         ({"include_reasoning": True}, True),
     ],
 )
-def test_options_that_request_reasoning(fields: dict[str, Any], wanted: bool) -> None:
+def test_options_request_reasoning(fields: dict[str, Any], wanted: bool) -> None:
     assert request(**fields).reasoning is wanted
 
 

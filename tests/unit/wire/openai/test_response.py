@@ -55,7 +55,7 @@ def test_dialect_name_and_content_type() -> None:
 # Streams
 
 
-def test_a_text() -> None:
+def test_text_is_streamed_in_frames() -> None:
     assert frames(OPENAI_CHAT, chat(), [(TEXT, ["Hi", " \n\u2028you"])]) == [
         delta(ROLE),
         delta(b'"content":"Hi"'),
@@ -65,7 +65,7 @@ def test_a_text() -> None:
     ]
 
 
-def test_reasoning_then_text() -> None:
+def test_reasoning_precedes_text_in_the_stream() -> None:
     assert frames(OPENAI_CHAT, chat(), [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])]) == [
         delta(ROLE),
         delta(b'"reasoning_content":"Hm"'),

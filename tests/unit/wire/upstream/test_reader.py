@@ -127,7 +127,7 @@ def test_last_model_and_usage_are_reported() -> None:
         ("eos", "stop"),
     ],
 )
-def test_reasons_to_finish(theirs: str, ours: str) -> None:
+def test_finish_reason_is_mapped(theirs: str, ours: str) -> None:
     event = read([ended(theirs) + DONE])[-1]
 
     assert isinstance(event, Finished)

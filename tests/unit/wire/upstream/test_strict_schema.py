@@ -31,7 +31,7 @@ OPEN = {"type": "object", "properties": {"a": STRING}}
         closed(default=STRING),
     ],
 )
-def test_a_schema_that_fits(schema: dict[str, Any]) -> None:
+def test_supported_schema_fits_strict(schema: dict[str, Any]) -> None:
     assert fits_strict(json.dumps(schema).encode())
 
 

@@ -141,7 +141,7 @@ def test_invalid_request_is_refused_with_the_field(fields: dict[str, Any], param
 # Streams
 
 
-def test_a_text() -> None:
+def test_text_is_streamed_in_frames() -> None:
     assert frames(OPENAI_COMPLETIONS, complete(), [(TEXT, ["Hi", " \nyou"])]) == [
         chunk(b"Hi"),
         chunk(b" \\nyou"),

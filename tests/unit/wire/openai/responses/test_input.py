@@ -26,7 +26,7 @@ def test_string_input_is_a_user_message() -> None:
     assert messages_of("Hi") == [Message("user", "Hi")]
 
 
-def test_messages_of_all_roles_with_all_parts() -> None:
+def test_messages_of_all_roles_with_all_parts_are_decoded() -> None:
     asked = [
         {"type": "input_text", "text": "a"},
         {"type": "input_image", "image_url": "data:x", "detail": "auto"},

@@ -142,7 +142,7 @@ def test_an_empty_text_is_an_input() -> None:
         ({"type": "web_search"}, "auto"),
     ],
 )
-def test_a_choice_of_a_tool(given: object, choice: str) -> None:
+def test_tool_choice_is_decoded(given: object, choice: str) -> None:
     assert respond(tools=[LOOK, SEARCH], tool_choice=given).request.tool_choice == choice
 
 
@@ -166,7 +166,7 @@ def test_json_object_format_is_accepted(form: object, json_object: bool) -> None
         ({"summary": "concise"}, True),
     ],
 )
-def test_options_that_request_reasoning(reasoning: object, wanted: bool) -> None:
+def test_options_request_reasoning(reasoning: object, wanted: bool) -> None:
     assert respond(reasoning=reasoning).request.reasoning is wanted
 
 

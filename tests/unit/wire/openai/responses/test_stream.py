@@ -115,7 +115,7 @@ def completed(number: int, output: bytes, *, usage: bytes = USAGE % 0) -> bytes:
     return event(b"response.completed", number, b'"response":' + told)
 
 
-def test_a_text() -> None:
+def test_text_is_streamed_in_frames() -> None:
     assert frames(OPENAI_RESPONSES, respond(), [(TEXT, ["Hi", " \nyou"])]) == [
         *BEGIN,
         *message_events(2, [b"Hi", b" \\nyou"]),
@@ -123,7 +123,7 @@ def test_a_text() -> None:
     ]
 
 
-def test_reasoning_then_text() -> None:
+def test_reasoning_precedes_text_in_the_stream() -> None:
     place = b'"item_id":"rs_0123456789abcdef012345670","output_index":0,"summary_index":0,'
     rs = b'{"id":"rs_0123456789abcdef012345670","type":"reasoning","status":"%b","summary":[%b]}'
     thought = rs % (b"completed", b'{"type":"summary_text","text":"Hm, well"}')
