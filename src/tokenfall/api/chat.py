@@ -14,12 +14,13 @@ from tokenfall.api.documents import JSON, document, sliced
 from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.service import Chat, Question
-from tokenfall.conversations import Conversation
+from tokenfall.conversations import Conversation, text_bytes
 from tokenfall.errors import InvalidRequest, TurnStopped, shutting_down
 from tokenfall.events import ReasoningDelta, TextDelta
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.ports import Followed
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.simulator.grammar import parse
 from tokenfall.turns.runner import TurnRun
@@ -54,11 +55,13 @@ class ChatRoutes:
         chat: Chat,
         keys: Keys,
         *,
+        memory: ResponseMemory,
         refuse: Callable[[Request, str | None], None] | None = None,
         relays: bool = False,
     ) -> None:
         self._chat = chat
         self._keys = keys
+        self._memory = memory
         self._refuse = refuse
         self._relays = relays
 
@@ -90,8 +93,9 @@ class ChatRoutes:
         _add_headers(request, turn)
         if body.stream:
             return self._live(turn, announced=body.announce, details=body.details)
-        text, finished = await self._chat.runner.complete_response(turn)
-        return await sliced(plain.complete_response(text, finished, conversation=conversation.id))
+        with self._memory.lease() as lease:
+            text, finished = await self._chat.runner.complete_response(turn, on_size=lease.resize)
+            return await sliced(plain.complete_response(text, finished, conversation=conversation.id), lease=lease)
 
     def defaults(self, request: Request) -> Response:
         """`GET /chat/defaults`."""
@@ -120,7 +124,9 @@ class ChatRoutes:
         name, variants = plain.history_query(request.query())
         conversation = Conversation(self._keys.owner(request), name)
         turns = await self._chat.history(conversation, may_be_missing=name == plain.DEFAULT_CONVERSATION)
-        return await sliced(plain.history(turns, variants=variants))
+        with self._memory.lease() as lease:
+            lease.resize(sum(map(text_bytes, turns)))
+            return await sliced(plain.history(turns, variants=variants), lease=lease)
 
     async def clear(self, request: Request) -> Response:
         """`DELETE /history`."""

@@ -6,19 +6,19 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from tokenfall.api.documents import complete_document, document
+from tokenfall.api.documents import document, sliced
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.routing import parameter
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.http.request import Request
-from tokenfall.http.response import Response
+from tokenfall.http.response import LiveStream, Response
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.gates import TestGate
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import Library
 from tokenfall.simulator.state import SimulatorState
 from tokenfall.simulator.values import name_of
-from tokenfall.slicing import start_sliced
 from tokenfall.wire.dialect import Count
 from tokenfall.wire.json_pieces import json_pieces
 
@@ -98,6 +98,7 @@ class ControlRoutes:
         *,
         library: Library,
         request_log: RequestLog,
+        memory: ResponseMemory,
         alone: bool,
     ) -> None:
         self._state = state
@@ -105,6 +106,7 @@ class ControlRoutes:
         self._initial = state.configured
         self._injected_errors = injected_errors
         self._request_log = request_log
+        self._memory = memory
         self._alone = alone
 
     def show(self, request: Request) -> Response:
@@ -140,12 +142,17 @@ class ControlRoutes:
         self._request_log.clear()
         return Response(204)
 
-    def requests(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+    def requests(self, request: Request) -> Coroutine[Any, Any, Response | LiveStream]:
         """`GET /sim/requests`. The response may have some megabytes."""
         self._check_alone()
+        return self._requests()
+
+    async def _requests(self) -> Response | LiveStream:
         requests = (LoggedRequest(**each) for each in self._request_log.entries())
         content = LoggedRequests(self._request_log.is_on, cast("list[LoggedRequest]", requests))  # one at a time
-        return start_sliced(complete_document(json_pieces(content)))
+        with self._memory.lease() as lease:
+            lease.resize(self._request_log.size_bytes)
+            return await sliced(json_pieces(content), lease=lease)
 
     def clear_requests(self, request: Request) -> Response:
         """`DELETE /sim/requests`."""

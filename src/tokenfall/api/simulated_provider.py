@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokenfall.api.documents import continued, document, gathered, joined
+from tokenfall.api.documents import continued, document, gathered
 from tokenfall.api.even_stream import EvenStream, is_even
 from tokenfall.api.guard import Keys
 from tokenfall.api.injected_errors import InjectedErrors
@@ -24,6 +24,7 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, PacedStream, Response, StreamHead, TimedStream
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock
+from tokenfall.response_memory import ResponseLease, ResponseMemory
 from tokenfall.simulator.engine import FAILED_AS_CONFIGURED, SimulatedEngine
 from tokenfall.simulator.fault_plan import ERROR, GARBAGE, FaultPlan, Step, garbled
 from tokenfall.simulator.grammar import Simulation
@@ -103,7 +104,14 @@ class SimulatedProvider:
     """The simulated side of one route."""
 
     def __init__(
-        self, dialect: Dialect, engine: SimulatedEngine, *, clock: Clock, injected_errors: InjectedErrors, keys: Keys
+        self,
+        dialect: Dialect,
+        engine: SimulatedEngine,
+        *,
+        clock: Clock,
+        injected_errors: InjectedErrors,
+        keys: Keys,
+        memory: ResponseMemory,
     ) -> None:
         self._dialect = dialect
         self._engine = engine
@@ -111,6 +119,7 @@ class SimulatedProvider:
         self._now = clock.now
         self._injected_errors = injected_errors
         self._keys = keys
+        self._memory = memory
         self._release = engine.state.limiter.release
         self._head = StreamHead(dialect.stream_type)
         self._shutdown_frame = dialect.error_frame(
@@ -284,15 +293,22 @@ class SimulatedProvider:
         timing = ResponseTiming(
             total_s=await run_sliced(_total(prepared.gaps, tokens, first_s=first_s)), first_token_s=first_s
         )
-        pieces = await self._pieces(prepared, timing)
-        first_bytes = await run_sliced(gathered(pieces))
-        await self._clock.sleep_until(started_s + timing.total_s)
-        return continued(first_bytes, pieces)
+        with self._memory.lease() as lease:
+            first_part, pieces = await self._encoded(prepared, timing, lease=lease)
+            await self._clock.sleep_until(started_s + timing.total_s)
+            return continued(first_part, pieces, lease=lease)
 
-    async def _pieces(self, prepared: _Prepared, timing: ResponseTiming) -> Iterator[bytes]:
+    async def _encoded(
+        self, prepared: _Prepared, timing: ResponseTiming, *, lease: ResponseLease
+    ) -> tuple[bytes, Iterator[bytes]]:
+        """The first part of the complete response, and the pieces that follow; `lease` gets what they hold."""
         choices = await run_sliced(choices_of(prepared.planned))
+        lease.resize(sum({id(choice): choice.size_bytes() for choice in choices}.values()))
         response = ModelResponse(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
-        return iter(self._dialect.encode_response(prepared.parsed, response))
+        pieces = iter(self._dialect.encode_response(prepared.parsed, response))
+        first_part = await run_sliced(gathered(pieces))
+        lease.grow(len(first_part))
+        return first_part, pieces
 
     async def _with_faults(self, prepared: _Prepared, fault_plan: FaultPlan) -> Whole:
         """A fault of a token happens at the time of the token, before any byte of the response is sent."""
@@ -316,10 +332,9 @@ class SimulatedProvider:
         if fault_plan.is_truncated:
             return Disconnect("close")
         timing = ResponseTiming(total_s=clock.now() - now_s if prepared.simulation.seed is None else gaps.total_s)
-        pieces = await self._pieces(prepared, timing)
-        if garbage:
-            return document(garbled(await run_sliced(joined(pieces))))
-        return continued(await run_sliced(gathered(pieces)), pieces)
+        with self._memory.lease() as lease:
+            first_part, pieces = await self._encoded(prepared, timing, lease=lease)
+            return document(garbled(first_part)) if garbage else continued(first_part, pieces, lease=lease)
 
 
 def _needed(chat: ChatRequest, simulation: Simulation) -> Loadable | None:

@@ -11,6 +11,7 @@ from tokenfall.api.probes import resident_bytes
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.simulator import Shared
 from tokenfall.reactor.clock import WheelClock
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.settings.fields import DEFAULT_SIM, MEMORY
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.library import Library
@@ -46,6 +47,7 @@ class Parts:
         self.settings = settings
         self.wheel = reactor.wheel
         self.metrics = metrics
+        self.response_memory = ResponseMemory(settings.response_memory, metrics)
         self.clock = WheelClock(self.wheel)
         self.keys = Keys(settings.api_key)
         configured = UNSET if settings.sim == DEFAULT_SIM else parse(settings.sim)
@@ -107,7 +109,7 @@ class Parts:
         chat = self.conversations()
         model, relays = self._default_model(), self.settings.upstream is not None
         refuse = ChatInjectedErrors(self.shared, self.simulated(), default_model=model, relays=relays)
-        routes = ChatRoutes(chat, self.keys, refuse=refuse, relays=relays)
+        routes = ChatRoutes(chat, self.keys, memory=self.response_memory, refuse=refuse, relays=relays)
         names = ("chat", "defaults", "history", "clear", "resume", "stop", "conversations", "change", "add", "delete")
         return {f"chat.{name}": getattr(routes, name) for name in names}
 
@@ -121,6 +123,7 @@ class Parts:
             self.injected_errors,
             library=self.library,
             request_log=self.request_log,
+            memory=self.response_memory,
             alone=self.settings.workers == 1,
         )
         names = ("show", "change", "replace", "reset", "requests", "clear_requests")
@@ -147,6 +150,7 @@ class Parts:
                 self.injected_errors,
                 self.keys,
                 self.catalogue(),
+                self.response_memory,
                 vllm=self.vllm,
             )
         )

@@ -35,6 +35,7 @@ from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.contracts.limits import BURST, RATE
 from tests.doubles.clocks import FakeClock, InstantClock
+from tests.doubles.memory import ample_memory
 from tests.doubles.requests import lines_of, request
 from tests.doubles.sent import Sent
 
@@ -107,7 +108,7 @@ class Harness:
         engine = SimulatedEngine(self.clock, self.state)
         injected_errors = InjectedErrors(self.clock.now)
         simulating = SimulatedProvider(
-            dialect, engine, clock=self.clock, injected_errors=injected_errors, keys=Keys(())
+            dialect, engine, clock=self.clock, injected_errors=injected_errors, keys=Keys(()), memory=ample_memory()
         )
         self.provider = Provider(dialect, simulating, relay=relay, throttle=throttle)
 

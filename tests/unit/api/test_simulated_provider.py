@@ -18,6 +18,7 @@ from tokenfall.wire.dialects import DIALECTS
 
 from tests.doubles.clocks import InstantClock
 from tests.doubles.loading import Slow
+from tests.doubles.memory import ample_memory
 from tests.doubles.requests import lines_of, request
 
 all_dialects = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -32,7 +33,7 @@ class Harness:
         engine = SimulatedEngine(self.clock, self.state)
         injected_errors = InjectedErrors(self.clock.now)
         self.simulating = SimulatedProvider(
-            dialect, engine, clock=self.clock, injected_errors=injected_errors, keys=Keys(())
+            dialect, engine, clock=self.clock, injected_errors=injected_errors, keys=Keys(()), memory=ample_memory()
         )
         self.reply_headers = b""
 

@@ -5,7 +5,7 @@ The vectors are those of `tokenfall.wire.openai.embeddings`.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -105,8 +105,19 @@ def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -
     yield end
 
 
+def relayed_pieces(
+    model: str, vectors: Sequence[msgspec.Raw], *, tokens: int, timing: ResponseTiming
+) -> Iterator[bytes]:
+    """The response of `/api/embed` with an upstream's vectors, one at a time."""
+    begin, _, end = embed_document(model, [], tokens=tokens, timing=timing).rpartition(b"]")
+    yield begin
+    for number, each in enumerate(vectors):
+        yield (b"," if number else b"") + bytes(each)
+    yield b"]" + end
+
+
 def embed_document(model: str, vectors: list[msgspec.Raw], *, tokens: int, timing: ResponseTiming) -> bytes:
-    """The response of `/api/embed` with an upstream's vectors."""
+    """The response of `/api/embed`."""
     total, load = nanoseconds(timing.total_s), nanoseconds(0.0)
     return _encode(OllamaEmbed(model, vectors, total, load, tokens))
 
