@@ -93,6 +93,7 @@ class ChatRoutes:
         _add_headers(request, turn)
         if body.stream:
             return self._live(turn, announced=body.announce, details=body.details)
+        request.drop_content()  # it may be large, and the response late
         with self._memory.lease() as lease:
             text, finished = await self._chat.runner.complete_response(turn, on_size=lease.resize)
             return await sliced(plain.complete_response(text, finished, conversation=conversation.id), lease=lease)

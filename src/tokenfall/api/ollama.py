@@ -1,11 +1,13 @@
 """Ollama's routes other than chat and generate: embeddings, models and version."""
 
+from array import array
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import time
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.documents import add_request_id_header, document, refusal, sliced
@@ -23,7 +25,7 @@ from tokenfall.wire.dialect import ResponseTiming
 from tokenfall.wire.ollama import embeddings as ollama_embed
 from tokenfall.wire.ollama import models as ollama_models
 from tokenfall.wire.ollama.response import error
-from tokenfall.wire.openai.embeddings import DIMENSIONS
+from tokenfall.wire.openai.embeddings import DIMENSIONS, consumed
 
 OLLAMA_VERSION = "0.12.6"
 """The Ollama version whose API is implemented. Clients check it to find out which features are available."""
@@ -60,14 +62,18 @@ class OllamaRoutes:
         """`POST /api/embed`."""
         add_request_id_header(request)
         embed = ollama_embed.decode_embed(request.body)
-        tokens = await run_sliced(counted(iter(embed.inputs)))
         timing = ResponseTiming(0.0)
         if self._fetch is not None and not is_simulated(embed.model):
+            tokens = await run_sliced(counted(iter(embed.inputs)))
             with self._memory.lease() as lease:
                 vectors = await self._relayed(request, embed, fetch=partial(self._fetch, on_size=lease.resize))
                 relayed = ollama_embed.relayed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
                 return await sliced(relayed, lease=lease)
-        return await sliced(ollama_embed.embed_pieces(embed, tokens, timing=timing))
+        request.drop_content()
+        inputs, seeds = list(embed.inputs), array("Q")
+        embed = replace(embed, inputs=())
+        tokens = await run_sliced(counted(consumed(inputs, seeds)))
+        return await sliced(ollama_embed.embed_pieces(embed, tokens, timing=timing, seeds=seeds))
 
     async def embeddings(self, request: Request) -> Response | LiveStream:
         """`POST /api/embeddings`, the older form of `/api/embed`."""

@@ -182,7 +182,7 @@ class SimulatedProvider:
         fault_plan = state.fault_plan(simulation, planned.faults)
         gaps = state.gaps(planned.gaps, simulation.load)
         return _Prepared(
-            parsed,
+            _without_question(parsed),
             simulation,
             meta,
             planned,
@@ -274,6 +274,7 @@ class SimulatedProvider:
 
     async def _complete(self, request: Request, prepared: _Prepared) -> Whole:
         """The complete response, at the time of its last token."""
+        request.drop_content()  # it may be large, and the response late
         limiter, fault_plan = self._engine.state.limiter, prepared.fault_plan
         if fault_plan is None:
             limiter.acquire()
@@ -347,6 +348,11 @@ def _needed(chat: ChatRequest, simulation: Simulation) -> Loadable | None:
     if simulation.profile is not None:
         needed.append(PROFILES)
     return next((each for each in needed if not each.is_loaded), None)
+
+
+def _without_question(parsed: ParsedRequest) -> ParsedRequest:
+    """`parsed` without what is not needed once the response is planned: it may be large."""
+    return replace(parsed, request=replace(parsed.request, messages=(), tools=(), schema=None))
 
 
 def _total(gaps: Iterator[float], count: int, *, first_s: float) -> Sliced[float]:

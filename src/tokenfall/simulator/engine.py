@@ -76,6 +76,7 @@ class SimulatedEngine:
         resolved = await run_sliced(self.resolve(request, simulation))
         simulation = resolved.simulation
         planned = await run_sliced(self.plan(request, resolved))
+        del request, resolved  # the messages may be large, and the response long
         finished = Finished(planned.choices[0].reason, MODEL, planned.usage)
         state = self.state
         fault_plan = state.fault_plan(simulation, planned.faults)

@@ -91,11 +91,18 @@ def decode_embeddings(body: bytes) -> OllamaEmbeddings:
     return OllamaEmbeddings(model=named(read.model), inputs=(read.prompt,) if read.prompt else ())
 
 
-def embed_pieces(embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming) -> Iterator[bytes]:
-    """The response of `/api/embed`, one input at a time: many are tens of megabytes. `tokens` is the inputs' size."""
+def embed_pieces(
+    embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming, seeds: "array[int] | None" = None
+) -> Iterator[bytes]:
+    """The response of `/api/embed`, one input at a time: many are tens of megabytes. `tokens` is the inputs' size.
+
+    `seeds`: those of the inputs, if they are known.
+    """
     empty = embed_document(embed.model, [], tokens=tokens, timing=timing)
     begin, _, end = empty.rpartition(b"]")
-    return _pieces(seeds_of(embed.inputs), embed.dimensions, begin=begin, end=b"]" + end)
+    if seeds is None:
+        seeds = seeds_of(embed.inputs)
+    return _pieces(seeds, embed.dimensions, begin=begin, end=b"]" + end)
 
 
 def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -> Iterator[bytes]:
