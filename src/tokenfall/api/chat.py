@@ -11,7 +11,7 @@ from time import time
 
 from tokenfall.api import problems
 from tokenfall.api.documents import JSON, document, sliced
-from tokenfall.api.guard import Keys
+from tokenfall.api.guard import Callers, Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.service import Chat, Question
 from tokenfall.conversations import Conversation, text_bytes
@@ -55,12 +55,14 @@ class ChatRoutes:
         chat: Chat,
         keys: Keys,
         *,
+        callers: Callers,
         memory: ResponseMemory,
         refuse: Callable[[Request, str | None], None] | None = None,
         relays: bool = False,
     ) -> None:
         self._chat = chat
         self._keys = keys
+        self._callers = callers
         self._memory = memory
         self._refuse = refuse
         self._relays = relays
@@ -82,6 +84,7 @@ class ChatRoutes:
                 max_tokens=body.max_tokens,
                 temperature=body.temperature,
                 simulation=simulation,
+                caller=self._callers.of(request),
                 reports_reasoning=body.details,
                 on_disconnect=body.on_disconnect,
                 replaces=body.replaces,

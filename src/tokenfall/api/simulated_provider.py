@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tokenfall.api.documents import continued, document, gathered
 from tokenfall.api.even_stream import EvenStream, is_even
-from tokenfall.api.guard import Keys
+from tokenfall.api.guard import Callers
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.simulated_response import choices_of, frames, frames_with_faults
 from tokenfall.api.simulator import PROFILES
@@ -110,7 +110,7 @@ class SimulatedProvider:
         *,
         clock: Clock,
         injected_errors: InjectedErrors,
-        keys: Keys,
+        callers: Callers,
         memory: ResponseMemory,
     ) -> None:
         self._dialect = dialect
@@ -118,7 +118,7 @@ class SimulatedProvider:
         self._clock = clock
         self._now = clock.now
         self._injected_errors = injected_errors
-        self._keys = keys
+        self._callers = callers
         self._memory = memory
         self._release = engine.state.limiter.release
         self._head = StreamHead(dialect.stream_type)
@@ -131,7 +131,7 @@ class SimulatedProvider:
     ) -> TimedStream | Loadable | Coroutine[Any, Any, TimedStream | Whole]:
         """The response. Raises `InvalidRequest`, and the error that the grammar sets in place of a response."""
         header = request.header(b"x-sim")
-        chat = replace(parsed.request, simulation=header) if header else parsed.request
+        chat = replace(parsed.request, simulation=header or parsed.request.simulation, caller=self._callers.of(request))
         simulation = self._engine.simulation(chat)
         needed = _needed(chat, simulation)
         if needed is not None:
@@ -179,8 +179,8 @@ class SimulatedProvider:
         meta = replace(meta, prompt_tokens=planned.usage.prompt_tokens)
         choice = planned.choices[0]
         state = self._engine.state
-        fault_plan = state.fault_plan(simulation, planned.faults)
-        gaps = state.gaps(planned.gaps, simulation.load)
+        fault_plan = state.fault_plan(simulation, planned.faults, caller=chat.caller)
+        gaps = state.gaps(planned.gaps, simulation.load, caller=chat.caller)
         return _Prepared(
             _without_question(parsed),
             simulation,
@@ -194,7 +194,7 @@ class SimulatedProvider:
     def _refuse(self, request: Request, simulation: Simulation, *, chat: ChatRequest) -> Sliced[None]:
         """Raises the error that the grammar sets in place of a response; adds the headers of a simulated rate limit."""
         tokens = (yield from prompt_tokens(chat)) + (0 if chat.max_tokens >= UNBOUNDED else chat.max_tokens)
-        owner = self._keys.owner(request)
+        owner = chat.caller.name
         self._injected_errors.enforce(
             request, simulation, owner=owner, tokens=tokens, limit_headers=self._dialect.limits
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenfall.api.anthropic import TokenCounting
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.guard import Keys
+from tokenfall.api.guard import Callers
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.ollama import OllamaRoutes
 from tokenfall.api.openai import OpenAIRoutes, PassThrough
@@ -42,7 +42,7 @@ class ProviderParts(NamedTuple):
     clock: Clock
     throttle: Throttle | None
     injected_errors: InjectedErrors
-    keys: Keys
+    callers: Callers
     catalogue: Catalogue
     memory: ResponseMemory
     vllm: VLLMMetrics | None = None
@@ -85,7 +85,7 @@ def _simulated(parts: ProviderParts, dialect: Dialect) -> SimulatedProvider:
     shared: dict[str, Any] = {
         "clock": parts.clock,
         "injected_errors": parts.injected_errors,
-        "keys": parts.keys,
+        "callers": parts.callers,
         "memory": parts.memory,
     }
     if parts.vllm is None:

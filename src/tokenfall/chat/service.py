@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from tokenfall.callers import NOBODY, Caller
 from tokenfall.chat.context import context, turns_within
 from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, NotFound, StoreUnavailable
@@ -51,6 +52,7 @@ class Question(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     temperature: float | None = None
     simulation: str = ""
+    caller: Caller = NOBODY
     reports_reasoning: bool = False
     on_disconnect: OnDisconnect | None = None
     idempotency: tuple[str, str] | None = None
@@ -119,6 +121,7 @@ class Chat:
             max_tokens=question.max_tokens or defaults.max_tokens,
             temperature=question.temperature,
             simulation=question.simulation,
+            caller=question.caller,
             reports_reasoning=question.reports_reasoning,
         )
 

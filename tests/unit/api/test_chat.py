@@ -27,6 +27,7 @@ from tokenfall.http.response import LiveStream, Response
 from tokenfall.messages import Message
 from tokenfall.ports import Engine, SharedTurns
 
+from tests.doubles.callers import callers
 from tests.doubles.connections import settle
 from tests.doubles.engines import ScriptedEngine, Silence, told
 from tests.doubles.memory import ample_memory
@@ -42,7 +43,8 @@ DEFAULTS = Defaults(model="model-0", max_tokens=99, system=Message("system", "Be
 
 def routes(engine: Engine, keys: tuple[str, ...] = (), *, shared: SharedTurns | None = None) -> ChatRoutes:
     history = MemoryHistory(limit=100, max_bytes=1_000_000)
-    return ChatRoutes(chat_of(engine, history, defaults=DEFAULTS, shared=shared), Keys(keys), memory=ample_memory())
+    chat = chat_of(engine, history, defaults=DEFAULTS, shared=shared)
+    return ChatRoutes(chat, Keys(keys), callers=callers(*keys), memory=ample_memory())
 
 
 def ask(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: object) -> Request:
@@ -122,7 +124,7 @@ async def test_stream_has_content_type_turn_and_model_headers() -> None:
 async def test_unknown_default_model_has_no_header() -> None:
     chat = chat_of(told("Hi"), MemoryHistory(limit=100, max_bytes=1_000_000), defaults=replace(DEFAULTS, model=""))
     asked = ask()
-    await said(ChatRoutes(chat, Keys(()), memory=ample_memory()), asked)
+    await said(ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory()), asked)
 
     assert b"x-model" not in asked.reply_headers
 
@@ -342,7 +344,8 @@ async def test_missing_request_options_are_the_defaults() -> None:
 async def test_defaults_have_the_model_and_whether_it_is_simulated(model: str, relays: bool, simulated: bool) -> None:
     defaults = msgspec.structs.replace(DEFAULTS, model=model)
     chat = chat_of(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults)
-    response = ChatRoutes(chat, Keys(()), memory=ample_memory(), relays=relays).defaults(request("/chat/defaults"))
+    made = ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory(), relays=relays)
+    response = made.defaults(request("/chat/defaults"))
 
     assert json.loads(response.body) == {
         "model": model,
