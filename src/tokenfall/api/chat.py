@@ -145,9 +145,11 @@ class ChatRoutes:
     async def conversations(self, request: Request) -> Response | LiveStream:
         """`GET /conversations`."""
         page = plain.page(request.query())
-        found = await self._chat.conversations(
+        found, has_next = await self._chat.conversations(
             self._keys.owner(request), limit=page.limit, after=page.after, search=page.search
         )
+        if has_next:
+            request.reply_headers += header_lines((("link", plain.next_page(page, last=found[-1].id)),))
         return await sliced(plain.conversation_list(found))
 
     async def add(self, request: Request) -> Response:

@@ -197,11 +197,22 @@ class Chat:
 
     async def conversations(
         self, owner: str, *, limit: int, after: str | None, search: Collection[str] = ()
-    ) -> Sequence[ConversationInfo]:
-        """Conversations of `owner`, most recently active first; only those with all words of `search`, if any."""
-        if search:
-            return await self._history.search(owner, search, limit=limit, after=after)
-        return await self._history.conversations(owner, limit=limit, after=after)
+    ) -> tuple[Sequence[ConversationInfo], bool]:
+        """Conversations of `owner`, most recently active first, and whether another page may follow.
+
+        With `search`, only those with all of its words.
+        """
+        if not search:
+            found = await self._history.conversations(owner, limit=limit + 1, after=after)
+            return found[:limit], len(found) > limit
+        found = await self._history.search(owner, search, limit=limit, after=after)
+        return found, bool(found) and await self._has_after(owner, found[-1].id)
+
+    async def _has_after(self, owner: str, last: str) -> bool:
+        """Whether `owner` has conversations after `last`."""
+        with suppress(NotFound):  # deleted meanwhile
+            return bool(await self._history.conversations(owner, limit=1, after=last))
+        return False
 
 
 def _check_newest(turns: Sequence[Turn], after: str | None) -> None:

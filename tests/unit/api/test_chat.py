@@ -1,8 +1,10 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable
 from typing import Any
+from urllib.parse import urljoin
 
 import msgspec
 import pytest
@@ -486,6 +488,25 @@ async def test_private_responses_are_not_cached() -> None:
     chat = routes(told("Hi"))
     for response in (await chat.history(request("/history")), await chat.conversations(request("/conversations"))):
         assert "cache-control: no-store" in lines_of(whole(response).head)
+
+
+@pytest.mark.parametrize(("limit", "links"), [(1, 2), (2, 1), (3, 0), (4, 0)])
+@pytest.mark.parametrize("search", ["", "&search=Why+s%C3%B6"])
+async def test_link_leads_to_the_next_page(limit: int, links: int, search: str) -> None:
+    chat = routes(told("Because"))
+    for number in range(3):
+        await said(chat, ask("Why söme", conversation=f"c{number}"))
+    ids: list[str] = []
+    target, count = f"/conversations?limit={limit}{search}", 0
+    while target:
+        asked = request(target)
+        ids += [each["id"] for each in json.loads(whole(await chat.conversations(asked)).body)]
+        found = re.search(r'^link: <(\S+)>; rel="next"\r$', asked.reply_headers.decode(), re.MULTILINE)
+        target = urljoin(target, found[1]) if found else ""
+        count += 1
+
+    assert ids == ["c2", "c1", "c0"]
+    assert count == links + 1
 
 
 async def test_another_keys_conversations_are_not_found() -> None:
