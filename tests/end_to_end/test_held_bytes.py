@@ -50,6 +50,9 @@ REQUESTS: dict[str, Make] = {
     "a long generation, whole and late": lambda: post(
         "/api/generate", {"model": "sim:ttft=300s", "prompt": "a " * (MOST // 2), "stream": False}
     ),
+    "a context of Ollama": lambda: post(
+        "/api/generate", {"model": "sim:ttft=300s", "prompt": "hi", "context": [1] * 99_000}
+    ),
     "a long question, whole, at a gate": lambda: chat("gate=shut", messages=user("a " * (MOST // 2))),
     "a long question, whole, in a queue": lambda: chat("load=1@1,ttft=300s", messages=user("a " * (MOST // 2))),
     "a prompt of a megabyte": lambda: chat("tokens=1000", messages=user("a " * (MOST // 2)), stream=True),

@@ -153,3 +153,29 @@ async def test_history_of_a_slow_client_is_held_within_the_memory() -> None:
         assert len(json.loads((await fetch(here.port, data)).body)) == 6
         await here.rests()
         assert held_bytes(here) == 0
+
+
+LONG = "a " * 25_000
+REPEATED: dict[str, dict[str, Any]] = {
+    "instructions": {"input": "hi", "instructions": LONG},
+    "tools": {
+        "input": "hi",
+        "tools": [{"type": "function", "name": "f", "description": LONG, "parameters": {"type": "object"}}],
+    },
+    "echo": {"prompt": LONG, "echo": True},
+}
+"""Requests that a response repeats: 50 kB, of which there may be five copies."""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("name", REPEATED)
+async def test_what_a_response_repeats_of_its_request_is_held_within_the_memory(name: str, stream: bool) -> None:
+    path = "/v1/completions" if name == "echo" else "/v1/responses"
+    data = post(path, {"model": "sim:ttft=300s", "stream": stream} | REPEATED[name])
+    async with running(RESPONSE_MEMORY="400KiB", RATE_LIMIT_RPS="0") as here:
+        async with AsyncExitStack() as clients:
+            await holding(here, clients, data)
+            refused = await fetch(here.port, data)
+            assert (refused.status, code_of(refused.body)) == (503, "response_memory_full")
+        await here.rests()
+        assert held_bytes(here) == 0

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokenfall.api.documents import continued, document, gathered
+from tokenfall.api.documents import WHOLE_BYTES, continued, document, gathered
 from tokenfall.api.even_stream import EvenStream, is_even
 from tokenfall.api.guard import Callers
 from tokenfall.api.injected_errors import InjectedErrors
@@ -63,6 +63,9 @@ RECORDINGS = Modules(
     "concurrent.futures.thread", "tokenfall.recording.recordings", "tokenfall.api.replay", after=THREADING
 )
 """Modules that the first script, or the first recording, needs."""
+
+COPIES = 5
+"""Copies of what a response repeats of its request: decoded, in the first frames, and in what is not sent yet."""
 
 SEEDED_S = 1_700_000_000.0
 """Creation time of every seeded response: the same seed and request give the same bytes."""
@@ -211,7 +214,10 @@ class SimulatedProvider:
         return lambda: self._dialect.error_frame(api_error, self._dialect.frame_count(encoder))
 
     def _stream(self, request: Request, prepared: _Prepared) -> TimedStream:
+        """Raises `ResponseMemoryFull`."""
         stream = self._even(request, prepared) or self._paced(request, prepared)
+        lease = self._memory.lease()
+        lease.resize(_repeated_bytes(prepared))
         stream.keepalive, stream.shutdown_frame = self._dialect.keepalive, self._shutdown_frame
         if prepared.fault_plan is None:
             self._engine.state.limiter.acquire()
@@ -219,6 +225,8 @@ class SimulatedProvider:
         else:
             stream.ended = prepared.fault_plan.permit.release
             stream.ends_in_token = prepared.fault_plan.ends_in_token()
+        if lease.size_bytes:
+            stream.ended = _both(stream.ended, lease.release)
         return stream
 
     def _even(self, request: Request, prepared: _Prepared) -> EvenStream | None:
@@ -304,7 +312,8 @@ class SimulatedProvider:
     ) -> tuple[bytes, Iterator[bytes]]:
         """The first part of the complete response, and the pieces that follow; `lease` gets what they hold."""
         choices = await run_sliced(choices_of(prepared.planned))
-        lease.resize(sum({id(choice): choice.size_bytes() for choice in choices}.values()))
+        held = {id(choice): choice.size_bytes() for choice in choices}
+        lease.resize(sum(held.values()) + _repeated_bytes(prepared))
         response = ModelResponse(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
         pieces = iter(self._dialect.encode_response(prepared.parsed, response))
         first_part = await run_sliced(gathered(pieces))
@@ -348,6 +357,20 @@ def _needed(chat: ChatRequest, simulation: Simulation) -> Loadable | None:
     if simulation.profile is not None:
         needed.append(PROFILES)
     return next((each for each in needed if not each.is_loaded), None)
+
+
+def _repeated_bytes(prepared: _Prepared) -> int:
+    """Memory of what the response repeats of its request, in all copies; 0 if it is little."""
+    size_bytes = COPIES * prepared.parsed.repeated_bytes
+    return size_bytes if size_bytes > WHOLE_BYTES else 0
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        first()
+        second()
+
+    return call
 
 
 def _without_question(parsed: ParsedRequest) -> ParsedRequest:

@@ -21,12 +21,14 @@ class ParsedRequest(Struct, frozen=True, kw_only=True):
     """A request of any dialect.
 
     `input` holds the dialect's own response options (`stream_options`, `logprobs`): fields that change the form of the
-    response, not its content. `request.max_tokens` is `UNBOUNDED` if the client set no limit.
+    response, not its content. `request.max_tokens` is `UNBOUNDED` if the client set no limit. `repeated_bytes` is the
+    size of the parts of the request that the response repeats.
     """
 
     request: ChatRequest
     stream: bool
     input: Any = None
+    repeated_bytes: int = 0
 
 
 UNBOUNDED = 2**31

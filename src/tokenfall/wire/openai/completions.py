@@ -8,6 +8,7 @@ Fields that are not listed are accepted and ignored, and so is `suffix`.
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, chain, islice
+from sys import getsizeof
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -136,7 +137,8 @@ def decode(body: bytes) -> ParsedRequest:
         each=each,
         echoed=prompts if read.echo else (),
     )
-    return ParsedRequest(request=request, stream=bool(read.stream), input=options)
+    repeated_bytes = sum(map(getsizeof, options.echoed))
+    return ParsedRequest(request=request, stream=bool(read.stream), input=options, repeated_bytes=repeated_bytes)
 
 
 def _check(body: CompletionBody, choices: int) -> None:
