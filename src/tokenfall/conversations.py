@@ -1,5 +1,6 @@
 """Conversations and their turns, as stored and as shared between processes. Pure data."""
 
+from sys import getsizeof
 from typing import Literal
 
 from msgspec import Struct
@@ -72,6 +73,13 @@ def variants_after(replaced: Turn) -> tuple[Variant, ...]:
         end_code=replaced.end_code,
     )
     return (*replaced.variants, newest)[-MAX_VARIANTS:]
+
+
+def text_bytes(turn: Turn) -> int:
+    """Memory of the texts of a turn."""
+    texts = [turn.question.content, turn.answer.content, turn.answer.thought]
+    texts += [variant.content for variant in turn.variants]
+    return sum(map(getsizeof, texts))
 
 
 DEFAULT_PAGE_SIZE = 100

@@ -114,6 +114,12 @@ class IdempotencyUnavailable(TokenfallError):
     code = "idempotency_unavailable"
 
 
+class ResponseMemoryFull(TokenfallError):
+    """The responses that the server holds complete use all of `RESPONSE_MEMORY`; the request may be sent again."""
+
+    code = "response_memory_full"
+
+
 class RateLimited(TokenfallError):
     """The caller exceeded its rate limit; `retry_after_s` is always set."""
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tokenfall.callers import NOBODY, Caller
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -55,9 +57,9 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     `json_object` requests any JSON object. `stop` are the stop sequences. `reasoning` requests the model's reasoning
     beside its response, if it has any; `effort` is the reasoning effort (`low`, `medium`, `high`), "" if not given.
     `disables_reasoning`: the caller has switched reasoning off. `reports_reasoning`: report reasoning that the model
-    sends, without requesting any.
-    `refused` are fields that the upstream is known to refuse. `logprobs` requests log probabilities of the tokens, each
-    with this number of alternatives.
+    sends, without requesting any. `refused` are fields that the upstream is known to refuse. `logprobs` requests log
+    probabilities of the tokens, each with this number of alternatives. `caller` is used by the simulator only, which
+    keeps the queues and gates of callers apart.
     """
 
     messages: tuple[Message, ...]
@@ -85,3 +87,4 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     logprobs: int | None = None
     min_tokens: int = 0
     ignore_eos: bool = False
+    caller: Caller = NOBODY

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     """A copy of all metrics by name, of plain numbers, lists and dicts, which may be sent to another process."""
 
 
-GAUGES = frozenset({"connections", "detached_turns", "resident_bytes", "streams", "timer_resolution_s", "workers"})
+GAUGES = frozenset(
+    {
+        "connections", "detached_turns", "resident_bytes", "response_memory_bytes", "streams", "timer_resolution_s",
+        "workers",
+    }
+)  # fmt: skip
 """Metrics of the current state. All others are counters, which never decrease."""
 
 MAXIMA = frozenset({"timer_resolution_s"})
@@ -123,14 +128,16 @@ class Metrics:
 
     __slots__ = (
         "bytes_sent", "connections", "connections_refused", "detached_turns", "inter_token_s", "log_lines_lost",
-        "rate_limited", "redis_failures", "requests", "resident_bytes", "stalled_readers", "streams", "streams_ended",
-        "streams_failed", "timer_late_s", "timer_resolution_s", "tokens", "ttft_s", "upstream_errors",
-        "upstream_retries", "upstream_ttft_s", "workers",
+        "rate_limited", "redis_failures", "requests", "resident_bytes", "response_memory_bytes",
+        "stalled_readers", "streams", "streams_ended", "streams_failed", "timer_late_s", "timer_resolution_s",
+        "tokens", "ttft_s", "upstream_errors", "upstream_retries", "upstream_ttft_s", "workers",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.workers = 1
         self.resident_bytes = 0
+        self.response_memory_bytes = 0
+        """Memory of the responses that are held complete; see `tokenfall.response_memory`."""
         self.timer_resolution_s = 0.0
         self.connections = 0
         self.connections_refused = 0

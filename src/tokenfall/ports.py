@@ -236,6 +236,9 @@ class RateLimiter(Protocol):
 class Fetch(Protocol):
     """Sends a non-streaming request to the upstream."""
 
-    async def __call__(self, path: str, body: bytes) -> bytes:
-        """The response body of `POST path`, relative to the upstream's base address. Raises an `UpstreamError`."""
+    async def __call__(self, path: str, body: bytes, *, on_size: Callable[[int], None]) -> bytes:
+        """The response body of `POST path`, relative to the upstream's base address. Raises an `UpstreamError`.
+
+        `on_size` is called with the size received so far; a `TokenfallError` that it raises ends the request.
+        """
         ...

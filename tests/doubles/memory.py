@@ -1,7 +1,15 @@
-"""How much memory something takes."""
+"""How much memory something takes, and memory for complete responses."""
 
 import tracemalloc
 from collections.abc import Callable
+
+from tokenfall.metrics import Metrics
+from tokenfall.response_memory import ResponseMemory
+
+
+def ample_memory() -> ResponseMemory:
+    """More than the complete responses of a test take."""
+    return ResponseMemory(2**30, Metrics())
 
 
 def held_bytes(make: Callable[[], object]) -> int:

@@ -3,11 +3,12 @@
 import asyncio
 import re
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.doubles.hostile_requests import MOST, Make, chat, embed, post, user
+from tests.doubles.hostile_requests import MOST, Make, chat, embed, post, prompt, responses, user
 from tests.end_to_end.client import Client
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
@@ -38,6 +39,22 @@ REQUESTS: dict[str, Make] = {
     "echo of a megabyte": lambda: chat("text=echo", messages=user("a " * (MOST // 2))),
     "echo of a megabyte as a stream": lambda: chat("text=echo", messages=user("a " * (MOST // 2)), stream=True),
     "echo of 32 KiB as a stream": lambda: chat("text=echo", messages=user("a " * 16_000), stream=True),
+    **{
+        f"a prompt of a megabyte on {path}, whole and late": partial(
+            chat, "ttft=300s", path=path, messages=user("a " * (MOST // 2)), stream=False, max_tokens=9
+        )
+        for path in ("/v1/chat/completions", "/v1/messages", "/api/chat")
+    },
+    "a long completion, whole and late": lambda: prompt("ttft=300s", prompt="a " * (MOST // 2)),
+    "a long response, whole and late": lambda: responses("ttft=300s", input="a " * (MOST // 2)),
+    "a long generation, whole and late": lambda: post(
+        "/api/generate", {"model": "sim:ttft=300s", "prompt": "a " * (MOST // 2), "stream": False}
+    ),
+    "a context of Ollama": lambda: post(
+        "/api/generate", {"model": "sim:ttft=300s", "prompt": "hi", "context": [1] * 99_000}
+    ),
+    "a long question, whole, at a gate": lambda: chat("gate=shut", messages=user("a " * (MOST // 2))),
+    "a long question, whole, in a queue": lambda: chat("load=1@1,ttft=300s", messages=user("a " * (MOST // 2))),
     "a prompt of a megabyte": lambda: chat("tokens=1000", messages=user("a " * (MOST // 2)), stream=True),
 }
 

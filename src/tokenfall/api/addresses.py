@@ -4,8 +4,7 @@ An IPv6 client is identified by its /64 network, because it usually controls all
 IPv6 address is treated as IPv4.
 """
 
-from functools import lru_cache
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton  # the C module: `socket` imports enum and selectors
 
 _V4_MAPPED = bytes(10) + b"\xff\xff"
 _PREFIX_BYTES = 8
@@ -22,9 +21,24 @@ def packed(address: str) -> bytes | None:
     return octets[12:] if octets.startswith(_V4_MAPPED) else octets
 
 
-@lru_cache(maxsize=256)
-def bucket_of(address: str) -> str:
-    """The rate limiter's key of an address: an IPv4 address, an IPv6 /64 network, or "unknown"."""
+MAX_CACHED = 256
+
+
+class _Buckets(dict[str, str]):
+    """The keys of the addresses seen last."""
+
+    def __missing__(self, address: str) -> str:
+        if len(self) >= MAX_CACHED:
+            self.clear()
+        bucket = self[address] = _bucket_of(address)
+        return bucket
+
+
+bucket_of = _Buckets().__getitem__
+"""The rate limiter's key of an address: an IPv4 address, an IPv6 /64 network, or "unknown"."""
+
+
+def _bucket_of(address: str) -> str:
     octets = packed(address)
     if octets is None:
         return "unknown"

@@ -11,15 +11,16 @@ from time import time
 
 from tokenfall.api import problems
 from tokenfall.api.documents import JSON, document, sliced
-from tokenfall.api.guard import Keys
+from tokenfall.api.guard import Callers, Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.service import Chat, Question
-from tokenfall.conversations import Conversation
+from tokenfall.conversations import Conversation, text_bytes
 from tokenfall.errors import InvalidRequest, TurnStopped, shutting_down
 from tokenfall.events import ReasoningDelta, TextDelta
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.ports import Followed
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.simulator.grammar import parse
 from tokenfall.turns.runner import TurnRun
@@ -55,11 +56,15 @@ class ChatRoutes:
         chat: Chat,
         keys: Keys,
         *,
+        callers: Callers,
+        memory: ResponseMemory,
         refuse: Callable[[Request, str | None], None] | None = None,
         relays: bool = False,
     ) -> None:
         self._chat = chat
         self._keys = keys
+        self._callers = callers
+        self._memory = memory
         self._refuse = refuse
         self._relays = relays
 
@@ -80,6 +85,7 @@ class ChatRoutes:
                 max_tokens=body.max_tokens,
                 temperature=body.temperature,
                 simulation=simulation,
+                caller=self._callers.of(request),
                 reports_reasoning=body.details,
                 on_disconnect=body.on_disconnect,
                 replaces=body.replaces,
@@ -91,8 +97,10 @@ class ChatRoutes:
         _add_headers(request, turn)
         if body.stream:
             return self._live(turn, announced=body.announce, details=body.details)
-        text, finished = await self._chat.runner.complete_response(turn)
-        return await sliced(plain.complete_response(text, finished, conversation=conversation.id))
+        request.drop_content()  # it may be large, and the response late
+        with self._memory.lease() as lease:
+            text, finished = await self._chat.runner.complete_response(turn, on_size=lease.resize)
+            return await sliced(plain.complete_response(text, finished, conversation=conversation.id), lease=lease)
 
     def defaults(self, request: Request) -> Response:
         """`GET /chat/defaults`."""
@@ -121,7 +129,9 @@ class ChatRoutes:
         name, variants = plain_conversations.history_query(request.query())
         conversation = Conversation(self._keys.owner(request), name)
         turns = await self._chat.history(conversation, may_be_missing=name == plain_conversations.DEFAULT_CONVERSATION)
-        return await sliced(plain_conversations.history(turns, variants=variants))
+        with self._memory.lease() as lease:
+            lease.resize(sum(map(text_bytes, turns)))
+            return await sliced(plain_conversations.history(turns, variants=variants), lease=lease)
 
     async def clear(self, request: Request) -> Response:
         """`DELETE /history`."""
@@ -136,9 +146,11 @@ class ChatRoutes:
     async def conversations(self, request: Request) -> Response | LiveStream:
         """`GET /conversations`."""
         page = plain_conversations.page(request.query())
-        found = await self._chat.conversations(
+        found, has_next = await self._chat.conversations(
             self._keys.owner(request), limit=page.limit, after=page.after, search=page.search
         )
+        if has_next:
+            request.reply_headers += header_lines((("link", plain_conversations.next_page(page, last=found[-1].id)),))
         return await sliced(plain_conversations.conversation_list(found))
 
     async def add(self, request: Request) -> Response:

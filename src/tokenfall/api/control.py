@@ -6,19 +6,17 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from tokenfall.api.documents import complete_document, document
-from tokenfall.api.injected_errors import InjectedErrors
+from tokenfall.api.documents import document, sliced
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.routing import parameter
+from tokenfall.api.simulator import Shared
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.http.request import Request
-from tokenfall.http.response import Response
+from tokenfall.http.response import LiveStream, Response
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.gates import TestGate
 from tokenfall.simulator.grammar import Simulation, parse
-from tokenfall.simulator.library import Library
-from tokenfall.simulator.state import SimulatorState
 from tokenfall.simulator.values import name_of
-from tokenfall.slicing import start_sliced
 from tokenfall.wire.dialect import Count
 from tokenfall.wire.json_pieces import json_pieces
 
@@ -91,20 +89,14 @@ _gate = msgspec.json.Decoder(GateBody)
 class ControlRoutes:
     """The handlers. `alone`: there is one worker only; a change would not apply to other workers."""
 
-    def __init__(
-        self,
-        state: SimulatorState,
-        injected_errors: InjectedErrors,
-        *,
-        library: Library,
-        request_log: RequestLog,
-        alone: bool,
-    ) -> None:
-        self._state = state
-        self._library = library
-        self._initial = state.configured
-        self._injected_errors = injected_errors
+    def __init__(self, shared: Shared, *, request_log: RequestLog, memory: ResponseMemory, alone: bool) -> None:
+        self._state = shared.state
+        self._library = shared.library
+        self._callers = shared.callers
+        self._initial = shared.state.configured
+        self._injected_errors = shared.injected_errors
         self._request_log = request_log
+        self._memory = memory
         self._alone = alone
 
     def show(self, request: Request) -> Response:
@@ -140,12 +132,17 @@ class ControlRoutes:
         self._request_log.clear()
         return Response(204)
 
-    def requests(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+    def requests(self, request: Request) -> Coroutine[Any, Any, Response | LiveStream]:
         """`GET /sim/requests`. The response may have some megabytes."""
         self._check_alone()
+        return self._requests()
+
+    async def _requests(self) -> Response | LiveStream:
         requests = (LoggedRequest(**each) for each in self._request_log.entries())
         content = LoggedRequests(self._request_log.is_on, cast("list[LoggedRequest]", requests))  # one at a time
-        return start_sliced(complete_document(json_pieces(content)))
+        with self._memory.lease() as lease:
+            lease.resize(self._request_log.size_bytes)
+            return await sliced(json_pieces(content), lease=lease)
 
     def clear_requests(self, request: Request) -> Response:
         """`DELETE /sim/requests`."""
@@ -156,13 +153,14 @@ class ControlRoutes:
     def gates(self, request: Request) -> Response:
         """`GET /sim/gates`."""
         self._check_alone()
-        return _document(GateList([_gate_state(name, gate) for name, gate in self._state.gates.all().items()]))
+        gates = self._state.gates.all(owner=self._callers.of(request).owner)
+        return _document(GateList([_gate_state(name, gate) for name, gate in gates.items()]))
 
     def gate(self, request: Request) -> Response:
         """`GET /sim/gates/{gate}`. Raises `NotFound`."""
         self._check_alone()
         name = _gate_name(request)
-        found = self._state.gates.all().get(name)
+        found = self._state.gates.all(owner=self._callers.of(request).owner).get(name)
         if found is None:
             raise NotFound("there is no such gate: a stream with gate=NAME or a PATCH creates it")
         return _document(_gate_state(name, found))
@@ -173,7 +171,7 @@ class ControlRoutes:
         name = _gate_name(request)
         body = _decoded(_gate, request.body, takes='{"open": true}, {"open": false} or {"tokens": 3}')
         try:
-            found = self._state.gates.pinned(name)
+            found = self._state.gates.pinned(name, owner=self._callers.of(request).owner)
         except ValueError as error:
             raise InvalidRequest(f"{error}; DELETE /sim/gates/NAME removes one") from None
         if body.open is not None:
@@ -185,7 +183,7 @@ class ControlRoutes:
     def drop_gate(self, request: Request) -> Response:
         """`DELETE /sim/gates/{gate}`: streams that wait at it continue. Raises `NotFound`."""
         self._check_alone()
-        if not self._state.gates.drop(_gate_name(request)):
+        if not self._state.gates.drop(_gate_name(request), owner=self._callers.of(request).owner):
             raise NotFound("there is no such gate")
         return Response(204)
 

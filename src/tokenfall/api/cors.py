@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tokenfall.http.request import Request
 
 
-_EXPOSED = "X-Conversation-Id, X-Turn-Id, X-Model, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"
+_EXPOSED = "X-Conversation-Id, X-Turn-Id, X-Model, X-Request-Id, Link, Retry-After, RateLimit, RateLimit-Policy"
 _ANY = header_lines((("access-control-allow-origin", "*"), ("access-control-expose-headers", _EXPOSED)))
 _VARY = header_lines((("vary", "Origin"),))
 _ALLOWED = "Authorization, X-API-Key, Content-Type, X-Sim, Idempotency-Key, Last-Event-ID"

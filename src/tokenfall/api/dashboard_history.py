@@ -10,14 +10,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokenfall.api.documents import complete_document
+from tokenfall.api.documents import held, joined
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.request import Request
-from tokenfall.http.response import Response
+from tokenfall.http.response import LiveStream, Response
 from tokenfall.metrics import OTHER
 from tokenfall.metrics_history import CODES, FIELDS, LATENCIES, MINUTES, MODELS, SECONDS, MetricsHistory, Ring
 from tokenfall.metrics_sampler import FAILED
 from tokenfall.ports import Clock
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.slices import Sliced
 from tokenfall.slicing import start_sliced
 
@@ -70,14 +71,20 @@ class Trend(Struct, kw_only=True):
 class DashboardHistory:
     """The handler. `clock` is the clock by which the history was written."""
 
-    def __init__(self, history: MetricsHistory, clock: Clock) -> None:
+    def __init__(self, history: MetricsHistory, clock: Clock, *, memory: ResponseMemory) -> None:
         self._history = history
         self._clock = clock
+        self._memory = memory
 
-    def get(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+    def get(self, request: Request) -> Response | LiveStream | Coroutine[Any, Any, Response | LiveStream]:
         """`GET /board/history`. Raises `InvalidRequest`."""
         trend = trend_of(self._history, range_of(request), now_s=self._clock.now(), at=time())
-        return start_sliced(trend)
+        return start_sliced(self._document(trend))
+
+    def _document(self, trend: Sliced[bytes]) -> Sliced[Response | LiveStream]:
+        body = yield from trend
+        with self._memory.lease() as lease:
+            return held(body, lease)
 
 
 def range_of(request: Request) -> str:
@@ -88,8 +95,8 @@ def range_of(request: Request) -> str:
     return requested
 
 
-def trend_of(history: MetricsHistory, name: str, *, now_s: float, at: float) -> Sliced[Response]:
-    """The `Trend` of a range as a response. `now_s` is the time of the history's clock, `at` the Unix time then."""
+def trend_of(history: MetricsHistory, name: str, *, now_s: float, at: float) -> Sliced[bytes]:
+    """The `Trend` of a range as JSON. `now_s` is the time of the history's clock, `at` the Unix time then."""
     ring, count = RANGES[name]
     ended_s = int(now_s) // ring.step_s * ring.step_s
     newest = ended_s // ring.step_s - (0 if ring is SECONDS else 1)
@@ -97,7 +104,7 @@ def trend_of(history: MetricsHistory, name: str, *, now_s: float, at: float) -> 
     yield
     head = {"range": name, "at": round(at - (now_s - ended_s), 3), "step_s": ring.step_s}
     columns, groups = _columns(rows, step_s=ring.step_s), _groups(history, rows, step_s=ring.step_s)
-    return (yield from complete_document(_pieces(head, columns, groups=groups)))
+    return (yield from joined(_pieces(head, columns, groups=groups)))
 
 
 Named = Iterator[tuple[str, Column]]

@@ -19,6 +19,7 @@ from tokenfall.wire.api_error import ApiError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tokenfall.http.response import Send
+    from tokenfall.response_memory import ResponseLease
 
 JSON = "application/json"
 MAX_BYTES = 2**24
@@ -71,12 +72,13 @@ def joined(pieces: Iterable[bytes]) -> Sliced[bytes]:
     return b"".join(collected)
 
 
-async def sliced(pieces: Iterator[bytes]) -> Response | LiveStream:
+async def sliced(pieces: Iterator[bytes], *, lease: ResponseLease | None = None) -> Response | LiveStream:
     """All pieces as a JSON response; only one part of about `PART_BYTES` is held in memory.
 
-    An error in the first part is raised, so that the caller can still send an error response.
+    `lease`: the memory of what the pieces are made of; it is kept while a long response is sent. An error in the first
+    part is raised, so that the caller can still send an error response.
     """
-    return continued(await run_sliced(gathered(pieces)), pieces)
+    return continued(await run_sliced(gathered(pieces)), pieces, lease=lease)
 
 
 def gathered(pieces: Iterator[bytes]) -> Sliced[bytes]:
@@ -92,8 +94,13 @@ def gathered(pieces: Iterator[bytes]) -> Sliced[bytes]:
     return b"".join(collected)
 
 
-def continued(first_part: bytes, pieces: Iterator[bytes]) -> Response | LiveStream:
-    """A JSON response that starts with `first_part`, made by `gathered`; the others are encoded as the client reads."""
+def continued(
+    first_part: bytes, pieces: Iterator[bytes], *, lease: ResponseLease | None = None
+) -> Response | LiveStream:
+    """A JSON response that starts with `first_part`, made by `gathered`; the others are encoded as the client reads.
+
+    `lease` as in `sliced`.
+    """
     if len(first_part) < PART_BYTES:
         return document(first_part)
     parts = [first_part]
@@ -109,7 +116,22 @@ def continued(first_part: bytes, pieces: Iterator[bytes]) -> Response | LiveStre
             del part  # freed while the client reads it
         return b""
 
-    return long_document(run)
+    stream = long_document(run)
+    if lease is not None:
+        stream.ended = lease.keep()
+    return stream
+
+
+def held(body: bytes, lease: ResponseLease) -> Response | LiveStream:
+    """A JSON response of a complete body, whose memory `lease` gets. Raises `ResponseMemoryFull`."""
+    lease.resize(len(body))
+    return continued(body[:PART_BYTES], _slices(body), lease=lease)
+
+
+def _slices(body: bytes) -> Iterator[bytes]:
+    """The body after its first part."""
+    for start in range(PART_BYTES, len(body), PART_BYTES):
+        yield body[start : start + PART_BYTES]
 
 
 def long_document(run: Callable[[Send], Awaitable[bytes]]) -> LiveStream:
@@ -125,8 +147,3 @@ def _failure(error: Exception) -> bytes:
     if not isinstance(error, TokenfallError):
         _log.error("a response failed", exc_info=error)
     return b""
-
-
-def complete_document(pieces: Iterable[bytes]) -> Sliced[Response]:
-    """All pieces as a complete JSON response. Raises `InvalidRequest` above `MAX_BYTES`."""
-    return document((yield from joined(pieces)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tokenfall.api.addresses import TrustedProxies, bucket_of
+from tokenfall.callers import Caller
 from tokenfall.errors import OriginNotAllowed, Unauthorized
 
 TYPE_CHECKING = False
@@ -41,6 +43,22 @@ class Keys:
             problem = "this API key is not known" if key else "an API key is needed"
             raise Unauthorized(f"{problem}; send it as Authorization: Bearer or X-API-Key")
         return digest.hex()[:32]
+
+
+class Callers:
+    """Identifies the caller of a request: the API key if keys are configured, else the address as for rate limits."""
+
+    def __init__(self, keys: Keys, proxies: TrustedProxies) -> None:
+        self._keys = keys
+        self._proxies = proxies
+
+    def of(self, request: Request) -> Caller:
+        """Raises `Unauthorized`."""
+        owner = self._keys.owner(request)
+        if owner:
+            return Caller(owner)
+        forwarded_for = request.header(b"x-forwarded-for") or ""
+        return Caller(address=bucket_of(self._proxies.client(request.client, forwarded_for)))
 
 
 def _digest(key: str) -> bytes:

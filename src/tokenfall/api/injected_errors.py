@@ -17,9 +17,15 @@ from tokenfall.wire.api_error import Headers, LimitState, TokenLimitState, no_he
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 MAX_RULES = 10_000
+"""Maximum number of rules that are counted, and of limits."""
+
+MAX_RULES_OF_CALLER = 1_000
+"""The same for one caller. Above it the caller's oldest one is forgotten, so that others are not affected."""
+
 MINUTE_S = 60.0
 
 
@@ -69,8 +75,7 @@ class InjectedErrors:
         rules = simulation.status
         if not rules:
             return
-        if len(self._request_counts) >= MAX_RULES:
-            self._request_counts.clear()
+        _make_room(self._request_counts, (owner, rules))
         count = self._request_counts[owner, rules] = self._request_counts.get((owner, rules), 0) + 1
         from random import Random  # noqa: PLC0415 - half a MiB, needed only with rules
 
@@ -85,8 +90,7 @@ class InjectedErrors:
         A refused request does not count towards the limit.
         """
         now_s = self._now()
-        if len(self._spent) >= MAX_RULES:
-            self._spent.clear()
+        _make_room(self._spent, (owner, limit))
         spent = self._spent.setdefault((owner, limit), _Spent())
         requests_s = _arrival_after(spent.requests_s, now_s, cost=1, per_minute=limit.requests)
         tokens_s = _arrival_after(spent.tokens_s, now_s, cost=tokens, per_minute=limit.tokens)
@@ -112,6 +116,17 @@ class InjectedErrors:
         bound = limit.requests or 0
         remaining, reset_s = _remaining(spent.requests_s, now_s, per_minute=bound) if bound else (0, 0.0)
         return LimitState(bound, remaining, reset_s=reset_s, now_s=time(), tokens=tokens)
+
+
+def _make_room(entries: dict[tuple[str, Any], Any], key: tuple[str, object]) -> None:
+    """Forget an old entry if there are too many for a new one with this key: the caller's own, or else any."""
+    if key in entries or len(entries) < MAX_RULES_OF_CALLER:
+        return
+    own = [each for each in entries if each[0] == key[0]]
+    if len(own) >= MAX_RULES_OF_CALLER:
+        del entries[own[0]]
+    elif len(entries) >= MAX_RULES:
+        del entries[next(iter(entries))]
 
 
 def _arrival_after(tat_s: float, now_s: float, *, cost: int, per_minute: int | None) -> float:

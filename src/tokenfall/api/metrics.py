@@ -28,6 +28,11 @@ def families(metrics: Metrics) -> Iterator[Family]:
     yield gauge("tokenfall_workers", "Worker processes alive.", value=metrics.workers)
     yield gauge("tokenfall_resident_bytes", "Resident memory of all workers.", value=metrics.resident_bytes)
     yield gauge(
+        "tokenfall_response_memory_bytes",
+        "Memory of responses held complete.",
+        value=metrics.response_memory_bytes,
+    )
+    yield gauge(
         "tokenfall_timer_resolution_seconds",
         "Width of the timer wheel's slots: finer while the loop has time.",
         value=metrics.timer_resolution_s,

@@ -1,9 +1,13 @@
 """Ollama's routes other than chat and generate: embeddings, models and version."""
 
+from array import array
+from collections.abc import Awaitable, Callable
+from functools import partial
 from time import time
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.documents import add_request_id_header, document, refusal, sliced
@@ -12,6 +16,7 @@ from tokenfall.errors import UpstreamMalformed
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.ports import Fetch
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import run_sliced
 from tokenfall.tokens import counted
@@ -20,7 +25,7 @@ from tokenfall.wire.dialect import ResponseTiming
 from tokenfall.wire.ollama import embeddings as ollama_embed
 from tokenfall.wire.ollama import models as ollama_models
 from tokenfall.wire.ollama.response import error
-from tokenfall.wire.openai.embeddings import DIMENSIONS
+from tokenfall.wire.openai.embeddings import DIMENSIONS, consumed
 
 OLLAMA_VERSION = "0.12.6"
 """The Ollama version whose API is implemented. Clients check it to find out which features are available."""
@@ -44,9 +49,12 @@ _vectors = msgspec.json.Decoder(_Vectors).decode
 class OllamaRoutes:
     """The handlers. `fetch` requests a complete response from the upstream; None without an upstream."""
 
-    def __init__(self, catalogue: Catalogue, *, fetch: Fetch | None, throttle: Throttle | None) -> None:
+    def __init__(
+        self, catalogue: Catalogue, *, fetch: Fetch | None, throttle: Throttle | None, memory: ResponseMemory
+    ) -> None:
         self._catalogue = catalogue
         self._fetch = fetch
+        self._memory = memory
         self._throttle = throttle
         self._started_s = time()
 
@@ -54,20 +62,28 @@ class OllamaRoutes:
         """`POST /api/embed`."""
         add_request_id_header(request)
         embed = ollama_embed.decode_embed(request.body)
-        tokens = await run_sliced(counted(iter(embed.inputs)))
         timing = ResponseTiming(0.0)
         if self._fetch is not None and not is_simulated(embed.model):
-            vectors = await self._relayed(request, embed, fetch=self._fetch)
-            return document(ollama_embed.embed_document(embed.model, vectors, tokens=tokens, timing=timing))
-        return await sliced(ollama_embed.embed_pieces(embed, tokens, timing=timing))
+            tokens = await run_sliced(counted(iter(embed.inputs)))
+            with self._memory.lease() as lease:
+                vectors = await self._relayed(request, embed, fetch=partial(self._fetch, on_size=lease.resize))
+                relayed = ollama_embed.relayed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
+                return await sliced(relayed, lease=lease)
+        request.drop_content()
+        inputs, seeds = list(embed.inputs), array("Q")
+        embed = replace(embed, inputs=())
+        tokens = await run_sliced(counted(consumed(inputs, seeds)))
+        return await sliced(ollama_embed.embed_pieces(embed, tokens, timing=timing, seeds=seeds))
 
-    async def embeddings(self, request: Request) -> Response:
+    async def embeddings(self, request: Request) -> Response | LiveStream:
         """`POST /api/embeddings`, the older form of `/api/embed`."""
         add_request_id_header(request)
         embed = ollama_embed.decode_embeddings(request.body)
         if self._fetch is not None and not is_simulated(embed.model):
-            vectors = await self._relayed(request, embed, fetch=self._fetch)
-            return document(ollama_embed.embedding_document(vectors[0] if vectors else msgspec.Raw(b"[]")))
+            with self._memory.lease() as lease:
+                vectors = await self._relayed(request, embed, fetch=partial(self._fetch, on_size=lease.resize))
+                vector = vectors[0] if vectors else msgspec.Raw(b"[]")
+                return await sliced(iter((ollama_embed.embedding_document(vector),)), lease=lease)
         return document(ollama_embed.complete_embeddings(embed))
 
     async def show(self, request: Request) -> Response:
@@ -98,7 +114,7 @@ class OllamaRoutes:
         return refusal(request, api_error, error=error)
 
     async def _relayed(
-        self, request: Request, embed: ollama_embed.OllamaEmbeddings, *, fetch: Fetch
+        self, request: Request, embed: ollama_embed.OllamaEmbeddings, *, fetch: Callable[[str, bytes], Awaitable[bytes]]
     ) -> list[msgspec.Raw]:
         """The upstream's vectors, as JSON. Raises `UpstreamError`."""
         if self._throttle is not None:

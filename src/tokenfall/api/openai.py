@@ -1,7 +1,10 @@
 """OpenAI's routes other than chat: embeddings and models. Anthropic's clients request models at the same path."""
 
+from array import array
 from collections.abc import Awaitable, Callable
 from time import time
+
+from msgspec.structs import replace
 
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.documents import add_request_id_header, document, refusal, sliced
@@ -36,14 +39,17 @@ class OpenAIRoutes:
     async def embeddings(self, request: Request) -> Response | LiveStream:
         """`POST /v1/embeddings`."""
         add_request_id_header(request)
-        body = request.body
-        embed = openai_embeddings.decode(body)
+        embed = openai_embeddings.decode(request.body)
         if self._relay is not None and not is_simulated(embed.model):
             if self._throttle is not None:
                 await self._throttle.spend(request, ratelimits.openai)
-            return await self._relay("/embeddings", body)
-        tokens = await later(counted(iter(embed.inputs)))  # decoding may have used all the time of this turn
-        return await sliced(openai_embeddings.pieces(embed, tokens))
+            return await self._relay("/embeddings", request.body)
+        request.drop_content()
+        inputs, seeds = list(embed.inputs), array("Q")
+        embed = replace(embed, inputs=())
+        # Decoding may have used all the time of this turn.
+        tokens = await later(counted(openai_embeddings.consumed(inputs, seeds)))
+        return await sliced(openai_embeddings.pieces(embed, tokens, seeds=seeds))
 
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`."""

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.documents import document, long_document, sliced
-from tokenfall.events import Finished, OutputEvent, PassthroughEvent
+from tokenfall.events import Finished, OutputEvent, PassthroughEvent, ToolCallDelta
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.messages import ChatRequest
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tokenfall.http.response import Send
+    from tokenfall.response_memory import ResponseLease, ResponseMemory
 
 
 class _PassthroughFields(Struct):
@@ -172,9 +173,10 @@ class TranslatedStream:
 class TranslatedRelay:
     """Requests a chat completion for any other dialect and encodes its events in `dialect`. Implements `Relay`."""
 
-    def __init__(self, upstream: ChatUpstream, dialect: Dialect) -> None:
+    def __init__(self, upstream: ChatUpstream, dialect: Dialect, *, memory: ResponseMemory) -> None:
         self._upstream = upstream
         self._dialect = dialect
+        self._memory = memory
 
     def decode(self, body: bytes) -> ParsedRequest:
         return self._dialect.for_upstream(self._dialect.decode(body))
@@ -183,12 +185,19 @@ class TranslatedRelay:
         return TranslatedStream(self._upstream, self._dialect, parsed=parsed, meta=meta)
 
     async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
+        with self._memory.lease() as lease:
+            response = await self._accumulated(parsed, meta, lease=lease)
+            lease.resize(response.choices[0].size_bytes())
+            return await sliced(iter(self._dialect.encode_response(parsed, response)), lease=lease)
+
+    async def _accumulated(self, parsed: ParsedRequest, meta: ResponseMeta, *, lease: ResponseLease) -> ModelResponse:
         accumulator = Accumulator()
         normalizer = EventNormalizer(parsed.request, meta.number)
         first_event_s = 0.0
 
         def on_event(event: OutputEvent) -> None:
             nonlocal first_event_s
+            lease.grow(_text_bytes(event))
             first_event_s = first_event_s or time()
             for each in normalizer.add(event):
                 accumulator.on_event(each)
@@ -197,8 +206,12 @@ class TranslatedRelay:
         for each in queued:
             accumulator.on_event(each)
         choices = (accumulator.choice(finished),)
-        response = ModelResponse(meta=meta, choices=choices, finished=finished, timing=_timing(meta, first_event_s))
-        return await sliced(iter(self._dialect.encode_response(parsed, response)))
+        return ModelResponse(meta=meta, choices=choices, finished=finished, timing=_timing(meta, first_event_s))
+
+
+def _text_bytes(event: OutputEvent) -> int:
+    text = event.arguments if isinstance(event, ToolCallDelta) else event.text
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 def _timing(meta: ResponseMeta, first_event_s: float) -> ResponseTiming:

@@ -66,6 +66,11 @@ class RequestLog:
             del self._entries[0]
             self._bytes -= self._sizes.pop(0)
 
+    @property
+    def size_bytes(self) -> int:
+        """Size of all requests."""
+        return self._bytes
+
     def entries(self) -> list[dict[str, Any]]:
         """All requests, oldest first."""
         return list(self._entries)

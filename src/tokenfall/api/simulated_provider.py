@@ -10,9 +10,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokenfall.api.documents import continued, document, gathered, joined
+from tokenfall.api.documents import PART_BYTES, continued, document, gathered
 from tokenfall.api.even_stream import EvenStream, is_even
-from tokenfall.api.guard import Keys
+from tokenfall.api.guard import Callers
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.simulated_response import choices_of, frames, frames_with_faults
 from tokenfall.api.simulator import PROFILES
@@ -24,6 +24,7 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, PacedStream, Response, StreamHead, TimedStream
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock
+from tokenfall.response_memory import ResponseLease, ResponseMemory
 from tokenfall.simulator.engine import FAILED_AS_CONFIGURED, SimulatedEngine
 from tokenfall.simulator.fault_plan import ERROR, GARBAGE, FaultPlan, Step, garbled
 from tokenfall.simulator.grammar import Simulation
@@ -62,6 +63,9 @@ RECORDINGS = Modules(
     "concurrent.futures.thread", "tokenfall.recording.recordings", "tokenfall.api.replay", after=THREADING
 )
 """Modules that the first script, or the first recording, needs."""
+
+COPIES = 5
+"""Copies of what a response repeats of its request: decoded, in the first frames, and in what is not sent yet."""
 
 SEEDED_S = 1_700_000_000.0
 """Creation time of every seeded response: the same seed and request give the same bytes."""
@@ -103,14 +107,22 @@ class SimulatedProvider:
     """The simulated side of one route."""
 
     def __init__(
-        self, dialect: Dialect, engine: SimulatedEngine, *, clock: Clock, injected_errors: InjectedErrors, keys: Keys
+        self,
+        dialect: Dialect,
+        engine: SimulatedEngine,
+        *,
+        clock: Clock,
+        injected_errors: InjectedErrors,
+        callers: Callers,
+        memory: ResponseMemory,
     ) -> None:
         self._dialect = dialect
         self._engine = engine
         self._clock = clock
         self._now = clock.now
         self._injected_errors = injected_errors
-        self._keys = keys
+        self._callers = callers
+        self._memory = memory
         self._release = engine.state.limiter.release
         self._head = StreamHead(dialect.stream_type)
         self._shutdown_frame = dialect.error_frame(
@@ -122,7 +134,7 @@ class SimulatedProvider:
     ) -> TimedStream | Loadable | Coroutine[Any, Any, TimedStream | Whole]:
         """The response. Raises `InvalidRequest`, and the error that the grammar sets in place of a response."""
         header = request.header(b"x-sim")
-        chat = replace(parsed.request, simulation=header) if header else parsed.request
+        chat = replace(parsed.request, simulation=header or parsed.request.simulation, caller=self._callers.of(request))
         simulation = self._engine.simulation(chat)
         needed = _needed(chat, simulation)
         if needed is not None:
@@ -170,10 +182,10 @@ class SimulatedProvider:
         meta = replace(meta, prompt_tokens=planned.usage.prompt_tokens)
         choice = planned.choices[0]
         state = self._engine.state
-        fault_plan = state.fault_plan(simulation, planned.faults)
-        gaps = state.gaps(planned.gaps, simulation.load)
+        fault_plan = state.fault_plan(simulation, planned.faults, caller=chat.caller)
+        gaps = state.gaps(planned.gaps, simulation.load, caller=chat.caller)
         return _Prepared(
-            parsed,
+            _without_question(parsed),
             simulation,
             meta,
             planned,
@@ -185,7 +197,7 @@ class SimulatedProvider:
     def _refuse(self, request: Request, simulation: Simulation, *, chat: ChatRequest) -> Sliced[None]:
         """Raises the error that the grammar sets in place of a response; adds the headers of a simulated rate limit."""
         tokens = (yield from prompt_tokens(chat)) + (0 if chat.max_tokens >= UNBOUNDED else chat.max_tokens)
-        owner = self._keys.owner(request)
+        owner = chat.caller.name
         self._injected_errors.enforce(
             request, simulation, owner=owner, tokens=tokens, limit_headers=self._dialect.limits
         )
@@ -202,7 +214,10 @@ class SimulatedProvider:
         return lambda: self._dialect.error_frame(api_error, self._dialect.frame_count(encoder))
 
     def _stream(self, request: Request, prepared: _Prepared) -> TimedStream:
+        """Raises `ResponseMemoryFull`."""
         stream = self._even(request, prepared) or self._paced(request, prepared)
+        lease = self._memory.lease()
+        lease.resize(_repeated_bytes(prepared))
         stream.keepalive, stream.shutdown_frame = self._dialect.keepalive, self._shutdown_frame
         if prepared.fault_plan is None:
             self._engine.state.limiter.acquire()
@@ -210,6 +225,8 @@ class SimulatedProvider:
         else:
             stream.ended = prepared.fault_plan.permit.release
             stream.ends_in_token = prepared.fault_plan.ends_in_token()
+        if lease.size_bytes:
+            stream.ended = _both(stream.ended, lease.release)
         return stream
 
     def _even(self, request: Request, prepared: _Prepared) -> EvenStream | None:
@@ -265,6 +282,7 @@ class SimulatedProvider:
 
     async def _complete(self, request: Request, prepared: _Prepared) -> Whole:
         """The complete response, at the time of its last token."""
+        request.drop_content()  # it may be large, and the response late
         limiter, fault_plan = self._engine.state.limiter, prepared.fault_plan
         if fault_plan is None:
             limiter.acquire()
@@ -284,15 +302,23 @@ class SimulatedProvider:
         timing = ResponseTiming(
             total_s=await run_sliced(_total(prepared.gaps, tokens, first_s=first_s)), first_token_s=first_s
         )
-        pieces = await self._pieces(prepared, timing)
-        first_bytes = await run_sliced(gathered(pieces))
-        await self._clock.sleep_until(started_s + timing.total_s)
-        return continued(first_bytes, pieces)
+        with self._memory.lease() as lease:
+            first_part, pieces = await self._encoded(prepared, timing, lease=lease)
+            await self._clock.sleep_until(started_s + timing.total_s)
+            return continued(first_part, pieces, lease=lease)
 
-    async def _pieces(self, prepared: _Prepared, timing: ResponseTiming) -> Iterator[bytes]:
+    async def _encoded(
+        self, prepared: _Prepared, timing: ResponseTiming, *, lease: ResponseLease
+    ) -> tuple[bytes, Iterator[bytes]]:
+        """The first part of the complete response, and the pieces that follow; `lease` gets what they hold."""
         choices = await run_sliced(choices_of(prepared.planned))
+        held = {id(choice): choice.size_bytes() for choice in choices}
+        lease.resize(sum(held.values()) + _repeated_bytes(prepared))
         response = ModelResponse(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
-        return iter(self._dialect.encode_response(prepared.parsed, response))
+        pieces = iter(self._dialect.encode_response(prepared.parsed, response))
+        first_part = await run_sliced(gathered(pieces))
+        lease.grow(len(first_part))
+        return first_part, pieces
 
     async def _with_faults(self, prepared: _Prepared, fault_plan: FaultPlan) -> Whole:
         """A fault of a token happens at the time of the token, before any byte of the response is sent."""
@@ -316,10 +342,9 @@ class SimulatedProvider:
         if fault_plan.is_truncated:
             return Disconnect("close")
         timing = ResponseTiming(total_s=clock.now() - now_s if prepared.simulation.seed is None else gaps.total_s)
-        pieces = await self._pieces(prepared, timing)
-        if garbage:
-            return document(garbled(await run_sliced(joined(pieces))))
-        return continued(await run_sliced(gathered(pieces)), pieces)
+        with self._memory.lease() as lease:
+            first_part, pieces = await self._encoded(prepared, timing, lease=lease)
+            return document(garbled(first_part)) if garbage else continued(first_part, pieces, lease=lease)
 
 
 def _needed(chat: ChatRequest, simulation: Simulation) -> Loadable | None:
@@ -332,6 +357,25 @@ def _needed(chat: ChatRequest, simulation: Simulation) -> Loadable | None:
     if simulation.profile is not None:
         needed.append(PROFILES)
     return next((each for each in needed if not each.is_loaded), None)
+
+
+def _repeated_bytes(prepared: _Prepared) -> int:
+    """Memory of what the response repeats of its request, in all copies; 0 if it is little."""
+    size_bytes = COPIES * prepared.parsed.repeated_bytes
+    return size_bytes if size_bytes > PART_BYTES else 0
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        first()
+        second()
+
+    return call
+
+
+def _without_question(parsed: ParsedRequest) -> ParsedRequest:
+    """`parsed` without what is not needed once the response is planned: it may be large."""
+    return replace(parsed, request=replace(parsed.request, messages=(), tools=(), schema=None))
 
 
 def _total(gaps: Iterator[float], count: int, *, first_s: float) -> Sliced[float]:

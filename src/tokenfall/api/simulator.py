@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from random import Random
     from typing import Any
 
-    from tokenfall.api.guard import Keys
+    from tokenfall.api.guard import Callers
     from tokenfall.api.injected_errors import InjectedErrors
     from tokenfall.http.request import Request
     from tokenfall.http.response import AnyResponse, Item
@@ -67,18 +67,20 @@ _SSE = ControlFrames(
 class Shared:
     """The parts of the simulator that all plain routes use."""
 
-    def __init__(self, state: SimulatorState, injected_errors: InjectedErrors, *, keys: Keys, library: Library) -> None:
+    def __init__(
+        self, state: SimulatorState, injected_errors: InjectedErrors, *, callers: Callers, library: Library
+    ) -> None:
         self.state = state
-        self._library = library
+        self.library = library
         self.release = state.limiter.release
-        self._injected_errors = injected_errors
-        self._keys = keys
+        self.injected_errors = injected_errors
+        self.callers = callers
 
     def with_profile(self, simulation: Simulation, *, under: Simulation) -> Simulation:
         """`simulation` over its profile over `under`. Raises `InvalidRequest`."""
         if simulation.script is not None:
             raise InvalidRequest("simulator: script applies to chats, not to plain streams", param="script")
-        profile = self._library.profile(simulation.profile or "")
+        profile = self.library.profile(simulation.profile or "")
         if not isinstance(profile, Simulation):
             raise InvalidRequest(
                 "simulator: a measured profile applies to chats; plain streams take a named profile", param="profile"
@@ -87,7 +89,7 @@ class Shared:
 
     def refuse(self, request: Request, simulation: Simulation) -> None:
         """Raises the error that the grammar sets in place of a response."""
-        self._injected_errors.enforce(request, simulation, owner=self._keys.owner(request), tokens=1)
+        self.injected_errors.enforce(request, simulation, owner=self.callers.of(request).name, tokens=1)
 
 
 class TextFrames:
@@ -201,7 +203,9 @@ class PlainStream:
         random = _random(sim.seed)
         count = response_length(sim.tokens, random) if sim.tokens else None if endless else self._frames.length
         faults = draw_faults(sim, random)
-        fault_plan = shared.state.fault_plan(sim, faults) or FaultPlan(faults, permit=shared.state.limiter.permit(None))
+        caller = shared.callers.of(request)
+        fault_plan = shared.state.fault_plan(sim, faults, caller=caller)
+        fault_plan = fault_plan or FaultPlan(faults, permit=shared.state.limiter.permit(None))
         texts = (random.choice(WORDS) for _ in repeat(None)) if sim.text == "words" else cycle(WORDS)
         plain = self._frames.with_faults(islice(texts, count), fault_plan)
         tokens = maxsize if count is None else count
@@ -211,7 +215,7 @@ class PlainStream:
             code = chunk if chunked else bytes
             return fault_plan.items(plain, tokens=tokens, error_frame=lambda: error_frame, encode_chunk=code)
 
-        gaps = shared.state.gaps(schedule(sim.ttft, sim.gap or GAP, random=random), sim.load)
+        gaps = shared.state.gaps(schedule(sim.ttft, sim.gap or GAP, random=random), sim.load, caller=caller)
         stream = self._stream(frames, fault_plan.gaps(gaps), endless=endless)
         stream.ends_in_token = fault_plan.ends_in_token(has_end=self._frames.has_end)
         if fault_plan.ends_in_error:

@@ -5,12 +5,14 @@ A server that only streams from the simulator creates none of these, so it impor
 
 from __future__ import annotations
 
-from tokenfall.api.guard import Keys
+from tokenfall.api.addresses import TrustedProxies
+from tokenfall.api.guard import Callers, Keys
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.probes import resident_bytes
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.simulator import Shared
 from tokenfall.reactor.clock import WheelClock
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.settings.fields import DEFAULT_SIM, MEMORY
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.library import Library
@@ -46,15 +48,17 @@ class Parts:
         self.settings = settings
         self.wheel = reactor.wheel
         self.metrics = metrics
+        self.response_memory = ResponseMemory(settings.response_memory, metrics)
         self.clock = WheelClock(self.wheel)
         self.keys = Keys(settings.api_key)
+        self.callers = Callers(self.keys, TrustedProxies(settings.trusted_proxies))
         configured = UNSET if settings.sim == DEFAULT_SIM else parse(settings.sim)
         self.state = SimulatorState(configured, now=self.wheel.now)
         trusted = frozenset(name for name in (self.state.configured.script, self.state.configured.profile) if name)
         self.library = Library(settings.sim_files, trusted=trusted)
         self.injected_errors = InjectedErrors(self.wheel.now)
         self.request_log = RequestLog()
-        self.shared = Shared(self.state, self.injected_errors, keys=self.keys, library=self.library)
+        self.shared = Shared(self.state, self.injected_errors, callers=self.callers, library=self.library)
         self.chat: Chat | None = None
         """None before its first request."""
         self.vllm: VLLMMetrics | None = self._vllm() if settings.metrics_vllm else None
@@ -107,7 +111,9 @@ class Parts:
         chat = self.conversations()
         model, relays = self._default_model(), self.settings.upstream is not None
         refuse = ChatInjectedErrors(self.shared, self.simulated(), default_model=model, relays=relays)
-        routes = ChatRoutes(chat, self.keys, refuse=refuse, relays=relays)
+        routes = ChatRoutes(
+            chat, self.keys, callers=self.callers, memory=self.response_memory, refuse=refuse, relays=relays
+        )
         names = ("chat", "defaults", "history", "clear", "resume", "stop", "conversations", "change", "add", "delete")
         return {f"chat.{name}": getattr(routes, name) for name in names}
 
@@ -117,10 +123,9 @@ class Parts:
         from tokenfall.simulator import format_grammar  # noqa: F401, PLC0415 - for the shown grammar
 
         routes = ControlRoutes(
-            self.state,
-            self.injected_errors,
-            library=self.library,
+            self.shared,
             request_log=self.request_log,
+            memory=self.response_memory,
             alone=self.settings.workers == 1,
         )
         names = ("show", "change", "replace", "reset", "requests", "clear_requests")
@@ -145,8 +150,9 @@ class Parts:
                 self.clock,
                 throttle,
                 self.injected_errors,
-                self.keys,
+                self.callers,
                 self.catalogue(),
+                self.response_memory,
                 vllm=self.vllm,
             )
         )
@@ -182,8 +188,7 @@ class Parts:
     def throttle(self) -> Throttle:
         """The rate limit per client address."""
         if self._throttle is None:
-            from tokenfall.api.addresses import TrustedProxies  # noqa: PLC0415 - only needed for chats
-            from tokenfall.api.throttle import Throttle  # noqa: PLC0415
+            from tokenfall.api.throttle import Throttle  # noqa: PLC0415 - only needed for chats
             from tokenfall.bootstrap import stores  # noqa: PLC0415
 
             settings, now = self.settings, self.wheel.now

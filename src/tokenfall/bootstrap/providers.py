@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenfall.api.anthropic import TokenCounting
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.guard import Keys
+from tokenfall.api.guard import Callers
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.ollama import OllamaRoutes
 from tokenfall.api.openai import OpenAIRoutes, PassThrough
@@ -15,6 +15,7 @@ from tokenfall.api.providers import FunctionHandler, Provider, Relay
 from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
 from tokenfall.ports import Clock, Fetch
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import SimulatedEngine
 from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
@@ -41,8 +42,9 @@ class ProviderParts(NamedTuple):
     clock: Clock
     throttle: Throttle | None
     injected_errors: InjectedErrors
-    keys: Keys
+    callers: Callers
     catalogue: Catalogue
+    memory: ResponseMemory
     vllm: VLLMMetrics | None = None
 
 
@@ -53,7 +55,7 @@ def handlers(parts: ProviderParts) -> Mapping[str, ProviderHandler]:
         name: Provider(
             dialect,
             _simulated(parts, dialect),
-            relay=_relay(upstream, dialect),
+            relay=_relay(upstream, dialect, memory=parts.memory),
             throttle=throttle,
         )
         for name, dialect in DIALECTS.items()
@@ -61,7 +63,7 @@ def handlers(parts: ProviderParts) -> Mapping[str, ProviderHandler]:
     fetch = None if upstream is None else _fetch(upstream)
     relay = None if upstream is None else _pass_through(upstream)
     openai = OpenAIRoutes(parts.catalogue, relay=relay, throttle=throttle)
-    ollama = OllamaRoutes(parts.catalogue, fetch=fetch, throttle=throttle)
+    ollama = OllamaRoutes(parts.catalogue, fetch=fetch, throttle=throttle, memory=parts.memory)
     return {
         **providers,
         "openai.embeddings": FunctionHandler(openai.embeddings, openai.refuse),
@@ -80,17 +82,20 @@ def handlers(parts: ProviderParts) -> Mapping[str, ProviderHandler]:
 
 
 def _simulated(parts: ProviderParts, dialect: Dialect) -> SimulatedProvider:
-    clock, injected_errors, keys = parts.clock, parts.injected_errors, parts.keys
+    shared: dict[str, Any] = {
+        "clock": parts.clock,
+        "injected_errors": parts.injected_errors,
+        "callers": parts.callers,
+        "memory": parts.memory,
+    }
     if parts.vllm is None:
-        return SimulatedProvider(dialect, parts.simulated, clock=clock, injected_errors=injected_errors, keys=keys)
+        return SimulatedProvider(dialect, parts.simulated, **shared)
     from tokenfall.api.simulated_provider_vllm import CountedSimulatedProvider  # noqa: PLC0415 - rarely needed
 
-    return CountedSimulatedProvider(
-        dialect, parts.simulated, clock=clock, injected_errors=injected_errors, keys=keys, counts=parts.vllm
-    )
+    return CountedSimulatedProvider(dialect, parts.simulated, counts=parts.vllm, **shared)
 
 
-def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
+def _relay(upstream: UpstreamEngine | None, dialect: Dialect, *, memory: ResponseMemory) -> Relay | None:
     if upstream is None:
         return None
     from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming, TranslatedRelay  # noqa: PLC0415 - only needed with an upstream
@@ -101,7 +106,7 @@ def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
             from tokenfall.wire.ollama.context import with_context  # noqa: PLC0415 - only needed with an upstream
 
             dialect = with_context(dialect)
-        return TranslatedRelay(upstream, dialect)
+        return TranslatedRelay(upstream, dialect, memory=memory)
     framing = ResponsesFraming() if dialect.name == "openai.responses" else DoneFraming()
     return PassthroughRelay(upstream, path, framing=framing)
 
@@ -116,7 +121,7 @@ def _pass_through(upstream: UpstreamEngine) -> PassThrough:
 def _fetch(upstream: UpstreamEngine) -> Fetch:
     from tokenfall.upstream.engine import PassthroughRequest  # noqa: PLC0415 - only needed with an upstream
 
-    async def fetch(path: str, body: bytes) -> bytes:
-        return await upstream.fetch(PassthroughRequest(path, body))
+    async def fetch(path: str, body: bytes, *, on_size: Callable[[int], None]) -> bytes:
+        return await upstream.fetch(PassthroughRequest(path, body), on_size=on_size)
 
     return fetch

@@ -218,10 +218,12 @@ class Server:
             )
         return self._dashboard.events(request)
 
-    def _dashboard_history(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+    def _dashboard_history(
+        self, request: Request
+    ) -> Response | LiveStream | Coroutine[Any, Any, Response | LiveStream]:
         from tokenfall.api.dashboard_history import DashboardHistory  # noqa: PLC0415 - rarely needed
 
-        return DashboardHistory(self.sampling.history, self.parts.clock).get(request)
+        return DashboardHistory(self.sampling.history, self.parts.clock, memory=self.parts.response_memory).get(request)
 
     def _sampling(self, worker: SharedMemory | None) -> Sampling:
         shared = None if worker is None else worker.shared_metrics

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from tokenfall.callers import NOBODY, Caller
 from tokenfall.chat.context import context, turns_within
 from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, NotFound, StoreUnavailable
@@ -51,6 +52,7 @@ class Question(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     temperature: float | None = None
     simulation: str = ""
+    caller: Caller = NOBODY
     reports_reasoning: bool = False
     on_disconnect: OnDisconnect | None = None
     idempotency: tuple[str, str] | None = None
@@ -119,6 +121,7 @@ class Chat:
             max_tokens=question.max_tokens or defaults.max_tokens,
             temperature=question.temperature,
             simulation=question.simulation,
+            caller=question.caller,
             reports_reasoning=question.reports_reasoning,
         )
 
@@ -190,11 +193,22 @@ class Chat:
 
     async def conversations(
         self, owner: str, *, limit: int, after: str | None, search: Collection[str] = ()
-    ) -> Sequence[ConversationInfo]:
-        """Conversations of `owner`, most recently active first; only those with all words of `search`, if any."""
-        if search:
-            return await self._history.search(owner, search, limit=limit, after=after)
-        return await self._history.conversations(owner, limit=limit, after=after)
+    ) -> tuple[Sequence[ConversationInfo], bool]:
+        """Conversations of `owner`, most recently active first, and whether another page may follow.
+
+        With `search`, only those with all of its words.
+        """
+        if not search:
+            found = await self._history.conversations(owner, limit=limit + 1, after=after)
+            return found[:limit], len(found) > limit
+        found = await self._history.search(owner, search, limit=limit, after=after)
+        return found, bool(found) and await self._has_after(owner, found[-1].id)
+
+    async def _has_after(self, owner: str, last: str) -> bool:
+        """Whether `owner` has conversations after `last`."""
+        with suppress(NotFound):  # deleted meanwhile
+            return bool(await self._history.conversations(owner, limit=1, after=last))
+        return False
 
 
 def _check_exists(exists: bool) -> None:

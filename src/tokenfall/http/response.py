@@ -58,6 +58,7 @@ def phrase(status: int) -> str:
 
 _PHRASES = {
     200: "OK",
+    201: "Created",
     204: "No Content",
     304: "Not Modified",
     307: "Temporary Redirect",

@@ -115,6 +115,11 @@ class Settings:
     )
     detached_memory: int = setting(8 * 1024**2, SIZE, "memory for the questions and texts of these turns")
     detached_for: float = setting(600.0, DURATION, "time for which such a turn continues")
+    response_memory: int = setting(
+        64 * 1024**2,
+        SIZE,
+        "memory of a process for responses that are held complete until their clients have read them; above it: 503",
+    )
     history_limit: int = setting(1000, integer(2, 1_000_000), "messages stored per conversation")
     history_memory: int = setting(16 * 1024**2, SIZE, "memory for all conversations in memory://")
     context_messages: int = setting(20, integer(1, 10_000), "messages of the history that are sent to the model")

@@ -76,10 +76,12 @@ class SimulatedEngine:
         resolved = await run_sliced(self.resolve(request, simulation))
         simulation = resolved.simulation
         planned = await run_sliced(self.plan(request, resolved))
+        caller = request.caller
+        del request, resolved  # the messages may be large, and the response long
         finished = Finished(planned.choices[0].reason, MODEL, planned.usage)
         state = self.state
-        fault_plan = state.fault_plan(simulation, planned.faults)
-        gaps = state.gaps(planned.gaps, simulation.load)
+        fault_plan = state.fault_plan(simulation, planned.faults, caller=caller)
+        gaps = state.gaps(planned.gaps, simulation.load, caller=caller)
         if fault_plan is None:
             state.limiter.acquire()
             try:

@@ -96,7 +96,7 @@ class TestGate:
 
 
 class Gates:
-    """The gates of a server by name; each is created on first use.
+    """The gates of a server by owner and name; each is created on first use. The owners do not share any gate.
 
     A gate that no request has changed exists only while a stream uses it, because a new one would be equal. So callers
     cannot exhaust the limit by naming gates. A changed gate is pinned for `IDLE_S` after its last use by the clock
@@ -105,72 +105,120 @@ class Gates:
 
     def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
         self._now = now
-        self._gates: WeakValueDictionary[str, TestGate] | None = None
-        self._pinned: dict[str, tuple[float, TestGate]] = {}  # last use, gate; least recently used first
+        self._gates: WeakValueDictionary[tuple[str, str], TestGate] | None = None
+        self._pinned: dict[tuple[str, str], tuple[float, TestGate]] = {}  # last use, gate; least recently used first
 
-    def get(self, name: str) -> TestGate:
+    def get(self, name: str, *, owner: str = "") -> TestGate:
         """The gate called `name`, created if it does not exist."""
+        key = owner, name
         self._expire()
         if self._gates is None:
             from weakref import WeakValueDictionary  # noqa: PLC0415 - few servers have a gate
 
             self._gates = WeakValueDictionary()
-        found = self._gates.get(name)
+        found = self._gates.get(key)
         if found is None:
-            found = self._gates[name] = TestGate()
-        elif name in self._pinned:
-            self._pin(name, found)
+            found = self._gates[key] = TestGate()
+        elif key in self._pinned:
+            self._pin(key, found)
         return found
 
-    def pinned(self, name: str) -> TestGate:
+    def pinned(self, name: str, *, owner: str = "") -> TestGate:
         """As `get`, and retain the gate even while no stream uses it. Raises ValueError above `MAX_GATES`."""
-        found = self.get(name)
-        if name not in self._pinned and len(self._pinned) >= MAX_GATES:
+        found = self.get(name, owner=owner)
+        key = owner, name
+        if key not in self._pinned and sum(pinned[0] == owner for pinned in self._pinned) >= MAX_GATES:
             raise ValueError(f"more than {MAX_GATES} gates")
-        self._pin(name, found)
+        self._pin(key, found)
         return found
 
-    def all(self) -> dict[str, TestGate]:
-        """All gates by name."""
+    def all(self, *, owner: str = "") -> dict[str, TestGate]:
+        """All gates of `owner` by name."""
         self._expire()
-        return dict(self._gates or {})
+        gates = () if self._gates is None else list(self._gates.items())
+        return {name: gate for (gate_owner, name), gate in gates if gate_owner == owner}
 
-    def drop(self, name: str) -> bool:
+    def drop(self, name: str, *, owner: str = "") -> bool:
         """Delete a gate and let its waiting streams continue. False if it did not exist."""
-        found = None if self._gates is None else self._gates.pop(name, None)
-        self._pinned.pop(name, None)
+        key = owner, name
+        found = None if self._gates is None else self._gates.pop(key, None)
+        self._pinned.pop(key, None)
         if found is not None:
             found.open()
         return found is not None
 
     def clear(self) -> None:
-        """Delete all gates."""
-        for name in list(self._gates or ()):
-            self.drop(name)
+        """Delete all gates of all owners."""
+        for owner, name in list(self._gates or ()):
+            self.drop(name, owner=owner)
 
-    def _pin(self, name: str, gate: TestGate) -> None:
-        self._pinned.pop(name, None)
-        self._pinned[name] = (self._now(), gate)
+    def _pin(self, key: tuple[str, str], gate: TestGate) -> None:
+        self._pinned.pop(key, None)
+        self._pinned[key] = (self._now(), gate)
 
     def _expire(self) -> None:
         """Unpin gates that have expired; one that a stream uses continues to exist."""
         before_s = self._now() - IDLE_S
         while self._pinned:
-            name, (used_s, _) = next(iter(self._pinned.items()))
+            key, (used_s, _) = next(iter(self._pinned.items()))
             if used_s > before_s:
                 return
-            del self._pinned[name]
+            del self._pinned[key]
+
+
+class ConcurrencyLimiters:
+    """Counts the simulated responses in progress, and queues those with a `load` apart for each caller.
+
+    So a caller cannot delay others. The limiter of a caller exists while a permit of it does.
+    """
+
+    def __init__(self) -> None:
+        self.active = 0
+        """Responses in progress, of all callers."""
+        self._unlimited = ConcurrencyLimiter(self)
+        self._callers: WeakValueDictionary[str, ConcurrencyLimiter] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Number of waiting streams of all callers."""
+        limiters = () if self._callers is None else list(self._callers.values())
+        return sum(limiter.waiting for limiter in limiters)
+
+    def acquire(self) -> None:
+        """Count a response that begins."""
+        self.active += 1
+
+    def release(self) -> None:
+        """Uncount a response that has ended, successfully or not."""
+        self.active -= 1
+
+    def of(self, caller: str) -> ConcurrencyLimiter:
+        """The limiter of one caller."""
+        if self._callers is None:
+            from weakref import WeakValueDictionary  # noqa: PLC0415 - few servers have a load
+
+            self._callers = WeakValueDictionary()
+        found = self._callers.get(caller)
+        if found is None:
+            found = self._callers[caller] = ConcurrencyLimiter(self)
+        return found
+
+    def permit(self, load: Load | None, *, caller: str = "") -> Permit:
+        """A permit for one response; without `load` it passes at once."""
+        return (self._unlimited if load is None else self.of(caller)).permit(load)
 
 
 class ConcurrencyLimiter:
-    """Counts the simulated responses in progress, and queues streams above the capacity of their `load`.
+    """Counts the responses of one caller with a `load`, and queues those above the capacity of their `load`.
 
     When a response ends, waiting streams are admitted as their capacities allow: largest capacity first, then FIFO. So
     a stream with a small capacity does not block the others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, total: ConcurrencyLimiters | None = None) -> None:
+        """`total` counts the responses of all callers."""
         self.active = 0
+        self._total = total
         self._waiting: dict[Permit, Resume] = {}
         self._order: list[tuple[int, int, Permit]] = []
         """Heap of waiting permits, largest capacity first. Cancelled permits stay until they reach the top."""
@@ -188,10 +236,14 @@ class ConcurrencyLimiter:
     def acquire(self) -> None:
         """Count a response that begins."""
         self.active += 1
+        if self._total is not None:
+            self._total.acquire()
 
     def release(self) -> None:
         """Uncount a response that has ended, successfully or not, and admit waiting ones."""
         self.active -= 1
+        if self._total is not None:
+            self._total.release()
         if self._order:
             self._admit()
 

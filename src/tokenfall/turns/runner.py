@@ -5,7 +5,7 @@ context.
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from sys import getsizeof
 from time import perf_counter, time
@@ -57,23 +57,27 @@ class TurnRunner:
 
     # Called by the chat
 
-    async def complete_response(self, turn: "TurnRun | Followed") -> tuple[str, Finished]:
-        """The complete response. Cancelling means that the client disconnected; the turn may continue without it."""
-        response = ResponseBuffer()
-        running = asyncio.ensure_future(
-            turn.run(lambda delta: response.add(delta.text) if type(delta) is TextDelta else None)
-        )
+    async def complete_response(
+        self, turn: "TurnRun | Followed", *, on_size: Callable[[int], None] | None = None
+    ) -> tuple[str, Finished]:
+        """The complete response. `on_size` is called with its size so far, and may raise an error, which ends the turn.
+
+        Cancelling means that the client disconnected; the turn may continue without it.
+        """
+        collected = _Collected(on_size)
+        running = asyncio.ensure_future(turn.run(collected.on_event))
         self._running.add(running)
         running.add_done_callback(self._on_done)
         try:
             finished = await asyncio.shield(running)
         except asyncio.CancelledError:
+            collected.drop()
             if not (isinstance(turn, TurnRun) and turn.goes_on()):
                 running.cancel()
             raise
         finally:
             del running  # avoids a reference cycle of its exception and this frame
-        return response.text(), finished
+        return collected.text(), finished
 
     def _on_done(self, running: "asyncio.Future[Finished]") -> None:
         self._running.discard(running)
@@ -106,6 +110,34 @@ class TurnRunner:
         await asyncio.gather(*self._writes, return_exceptions=True)
         self._detached.close()
         await self.registry.close()
+
+
+class _Collected:
+    """The text of a complete response, until its client disconnects."""
+
+    __slots__ = ("_on_size", "_response")
+
+    def __init__(self, on_size: Callable[[int], None] | None) -> None:
+        self._on_size = on_size
+        self._response: ResponseBuffer | None = ResponseBuffer()
+
+    def on_event(self, delta: TextDelta | ReasoningDelta) -> None:
+        if self._response is not None and type(delta) is TextDelta:
+            self._response.add(delta.text)
+            if self._on_size is not None:
+                self._on_size(self._response.size_bytes())
+
+    def text(self) -> str:
+        """The text; it replaces the pieces."""
+        response, self._response = self._response, None
+        text = "" if response is None else response.text()
+        if self._on_size is not None:
+            self._on_size(getsizeof(text))
+        return text
+
+    def drop(self) -> None:
+        """The client has disconnected."""
+        self._response = None
 
 
 class TurnRun:

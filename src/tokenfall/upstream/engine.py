@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec import Struct
 
 from tokenfall import __version__
-from tokenfall.errors import TokenfallError, UpstreamError, UpstreamRefused, copy_error
+from tokenfall.errors import ResponseMemoryFull, TokenfallError, UpstreamError, UpstreamRefused, copy_error
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics import OTHER, Metrics, add
@@ -99,9 +99,14 @@ class UpstreamEngine:
         """The unchanged body of the response to `GET /models`. Raises an `UpstreamError`."""
         return self.fetch(PassthroughRequest("/models", b""), method="GET")
 
-    async def fetch(self, passthrough: PassthroughRequest, *, method: str = "POST") -> bytes:
-        """The unchanged body of a non-streaming response. Raises an `UpstreamError`."""
-        response = await self._whole(passthrough, CompleteResponse, method=method)
+    async def fetch(
+        self, passthrough: PassthroughRequest, *, method: str = "POST", on_size: Callable[[int], None] | None = None
+    ) -> bytes:
+        """The unchanged body of a non-streaming response. Raises an `UpstreamError`.
+
+        `on_size` is called with the size received so far; a `TokenfallError` that it raises ends the request.
+        """
+        response = await self._whole(passthrough, partial(CompleteResponse, on_size=on_size), method=method)
         response.close()
         return response.body
 
@@ -200,7 +205,8 @@ class UpstreamEngine:
 
     def _reported(self, error: TokenfallError) -> TokenfallError:
         """Count an error, and copy it without the key, which some providers repeat in their errors."""
-        add(self._metrics.upstream_errors, error.code)
+        if not isinstance(error, ResponseMemoryFull):
+            add(self._metrics.upstream_errors, error.code)
         return copy_error(error, without_key(error.message, self._key))
 
     async def _wait(self, wait_s: float) -> None:

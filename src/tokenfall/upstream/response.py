@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tokenfall.errors import TokenfallError, UpstreamMalformed
+from collections.abc import Callable
+
+from tokenfall.errors import TokenfallError, UpstreamMalformed, copy_error
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.exchange import Headers, StaleConnection, UpstreamExchange
 from tokenfall.upstream.refusals import encoding_error, refusal, whole_error
@@ -77,12 +79,16 @@ class UpstreamResponse(UpstreamExchange):
 
 
 class CompleteResponse(UpstreamResponse):
-    """Collects a non-streaming response; `body` is set when it is complete."""
+    """Collects a non-streaming response; `body` is set when it is complete.
 
-    __slots__ = ("_received", "_size_bytes", "body")
+    `on_size` is called with the size received so far; the response fails with an error that it raises.
+    """
 
-    def __init__(self, watch: Watch) -> None:
+    __slots__ = ("_on_size", "_received", "_size_bytes", "body")
+
+    def __init__(self, watch: Watch, *, on_size: Callable[[int], None] | None = None) -> None:
         super().__init__(watch)
+        self._on_size = on_size
         self._size_bytes = 0
         self._received = bytearray()  # a list of small chunks would take a hundred times their size
         self.body = b""
@@ -103,6 +109,12 @@ class CompleteResponse(UpstreamResponse):
         self._size_bytes += len(data)
         if self._size_bytes > MAX_BODY_BYTES:
             self.fail(_too_large())
+            return False
+        try:
+            if self._on_size is not None:
+                self._on_size(self._size_bytes)
+        except TokenfallError as error:
+            self.fail(copy_error(error))
             return False
         return True
 

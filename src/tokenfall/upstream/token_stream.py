@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from tokenfall.errors import UpstreamBroken, UpstreamMalformed, UpstreamTruncated
+from tokenfall.errors import TokenfallError, UpstreamBroken, UpstreamMalformed, UpstreamTruncated, copy_error
 from tokenfall.events import Finished, PassthroughEvent, TextDelta, ToolCallDelta
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.refusals import is_event_stream, no_stream
@@ -93,7 +93,11 @@ class TokenStream(UpstreamResponse):
             self.reported = True
             self._request.release()
             self.responding()
-        room = self._on_event(event)
+        try:
+            room = self._on_event(event)
+        except TokenfallError as error:
+            self.fail(copy_error(error))
+            return
         if room is not None:
             self._watch.blocked = True
             self.wait_for(room)

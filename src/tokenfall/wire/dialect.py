@@ -5,6 +5,7 @@ all dialects. Called by `tokenfall.api.providers`, which depends on this interfa
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from sys import getsizeof
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
@@ -20,12 +21,14 @@ class ParsedRequest(Struct, frozen=True, kw_only=True):
     """A request of any dialect.
 
     `input` holds the dialect's own response options (`stream_options`, `logprobs`): fields that change the form of the
-    response, not its content. `request.max_tokens` is `UNBOUNDED` if the client set no limit.
+    response, not its content. `request.max_tokens` is `UNBOUNDED` if the client set no limit. `repeated_bytes` is the
+    size of the parts of the request that the response repeats.
     """
 
     request: ChatRequest
     stream: bool
     input: Any = None
+    repeated_bytes: int = 0
 
 
 UNBOUNDED = 2**31
@@ -96,6 +99,10 @@ class Encoder(Protocol):
         ...
 
 
+TOKEN_BYTES = 64
+"""Memory of a token in a list: a string of one word, and its reference."""
+
+
 class ResponseChoice(Struct, frozen=True, kw_only=True):
     """One complete choice.
 
@@ -109,6 +116,12 @@ class ResponseChoice(Struct, frozen=True, kw_only=True):
     calls: tuple[ToolCall, ...] = ()
     tokens: Sequence[str] = ()
     logprobs: bytes = b""
+
+    def size_bytes(self) -> int:
+        """Memory of its texts, and of its tokens if they are a list."""
+        texts = (self.text, self.thought, *(call.arguments for call in self.calls))
+        tokens = TOKEN_BYTES * len(self.tokens) if isinstance(self.tokens, list) else 0
+        return sum(map(getsizeof, texts)) + tokens
 
 
 class ModelResponse(Struct, frozen=True, kw_only=True):

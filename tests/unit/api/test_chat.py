@@ -1,8 +1,10 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable
 from typing import Any
+from urllib.parse import urljoin
 
 import msgspec
 import pytest
@@ -27,8 +29,10 @@ from tokenfall.http.response import LiveStream, Response
 from tokenfall.messages import Message
 from tokenfall.ports import Engine, SharedTurns
 
+from tests.doubles.callers import callers
 from tests.doubles.connections import settle
 from tests.doubles.engines import ScriptedEngine, Silence, told
+from tests.doubles.memory import ample_memory
 from tests.doubles.requests import lines_of, request
 from tests.doubles.sent import Sent
 from tests.doubles.stores import FakeSharedTurns
@@ -41,7 +45,8 @@ DEFAULTS = Defaults(model="model-0", max_tokens=99, system=Message("system", "Be
 
 def routes(engine: Engine, keys: tuple[str, ...] = (), *, shared: SharedTurns | None = None) -> ChatRoutes:
     history = MemoryHistory(limit=100, max_bytes=1_000_000)
-    return ChatRoutes(chat_of(engine, history, defaults=DEFAULTS, shared=shared), Keys(keys))
+    chat = chat_of(engine, history, defaults=DEFAULTS, shared=shared)
+    return ChatRoutes(chat, Keys(keys), callers=callers(*keys), memory=ample_memory())
 
 
 def ask(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: object) -> Request:
@@ -121,7 +126,7 @@ async def test_stream_has_content_type_turn_and_model_headers() -> None:
 async def test_unknown_default_model_has_no_header() -> None:
     chat = chat_of(told("Hi"), MemoryHistory(limit=100, max_bytes=1_000_000), defaults=replace(DEFAULTS, model=""))
     asked = ask()
-    await said(ChatRoutes(chat, Keys(())), asked)
+    await said(ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory()), asked)
 
     assert b"x-model" not in asked.reply_headers
 
@@ -341,7 +346,8 @@ async def test_missing_request_options_are_the_defaults() -> None:
 async def test_defaults_have_the_model_and_whether_it_is_simulated(model: str, relays: bool, simulated: bool) -> None:
     defaults = msgspec.structs.replace(DEFAULTS, model=model)
     chat = chat_of(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults)
-    response = ChatRoutes(chat, Keys(()), relays=relays).defaults(request("/chat/defaults"))
+    made = ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory(), relays=relays)
+    response = made.defaults(request("/chat/defaults"))
 
     assert json.loads(response.body) == {
         "model": model,
@@ -482,6 +488,25 @@ async def test_private_responses_are_not_cached() -> None:
     chat = routes(told("Hi"))
     for response in (await chat.history(request("/history")), await chat.conversations(request("/conversations"))):
         assert "cache-control: no-store" in lines_of(whole(response).head)
+
+
+@pytest.mark.parametrize(("limit", "links"), [(1, 2), (2, 1), (3, 0), (4, 0)])
+@pytest.mark.parametrize("search", ["", "&search=Why+s%C3%B6"])
+async def test_link_leads_to_the_next_page(limit: int, links: int, search: str) -> None:
+    chat = routes(told("Because"))
+    for number in range(3):
+        await said(chat, ask("Why söme", conversation=f"c{number}"))
+    ids: list[str] = []
+    target, count = f"/conversations?limit={limit}{search}", 0
+    while target:
+        asked = request(target)
+        ids += [each["id"] for each in json.loads(whole(await chat.conversations(asked)).body)]
+        found = re.search(r'^link: <(\S+)>; rel="next"\r$', asked.reply_headers.decode(), re.MULTILINE)
+        target = urljoin(target, found[1]) if found else ""
+        count += 1
+
+    assert ids == ["c2", "c1", "c0"]
+    assert count == links + 1
 
 
 async def test_another_keys_conversations_are_not_found() -> None:

@@ -1,6 +1,6 @@
 import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +9,29 @@ import pytest
 from tokenfall.api.control import ControlRoutes
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.request_log import MAX_BODY_BYTES, MAX_REQUESTS, MAX_TOTAL_BYTES, RequestLog
+from tokenfall.api.simulator import Shared
 from tokenfall.errors import InvalidRequest, NotFound, RateLimited
 from tokenfall.http.request import Request
-from tokenfall.http.response import Response
+from tokenfall.http.response import LiveStream, Response
 from tokenfall.simulator.gates import MAX_GATES
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.library import Library
 from tokenfall.simulator.state import SimulatorState
 
+from tests.doubles.callers import callers
 from tests.doubles.clocks import FakeClock
+from tests.doubles.memory import ample_memory
 from tests.doubles.requests import lines_of, request
+from tests.doubles.sent import Sent
 
 
 class Harness:
-    def __init__(self, sim: str = "", *, alone: bool = True, folder: str = ".") -> None:
+    def __init__(self, sim: str = "", *, alone: bool = True, folder: str = ".", keys: tuple[str, ...] = ()) -> None:
         self.state = SimulatorState(parse(sim))
         self.injected_errors = InjectedErrors(FakeClock())
         self.journal = RequestLog()
-        self.control = ControlRoutes(
-            self.state, self.injected_errors, library=Library(folder), request_log=self.journal, alone=alone
-        )
+        shared = Shared(self.state, self.injected_errors, callers=callers(*keys), library=Library(folder))
+        self.control = ControlRoutes(shared, request_log=self.journal, memory=ample_memory(), alone=alone)
 
     def gate(self, name: str, body: object = None) -> dict[str, Any]:
         if body is None:
@@ -214,15 +217,15 @@ def test_reset_restores_the_initial_state() -> None:
 # The journal
 
 
-def test_requests_are_shown_and_forgotten() -> None:
+async def test_requests_are_shown_and_forgotten() -> None:
     harness = Harness()
     harness.control.change(asked(b'{"journal":true}'))
     harness.journal.add(request("/a"))
-    shown = told(harness.control.requests(asked()))
+    shown = told(await harness.control.requests(asked()))
     assert (shown["journal"], [each["path"] for each in shown["requests"]]) == (True, ["/a"])
     assert harness.control.clear_requests(asked()).status == 204
 
-    assert told(harness.control.requests(asked())) == {"journal": True, "requests": []}
+    assert told(await harness.control.requests(asked())) == {"journal": True, "requests": []}
 
 
 @pytest.mark.slow
@@ -231,10 +234,12 @@ async def test_full_request_log_is_sent_in_slices() -> None:
     harness.control.change(asked(b'{"journal":true}'))
     for _ in range(MAX_REQUESTS):
         harness.journal.add(request("/a", method="POST", body=b"\x01" * MAX_BODY_BYTES))
-    shown = harness.control.requests(asked())
-    assert isinstance(shown, Coroutine)
+    shown = await harness.control.requests(asked())
+    assert isinstance(shown, LiveStream)
+    sent = Sent()
+    sent.append(await shown.run(sent))
 
-    assert len(told(await shown)["requests"]) == MAX_TOTAL_BYTES // (MAX_BODY_BYTES + 20)
+    assert len(json.loads(b"".join(sent))["requests"]) == MAX_TOTAL_BYTES // (MAX_BODY_BYTES + 20)
 
 
 # Gates
@@ -314,3 +319,23 @@ def test_with_several_workers_only_the_default_is_shown() -> None:
             call(of_gate("a", b"{}"))
 
     assert told(control.show(asked()))["streams"] == 0
+
+
+def test_gates_of_another_key_are_apart() -> None:
+    harness = Harness(keys=("one", "two"))
+
+    def of(key: str, method: str = "PATCH", body: bytes = b"") -> Request:
+        made = request("/sim/gates/a", method=method, headers={"x-api-key": key}, body=body)
+        made.route = "/sim/gates/{gate}"
+        return made
+
+    harness.control.change_gate(of("one", body=b'{"open":true}'))
+    harness.control.change_gate(of("two", body=b'{"tokens":2}'))
+    assert told(harness.control.gate(of("one", "GET")))["open"]
+    assert not told(harness.control.gate(of("two", "GET")))["open"]
+    assert len(told(harness.control.gates(of("one", "GET")))["gates"]) == 1
+    harness.control.drop_gate(of("one", "DELETE"))
+    with pytest.raises(NotFound):
+        harness.control.gate(of("one", "GET"))
+
+    assert told(harness.control.gate(of("two", "GET")))["tokens"] == 2

@@ -6,7 +6,7 @@ from tests.doubles.requests import lines_of, request
 
 EXPOSED = (
     "access-control-expose-headers: "
-    "X-Conversation-Id, X-Turn-Id, X-Model, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"
+    "X-Conversation-Id, X-Turn-Id, X-Model, X-Request-Id, Link, Retry-After, RateLimit, RateLimit-Policy"
 )
 
 

@@ -19,6 +19,7 @@ from tokenfall.metrics_sampler import MetricsSampler
 from tokenfall.slices import at_once
 
 from tests.doubles.clocks import InstantClock
+from tests.doubles.memory import ample_memory
 from tests.doubles.requests import request
 
 API = Path(__file__).parents[3] / "docs" / "api.md"
@@ -43,9 +44,9 @@ def sampled(seconds: int, *, until_s: int = int(NOW_S), codes: int = 1) -> Metri
 
 def told(history: MetricsHistory, name: str = "15m", *, now_s: float = NOW_S) -> Trend:
     """The document; each column is as long as the others."""
-    response = at_once(trend_of(history, name, now_s=now_s, at=AT))
-    assert tuple(json.loads(response.body)) == Trend.__struct_fields__
-    trend = msgspec.json.decode(response.body, type=Trend, strict=True)
+    document = at_once(trend_of(history, name, now_s=now_s, at=AT))
+    assert tuple(json.loads(document)) == Trend.__struct_fields__
+    trend = msgspec.json.decode(document, type=Trend, strict=True)
     groups = trend.errors, trend.upstream_errors, trend.upstream_ttft_p90_s
     columns: list[Any] = [getattr(trend, each) for each in Trend.__struct_fields__]
     columns = [each for each in columns if isinstance(each, list)] + [
@@ -123,7 +124,7 @@ def test_the_longest_document_is_bounded_and_made_in_slices() -> None:
             next(work)
             slices, longest_s = slices + 1, max(longest_s, thread_time() - begun_s)
     except StopIteration as end:
-        body = end.value.body
+        body = end.value
 
     assert len(body) < 300_000
     assert slices > 30
@@ -143,7 +144,7 @@ def test_another_range_is_refused_with_those_that_there_are(asked: str) -> None:
 
 
 async def test_handler_returns_the_history_up_to_its_clock() -> None:
-    handler = DashboardHistory(sampled(5), InstantClock(NOW_S))
+    handler = DashboardHistory(sampled(5), InstantClock(NOW_S), memory=ample_memory())
     response = handler.get(request("/board/history?range=2m"))
     if asyncio.iscoroutine(response):
         response = await response

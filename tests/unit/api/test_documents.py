@@ -9,14 +9,16 @@ from tokenfall.api.documents import (
     MAX_BYTES,
     PART_BYTES,
     add_request_id_header,
-    complete_document,
     document,
+    held,
     joined,
     refusal,
     sliced,
 )
-from tokenfall.errors import InvalidRequest
+from tokenfall.errors import InvalidRequest, ResponseMemoryFull
 from tokenfall.http.response import LiveStream, Response
+from tokenfall.metrics import Metrics
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.slices import at_once
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.ollama import response as ollama
@@ -65,10 +67,6 @@ def test_too_large_document_is_refused_and_not_produced_further() -> None:
         at_once(joined(pieces))
 
     assert len(list(pieces)) == 995
-
-
-def test_pieces_become_a_document() -> None:
-    assert at_once(complete_document(iter([b"{", b"}"]))).body == b"{}"
 
 
 PIECE = b"x" * (PART_BYTES // 4)
@@ -156,3 +154,62 @@ async def test_failure_before_the_first_slice_is_an_error_response() -> None:
 
     with pytest.raises(InvalidRequest):
         await sliced(failing())
+
+
+# The memory that a document is made of
+
+
+class Memory:
+    """A lease of so many bytes, and the sum of all."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.metrics = Metrics()
+        self.lease = ResponseMemory(size_bytes, self.metrics).lease()
+        self.lease.grow(size_bytes)
+
+    @property
+    def held_bytes(self) -> int:
+        return self.metrics.response_memory_bytes
+
+
+async def test_memory_of_a_short_document_is_released_at_once() -> None:
+    memory = Memory(100)
+    with memory.lease as lease:
+        await sliced(iter(Pieces(3)), lease=lease)
+
+    assert memory.held_bytes == 0
+
+
+async def test_memory_of_a_long_document_is_released_when_it_has_ended() -> None:
+    memory = Memory(100)
+    with memory.lease as lease:
+        answer = await sliced(iter(Pieces(9)), lease=lease)
+    assert isinstance(answer, LiveStream)
+    assert memory.held_bytes == 100
+    assert answer.ended is not None
+    answer.ended()
+
+    assert memory.held_bytes == 0
+
+
+@pytest.mark.parametrize("size", [0, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES])
+async def test_complete_body_is_sent_in_slices(size: int) -> None:
+    memory, body = Memory(10 * PART_BYTES), bytes(range(256)) * (size // 256) + bytes(size % 256)
+    with memory.lease as lease:
+        answer = held(body, lease)
+    if isinstance(answer, Response):
+        assert (answer.body, memory.held_bytes) == (body, 0)
+        return
+    sent: list[bytes] = []
+    sent.append(await answer.run(lambda frame, /, *, is_token=True: sent.append(frame)))
+
+    assert b"".join(sent) == body
+    assert memory.held_bytes == size
+
+
+async def test_complete_body_that_is_too_large_is_refused() -> None:
+    memory = Memory(10)
+    with pytest.raises(ResponseMemoryFull), memory.lease as lease:
+        held(b"[]" * 6, lease)
+
+    assert memory.held_bytes == 0

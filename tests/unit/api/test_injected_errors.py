@@ -96,21 +96,27 @@ def test_status_rule_becomes_its_error(
     assert (type(error), error.status, error.retry_after_s) == (kind, status, retry_after_s)
 
 
-def test_counts_of_more_callers_than_the_limit_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oldest_count_is_forgotten_above_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES", 5)
+    monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES_OF_CALLER", 3)
     injected_errors = InjectedErrors(FakeClock())
+    for number in range(6):
+        assert asked(injected_errors, "status=500x1", times=1, owner=f"{number}") == [500]
 
-    def first_request(owner: str) -> tuple[list[int], bool]:
-        """The status of the rule's response, and whether the limit allows the request."""
-        _, refused = injected_errors.spend(Limit(1), owner, tokens=0)
-        return asked(injected_errors, "status=500x1", times=1, owner=owner), refused is None
+    assert asked(injected_errors, "status=500x1", times=1, owner="1") == [200]
+    assert asked(injected_errors, "status=500x1", times=1, owner="0") == [500]
 
-    new = first_request("0")
-    assert first_request("0") != new
-    for number in range(1, 10):
-        assert first_request(str(number)) == new
 
-    assert first_request("0") == new
+def test_rules_of_a_caller_make_those_of_no_other_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES", 5)
+    monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES_OF_CALLER", 3)
+    injected_errors = InjectedErrors(FakeClock())
+    assert asked(injected_errors, "status=500x1", times=1, owner="other") == [500]
+    for number in range(1, 20):
+        assert asked(injected_errors, f"status=501x{number}", times=1) == [501]
+
+    assert asked(injected_errors, "status=500x1", times=1, owner="other") == [200]
+    assert asked(injected_errors, "status=501x1", times=1) == [501]
 
 
 # A provider's limiter

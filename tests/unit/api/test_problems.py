@@ -37,6 +37,7 @@ STATUSES = {
     "IdempotencyMismatch": 422,
     "IdempotencyUnavailable": 400,
     "RateLimited": 429,
+    "ResponseMemoryFull": 503,
     "ShuttingDown": 503,
     "SimulatedFailure": 500,
     "UpstreamError": 502,

@@ -10,7 +10,6 @@ import pytest
 
 from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.documents import document
-from tokenfall.api.guard import Keys
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.problems import of_error
 from tokenfall.api.providers import Provider
@@ -34,7 +33,9 @@ from tokenfall.wire.openai.response import OPENAI_CHAT
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.contracts.limits import BURST, RATE
+from tests.doubles.callers import callers
 from tests.doubles.clocks import FakeClock, InstantClock
+from tests.doubles.memory import ample_memory
 from tests.doubles.requests import lines_of, request
 from tests.doubles.sent import Sent
 
@@ -107,7 +108,7 @@ class Harness:
         engine = SimulatedEngine(self.clock, self.state)
         injected_errors = InjectedErrors(self.clock.now)
         simulating = SimulatedProvider(
-            dialect, engine, clock=self.clock, injected_errors=injected_errors, keys=Keys(())
+            dialect, engine, clock=self.clock, injected_errors=injected_errors, callers=callers(), memory=ample_memory()
         )
         self.provider = Provider(dialect, simulating, relay=relay, throttle=throttle)
 

@@ -21,6 +21,7 @@ from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 from tokenfall.wire.openai.response import OPENAI_CHAT
 
 from tests.doubles.clocks import FakeWheel
+from tests.doubles.memory import ample_memory
 from tests.doubles.requests import request
 from tests.doubles.sent import Sent
 
@@ -183,7 +184,7 @@ async def test_a_run_knows_the_number_after_the_last_that_was_sent() -> None:
 
 
 def translating(upstream: FakeUpstream) -> TranslatedRelay:
-    return TranslatedRelay(upstream.as_engine(), ANTHROPIC)
+    return TranslatedRelay(upstream.as_engine(), ANTHROPIC, memory=ample_memory())
 
 
 def decoded(data: bytes) -> ParsedRequest:
@@ -250,7 +251,7 @@ async def test_invalid_request_is_refused_before_the_relay_connects() -> None:
     with pytest.raises(InvalidRequest):
         translating(FakeUpstream()).decode(b"{}")
     with pytest.raises(InvalidRequest):
-        TranslatedRelay(FakeUpstream().as_engine(), OPENAI_CHAT).decode(b"{}")
+        TranslatedRelay(FakeUpstream().as_engine(), OPENAI_CHAT, memory=ample_memory()).decode(b"{}")
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -269,7 +270,7 @@ async def test_events_are_put_in_order_for_every_dialect(stream: bool) -> None:
 
 
 async def test_duration_of_a_response_in_one_piece_is_its_total_time() -> None:
-    relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT)
+    relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT, memory=ample_memory())
     told = json.loads(await whole(relay, body(), meta=ResponseMeta("0", time(), "m")))
 
     assert told["prompt_eval_duration"] == 1
@@ -277,7 +278,7 @@ async def test_duration_of_a_response_in_one_piece_is_its_total_time() -> None:
 
 
 async def test_log_probabilities_are_not_made_up_for_an_upstream() -> None:
-    relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT)
+    relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT, memory=ample_memory())
 
     assert b"logprobs" not in await whole(relay, body(logprobs=True, top_logprobs=2))
 
@@ -292,7 +293,7 @@ async def test_log_probabilities_of_the_upstream_are_told_with_their_text(dialec
         TextDelta("c"),
     )
     upstream = FakeUpstream(*events)
-    relay = TranslatedRelay(upstream.as_engine(), dialect)
+    relay = TranslatedRelay(upstream.as_engine(), dialect, memory=ample_memory())
     question = body(logprobs=True, top_logprobs=2, prompt="Hi")
     response = json.loads(await whole(relay, question))
     sent = Sent()

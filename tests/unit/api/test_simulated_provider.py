@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from tokenfall.api.guard import Keys
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.simulated_provider import LARGE_BODY_BYTES, SimulatedProvider
 from tokenfall.disconnect import Disconnect
@@ -16,8 +15,10 @@ from tokenfall.simulator.state import SimulatorState
 from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 
+from tests.doubles.callers import callers
 from tests.doubles.clocks import InstantClock
 from tests.doubles.loading import Slow
+from tests.doubles.memory import ample_memory
 from tests.doubles.requests import lines_of, request
 
 all_dialects = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -32,7 +33,7 @@ class Harness:
         engine = SimulatedEngine(self.clock, self.state)
         injected_errors = InjectedErrors(self.clock.now)
         self.simulating = SimulatedProvider(
-            dialect, engine, clock=self.clock, injected_errors=injected_errors, keys=Keys(())
+            dialect, engine, clock=self.clock, injected_errors=injected_errors, callers=callers(), memory=ample_memory()
         )
         self.reply_headers = b""
 

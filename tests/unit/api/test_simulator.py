@@ -4,7 +4,6 @@ from itertools import islice
 import pytest
 
 from tokenfall.api import simulator
-from tokenfall.api.guard import Keys
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.simulator import (
     DataDocument,
@@ -25,6 +24,7 @@ from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.state import SimulatorState
 from tokenfall.wire.sse_decoder import SSEDecoder
 
+from tests.doubles.callers import callers
 from tests.doubles.clocks import FakeClock, InstantClock
 from tests.doubles.loading import Slow
 from tests.doubles.requests import request
@@ -33,7 +33,7 @@ SIM = {"x-sim": "gap=1s,seed=1"}
 
 
 def shared(sim: str = "", *, keys: tuple[str, ...] = ()) -> Shared:
-    return Shared(SimulatorState(parse(sim)), InjectedErrors(FakeClock()), keys=Keys(keys), library=Library())
+    return Shared(SimulatorState(parse(sim)), InjectedErrors(FakeClock()), callers=callers(*keys), library=Library())
 
 
 def frames(stream: AnyResponse, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:

@@ -226,6 +226,76 @@ async def test_head_request_does_not_run_the_stream(
     assert application.ends == [("/s", 200, "complete", 0)]
 
 
+class Ends:
+    """Counts how often a stream says that it has ended."""
+
+    def __init__(self, application: FakeApplication, script: Script) -> None:
+        self.count = 0
+        self._script = script
+        application.handler = lambda _: self._later()
+
+    async def _later(self) -> LiveStream:
+        made = stream(self._script.run)
+        made.ended = self._ended
+        return made
+
+    def _ended(self) -> None:
+        self.count += 1
+
+
+@pytest.mark.parametrize(
+    "steps", [(b"a", b"", b"end"), (b"a", ZeroDivisionError()), (ZeroDivisionError(),)], ids=["end", "late", "early"]
+)
+async def test_stream_says_once_that_it_has_ended(
+    client: FakeClient, application: FakeApplication, script: Script, steps: tuple[bytes | Exception, ...]
+) -> None:
+    ends = Ends(application, script)
+    client.send(ASK)
+    await settle()
+    assert ends.count == 0
+    script.say(*steps)
+    await settle()
+
+    assert ends.count == 1
+
+
+@pytest.mark.parametrize("frames", [(), (b"a",)])
+async def test_stream_of_a_client_that_leaves_says_that_it_has_ended(
+    client: FakeClient, application: FakeApplication, script: Script, frames: tuple[bytes, ...]
+) -> None:
+    ends = Ends(application, script)
+    client.send(ASK)
+    script.say(*frames)
+    await settle()
+    client.leave()
+    await settle()
+
+    assert ends.count == 1
+
+
+async def test_stream_that_does_not_run_says_that_it_has_ended(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    ends = Ends(application, script)
+    client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
+    await settle()
+
+    assert ends.count == 1
+
+
+async def test_stream_that_is_cut_says_that_it_has_ended(
+    client: FakeClient, application: FakeApplication, script: Script, drain: Drain
+) -> None:
+    ends = Ends(application, script)
+    client.send(ASK)
+    script.say(b"a")
+    await settle()
+    await drain(0.0)
+    await settle()
+
+    assert ends.count == 1
+
+
 async def test_tokens_and_latencies_are_counted(
     client: FakeClient, script: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:

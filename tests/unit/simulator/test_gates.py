@@ -1,6 +1,17 @@
+import weakref
+
 import pytest
 
-from tokenfall.simulator.gates import IDLE_S, MAX_GATES, SPARE, ConcurrencyLimiter, Gates, Permit, TestGate
+from tokenfall.simulator.gates import (
+    IDLE_S,
+    MAX_GATES,
+    SPARE,
+    ConcurrencyLimiter,
+    ConcurrencyLimiters,
+    Gates,
+    Permit,
+    TestGate,
+)
 from tokenfall.simulator.values import Load
 
 from tests.doubles.clocks import FakeClock
@@ -327,3 +338,65 @@ def test_joining_the_queue_twice_keeps_the_position() -> None:
     inside.leave()
 
     assert (passed, second.woken) == (["b"], 0)
+
+
+# Callers apart
+
+
+def test_queues_of_callers_are_apart() -> None:
+    limiters, load = ConcurrencyLimiters(), Load(1.0, 1)
+    passed: list[str] = []
+    streams = [Stream(name, passed) for name in "abc"]
+    for stream, caller in zip(streams, ("one", "one", "two"), strict=True):
+        stream.ask(limiters.permit(load, caller=caller))
+    assert (passed, limiters.active, limiters.waiting) == (["a", "c"], 2, 1)
+    streams[0].leave()
+
+    assert (passed, limiters.active, limiters.waiting) == (["a", "c", "b"], 2, 0)
+
+
+def test_load_counts_the_streams_of_its_caller_only() -> None:
+    limiters, load = ConcurrencyLimiters(), Load(3.0, 2)
+    permit = limiters.permit(load, caller="one")
+    assert permit.passes(lambda: None)
+
+    assert limiters.of("one").factor(load) == 2.0
+    assert limiters.of("two").factor(load) == 1.0
+
+
+def test_callers_without_streams_are_forgotten() -> None:
+    limiters, load = ConcurrencyLimiters(), Load(1.0, 1)
+    first = weakref.ref(limiters.of("one"))
+    assert first() is None
+    permit = limiters.permit(load, caller="one")
+    second = weakref.ref(limiters.of("one"))
+    assert second() is limiters.of("one")
+    permit.release()
+    del permit
+
+    assert second() is None
+
+
+def test_streams_without_load_count_for_the_sum_only() -> None:
+    limiters = ConcurrencyLimiters()
+    limiters.acquire()
+    permit = limiters.permit(None, caller="one")
+    assert permit.passes(lambda: None)
+    assert (limiters.active, limiters.of("one").active) == (2, 0)
+    permit.release()
+    limiters.release()
+
+    assert limiters.active == 0
+
+
+def test_gates_of_owners_are_apart() -> None:
+    gates = Gates()
+    one = gates.pinned("a", owner="one")
+    one.open()
+    for number in range(MAX_GATES - 1):
+        gates.pinned(str(number), owner="one")
+
+    assert not gates.pinned("a", owner="two").is_open
+    assert gates.all(owner="two").keys() == {"a"}
+    assert gates.drop("a", owner="two")
+    assert gates.get("a", owner="one") is one

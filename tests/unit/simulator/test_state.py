@@ -40,9 +40,9 @@ def test_gaps_follow_the_load_of_the_moment() -> None:
     state = SimulatorState()
     gaps = state.gaps(repeat(1.0), Load(3.0, 2))
     first = next(gaps)
-    state.limiter.acquire()
+    state.limiter.of("").acquire()
     second = next(gaps)
-    state.limiter.release()
+    state.limiter.of("").release()
 
     assert (first, second, next(gaps)) == (1.0, 2.0, 1.0)
     assert list(islice(state.gaps(repeat(1.0), None), 2)) == [1.0, 1.0]

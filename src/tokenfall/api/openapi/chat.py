@@ -46,6 +46,7 @@ CHAT = {
         summary="List or search the caller's conversations, paginated",
         responses=(list[ConversationInfo],),
         parameters=("limit", "after", "search"),
+        headers=("Link",),
         failures=(400, 404, 503),
     ),
     "chat.add": _chat(

@@ -42,6 +42,11 @@ _HEADERS: dict[str, Schema] = {
         "required": False,
         "schema": {"type": "string"},
     },
+    "Link": {
+        "description": "The next page, as in RFC 8288. Absent on the last page.",
+        "required": False,
+        "schema": {"type": "string", "pattern": '^<[^<>]+>; rel="next"$'},
+    },
     "Location": {"schema": {"type": "string"}},
     "ETag": {"schema": {"type": "string", "pattern": '^".+"$'}},
 }

@@ -26,7 +26,7 @@ from tokenfall.wire.dialect import (
     ResponseTiming,
 )
 from tokenfall.wire.json_pieces import json_pieces
-from tokenfall.wire.ollama.request import OllamaOptions
+from tokenfall.wire.ollama.request import OllamaOptions, decode_generate_with_context
 from tokenfall.wire.ollama.response import LineEncoder, response_document
 
 MAX_CONTEXT = 65_536
@@ -138,7 +138,13 @@ def with_context(dialect: Dialect) -> Dialect:
             document = replace(document, context=_context(parsed.request.messages, text=response.choices[0].text))
         return json_pieces(document)
 
-    return replace(dialect, for_upstream=for_upstream, encoder=encoder, encode_response=encode_response)
+    return replace(
+        dialect,
+        decode=decode_generate_with_context,
+        for_upstream=for_upstream,
+        encoder=encoder,
+        encode_response=encode_response,
+    )
 
 
 def _has_context(parsed: ParsedRequest) -> bool:

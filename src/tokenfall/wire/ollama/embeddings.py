@@ -5,7 +5,7 @@ The vectors are those of `tokenfall.wire.openai.embeddings`.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -91,11 +91,18 @@ def decode_embeddings(body: bytes) -> OllamaEmbeddings:
     return OllamaEmbeddings(model=model_name(read.model), inputs=(read.prompt,) if read.prompt else ())
 
 
-def embed_pieces(embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming) -> Iterator[bytes]:
-    """The response of `/api/embed`, one input at a time: many are tens of megabytes. `tokens` is the inputs' size."""
+def embed_pieces(
+    embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming, seeds: "array[int] | None" = None
+) -> Iterator[bytes]:
+    """The response of `/api/embed`, one input at a time: many are tens of megabytes. `tokens` is the inputs' size.
+
+    `seeds`: those of the inputs, if they are known.
+    """
     empty = embed_document(embed.model, [], tokens=tokens, timing=timing)
     begin, _, end = empty.rpartition(b"]")
-    return _pieces(seeds_of(embed.inputs), embed.dimensions, begin=begin, end=b"]" + end)
+    if seeds is None:
+        seeds = seeds_of(embed.inputs)
+    return _pieces(seeds, embed.dimensions, begin=begin, end=b"]" + end)
 
 
 def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -> Iterator[bytes]:
@@ -105,8 +112,19 @@ def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -
     yield end
 
 
+def relayed_pieces(
+    model: str, vectors: Sequence[msgspec.Raw], *, tokens: int, timing: ResponseTiming
+) -> Iterator[bytes]:
+    """The response of `/api/embed` with an upstream's vectors, one at a time."""
+    begin, _, end = embed_document(model, [], tokens=tokens, timing=timing).rpartition(b"]")
+    yield begin
+    for number, each in enumerate(vectors):
+        yield (b"," if number else b"") + bytes(each)
+    yield b"]" + end
+
+
 def embed_document(model: str, vectors: list[msgspec.Raw], *, tokens: int, timing: ResponseTiming) -> bytes:
-    """The response of `/api/embed` with an upstream's vectors."""
+    """The response of `/api/embed`."""
     total, load = nanoseconds(timing.total_s), nanoseconds(0.0)
     return _encode(OllamaEmbed(model, vectors, total, load, tokens))
 

@@ -109,6 +109,12 @@ def decode_chat(body: bytes) -> ParsedRequest:
 
 
 def decode_generate(body: bytes) -> ParsedRequest:
+    """Decode a request to `/api/generate`, without its context. Raises `InvalidRequest` with the invalid field."""
+    parsed = decode_generate_with_context(body)
+    return replace(parsed, input=replace(parsed.input, context=()))  # it may be large
+
+
+def decode_generate_with_context(body: bytes) -> ParsedRequest:
     """Decode a request to `/api/generate`. Raises `InvalidRequest` with the invalid field."""
     read = _read(_generate, body)
     if read.raw and (read.template or read.system or read.context):

@@ -119,13 +119,24 @@ def _numbers(ids: Any) -> str:  # noqa: ANN401 - always a list of integers
     return _encode(ids).decode()[1:-1].replace(",", " ")
 
 
-def pieces(embed: OpenAIEmbeddings, tokens: int) -> Iterator[bytes]:
+def consumed(inputs: list[str], seeds: "array[int]") -> Iterator[str]:
+    """Each input in order, removed from `inputs` because it may be large; its seed is appended to `seeds`."""
+    inputs.reverse()
+    while inputs:
+        seeds.append(seed_of(inputs[-1]))
+        yield inputs.pop()
+
+
+def pieces(embed: OpenAIEmbeddings, tokens: int, *, seeds: "array[int] | None" = None) -> Iterator[bytes]:
     """A complete response, one input at a time: 2,048 inputs are 180 megabytes. `tokens` is the size of the inputs.
 
-    Keeps no reference to the input texts, as a slow client may take long to read the response.
+    `seeds`: those of the inputs, if they are known. Keeps no reference to the input texts, as a slow client may take
+    long to read the response.
     """
+    if seeds is None:
+        seeds = seeds_of(embed.inputs)
     end = b'],"model":%b,"usage":%b}' % (_encode(embed.model), _encode(EmbeddingsUsage(tokens, tokens)))
-    return _pieces(seeds_of(embed.inputs), embed.dimensions, base64=embed.base64, end=end)
+    return _pieces(seeds, embed.dimensions, base64=embed.base64, end=end)
 
 
 def _pieces(seeds: "array[int]", dimensions: int, *, base64: bool, end: bytes) -> Iterator[bytes]:

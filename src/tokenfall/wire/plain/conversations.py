@@ -140,6 +140,22 @@ def page(query: Sequence[tuple[str, str]]) -> ListQuery:
     return ListQuery(int(limit), after, _search_words(parameters["search"]) if "search" in parameters else ())
 
 
+def next_page(query: ListQuery, *, last: str) -> str:
+    """The Link header of the page that follows the conversation `last`; RFC 8288.
+
+    The address is relative, because a proxy may serve the path below another one.
+    """
+    search = f"&search={'+'.join(map(_quoted, query.search))}" if query.search else ""
+    return f'<conversations?limit={query.limit}&after={last}{search}>; rel="next"'
+
+
+def _quoted(text: str) -> str:
+    """`text` with percent-encoding; RFC 3986, section 2.1."""
+    return "".join(
+        chr(byte) if byte < 128 and chr(byte).isalnum() else f"%{byte:02X}" for byte in text.encode(errors="replace")
+    )
+
+
 def _search_words(text: str) -> tuple[str, ...]:
     words = tuple(text.split())
     if len(text) > MAX_SEARCH_CHARACTERS or not 1 <= len(words) <= MAX_SEARCH_WORDS:

@@ -110,7 +110,7 @@ def test_every_field_of_generate_is_decoded() -> None:
             effort="high",
         ),
         stream=False,
-        input=OllamaOptions(generate=True, context=(1, 2)),
+        input=OllamaOptions(generate=True),
     )
 
 

@@ -1,4 +1,5 @@
 import json
+from array import array
 from base64 import b64decode
 from math import isclose, sqrt
 from struct import unpack
@@ -8,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.wire.openai.embeddings import OpenAIEmbeddings, base64_of, decode, pieces, vector
+from tokenfall.wire.openai.embeddings import (
+    OpenAIEmbeddings,
+    base64_of,
+    consumed,
+    decode,
+    pieces,
+    seeds_of,
+    vector,
+)
 
 
 def body(**fields: object) -> bytes:
@@ -130,3 +139,19 @@ def test_response_in_base64() -> None:
 
 def test_response_is_encoded_one_input_at_a_time() -> None:
     assert len(list(pieces(decode(body(input=["a", "b", "c"])), 3))) == 5
+
+
+def test_inputs_are_released_as_they_are_consumed() -> None:
+    inputs, seeds = ["a", "b b", "c"], array("Q")
+    texts = consumed(inputs, seeds)
+
+    assert (next(texts), len(inputs)) == ("a", 2)
+    assert [*texts] == ["b b", "c"]
+    assert (inputs, seeds) == ([], seeds_of(["a", "b b", "c"]))
+
+
+def test_response_is_the_same_with_known_seeds() -> None:
+    embed = OpenAIEmbeddings(model="m", inputs=("a", "b"), dimensions=3)
+    known = OpenAIEmbeddings(model="m", inputs=(), dimensions=3)
+
+    assert b"".join(pieces(known, 2, seeds=seeds_of(["a", "b"]))) == b"".join(pieces(embed, 2))

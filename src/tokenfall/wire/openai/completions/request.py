@@ -5,6 +5,7 @@ one `ChatRequest` with a message per prompt; choice `c` belongs to prompt `c // 
 accepted and ignored, and so is `suffix`.
 """
 
+from sys import getsizeof
 from typing import Annotated
 
 import msgspec
@@ -80,7 +81,8 @@ def decode(body: bytes) -> ParsedRequest:
         each=each,
         echoed=prompts if read.echo else (),
     )
-    return ParsedRequest(request=request, stream=bool(read.stream), input=options)
+    repeated_bytes = sum(map(getsizeof, options.echoed))
+    return ParsedRequest(request=request, stream=bool(read.stream), input=options, repeated_bytes=repeated_bytes)
 
 
 def _check(body: CompletionBody, choices: int) -> None:

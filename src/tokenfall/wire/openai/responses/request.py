@@ -7,6 +7,7 @@ accepted; an `item_reference` is resolved from its id and the request's tools. T
 """
 
 from collections.abc import Iterator, Sequence
+from sys import getsizeof
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -162,7 +163,10 @@ def decode(body: bytes) -> ParsedRequest:
         json_object=form is not None and form.type == "json_object",
         reasoning=_wants_reasoning(read.reasoning),
     )
-    return ParsedRequest(request=request, stream=bool(read.stream), input=_options(read, repeated))
+    options = _options(read, repeated)
+    return ParsedRequest(
+        request=request, stream=bool(read.stream), input=options, repeated_bytes=_repeated_bytes(options)
+    )
 
 
 def _allowed_tools(body: ResponsesBody) -> Iterator[Tool]:
@@ -282,7 +286,7 @@ def _options(body: ResponsesBody, repeated: _Repeated) -> ResponsesOptions:
         temperature=1.0 if body.temperature is None else body.temperature,
         text={"format": _raw_or_none(text.format) or {"type": "text"}, "verbosity": text.verbosity or "medium"},
         tool_choice=_raw_or_none(repeated.tool_choice) or "auto",
-        tools=repeated.tools or [],
+        tools=[tool.copy() for tool in repeated.tools or ()],
         top_logprobs=body.top_logprobs or 0,
         top_p=1.0 if body.top_p is None else body.top_p,
         truncation=body.truncation or "disabled",
@@ -295,4 +299,12 @@ def _options(body: ResponsesBody, repeated: _Repeated) -> ResponsesOptions:
 
 
 def _raw_or_none(raw: Raw) -> Raw | None:
-    return raw if bytes(raw) not in (b"", b"null") else None
+    """A copy of `raw`, which refers to the whole body."""
+    return raw.copy() if bytes(raw) not in (b"", b"null") else None
+
+
+def _repeated_bytes(options: ResponsesOptions) -> int:
+    """Memory of the texts and the JSON that a response repeats."""
+    texts = (options.instructions or "", *options.metadata.values())
+    raws = (*options.tools, options.tool_choice, options.text["format"])
+    return sum(map(getsizeof, texts)) + sum(len(bytes(raw)) for raw in raws if isinstance(raw, Raw))

@@ -1,0 +1,181 @@
+"""Responses that are held complete share `RESPONSE_MEMORY`: above it a request is refused, and nothing stays held."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.doubles.hostile_requests import post, user
+from tests.end_to_end.client import Client, fetch
+from tests.end_to_end.in_process import Running, eventually, running
+from tests.end_to_end.test_upstream import relaying
+from tests.end_to_end.upstream import Exchange, delta
+
+WORDS = 16_000
+"""Words of a response: some 100 kB of text."""
+
+MEMORY = "256KiB"
+"""Enough for one such response, not for two."""
+
+SIM = f"sim:tokens={WORDS},gap=0us,ttft=300s"
+CHAT = {"messages": user("hi"), "stream": False, "max_tokens": 20_000}
+
+LATE = {
+    "openai.chat": post("/v1/chat/completions", CHAT | {"model": SIM}),
+    "openai.completions": post("/v1/completions", {"model": SIM, "prompt": "hi", "max_tokens": 20_000}),
+    "openai.responses": post("/v1/responses", {"model": SIM, "input": "hi"}),
+    "anthropic": post("/v1/messages", CHAT | {"model": SIM}),
+    "ollama.chat": post("/api/chat", CHAT | {"model": SIM}),
+    "ollama.generate": post("/api/generate", {"model": SIM, "prompt": "hi", "stream": False}),
+    "chat": post("/chat", CHAT, X_Sim=f"tokens={WORDS},gap=0us,fault=stall@{WORDS - 1}:300s"),
+}
+"""Whole responses that are complete long before they are due."""
+
+
+def held_bytes(here: Running) -> int:
+    return here.server.metrics.response_memory_bytes
+
+
+async def holding(here: Running, clients: AsyncExitStack, data: bytes) -> None:
+    """Send a request, and return once its response is held."""
+    before = held_bytes(here)
+    client = await clients.enter_async_context(await Client.connect(here.port, receive_buffer=4_096))
+    await client.send(data)
+    await eventually(lambda: held_bytes(here) > before + 100_000, lambda: held_bytes(here))
+
+
+def code_of(body: bytes) -> Any:
+    """The code of an error, or its type in the dialects without codes."""
+    document = json.loads(body)
+    error = document.get("error", document)
+    return error if isinstance(error, str) else error.get("code") or error["type"]
+
+
+@pytest.mark.parametrize("route", LATE)
+async def test_simulated_response_that_does_not_fit_is_refused_until_others_have_ended(route: str) -> None:
+    async with running(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0") as here:
+        async with AsyncExitStack() as clients:
+            await holding(here, clients, LATE[route])
+            refused = await fetch(here.port, LATE[route])
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+            assert code_of(refused.body) in {
+                "response_memory_full",
+                "overloaded_error",
+                "the server's memory for complete responses is in use; request a stream, or try again later",
+            }
+            scraped = (await fetch(here.port, b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n")).body.decode()
+            assert f"tokenfall_response_memory_bytes {float(held_bytes(here))}\n" in scraped
+        await here.rests()
+        assert held_bytes(here) == 0
+
+        async with AsyncExitStack() as clients:
+            await holding(here, clients, LATE[route])
+        await here.rests()
+        assert held_bytes(here) == 0
+
+
+async def long_then_silent(exchange: Exchange) -> None:
+    """Half of the memory, and then nothing more."""
+    await exchange.begin()
+    await exchange.say(*[delta("x" * 10_000)] * 15)
+    await exchange.left()
+    exchange.writer.close()
+
+
+async def one_long_part(exchange: Exchange) -> None:
+    """A list of vectors that is never complete."""
+    await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"[" * 150_000)
+    await exchange.left()
+    exchange.writer.close()
+
+
+RELAYED: dict[str, tuple[bytes, Callable[[Exchange], Awaitable[None]]]] = {
+    "anthropic": (post("/v1/messages", CHAT | {"model": "up-1"}), long_then_silent),
+    "ollama.chat": (post("/api/chat", CHAT | {"model": "up-1"}), long_then_silent),
+    "ollama.embed": (post("/api/embed", {"model": "up-1", "input": "hi"}), one_long_part),
+    "chat": (post("/chat", CHAT | {"model": "up-1"}), long_then_silent),
+}
+
+
+@pytest.mark.parametrize("route", RELAYED)
+async def test_relayed_response_that_does_not_fit_is_refused_and_its_upstream_left(route: str) -> None:
+    data, script = RELAYED[route]
+    async with relaying(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0") as (here, upstream):
+        upstream.script = script
+        async with AsyncExitStack() as clients:
+            await holding(here, clients, data)
+            refused = await fetch(here.port, data)
+
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+            assert here.server.metrics.upstream_errors == {}
+        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+        await eventually(lambda: held_bytes(here) == 0, lambda: held_bytes(here))
+
+
+@pytest.mark.parametrize("how", ["timeout", "reset"])
+async def test_memory_of_a_relayed_response_that_fails_is_released(how: str) -> None:
+    async with relaying(RESPONSE_MEMORY=MEMORY, UPSTREAM_TOTAL_TIMEOUT="1s") as (here, upstream):
+        reached: asyncio.Queue[int] = asyncio.Queue()
+
+        async def fails(exchange: Exchange) -> None:
+            await exchange.begin()
+            await exchange.say(*[delta("x" * 10_000)] * 15)
+            await eventually(lambda: held_bytes(here) > 100_000, lambda: held_bytes(here))
+            reached.put_nowait(held_bytes(here))
+            if how == "reset":
+                exchange.reset()
+            else:
+                await exchange.left()
+                exchange.writer.close()
+
+        upstream.script = fails
+        answer = await fetch(here.port, RELAYED["anthropic"][0])
+
+        assert answer.status in (502, 504)
+        assert reached.get_nowait() > 100_000
+        assert held_bytes(here) == 0
+
+
+async def test_history_of_a_slow_client_is_held_within_the_memory() -> None:
+    async with running(RESPONSE_MEMORY="4MiB", RATE_LIMIT_RPS="0") as here:
+        long = post("/chat", CHAT | {"messages": user("x" * 900_000)}, X_Sim="tokens=1,gap=0us")
+        for _ in range(3):
+            assert (await fetch(here.port, long)).status == 200
+        data = b"GET /history HTTP/1.1\r\nHost: test\r\n\r\n"
+        async with AsyncExitStack() as clients:
+            await holding(here, clients, data)
+            assert (await fetch(here.port, data)).status == 503
+        await here.rests()
+        assert held_bytes(here) == 0
+        assert len(json.loads((await fetch(here.port, data)).body)) == 6
+        await here.rests()
+        assert held_bytes(here) == 0
+
+
+LONG = "a " * 25_000
+REPEATED: dict[str, dict[str, Any]] = {
+    "instructions": {"input": "hi", "instructions": LONG},
+    "tools": {
+        "input": "hi",
+        "tools": [{"type": "function", "name": "f", "description": LONG, "parameters": {"type": "object"}}],
+    },
+    "echo": {"prompt": LONG, "echo": True},
+}
+"""Requests that a response repeats: 50 kB, of which there may be five copies."""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("name", REPEATED)
+async def test_what_a_response_repeats_of_its_request_is_held_within_the_memory(name: str, stream: bool) -> None:
+    path = "/v1/completions" if name == "echo" else "/v1/responses"
+    data = post(path, {"model": "sim:ttft=300s", "stream": stream} | REPEATED[name])
+    async with running(RESPONSE_MEMORY="400KiB", RATE_LIMIT_RPS="0") as here:
+        async with AsyncExitStack() as clients:
+            await holding(here, clients, data)
+            refused = await fetch(here.port, data)
+            assert (refused.status, code_of(refused.body)) == (503, "response_memory_full")
+        await here.rests()
+        assert held_bytes(here) == 0

@@ -1,0 +1,76 @@
+import pytest
+
+from tokenfall.errors import ResponseMemoryFull
+from tokenfall.metrics import Metrics
+from tokenfall.response_memory import ResponseMemory
+
+
+class Memory:
+    """Ten bytes, and how many of them are held."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.leases = ResponseMemory(10, self.metrics)
+
+    @property
+    def held_bytes(self) -> int:
+        return self.metrics.response_memory_bytes
+
+
+def test_leases_share_the_limit() -> None:
+    memory = Memory()
+    first, second = memory.leases.lease(), memory.leases.lease()
+    first.grow(4)
+    second.grow(6)
+    with pytest.raises(ResponseMemoryFull) as full:
+        first.grow(1)
+
+    assert (full.value.code, full.value.retry_after_s) == ("response_memory_full", 1.0)
+    assert (first.size_bytes, second.size_bytes, memory.held_bytes) == (4, 6, 10)
+
+
+def test_size_may_decrease_while_the_limit_is_exceeded_by_others() -> None:
+    memory = Memory()
+    lease, other = memory.leases.lease(), memory.leases.lease()
+    lease.resize(6)
+    other.resize(4)
+    lease.resize(5)
+
+    assert memory.held_bytes == 9
+
+
+def test_memory_is_released_at_the_end_of_the_block() -> None:
+    memory = Memory()
+    with memory.leases.lease() as lease:
+        lease.grow(10)
+
+    assert memory.held_bytes == 0
+
+
+def test_memory_is_released_after_an_error_though_it_was_kept() -> None:
+    memory = Memory()
+
+    def fail() -> None:
+        with memory.leases.lease() as lease:
+            lease.grow(10)
+            lease.keep()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert memory.held_bytes == 0
+
+
+def test_kept_memory_is_released_once() -> None:
+    memory = Memory()
+    with memory.leases.lease() as lease:
+        lease.grow(7)
+        release = lease.keep()
+    other = memory.leases.lease()
+    other.grow(3)
+    assert memory.held_bytes == 10
+    release()
+    release()
+
+    assert memory.held_bytes == 3
