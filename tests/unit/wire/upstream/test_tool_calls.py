@@ -218,6 +218,7 @@ def test_what_is_held_of_calls_without_names_is_limited() -> None:
         reader.read([piece(1, None, None, "z")])
 
 
+@pytest.mark.slow
 def test_small_fragments_take_no_more_memory_than_their_text() -> None:
     count = 50_000
 
