@@ -26,7 +26,7 @@ SHARED := --dist worksteal
 # Importing it takes half a second in each process; only tests/openapi needs it.
 NO_SCHEMATHESIS := -p no:schemathesis
 # Tests that use the processor most of the time, or import large libraries, which take seconds in each process.
-LIBRARY_TESTS := tests/web tests/openapi tests/testing tests/packaging tests/sdk tests/npm tests/static tests/deploy \
+LIBRARY_TESTS := tests/web tests/testing tests/packaging tests/sdk tests/npm tests/static tests/deploy \
   tests/benchmarks tests/reliability/test_input.py examples
 # Run separately: a browser needs so much processor time that other tests would miss their deadlines, and vice versa.
 BROWSER_TESTS = $(BIN)/python -m pytest tests/browser $(NO_SCHEMATHESIS) --numprocesses 3 $(SHARED) $(RERUN)
@@ -64,25 +64,26 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## all checks and 
 	@$(CONTAINER_PACKAGES)
 	@scripts/helm > /dev/null || echo "tests that need helm are skipped"
 	@$(MAKE) --no-print-directory --jobs --output-sync lint test-units
-	@$(MAKE) --no-print-directory --jobs --output-sync test-servers test-libraries test-containers
+	@$(MAKE) --no-print-directory --jobs --output-sync test-servers test-libraries test-alone
 	$(BROWSER_TESTS)
 
 # Parts of `make test`. Those that wait run beside those that use the processor; each prints its output when it ends.
-.PHONY: test-units test-servers test-libraries test-containers
+.PHONY: test-units test-servers test-libraries test-alone
 test-units:
 	$(BIN)/coverage run -m pytest tests/unit $(NO_SCHEMATHESIS) --numprocesses 2 $(SHARED)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 test-servers:
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/unit tests/browser tests/containers $(LIBRARY_TESTS)) \
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/unit tests/browser tests/containers tests/openapi $(LIBRARY_TESTS)) \
 	  $(NO_SCHEMATHESIS) --numprocesses 3 $(SHARED) $(RERUN)
 
 test-libraries:
-	$(BIN)/python -m pytest $(LIBRARY_TESTS) --numprocesses 2 $(SHARED) $(RERUN)
+	$(BIN)/python -m pytest $(LIBRARY_TESTS) $(NO_SCHEMATHESIS) --numprocesses 2 $(SHARED) $(RERUN)
 
-test-containers:
+test-alone:
 	$(CONTAINER_TESTS)
+	$(BIN)/python -m pytest tests/openapi $(RERUN)
 
 .PHONY: browser
 browser: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## only the browser tests

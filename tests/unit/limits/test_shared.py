@@ -185,6 +185,7 @@ def program(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "rate"), [("fast", 100.0), ("fast", 50_000.0), ("slow", 200.0)])
 def test_two_processes_together_are_limited_as_one(mode: str, rate: float) -> None:
     figures = program(mode, str(rate))
@@ -192,5 +193,6 @@ def test_two_processes_together_are_limited_as_one(mode: str, rate: float) -> No
     assert hammering.BURST <= sum(figures["each"]) <= hammering.BURST + rate * figures["elapsed_s"]
 
 
+@pytest.mark.slow
 def test_killed_worker_does_not_block_other_processes() -> None:
     assert min(program("killed", "50")["allowed"]) > 0

@@ -42,6 +42,7 @@ def test_draws_are_distributed_as_the_sample_was(kind: str) -> None:
     assert largest_distance([found.draw(random) for _ in range(DRAWS)], source) < 1.63 / DRAWS**0.5 + 0.005
 
 
+@pytest.mark.slow
 def test_share_of_equal_values_is_preserved() -> None:
     source, random = sample("bursts, half of them without a gap"), Random(2)
     drawn = [quantiles(source).draw(random) for _ in range(2_000)]

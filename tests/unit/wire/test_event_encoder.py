@@ -120,6 +120,7 @@ def test_accumulator_without_events_gives_an_empty_choice() -> None:
     assert heard() == ResponseChoice(text="", reason="tool_calls")
 
 
+@pytest.mark.slow
 def test_many_small_events_take_no_more_memory_than_their_text() -> None:
     count = 50_000
 

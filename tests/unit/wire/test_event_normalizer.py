@@ -101,6 +101,7 @@ def test_queued_events_are_emitted_once_the_call_is_complete() -> None:
     assert normalizer.add(more(1, "}")) == [more(1, "}")]
 
 
+@pytest.mark.slow
 def test_many_small_queued_events_take_no_more_memory_than_their_text() -> None:
     count = 50_000
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from schemathesis.openapi import from_dict
 
 from tokenfall.api.openapi.document import OPERATIONS, document
 from tokenfall.api.openapi.failures import codes_of
@@ -57,9 +56,12 @@ def test_every_route_names_an_operation_and_every_operation_belongs_to_a_route(r
     assert {route.operation for route in routes} == set(OPERATIONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keyed", [True, False])
 @pytest.mark.parametrize("relays", [True, False])
 def test_the_document_is_valid(routes: list[Route], keyed: bool, relays: bool) -> None:
+    from schemathesis.openapi import from_dict  # noqa: PLC0415 - takes longer to import than the other tests to run
+
     from_dict(document(routes, keyed=keyed, relays=relays)).validate()
 
 

@@ -218,6 +218,7 @@ def test_buffered_arguments_of_unnamed_calls_are_limited() -> None:
         reader.read([piece(1, None, None, "z")])
 
 
+@pytest.mark.slow
 def test_small_fragments_take_no_more_memory_than_their_text() -> None:
     count = 50_000
 
