@@ -1,12 +1,16 @@
-"""What a model thinks before it answers, on the chat page."""
+"""Reasoning on the chat page: of the simulator, and of a model behind a relay."""
 
+import json
+import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.pages import Pages
-from tests.browser.steps import answer, ask, begun, ended, gate, history, says, set_sim
+from tests.browser.steps import answer, ask, asked_and_answered, begun, call, ended, gate, history, says, set_sim
 from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
 
 SCRIPT = """
 - say:
@@ -15,12 +19,17 @@ SCRIPT = """
 """
 
 
+THINKS = "script=thinks.yaml,gap=1ms,gate=hold@2"
+
+
+@pytest.mark.parametrize("is_relayed", [False, True])
 def test_reasoning_is_shown_folded_during_the_response_and_stored(
-    open_page: Pages, serve: Serve, tmp_path: Path
+    open_page: Pages, serve: Serve, tmp_path: Path, is_relayed: bool
 ) -> None:
     (tmp_path / "thinks.yaml").write_text(SCRIPT, encoding="utf-8")
-    server = serve(SIM_FILES=str(tmp_path))
-    set_sim(server, "script=thinks.yaml,gap=1ms,gate=hold@2")
+    model = serve(SIM_FILES=str(tmp_path))
+    set_sim(model, THINKS)
+    server = relay_of(serve, model) if is_relayed else model
     page = open_page(server)
     ask(page, "Hello")
     begun(page)
@@ -31,7 +40,7 @@ def test_reasoning_is_shown_folded_during_the_response_and_stored(
     expect(thoughts.locator("p")).to_have_text("They greet")
     page.reload()
     expect(thoughts.locator("p")).to_have_text("They greet")
-    gate(server, "hold")
+    gate(model, "hold")
     says(page, "Good morning.")
     ended(page)
     expect(thoughts.locator("summary")).to_contain_text("Thought for")
@@ -42,3 +51,32 @@ def test_reasoning_is_shown_folded_during_the_response_and_stored(
     expect(thoughts.locator("summary")).to_contain_text("Thought for")
     thoughts.locator("summary").click()
     expect(thoughts.locator("p")).to_have_text("They greet me.")
+
+
+def test_stored_reasoning_is_sent_back_to_the_model(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "thinks.yaml").write_text(SCRIPT, encoding="utf-8")
+    model = serve(SIM_FILES=str(tmp_path))
+    set_sim(model, "script=thinks.yaml,gap=1ms")
+    call(model, "/sim", method="PATCH", body={"journal": True})
+    page = open_page(relay_of(serve, model))
+    asked_and_answered(page, "Hello")
+    asked_and_answered(page, "Again")
+    chats = [each for each in call(model, "/sim/requests")[1]["requests"] if each["path"].endswith("/chat/completions")]
+    _, earlier, _ = json.loads(chats[-1]["body"])["messages"]
+    assert (earlier["content"], earlier["reasoning_content"]) == ("Good morning.", "They greet me.")
+
+
+def test_reasoning_counts_as_progress_and_its_time_is_shown(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+    """The time to the first token is longer than the limit: only reasoning comes in it."""
+    script = SCRIPT.replace("They greet me.", "They greet me. " * 20)
+    (tmp_path / "thinks.yaml").write_text(script, encoding="utf-8")
+    model = serve(SIM_FILES=str(tmp_path))
+    set_sim(model, "script=thinks.yaml,gap=40ms")
+    page = open_page(relay_of(serve, model, UPSTREAM_FIRST_TOKEN_TIMEOUT="1s"))
+    asked_and_answered(page, "Hello")
+    expect(answer(page).locator(".reasoning summary")).to_have_text(re.compile(r"^Thought for [23] s$"))
+
+
+def relay_of(serve: Serve, model: ServerProcess, **settings: str) -> ServerProcess:
+    """A server whose upstream is another Tokenfall."""
+    return serve(UPSTREAM_URL=f"http://127.0.0.1:{model.port}/v1", MODEL="thinker", UPSTREAM_RETRIES="0", **settings)

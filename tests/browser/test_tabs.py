@@ -16,6 +16,7 @@ HELD = "text=echo,gap=1ms,gate=hold@2"
 
 _HIDE = """(hidden) => {
   Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+  Object.defineProperty(document, 'visibilityState', { value: hidden ? 'hidden' : 'visible', configurable: true });
   document.dispatchEvent(new Event('visibilitychange'));
 }"""
 
@@ -161,6 +162,30 @@ def test_without_locks_two_tabs_of_a_conversation_show_its_response_once(open_pa
         ended(tab)
         says(tab, "one two three")
         expect(tab.locator("#messages > .message:visible")).to_have_count(2)
+
+
+def test_hidden_tab_without_a_connection_shows_in_its_title_that_the_response_has_ended(
+    open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM=HELD)
+    page = loaded(open_page(server))
+    page.clock.install()
+    ask(page, "one two three")
+    says(page, "one two")
+    page.evaluate(_HIDE, True)
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/chat")):
+        page.clock.fast_forward(3_000)
+    with page.expect_event("requestfailed", lambda request: "/chat/turns/" in request.url):
+        page.clock.fast_forward(15_000)  # it looks, and the turn is still running
+        page.clock.fast_forward(3_000)
+    gate(server, "hold")
+    followed = asked_by(page, "/chat/turns/")
+    page.clock.fast_forward(15_000)
+    expect(page).to_have_title("● Complete · one two three · Tokenfall")
+    assert len(followed) == 1
+    page.evaluate(_HIDE, False)
+    expect(page).to_have_title("one two three · Tokenfall")
+    says(page, "one two three")
 
 
 def test_hidden_dashboard_closes_its_connection(open_page: Pages, serve: Serve) -> None:

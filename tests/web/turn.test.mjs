@@ -9,6 +9,7 @@ import { isLost, Turn } from '../../src/tokenfall/web/turn.js';
 import { alone } from './alone.mjs';
 
 const PATIENCE_MS = 5000; // of shared.js
+const LOOK_MS = 15_000;
 const WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
 const ASKED = { conversation: 'holidays', question: 'Where to?', replaces: null, key: 'k' };
 const LEFT = { ...ASKED, id: 'turn_1' };
@@ -102,14 +103,16 @@ let page; // the document
 let waitedMs; // every wait that was begun
 let isHeld; // waits do not end
 let running; // timers
+let looks; // how often a hidden page still looks after its turn
 
 beforeEach(() => {
-  [waitedMs, isHeld, running] = [[], false, new Set()];
+  [waitedMs, isHeld, running, looks] = [[], false, new Set(), 0];
   page = Object.assign(new EventTarget(), { hidden: false });
   globalThis.document = page;
   Object.defineProperty(globalThis, 'navigator', { value: alone(), configurable: true, writable: true });
   globalThis.setTimeout = (act, ms) => {
     if (ms === PATIENCE_MS) return 0; // for the lock, which is free here
+    if (ms === LOOK_MS && looks-- <= 0) return 0;
     const id = waitedMs.push(ms);
     running.add(id);
     if (!isHeld) settled().then(act);
@@ -146,6 +149,32 @@ describe('a page that is hidden', () => {
     await run;
     assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token a', 'back', 'token b']);
     assert.deepEqual(server.after, ['1']);
+  });
+
+  test('looks from time to time, without keeping a connection, until the turn has ended', async () => {
+    looks = 3;
+    const server = new Server(endless(said('a', 1)), endless(said('b', 2)), unreachable(), whole(said('c', 3) + DONE));
+    const { turn, told } = turnOf(server);
+    const run = turn.run();
+    await settle();
+    hide(true);
+    await run;
+    assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token a', 'back', 'token b', 'lost', 'back', 'token c']);
+    assert.deepEqual(server.after, ['1', '2', '2']);
+    assert.deepEqual(waitedMs.filter((ms) => ms > 0), [3000, LOOK_MS, 1000, LOOK_MS, LOOK_MS, 1000]);
+  });
+
+  test('does not give its turn up while the server cannot be reached', async () => {
+    looks = 30;
+    const server = new Server(endless(said('a', 1)), ...Array.from({ length: 30 }, unreachable), whole(DONE));
+    const { turn } = turnOf(server);
+    const run = turn.run();
+    await settle();
+    hide(true);
+    for (let n = 0; n < 60; n += 1) await settle();
+    assert.equal(server.after.length, 30);
+    hide(false);
+    await run;
   });
 
   test('for a moment only keeps its connection', async () => {

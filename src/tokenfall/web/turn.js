@@ -6,13 +6,17 @@
 
 import { join, lead, nameOf } from './shared.js';
 import { tokensOf } from './stream.js';
-import { pause, seen, unlessAborted, whenHidden } from './waiting.js';
+import { pause, unlessAborted, visible, whenHidden } from './waiting.js';
 
 /** The wait before each attempt to resume without new items; after the last one the turn is given up. */
 const RESUME_WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
 
-/** How long a hidden page keeps its connection, which another tab may need. */
+/** How long a page that is hidden keeps its connection, which another tab may need. */
 const HIDDEN_MS = 3000;
+
+/** How often a hidden page looks whether the turn has ended, and for how long. */
+const LOOK_MS = 15_000;
+const LOOKED_MS = 1000;
 
 /** A longer Retry-After is shown as an error instead of waited for. */
 const LONGEST_WAIT_S = 60;
@@ -93,7 +97,7 @@ export class Turn {
 
   /** A hidden page closes its connection: the server continues, and another tab may need a connection. */
   async #receive(items) {
-    const stopWatching = whenHidden(HIDDEN_MS, () => {
+    const stopWatching = whenHidden(document.hidden ? LOOKED_MS : HIDDEN_MS, () => {
       this.#isResting = this.id !== '';
       if (this.#isResting) this.#connection.abort();
     });
@@ -190,14 +194,14 @@ export class Turn {
   async #resume(lost = null) {
     this.cameBack = true;
     let failure = lost;
-    await seen(this.signal);
-    this.#isResting = false;
     while (this.#attempts < RESUME_WAITS_MS.length) {
+      await visible(this.signal, LOOK_MS);
+      this.#isResting = false;
       if (failure) this.#on.onLost();
       const waitS = failure?.retryAfterS ?? 0;
       if (waitS > LONGEST_WAIT_S) throw failure;
       await pause(Math.max(RESUME_WAITS_MS[this.#attempts], waitS * 1000), this.signal);
-      this.#attempts += 1;
+      if (!document.hidden) this.#attempts += 1; // a hidden page tries again as long as it is hidden
       try {
         this.#connection = new AbortController();
         const items = await join(this.#sharing());

@@ -32,14 +32,21 @@ export async function pause(ms, signal) {
   await unlessAborted(online, signal).finally(() => left.abort());
 }
 
-/** Resolves once the page is not hidden; rejects when `signal` is aborted. */
-export async function seen(signal) {
+/** Resolves once the page is visible, or after `mostMs`; rejects when `signal` is aborted. */
+export async function visible(signal, mostMs) {
   if (!document.hidden) return;
   const left = new AbortController();
+  let timer = 0;
   const shown = new Promise((resolve) => {
     document.addEventListener('visibilitychange', () => document.hidden || resolve(), { signal: left.signal });
+    timer = setTimeout(resolve, mostMs);
   });
-  await unlessAborted(shown, signal).finally(() => left.abort());
+  try {
+    await unlessAborted(shown, signal);
+  } finally {
+    left.abort();
+    clearTimeout(timer);
+  }
 }
 
 /** Calls `act` when the page has been hidden for `ms`, unless what is returned has been called before. */

@@ -150,6 +150,7 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
         schema_name="" if schema is None else schema.name,
         json_object=form is not None and form.type == "json_object",
         reasoning=_wants_reasoning(read),
+        reports_reasoning=_accepts_reasoning(read),
         n=read.n or 1,
         min_tokens=read.min_tokens or 0,
         ignore_eos=bool(read.ignore_eos),
@@ -261,7 +262,12 @@ def _check_tool_choice(body: ChatCompletionBody) -> None:
 
 
 def _wants_reasoning(body: ChatCompletionBody) -> bool:
+    formatted = body.reasoning_format in {"parsed", "raw"}
+    return _accepts_reasoning(body) and bool(body.reasoning_effort or formatted or body.include_reasoning)
+
+
+def _accepts_reasoning(body: ChatCompletionBody) -> bool:
+    """Whether reasoning was not declined. DeepSeek, vLLM and Ollama send a model's reasoning without being asked."""
     if body.include_reasoning is False or body.reasoning_format == "hidden":
         return False
-    effort = body.reasoning_effort not in (None, "none", "minimal")
-    return effort or body.reasoning_format in ("parsed", "raw") or body.include_reasoning is True
+    return body.reasoning_effort not in {"none", "minimal"}

@@ -28,7 +28,9 @@ def request(**fields: Any) -> ChatRequest:
 def test_model_and_messages_are_sufficient() -> None:
     asked = decode(body(user="u", store=True))
 
-    assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
+    assert asked.request == ChatRequest(
+        messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED, reports_reasoning=True
+    )
     assert (asked.stream, asked.input) == (False, ChatOptions())
 
 
@@ -73,6 +75,7 @@ def test_all_fields_are_decoded() -> None:
         n=2,
         min_tokens=3,
         ignore_eos=True,
+        reports_reasoning=True,
     )
     assert (asked.stream, asked.input) == (
         True,
@@ -111,6 +114,21 @@ def test_json_object_format_is_accepted() -> None:
 )
 def test_options_request_reasoning(fields: dict[str, Any], wanted: bool) -> None:
     assert request(**fields).reasoning is wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "accepted"),
+    [
+        ({}, True),
+        ({"reasoning_effort": "none"}, False),
+        ({"reasoning_effort": "minimal"}, False),
+        ({"reasoning_format": "hidden"}, False),
+        ({"include_reasoning": False}, False),
+        ({"reasoning_effort": "high"}, True),
+    ],
+)
+def test_scripted_reasoning_is_sent_unless_declined(fields: dict[str, Any], accepted: bool) -> None:
+    assert request(**fields).reports_reasoning is accepted
 
 
 @pytest.mark.parametrize(("given", "read"), [(None, ()), ("", ()), ("x", ("x",)), (["", "x"], ("x",))])
