@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load(flags, os.environ, file)
         _check_files(settings)
         _check_upstream(settings)
+        _check_redis(settings)
     except InvalidSetting as error:
         print(f"tokenfall: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -86,6 +87,21 @@ def _check_upstream(settings: Settings) -> None:
             client_context()
     except ValueError as error:
         raise InvalidSetting(str(error)) from None
+
+
+def _check_redis(settings: Settings) -> None:
+    """Raises `InvalidSetting` for an invalid address of Redis."""
+    named = (("HISTORY_URL", settings.history), ("LIMITS_URL", settings.limits), ("TURNS_URL", settings.turns))
+    in_redis = [(name, url) for name, url in named if url.startswith("redis")]
+    if not in_redis:
+        return
+    from tokenfall.redis_url import check  # noqa: PLC0415 - imports urllib
+
+    for name, url in in_redis:
+        try:
+            check(url)
+        except ValueError as error:
+            raise InvalidSetting(f"{name if url != settings.redis_url else 'REDIS_URL'}: {error}") from None
 
 
 def _run_tool(arguments: Namespace) -> int:

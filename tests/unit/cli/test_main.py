@@ -48,6 +48,16 @@ def test_invalid_upstream_address_stops_the_start_with_one_line(
     assert capsys.readouterr().err == "tokenfall: UPSTREAM_URL: not an http or https address\n"
 
 
+@pytest.mark.parametrize("setting", ["REDIS_URL", "HISTORY_URL", "LIMITS_URL", "TURNS_URL"])
+def test_invalid_address_of_redis_stops_the_start_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    monkeypatch.setenv(setting, "redis://secret@a.example/x")
+
+    assert main(["serve"]) == USAGE_ERROR
+    assert capsys.readouterr().err == f"tokenfall: {setting}: got the database 'x' in a Redis URL; takes a number\n"
+
+
 @pytest.mark.parametrize(
     ("sim", "why"), [("profile=nope", "nope"), ("script=nope.yml", "nope.yml"), ("script=nope.jsonl", "nope.jsonl")]
 )

@@ -5,7 +5,8 @@ clients send it, except for `const`.
 """
 
 from collections.abc import Callable
-from math import isfinite
+from fractions import Fraction
+from math import gcd, isfinite, lcm
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ _COUNTS = (
     "maxContains", "maxItems", "maxLength", "maxProperties", "minContains", "minItems", "minLength", "minProperties",
 )  # fmt: skip
 _NUMBERS = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf")
+MAX_NUMBER = 10**308
 _COUNT = "an integer, 0 or more"
 _TYPE = f"one of {', '.join(TYPES)}, or a list of them"
 
@@ -31,7 +33,7 @@ _ACCEPTED: dict[str, tuple[frozenset[type], str]] = {
     **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), (frozenset({list}), "a list of schemas")),
     **dict.fromkeys(_SCHEMA_KEYWORDS, (frozenset({dict, bool}), "a schema: an object, true or false")),
     **dict.fromkeys(
-        ("$defs", "dependentSchemas", "patternProperties", "properties"),
+        ("$defs", "dependencies", "dependentSchemas", "patternProperties", "properties"),
         (frozenset({dict}), "an object whose members are schemas"),
     ),
     **dict.fromkeys(_NUMBERS, (frozenset({int, float}), "a number")),
@@ -50,6 +52,8 @@ def check_keywords(part: dict[str, Any], budget: Budget) -> dict[str, Any]:
     budget.spend(len(part) // 4, "properties of a schema")
     if None in part.values():
         part = {key: value for key, value in part.items() if value is not None or key == "const"}
+    if not _EARLIER.isdisjoint(part):
+        part = _current(part)
     for key, value in part.items():
         accepted = _ACCEPTED.get(key)
         if accepted is not None and type(value) not in accepted[0]:
@@ -57,7 +61,32 @@ def check_keywords(part: dict[str, Any], budget: Budget) -> dict[str, Any]:
     if "type" in part:
         _check_type(part["type"])
     if "const" in part:
-        part = {**part, "enum": [part["const"]]}
+        only = part["const"]
+        budget.spend(len(part.get("enum", ())) // 8, "enum")
+        part = {**part, "enum": [only] if any(equal(only, each) for each in part.get("enum", (only,))) else []}
+    return part
+
+
+def equal(one: Any, other: Any) -> bool:  # noqa: ANN401 - JSON values
+    """Whether two JSON values are equal: Python's `True == 1` does not hold."""
+    return one is other if isinstance(one, bool) or isinstance(other, bool) else bool(one == other)
+
+
+_EARLIER = frozenset({"$dynamicRef", "$recursiveRef", "items", "exclusiveMinimum", "exclusiveMaximum"})
+
+
+def _current(part: dict[str, Any]) -> dict[str, Any]:
+    """`part` with the forms of earlier drafts in their current form: tuples as `items`, boolean exclusive bounds."""
+    for key in ("$dynamicRef", "$recursiveRef"):
+        if key in part:
+            raise unsatisfiable(f"`{key}` is not supported")
+    if isinstance(part.get("items"), list):
+        part = {**part, "prefixItems": part["items"], "items": part.get("additionalItems", True)}
+    for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(part.get(exclusive), bool):
+            taken = {exclusive, bound} if part[exclusive] else {exclusive}
+            inner = {exclusive: part[bound]} if part[exclusive] and bound in part else {}
+            part = {key: value for key, value in part.items() if key not in taken} | inner
     return part
 
 
@@ -93,6 +122,8 @@ def types_of(schema: dict[str, Any]) -> list[str]:
     for kind, keys in (
         ("object", ("properties", "required", "additionalProperties", "minProperties")),
         ("array", ("items", "prefixItems", "minItems", "maxItems")),
+        ("array", ("contains", "uniqueItems")),
+        ("object", ("patternProperties", "propertyNames")),
         ("number", ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")),
     ):
         if any(key in schema for key in keys):
@@ -143,6 +174,19 @@ def _both_types(one: str | list[str], other: str | list[str]) -> list[str]:
     return kinds
 
 
+def _both_multiples(one: float, other: float) -> float:
+    """The least common multiple."""
+    for each in (one, other):
+        number_of({"multipleOf": each}, "multipleOf")
+        if each <= 0:
+            return each  # refused when it is used
+    first, second = Fraction(str(one)), Fraction(str(other))
+    multiple = Fraction(lcm(first.numerator, second.numerator), gcd(first.denominator, second.denominator))
+    if multiple > MAX_NUMBER:
+        raise unsatisfiable("`multipleOf`: no number of less than 1e308 is a multiple of both")
+    return multiple.numerator if multiple.denominator == 1 else float(multiple)
+
+
 def _both_patterns(one: str, other: str) -> str:
     if one != other:
         raise unsatisfiable("`pattern`: two patterns for one text are not supported")
@@ -152,8 +196,10 @@ def _both_patterns(one: str, other: str) -> str:
 _BOTH: dict[str, Callable[[Any, Any], Any]] = {
     **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
     **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
-    **dict.fromkeys(("additionalProperties", "items"), _both_schemas),
+    **dict.fromkeys(("additionalProperties", "items", "propertyNames"), _both_schemas),
+    "multipleOf": _both_multiples,
     "pattern": _both_patterns,
+    "patternProperties": _both_properties,
     "prefixItems": _both_prefixes,
     "properties": _both_properties,
     "required": lambda one, other: [*one, *other],

@@ -1,9 +1,9 @@
 """Generates a value that satisfies a JSON schema; deterministic. Pure.
 
-The simulator uses it for arguments of tool calls and for structured output. Supported: type, enum, const, properties
-and required, items and prefixItems, bounds of numbers, strings, arrays and objects, `pattern`, the common formats,
-allOf, anyOf, oneOf, and `$ref` within the schema. Source: JSON Schema, draft 2020-12, validation. Other keywords are
-ignored.
+The simulator uses it for arguments of tool calls and for structured output. All keywords of JSON Schema, draft 2020-12,
+validation, are supported except `$dynamicRef`, and `$ref` only within the schema; so are tuples, `dependencies` and
+boolean exclusive bounds of earlier drafts. Values are generated from the keywords of a schema; those of `VALIDATED`
+only select among alternatives, and the value is validated against them.
 
 Raises `InvalidRequest` for a schema that is malformed, unsatisfiable, or needs more than the request's `Budget`. An
 unsatisfiable part raises `Unsatisfiable`, and the next alternative is tried.
@@ -11,21 +11,27 @@ unsatisfiable part raises `Unsatisfiable`, and the next alternative is tried.
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import msgspec
 
-from tokenfall.simulator.schema.budget import Budget, Unsatisfiable, malformed, unsatisfiable
+from tokenfall.simulator.schema.budget import MAX_STEPS, Budget, Unsatisfiable, malformed, unsatisfiable
 from tokenfall.simulator.schema.keywords import Schema, check_keywords, count_of, merge_schemas, types_of
 from tokenfall.simulator.schema.references import resolve_reference
 from tokenfall.simulator.schema.scalars import Scalars, fits
+from tokenfall.simulator.schema.steering import VALIDATED, alternatives, conditions_of
+from tokenfall.simulator.schema.validation import Validator
 
 MAX_DEPTH = 32
 MAX_CHOICES = 100
 """Nesting depth of alternatives, from the root value down to one of its parts."""
 
 MAX_ITEMS = 1_000
-_APPLIED = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
+VARIANTS = 3
+"""How many values of a schema are tried if the first is not valid."""
+
+_APPLIED = VALIDATED - {"contains", "minContains", "maxContains", "propertyNames"} | {"$ref", "allOf", "anyOf"}
 
 
 def instance(schema: Schema, budget: Budget | None = None) -> Any:  # noqa: ANN401 - a JSON value
@@ -46,12 +52,33 @@ class _Place(msgspec.Struct, frozen=True):
         return _Place(name, keyword, self.depth + 1, self.choices, self.inside)
 
 
+class _Condition(msgspec.Struct, frozen=True):
+    """A schema that a value must satisfy. `above` are the targets that contain it.
+
+    `is_steered`: its alternatives are being tried.
+    """
+
+    part: dict[str, Any]
+    above: frozenset[int]
+    is_steered: bool = False
+
+    @property
+    def keyword(self) -> str:
+        return next(iter(self.part))
+
+
 class _Flat(msgspec.Struct):
-    """A schema with `$ref` and `allOf` resolved. Of each of `groups`, one alternative must hold."""
+    """A schema with `$ref` and `allOf` resolved.
+
+    Of each of `groups`, one alternative must hold; its third item are the targets that contain the group. `inside` are
+    the `$ref` targets resolved for this value, and `outer` those of the values around it.
+    """
 
     plain: dict[str, Any]
-    groups: list[tuple[str, list[Schema]]]
+    groups: list[tuple[str, Iterable[Schema], frozenset[int]]]
+    conditions: list[_Condition]
     inside: frozenset[int]
+    outer: frozenset[int]
 
 
 class _Writer:
@@ -59,32 +86,79 @@ class _Writer:
         self._root = root
         self._budget = budget
         self._scalars = Scalars(budget)
+        self._validator = Validator(root, budget, pattern=self._scalars.pattern)
         self._variant = 0
         """Selects among the values of a schema, for items that must differ."""
 
     def value(self, schema: Schema, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
         if place.depth > MAX_DEPTH:
             raise unsatisfiable(f"`{place.keyword}`: values are nested more than {MAX_DEPTH} deep")
-        return self._value(_Flat({}, [], place.inside), schema, place=place)
+        return self._value(_Flat({}, [], [], place.inside, place.inside), schema, place=place, above=place.inside)
 
-    def _value(self, flat: _Flat, schema: Schema, *, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
-        """A value that satisfies both `schema` and `flat`, from the first satisfiable alternative."""
-        flat = self._flattened(flat, schema, keyword=place.keyword)
+    def _value(self, flat: _Flat, schema: Schema, *, place: _Place, above: frozenset[int]) -> Any:  # noqa: ANN401 - a JSON value
+        """A value that satisfies both `schema` and `flat`, from the first satisfiable alternative.
+
+        `above` are the `$ref` targets that contain `schema`.
+        """
+        flat = self._flattened(flat, schema, keyword=place.keyword, above=above)
         place = _Place(place.name, place.keyword, place.depth, place.choices, flat.inside)
-        if not flat.groups:
-            return self._plain(flat.plain, place)
-        (keyword, alternatives), *groups = flat.groups
+        return self._grouped(flat, place) if flat.groups else self._valid(flat, place)
+
+    def _grouped(self, flat: _Flat, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
+        """A value that satisfies an alternative of each group."""
+        (keyword, choices, above), *groups = flat.groups
         if place.choices >= MAX_CHOICES:
             raise unsatisfiable(f"`{keyword}`: alternatives are nested more than {MAX_CHOICES} deep")
-        remaining = _Flat(flat.plain, groups, flat.inside)
+        remaining = _Flat(flat.plain, groups, flat.conditions, flat.inside, flat.outer)
         place = _Place(place.name, keyword, place.depth, place.choices + 1, flat.inside)
-        return self._first((partial(self._value, remaining, each, place=place) for each in alternatives), keyword)
+        writes = (partial(self._value, remaining, each, place=place, above=above) for each in choices)
+        return self._first(writes, keyword)
 
-    def _flattened(self, flat: _Flat, schema: Schema, *, keyword: str) -> _Flat:
-        plain, groups, inside = flat.plain, flat.groups, flat.inside
-        parts = [(keyword, schema)]
+    def _valid(self, flat: _Flat, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
+        """A value without further groups that satisfies the conditions."""
+        value = self._plain(flat.plain, place)
+        failed = self._failed(flat, value)
+        if failed is None:
+            return value
+        if not failed.is_steered:
+            return self._steered(flat, failed, value=value, place=place)
+        before = self._variant
+        try:
+            for variant in range(before + 1, before + VARIANTS):
+                self._variant = variant
+                value = self._plain(flat.plain, place)
+                if self._failed(flat, value) is None:
+                    return value
+        finally:
+            self._variant = before
+        raise unsatisfiable(f"`{failed.keyword}`: no valid value was found")
+
+    def _failed(self, flat: _Flat, value: Any) -> _Condition | None:  # noqa: ANN401 - a JSON value
+        """A condition that `value` does not satisfy, if possible one whose alternatives are not being tried yet."""
+        failed = None
+        for each in flat.conditions:
+            if (failed is None or not each.is_steered) and not self._is_valid(value, each):
+                if not each.is_steered:
+                    return each
+                failed = each
+        return failed
+
+    def _steered(self, flat: _Flat, failed: _Condition, *, value: Any, place: _Place) -> Any:  # noqa: ANN401 - JSON values
+        """A value from one of the alternatives for a condition that `value` does not satisfy."""
+        steered = _Condition(failed.part, failed.above, is_steered=True)
+        conditions = [steered if each is failed else each for each in flat.conditions]
+        choices = chain(alternatives(failed.part, value, validator=self._validator, budget=self._budget), (True,))
+        group = (failed.keyword, choices, failed.above)
+        return self._grouped(_Flat(flat.plain, [group], conditions, flat.inside, flat.outer), place)
+
+    def _is_valid(self, value: Any, condition: _Condition) -> bool:  # noqa: ANN401 - a JSON value
+        return self._validator.satisfies(value, condition.part, keyword=condition.keyword)
+
+    def _flattened(self, flat: _Flat, schema: Schema, *, keyword: str, above: frozenset[int]) -> _Flat:
+        plain, groups, conditions, inside = flat.plain, flat.groups, flat.conditions, flat.inside
+        parts = [(keyword, schema, above)]
         while parts:
-            keyword, subschema = parts.pop()
+            keyword, subschema, above = parts.pop()
             self._budget.spend(4 + len(inside) // 16, keyword)
             if subschema is True:
                 continue
@@ -95,27 +169,28 @@ class _Writer:
             part = check_keywords(subschema, self._budget)
             if "$ref" in part:
                 target = resolve_reference(self._root, part["$ref"], budget=self._budget)
-                if isinstance(target, dict):
-                    # A value nested in a value of the same schema would satisfy that schema by itself. So the smallest
-                    # value is never recursive, and recursion can be refused. Schemas are compared by identity, because
-                    # a client can write a reference to the same schema in many ways.
-                    if id(target) in inside:
-                        raise unsatisfiable("`$ref`: the recursion has no end")
-                    inside |= {id(target)}
-                parts.append(("$ref", target))
-            if not _APPLIED.isdisjoint(part):
-                parts += self._parts(part)
-                groups = groups + [(key, part[key]) for key in ("anyOf", "oneOf") if part.get(key)]
-                self._budget.spend(len(groups), "anyOf")
+                # A value nested in a value of the same schema would satisfy that schema by itself. So the smallest
+                # value is never recursive, and recursion can be refused. Schemas are compared by identity, because
+                # a client can write a reference to the same schema in many ways.
+                if id(target) in above or id(target) in flat.outer:
+                    raise unsatisfiable("`$ref`: the recursion has no end")
+                if id(target) not in inside:
+                    parts.append(("$ref", target, above | {id(target)} if isinstance(target, dict) else above))
+                    inside |= {id(target)} if isinstance(target, dict) else set()
+            if not _APPLIED.isdisjoint(part) or not VALIDATED.isdisjoint(part):
+                parts += self._parts(part, above)
+                groups = groups + [(key, part[key], above) for key in ("anyOf", "oneOf") if part.get(key)]
+                conditions = conditions + [_Condition(each, above) for each in conditions_of(part)]
+                self._budget.spend(len(groups) + len(conditions) // 4, "anyOf")
                 part = {key: value for key, value in part.items() if key not in _APPLIED}
             plain = merge_schemas(plain, part, budget=self._budget) if plain else part
-        return _Flat(plain, groups, inside)
+        return _Flat(plain, groups, conditions, inside, flat.outer)
 
-    def _parts(self, part: dict[str, Any]) -> list[tuple[str, Schema]]:
+    def _parts(self, part: dict[str, Any], above: frozenset[int]) -> list[tuple[str, Schema, frozenset[int]]]:
         """The parts of `allOf` in reverse order, as they are popped from a stack."""
         parts = part.get("allOf", [])
         self._budget.spend(len(parts) // 4, "allOf")
-        return [("allOf", each) for each in reversed(parts)]
+        return [("allOf", each, above) for each in reversed(parts)]
 
     def _first(self, writes: Iterable[Callable[[], Any]], keyword: str) -> Any:  # noqa: ANN401 - a JSON value
         """The value of the first of `writes` that is satisfiable. If none is, raises the error of the first."""
@@ -140,9 +215,11 @@ class _Writer:
 
     def _enum_value(self, schema: dict[str, Any]) -> Any:  # noqa: ANN401 - a JSON value
         fitting: list[Any] = []
+        others = {key: value for key, value in schema.items() if key not in {"enum", "const"}}
+        simple = _FITTED.issuperset(others)
         for value in schema["enum"]:
             self._budget.spend(1, "enum")
-            if fits(value, schema):
+            if fits(value, schema) and (simple or self._validator.satisfies(value, others, keyword="enum")):
                 fitting.append(value)
                 if len(fitting) > self._variant:
                     break
@@ -171,26 +248,48 @@ class _Writer:
         properties: dict[str, Schema] = schema.get("properties", {})
         least = count_of(schema, "minProperties", default=0)
         most = count_of(schema, "maxProperties", default=len(properties) + MAX_ITEMS)
-        extra: Schema = schema.get("additionalProperties", True)
         members: dict[str, Any] = {}
         for name in self._required(schema):
             keyword = "properties" if name in properties else "additionalProperties"
-            members[name] = self._member(name, properties.get(name, extra), place=place.below(name, keyword))
+            members[name] = self._member(name, self._schema_of(name, schema), place=place.below(name, keyword))
         wanted = max(least, min(1, most))
-        for name, optional in properties.items():
+        for name in properties:
             if len(members) >= wanted:
                 break
             if name not in members:
+                optional = self._schema_of(name, schema)
                 value = self._value_or_none(
                     partial(self._member, name, optional, place=place.below(name, "properties"))
                 )
                 members |= {} if value is _NONE else {name: value}
-        for count in range(least - len(members)):
-            name = next(name for name in (f"property_{count}", f"property__{count}") if name not in properties)
-            members[name] = self._member(name, extra, place=place.below("", "minProperties"))
+        for name in self._more_names(least - len(members), schema, taken=list(members), place=place):
+            members[name] = self._member(name, self._schema_of(name, schema), place=place.below("", "minProperties"))
         if len(members) > most:
             raise unsatisfiable(f"`maxProperties`: more than {most} properties are required")
         return members
+
+    def _schema_of(self, name: str, schema: dict[str, Any]) -> Schema:
+        """The schema of a property: those of `properties` and of all matching patterns, else of other properties."""
+        if "patternProperties" not in schema:
+            extra: Schema = schema.get("additionalProperties", schema.get("unevaluatedProperties", True))
+            return schema.get("properties", {}).get(name, extra)  # type: ignore[no-any-return] # a schema
+        return {"allOf": self._validator.schemas_of(name, schema)}
+
+    def _more_names(self, count: int, schema: dict[str, Any], *, taken: list[str], place: _Place) -> list[str]:
+        """`count` more names of properties, other than those that are `taken`."""
+        if count <= 0:
+            return []
+        self._budget.spend(min(count, MAX_STEPS) + len(taken) // 8, "minProperties")
+        properties: dict[str, Schema] = schema.get("properties", {})
+        patterns = schema.get("patternProperties") or {}
+        naming: dict[str, Any] = {"type": "string", "allOf": [schema.get("propertyNames", True)]}
+        if patterns and schema.get("additionalProperties") is False:
+            naming["pattern"] = next(iter(patterns))
+        if "propertyNames" in schema or "pattern" in naming:
+            names = self._distinct_values([naming] * (count + len(taken)), place.below("", "propertyNames"))
+        else:
+            names = [f"property{line}{number}" for line in ("_", "__") for number in range(count)]
+        return [name for name in names if name not in taken and name not in properties][:count]
 
     def _required(self, schema: dict[str, Any]) -> list[str]:
         """The names of required properties; those in `properties` first, in its order."""
@@ -214,10 +313,14 @@ class _Writer:
         most = min(count_of(schema, "maxItems", default=MAX_ITEMS), MAX_ITEMS)
         if least > most:
             raise unsatisfiable(f"`minItems`: an array may have at most {most} items")
-        items: Schema = schema.get("items", True)
+        items: Schema = schema.get("items", schema.get("unevaluatedItems", True))
         inner = place.below(place.name, "items")
         schemas = [*first[:most], *[items] * (least - len(first))]
-        if not schemas and most >= 1:
+        if "contains" in schema:
+            schemas = _containing(schemas, schema, items=items)
+            if len(schemas) > most:
+                raise unsatisfiable(f"`contains`: an array may have at most {most} items")
+        elif not schemas and most >= 1:
             value = self._value_or_none(partial(self.value, items, inner))
             return [] if value is _NONE else [value]
         if schema.get("uniqueItems"):
@@ -252,5 +355,22 @@ class _Writer:
         except Unsatisfiable:
             return _NONE
 
+
+def _containing(schemas: list[Schema], schema: dict[str, Any], *, items: Schema) -> list[Schema]:
+    """The schemas of an array's items, so that as many of them as necessary satisfy `contains`."""
+    contained: Schema = schema["contains"]
+    least = count_of(schema, "minContains", default=1)
+    if least > MAX_ITEMS:
+        raise unsatisfiable(f"`minContains`: an array may have at most {MAX_ITEMS} items")
+    schemas = [*schemas, *[items] * (least - len(schemas))]
+    others: Schema = {"not": contained} if "maxContains" in schema else True
+    return [{"allOf": [each, contained if place < least else others]} for place, each in enumerate(schemas)]
+
+
+_FITTED = frozenset(
+    {"type", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "title"}
+    | {"description", "default", "examples", "format"}
+)
+"""Keywords that `fits` checks, or that need no check."""
 
 _NONE = object()

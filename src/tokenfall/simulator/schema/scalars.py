@@ -4,28 +4,38 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from tokenfall.simulator.schema.budget import Budget, malformed, unsatisfiable
+from tokenfall.simulator.schema.budget import Budget, Unsatisfiable, malformed, unsatisfiable
 from tokenfall.simulator.schema.keywords import count_of, number_of
 from tokenfall.simulator.schema.pattern_text import Pattern
 
 MAX_TEXT = 50_000
 
 _WORDS = "large language models"
+_BOUNDS = "`minimum`, `maximum` and `multipleOf`"
 _NUMERIC = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
 
 _FORMATS = {
-    "date": "2026-01-31",
-    "date-time": "2026-01-31T12:00:00Z",
-    "time": "12:00:00Z",
-    "duration": "PT1H",
-    "email": "reader@example.com",
-    "hostname": "example.com",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-    "uri": "https://example.com/",
-    "url": "https://example.com/",
-    "uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+    "date": ("2026-01-31", "20{year:02}-{month:02}-{day:02}"),
+    "date-time": ("2026-01-31T12:00:00Z", "20{year:02}-{month:02}-{day:02}T12:00:00Z"),
+    "time": ("12:00:00Z", "12:{minute:02}:{second:02}Z"),
+    "duration": ("PT1H", "PT{variant}H1M"),
+    "email": ("reader@example.com", "reader{variant}@example.com"),
+    "hostname": ("example.com", "example{variant}.com"),
+    "ipv4": ("192.0.2.1", "192.0.{minute}.{second}"),
+    "ipv6": ("2001:db8::1", "2001:db8::1:{variant:x}"),
+    "uri": ("https://example.com/", "https://example.com/{variant}"),
+    "uuid": ("6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "6f9619ff-8b86-4d01-b42d-{variant:012x}"),
+    "json-pointer": ("/a", "/a{variant}"),
+    "relative-json-pointer": ("0", "{variant}"),
+    "regex": ("a", "a{variant}"),
 }
+_FORMATS |= {
+    **dict.fromkeys(("url", "iri", "uri-reference", "iri-reference", "uri-template"), _FORMATS["uri"]),
+    "idn-email": _FORMATS["email"],
+    "idn-hostname": _FORMATS["hostname"],
+}
+"""A text of each format, and a template of others. `year` to `second` are computed from the variant."""
+
 _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int, float),
@@ -75,18 +85,18 @@ class Scalars:
         if least > most:
             raise unsatisfiable(f"`minLength`: a string may have at most {most} characters")
         self._budget.spend(least // 64, "minLength")
-        known = _FORMATS.get(schema.get("format", ""))
+        known = _formatted(schema.get("format", ""), variant)
         text = _words(name, least, most=most, variant=variant) if known is None else known
         if "pattern" in schema:
-            pattern = self._pattern(schema["pattern"])
-            usable = known is None or not variant
-            if not (usable and least <= len(text) <= most and pattern.matches(text)):
+            pattern = self.pattern(schema["pattern"])
+            if not (least <= len(text) <= most and pattern.matches(text)):
                 text = pattern.text(least=least, most=most, variant=variant)
         elif not least <= len(text) <= most:
             raise unsatisfiable(f"`format`: {text!r} does not have the required length")
         return self._budget.spend_text(text, "minLength" if least > len(name) else "type")
 
-    def _pattern(self, text: str) -> Pattern:
+    def pattern(self, text: str) -> Pattern:
+        """The parsed pattern. Raises `Unsatisfiable`."""
         pattern = self._patterns.get(text)
         if pattern is None:
             pattern = self._patterns[text] = Pattern(text, self._budget)
@@ -122,6 +132,18 @@ class Scalars:
         return fraction
 
 
+def _formatted(name: str, variant: int) -> str | None:
+    """A text of the format, None for an unknown format. Different variants give different texts."""
+    known = _FORMATS.get(name)
+    if known is None or not variant:
+        return known and known[0]
+    days, (minute, second) = divmod(variant, 28), divmod(variant, 60)
+    year, month = divmod(days[0], 12)
+    return known[1].format(
+        variant=variant, year=year % 100, month=1 + month, day=1 + days[1], minute=minute % 60, second=second
+    )
+
+
 def _words(name: str, least: int, *, most: int, variant: int) -> str:
     words = f"some {name[:200].replace('_', ' ')}" if name else _WORDS
     if variant:
@@ -139,7 +161,7 @@ def _step(least: int | None, most: int | None, *, variant: int) -> int:
     else:
         return min(most, 1) - variant
     if most is not None and chosen > most:
-        raise unsatisfiable("no number is within its bounds")
+        raise _out_of_bounds()
     return chosen
 
 
@@ -155,8 +177,12 @@ def _between(
         return _float(lowest + Fraction(1, 2) + variant)
     value = _float(lowest + (highest - lowest) / 2 ** (1 + variant))
     if not lowest <= value <= highest or value in (above, below):
-        raise unsatisfiable("no number is within its bounds")
+        raise _out_of_bounds()
     return value
+
+
+def _out_of_bounds() -> Unsatisfiable:
+    return unsatisfiable(f"{_BOUNDS}: no number is within them")
 
 
 def _float(value: Fraction) -> float:
@@ -165,4 +191,4 @@ def _float(value: Fraction) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise unsatisfiable("no number of less than 1e308 is within its bounds") from None
+        raise unsatisfiable(f"{_BOUNDS}: no number of less than 1e308 is within them") from None

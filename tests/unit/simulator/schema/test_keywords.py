@@ -8,10 +8,12 @@ from tokenfall.simulator.schema.keywords import check_keywords, count_of, merge_
 
 WRONG: list[tuple[str, list[Any]]] = [
     ("allOf anyOf oneOf prefixItems enum required", [{}, "a", 1, True]),
-    ("additionalProperties contains else if items not propertyNames then", [[], "a", 1]),
+    ("additionalProperties contains else if not propertyNames then", [[], "a", 1]),
+    ("items", ["a", 1]),
     ("unevaluatedItems unevaluatedProperties", [[], "a", 1]),
-    ("$defs dependentRequired dependentSchemas patternProperties properties", [[], "a", True]),
-    ("exclusiveMaximum exclusiveMinimum maximum minimum multipleOf", ["1e30000000", True, [], "NaN"]),
+    ("$defs dependencies dependentRequired dependentSchemas patternProperties properties", [[], "a", True]),
+    ("exclusiveMaximum exclusiveMinimum", ["1e30000000", [], "NaN"]),
+    ("maximum minimum multipleOf", ["1e30000000", True, [], "NaN"]),
     ("maxContains maxItems maxLength maxProperties", ["1", False, []]),
     ("minContains minItems minLength minProperties", ["1", False, []]),
     ("$ref format pattern", [1, {}, ["a"]]),
@@ -33,6 +35,49 @@ def test_keyword_with_a_value_of_a_wrong_type_is_refused_by_name(keyword: str, v
 def test_null_keyword_is_absent_except_for_const() -> None:
     assert check_keywords({"required": None, "type": "string"}, Budget()) == {"type": "string"}
     assert check_keywords({"required": None, "const": None}, Budget()) == {"const": None, "enum": [None]}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "current"),
+    [
+        ({"items": [True, False]}, {"prefixItems": [True, False], "items": True}),
+        ({"items": [{}], "additionalItems": False}, {"prefixItems": [{}], "items": False, "additionalItems": False}),
+        ({"items": {}}, {"items": {}}),
+        ({"minimum": 3, "exclusiveMinimum": True}, {"exclusiveMinimum": 3}),
+        ({"minimum": 3, "exclusiveMinimum": False}, {"minimum": 3}),
+        ({"exclusiveMaximum": True}, {}),
+        ({"maximum": 3, "exclusiveMaximum": 2}, {"maximum": 3, "exclusiveMaximum": 2}),
+    ],
+)
+def test_forms_of_earlier_drafts_are_read(earlier: dict[str, Any], current: dict[str, Any]) -> None:
+    assert check_keywords(earlier, Budget()) == current
+
+
+@pytest.mark.parametrize("keyword", ["$dynamicRef", "$recursiveRef"])
+def test_dynamic_references_are_refused(keyword: str) -> None:
+    with pytest.raises(Unsatisfiable, match=rf"`\{keyword}` is not supported"):
+        check_keywords({keyword: "#a"}, Budget())
+
+
+@pytest.mark.parametrize(
+    ("const", "enum", "allowed"), [(1, [1, 2], [1]), (1, [True, 2], []), (True, [1, True], [True]), (1, [1.0], [1])]
+)
+def test_const_and_enum_must_both_hold(const: object, enum: list[object], allowed: list[object]) -> None:
+    assert check_keywords({"const": const, "enum": enum}, Budget())["enum"] == allowed
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [(4, 6, 12), (0.5, 0.75, 1.5), (2, 0.4, 2), (0.1, 0.25, 0.5), (0, 3, 0), (3, -1, -1)],
+)
+def test_a_multiple_of_both_is_a_multiple_of_each(one: float, other: float, both: float) -> None:
+    assert merge_schemas({"multipleOf": one}, {"multipleOf": other}, budget=Budget()) == {"multipleOf": both}
+
+
+@pytest.mark.parametrize(("one", "other"), [(10**300 + 1, 10**300 + 3), (1e400, 1), (1, 10**400)])
+def test_multiples_beyond_a_double_are_refused(one: float, other: float) -> None:
+    with pytest.raises(InvalidRequest, match="`multipleOf`"):
+        merge_schemas({"multipleOf": one}, {"multipleOf": other}, budget=Budget())
 
 
 @pytest.mark.parametrize("value", [-1, 2.5, -0.5, float("inf"), float("nan")])

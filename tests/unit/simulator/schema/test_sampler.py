@@ -185,6 +185,108 @@ def test_any_json_as_a_schema_gives_a_value_or_is_refused(schema: Any) -> None:
         assert error.message.startswith("the simulator cannot satisfy this JSON schema: ")  # noqa: PT017 - or none
 
 
+NUMBERED = {"type": "object", "properties": {"k": {"enum": list(range(40))}}, "required": ["k"]}
+BASE = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"not": {"type": "string"}},
+        {"not": {"type": ["string", "number"]}},
+        {"not": {"minimum": 0}, "type": "number"},
+        {"not": {"exclusiveMinimum": 0}, "type": "number"},
+        {"not": {"minLength": 3}, "type": "string"},
+        {"not": {"pattern": "^l"}, "type": "string"},
+        {"not": {"const": 1}, "type": "integer"},
+        {"not": {"not": {"type": "null"}}},
+        {"not": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+        {"not": {"allOf": [True, {"type": "string"}]}},
+        {"not": {"required": ["a"]}, "properties": {"a": {}, "b": {}}},
+        {"not": {"properties": {"a": {"type": "string"}}}},
+        {"allOf": [{"not": {"type": "string"}}, {"not": {"type": "integer"}}]},
+        {"enum": [1, 2, 3], "not": {"enum": [1, 2]}},
+        {"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 2}]},
+        {"oneOf": [{"type": "object", "properties": {f"p{number}": {"type": "integer"}}} for number in range(8)]},
+        {"properties": {"a": {}, "b": {}}, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        {"if": {"type": "string"}, "then": {"minLength": 30}},
+        {"type": "integer", "if": {"type": "integer"}, "then": {}, "else": True, "not": False},
+        {"type": "integer", "if": {"const": 1}, "then": False, "else": {"minimum": 3}},
+        {
+            **NUMBERED,
+            "if": {"properties": {"k": {"const": 0}}},
+            "then": {"required": ["x"]},
+            "else": {"required": ["y"]},
+        },
+        {
+            **NUMBERED,
+            "allOf": [
+                {"if": {"properties": {"k": {"const": number}}}, "then": {"required": [f"x{number}"]}}
+                for number in range(40)
+            ],
+        },
+        {"required": ["a"], "dependentRequired": {"a": ["b"]}},
+        {"required": ["a"], "dependentSchemas": {"a": {"required": ["c"], "properties": {"c": {"const": 1}}}}},
+        {"properties": {"a": {}, "b": {}}, "dependentSchemas": {"a": False}},
+        {"type": "array", "items": {"type": "integer"}, "contains": {"const": 7}},
+        {"contains": {"type": "integer"}, "minContains": 3},
+        {"minItems": 4, "contains": {"type": "integer"}, "maxContains": 1},
+        {"type": "array", "contains": {"type": "integer"}, "minContains": 0},
+        {"minProperties": 2, "propertyNames": {"pattern": "^[a-z]{2}$"}},
+        {"required": ["a"], "minProperties": 3, "propertyNames": {"enum": ["a", "b", "c"]}},
+        {"required": ["S_a"], "patternProperties": {"^S_": {"type": "integer"}}},
+        {"properties": {"S_a": {"minimum": 3}}, "required": ["S_a"], "patternProperties": {"^S_": {"maximum": 3}}},
+        {"patternProperties": {"^S_": {"type": "string"}}, "additionalProperties": False, "minProperties": 3},
+        {"patternProperties": {"^S_": {"type": "string"}}, "additionalProperties": {"const": 1}, "minProperties": 1},
+        {"required": ["b"], "properties": {"a": {}}, "unevaluatedProperties": {"type": "integer"}},
+        {"prefixItems": [{"const": 1}], "unevaluatedItems": {"type": "integer"}, "minItems": 2},
+        {"allOf": [{"multipleOf": 4}, {"multipleOf": 6}, {"type": "integer", "minimum": 1}]},
+        {"enum": ["ab", "abc"], "type": "string", "pattern": "^.{3}$"},
+        {"const": 1, "enum": [2, 1]},
+        {"type": "array", "minItems": 40, "uniqueItems": True, "items": {"type": "string", "format": "date"}},
+        {"$defs": {"b": BASE}, "allOf": [{"allOf": [{"$ref": "#/$defs/b"}]}, {"allOf": [{"$ref": "#/$defs/b"}]}]},
+        {"$defs": {"b": BASE}, "$ref": "#/$defs/b", "oneOf": [{"allOf": [{"$ref": "#/$defs/b"}, {"required": ["x"]}]}]},
+        {"$defs": {"t": True}, "required": ["a"], "$ref": "#/$defs/t", "properties": {"a": {"$ref": "#/$defs/t"}}},
+    ],
+    ids=str,
+)
+def test_value_satisfies_keywords_that_exclude_values(schema: Any) -> None:
+    validated(schema)
+
+
+@pytest.mark.parametrize("format_", [*FORMATS, "idn-email", "uri-reference", "json-pointer", "relative-json-pointer"])
+def test_values_of_a_format_can_differ(format_: str) -> None:
+    values = validated(
+        {"type": "array", "minItems": 70, "uniqueItems": True, "items": {"type": "string", "format": format_}}
+    )
+    assert len(set(values)) == 70
+
+
+def test_earlier_drafts_are_supported() -> None:
+    assert instance({"type": "array", "items": [{"const": 1}, {"const": "a"}], "additionalItems": False}) == [1, "a"]
+    assert instance({"type": "integer", "minimum": 3, "exclusiveMinimum": True}) == 4
+    assert instance({"required": ["a"], "dependencies": {"a": ["b"], "b": {"required": ["c"]}}}).keys() == {*"abc"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "keyword"),
+    [
+        ({"not": {}}, "not"),
+        ({"type": "integer", "not": {"type": "number"}}, "not|type"),
+        ({"oneOf": [{"type": "null"}, {"type": "null"}]}, "oneOf|not|type"),
+        ({"type": "array", "maxItems": 1, "contains": {}, "minContains": 2}, "contains"),
+        ({"contains": {}, "minContains": 2_000}, "minContains"),
+        ({"required": ["a"], "propertyNames": {"maxLength": 0}}, "propertyNames"),
+        ({"minProperties": 10**9}, "minProperties"),
+        ({"type": "integer", "minimum": 1.2, "maximum": 1.8}, "minimum"),
+        ({"$dynamicRef": "#a"}, "dynamicRef"),
+    ],
+)
+def test_refusal_names_the_keyword(schema: Any, keyword: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"`\$?({keyword})`"):
+        instance(schema)
+
+
 @pytest.mark.parametrize("schema", [None, 7, "string", [], {"type": 7}, {"type": "strnig"}, {"enum": 7}, {"enum": []}])
 def test_malformed_schema_is_refused(schema: Any) -> None:
     with pytest.raises(InvalidRequest):

@@ -4,6 +4,7 @@ Source: the OpenAI API reference, "The response object". Reasoning is reported a
 """
 
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
@@ -12,6 +13,7 @@ from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.tokens import count_tokens
 from tokenfall.wire.dialect import Count, ResponseMeta
+from tokenfall.wire.openai.logprobs import TokenLogprob
 from tokenfall.wire.openai.responses.request import Reasoning, ResponsesOptions
 
 Status = Literal["in_progress", "completed", "incomplete"]
@@ -29,6 +31,8 @@ class OutputItem(Struct, frozen=True, kw_only=True):
     call: ToolCall | None = None
     encrypted: bool = False
     """For reasoning: add `encrypted_content`."""
+    logprobs: Sequence[TokenLogprob] = ()
+    """For a text: its log probabilities; an iterator in place of a list, for `json_pieces`."""
 
 
 def _encrypted(item: OutputItem) -> str:
@@ -44,7 +48,7 @@ def status_of(reason: FinishReason) -> Status:
 class OutputText(Struct, frozen=True, kw_only=True):
     type: Literal["output_text"] = "output_text"
     annotations: list[Any] = []
-    logprobs: list[Any] = []
+    logprobs: Sequence[TokenLogprob] = ()
     text: str
 
 
@@ -148,7 +152,11 @@ def item_document(item: OutputItem, status: Status) -> ResponseItem:
         return ResponseReasoning(id=item.id, status=status, summary=summary, encrypted_content=encrypted)
     call = item.call
     if call is None:
-        return ResponseMessage(id=item.id, status=status, content=[] if in_progress else [OutputText(text=item.text)])
+        return ResponseMessage(
+            id=item.id,
+            status=status,
+            content=[] if in_progress else [OutputText(text=item.text, logprobs=item.logprobs)],
+        )
     if call.custom:
         return ResponseCustomCall(id=item.id, status=status, input=item.text, call_id=call.id, name=call.name)
     return ResponseFunctionCall(id=item.id, status=status, arguments=item.text, call_id=call.id, name=call.name)
@@ -169,7 +177,7 @@ def response_document(
     output = [item_document(item, "completed") for item in items[:-1]]
     output += [item_document(item, status) for item in items[-1:]]
     repeated = structs.asdict(options)
-    del repeated["encrypted"]
+    del repeated["encrypted"], repeated["logprobs"]
     return ResponsesResponse(
         id=f"resp_{meta.number}",
         created_at=int(meta.created_s),

@@ -22,6 +22,7 @@ from tokenfall.wire.openai.responses.input import messages_of
 
 MIN_OUTPUT_TOKENS = 16
 _ENCRYPTED = "reasoning.encrypted_content"
+_LOGPROBS = "message.output_text.logprobs"
 
 _TOOL_TYPES = ("function", "custom")
 _Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
@@ -121,6 +122,8 @@ class ResponsesOptions(Struct, frozen=True):
     prompt_cache_key: str | None
     encrypted: bool = False
     """Whether reasoning items have `encrypted_content`."""
+    logprobs: bool = False
+    """Whether texts have log probabilities, with `top_logprobs` alternatives. In a stream, only deltas have them."""
 
 
 class _RepeatedText(Struct):
@@ -295,6 +298,7 @@ def _options(body: ResponsesBody, repeated: _Repeated) -> ResponsesOptions:
         safety_identifier=body.safety_identifier,
         prompt_cache_key=body.prompt_cache_key,
         encrypted=_ENCRYPTED in (body.include or ()),
+        logprobs=_LOGPROBS in (body.include or ()),
     )
 
 

@@ -3,7 +3,7 @@
 Source: the OpenAI API reference, "Create a model response".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -14,9 +14,10 @@ from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
+from tokenfall.wire.openai.logprobs import TokenLogprob, check_size, logprobs_lazily
 from tokenfall.wire.openai.responses.document import OutputItem, ResponsesResponse, response_document
 from tokenfall.wire.openai.responses.item_ids import item_id
-from tokenfall.wire.openai.responses.request import ResponsesBody, decode
+from tokenfall.wire.openai.responses.request import ResponsesBody, ResponsesOptions, decode
 from tokenfall.wire.openai.responses.stream import ResponsesEncoder, event_count
 
 _encode = msgspec.json.encode
@@ -38,6 +39,7 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
             text=text,
             call=call,
             encrypted=parsed.input.encrypted,
+            logprobs=_logprobs(parsed.input, choice.tokens) if kind == "text" else (),
         )
         for index, (kind, text, call) in enumerate(blocks)
     ]
@@ -45,6 +47,14 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
     return json_pieces(
         response_document(parsed.input, meta, items=items, reason=choice.reason, usage=usage, total_s=total_s)
     )
+
+
+def _logprobs(options: ResponsesOptions, tokens: Sequence[str]) -> Sequence[TokenLogprob]:
+    """The log probabilities of a text, if requested."""
+    if not options.logprobs:
+        return ()
+    check_size(len(tokens), options.top_logprobs)
+    return logprobs_lazily(tokens, options.top_logprobs).content
 
 
 def error(api_error: ApiError) -> bytes:

@@ -11,6 +11,7 @@ import msgspec
 from tokenfall.events import Finished, FinishReason
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import ContentBlock, Encoder, ParsedRequest, ResponseMeta, ResponseTiming
+from tokenfall.wire.openai.logprobs import logprobs
 from tokenfall.wire.openai.responses.document import (
     OutputItem,
     OutputText,
@@ -29,6 +30,7 @@ _DELTAS = {
     "call": "response.function_call_arguments.delta",
     "custom": "response.custom_tool_call_input.delta",
 }
+_TEXT_SUFFIX = b',"logprobs":[]}\n\n'
 _encode = msgspec.json.encode
 
 
@@ -71,6 +73,9 @@ class ResponsesEncoder:
         prefix, infix, suffix = self._delta_parts
         number = self.events
         self.events = number + 1
+        if self._options.logprobs and suffix == _TEXT_SUFFIX:
+            content = logprobs((text,), self._options.top_logprobs).content
+            suffix = b',"logprobs":%b}\n\n' % _encode(content)
         return b"%b%d%b%b%b" % (prefix, number, infix, _encode(text), suffix)
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
@@ -142,4 +147,4 @@ def _delta_parts(item: OutputItem, index: int) -> tuple[bytes, bytes, bytes]:
     kind = _DELTAS["custom" if custom else item.kind].encode()
     prefix = b'event: %b\ndata: {"type":"%b","sequence_number":' % (kind, kind)
     infix = b',%b,"delta":' % _encode(_place(item, index))[1:-1]
-    return prefix, infix, b',"logprobs":[]}\n\n' if item.kind == "text" else b"}\n\n"
+    return prefix, infix, _TEXT_SUFFIX if item.kind == "text" else b"}\n\n"

@@ -50,6 +50,7 @@ def test_model_and_input_are_sufficient() -> None:
         user=None,
         safety_identifier=None,
         prompt_cache_key=None,
+        logprobs=True,
     )
 
 

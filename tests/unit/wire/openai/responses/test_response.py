@@ -1,12 +1,16 @@
 import json
+from typing import Any
 
+import pytest
+
+from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ToolCall
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import ResponseChoice
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.unit.wire.openai.responses.test_stream import USAGE, message, part, respond, response
-from tests.unit.wire.openai.streams import BROKEN, FIRST_CALL, TEXT, THOUGHT, answer, documents, frames
+from tests.unit.wire.openai.streams import BROKEN, FIRST_CALL, IDENTITY, TEXT, THOUGHT, answer, documents, frames
 
 
 def test_dialect_name_and_content_type() -> None:
@@ -67,3 +71,28 @@ def test_unknown_previous_response_has_openais_code() -> None:
 
     assert json.loads(OPENAI_RESPONSES.error(api_error))["error"]["code"] == "previous_response_not_found"
     assert json.loads(OPENAI_RESPONSES.error(BROKEN))["error"]["code"] == "upstream_reset"
+
+
+LOGPROBS = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
+
+
+@pytest.mark.parametrize(("fields", "alternatives"), [(LOGPROBS, 2), ({**LOGPROBS, "top_logprobs": None}, 0)])
+def test_log_probabilities_are_included_if_requested(fields: dict[str, Any], alternatives: int) -> None:
+    choice = ResponseChoice(text="Hi you", reason="stop", tokens=["Hi", " you"])
+    complete = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(**fields), answer(choice))))
+    (part,) = complete["output"][0]["content"]
+    encoder = OPENAI_RESPONSES.encoder(respond(**fields), IDENTITY)
+    encoder.open(TEXT)
+    deltas = documents([encoder.token(token) for token in choice.tokens])
+
+    assert [each["token"] for each in part["logprobs"]] == ["Hi", " you"]
+    assert [len(each["top_logprobs"]) for each in part["logprobs"]] == [alternatives] * 2
+    assert [each["logprobs"] for each in deltas] == [[each] for each in part["logprobs"]]
+    encoder.open(THOUGHT)
+    assert "logprobs" not in documents([encoder.token("Hm")])[0]
+
+
+def test_too_many_log_probabilities_are_refused() -> None:
+    choice = ResponseChoice(text="", reason="stop", tokens=["a"] * 50_000)
+    with pytest.raises(InvalidRequest, match="log probabilities"):
+        b"".join(OPENAI_RESPONSES.encode_response(respond(**LOGPROBS), answer(choice)))
