@@ -102,6 +102,7 @@ class PassthroughChunk(Struct, gc=False):
     success: None = None
     status: None = None
     base_resp: None = None
+    x_groq: None = None
 
 
 decode_standard = msgspec.json.Decoder(CompletionChunk).decode

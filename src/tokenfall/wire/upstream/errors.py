@@ -4,7 +4,7 @@ Forms: `{"error": {"message": …}}` (OpenAI), `{"error": "…"}` (Ollama), `[{"
 `{"object": "error", "message": …}` (older vLLM), `{"detail": "…"}` and `{"detail": [{"loc": …, "msg": …}]}` (FastAPI),
 `{"message": …, "code": …}` (Cohere, Mistral), `{"error_message": …}`, `{"errors": [{"message": …}]}` and
 `{"success": false, …}` (Cloudflare), `{"base_resp": {"status_code": …, "status_msg": …}}` (MiniMax),
-`{"status": "error", "message": …}`, a JSON string, and plain text.
+`{"status": "error", "message": …}`, `{"x_groq": {"error": "…"}}`, a JSON string, and plain text.
 """
 
 from typing import Any
@@ -45,6 +45,9 @@ def document_error(document: object) -> str | None:
         return _message_of(document["error"]) or _message_of(document.get("message"))
     if _is_error(document):
         return error_message(document)
+    groq = document.get("x_groq")
+    if isinstance(groq, dict) and _is_present(groq.get("error")):
+        return error_message(groq["error"])
     status = document.get("base_resp")
     return error_message(status) if isinstance(status, dict) and _is_present(status.get("status_code")) else None
 

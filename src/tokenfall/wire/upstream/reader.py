@@ -45,6 +45,11 @@ _REASONS: dict[str, FinishReason] = {
 }
 
 
+_FAILURES = frozenset({
+    "abort", "aborted", "cancelled", "error", "failed", "insufficient_system_resource", "malformed_function_call",
+})  # fmt: skip
+"""Reasons of a response that is not complete: of vLLM, DeepSeek, Gemini and others."""
+
 _NO_CHOICE = ChunkChoice(None)
 
 
@@ -175,9 +180,10 @@ class ResponseReader:
         return ToolCallDelta(part.index, part.id, part.name, self._joiners.join(part.index, part.arguments))
 
     def _finish(self, choice: ChunkChoice) -> None:
-        if choice.finish_reason == "error":
-            raise stream_error("")
-        self._reason = finish_reason(choice.finish_reason or "")
+        reason = choice.finish_reason or ""
+        if reason.lower() in _FAILURES:
+            raise stream_error("" if reason == "error" else f"the response ended with {reason}")
+        self._reason = finish_reason(reason)
         stop = choice.stop_reason if choice.stop_reason is not None else choice.matched_stop
         self._stop = stop if isinstance(stop, str) else ""
 

@@ -118,6 +118,12 @@ def test_choices_of_another_index_are_skipped() -> None:
     assert read([stream]) == [TextDelta("a"), TextDelta("a")]
 
 
+@pytest.mark.parametrize("reason", ["abort", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "cancelled"])
+def test_reason_of_an_incomplete_response_is_an_error(reason: str) -> None:
+    with pytest.raises(UpstreamStreamError, match=f"the response ended with {reason}"):
+        read([said("a") + ended(reason) + DONE])
+
+
 @pytest.mark.parametrize("last", ["", None])
 def test_reason_is_kept_if_a_later_chunk_has_none(last: str | None) -> None:
     stream = ended("length") + chunk(choices=[{"index": 0, "delta": {"content": ""}, "finish_reason": last}]) + DONE
