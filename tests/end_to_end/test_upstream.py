@@ -693,3 +693,19 @@ async def test_a_process_with_an_upstream_writes_its_key_nowhere(serve: Serve) -
     written = server.log() + server.greeting() + repr((answer, refused, metrics))
     assert KEY not in written
     assert upstream.url not in repr((answer, refused, metrics))
+
+
+async def test_chat_with_details_ignores_tool_calls_of_the_upstream() -> None:
+    call = b'{"index":0,"id":"c1","function":{"name":"f","arguments":"{}"}}'
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin()
+        tool_call = b'{"id":"c","choices":[{"index":0,"delta":{"tool_calls":[' + call + b"]}}]}"
+        await exchange.say(event(tool_call), delta("Hello"), FINISH, DONE)
+        await exchange.end()
+
+    async with relaying() as (here, upstream):
+        upstream.script = script
+        answer = await fetch(here.port, chat("Hi", model="up-1", details=True))
+        assert said(answer.body) == "Hello"
+        assert answer.body.endswith(b"data: [DONE]\n\n")

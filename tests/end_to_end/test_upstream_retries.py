@@ -19,6 +19,7 @@ from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.metrics import Metrics
 from tokenfall.upstream import refusals
+from tokenfall.upstream.engine import PassthroughRequest
 from tokenfall.upstream.retries import Retries
 
 from tests.doubles.clocks import FakeWheel
@@ -202,6 +203,13 @@ async def test_wait_over_the_first_token_timeout_fails_at_once(seconds: int) -> 
         error = await asker.fails()
         assert isinstance(error, UpstreamRateLimited)
         assert error.retry_after_s == seconds
+        assert asker.clock.waits_s == []
+
+
+async def test_wait_of_a_non_streaming_request_is_as_short() -> None:
+    async with asking(refusing(429, b"Retry-After: 31\r\n"), answer_with(b"fine")) as asker:
+        with pytest.raises(UpstreamRateLimited):
+            await asker.engine.fetch(PassthroughRequest("/chat/completions", b"{}"))
         assert asker.clock.waits_s == []
 
 

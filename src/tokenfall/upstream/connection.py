@@ -269,7 +269,7 @@ class UpstreamConnection(StreamSocket):
             return
         status = self._parser.get_status_code()
         if status == _SWITCHING:  # also without `Upgrade`, which makes the parser raise
-            self._fail(UpstreamError("the upstream responded with status 101", status=101))
+            self._fail(UpstreamError("the upstream responded with status 101"))
         if status < 200:
             return
         codings = [value.strip().lower() for name, value in headers if name == "transfer-encoding"]

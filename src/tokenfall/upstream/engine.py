@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tokenfall import __version__
 from tokenfall.errors import ResponseMemoryFull, TokenfallError, UpstreamError, UpstreamRefused, copy_error
-from tokenfall.events import Finished
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics import OTHER, Metrics, add
 from tokenfall.ports import OnDelta, Wheel
@@ -22,7 +22,7 @@ from tokenfall.upstream.request import UpstreamRequest
 from tokenfall.upstream.response import CompleteResponse
 from tokenfall.upstream.retries import Retries
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
-from tokenfall.upstream.token_stream import OnEvent, Reader, TokenStream
+from tokenfall.upstream.token_stream import ALL, OnEvent, Reader, TokenStream
 from tokenfall.wire import sse
 from tokenfall.wire.upstream.reader import PassthroughReader, ResponseReader
 from tokenfall.wire.upstream.request import encode_request
@@ -78,8 +78,8 @@ class UpstreamEngine:
     def reply(self, request: ChatRequest, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
         """See `Engine`. Raises an `UpstreamError`."""
         first = self._first(request)
-        text_only = not request.reports_reasoning
-        return self._stream(first, ResponseReader, on_event=on_event, model=request.model, text_only=text_only)
+        reports = (TextDelta, ReasoningDelta) if request.reports_reasoning else (TextDelta,)
+        return self._stream(first, ResponseReader, on_event=on_event, model=request.model, reports=reports)
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
         """As `reply`, and report each `ReasoningDelta` and `ToolCallDelta` too."""
@@ -160,13 +160,13 @@ class UpstreamEngine:
         *,
         on_event: OnEvent,
         model: str,
-        text_only: bool = False,
+        reports: tuple[type, ...] = ALL,
     ) -> Finished:
         watch = self._watch(model=model)
         tries = 0
         while True:
             tries += 1
-            stream = TokenStream(request, reader(), on_event=on_event, watch=watch, text_only=text_only)
+            stream = TokenStream(request, reader(), on_event=on_event, watch=watch, reports=reports)
             try:
                 await self._client.run(request, stream, within_s=watch.first_token_left_s())
             except (TokenfallError, TimeoutError) as error:
@@ -198,7 +198,7 @@ class UpstreamEngine:
         """
         error = watch.error() if isinstance(failure, TimeoutError) else failure
         if self.retries is not None and tries:
-            wait_s = self.retries.wait_s(error, status=status, tries=tries, left_s=watch.first_token_left_s())
+            wait_s = self.retries.wait_s(error, status=status, tries=tries, left_s=watch.retries_left_s())
             if wait_s is not None:
                 return wait_s
         raise self._reported(error) from None

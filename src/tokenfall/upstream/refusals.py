@@ -19,6 +19,7 @@ from tokenfall.wire.upstream.lenient_json import NotJSON, decode_leniently
 MAX_RETRY_AFTER_S = 86_400.0
 MAX_ERROR_BODY_BYTES = 65_536
 """A larger body is not read as an error."""
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _CALLER_ERRORS = (400, 404, 413, 422)
 
 
@@ -33,15 +34,21 @@ def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamErr
         message = error_body_message(body) or str(status)
         param = error_body_param(body)
         return UpstreamRefused(f"the upstream refused the request: {message}", status=status, param=param)
-    if status >= 500:
+    if 500 <= status < 600:
         message = f"the upstream failed with status {status}"
         return UpstreamFailed(message, retry_after_s=retry_after_s(retry_after), status=status)
-    return UpstreamError(f"the upstream responded with status {status}", status=status)
+    known = status if 400 <= status < 500 else None  # any other status would be wrong for the caller
+    return UpstreamError(f"the upstream responded with status {status}", status=known)
 
 
 def is_event_stream(content_type: str | None) -> bool:
     """Whether a 200 is an event stream. Without a content type it is assumed to be; the reader then checks it."""
     return content_type is None or content_type.partition(";")[0].strip().lower() == sse.CONTENT_TYPE
+
+
+def looks_like_events(start: bytes) -> bool:
+    """Whether a body starts as an event stream does. Some proxies send one with another content type."""
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").startswith(_FIELDS)
 
 
 def no_stream(body: bytes) -> UpstreamBroken:

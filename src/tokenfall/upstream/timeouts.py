@@ -37,8 +37,8 @@ class Watch(Deadlined):
     """
 
     __slots__ = (
-        "_ends_s", "_first_s", "_metrics", "_model", "_next_token_s", "_started_s", "blocked", "last_token_s",
-        "on_timeout",
+        "_ends_s", "_first_s", "_metrics", "_model", "_next_token_s", "_retries_end_s", "_started_s", "blocked",
+        "last_token_s", "on_timeout",
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +57,9 @@ class Watch(Deadlined):
         self._metrics = metrics
         self._model = model
         self._ends_s = started_s + timeouts.total_s
-        self._first_s = self._ends_s if non_streaming else started_s + timeouts.first_token_s
+        first_s = started_s + timeouts.first_token_s
+        self._first_s = self._ends_s if non_streaming else first_s
+        self._retries_end_s = min(first_s, self._ends_s)
         self._next_token_s = timeouts.next_token_s
         self.last_token_s = 0.0
         """Time of the last token; 0 before the first."""
@@ -107,6 +109,10 @@ class Watch(Deadlined):
     def first_token_left_s(self) -> float:
         """Time left for the first token."""
         return min(self._first_s, self._ends_s) - self._wheel.now()
+
+    def retries_left_s(self) -> float:
+        """Time left in which a retry may start, streaming or not."""
+        return self._retries_end_s - self._wheel.now()
 
     def total_left_s(self) -> float:
         """Time left of the total timeout."""

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from tokenfall.errors import TokenfallError, UpstreamBroken, UpstreamMalformed, UpstreamTruncated, copy_error
-from tokenfall.events import Finished, PassthroughEvent, TextDelta, ToolCallDelta
+from tokenfall.errors import (
+    TokenfallError,
+    UpstreamBroken,
+    UpstreamMalformed,
+    UpstreamStreamError,
+    UpstreamTruncated,
+    copy_error,
+)
+from tokenfall.events import Finished, PassthroughEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from tokenfall.upstream.error_body import ErrorBody
-from tokenfall.upstream.refusals import is_event_stream, no_stream
+from tokenfall.upstream.refusals import is_event_stream, looks_like_events, no_stream
 from tokenfall.upstream.request import UpstreamRequest
 from tokenfall.upstream.response import UpstreamResponse
 from tokenfall.upstream.timeouts import Watch
 
 MAX_TEXT_BYTES = 4_194_304
 """Maximum UTF-8 size of a response's text, to bound memory."""
+
+
+ALL = (TextDelta, ReasoningDelta, ToolCallDelta, PassthroughEvent)
+"""The types of all events but `Finished`."""
 
 
 class Reader(Protocol):
@@ -34,33 +45,51 @@ OnEvent = Callable[[Any], Awaitable[None] | None]
 class TokenStream(UpstreamResponse):
     """`finished` is set to the final event once the exchange has finished.
 
-    With `text_only` the callback gets `TextDelta` only; other tokens still count as progress. While the callback's
+    The callback gets the events of the types `reports` only; other tokens still count as progress. While the callback's
     awaitable is pending, reading from the connection is paused.
     """
 
-    __slots__ = ("_left_bytes", "_on_event", "_reader", "_request", "_text_only", "finished", "reported")
+    __slots__ = ("_left_bytes", "_must_look", "_on_event", "_reader", "_reports", "_request", "finished", "reported")
 
     def __init__(
-        self, request: UpstreamRequest, reader: Reader, *, on_event: OnEvent, watch: Watch, text_only: bool = False
+        self,
+        request: UpstreamRequest,
+        reader: Reader,
+        *,
+        on_event: OnEvent,
+        watch: Watch,
+        reports: tuple[type, ...] = ALL,
     ) -> None:
         super().__init__(watch)
         self._request = request
         self._reader = reader
         self._on_event = on_event
-        self._text_only = text_only
+        self._reports = reports
         self._left_bytes = MAX_TEXT_BYTES
+        self._must_look = False
+        """Whether the start of the body decides if it is an event stream, because the content type does not say so."""
         self.reported = False
         """Whether an event was passed to the callback; after that the request is not retried."""
         self.finished: Finished | None = None
 
     def accepted(self, content_type: str | None) -> None:
-        if not is_event_stream(content_type):
-            self._error_body = ErrorBody(self, no_stream, wheel=self._watch.wheel)
+        self._must_look = not is_event_stream(content_type)
 
     def body_received(self, data: bytes) -> None:
         if self._error_body is not None:
             self._error_body.add(data)
             return
+        if self._must_look:
+            self._must_look = False
+            if not looks_like_events(data):
+                self._error_body = ErrorBody(self, no_stream, wheel=self._watch.wheel)
+                self._error_body.add(data)
+                return
+        self._read(data)
+        if self._reader.broken is not None:
+            self.fail(self._reader.broken)
+
+    def _read(self, data: bytes) -> None:
         for event in self._reader.feed(data):
             kind = type(event)
             if kind is Finished:
@@ -79,14 +108,15 @@ class TokenStream(UpstreamResponse):
                 return
             if is_token:
                 self._watch.token()
-            if kind is TextDelta or not self._text_only:
+            if kind in self._reports:
                 self._report(event)
-        if self._reader.broken is not None:
-            self.fail(self._reader.broken)
 
     def completed(self) -> None:
         if self.finished is None:
-            self.fail(UpstreamTruncated("the upstream's response ended without a final event"))
+            self._reader.feed(b"\n\n")  # an error may lack the blank line after it; anything else is incomplete
+            error = self._reader.broken
+            truncated = UpstreamTruncated("the upstream's response ended without a final event")
+            self.fail(error if isinstance(error, UpstreamStreamError) else truncated)
 
     def _report(self, event: object) -> None:
         if not self.reported:

@@ -8,6 +8,7 @@ Rules for all dialects:
 - Text does not begin with white space only: a text block of white space alone is dropped.
 - Log probabilities stay with their text, also where it is queued; those without text are added to the next text.
 - Reasoning is dropped when the client disabled it.
+- A stop sequence is reported only if it is one of the request; some upstreams report their own special tokens.
 - If the request has more stop sequences than an upstream accepts, the text is ended here, before the first match.
 - A response with a tool call finishes with `tool_calls`, whatever reason the upstream sent, unless it was truncated.
 """
@@ -78,6 +79,7 @@ class EventNormalizer:
         self._names = names_of(request.tools)
         self._ids = {call.id for message in request.messages for call in message.tool_calls}
         self._drops_reasoning = request.disables_reasoning
+        self._stop_texts = request.stop
         self._stops = StopSequences(request.stop) if len(request.stop) > MAX_STOPS else None
         self._emitted: set[int] = set()
         """Indices of the emitted calls."""
@@ -112,7 +114,7 @@ class EventNormalizer:
         emitted += self._end_text()
         if (logprobs := self._logprobs.take()) and not (self._stops is not None and self._stops.found):
             emitted.append(TextDelta("", logprobs))
-        reason, stop = finished.reason, finished.stop
+        reason, stop = finished.reason, finished.stop if finished.stop in self._stop_texts else ""
         if self._stops is not None and self._stops.found:
             reason, stop = "stop", self._stops.found
         return emitted, msgspec.structs.replace(finished, reason=_reason(reason, calls=bool(self._emitted)), stop=stop)

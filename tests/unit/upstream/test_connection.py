@@ -237,7 +237,8 @@ async def test_switched_protocols_are_an_error_with_their_status(line: Line, fee
 
     assert exchange.calls == ["broken"]
     assert isinstance(exchange.error, UpstreamError)
-    assert exchange.error.status == 101
+    assert exchange.error.message == "the upstream responded with status 101"
+    assert exchange.error.status is None  # for a client, 101 would switch protocols
 
 
 @pytest.mark.parametrize(

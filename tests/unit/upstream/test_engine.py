@@ -126,6 +126,14 @@ async def test_models_are_fetched_by_get_without_a_body(relay: Relay) -> None:
     await engine.close()
 
 
+@pytest.mark.parametrize("status", [201, 204, 206, 302, 304, 600, 999])
+async def test_a_status_that_is_no_error_is_not_passed_on(relay: Relay, status: int) -> None:
+    for asking in (fetch, pass_through, converse):
+        with pytest.raises(UpstreamError, match=f"the upstream responded with status {status}") as caught:
+            await asking(relay, whole(b"", status, headers=b"Location: /elsewhere\r\n"))
+        assert caught.value.status is None
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [
@@ -134,7 +142,7 @@ async def test_models_are_fetched_by_get_without_a_body(relay: Relay) -> None:
         (404, UpstreamRefused),
         (429, UpstreamRateLimited),
         (500, UpstreamFailed),
-        (302, UpstreamError),
+        (402, UpstreamError),
     ],
 )
 async def test_a_refusal_has_the_upstreams_status(relay: Relay, status: int, error: type[UpstreamError]) -> None:

@@ -137,6 +137,7 @@ def test_begins_in_s_is_the_time_left_for_the_first_token(total_s: float, left_s
     watch = Watch(FakeWheel(1007.0), timeouts, started_s=1000.0)
 
     assert watch.first_token_left_s() == left_s - 7.0
+    assert watch.retries_left_s() == left_s - 7.0
     assert watch.error().code == code
 
 

@@ -11,13 +11,14 @@ from tokenfall.errors import (
     UpstreamMalformed,
     UpstreamNextTokenTimeout,
     UpstreamReset,
+    UpstreamStreamError,
     UpstreamTotalTimeout,
     UpstreamTruncated,
 )
-from tokenfall.events import TextDelta
+from tokenfall.events import ReasoningDelta, TextDelta
 from tokenfall.upstream.request import UpstreamRequest
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
-from tokenfall.upstream.token_stream import MAX_TEXT_BYTES, TokenStream
+from tokenfall.upstream.token_stream import ALL, MAX_TEXT_BYTES, TokenStream
 from tokenfall.wire.upstream.reader import ResponseReader
 
 from tests.doubles.clocks import FakeWheel
@@ -44,7 +45,7 @@ def reads(relay: "Relay") -> bool:
 class Relay:
     """A stream on a connection that the test speaks for."""
 
-    def __init__(self, *, text_only: bool = False) -> None:
+    def __init__(self, *, reports: tuple[type, ...] = ALL, reader: ResponseReader | None = None) -> None:
         self.connection = FakeConnection()
         self.heard: list[object] = []
         self.full: asyncio.Future[None] | None = None
@@ -52,7 +53,7 @@ class Relay:
         self.request = UpstreamRequest("POST", "/chat/completions", body=b"{}")
         watch = Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now())
         self.stream = TokenStream(
-            self.request, ResponseReader(), on_event=self._on_event, watch=watch, text_only=text_only
+            self.request, reader or ResponseReader(), on_event=self._on_event, watch=watch, reports=reports
         )
         self.stream.begin()
         self.done = self.stream.end
@@ -175,8 +176,60 @@ async def test_missing_first_token_times_out_despite_other_events(relay: Relay) 
     assert relay.connection.calls == ["abandon"]
 
 
+async def test_error_without_a_blank_line_is_told(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be") + b'data: {"error":{"message":"busy"}}\n')
+    relay.stream.body_ended()
+
+    with pytest.raises(UpstreamStreamError, match="busy"):
+        await relay.done
+
+
+@pytest.mark.parametrize("rest", [b'data: {"choices":[{', b"data: x", b'data: {"choices":[]}\n', b"{", b"data: [DONE]"])
+async def test_partial_event_at_the_end_is_truncated(relay: Relay, rest: bytes) -> None:
+    relay.head()
+    relay.body(said("Be") + rest)
+    relay.stream.body_ended()
+
+    with pytest.raises(UpstreamTruncated):
+        await relay.done
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b": ping\n\n", b"\n\nevent: x\n\n", b"id: 1\n", b"retry: 1\n"])
+async def test_stream_of_another_content_type_is_read(relay: Relay, start: bytes) -> None:
+    relay.head([("content-type", "text/plain")])
+    for part in (start + said("Be"), DONE):
+        relay.body(part)
+    await relay.done
+
+    assert relay.heard == ["Be"]
+
+
+async def test_only_the_requested_kinds_of_events_are_reported() -> None:
+    relay = Relay(reports=(TextDelta, ReasoningDelta))
+    relay.head()
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    relay.body(chunk(reasoning="hm") + chunk(tool_calls=[call]) + said("Be") + DONE)
+    await relay.done
+    relay.stream.stop()
+
+    assert relay.heard == [ReasoningDelta("hm"), "Be"]
+
+
+async def test_log_probabilities_without_text_are_no_progress() -> None:
+    relay = Relay(reader=ResponseReader(logprobs=True))
+    relay.head()
+    scored = {"index": 0, "delta": {"content": ""}, "logprobs": {"content": [{"token": "a", "logprob": -1}]}}
+    relay.body(b"data: %b\n\n" % json.dumps({"choices": [scored]}).encode())
+    relay.wheel.advance(UpstreamTimeouts().first_token_s + 1)
+
+    with pytest.raises(UpstreamFirstTokenTimeout):
+        await relay.done
+    relay.stream.stop()
+
+
 async def test_reasoning_is_progress_for_a_text_only_stream() -> None:
-    relay = Relay(text_only=True)
+    relay = Relay(reports=(TextDelta,))
     relay.head()
     for _ in range(5):
         relay.wheel.advance(12.0)
@@ -286,7 +339,7 @@ async def test_ids_and_names_of_tool_calls_count_as_text(relay: Relay, field: st
 
 @pytest.mark.parametrize("field", ["reasoning", "content"])
 async def test_text_that_is_not_reported_is_bounded_too(field: str) -> None:
-    relay = Relay(text_only=True)
+    relay = Relay(reports=(TextDelta,))
     relay.head()
     for _ in range(65):
         relay.body(chunk(**{field: "x" * 65_536}))

@@ -214,6 +214,14 @@ def test_possible_stop_text_is_emitted_if_it_does_not_match() -> None:
     assert blocks(emitted(TextDelta("one e"), stop=STOPS)[0]) == [("TextDelta", "one e")]
 
 
+def test_stop_text_that_was_not_requested_is_not_reported() -> None:
+    def stop(*stops: str) -> str:
+        normalizer = EventNormalizer(msgspec.structs.replace(REQUEST, stop=stops), NUMBER)
+        return normalizer.end(Finished("stop", "m", None, "<|eot|>"))[1].stop
+
+    assert (stop("<|eot|>"), stop("END"), stop()) == ("<|eot|>", "", "")
+
+
 def test_up_to_four_stop_sequences_are_applied_by_the_upstream() -> None:
     told, finished = emitted(TextDelta("aa"), stop=STOPS[:4])
 

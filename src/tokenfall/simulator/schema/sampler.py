@@ -86,7 +86,7 @@ class _Writer:
         self._root = root
         self._budget = budget
         self._scalars = Scalars(budget)
-        self._validator = Validator(root, budget, pattern=self._scalars.pattern)
+        self._validator = Validator(root, budget, parse_pattern=self._scalars.pattern)
         self._variant = 0
         """Selects among the values of a schema, for items that must differ."""
 

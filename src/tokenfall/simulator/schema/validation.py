@@ -24,12 +24,12 @@ STEPS = 5
 
 
 class Validator:
-    """Validates values for one request. `pattern` parses a pattern, `root` resolves references."""
+    """Validates values for one request. `parse_pattern` parses a pattern, `root` resolves references."""
 
-    def __init__(self, root: Schema, budget: Budget, *, pattern: Callable[[str], Pattern]) -> None:
+    def __init__(self, root: Schema, budget: Budget, *, parse_pattern: Callable[[str], Pattern]) -> None:
         self._root = root
         self._budget = budget
-        self._pattern = pattern
+        self._parse_pattern = parse_pattern
 
     def satisfies(self, value: Any, schema: Schema, *, keyword: str, inside: frozenset[int] = frozenset()) -> bool:  # noqa: ANN401 - a JSON value
         """Whether `value` is valid. `keyword` is named if the budget is spent.
@@ -57,7 +57,7 @@ class Validator:
             self._budget.spend(len(part["enum"]) // 4, "enum")
             yield any(equal(value, each) for each in part["enum"])
         if isinstance(value, str):
-            yield "pattern" not in part or self._pattern(part["pattern"]).matches(value)
+            yield "pattern" not in part or self._parse_pattern(part["pattern"]).matches(value)
         elif isinstance(value, dict):
             yield from self._of_object(value, part, keyword=keyword)
         elif isinstance(value, list):
@@ -101,7 +101,7 @@ class Validator:
         if name in part.get("properties", {}):
             schemas.append(part["properties"][name])
         patterns: dict[str, Schema] = part.get("patternProperties", {})
-        schemas += [schema for pattern, schema in patterns.items() if self._pattern(pattern).matches(name)]
+        schemas += [schema for pattern, schema in patterns.items() if self._parse_pattern(pattern).matches(name)]
         return schemas or [part.get("additionalProperties", part.get("unevaluatedProperties", True))]
 
     def _of_array(self, value: list[Any], part: dict[str, Any], *, keyword: str) -> Iterator[bool]:

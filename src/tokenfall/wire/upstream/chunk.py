@@ -44,6 +44,7 @@ class ChunkDelta(Struct, gc=False):
     """OpenRouter sends it in addition to `reasoning`, MiniMax instead of it."""
     function_call: None = None
     thinking: None = None
+    reasoning_text: None = None
 
     def thought(self) -> str:
         """The reasoning text, from the first member that has any."""
@@ -54,6 +55,7 @@ class ChunkDelta(Struct, gc=False):
 
 class ChunkChoice(Struct, gc=False):
     delta: ChunkDelta | None
+    index: int | None = None
     finish_reason: str | None = None
     stop_reason: str | int | None = None
     """vLLM: the stop sequence that ended the response, or a token id."""
@@ -96,6 +98,11 @@ class PassthroughChunk(Struct, gc=False):
     error_message: None = None
     message: None = None
     detail: None = None
+    errors: None = None
+    success: None = None
+    status: None = None
+    base_resp: None = None
+    x_groq: None = None
 
 
 decode_standard = msgspec.json.Decoder(CompletionChunk).decode

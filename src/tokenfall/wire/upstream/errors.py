@@ -2,7 +2,9 @@
 
 Forms: `{"error": {"message": …}}` (OpenAI), `{"error": "…"}` (Ollama), `[{"error": …}]` (Gemini's compatible API),
 `{"object": "error", "message": …}` (older vLLM), `{"detail": "…"}` and `{"detail": [{"loc": …, "msg": …}]}` (FastAPI),
-`{"message": …, "code": …}` (Cohere, Mistral), `{"error_message": …}`, a JSON string, and plain text.
+`{"message": …, "code": …}` (Cohere, Mistral), `{"error_message": …}`, `{"errors": [{"message": …}]}` and
+`{"success": false, …}` (Cloudflare), `{"base_resp": {"status_code": …, "status_msg": …}}` (MiniMax),
+`{"status": "error", "message": …}`, `{"x_groq": {"error": "…"}}`, a JSON string, and plain text.
 """
 
 from typing import Any
@@ -16,7 +18,10 @@ _MAX_PARAM = 100
 _MAX_REASONS = 8
 _MAX_DEPTH = 4
 
-_MESSAGES = ("message", "error_message", "error", "detail", "details", "msg", "reason", "description")
+_MESSAGES = (
+    "message", "Message", "error_message", "error_msg", "error", "errors", "err", "detail", "details", "msg",
+    "status_msg", "reason", "description", "text", "issues", "fault", "faultstring", "base_resp", "metadata", "raw",
+)  # fmt: skip
 """Members of an error that may hold its message, most specific first."""
 _NAMES = ("code", "type", "status")
 """Members that identify an error without a message."""
@@ -38,13 +43,24 @@ def document_error(document: object) -> str | None:
         return None
     if _is_present(document.get("error")):
         return _message_of(document["error"]) or _message_of(document.get("message"))
+    if _is_error(document):
+        return error_message(document)
+    groq = document.get("x_groq")
+    if isinstance(groq, dict) and _is_present(groq.get("error")):
+        return error_message(groq["error"])
+    status = document.get("base_resp")
+    return error_message(status) if isinstance(status, dict) and _is_present(status.get("status_code")) else None
+
+
+def _is_error(document: dict[str, Any]) -> bool:
+    """Whether a document without `error` reports one."""
     if "error" in (document.get("object"), document.get("type")) or document.get("error_message"):
-        return error_message(document)
+        return True
     if document.get("choices") or document.get("object"):
-        return None
-    if document.get("detail") or (document.get("message") and _is_present(document.get("code"))):
-        return error_message(document)
-    return None
+        return False
+    if document.get("errors") or document.get("success") is False or document.get("status") == "error":
+        return True
+    return bool(document.get("detail") or (document.get("message") and _is_present(document.get("code"))))
 
 
 def error_message(error: object) -> str:
@@ -93,7 +109,7 @@ def error_body_message(body: bytes) -> str:
     if found is None and isinstance(document, str):
         return _plain_text(document)
     if found is None and isinstance(document, dict) and not document.get("choices"):
-        return _message_of(document.get("message"))
+        return next(filter(None, (_message_of(document[name]) for name in _MESSAGES if document.get(name))), "")
     return found or ""
 
 

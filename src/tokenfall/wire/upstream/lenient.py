@@ -78,6 +78,7 @@ def lenient_choice(choice: Document) -> ChunkChoice:
         delta = {"content": choice.get("text")}
     return ChunkChoice(
         lenient_delta(delta if isinstance(delta, dict) else {"content": delta}),
+        whole_number(choice.get("index")),
         lenient_text(choice.get("finish_reason")) or None,
         _stop(choice.get("stop_reason")),
         _stop(choice.get("matched_stop")),
@@ -85,9 +86,12 @@ def lenient_choice(choice: Document) -> ChunkChoice:
     )
 
 
+_REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details")
+
+
 def lenient_delta(delta: Document) -> ChunkDelta:
     texts = dict(_parts(delta.get("content"), "text"))
-    reasoning_texts = (delta.get(name) for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"))
+    reasoning_texts = (delta.get(name) for name in _REASONING)
     thought = next(filter(None, ("".join(text for _, text in _parts(each, "thought")) for each in reasoning_texts)), "")
     calls = [_call(each) for each in _listed(delta.get("tool_calls")) if isinstance(each, dict)]
     called = delta.get("function_call")

@@ -32,28 +32,45 @@ _REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
     "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
     "tool_calls": "tool_calls",
     "tool_use": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "sensitive": "content_filter",
 }
+
+
+_FAILURES = frozenset({
+    "abort", "aborted", "cancelled", "error", "failed", "insufficient_system_resource", "malformed_function_call",
+})  # fmt: skip
+"""Reasons of a response that is not complete: of vLLM, DeepSeek, Gemini and others."""
+
+_NO_CHOICE = ChunkChoice(None)
 
 
 def finish_reason(text: str) -> FinishReason:
     """Maps a provider's finish reason; an unknown one becomes `stop`."""
-    return _REASONS.get(text, "stop")
+    return _REASONS.get(text.lower(), "stop")
 
 
 class ResponseReader:
     """Decodes a chat completion: text, reasoning and tool calls, then `Finished`. `logprobs`: read them, too."""
 
     __slots__ = (
-        "_calls", "_decoder", "_joiners", "_logprobs", "_model", "_reason", "_refused", "_stop", "_usage", "broken",
+        "_calls", "_choice", "_decoder", "_joiners", "_logprobs", "_model", "_reason", "_refused", "_stop", "_usage",
+        "broken",
     )  # fmt: skip
 
     def __init__(self, *, logprobs: bool = False) -> None:
         self._decoder = SSEDecoder()
         self._logprobs = logprobs
+        self._choice: int | None = None
+        """The index of the choice that is read: some upstreams send several."""
         self._calls: ToolCallReader | None = None
         self._joiners: SurrogateJoiner | None = None
         """Set when the first surrogate half arrives."""
@@ -108,7 +125,7 @@ class ResponseReader:
 
     def _read(self, chunk: CompletionChunk, events: list[OutputEvent | Finished]) -> None:
         if chunk.choices:
-            choice = chunk.choices[0]
+            choice = self._own(chunk.choices)
             delta = choice.delta
             if self._logprobs and choice.logprobs is not None:
                 events += self._events(delta or ChunkDelta(), encoded(choice.logprobs))
@@ -124,12 +141,21 @@ class ResponseReader:
                     events += self._events(delta)
                 elif delta.content:
                     events.append(TextDelta(delta.content))
-            if choice.finish_reason is not None:
+            if choice.finish_reason:
                 self._finish(choice)
         if chunk.model:
             self._model = chunk.model
         if chunk.usage:
             self._usage = usage_of(chunk.usage)
+
+    def _own(self, choices: list[ChunkChoice]) -> ChunkChoice:
+        """The choice with the index of the first one of the response; an empty one if there is none."""
+        first = choices[0]
+        if self._choice is None:
+            self._choice = first.index
+        if first.index == self._choice or first.index is None:
+            return first
+        return next((choice for choice in choices if choice.index == self._choice), _NO_CHOICE)
 
     def _events(self, delta: ChunkDelta, logprobs: bytes = b"") -> list[OutputEvent]:
         events: list[OutputEvent] = []
@@ -154,9 +180,10 @@ class ResponseReader:
         return ToolCallDelta(part.index, part.id, part.name, self._joiners.join(part.index, part.arguments))
 
     def _finish(self, choice: ChunkChoice) -> None:
-        if choice.finish_reason == "error":
-            raise stream_error("")
-        self._reason = finish_reason(choice.finish_reason or "")
+        reason = choice.finish_reason or ""
+        if reason.lower() in _FAILURES:
+            raise stream_error("" if reason == "error" else f"the response ended with {reason}")
+        self._reason = finish_reason(reason)
         stop = choice.stop_reason if choice.stop_reason is not None else choice.matched_stop
         self._stop = stop if isinstance(stop, str) else ""
 

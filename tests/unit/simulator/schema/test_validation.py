@@ -14,7 +14,7 @@ from tokenfall.simulator.schema.validation import Validator, dependents
 
 def satisfies(value: Any, schema: Any) -> bool:
     budget = Budget()
-    return Validator(schema, budget, pattern=Scalars(budget).pattern).satisfies(value, schema, keyword="not")
+    return Validator(schema, budget, parse_pattern=Scalars(budget).pattern).satisfies(value, schema, keyword="not")
 
 
 SCHEMAS: list[Any] = [

@@ -109,6 +109,28 @@ def test_only_the_first_choice_is_read() -> None:
     assert read([chunk(choices=choices)]) == [TextDelta("a")]
 
 
+def test_choices_of_another_index_are_skipped() -> None:
+    first, other = {"index": 0, "delta": {"content": "a"}}, {"index": 1, "delta": {"content": "b"}}
+    ended_other = {"index": 1, "delta": {}, "finish_reason": "length"}
+    stream = b"".join(chunk(choices=each) for each in ([first], [other], [other, first], [ended_other, other]))
+
+    assert read([stream, ended("stop"), DONE])[-1].reason == "stop"
+    assert read([stream]) == [TextDelta("a"), TextDelta("a")]
+
+
+@pytest.mark.parametrize("reason", ["abort", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "cancelled"])
+def test_reason_of_an_incomplete_response_is_an_error(reason: str) -> None:
+    with pytest.raises(UpstreamStreamError, match=f"the response ended with {reason}"):
+        read([said("a") + ended(reason) + DONE])
+
+
+@pytest.mark.parametrize("last", ["", None])
+def test_reason_is_kept_if_a_later_chunk_has_none(last: str | None) -> None:
+    stream = ended("length") + chunk(choices=[{"index": 0, "delta": {"content": ""}, "finish_reason": last}]) + DONE
+
+    assert read([stream])[-1].reason == "length"
+
+
 def test_last_model_and_usage_are_reported() -> None:
     first, last = {"prompt_tokens": 1, "completion_tokens": 1}, {"prompt_tokens": 1, "completion_tokens": 9}
     stream = said("a", model="m-1", usage=first) + said("b", model="m-2", usage=last) + ended("stop", model="") + DONE
@@ -125,6 +147,9 @@ def test_last_model_and_usage_are_reported() -> None:
         ("function_call", "tool_calls"),
         ("content_filter", "content_filter"),
         ("eos", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("model_length", "length"),
+        ("SAFETY", "content_filter"),
     ],
 )
 def test_finish_reason_is_mapped(theirs: str, ours: str) -> None:
