@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 BROWSER = "chromium-headless-shell"
 START_TIMEOUT_MS = 20_000
-STEP_TIMEOUT_MS = 10_000
+STEP_TIMEOUT_MS = 20_000
 """How long a step of a test may wait; well below a test's own limit, so that it fails where it waits."""
 
 # Playwright adds --headless (the new one), --no-sandbox and an empty --user-data-dir of its own.

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from tests.end_to_end.process import ServerProcess
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 DEFAULT = "default"
 """The conversation of a page whose address names none."""
 

@@ -283,7 +283,7 @@ def test_stopped_response_is_marked_as_stopped_after_a_reload(open_page: Pages, 
     asked_and_held(page)
     page.reload()
     says(page, BEGUN)
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop", exact=True).click()
     ended(page, "stopped")
     page.reload()
     ended(page, "stopped")

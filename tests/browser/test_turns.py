@@ -125,7 +125,7 @@ def test_stop_is_shown_only_during_a_response(open_page: Pages, serve: Serve) ->
     server = serve(SIM=HELD)
     page = open_page(server)
     stopping = asked_of(page, "/stop")
-    button = page.get_by_role("button", name="Stop")
+    button = page.get_by_role("button", name="Stop", exact=True)
     expect(button).to_have_count(0)
     ask(page, COUNTING)
     expect(button).to_be_visible()
