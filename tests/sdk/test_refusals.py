@@ -62,7 +62,7 @@ def test_openai_names_the_field_of_an_embedding_and_of_a_completion(openai: Any)
 @BOTH_WAYS
 def test_anthropic_names_the_field(anthropic: Any, *, stream: bool) -> None:
     with pytest.raises(anthropic_library.BadRequestError) as caught:
-        anthropic.messages.create(model=MODEL, messages=ASK, max_tokens=0, stream=stream)
+        anthropic.messages.create(model=MODEL, messages=ASK, max_tokens=-1, stream=stream)
     body: Any = caught.value.body
     assert body["type"] == "error"
     assert body["error"]["type"] == caught.value.type == "invalid_request_error"
