@@ -257,7 +257,7 @@ def _mentions(question: str, name: str) -> bool:
 
 
 def _continues(beside: str) -> bool:
-    """Whether a name goes on in the two characters beside it; in `search-files`, `search` is not a name."""
+    """Whether a name continues in the two characters beside it; in `search-files`, `search` is not a name."""
     if beside[:1] in ("-", "."):
         beside = beside[1:]
     return beside[:1].isalnum() or beside[:1] == "_"

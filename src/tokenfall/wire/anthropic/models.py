@@ -56,21 +56,21 @@ def model_list(names: Sequence[str], created_s: float, *, query: Iterable[tuple[
 
     `query`: `limit`, and `after_id` or `before_id`. Of a `before_id`, the last `limit` models before it are listed.
     """
-    asked = dict(query)
-    limit = _limit(asked)
-    listed, is_before = list(names), "before_id" in asked
-    if asked.get("after_id") in listed:
-        listed = listed[listed.index(asked["after_id"]) + 1 :]
-    if is_before and asked["before_id"] in listed:
-        listed = listed[: listed.index(asked["before_id"])]
+    parameters = dict(query)
+    limit = _limit(parameters)
+    listed, is_before = list(names), "before_id" in parameters
+    if parameters.get("after_id") in listed:
+        listed = listed[listed.index(parameters["after_id"]) + 1 :]
+    if is_before and parameters["before_id"] in listed:
+        listed = listed[: listed.index(parameters["before_id"])]
     page = listed[-limit:] if is_before else listed[:limit]
     models = [_model(name, created_s) for name in page]
     first, last = (page[0], page[-1]) if page else (None, None)
     return _encode(AnthropicModels(data=models, has_more=len(page) < len(listed), first_id=first, last_id=last))
 
 
-def _limit(query: dict[str, str]) -> int:
-    text = query.get("limit", str(MAX_LIMIT))
+def _limit(parameters: dict[str, str]) -> int:
+    text = parameters.get("limit", str(MAX_LIMIT))
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_LIMIT):
         raise invalid("limit", f"Input should be an integer between 1 and {MAX_LIMIT}")
     return int(text)
