@@ -94,7 +94,7 @@ class Container:
         return charged_to(self._memory)["peak_bytes"]
 
     def check_health(self) -> bool:
-        """Run the image's own check, as its engine does on time. Whether it says healthy."""
+        """Run the image's health check, as its engine does periodically. Whether it reports healthy."""
         return self._podman.tried("healthcheck", "run", self.name).returncode == 0
 
     def execute(self, *words: str) -> subprocess.CompletedProcess[str]:

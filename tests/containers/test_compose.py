@@ -19,7 +19,7 @@ from tests.end_to_end.client import Client, fetch, request
 
 PROJECT = "tokenfall-test"
 SIMULATOR_PORT, GATEWAY_PORT, TEAM_PORT = 8080, 8090, 8090
-"""As compose.yaml says."""
+"""As in compose.yaml."""
 REPLICAS = 3
 NETWORK_PROGRAMS = (Path("/usr/lib/podman/netavark"), Path("/usr/lib/podman/aardvark-dns"))
 STARTS_WITHIN_S = 30.0

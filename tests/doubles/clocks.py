@@ -54,7 +54,7 @@ class FakeWheel:
 
 
 class InstantClock:
-    """A `Clock` on which sleeping moves the time; `slept` holds every deadline that was asked for."""
+    """A `Clock` on which sleeping moves the time; `slept` has every requested deadline."""
 
     def __init__(self, now_s: float = 1000.0) -> None:
         self.now_s = now_s

@@ -103,7 +103,7 @@ class PipeConnection(Connection):
 
 
 class FakeClient:
-    """A client of an `HTTPServer`: sends at once, reads only when it is asked to."""
+    """A client of an `HTTPServer`: sends at once, reads only on request."""
 
     def __init__(self, edge: HTTPServer, peer: str = "127.0.0.1") -> None:
         self._reader, writer = os.pipe2(os.O_NONBLOCK)
@@ -146,13 +146,13 @@ class FakeClient:
         return re.sub(rb"date: [^\r]*\r\n", b"", self.received)
 
     def leave(self) -> None:
-        """Reset the connection, as the server's poller tells it."""
+        """Reset the connection, as reported by the server's poller."""
         if self.connection.fd >= 0:
             self.connection.pause_reading()
             self.connection.ready(HANGUP)
 
     def break_off(self) -> None:
-        """The client is gone, but the server has not been told: its next write fails."""
+        """The client is gone, but the server has no event of it: its next write fails."""
         if self._reader >= 0:
             os.close(self._reader)
             self._reader = -1
@@ -168,7 +168,7 @@ class FakeClient:
 
 
 class Ended(NamedTuple):
-    """What an application was told of an answer that is over."""
+    """What an application was told of a response that is over."""
 
     path: str
     status: int
@@ -177,7 +177,7 @@ class Ended(NamedTuple):
 
 
 class FakeApplication:
-    """Answers what the test says, and notes how each answer ended."""
+    """Responds as configured by the test, and records how each response ended."""
 
     def __init__(self) -> None:
         self.handler: Callable[[Request], AnyResponse | Coroutine[Any, Any, AnyResponse]] = lambda _: Response(
@@ -189,7 +189,7 @@ class FakeApplication:
         self.bodies: list[bytes] = []
         self.ends: list[Ended] = []
         self.reported = asyncio.Event()
-        """Set whenever an answer has ended."""
+        """Set whenever a response has ended."""
 
     def respond(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         self.requests.append(request)

@@ -1,4 +1,4 @@
-"""Engines that say what a test tells them to."""
+"""Engines that are scripted by a test."""
 
 import asyncio
 
@@ -8,19 +8,19 @@ from tokenfall.ports import OnDelta
 
 
 class Silence:
-    """A step of a script: nothing comes any more, until the answer is cancelled."""
+    """A step of a script: no more events, until the response is cancelled."""
 
 
 class ScriptedEngine:
-    """Plays its script for every request: tells deltas, raises exceptions, falls silent, returns the end."""
+    """Plays its script for every request: emits deltas, raises exceptions, falls silent, returns the end."""
 
     def __init__(self, *script: TextDelta | ReasoningDelta | Finished | Exception | Silence) -> None:
         self._script = script
         self.requests: list[ChatRequest] = []
         self.silent = asyncio.Event()
-        """Set once an answer has fallen silent."""
+        """Set once a response has fallen silent."""
         self.ended = 0
-        """How many answers are over, however they ended."""
+        """How many responses are over, however they ended."""
 
     async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
         self.requests.append(request)
@@ -43,5 +43,5 @@ class ScriptedEngine:
 
 
 def told(*texts: str, end: Finished | Exception | Silence | None = None) -> ScriptedEngine:
-    """An engine that says `texts` and then ends: genuinely, unless `end` says otherwise."""
+    """An engine that emits `texts` and then `end`."""
     return ScriptedEngine(*map(TextDelta, texts), end or Finished("stop", "model-1"))

@@ -30,7 +30,7 @@ def references(count: int) -> list[Schema]:
 
 
 def required(schema: Schema, *names: str) -> Schema:
-    """An object that needs properties of these names, each as `schema` says."""
+    """An object that requires properties of these names, each with `schema`."""
     return {"type": "object", "properties": dict.fromkeys(names, schema), "required": list(names)}
 
 

@@ -1,4 +1,4 @@
-"""Something to be loaded when and how the test says."""
+"""Something that the test loads."""
 
 import asyncio
 import threading
@@ -27,7 +27,7 @@ class Slow(Loadable):
         self._ended.set()
 
     async def ended(self) -> None:
-        """Let it be loaded, which must not fail, and wait until it was and all that waited were told."""
+        """Let it be loaded, which must not fail, and wait until it was and all waiters were notified."""
         self.allowed.set()
         await self._ended.wait()
         self._ended.clear()

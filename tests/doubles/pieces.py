@@ -1,4 +1,4 @@
-"""The ways in which reads may cut a stream of bytes."""
+"""The ways in which reads may split a stream of bytes."""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise

@@ -21,5 +21,5 @@ def request(
 
 
 def lines_of(head: bytes) -> list[str]:
-    """The lines of an answer's head or of added header lines, without their ends."""
+    """The lines of a response's head or of added header lines, without their ends."""
     return head.decode("latin-1").removesuffix("\r\n").split("\r\n")

@@ -1,4 +1,4 @@
-"""Stores that do what a test tells them to, when it tells them to."""
+"""Stores whose operations a test controls."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tokenfall.ports import Followed, LiveTurn, OnDelta
 
 
 class SlowHistory(MemoryHistory):
-    """A store whose reads and writes end when the test says so, or fail."""
+    """A store whose reads and writes the test completes or fails."""
 
     def __init__(self) -> None:
         super().__init__(limit=100, max_bytes=1_000_000)
@@ -38,7 +38,7 @@ class SlowHistory(MemoryHistory):
 
 
 class FollowedElsewhere:
-    """A turn of another process: says its pieces and ends."""
+    """A turn of another process: emits its pieces and ends."""
 
     def __init__(self, turn: str, conversation: Conversation, *, after: int, pieces: Sequence[str]) -> None:
         self.id = turn

@@ -51,7 +51,7 @@ def turn_that_said(*texts: str, finishes: bool = False, conversation: Conversati
 
 
 class Speaker:
-    """An engine that says what it is told, when it is told."""
+    """An engine whose events the test emits."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -85,7 +85,7 @@ class Speaker:
 
 
 class Listener:
-    """Hears a turn, and is full when the test says so."""
+    """A listener of a turn, full when the test makes it full."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []

@@ -1,4 +1,4 @@
-"""What a chat's client says and hears."""
+"""Requests and responses of a chat client."""
 
 import json
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ async def history(port: int, query: str = "", **headers: str) -> list[dict[str, 
 
 
 async def begin(port: int, data: bytes) -> Client:
-    """A client whose stream has begun; what it read is kept."""
+    """A client whose stream has begun; it stores what it read."""
     client = await Client.connect(port)
     await client.send(data)
     client.kept = await client.receive()
@@ -72,7 +72,7 @@ class Stream:
 
 @asynccontextmanager
 async def streaming(port: int, data: bytes) -> AsyncIterator[Stream]:
-    """The answer to `data` once its head is there."""
+    """The response to `data` once its head is there."""
     async with await Client.connect(port) as client:
         await client.send(data)
         head = await client.head()
@@ -93,7 +93,7 @@ def stop(turn: str, **headers: str) -> bytes:
 
 
 async def resumed(port: int, turn: str, after: int | str | None = None, **headers: str) -> list[bytes]:
-    """All that is told of a turn after an event, chunk by chunk."""
+    """All frames of a turn after an event, chunk by chunk."""
     async with streaming(port, resume(turn, after, **headers)) as stream:
         assert stream.turn == turn
         return await stream.frames()

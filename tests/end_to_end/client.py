@@ -1,4 +1,4 @@
-"""A raw HTTP client for tests: it sends the bytes it is told and shows the bytes it gets, read by read."""
+"""A raw HTTP client for tests: it sends given bytes and shows the received bytes, read by read."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True)
 class Head:
-    """The head of an answer; names in lower case, values of repeated fields joined by ", "."""
+    """The head of a response; names in lower case, values of repeated fields joined by ", "."""
 
     raw: bytes
     version: str
@@ -25,7 +25,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer; `body` is free of any transfer coding."""
+    """A complete response; `body` is free of any transfer coding."""
 
     head: Head
     body: bytes
@@ -40,12 +40,12 @@ class Answer:
 
 
 class Client:
-    """One connection. Every wait is bounded by `PATIENCE_S` unless said."""
+    """One connection. Every wait is bounded by `PATIENCE_S` unless another bound is given."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.kept = b""
-        """What came and was not asked for yet."""
+        """Received and not yet returned."""
 
     @classmethod
     async def connect(cls, port: int, *, receive_buffer: int | None = None) -> Self:
@@ -99,7 +99,7 @@ class Client:
     # In
 
     async def receive(self, *, within_s: float = PATIENCE_S) -> bytes:
-        """What is kept, else one read; b"" at the end. Raises TimeoutError and ConnectionError."""
+        """What is buffered, else one read; b"" at the end. Raises TimeoutError and ConnectionError."""
         if self.kept:
             data, self.kept = self.kept, b""
             return data
@@ -174,7 +174,7 @@ class Client:
         return chunks
 
     async def answer(self, *, to_head: bool = False) -> Answer:
-        """The next final answer; `to_head`: to a HEAD request, so without a body."""
+        """The next final response; `to_head`: to a HEAD request, so without a body."""
         head = await self.head()
         if to_head or head.status in (204, 304):
             return Answer(head, b"")
@@ -185,7 +185,7 @@ class Client:
         return Answer(head, await self.rest())
 
     async def ask(self, data: bytes) -> Answer:
-        """Send one request and read its answer."""
+        """Send one request and read its response."""
         await self.send(data)
         return await self.answer(to_head=data.startswith(b"HEAD "))
 

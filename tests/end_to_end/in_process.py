@@ -54,7 +54,7 @@ class Running:
 
 
 async def eventually(holds: Callable[[], bool], shown: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
-    """Give the loop turns until `holds` does; fails with what `shown` says."""
+    """Give the loop turns until `holds()` is true; fails with the text of `shown`."""
     loop = asyncio.get_running_loop()
     until_s = loop.time() + within_s
     while not holds():

@@ -69,7 +69,7 @@ class ServerProcess:
         self.may_complain = False
         """Whether a line of level error in its log is what the test is about."""
         self.expected_status = 0
-        """How it is to end; a test that ends it otherwise says so."""
+        """The expected end; set by a test that ends it otherwise."""
         self.log_path = folder / "stderr"
         variables = environment_of(environment, program)
         self.process: subprocess.Popen[bytes] | ForkedProcess
@@ -99,7 +99,7 @@ class ServerProcess:
         return self.log_path.read_text(encoding="utf-8")
 
     def greeting(self) -> str:
-        """What was written to stdout after the first line; to be asked for once, after the end."""
+        """What was written to stdout after the first line; to be called once, after the end."""
         assert self.process.stdout is not None
         return self.process.stdout.read().decode()
 

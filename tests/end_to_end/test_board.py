@@ -34,7 +34,7 @@ async def event(stream: Stream) -> dict[str, Any]:
 
 
 async def last_words(stream: Stream) -> dict[str, Any]:
-    """The error that ends a stream which tells something every second until then."""
+    """The error that ends a stream which has an event every second until then."""
     async with asyncio.timeout(PATIENCE_S):
         return error_of(b"".join(await stream.frames()))
 
@@ -161,7 +161,7 @@ async def test_all_workers_are_added_up(serve: Serve) -> None:
 
 
 async def past(port: int, name: str = "15m") -> dict[str, Any]:
-    """The history of a range, once it has the second in which it was asked for."""
+    """The history of a range, once it has the second in which it was requested."""
     answer = await fetch(port, request(f"/board/history?range={name}"))
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     trend: dict[str, Any] = json.loads(answer.body)

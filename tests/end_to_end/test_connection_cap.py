@@ -8,7 +8,7 @@ from tests.end_to_end.conftest import Serve
 
 
 async def served(port: int) -> bool:
-    """Whether a newcomer gets an answer; one beyond the cap gets 503 or a close."""
+    """Whether a new connection gets a response; one beyond the cap gets 503 or a close."""
     try:
         answer = await fetch(port, request("/health"))
     except (ConnectionError, EOFError):
@@ -28,7 +28,7 @@ async def test_connection_over_the_limit_is_503_until_one_closes(serve: Serve) -
         await client.send(request("/stream-loop?gap=50ms"))
         assert (await client.head()).status == 200
     async with await Client.connect(server.port) as silent:
-        refusal = await silent.answer()  # without having asked, so that no reset can overtake it
+        refusal = await silent.answer()  # without a request, so that no reset can overtake it
         assert refusal.status == 503
         assert await silent.gone() == "closed"
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""A defect in any callback ends one connection, with 500 where that can still be said, and never the process. (E11)"""
+"""A defect in any callback ends one connection, with 500 if the head was not sent, and never the process. (E11)"""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ async def test_failure_after_the_head_closes_only_its_connection(place: str) -> 
 
 
 class Stub:
-    """An application whose methods break as told."""
+    """An application whose methods break as configured."""
 
     def __init__(self, *, breaking: str) -> None:
         self.breaking = breaking
@@ -196,7 +196,7 @@ async def edge(stub: Stub) -> AsyncIterator[tuple[HTTPServer, int]]:
     bounds = Bounds(header_timeout_s=0.25, body_timeout_s=0.25, idle_timeout_s=5.0, linger_timeout_s=0.25)
     server = HTTPServer(stub, reactor=reactor, bounds=bounds, metrics=metrics)
     addresses = server.listen("127.0.0.1", 0)
-    loop.set_exception_handler(lambda loop, context: None)  # what the loop says of them is not what is tested
+    loop.set_exception_handler(lambda loop, context: None)  # the loop's report of them is not tested
     try:
         yield server, addresses[0][1]
         await eventually(lambda: not server.connections, lambda: server.connections, within_s=SOON_S)

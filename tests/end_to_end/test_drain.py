@@ -1,4 +1,4 @@
-"""SIGTERM: what is under way may finish, what is not done by the end of the drain says so. (S1, contract 6)"""
+"""SIGTERM: streams may finish; what is incomplete at the end of the drain ends with an error. (S1, contract 6)"""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ ERROR_FRAME = b'event: error\ndata: {"error":{"code":"shutting_down",'
 
 
 async def begun(port: int, data: bytes) -> Client:
-    """A client whose answer has begun."""
+    """A client whose response has begun."""
     client = await Client.connect(port)
     await client.send(data)
     client.kept = await client.receive()
@@ -29,7 +29,7 @@ async def begun(port: int, data: bytes) -> Client:
 
 
 async def draining(server: ServerProcess) -> None:
-    """Send SIGTERM and return once the server says that it drains."""
+    """Send SIGTERM and return once the server reports that it drains."""
     server.signal(signal.SIGTERM)
     async with asyncio.timeout(5):
         while (await fetch(server.port, request("/readyz"))).status != 503:
@@ -78,7 +78,7 @@ async def test_drain_finishes_streams_and_refuses_new_requests(serve: Serve) -> 
 
 
 async def check_what_is_answered(port: int) -> None:
-    """No new work, but the probes tell."""
+    """No new work, but probes are served."""
     for data in (
         request("/stream-sse"),
         request("/chat", method="POST", body=CHAT % b""),
@@ -95,7 +95,7 @@ async def check_what_is_answered(port: int) -> None:
 
 
 def check_cut(answer: Answer, shutdown_frame: bytes) -> None:
-    """Cut, said so in the last frame, and does not look complete."""
+    """Stopped, with the reason in the last frame, and does not look complete."""
     assert shutdown_frame in answer.body
     end = answer.body[answer.body.index(shutdown_frame) :]
     assert end.count(b"\n") == shutdown_frame.count(b"\n") + (2 if shutdown_frame.startswith(b"event") else 0)

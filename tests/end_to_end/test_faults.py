@@ -27,7 +27,7 @@ ASKED_FOR = b"as configured"
 
 @dataclass(frozen=True)
 class Stream:
-    """A streaming route: `end` is what a whole answer ends with, `error` what an error event begins with."""
+    """A streaming route: `end` is the end of a complete response, `error` the beginning of an error event."""
 
     path: str
     end: bytes
@@ -299,7 +299,7 @@ async def test_chat_joins_a_split_character(here: Running) -> None:
     assert CHAT.end in answer.body
 
 
-# Whole answers
+# Complete responses
 
 
 @of_providers
@@ -334,7 +334,7 @@ async def test_the_same_seed_and_request_give_the_same_bytes(here: Running, stre
     assert one == two != other
 
 
-# Errors in place of answers
+# Errors instead of responses
 
 
 @everywhere
@@ -492,7 +492,7 @@ async def test_changed_settings_apply_to_later_requests(here: Running) -> None:
             assert AFTER not in body
         noted = (await control(here, "/sim/requests"))["requests"]
         assert [each["path"] for each in noted] == ["/stream-ndjson", "/v1/chat/completions", "/chat"]
-        await control(here, "/sim", None, method="DELETE")  # the gate goes, and who waits there goes on
+        await control(here, "/sim", None, method="DELETE")  # the gate is removed, and requests that wait there continue
         assert (await control(here, "/sim")) == {"sim": "gap=0.1s", "journal": False, "streams": 1}
         assert AFTER in await client.until(AFTER)
 

@@ -220,7 +220,7 @@ async def test_expect_100_continue(port: int) -> None:
         assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         await client.send(body)
         assert (await client.answer()).status == 400
-        # Who sends the body along gets no interim answer, and neither does HTTP/1.0 nor who has no body.
+        # No interim response if the body was sent along, in HTTP/1.0, or without a body.
         assert (await client.ask(head + body)).status == 400
         assert (await client.ask(request("/health", Expect="100-continue"))).status == 200
         await client.send(head.replace(b"HTTP/1.1", b"HTTP/1.0"))

@@ -11,7 +11,7 @@ from tests.end_to_end.test_framing import STREAMS, frames
 
 
 async def took_s(port: int, data: bytes) -> float:
-    """How long an answer takes from first byte sent to last byte read."""
+    """How long a response takes from first byte sent to last byte read."""
     begun = time.monotonic()
     assert (await fetch(port, data)).status == 200
     return time.monotonic() - begun

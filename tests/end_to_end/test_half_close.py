@@ -1,4 +1,4 @@
-"""A client that has said all it wants to say and still listens. (E8)"""
+"""A client that has closed its sending side and still reads. (E8)"""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=40ms,token
 
 
 async def heard(port: int, data: bytes, *, after_first: bool) -> Answer:
-    """The answer to who closes his side after the first token, or in one packet with the request."""
+    """The response to a client that half-closes after the first token, or in one packet with the request."""
     async with await Client.connect(port) as client:
         await client.send(data)
         if after_first:

@@ -22,7 +22,7 @@ GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "6553
 
 LOOKS, PAUSE_S = 600, 0.05
 STILL = 10
-"""A server that slept and used no processor for so many looks has done what it was asked."""
+"""A server that slept and used no processor for so many checks has handled all input."""
 
 REQUESTS: dict[str, Make] = {
     "embeddings": lambda: embed(input=["hi"] * 2_048, dimensions=4_096),

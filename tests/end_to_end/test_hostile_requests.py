@@ -1,4 +1,4 @@
-"""Requests that mean two things to two readers, or are none: refused, and never answered twice.
+"""Requests that two parsers read differently, or that are invalid: refused, and never answered twice.
 
 Sources: FAULTS.md E4 and E10; RFC 9112, sections 2 to 7 and 11.
 """
@@ -100,7 +100,7 @@ SMUGGLING = [*lengths(), *codings(), *both(), *fields(), *hosts(), *lines(), *ch
 
 
 async def refused_once(port: int, data: bytes) -> None:
-    """`data`, then a canary: one answer, a 4xx or 5xx, and the connection ends."""
+    """`data`, then a canary: one response, a 4xx or 5xx, and the connection ends."""
     async with await Client.connect(port) as client:
         await client.send(data + CANARY)
         answer = await client.answer()

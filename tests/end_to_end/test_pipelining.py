@@ -1,4 +1,4 @@
-"""Requests sent ahead of their answers."""
+"""Requests sent before the responses to earlier ones."""
 
 import asyncio
 import fcntl
@@ -90,7 +90,7 @@ async def fill(client: Client, data: bytes, *, at_most: int) -> int:
         count = client.send_now(data)
         sent += count
         refused = 0 if count else refused + 1
-        await asyncio.sleep(0 if count else 0.01)  # a full socket raises no event that says so
+        await asyncio.sleep(0 if count else 0.01)  # there is no event for a full socket
     return sent
 
 

@@ -43,13 +43,13 @@ class Recorder:
         self.port = int(first.split()[3].rpartition(":")[2])
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Its exit status and all that it said."""
+        """Its exit status and all its output."""
         self.process.send_signal(number)
         out, errors = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, (out + errors).decode()
 
     def exchanges(self) -> list[RecordedExchange]:
-        """What it kept; it is ended for that, and well."""
+        """What it recorded; it is ended for that, with status 0."""
         status, said = self.end()
         exchanges = list(Recording.load(str(self.file)).exchanges)
         assert (status, said) == (0, f"{len(exchanges)} exchanges written, 0 lost\n")
@@ -145,7 +145,7 @@ async def test_errors_and_non_streaming_responses_pass_unchanged_on_any_path(rec
 
 
 async def test_ten_secrets_leave_no_trace(record: Record) -> None:
-    """The upstream repeats every one of them, cut in the middle by its reads."""
+    """The upstream repeats every one of them, split by its reads."""
     document = {
         "model": "m",
         "stream": True,

@@ -1,4 +1,4 @@
-"""What is too large or not served is refused before it is kept, exactly at its limit."""
+"""What is too large or not served is refused before it is stored, exactly at its limit."""
 
 import pytest
 

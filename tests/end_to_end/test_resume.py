@@ -1,4 +1,4 @@
-"""Turns that are heard again, stopped, finished without their client, and asked for twice."""
+"""Turns that are resumed, stopped, finished without their client, and requested twice."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def left(here: Running, stream: Stream, leave: object) -> None:
 
 
 async def status_of(port: int, query: str = "") -> list[str]:
-    """How the answers of a conversation ended."""
+    """How the responses of a conversation ended."""
     return [answer.get("status", "complete") for answer in (await history(port, query))[1::2]]
 
 

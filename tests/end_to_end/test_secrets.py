@@ -68,7 +68,7 @@ async def test_control_characters_cannot_begin_a_line_of_the_log(serve: Serve) -
         assert (await fetch(server.port, request(path))).status == 404
     server.signal()
     assert server.wait() == 0
-    lines = server.log().rstrip("\n").split("\n")  # splitlines would cut at U+2028 too
+    lines = server.log().rstrip("\n").split("\n")  # splitlines would split at U+2028 too
     documents = [json.loads(line) for line in lines]
     assert all("forged" not in document for document in documents)
     assert len([each for each in documents if each["logger"] == "access"]) == 5

@@ -1,4 +1,4 @@
-"""Several processes that answer the same callers: servers with one Redis, and workers with one file."""
+"""Several processes that serve the same callers: servers with one Redis, and workers with one file."""
 
 import asyncio
 import json

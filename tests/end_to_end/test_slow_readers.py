@@ -24,7 +24,7 @@ STREAMS = {
 
 @asynccontextmanager
 async def stalled(here: Running, data: bytes) -> AsyncIterator[Client]:
-    """A client that asked for a stream and reads nothing, once the server has felt it."""
+    """A client that requested a stream and reads nothing, once the server's writes block."""
     known = set(here.connections())
     async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
         await client.send(data)
@@ -113,7 +113,7 @@ async def test_slow_reader_gets_the_shutdown_frame_at_the_end_of_the_drain(kind:
 
 
 async def test_a_reader_that_takes_a_sip_now_and_then_is_as_stalled(serve: Serve) -> None:
-    """Sips too small for the kernel to tell the sender of."""
+    """Reads too small for a window update to the sender."""
     server = serve(STALL_TIMEOUT="500ms")
     async with await Client.connect(server.port, receive_buffer=4 * KIB) as client:
         await client.send(request("/stream-loop?gap=0ms"))

@@ -38,7 +38,7 @@ KIB = 1_024
 
 
 def asked_once(here: Running) -> None:
-    """Let nothing be asked of the upstream twice: `test_upstream_retries` is about that."""
+    """Disable retries of upstream requests: `test_upstream_retries` tests them."""
     upstream = here.server.parts.upstream
     assert upstream is not None
     upstream.retries = None
@@ -57,7 +57,7 @@ async def relaying(**settings: str) -> AsyncIterator[tuple[Running, Upstream]]:
 
 
 async def asked(upstream: Upstream, *, times: int) -> None:
-    """Return once the upstream has been asked so often."""
+    """Return once the upstream has got this number of requests."""
     await eventually(lambda: len(upstream.exchanges) >= times, lambda: f"asked {len(upstream.exchanges)} times")
 
 
@@ -500,7 +500,7 @@ async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
             assert connection.unsent_bytes < 512 * KIB
             assert len(await client.until(b"x" * 1_000)) < 16 * KIB
             stopped_at = written
-            while written == stopped_at:  # reading goes on, and so does the upstream
+            while written == stopped_at:  # reading continues, and so does the upstream
                 await client.receive()
         await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
 
@@ -640,7 +640,7 @@ async def test_thousand_client_disconnects_close_the_upstream_connections_within
 
         async def script(exchange: Exchange) -> None:
             name = exchange.body["messages"][-1]["content"]
-            if int(name) % 3:  # every third hears nothing yet when it leaves
+            if int(name) % 3:  # every third leaves before its first token
                 await exchange.begin()
                 await exchange.say(delta("word"))
             heard[name].set()

@@ -1,4 +1,4 @@
-"""An upstream's recorded answer cut at each of its bytes: nothing that is not whole is ever taken for whole. (U3)"""
+"""An upstream's recorded response truncated at each of its bytes: it never counts as complete. (U3)"""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ BEFORE_THE_FIRST_TOKEN: set[type[TokenfallError]] = {UpstreamUnreachable, Upstre
 
 
 class Recorded:
-    """An answer as bytes, and how much of the stream is in each beginning of it."""
+    """A response as bytes, and how much of the stream is in each prefix of it."""
 
     def __init__(self, head: bytes, body: Iterable[tuple[bytes, bool]]) -> None:
         self.head = head
@@ -55,12 +55,12 @@ class Recorded:
                 self._payload.append(seen)
 
     def stream(self, size: int) -> bytes:
-        """What of the stream has come with `size` bytes of the answer."""
+        """The part of the stream that is in the first `size` bytes of the response."""
         at = size - len(self.head)
         return STREAM[: self._payload[at - 1]] if at > 0 else b""
 
     def texts(self, size: int) -> list[str]:
-        """The tokens that are whole in `size` bytes of the answer."""
+        """The tokens that are complete in the first `size` bytes of the response."""
         return list(TOKENS[: max(self.stream(size).count(b"\n\n") - 1, 0)])
 
     def whole(self, size: int) -> bool:
@@ -88,7 +88,7 @@ FORMS = {"chunked": chunked(), "until closed": until_closed()}
 
 
 class Cutting:
-    """Plays what the model's name says: `fin:120` ends after 120 bytes, `packets:120` only pauses there.
+    """Plays the script in the model's name: `fin:120` ends after 120 bytes, `packets:120` only pauses there.
 
     Over TLS `fin` ends in good order, by close_notify; `cut` is a bare FIN.
     """
@@ -107,7 +107,7 @@ class Cutting:
             await asyncio.sleep(0.001)
             await exchange.write(self._data[size:])
         elif how == "rst":
-            # A reset may overtake what is under way: let it be heard first.
+            # A reset may overtake bytes on their way: let them be received first.
             heard = self.heard.setdefault(name, [])
             expected = self._recorded.texts(size)
             await eventually(lambda: heard == expected, lambda: (name, heard, expected))
@@ -157,7 +157,7 @@ async def each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
 
 
 def expected_errors(recorded: Recorded, how: str, size: int) -> set[type[TokenfallError]]:
-    """What may be said of a cut."""
+    """The errors that are allowed after a truncation."""
     if size < len(recorded.head):
         return {UpstreamUnreachable}
     in_order = how == "fin" and recorded is FORMS["until closed"]

@@ -1,4 +1,4 @@
-"""What is asked of the upstream again, when, and what never is. Waits pass on a clock that nobody sleeps on. (U2)"""
+"""Which upstream requests are retried, when, and which never are. Waits pass on a clock without sleeping. (U2)"""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ class WheelTime:
 
 
 class Asker:
-    """An engine, what it is heard to say, and how long it waited."""
+    """An engine, its events, and how long it waited."""
 
     def __init__(self, upstream: Upstream, *, random: Random, most: int) -> None:
         self.upstream = upstream
@@ -86,7 +86,7 @@ class Asker:
 
 @asynccontextmanager
 async def asking(*scripts: Script, random: Random | None = None, most: int = 2) -> AsyncIterator[Asker]:
-    """Who asks an upstream that plays one script a request, the last one for ever."""
+    """A client of an upstream that plays one script a request, the last one for ever."""
     async with scripted() as upstream:
         left = list(scripts)
 

@@ -45,7 +45,7 @@ Start = Callable[..., ServerProcess]
 
 @asynccontextmanager
 async def clients(port: int, data: bytes, *, count: int = ENOUGH) -> AsyncIterator[list[Client]]:
-    """Clients whose answers have begun."""
+    """Clients whose responses have begun."""
     begun = await asyncio.gather(*(begin(port, data) for _ in range(count)))
     yield begun
     for client in begun:
@@ -53,7 +53,7 @@ async def clients(port: int, data: bytes, *, count: int = ENOUGH) -> AsyncIterat
 
 
 def shares(server: ServerProcess, begun: list[Client]) -> dict[int, list[Client]]:
-    """Who serves whom, by the workers' pids, as the kernel has it."""
+    """Which worker serves which client, by the workers' pids, from the kernel."""
     pid_of = {
         os.readlink(link): pid
         for pid in server.workers()
@@ -72,7 +72,7 @@ def shares(server: ServerProcess, begun: list[Client]) -> dict[int, list[Client]
 
 
 async def gone(pids: set[int], *, within_s: float = PATIENCE_S) -> None:
-    """Return once the processes have ended, whoever is their parent."""
+    """Return once the processes have ended, with any parent."""
     for pid in pids:
         try:
             pidfd = os.pidfd_open(pid)
@@ -199,7 +199,7 @@ async def test_counters_of_ended_workers_remain_and_their_gauges_do_not(started:
             while victim in server.workers() or len(server.workers()) < WORKERS:
                 assert await asked(server.port, name) in {None, 100}
     await metric_becomes(server.port, "tokenfall_workers", WORKERS)
-    async with asyncio.timeout(PATIENCE_S):  # each worker may still show the connection it was last asked on
+    async with asyncio.timeout(PATIENCE_S):  # each worker may still count the connection of its last request
         while await metric(server.port, "tokenfall_connections") > WORKERS:
             pass
     async with clients(server.port, request("/api/data")):
@@ -207,7 +207,7 @@ async def test_counters_of_ended_workers_remain_and_their_gauges_do_not(started:
 
 
 async def asked(port: int, name: str) -> float | None:
-    """A metric; None where who was asked is just being killed."""
+    """A metric; None if the worker that got the request is just being killed."""
     try:
         return await metric(port, name)
     except (ConnectionError, EOFError):

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible provider that does exactly what a test tells it, on a raw socket."""
+"""An OpenAI-compatible provider on a raw socket, scripted by the test."""
 
 import asyncio
 import json
@@ -39,14 +39,14 @@ DONE = event(b"[DONE]")
 
 
 class Exchange:
-    """One request of the server under test, and what is answered."""
+    """One request of the server under test, and its response."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self.writer = writer
         tls = writer.get_extra_info("ssl_object")
         self.is_resumed = tls is not None and bool(tls.session_reused)
-        """Whether the TLS session of an earlier connection goes on in this one."""
+        """Whether this connection resumes the TLS session of an earlier one."""
         self.head = b""
         self.headers: dict[str, str] = {}
         self.raw = b""
@@ -111,7 +111,7 @@ class Exchange:
 
 
 class Upstream:
-    """Plays `script` for every request; a connection is kept until its script closes it."""
+    """Plays `script` for every request; a connection is open until its script closes it."""
 
     def __init__(self) -> None:
         self.script: Script = answer_with(b"Hello")
@@ -132,7 +132,7 @@ class Upstream:
                     break
         except (ConnectionError, ssl.SSLError):  # also what comes after a close_notify
             pass
-        except Exception as error:  # noqa: BLE001 - told to the test, which would else wait in vain
+        except Exception as error:  # noqa: BLE001 - raised in the test, which would else wait in vain
             self.complaints.append(error)
         finally:
             self.open -= 1
@@ -140,7 +140,7 @@ class Upstream:
 
 
 def answer_with(*tokens: bytes) -> Script:
-    """A whole answer of these tokens."""
+    """A complete response of these tokens."""
 
     async def script(exchange: Exchange) -> None:
         await exchange.begin()

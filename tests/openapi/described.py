@@ -1,4 +1,4 @@
-"""The description as schemathesis gets it: of a server's own routes, told more strictly, without what takes long."""
+"""The description given to schemathesis: a server's own routes, with stricter schemas and without slow operations."""
 
 import asyncio
 from copy import deepcopy
@@ -15,14 +15,14 @@ from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings
 
 SHORT = {"gap": r"^\d{1,3}us$", "ttft": r"^\d{1,3}us$", "tokens": r"^[1-9]$", "seed": r"^\d{1,18}$"}
-"""Values of the simulator's keys with which an answer comes at once. The other keys are not asked for: `tps` may not
-stand beside `gap`, which no schema can say, and the rest spoil answers on purpose."""
+"""Values of the simulator's keys with which a response comes at once. The other keys are not generated: `tps` may not
+stand beside `gap`, which no schema can express, and the rest break responses on purpose."""
 
 SIMS = ("", "tokens=2", "gap=1ms,seed=7")
-"""What these tests say in X-Sim."""
+"""The values of X-Sim in these tests."""
 
 ENDLESS = ("min_tokens", "ignore_eos")
-"""Fields that make an answer millions of tokens long."""
+"""Fields that make a response millions of tokens long."""
 
 
 async def _routes() -> list[Route]:
@@ -34,7 +34,7 @@ async def _routes() -> list[Route]:
 
 
 def schema(*, keyed: bool) -> OpenApiSchema:
-    """What schemathesis makes requests from and judges answers by. With keys, it makes few: keys are what matters."""
+    """The source of schemathesis' requests and checks. With keys, it makes few requests: only the keys matter."""
     told = document(asyncio.run(_routes()), keyed=keyed, relays=False)
     _shorten(told)
     _tighten(told)
@@ -59,7 +59,7 @@ def _shorten(told: dict[str, Any]) -> None:
 
 
 def _tighten(told: dict[str, Any]) -> None:
-    """The simulator's answers hold nothing that is not described; only an upstream's may."""
+    """The simulator's responses have only described members; an upstream's may have others."""
     waiting = [told["paths"][path][method]["responses"] for path in told["paths"] for method in told["paths"][path]]
     seen: set[str] = set()
     while waiting:

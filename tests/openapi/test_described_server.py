@@ -1,4 +1,4 @@
-"""What the description says is what the server does: schemathesis asks it rightly and wrongly, and judges."""
+"""The server behaves as described: schemathesis sends valid and invalid requests and checks the responses."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +41,7 @@ def excluded(case: Case) -> list[CheckFunction]:
     """The checks that cannot hold."""
     checks: list[CheckFunction] = []
     if case.operation.path.endswith(RULES_BETWEEN_FIELDS):
-        # A tool's message answers a call before it, stream_options wants stream, a question says something: what is
+        # A tool's message follows its call, stream_options requires stream, a question is not blank: what is
         # right by the schema may be refused by these rules, with 400.
         checks.append(positive_data_acceptance)
     if case.operation.path == "/sim/gates/{gate}":
@@ -49,8 +49,8 @@ def excluded(case: Case) -> list[CheckFunction]:
     headers: Any = case.headers or {}
     sim = headers.get("X-Sim")
     if (case.query and readable(case.query)) or (sim not in {None, *SIMS} and said(str(sim))):
-        # These tests ask for short answers only, by schemas narrower than the server's own: what is wrong by them may
-        # be right.
+        # The schemas of these tests allow short responses only and are narrower than the server's: what they refuse may
+        # be valid.
         checks.append(negative_data_rejection)
     return checks
 

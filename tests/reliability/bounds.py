@@ -1,4 +1,4 @@
-"""What a number of failures says about the rate of failures."""
+"""Bounds of a failure rate, from a number of failures."""
 
 from math import comb
 

@@ -39,7 +39,7 @@ class Record:
 
 
 def read_records(log: bytes) -> Iterator[Record]:
-    """The whole records of a log; one that was cut off by a kill is left out."""
+    """The complete records of a log; one that was truncated by a kill is left out."""
     at = 0
     while at + HEAD.size <= len(log):
         kind, name_size, offset, size = HEAD.unpack_from(log, at)
@@ -53,7 +53,7 @@ def read_records(log: bytes) -> Iterator[Record]:
 
 
 class LostPower:
-    """The files after a loss of power once the log had `cut` bytes."""
+    """The files after a power loss when the log had `cut` bytes."""
 
     def __init__(self, records: Sequence[Record], cut: int) -> None:
         self._past = [record for record in records if record.end <= cut]
@@ -75,7 +75,7 @@ class LostPower:
         return self._files(lambda data: [at for at in range(0, len(data), SECTOR_BYTES) if random.random() < 0.5])
 
     def _files(self, sectors: Callable[[bytes], Iterable[int] | None]) -> dict[str, bytes]:
-        """`sectors` says which of an unsynced write are there; None for a write, or truncation, that is not."""
+        """`sectors`: which of an unsynced write are on the disk; None for a write, or truncation, that is not."""
         files: dict[str, bytearray] = {}
         for record in self._past:
             file = files.setdefault(record.name, bytearray())

@@ -12,7 +12,7 @@ from random import Random
 _RESET = struct.pack("ii", 1, 0)
 
 LATE_S = 2.7
-"""Later than a server waits for a reply (`redis_calls.CALL_S`): who asked has given up when it comes."""
+"""Later than a server waits for a reply (`redis_calls.CALL_S`): the caller has given up when it comes."""
 
 
 class _Pair:
@@ -36,8 +36,8 @@ class _Pair:
 
 
 class Proxy:
-    """Between whoever connects to `port` and a server on `to`. A fault hits the next bytes that come, on whatever
-    connection that is.
+    """Between clients that connect to `port` and a server on `to`. A fault hits the next bytes that come, on any
+    connection.
     """
 
     def __init__(self, to: int, random: Random) -> None:

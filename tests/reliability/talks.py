@@ -1,4 +1,4 @@
-"""Clients that ask turn after turn and note what they were told, and what the history must then be."""
+"""Clients that request turn after turn and record what they received, and what the history must then be."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.end_to_end.process import ServerProcess
 ENDLESS_HISTORY = {"HISTORY_LIMIT": "1000000"}
 
 PAUSE_S = 0.01
-"""Between two tries of who was refused."""
+"""Between two attempts of a refused client."""
 
 PARTING = (EOFError, ConnectionError)
 
@@ -28,13 +28,13 @@ Message = dict[str, Any]
 
 @dataclass
 class Told:
-    """One question and what its client heard."""
+    """One question and what its client received."""
 
     question: str
     turn: str = ""
     frames: bytes = b""
     end: str = "cut"
-    """`done`, an error's code, `left` by the client, or `cut` without a word."""
+    """`done`, an error's code, `left` by the client, or `cut` if the connection ended without a last frame."""
 
     @property
     def text(self) -> str:
@@ -43,13 +43,13 @@ class Told:
 
 
 def prose(count: int) -> str:
-    """What the simulator says in so many tokens."""
+    """The simulator's text of `count` tokens."""
     return " ".join(islice(cycle(WORDS), count))
 
 
 @dataclass
 class Talk:
-    """A conversation and the client who asks in it, one turn at a time."""
+    """A conversation and its client, which requests one turn at a time."""
 
     name: str
     tokens: int = 3
@@ -61,7 +61,7 @@ class Talk:
     """Tells the questions of several clients of one conversation apart."""
 
     def whole(self, question: str) -> str:
-        """The whole answer to a question."""
+        """The complete response to a question."""
         return prose(self.tokens)
 
     async def ask(self, client: Client, *, leave_after: int | None = None) -> Told:
@@ -74,7 +74,7 @@ class Talk:
         return told
 
     async def keep_asking(self, port: int, *, most: int | None = None) -> None:
-        """Turn after turn on one connection, until `most` were told or the server is gone."""
+        """Turn after turn on one connection, until `most` were complete or the server is gone."""
         try:
             async with await Client.connect(port) as client:
                 while most is None or len(self.told) < most:
@@ -89,7 +89,7 @@ class Talk:
 
 
 async def on_event(client: Client, told: Told, *, leave_after: int | None = None) -> None:
-    """Read an answer into `told`, to its end."""
+    """Read a response into `told`, to its end."""
     head = await client.head()
     told.turn = head.headers.get("x-turn-id", "")
     if head.status != 200:
@@ -108,7 +108,7 @@ async def on_event(client: Client, told: Told, *, leave_after: int | None = None
 
 @asynccontextmanager
 async def under_load(port: int, talks: Iterable[Talk]) -> AsyncIterator[None]:
-    """While it lasts, every talk goes on; what they complain of fails the test."""
+    """While it lasts, every talk continues; an exception of any of them fails the test."""
     running = [asyncio.ensure_future(talk.keep_asking(port)) for talk in talks]
     try:
         yield
@@ -133,7 +133,7 @@ def kill(server: ServerProcess) -> None:
     assert server.expected_status == -signal.SIGKILL
 
 
-# What is kept
+# What is stored
 
 
 async def kept(port: int, name: str, **headers: str) -> list[Message]:
@@ -145,10 +145,10 @@ async def kept(port: int, name: str, **headers: str) -> list[Message]:
 
 
 def check(messages: Sequence[Message], talks: Sequence[Talk]) -> int:
-    """Fail unless `messages` are what the clients of one conversation were told; how many turns are interrupted.
+    """Fail unless `messages` are what the clients of one conversation received. The number of interrupted turns.
 
-    Every acknowledged turn is there exactly once, in each client's order, and whole. Besides there are only turns that
-    were asked for and not acknowledged: whole, or interrupted after at least what was heard.
+    Every acknowledged turn is there exactly once, in each client's order, and complete. All other turns were
+    requested and not acknowledged: complete, or interrupted after at least what the client received.
     """
     turns = list(zip(messages[::2], messages[1::2], strict=True))
     for question, answer in turns:

@@ -29,7 +29,7 @@ KEY = {"X_API_Key": C["api_key"]}
 
 @pytest.fixture
 def guarded_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis with a user who has a password."""
+    """A Redis with a user that has a password."""
     folder = tmp_path / "redis"
     folder.mkdir()
     server = RedisServer(folder)
@@ -40,7 +40,7 @@ def guarded_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def odd_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis that does not know EVALSHA, and says so with all that came with it."""
+    """A Redis that does not know EVALSHA, and repeats the arguments in its error."""
     folder = tmp_path / "odd"
     folder.mkdir()
     server = RedisServer(folder, options=("--rename-command", "EVALSHA", "no-such"))
@@ -99,7 +99,7 @@ class Written:
             self.unavailable += b"store_unavailable" in self.texts[-1]
 
     async def ask_all(self) -> None:
-        """What fails must fail for the store: at least one of the answers says so."""
+        """Failures must be those of the store: at least one of the responses names it."""
         before = self.unavailable
         for data in asks():
             self.note(await fetch(self.server.port, data))
@@ -115,7 +115,7 @@ class Written:
 
 
 async def teller(exchange: Exchange) -> None:
-    """An upstream whose answers are nobody else's business."""
+    """An upstream whose responses are confidential."""
     await exchange.begin()
     await exchange.say(delta(C["answer"]), FINISH, DONE)
     await exchange.end()
@@ -130,7 +130,7 @@ async def redis_in_trouble(server: ServerProcess, redis: RedisServer) -> str:
         await written.ask_all()
     allow(redis)
     assert redis.ask(f"ACL SETUSER app resetpass >{C['old_redis_password']}") == "+OK"
-    redis.ask("CLIENT KILL TYPE normal")  # WRONGPASS for whoever connects anew
+    redis.ask("CLIENT KILL TYPE normal")  # WRONGPASS for every new connection
     await written.ask_all()
     allow(redis)
     assert redis.ask("CONFIG SET maxmemory 1") == "+OK"
@@ -177,7 +177,7 @@ async def sqlite_in_trouble(server: ServerProcess, database: Path) -> str:
 
 
 def spoil(database: Path) -> None:
-    """What is kept of each turn is no longer a turn."""
+    """The stored turns are no longer valid."""
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("UPDATE turns SET document = ?", (C["kept"].encode(),))
     connection.close()

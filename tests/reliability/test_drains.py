@@ -1,4 +1,4 @@
-"""SIGTERM under many streams: it ends in time, every stream is told how it ended, nothing said is lost. (S1)"""
+"""SIGTERM with many streams: it ends in time, every stream has a last frame, no sent text is lost. (S1)"""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ async def ends(client: Client) -> str:
 
 
 async def begun(port: int, talk: Talk) -> tuple[Client, Told]:
-    """A chat that has begun to answer."""
+    """A chat whose response has begun."""
     told = Told(f"{talk.name}{talk.tag}")
     talk.told.append(told)
     model = f"sim:gap={GAP_MS}ms,tokens={talk.tokens}"

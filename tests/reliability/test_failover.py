@@ -84,7 +84,7 @@ async def demoted(pair: Pair, proxy: Proxy) -> None:
 
 
 class Asked:
-    """A talk, and how many turns it had asked for before and after each failover. The last is under way; those before
+    """A talk, and how many turns it had requested before and after each failover. The last is in progress; those before
     it are replicated before Redis fails.
     """
 

@@ -1,6 +1,6 @@
-"""Requests that two readers could cut differently, at a real process, alone and behind real proxies. (E4)
+"""Requests that two parsers could split differently, to a real process, alone and behind real proxies. (E4)
 
-The cases themselves are those of tests/end_to_end, where each has a test of its own.
+The cases are those of tests/end_to_end, where each has a test of its own.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ async def behind(proxy: Callable[[Path], Nginx | HAProxy], folder: Path) -> Asyn
 
 
 async def undisturbed_by_ambiguous_requests(port: int, tally: Tally) -> None:
-    """Send all cases to a proxy, and after some of them requests of other clients, which must get their own answers."""
+    """Send all cases to a proxy, and requests of other clients after some, which must get their own responses."""
     for group in tally.groups(CONNECTING):
         await asyncio.gather(*(poisoned(port, CASES[number % len(CASES)]) for number in group))
         answers = await asyncio.gather(

@@ -34,7 +34,7 @@ KIB = 1_024
 AT_ONCE = 200
 TIMEOUT_S = 1.0
 LATE_S = 0.5
-"""What a deadline may be late: it is rounded up to a quarter of a second, and 200 clients are told."""
+"""How late a deadline may be: it is rounded up to a quarter of a second, and 200 clients are served."""
 
 CONNECTING = 32
 """Connections that are opened at once: a full backlog costs a second."""
@@ -44,7 +44,7 @@ CONNECTING = 32
 
 
 async def dribbled(port: int, data: bytes, clock: UnloadedClock, *, opening: asyncio.Semaphore) -> tuple[int, float]:
-    """The status, 0 for none, of who sends `data` a byte each tenth of a second; and how long that took."""
+    """The status (0 for none) for a client that sends `data` a byte each tenth of a second; and how long that took."""
     async with opening:
         client = await Client.connect(port)
     begun_s = clock.now_s()
@@ -307,17 +307,17 @@ def test_mutations_are_read_as_h11_reads_them_or_for_a_reason(tally: Tally) -> N
 # E6
 
 CHANGING = re.compile(rb"(?im)^(date|x-request-id): [^\r]*|\"request_id\":\"[^\"]*\"|HTTP/1.1 100 [^\r]*\r\n\r\n")
-"""What differs from answer to answer; a body that is there already needs no 100."""
+"""What differs among responses; no 100 is sent if the body is already there."""
 
 LAST = request("/health", Connection="close")
 
 
 async def answered(port: int, *pieces: bytes) -> bytes:
-    """All that is answered to pieces that are read one by one, the last of which asks for the end."""
+    """All responses to pieces that are read one by one, the last of which requests the end of the connection."""
     async with await Client.connect(port) as client:
         for number, piece in enumerate(pieces):
             if number:
-                await asyncio.sleep(0.005)  # for the packet before, which the server says nothing of
+                await asyncio.sleep(0.005)  # for the packet before, which has no response
             await client.send(piece)
         return CHANGING.sub(b"", await client.rest())
 

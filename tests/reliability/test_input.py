@@ -256,7 +256,7 @@ async def test_many_addresses_take_no_memory_and_do_not_reset_a_client(serve: Se
 
 
 async def table_bytes(count: int) -> int:
-    """Memory of a limiter that `count` clients have asked once each."""
+    """Memory of a limiter that `count` clients have used once each."""
     tracemalloc.start()
     try:
         limiter = MemoryLimiter(0.001, 2, now=lambda: 1.0)

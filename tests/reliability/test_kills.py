@@ -18,7 +18,7 @@ REFUSED = "store_unavailable"
 
 
 def conversations() -> list[Talk]:
-    """Each with an answer of its own length."""
+    """Each with a response of its own length."""
     return [Talk(f"talk-{number}", tokens=3 + number) for number in range(TALKS)]
 
 

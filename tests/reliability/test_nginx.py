@@ -23,7 +23,7 @@ LEFT_WITHIN_S = 1.0
 
 
 class Gate:
-    """An upstream that says the next token when the client has seen the last."""
+    """An upstream that sends the next token when the client has received the previous one."""
 
     def __init__(self) -> None:
         self.seen: asyncio.Queue[None] = asyncio.Queue()
@@ -70,7 +70,7 @@ def port(servers: list[ServerProcess], tmp_path: Path) -> Iterator[int]:
 
 
 async def frame(client: Client, kept: bytearray) -> bytes:
-    """The next event: nginx may cut chunks as it likes."""
+    """The next event: nginx may split chunks anywhere."""
     while (at := kept.find(b"\n\n")) < 0:
         kept += await client.chunk()
     one = bytes(kept[: at + 2])

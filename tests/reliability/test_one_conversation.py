@@ -1,4 +1,4 @@
-"""Several processes answer in one conversation at the same time: turns never interleave and none is lost."""
+"""Several processes respond in one conversation at the same time: turns never interleave and none is lost."""
 
 import asyncio
 from itertools import pairwise
@@ -11,7 +11,7 @@ from tests.reliability.talks import ENDLESS_HISTORY, Talk, check, counted, kept
 from tests.stores.redis_server import RedisServer
 
 CLIENTS = 10
-"""Of one conversation, each with answers of its own length."""
+"""Of one conversation, each with responses of its own length."""
 
 
 async def asked_at_once(ports: list[int], tally: Tally) -> str:

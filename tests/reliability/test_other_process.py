@@ -1,4 +1,4 @@
-"""A turn is followed, stopped and asked for again where it is not answered; and its process may be killed."""
+"""A turn is followed, stopped and requested again in a process that does not run it, which may be killed."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from tests.stores.redis_server import RedisServer
 LOST_WITHIN_S = 5.0
 GAP_S = 0.01
 UNWRITTEN_S = 0.04
-"""How often a turn is copied; what was said since is what a kill may take."""
+"""How often a turn is copied; a kill may lose what was sent since."""
 
 SLACK = 30
 """Tokens more than that, for a machine that is busy with other things."""
@@ -50,7 +50,7 @@ class Heard:
             self.frames += await self.client.chunk()
 
     async def rest(self) -> bytes:
-        """All frames, to the end or to where it is cut."""
+        """All frames, to the end or to where the connection is lost."""
         try:
             while data := await self.client.chunk():
                 self.frames += data

@@ -39,7 +39,7 @@ OPENAI = b'{"model":"sim:gap=1ms,tokens=3","messages":[{"role":"user","content":
 
 
 class Plant:
-    """A server that can be told to fail."""
+    """A server with a switch for failures."""
 
     def __init__(self, server: ServerProcess, folder: Path) -> None:
         self.server = server

@@ -55,7 +55,7 @@ async def stored(files: dict[str, bytes], folder: Path, conversation: Conversati
 
 
 async def holds(files: dict[str, bytes], folder: Path, *, acknowledged: Sequence[Acknowledged], cut: int) -> int:
-    """Fail unless the files hold all turns that were acknowledged until `cut`; how many there are."""
+    """Fail unless the files have all turns that were acknowledged until `cut`. The number of turns."""
     await asyncio.to_thread(folder.mkdir)
     for name, data in files.items():
         if not name.endswith("-shm"):  # it is made anew

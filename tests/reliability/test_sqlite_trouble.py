@@ -1,4 +1,4 @@
-"""SQLite locked, and without room: streams are told to their end, nothing is acknowledged falsely. (D1)"""
+"""SQLite locked, and without space: streams run to their end, nothing is acknowledged falsely. (D1)"""
 
 import asyncio
 import resource

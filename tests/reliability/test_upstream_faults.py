@@ -165,7 +165,7 @@ REFUSED: tuple[tuple[int, bytes, str, int], ...] = (
     (504, b"Retry-After: -1\r\n", "upstream_failed", 3),
     (529, b"", "upstream_failed", 3),
 )
-"""A status and its headers, the error that a client gets, and how often the upstream is asked with two retries."""
+"""A status and its headers, the error that a client gets, and the number of upstream requests with two retries."""
 
 
 @pytest.mark.row("retried")

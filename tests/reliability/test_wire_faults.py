@@ -32,14 +32,14 @@ RATE, BURST = 5, 5
 
 
 class EchoTalk(Talk):
-    """A conversation whose answers name their question."""
+    """A conversation whose responses name their question."""
 
     def whole(self, question: str) -> str:
         return f"{question}: this, that, and {question}."
 
 
 class Echo:
-    """An upstream that notes who was told what another had said."""
+    """An upstream that records which client received the text of another."""
 
     def __init__(self) -> None:
         self.strangers: list[str] = []

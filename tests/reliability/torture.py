@@ -57,7 +57,7 @@ def fuzzed(folder: Path, until_s: float) -> list[Fuzzed]:
 
 
 def inputs_of(log: Path) -> int:
-    """How many inputs libFuzzer says that it tried; 0 where it did not come so far."""
+    """The number of inputs that libFuzzer reports; 0 if it did not come so far."""
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("stat::number_of_executed_units:"):
             return int(line.rpartition(":")[2])

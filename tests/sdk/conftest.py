@@ -1,4 +1,4 @@
-"""The providers' own clients, strict and without retries: each test once on a simulated, once on a relayed answer."""
+"""The providers' own clients, strict and without retries: each test once on a simulated, once on a relayed response."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -16,14 +16,14 @@ __all__ = ["pytest_asyncio_loop_factories", "serve"]
 
 QUICK = "gap=100us"
 OF_ANY_LENGTH = "gap=100us,tokens=3..60"
-"""How long an answer is, is up to its seed."""
+"""The length of a response depends on its seed."""
 
 API_KEY = "the-right-key"
 
 
 @dataclass(frozen=True)
 class Site:
-    """A server to ask at `port`; `relayed` where it asks another for its answers."""
+    """A server on `port`; `relayed` if it relays the responses of another."""
 
     port: int
     relayed: bool
@@ -73,7 +73,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
 def varied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One whose answers differ."""
+    """One whose responses differ."""
     with _site(tmp_path_factory, relayed=request.param, sim=OF_ANY_LENGTH) as site:
         yield site
 

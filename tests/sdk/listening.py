@@ -1,4 +1,4 @@
-"""One streamed answer by each client, as it comes."""
+"""One streamed response with each client, as it arrives."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any

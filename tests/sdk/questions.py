@@ -1,11 +1,11 @@
-"""What the tests ask, and the models that answers must fit."""
+"""The questions of the tests, and the models that responses must match."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MODEL = "llama-3.3-70b-versatile"
-"""Does not begin with `sim`: where there is an upstream, it is asked."""
+"""Does not begin with `sim`: if there is an upstream, the request is relayed."""
 
 QUESTION = "What falls?"
 ASK: Any = [{"role": "user", "content": QUESTION}]

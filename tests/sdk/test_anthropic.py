@@ -16,7 +16,7 @@ TOOLS: Any = [
 
 
 def message(client: Any, messages: Any, *, stream: bool, **asked: Any) -> Any:
-    """The whole answer, or the one that the client makes of its stream."""
+    """The complete response, or the one that the client makes of its stream."""
     asked = {"model": MODEL, "max_tokens": 4096, "messages": messages, **asked}
     if not stream:
         return client.messages.create(**asked)
@@ -29,7 +29,7 @@ def calls_of(answer: Any) -> list[Any]:
 
 
 def is_near(counted: int, used: int, *, site: Site) -> bool:
-    """Whether a count before the answer is that of the answer; for an upstream's models it is an estimate."""
+    """Whether a count before the response is that of the response; for an upstream's models it is an estimate."""
     return used / 3 <= counted <= used * 3 if site.relayed else counted == used > 0
 
 
@@ -123,7 +123,7 @@ def test_stop_sequence_ends_the_response_before_its_text(anthropic: Any, site: S
     word = text.split()[5]
     stopped = message(anthropic, ASK, stream=stream, stop_sequences=["no such text", word])
     assert stopped.content[0].text == text[: text.index(word)]
-    # An OpenAI-compatible provider does not say which text ended its answer.
+    # An OpenAI-compatible provider does not report which text ended its response.
     expected = ("end_turn", None) if site.relayed else ("stop_sequence", word)
     assert (stopped.stop_reason, stopped.stop_sequence) == expected
 

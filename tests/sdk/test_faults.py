@@ -10,7 +10,7 @@ from tests.sdk.clients import anthropic_client, ollama_client, openai_client
 from tests.sdk.questions import ASK
 
 Heard = Iterator[tuple[str, bool]]
-"""Each piece of text, and whether it is the answer's end."""
+"""Each piece of text, and whether it is the end of the response."""
 
 
 def _openai(port: int, model: str) -> Heard:

@@ -21,7 +21,7 @@ def test_stream_equals_the_non_streaming_response_token_by_token(groq: Any, site
     assert "".join(said) == whole.choices[0].message.content
     assert len(said) == whole.usage.completion_tokens > 10
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
-    if not site.relayed:  # the upstream that is asked speaks plain OpenAI
+    if not site.relayed:  # the upstream's API is plain OpenAI
         assert chunks[0].x_groq.id
         assert chunks[-1].x_groq.usage.completion_tokens == len(said)
         assert chunks[-1].x_groq.usage.total_time > 0

@@ -14,7 +14,7 @@ BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stre
 
 
 def chat(client: Any, messages: Any, *, stream: bool, **asked: Any) -> dict[str, Any]:
-    """An answer's `content`, `thinking`, `calls` and its `last` document."""
+    """A response's `content`, `thinking`, `calls` and its `last` document."""
     answer = client.chat(model=MODEL, messages=messages, stream=stream, **asked)
     parts = list(answer) if stream else [answer]
     assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
@@ -122,7 +122,7 @@ def test_models_are_listed_shown_and_running(ollama: Any) -> None:
 
 
 def test_a_model_that_is_not_there_is_not_found(ollama: Any, site: Site) -> None:
-    if not site.relayed:  # the simulator answers to every name
+    if not site.relayed:  # the simulator accepts every name
         assert ollama.show("nobody").capabilities
         return
     with pytest.raises(library.ResponseError) as caught:

@@ -11,7 +11,7 @@ BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stre
 
 
 def completion(client: Any, messages: Any, *, stream: bool, **asked: Any) -> Any:
-    """The whole answer, or the one that the client makes of its stream."""
+    """The complete response, or the one that the client makes of its stream."""
     if not stream:
         return client.chat.completions.create(model=MODEL, messages=messages, **asked)
     with client.chat.completions.stream(model=MODEL, messages=messages, **asked) as events:

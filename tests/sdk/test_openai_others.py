@@ -12,9 +12,9 @@ from tests.sdk.questions import MODEL, QUESTION
 
 
 def lenient(port: int) -> Any:
-    """A client that believes what it is told.
+    """A client that does not validate responses.
 
-    A strict one refuses embeddings in base64 before it decodes them, though it asks for them where nobody says
+    A strict one refuses embeddings in base64 before it decodes them, though it requests them if the caller does not say
     otherwise, and the `finish_reason` null that every chunk of a legacy stream but the last has.
     """
     return library.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=KEY, max_retries=0)
@@ -82,7 +82,7 @@ def test_models_are_listed_and_found(openai: Any) -> None:
 
 
 def test_a_model_that_is_not_there_is_not_found(openai: Any, site: Site) -> None:
-    if not site.relayed:  # the simulator answers to every name
+    if not site.relayed:  # the simulator accepts every name
         assert openai.models.retrieve("nobody").id == "nobody"
         return
     with pytest.raises(library.NotFoundError) as caught:

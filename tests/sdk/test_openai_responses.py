@@ -12,7 +12,7 @@ TOOLS: Any = [{"type": "function", "strict": False, **function} for function in 
 
 
 def response(client: Any, given: Any, *, stream: bool, **asked: Any) -> Any:
-    """The whole answer, or the one that the client makes of its stream."""
+    """The complete response, or the one that the client makes of its stream."""
     if not stream:
         return client.responses.create(model=MODEL, input=given, **asked)
     with client.responses.stream(model=MODEL, input=given, **asked) as events:

@@ -1,4 +1,4 @@
-"""A relaying server limits its callers: clients are told how, and come back when they were told to."""
+"""A relaying server limits its callers: responses name the limit, and clients retry when the response says."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is refused before an answer begins: a wrong field, a wrong key. The client's own exception says which."""
+"""Refusals before a response begins: an invalid field, an invalid key. The client raises its exception for each."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The same seed says the same, whole or as a stream, where what is said is otherwise up to chance."""
+"""The same seed gives the same text, complete or streamed, where the text is otherwise random."""
 
 from collections.abc import Callable
 from typing import Any

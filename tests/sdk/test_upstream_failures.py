@@ -144,7 +144,7 @@ async def test_broken_stream_is_never_complete_in_a_stream_helper(upstream: Upst
 
 
 async def _hear(texts: AsyncIterator[str], said: list[str], *, heard: asyncio.Event) -> None:
-    """Note all that is said, and that two tokens were."""
+    """Record all text, and when two tokens have arrived."""
     async for text in texts:
         said.append(text)
         if len(said) == 2:
@@ -152,7 +152,7 @@ async def _hear(texts: AsyncIterator[str], said: list[str], *, heard: asyncio.Ev
 
 
 def _break(upstream: Upstream, end: str, *, heard: asyncio.Event) -> None:
-    """Let answers break off after two tokens: by RST, by FIN, by an end without `[DONE]`, or by an error's event.
+    """Let responses break off after two tokens: by RST, FIN, an end without `[DONE]`, or an error event.
 
     Not before they are `heard`: a RST drops what is still under way.
     """
@@ -175,7 +175,7 @@ def _break(upstream: Upstream, end: str, *, heard: asyncio.Event) -> None:
 
 
 def _spoken(text: str) -> bytes:
-    """A token as responses tell it."""
+    """A token as in responses."""
     document = {
         "type": "response.output_text.delta",
         "sequence_number": 0,

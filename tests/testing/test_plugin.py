@@ -33,7 +33,7 @@ def nothing_is_left():
     with open(os.environ["LEFT"], "a") as file:
         file.write(repr(left))
 """
-"""Torn down after the fixtures of the session that were asked for later."""
+"""Torn down after the fixtures of the session that were requested later."""
 
 
 class Project:

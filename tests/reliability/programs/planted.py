@@ -78,7 +78,7 @@ class Planter:
 
 
 def _is_at_its_beginning(frame: FrameType) -> bool:
-    """Not where a coroutine goes on."""
+    """False where a coroutine resumes."""
     return frame.f_lineno == frame.f_code.co_firstlineno
 
 

@@ -271,7 +271,7 @@ async def test_engine_is_not_called_before_the_stream_starts() -> None:
     assert engine.requests == []
 
 
-# Whole answers
+# Complete responses
 
 
 async def test_non_streaming_response_is_one_document() -> None:

@@ -405,7 +405,7 @@ async def test_key_is_free_again_after_a_failure_before_the_first_token(history:
     assert await chat.runner.complete_response(await chat.begin(question(key="k"))) == ("a", END)
 
 
-# Whole answers
+# Complete responses
 
 
 async def test_whole_returns_text_and_end(history: MemoryHistory) -> None:

@@ -18,7 +18,7 @@ from tests.doubles.descriptors import open_descriptors
 
 
 class Stopping:
-    """A server that drains until the test says that it has."""
+    """A server that drains until the test ends the drain."""
 
     def __init__(self, reactor: Reactor) -> None:
         self.reactor = reactor

@@ -155,7 +155,7 @@ async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeCl
     assert b"100 Continue" not in client.read()
 
 
-# Whole answers
+# Complete responses
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ def test_a_loop_that_oversleeps_counts_as_saturated(
     wait = reactor.poller.wait
 
     class Throttled:
-        """A poller whose waits last longer than they were asked to, as under a processor quota."""
+        """A poller whose waits last longer than requested, as under a processor quota."""
 
         def wait(self, timeout_s: float | None) -> Events:
             time.sleep(2 * OVERSLEPT_S)

@@ -28,7 +28,7 @@ def poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture(params=[name for name in available() if name != "kqueue"])
 def watchful(request: pytest.FixtureRequest) -> Iterator["Poller"]:
-    """The pollers that report a hang-up to those who watch for nothing else."""
+    """The pollers that report a hang-up to watchers of nothing else."""
     made = make_poller(request.param)
     yield made
     made.close()

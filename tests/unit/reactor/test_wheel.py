@@ -18,7 +18,7 @@ TURNS = 200_000
 
 
 class Entry:
-    """Notes when it was called, acts, and returns the deadline that it is told to."""
+    """Records when it was called, acts, and returns the configured deadline."""
 
     def __init__(self, act: Callable[[float], float | None] = lambda _: None) -> None:
         self.slot: int | None = None

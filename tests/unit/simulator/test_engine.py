@@ -24,7 +24,7 @@ def asked(*, model: str = "sim", max_tokens: int = 1_000, simulation: str = "") 
 
 
 class Answer:
-    """What an engine said, and when."""
+    """The events of an engine, and their times."""
 
     def __init__(self) -> None:
         self.clock = InstantClock(0.0)

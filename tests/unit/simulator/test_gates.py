@@ -18,7 +18,7 @@ from tests.doubles.clocks import FakeClock
 
 
 class Stream:
-    """One that waits; it asks again when it is told to, as a player does."""
+    """One that waits; it checks again when notified, as a player does."""
 
     def __init__(self, name: str, passed: list[str], *, at_once: bool = True) -> None:
         self.name = name

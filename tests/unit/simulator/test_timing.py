@@ -81,7 +81,7 @@ def test_a_length_without_choice_needs_no_dice() -> None:
     assert response_length(Length(3, 5), None) == 3
 
 
-# Distributions: Kolmogorov and Smirnov's distance between what was drawn and what was asked for. With n draws it
+# Distributions: the Kolmogorov-Smirnov distance between the draws and the requested distribution. With n draws it
 # exceeds 1.95 / sqrt(n) once in a thousand samples; the seeds are fixed, so it never flickers.
 
 DRAWS = 20_000

@@ -41,7 +41,7 @@ def test_frame_with_a_line_break_is_refused(data: bytes, event: str) -> None:
         sse.frame(data, event)
 
 
-# The decoder, however the reads cut the stream
+# The decoder, with every way of splitting the stream into reads
 
 
 @given(st.lists(st.text()), st.lists(st.integers(min_value=0)), st.text())

@@ -231,7 +231,7 @@ def test_an_error_after_the_first_token_is_an_event() -> None:
     assert frames == START + TEXT_START % 0 + PING + said + b"event: error\ndata: " + TOLD + b"\n\n"
 
 
-# Whole answers, byte for byte
+# Complete responses, byte for byte
 
 
 def whole(

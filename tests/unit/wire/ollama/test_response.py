@@ -207,7 +207,7 @@ def test_any_arguments_round_trip_in_their_line(arguments: dict[str, object]) ->
     assert json.loads(line)["message"]["tool_calls"][0]["function"]["arguments"] == arguments
 
 
-# Whole answers
+# Complete responses
 
 
 def test_complete_response() -> None:

@@ -110,7 +110,7 @@ def test_base64_is_of_32_bit_floats_little_endian() -> None:
     assert base64_of([1.0, -0.5]) == "AACAPwAAAL8="
 
 
-# What POST /v1/embeddings answers
+# Responses of POST /v1/embeddings
 
 
 def test_response_with_floats() -> None:

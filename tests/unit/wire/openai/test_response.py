@@ -175,7 +175,7 @@ def test_any_text_round_trips_in_its_frame(text: str, logprobs: bool) -> None:
     assert told["choices"][0]["delta"] == {"content": text}
 
 
-# Whole answers
+# Complete responses
 
 
 def test_complete_response() -> None:

@@ -207,7 +207,7 @@ def test_events_before_an_error_are_returned(feed: Cut, broken: bytes) -> None:
     assert read_until_broken(feed(said("Hel") + said("lo") + broken)) == [TextDelta("Hel"), TextDelta("lo")]
 
 
-# All that is said, not text alone
+# Events of all kinds, not only text
 
 
 def heard(pieces: Iterable[bytes], reader: ResponseReader | None = None) -> list[Any]:

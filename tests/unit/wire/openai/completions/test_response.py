@@ -181,7 +181,7 @@ def test_usage_comes_last_and_is_null_before() -> None:
 
 
 def test_each_prompt_is_echoed_before_its_choices() -> None:
-    script = [(ContentBlock("text", choice=number), [str(number)]) for number in range(3)]  # the last says nothing
+    script = [(ContentBlock("text", choice=number), [str(number)]) for number in range(3)]  # the last has no text
 
     assert frames(OPENAI_COMPLETIONS, complete(prompt=["a", "b"], n=2, echo=True), script) == [
         chunk(b"a"),
@@ -250,7 +250,7 @@ def test_any_text_round_trips_in_its_frame(text: str, logprobs: int | None, prom
     assert "".join(each["choices"][0]["text"] for each in told) == prompt + text
 
 
-# Whole answers
+# Complete responses
 
 
 def test_complete_response() -> None:
