@@ -66,6 +66,7 @@ MODULES = [
     "reactor.wheel",
     "callers",
     "redis_calls",
+    "redis_url",
     "response_memory",
     "settings",
     "slices",
