@@ -75,6 +75,7 @@ def test_prose_has_its_natural_length_without_a_limit() -> None:
         ({"max_tokens": 7}, "tokens=7", 7, "stop"),
         ({"max_tokens": 6}, "tokens=7", 6, "length"),
         ({"max_tokens": 1}, "", 1, "length"),
+        ({"max_tokens": 0}, "", 0, "length"),
         ({"min_tokens": 9}, "tokens=7", 9, "stop"),
         ({"min_tokens": 5}, "tokens=7", 7, "stop"),
         ({"min_tokens": 9, "max_tokens": 8}, "tokens=7", 8, "length"),
