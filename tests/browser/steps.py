@@ -8,6 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, Request, Route, expect
 
+from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
 PATIENCE_S = 20.0
@@ -191,6 +192,11 @@ def call(
         connection.close()
     is_json = "json" in response.headers.get("Content-Type", "")
     return response.status, json.loads(told) if is_json else told.decode()
+
+
+def relay_of(serve: Serve, model: ServerProcess, **settings: str) -> ServerProcess:
+    """A server whose upstream is `model`, another Tokenfall; requests are not repeated."""
+    return serve(UPSTREAM_URL=f"http://127.0.0.1:{model.port}/v1", MODEL="behind", UPSTREAM_RETRIES="0", **settings)
 
 
 def history(server: ServerProcess, conversation: str = DEFAULT, *, key: str = "") -> list[dict[str, Any]]:
