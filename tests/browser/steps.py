@@ -1,4 +1,4 @@
-"""What a reader does with the chat page, and what the server says meanwhile: the steps that the tests share."""
+"""Steps that the browser tests share: what a user does on the chat page, and calls of the server beside it."""
 
 import json
 import re
@@ -8,11 +8,12 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, Request, Route, expect
 
+from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
 PATIENCE_S = 20.0
 DEFAULT = "default"
-"""The conversation of a page whose address names none."""
+"""The conversation that the tests open."""
 
 _MESSAGES = """() => [...document.querySelectorAll('#messages > .message:not([hidden])')].map((message) => [
   message.classList.contains('user') ? 'user' : 'assistant',
@@ -28,13 +29,13 @@ _LOADED = """() => performance.getEntriesByType('resource').some(({ name, respon
 
 
 def loaded(page: Page) -> Page:
-    """It has shown what the server has, and will do nothing more by itself."""
-    page.wait_for_function(_LOADED)  # a function: the page's policy lets no text be evaluated a second time
+    """Waits until the page has loaded the conversation and the list, and sends no more requests by itself."""
+    page.wait_for_function(_LOADED)  # a function: the page's policy forbids evaluating a text again
     return page
 
 
 def draft(page: Page) -> Locator:
-    """The text area that the next message is written in."""
+    """The text area of the next message."""
     return page.locator("#draft")
 
 
@@ -57,50 +58,50 @@ def write(page: Page, text: str) -> None:
 
 
 def ask(page: Page, text: str) -> None:
-    """Returns at once; `ended` and `says` wait."""
+    """Sends a question and returns at once; `ended` and `says` wait."""
     write(page, text)
     draft(page).press("Enter")
 
 
 def message(page: Page, place: int) -> Locator:
-    """A message that is shown, from 0; -1 is the last."""
+    """A visible message, counted from 0; -1 is the last."""
     return page.locator("#messages > .message:visible").nth(place)
 
 
 def answer(page: Page) -> Locator:
-    """The last answer that is shown."""
+    """The last visible response."""
     return page.locator("#messages > .message.assistant:visible").last
 
 
 def said(page: Page) -> Locator:
-    """What the last answer says, without its name and its buttons."""
+    """The text of the last response, without author and buttons."""
     return answer(page).locator(".text")
 
 
 def says(page: Page, text: str) -> None:
-    """The last answer comes to say just this."""
+    """Waits until this is the text of the last response."""
     expect(said(page)).to_have_text(text)
 
 
 def begun(page: Page) -> str:
-    """The id of the turn under way, once the page knows it: the answer's head has come, maybe no token."""
+    """The id of the current turn, once the page has received the head of the response; there may be no token yet."""
     expect(answer(page)).to_have_attribute("data-turn", re.compile("^turn_"))
     return answer(page).get_attribute("data-turn") or ""
 
 
 def ended(page: Page, state: str = "complete") -> None:
-    """The last answer comes to this end: complete, stopped, interrupted or failed; and another may be asked for."""
+    """Waits until the last response has ended as complete, stopped, interrupted or failed, and the page is idle."""
     idle(page)
     expect(answer(page)).to_have_attribute("data-state", state)
 
 
 def idle(page: Page) -> None:
-    """No turn is under way."""
+    """Waits until no turn is running."""
     expect(page.locator("#stop")).to_be_hidden()
 
 
 def asked_and_answered(page: Page, text: str) -> None:
-    """Asks, and waits for the whole answer."""
+    """Sends a question and waits for the complete response."""
     before = len(messages(page))
     ask(page, text)
     expect(page.locator("#messages > .message:visible")).to_have_count(before + 2)
@@ -108,12 +109,12 @@ def asked_and_answered(page: Page, text: str) -> None:
 
 
 def messages(page: Page) -> list[tuple[str, str, str]]:
-    """Those that are shown: (role, state, text); a question has no state."""
+    """The visible messages as (role, state, text); a question has no state."""
     return [(role, state, text) for role, state, text in page.evaluate(_MESSAGES)]
 
 
 def texts(page: Page) -> list[str]:
-    """What the messages say that are shown."""
+    """The texts of the visible messages."""
     return [text for _, _, text in messages(page)]
 
 
@@ -123,12 +124,12 @@ def status(page: Page) -> Locator:
 
 
 def alert(page: Page) -> Locator:
-    """What the page says went wrong."""
+    """The error message of the page."""
     return page.locator("#notice [role=alert]")
 
 
 def press(page: Page, name: str, *, of: int = -1) -> None:
-    """A button of a message that is shown: Copy, Edit, Regenerate."""
+    """Presses a button of a visible message: Copy, Edit, Regenerate."""
     message(page, of).get_by_role("button", name=name).first.click()
 
 
@@ -145,7 +146,7 @@ def asked_of(page: Page, path: str = "/chat") -> list[dict[str, Any]]:
 
 
 class Withheld:
-    """Requests to `path`, a pattern, that have left the page and do not reach the server before they are released."""
+    """Requests to `path`, a pattern, that do not reach the server before they are released."""
 
     def __init__(self, page: Page, path: str) -> None:
         self._page = page
@@ -155,14 +156,14 @@ class Withheld:
         page.route(path, self._hold)
 
     def wait(self) -> None:
-        """Until there is one."""
+        """Waits for the first request."""
         until_s = monotonic() + PATIENCE_S
         while not self._routes:
-            assert monotonic() < until_s, f"the page asked nothing of {self._path}"
-            self._page.evaluate("0")  # lets it go on; a timer would not, where the page's clock stands still
+            assert monotonic() < until_s, f"the page sent no request to {self._path}"
+            self._page.evaluate("0")  # processes events; a timer would not fire while the page's clock is paused
 
     def release(self) -> None:
-        """Those that wait, and all that come."""
+        """Lets the waiting requests and all later ones through."""
         self._released = True
         for route in self._routes:
             route.continue_()
@@ -180,33 +181,38 @@ class Withheld:
 def call(
     server: ServerProcess, path: str, *, method: str = "GET", body: object = None, key: str = ""
 ) -> tuple[int, Any]:
-    """The status, and the document that was answered, if it is one."""
+    """The status of the response, and its JSON document or text."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         response = connection.getresponse()
-        told = response.read()
+        content = response.read()
     finally:
         connection.close()
     is_json = "json" in response.headers.get("Content-Type", "")
-    return response.status, json.loads(told) if is_json else told.decode()
+    return response.status, json.loads(content) if is_json else content.decode()
+
+
+def relay_of(serve: Serve, model: ServerProcess, **settings: str) -> ServerProcess:
+    """A server whose upstream is `model`, another Tokenfall; requests are not repeated."""
+    return serve(UPSTREAM_URL=f"http://127.0.0.1:{model.port}/v1", MODEL="behind", UPSTREAM_RETRIES="0", **settings)
 
 
 def history(server: ServerProcess, conversation: str = DEFAULT, *, key: str = "") -> list[dict[str, Any]]:
-    """The messages that the server keeps; none of a conversation that does not exist."""
+    """The messages that the server has stored; none if there is no such conversation."""
     status, found = call(server, f"/history?conversation={conversation}", key=key)
     assert status in {200, 404}, found
     return found if status == 200 else []
 
 
 def contents(server: ServerProcess, conversation: str = DEFAULT, *, key: str = "") -> list[str]:
-    """What the messages say that the server keeps."""
+    """The texts of the messages that the server has stored."""
     return [each["content"] for each in history(server, conversation, key=key)]
 
 
 def set_sim(server: ServerProcess, grammar: str, *, key: str = "") -> None:
-    """What the simulator does from now on, and nothing of what it was told before."""
+    """Replaces the simulator's settings."""
     status, found = call(server, "/sim", method="PUT", body={"sim": grammar}, key=key)
     assert status == 200, found
 
@@ -215,17 +221,17 @@ def gate(
     server: ServerProcess,
     name: str,
     *,
-    open: bool = True,  # noqa: A002 - as the server calls it
+    open: bool = True,  # noqa: A002 - the name in the API
     tokens: int | None = None,
     key: str = "",
 ) -> None:
-    """Opens or closes a gate, or lets so many more tokens through."""
+    """Opens or closes a gate, or lets this many more tokens through."""
     body = {"open": open} if tokens is None else {"tokens": tokens}
     status, found = call(server, f"/sim/gates/{name}", method="PATCH", body=body, key=key)
     assert status == 200, found
 
 
 def streams(server: ServerProcess, *, key: str = "") -> int:
-    """How many answers the simulator has under way."""
+    """The number of streams that the simulator is sending."""
     _, found = call(server, "/sim", key=key)
     return int(found["streams"])

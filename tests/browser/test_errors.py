@@ -621,6 +621,7 @@ REFUSALS = {
     "500": "The model failed. Try again.",
     "401": "The model does not accept the key of this server.",
     "429:retry=60": "The model is busy.",
+    "503:retry=30": "The model failed. Send again in 30 seconds.",
     "418": "The model gave no usable response.",
 }
 

@@ -8,9 +8,20 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.pages import Pages
-from tests.browser.steps import answer, ask, asked_and_answered, begun, call, ended, gate, history, says, set_sim
+from tests.browser.steps import (
+    answer,
+    ask,
+    asked_and_answered,
+    begun,
+    call,
+    ended,
+    gate,
+    history,
+    relay_of,
+    says,
+    set_sim,
+)
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.process import ServerProcess
 
 SCRIPT = """
 - say:
@@ -75,8 +86,3 @@ def test_reasoning_counts_as_progress_and_its_time_is_shown(open_page: Pages, se
     page = open_page(relay_of(serve, model, UPSTREAM_FIRST_TOKEN_TIMEOUT="1s"))
     asked_and_answered(page, "Hello")
     expect(answer(page).locator(".reasoning summary")).to_have_text(re.compile(r"^Thought for [23] s$"))
-
-
-def relay_of(serve: Serve, model: ServerProcess, **settings: str) -> ServerProcess:
-    """A server whose upstream is another Tokenfall."""
-    return serve(UPSTREAM_URL=f"http://127.0.0.1:{model.port}/v1", MODEL="thinker", UPSTREAM_RETRIES="0", **settings)

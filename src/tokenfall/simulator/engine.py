@@ -4,7 +4,7 @@ Called by the chat through the port `Engine`, and by the provider routes, which 
 themselves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -136,7 +136,7 @@ class SimulatedEngine:
             for text in part.tokens:
                 due_s += next(gaps)
                 await clock.sleep_until(due_s)
-                full = on_event(_delta(part, text))
+                full = _report(part, text, on_event=on_event)
                 if full is not None:
                     await full
         await clock.sleep_until(due_s + next(gaps))
@@ -168,14 +168,17 @@ class SimulatedEngine:
                     continue
                 return
             part, text = (part, SPLIT_SUFFIX) if step.part == "second" else next(texts)
-            full = on_event(_delta(part, text))
+            full = _report(part, text, on_event=on_event)
             if full is not None:
                 await full
         raise UpstreamTruncated("the simulated response ended without its final event, as configured")
 
 
-def _delta(part: PlannedPart | None, text: str) -> TextDelta | ReasoningDelta:
-    return ReasoningDelta(text) if part is not None and part.thought else TextDelta(text)
+def _report(part: PlannedPart | None, text: str, *, on_event: OnDelta) -> Awaitable[None] | None:
+    """Report a token. Those of a tool call take their time and are not part of the text."""
+    if part is None or not (part.thought or part.call):
+        return on_event(TextDelta(text))
+    return on_event(ReasoningDelta(text)) if part.thought else None
 
 
 def _disconnect_error(disconnect: Disconnect) -> TokenfallError:

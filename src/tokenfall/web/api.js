@@ -20,7 +20,7 @@ export class Api {
     this.#keys = keys;
   }
 
-  /** The key that is sent now. Tabs with another key share no streams with this one. */
+  /** The current key. Tabs with another key share no streams with this one. */
   get key() {
     return this.#keys.current;
   }

@@ -2,7 +2,7 @@
  * The dashboard: connects its parts and shows the server's metrics.
  *
  * It draws at most once per animation frame, and not while paused or hidden.
- * It must never show old figures as live: without a connection the page says so.
+ * It must never show old figures as live: without a connection the page shows that.
  */
 
 import { BoardFeed } from './board_feed.js';

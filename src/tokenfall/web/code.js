@@ -20,7 +20,7 @@ export function codeShell({ language }) {
   return { element: of('figure', { class: 'code', 'aria-label': label }, caption, text), body };
 }
 
-/** Breaks the long lines of the block whose button this is, or no more. */
+/** Switches line wrapping in the block of this button. */
 export function toggleWrap(button) {
   const isWrapped = button.closest('figure').classList.toggle('wrapped');
   button.setAttribute('aria-pressed', String(isWrapped));
@@ -42,7 +42,7 @@ export class CodeText {
     this.#highlighter = new Highlighter(language);
   }
 
-  /** @param isOpen says whether more of the block may come */
+  /** @param isOpen(node) returns whether more of the block may follow */
   show(node, isOpen) {
     for (let part = Math.max(0, this.#part); part < node.children.length; part += 1) {
       if (part > this.#part) this.#begin(part);

@@ -8,7 +8,7 @@
 
 import { statusOfEnd } from './endings.js';
 import { asFailure, gone } from './failures.js';
-import { Loading } from './loading.js';
+import { Loading, messagesOf } from './loading.js';
 import { LostTurns } from './lost.js';
 import { showStatus } from './notice.js';
 import { Playing } from './playing.js';
@@ -132,7 +132,7 @@ export class Conversation {
   }
 
   messages() {
-    return this.#api.history(this.id).then((found) => found ?? []);
+    return messagesOf(this.#api, this.id);
   }
 
   /** The page is visible again: shows what changed meanwhile. Without the server the page stays as it is. */

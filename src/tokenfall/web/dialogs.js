@@ -11,7 +11,7 @@ const KEY = 'key';
 
 const find = (selector) => document.querySelector(selector);
 
-/** Opens `dialog` and resolves to whether its form was submitted and `isUsable`; Esc and Cancel are a no. */
+/** Opens `dialog` and resolves to whether its form was submitted and `isUsable`; Esc and Cancel resolve to false. */
 export function ask(dialog, isUsable = () => true) {
   const form = dialog.querySelector('form');
   const cancel = dialog.querySelector('button[type=button]');
@@ -20,13 +20,13 @@ export function ask(dialog, isUsable = () => true) {
       resolve(agreed);
       dialog.close();
     };
-    // Prevented, not method=dialog: the policy of the page forbids every form its action.
+    // Prevented instead of method=dialog: the page's policy forbids form actions.
     form.onsubmit = (event) => {
       event.preventDefault();
       if (isUsable()) answer(true);
     };
     cancel.onclick = () => answer(false);
-    // This event comes later than the closing: the dialog may be open again for another question.
+    // The event is dispatched after the closing; the dialog may be open again for another question by then.
     dialog.onclose = () => dialog.open || resolve(false);
     dialog.showModal();
   });
@@ -36,7 +36,7 @@ export function confirmDelete() {
   return ask(find('#delete-dialog'));
 }
 
-/** The conversation's new name, or null when it is to stay as it is. */
+/** The conversation's new name, or null if it is unchanged. */
 export async function askForName(now) {
   const input = find('#name');
   input.value = now;
@@ -69,7 +69,7 @@ export class Keys {
     return this.#ask(why, { isOnDevice });
   }
 
-  /** Lets the reader enter another key, or forget the one there is; resolves to whether there is another. */
+  /** Lets the user enter another key, or remove the current one; resolves to whether there is a new one. */
   change() {
     const why = this.current ? 'Requests are sent with a key. Enter another to replace it.' : 'Requests are sent without a key.';
     return this.#asking ?? this.#ask(why, { isOnDevice: readDevice(KEY) !== '', canForget: this.current !== '' });
@@ -98,7 +98,7 @@ export class Keys {
     return agreed;
   }
 
-  /** In one place only: else forgetting it in the one would leave it in the other. */
+  /** Stores the key in one place only, so that removing it leaves no copy. */
   #keep(key, onDevice) {
     keep(KEY, onDevice ? '' : key);
     if (onDevice || readDevice(KEY)) writeDevice(KEY, onDevice ? key : '');

@@ -15,7 +15,7 @@ export class EditForm {
   #message;
   #on;
 
-  /** @param on { send(text), close() }: close where the reader does not want to after all */
+  /** @param on { send(text), close() }: `close` is called when the user cancels */
   constructor(text, on) {
     forms += 1;
     this.#on = on;
@@ -64,7 +64,7 @@ export class EditForm {
 
   #onKey(event) {
     if (event.key === 'Escape' && !isComposing(event)) {
-      event.stopPropagation(); // it would stop an answer
+      event.stopPropagation(); // it would stop a response
       this.close();
     } else if (event.target === this.#area && isEnter(event)) {
       event.preventDefault();

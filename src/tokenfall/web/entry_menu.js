@@ -1,7 +1,7 @@
 /**
  * What can be done with a conversation of the list: one menu for all entries, opened by the button of each.
  *
- * It must never act on another conversation than the one it was opened at, or stop an answer with its Escape.
+ * It must never act on another conversation than the one it was opened at, or stop a response with its Escape.
  */
 
 const find = (id) => document.querySelector(id);
@@ -35,7 +35,7 @@ export class EntryMenu {
     document.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#box.matches(':popover-open')) return;
       event.preventDefault();
-      event.stopImmediatePropagation(); // it would close the drawer, or stop an answer
+      event.stopImmediatePropagation(); // it would close the drawer, or stop a response
       this.#box.hidePopover();
     }, { capture: true });
     this.#box.addEventListener('focusout', ({ relatedTarget }) => relatedTarget && !this.#box.contains(relatedTarget) && this.#box.hidePopover());

@@ -10,14 +10,14 @@ import { parseInline } from './inline.js';
 import { BlockParser, decidedText } from './markdown.js';
 import { directed, patch, shell } from './render.js';
 
-const TEXT_NODE = 2000; // characters after which settled text goes on in another node
-const HALF = /[\ud800-\udbff\r]/; // of a character or a line end that a token may have cut
+const TEXT_NODE = 2000; // characters of a text node, after which settled text continues in another
+const HALF = /[\ud800-\udbff\r]/; // the first half of a character or line end that a token boundary has split
 
 export class GrowingMarkdown {
   #parser = new BlockParser();
   #shown;
   #text = '';
-  #line = ''; // the start of a line whose end has not come
+  #line = ''; // the start of a line whose end has not arrived
 
   /** @param box an element of its own; its content is replaced */
   constructor(box) {
@@ -30,7 +30,7 @@ export class GrowingMarkdown {
     return this.#text;
   }
 
-  /** Draws at once: to be called once a frame, with what arrived since. */
+  /** Draws at once: call it once per frame, with the text that arrived since. */
   append(text) {
     this.#text += text;
     const lines = (this.#line + text).split('\n');
@@ -40,14 +40,14 @@ export class GrowingMarkdown {
     this.#parser.peek(whole, (root, isOpen) => this.#shown.show(root, isOpen));
   }
 
-  /** Shows the text as it is, whatever marks are not closed. Nothing may be appended after it. */
+  /** Shows the text as it is, with unclosed marks as text. Nothing may be appended after it. */
   end() {
     if (this.#line !== '') this.#parser.line(this.#line);
     this.#shown.show(this.#parser.root, () => false);
   }
 }
 
-/** The children of a block. Since they were shown only the last may have changed, and others have come. */
+/** The children of a block. Since the last call only the last child may have changed, and others may follow it. */
 class Blocks {
   #body;
   #made;
@@ -78,7 +78,7 @@ class Blocks {
   }
 }
 
-/** All of a block but what is in it. */
+/** Identifies a block without its content. */
 function keyOf(node) {
   return JSON.stringify({ ...node, children: undefined, text: undefined });
 }
@@ -93,7 +93,7 @@ function contentOf(node, body) {
 class Inline {
   #body;
   #settled = '';
-  #last = null; // the node that ends what is settled
+  #last = null; // the last node of the settled part
 
   constructor(body) {
     this.#body = body;

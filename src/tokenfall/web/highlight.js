@@ -36,7 +36,7 @@ export class Highlighter {
   /** See LANGUAGES. */
   #rules;
   #held = '';
-  /** What goes on: a rule, or the { kind } of a word or number. */
+  /** The unfinished piece: its rule, or the { kind } of a word or number. */
   #open = null;
   /** The two characters before what is held. */
   #last = '';

@@ -47,15 +47,15 @@ const SCHEMES = ['https://', 'http://', 'mailto:'];
 const SEAM = /^(?:[\p{L}\p{N}](?![hH])[\p{L}\p{N}]|[\p{L}\p{N},.;:] [\p{L}\p{N}])/u;
 
 /**
- * `open`: more may follow. Marks that are not closed then count as closed at the end, and what cannot be told
- * yet is left out. `settled` is the length of a start that nothing to come can change: it and the rest,
- * parsed one by one, give the same nodes.
+ * `open`: more text may follow. Unclosed marks then count as closed at the end, and text that is still ambiguous
+ * is left out. `settled` is the length of the prefix that later text cannot change: the prefix and the rest,
+ * parsed separately, give the same nodes.
  */
 export function parseInline(text, open = false) {
   return new Scan(text, open);
 }
 
-/** The address as a URL, or an empty string unless it is one a reader may be led to. */
+/** The address as a URL; an empty string if it is not safe to link to. */
 export function safeAddress(raw) {
   if (!SCHEME.test(raw) || /[\s\p{C}"<>`]/u.test(raw) || !URL.canParse(raw)) return '';
   const url = new URL(raw);
@@ -90,7 +90,7 @@ function linkTo(address) {
   return href ? linkOf(href, '', [textOf(address)]) : textOf(address);
 }
 
-/** Links do not nest, and one without text shows where it leads. */
+/** Links do not nest; a link without text shows its address. */
 function linkOf(href, title, children) {
   return { type: 'link', href, title, children: children.length > 0 ? withoutLinks(children) : [textOf(href)] };
 }
@@ -214,14 +214,14 @@ class Scan {
     return index + whole.length;
   }
 
-  /** A link that leads nowhere a reader may go is its text. */
+  /** A link to an unsafe address becomes its text. */
   #putLink({ piece }, href, title) {
     const inside = merged(paired(this.#pieces.splice(piece).slice(1)).nodes);
     if (href === '') this.#pieces.push(...inside);
     else this.#pieces.push(linkOf(href, title, inside));
   }
 
-  /** A link whose address is not complete: shown as one already, as soon as its scheme is known. */
+  /** A link whose address is incomplete is shown as a link as soon as its scheme is known. */
   #beginLink(bracket, address) {
     const empty = this.#pieces.length === bracket.piece + 1;
     if (empty || SCHEMES.some((scheme) => scheme.startsWith(address))) this.#pieces.length = bracket.piece;

@@ -60,7 +60,7 @@ export class Loading {
     const { visit, newest } = this;
     if (!visit.isShown || newest === null) return false;
     if (visit.isNew && newest === '') return false; // its id is known to this page only
-    const messages = (await this.#api.history(visit.id)) ?? [];
+    const messages = await messagesOf(this.#api, visit.id);
     if (visit !== this.visit || newest !== this.newest || newestOf(messages) === newest) return false;
     this.#show(messages, false);
     return true;
@@ -75,7 +75,7 @@ export class Loading {
   /** The stored response of a turn that was resumed; null for another, or if there is none. */
   async kept(turn) {
     if (!turn.cameBack || turn.isOver) return null;
-    const messages = this.#api.history(this.visit.id).then((found) => found ?? []);
+    const messages = messagesOf(this.#api, this.visit.id);
     return answerKept(await unlessAborted(messages, turn.signal).catch(() => []), turn.id);
   }
 
@@ -91,6 +91,11 @@ export class Loading {
       throw error;
     }
   }
+}
+
+/** The messages of a conversation, none if the server does not have it. */
+export async function messagesOf(api, conversation) {
+  return (await api.history(conversation)) ?? [];
 }
 
 function newestOf(messages) {

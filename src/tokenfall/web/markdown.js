@@ -6,8 +6,8 @@
  * { type: table, header, children }, { type: row, children }, { type: cell, align, text }, { type: heading, level,
  * text }, { type: paragraph, text }, { type: rule }; what `text` holds is for inline.js, but for lines.
  * It follows CommonMark and GFM, except: no indented code, setext headings, reference links or HTML; a fence in a
- * list goes on where its lines are not indented; an item is loose when a blank line stands before it; the lines of a
- * formula belong to its paragraph as they are, up to its end or a blank line.
+ * list continues over lines that are not indented; an item is loose if a blank line precedes it; the lines of a
+ * formula belong to its paragraph unchanged, up to its end or a blank line.
  * It must never touch the DOM, nor change a block that is closed.
  */
 
@@ -37,7 +37,7 @@ export function parse(text) {
   return parser.root.children;
 }
 
-/** What may be shown of an open block's text: not a last line that may yet become the header of a table. */
+/** The part of an open block's text that may be shown: without a last line that may become a table's header. */
 export function decidedText({ type, text }) {
   const from = text.lastIndexOf('\n') + 1;
   const may = type === 'paragraph' && text[from] === '|' && text.length - from <= HEADER_REACH;
@@ -52,7 +52,7 @@ function withBox(content, [brackets, mark]) {
 export class BlockParser {
   root = { type: 'document', children: [] };
   #open = [{ node: this.root }]; // from the root to the leaf that the next line may continue
-  #blank = false; // the last line was
+  #blank = false; // the last line was blank
   #partial = false;
 
   /** Takes a line that is complete, without its line feed. */
@@ -61,8 +61,8 @@ export class BlockParser {
   }
 
   /**
-   * Calls `show(root, isOpen)` with the tree as it would be with `text` as the start of the next line; then takes
-   * that back. A start that does not tell its block yet is left out.
+   * Calls `show(root, isOpen)` with the tree as it would be with `text` as the start of the next line; then restores
+   * it. A start that does not determine its block yet is left out.
    */
   peek(text, show) {
     const undo = this.#undo();
@@ -98,7 +98,7 @@ export class BlockParser {
     return this.#addBlocks(depth, rest, leaf);
   }
 
-  /** How many open blocks the line continues, and what is left of it for the next. */
+  /** The number of open blocks that the line continues, and the rest of the line. */
   #descend(line) {
     const fenced = this.#open.at(-1).node.type === 'code';
     let rest = line;
@@ -125,7 +125,7 @@ export class BlockParser {
     return inner.trim() === '' ? !this.#partial : this.#addBlocks(this.#open.length, inner, '');
   }
 
-  /** Adds a block to the one at `depth - 1`, closing all that was open from there. */
+  /** Adds a block to the one at `depth - 1`, and closes the open blocks from `depth` on. */
   #add(depth, frame) {
     this.#open.length = depth;
     if (this.#open.at(-1).node.type === 'list' && frame.node.type !== 'item') this.#open.pop();
@@ -143,7 +143,7 @@ export class BlockParser {
     return true;
   }
 
-  /** Opens the quote or list item that starts here, and returns the rest of its line, or else null. */
+  /** Opens the quote or list item that starts here and returns the rest of the line; null if there is none. */
   #enter(at, rest, inside) {
     const quote = QUOTE.exec(rest);
     if (quote) {
@@ -168,7 +168,7 @@ export class BlockParser {
     return task ? withBox(content, task) : content;
   }
 
-  /** A list for an item, unless it goes on with the one there is: says so. */
+  /** Begins a list for an item, unless it continues the open list; returns whether it does. */
   #beginList(at, { marker, ordered, start }) {
     const list = this.#open[at - 1];
     if (list.node.type === 'list' && list.marker === marker) return true;
@@ -248,7 +248,7 @@ function leafOf(rest) {
   return RULE.test(rest) ? { node: { type: 'rule' } } : null;
 }
 
-/** What is left of the line for the blocks in this one, or null if it does not continue it. */
+/** The rest of the line for the blocks inside this one; null if the line does not continue it. */
 function continued({ node, indent }, rest, fenced) {
   switch (node.type) {
     case 'list': return rest;
@@ -282,7 +282,7 @@ function afterSpace(column, c) {
   return c === '\t' ? column + 4 - (column % 4) : column + 1;
 }
 
-/** The line without `indent` columns of white space, or without as much of it as it has. */
+/** The line without up to `indent` columns of white space. */
 function unindented(line, indent) {
   let [end, width] = [0, 0];
   for (; width < indent && /[ \t]/.test(line[end] ?? ''); end += 1) width = afterSpace(width, line[end]);

@@ -1,7 +1,7 @@
 /**
  * The menu of the current conversation and the API key.
  *
- * It must never stay open after the focus or a click went elsewhere.
+ * It must never stay open after the focus or a click has moved elsewhere.
  */
 
 const find = (id) => document.querySelector(id);
@@ -27,7 +27,7 @@ export class Menu {
     }
     this.#menu.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#menu.open) return;
-      event.stopPropagation(); // it would stop an answer
+      event.stopPropagation(); // it would stop a response
       this.#close();
     });
     this.#menu.addEventListener('focusout', ({ relatedTarget }) => {

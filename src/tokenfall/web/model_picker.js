@@ -1,7 +1,7 @@
 /**
  * The list of models by the text area: the server's default, the upstream's models, and the simulator with named timings.
  *
- * It must never drop a choice because it is not listed: the server says whether a model exists.
+ * It must never drop a choice because it is not listed: only the server knows whether a model exists.
  */
 
 import { element } from './elements.js';

@@ -43,7 +43,9 @@ export class Notice {
     this.clear();
     this.#code = failure.code;
     const request = failure.isOfServer && failure.requestId ? `(Request ${failure.requestId})` : '';
-    this.#text.textContent = [failure.words, waitOf(failure, again), request].filter(Boolean).join(' ');
+    const wait = waitOf(failure, again);
+    const words = wait ? failure.words.replace(/ Try again\.$/, '') : failure.words;
+    this.#text.textContent = [words, wait, request].filter(Boolean).join(' ');
     this.#box.classList.add('shown');
     this.#again.hidden = again === null;
     this.#again.textContent = again?.label ?? '';

@@ -2,7 +2,7 @@
  * Lines over time as SVG: plots with ticks and a legend. And tiles, which have a figure only.
  *
  * One path per line, updated once per second; the drawing is stretched by the browser, so nothing is measured and
- * nothing is drawn again when the window changes. It must never decide what a value means, nor speak:
+ * nothing is drawn again when the window changes. It must never decide what a value means, or announce anything:
  * labels for screen readers change only on request, and no region is live.
  */
 
@@ -29,7 +29,7 @@ function drawing(...children) {
   return shape('svg', { viewBox: `0 0 ${WIDTH} 100`, preserveAspectRatio: 'none' }, ...children);
 }
 
-/** Writes `text` where it is new: what is unchanged costs no layout, and a selection in it stays. */
+/** Sets the text of a node if it has changed: unchanged text costs no layout and keeps a selection. */
 export function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

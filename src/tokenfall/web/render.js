@@ -2,7 +2,7 @@
  * Markdown's nodes to elements, made one by one from a fixed list, with text only ever as text.
  *
  * It must never parse HTML, make an element or set an attribute that is not written here, load anything,
- * or give a link an address that inline.js did not let through.
+ * or create a link to an address that inline.js refused.
  */
 
 import { codeShell, CodeText } from './code.js';
@@ -28,7 +28,7 @@ export function render(nodes) {
   return nodes.map((node) => directed(filled(node)));
 }
 
-/** Lets a block's own text say which way it runs; what is in it runs along. */
+/** Sets the direction of a block from its own text; its children inherit it. */
 export function directed(element) {
   element.setAttribute('dir', 'auto');
   return element;
@@ -42,7 +42,7 @@ export function shell(node) {
   return { element, body: element };
 }
 
-/** Makes the children of `parent` after `last` (null: all of them) show `nodes`, keeping what already does. */
+/** Makes the children of `parent` after `last` (null: all of them) show `nodes`; children that already do are kept. */
 export function patch(parent, last, nodes) {
   let child = last ? last.nextSibling : parent.firstChild;
   for (const node of nodes) {
@@ -94,17 +94,17 @@ function linkAttributes({ href, title }) {
   return { href, ...(title && { title }), ...LINK };
 }
 
-/** Makes a child show `node` if a small change will do. */
+/** Changes a child so that it shows `node`; returns false if it must be replaced. */
 function adapted(child, node) {
   if (child.localName !== INLINE[node.type]) return false; // a text has no name, here as there
   if (node.type === 'link' && (node.href || child.getAttribute('href'))) return false;
-  if (node.type === 'text') retell(child, node.text);
-  else if (node.type === 'code' || node.type === 'math') retell(child.firstChild, node.text);
+  if (node.type === 'text') retext(child, node.text);
+  else if (node.type === 'code' || node.type === 'math') retext(child.firstChild, node.text);
   else patch(child, null, node.children ?? []);
   return true;
 }
 
-function retell(text, data) {
+function retext(text, data) {
   if (!data.startsWith(text.data)) text.data = data;
   else if (data.length > text.data.length) text.appendData(data.slice(text.data.length));
 }

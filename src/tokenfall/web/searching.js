@@ -29,7 +29,7 @@ export class Searching {
     this.#field.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || this.#field.value === '') return;
       event.preventDefault();
-      event.stopPropagation(); // it would stop an answer
+      event.stopPropagation(); // it would stop a response
       this.clear();
     });
   }

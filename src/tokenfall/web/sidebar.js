@@ -51,7 +51,7 @@ export class Sidebar {
     });
     document.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#isOpen) return;
-      event.stopPropagation(); // it would stop an answer
+      event.stopPropagation(); // it would stop a response
       this.#set(false);
     }, { capture: true });
     document.addEventListener('click', (event) => {

@@ -1,7 +1,7 @@
 /**
  * Bytes to server-sent events, after the WHATWG HTML standard, section 9.2.6.
  *
- * It carries over whatever a read cut: a character, a line, a CRLF, an event.
+ * It joins what two reads have split: a character, a line, a CRLF, an event.
  * It must never touch the network, the DOM or a clock, nor know what the data means;
  * and never hand out an event whose blank line has not arrived.
  */
@@ -10,11 +10,11 @@ const LINE_END = /\r\n|\n|\r/g;
 
 export class SSEDecoder {
   #characters = new TextDecoder(); // UTF-8; drops a leading byte order mark, as the standard asks
-  #line = ''; // the start of a line whose end has not come
-  #afterCR = false; // the last read ended in CR: a LF that comes next belongs to it
+  #line = ''; // the start of a line whose end has not arrived
+  #afterCR = false; // the last read ended in CR: a following LF belongs to it
   #type = '';
   #data = [];
-  #id = ''; // stays until another one comes
+  #id = ''; // until the next id
 
   /** Takes the bytes of one read and returns the events they complete: [{ type, data, id }]. */
   push(bytes) {
@@ -46,6 +46,6 @@ export class SSEDecoder {
     if (field === 'data') this.#data.push(value);
     else if (field === 'event') this.#type = value;
     else if (field === 'id' && !value.includes('\0')) this.#id = value;
-    // A comment (an empty field) and retry say nothing to a reader that decides itself when to come back.
+    // Comments (an empty field) and `retry` are ignored: the caller decides when to reconnect.
   }
 }

@@ -6,7 +6,7 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, ReasoningDelta, TextDelta, Usage
-from tokenfall.messages import ChatRequest, Message
+from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.reactor.clock import WheelClock
 from tokenfall.simulator.engine import SimulatedEngine, is_simulated
 from tokenfall.simulator.grammar import parse
@@ -48,6 +48,17 @@ async def test_a_named_profile_times_the_response_but_for_times_set_beside_it(si
     first, last = answer.times[0], answer.times[-1]
     assert (last - first) / 399 == pytest.approx(times[1], rel=0.1)
     assert first == pytest.approx(times[0], abs=0.3)
+
+
+@pytest.mark.parametrize("simulation", ["", "fault=drip@0:1ms"])
+async def test_arguments_of_a_tool_call_are_not_text(simulation: str) -> None:
+    tool = Tool("weather", "It rains", b'{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}')
+    answer = Answer()
+    request = msgspec.structs.replace(asked(simulation=simulation), tools=(tool,), tool_choice="required")
+    finished = await answer.of(request)
+
+    assert answer.texts == []
+    assert finished.reason == "tool_calls"
 
 
 async def test_engine_produces_prose_and_exact_usage() -> None:

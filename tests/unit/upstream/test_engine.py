@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from tokenfall.errors import (
@@ -230,6 +231,23 @@ async def test_converse_reports_reasoning_and_tool_calls(relay: Relay) -> None:
     (exchange,) = relay.upstream.exchanges
     assert exchange.head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
     assert exchange.headers["accept"] == "text/event-stream"
+
+
+@pytest.mark.parametrize("reports_reasoning", [False, True])
+async def test_reply_reports_no_tool_calls(relay: Relay, reports_reasoning: bool) -> None:
+    engine = relay.engine(
+        stream(
+            b'data: {"choices":[{"delta":{"reasoning":"Hm"}}]}\n\n',
+            b'data: {"choices":[{"delta":{"content":"So","tool_calls":[{"index":0,"id":"c"}]}}]}\n\n',
+            b'data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}\n\ndata: [DONE]\n\n',
+        )
+    )
+    request = msgspec.structs.replace(REQUEST, reports_reasoning=reports_reasoning)
+    finished = await engine.reply(request, relay.on_event)
+    await engine.close()
+
+    assert relay.heard == [*[ReasoningDelta("Hm")] * reports_reasoning, TextDelta("So")]
+    assert finished.reason == "tool_calls"
 
 
 UNSUPPORTED = b"""{"error":{"message":"'max_tokens' is not supported, use 'max_completion_tokens'"}}"""

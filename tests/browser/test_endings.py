@@ -1,0 +1,55 @@
+"""How the page shows each end of a response: of the simulator, and of a model behind a relay."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.pages import Pages
+from tests.browser.steps import alert, answer, ask, ended, relay_of, says, set_sim, status
+from tests.end_to_end.conftest import Serve
+
+SCRIPT = """
+- when: {last: length}
+  say: "One two three"
+  finish_reason: length
+- when: {last: filter}
+  say: "One two"
+  finish_reason: content_filter
+- when: {last: tool}
+  say:
+    - text: "Let me look."
+    - call: {name: weather, arguments: {city: Paris}}
+- say: "Good morning."
+"""
+
+ENDS = {
+    "length": ("One two three", "Stopped at the limit", "Stopped at the limit of 3 tokens"),
+    "filter": ("One two", "Filtered", "Ended by the provider’s content filter, or refused by the model"),
+    "tool": ("Let me look.", "Complete", "The model asked for a tool, which this page cannot run"),
+}
+"""By question: the text, the status, and the note below the response."""
+
+
+@pytest.mark.parametrize("question", ENDS)
+@pytest.mark.parametrize("is_relayed", [False, True])
+def test_end_of_each_kind_has_its_words_also_after_a_reload(
+    open_page: Pages, serve: Serve, tmp_path: Path, is_relayed: bool, question: str
+) -> None:
+    (tmp_path / "ends.yaml").write_text(SCRIPT, encoding="utf-8")
+    model = serve(SIM_FILES=str(tmp_path))
+    set_sim(model, "script=ends.yaml,gap=1ms")
+    page = open_page(relay_of(serve, model) if is_relayed else model)
+    text, state, note = ENDS[question]
+    ask(page, question)
+    ended(page)
+    says(page, text)
+    expect(status(page)).to_have_text(state)
+    expect(alert(page)).to_be_empty()
+    expect(answer(page).locator(".note .ended")).to_have_text(note)
+    page.reload()
+    ended(page)
+    says(page, text)
+    expect(answer(page).locator(".note .ended")).to_have_text(note)
+    if question == "length":
+        expect(answer(page).get_by_role("button", name="Continue")).to_be_visible()
