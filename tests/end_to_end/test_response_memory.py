@@ -21,6 +21,9 @@ MEMORY = "256KiB"
 """Enough for one such response, not for two."""
 
 SIM = f"sim:tokens={WORDS},gap=0us,ttft=300s"
+ECHO = "text=echo,tokens=1200,gap=0us,fault=stall@1199:300s"
+"""A chat is collected token by token: 120 kB in few of them."""
+
 CHAT = {"messages": user("hi"), "stream": False, "max_tokens": 20_000}
 
 LATE = {
@@ -30,7 +33,7 @@ LATE = {
     "anthropic": post("/v1/messages", CHAT | {"model": SIM}),
     "ollama.chat": post("/api/chat", CHAT | {"model": SIM}),
     "ollama.generate": post("/api/generate", {"model": SIM, "prompt": "hi", "stream": False}),
-    "chat": post("/chat", CHAT, X_Sim=f"tokens={WORDS},gap=0us,fault=stall@{WORDS - 1}:300s"),
+    "chat": post("/chat", CHAT | {"messages": user(("x" * 99 + " ") * 300)}, X_Sim=ECHO),
 }
 """Whole responses that are complete long before they are due."""
 

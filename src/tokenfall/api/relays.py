@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.documents import document, long_document, sliced
-from tokenfall.events import Finished, OutputEvent, PassthroughEvent, ToolCallDelta
+from tokenfall.events import Finished, OutputEvent, PassthroughEvent, TextDelta, ToolCallDelta
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.messages import ChatRequest
@@ -197,7 +197,7 @@ class TranslatedRelay:
 
         def on_event(event: OutputEvent) -> None:
             nonlocal first_event_s
-            lease.grow(_text_bytes(event))
+            lease.grow(_size_bytes(event))
             first_event_s = first_event_s or time()
             for each in normalizer.add(event):
                 accumulator.on_event(each)
@@ -209,9 +209,11 @@ class TranslatedRelay:
         return ModelResponse(meta=meta, choices=choices, finished=finished, timing=_timing(meta, first_event_s))
 
 
-def _text_bytes(event: OutputEvent) -> int:
+def _size_bytes(event: OutputEvent) -> int:
+    """Size of the text of an event in UTF-8, and of its log probabilities."""
     text = event.arguments if isinstance(event, ToolCallDelta) else event.text
-    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+    logprobs = event.logprobs if isinstance(event, TextDelta) else b""
+    return len(logprobs) + (len(text) if text.isascii() else len(text.encode(errors="surrogatepass")))
 
 
 def _timing(meta: ResponseMeta, first_event_s: float) -> ResponseTiming:

@@ -118,8 +118,8 @@ class ResponseChoice(Struct, frozen=True, kw_only=True):
     logprobs: bytes = b""
 
     def size_bytes(self) -> int:
-        """Memory of its texts, and of its tokens if they are a list."""
-        texts = (self.text, self.thought, *(call.arguments for call in self.calls))
+        """Memory of its texts, its log probabilities, and of its tokens if they are a list."""
+        texts = (self.text, self.thought, self.logprobs, *(call.arguments for call in self.calls))
         tokens = TOKEN_BYTES * len(self.tokens) if isinstance(self.tokens, list) else 0
         return sum(map(getsizeof, texts)) + tokens
 

@@ -6,10 +6,12 @@ from typing import Any, cast
 import pytest
 
 from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming, StreamFraming, TranslatedRelay
-from tokenfall.errors import InvalidRequest, UpstreamReset
+from tokenfall.errors import InvalidRequest, ResponseMemoryFull, UpstreamReset
 from tokenfall.events import Finished, PassthroughEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from tokenfall.http.response import Response
 from tokenfall.messages import ChatRequest
+from tokenfall.metrics import Metrics
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.upstream.relayed_response import RelayedResponse
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
@@ -304,3 +306,14 @@ async def test_log_probabilities_of_the_upstream_are_told_with_their_text(dialec
     assert told == [[], ["a"], ["b"], []]
     assert [each["token"] for each in response["logprobs"]] == ["a", "b"]
     assert [each.logprobs for each in upstream.asked] == [2, 2]
+
+
+async def test_events_that_do_not_fit_into_the_memory_end_the_response() -> None:
+    metrics = Metrics()
+    memory = ResponseMemory(100, metrics)
+    events = (TextDelta("é" * 40), TextDelta("b", b'{"token":"b"}'), ReasoningDelta("c" * 20))
+    relay = TranslatedRelay(FakeUpstream(*events).as_engine(), OLLAMA_CHAT, memory=memory)
+    with pytest.raises(ResponseMemoryFull):
+        await whole(relay, body())
+
+    assert metrics.response_memory_bytes == 0
