@@ -19,6 +19,7 @@ CODES = {
     "IdempotencyMismatch": "idempotency_mismatch",
     "IdempotencyUnavailable": "idempotency_unavailable",
     "RateLimited": "rate_limited",
+    "ResponseMemoryFull": "response_memory_full",
     "ShuttingDown": "shutting_down",
     "SimulatedFailure": "simulated_failure",
     "UpstreamError": "upstream_error",

@@ -158,7 +158,7 @@ class App:
 
     def _add_cors(self, request: Request) -> None:
         if b"origin" in request.headers:
-            request.reply_headers += self._cors.lines(request)
+            request.response_headers += self._cors.lines(request)
 
     def _set_id(self, request: Request) -> None:
         """Set the request id: the client's own if it is valid, else a new one."""
@@ -169,19 +169,19 @@ class App:
             self._count += 1
             request_id = b"%b-%08x" % (self._id_prefix, self._count)
         request.id = request_id.decode("ascii")
-        request.reply_headers = b"x-request-id: %b\r\n" % request_id
+        request.response_headers = b"x-request-id: %b\r\n" % request_id
 
     def _no_route(self, request: Request, methods: dict[str, Route]) -> Response | Loadable:
         """The response to OPTIONS, to an unknown path and to a method that the path does not support."""
         allowed = ", ".join(sorted({*methods, "OPTIONS"}))
         if request.method == "OPTIONS" and (methods or request.path == "*"):
             if b"access-control-request-method" in request.headers:
-                request.reply_headers += self._cors.preflight(request, allowed)
+                request.response_headers += self._cors.preflight(request, allowed)
             return Response(204, headers=(("allow", allowed),))
         needed = self.needed_for_refusal(request)
         if needed is not None:
             return needed
         if methods:
-            request.reply_headers += header_lines((("allow", allowed),))
+            request.response_headers += header_lines((("allow", allowed),))
             return self.refuse(request, 405, detail=f"{request.path[:200]} takes {allowed}")
         return self._failed(request, NotFound("there is no such path; the chat page is at /web"))

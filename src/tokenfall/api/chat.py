@@ -150,7 +150,9 @@ class ChatRoutes:
             self._keys.owner(request), limit=page.limit, after=page.after, search=page.search
         )
         if has_next:
-            request.reply_headers += header_lines((("link", plain_conversations.next_page(page, last=found[-1].id)),))
+            request.response_headers += header_lines(
+                (("link", plain_conversations.next_page(page, last=found[-1].id)),)
+            )
         return await sliced(plain_conversations.conversation_list(found))
 
     async def add(self, request: Request) -> Response:
@@ -182,7 +184,7 @@ class ChatRoutes:
             _STREAM,
             _Frames(turn, details=details, begun=announced).run,
             failure=problems.error_event,
-            goes_on=turn.goes_on if isinstance(turn, TurnRun) else None,
+            on_disconnect=turn.detach if isinstance(turn, TurnRun) else None,
             keepalive=sse.PING,
             shutdown_frame=plain_stream.error_frame(shutting_down().code, shutting_down().message, **fields),
         )
@@ -201,7 +203,7 @@ def _add_headers(request: Request, turn: TurnRun | Followed) -> None:
     headers = [("x-conversation-id", turn.conversation.id), ("x-turn-id", turn.id)]
     if isinstance(turn, TurnRun) and turn.model and turn.model.isprintable():
         headers.append(("x-model", turn.model))
-    request.reply_headers += header_lines(headers)
+    request.response_headers += header_lines(headers)
 
 
 def _switches(request: Request) -> set[str]:

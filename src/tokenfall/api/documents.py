@@ -51,8 +51,8 @@ def add_request_id_header(request: Request) -> None:
 
     Calling it again has no effect.
     """
-    if b"\r\nrequest-id:" not in b"\r\n" + request.reply_headers:
-        request.reply_headers += header_lines((("request-id", request.id),))
+    if b"\r\nrequest-id:" not in b"\r\n" + request.response_headers:
+        request.response_headers += header_lines((("request-id", request.id),))
 
 
 def joined(pieces: Iterable[bytes]) -> Sliced[bytes]:

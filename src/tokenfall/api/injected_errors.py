@@ -66,7 +66,7 @@ class InjectedErrors:
         self.check(simulation, owner)
         if simulation.limit is not None:
             limit_state, refused = self.spend(simulation.limit, owner, tokens=tokens)
-            request.reply_headers += header_lines(limit_headers(limit_state))
+            request.response_headers += header_lines(limit_headers(limit_state))
             if refused is not None:
                 raise refused
 

@@ -37,9 +37,9 @@ class Throttle:
         decision = await self._limiter.take(bucket_of(client))
         wait_s = decision.reset_s if decision.allowed else decision.retry_after_s
         limit = f'"address";r={decision.remaining};t={ceil(wait_s)}'
-        request.reply_headers += header_lines((("ratelimit-policy", self._policy), ("ratelimit", limit)))
+        request.response_headers += header_lines((("ratelimit-policy", self._policy), ("ratelimit", limit)))
         limit_state = LimitState(self._limiter.burst, decision.remaining, reset_s=wait_s, now_s=time())
-        request.reply_headers += header_lines(limit_headers(limit_state))
+        request.response_headers += header_lines(limit_headers(limit_state))
         if not decision.allowed:
             self._metrics.rate_limited += 1
             raise RateLimited(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         def respond(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
             """Return the response, or a coroutine for it. The coroutine is cancelled when the client disconnects.
 
-            Additional header lines, already encoded, go to `request.reply_headers`.
+            Additional header lines, already encoded, go to `request.response_headers`.
             """
             ...
 

@@ -234,7 +234,7 @@ class Connection(ClientSocket):
         self._player = None
         keep = self._keeps(request)
         line = b"" if request.http_minor else _KEEP_ALIVE
-        head = (response.head, self._server.date_line(), request.reply_headers, line if keep else _CLOSE, b"\r\n")
+        head = (response.head, self._server.date_line(), request.response_headers, line if keep else _CLOSE, b"\r\n")
         body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
         if len(body) <= self._server.bounds.send_buffer_bytes:
             self.write(b"".join((*head, body)))
@@ -280,7 +280,7 @@ class Connection(ClientSocket):
         request.keep_alive = request.http_minor == 1 and self._keeps(request)
         framing = b"transfer-encoding: chunked\r\n" if request.http_minor else b""
         close = b"" if request.keep_alive else _CLOSE
-        added, request.reply_headers = request.reply_headers, b""
+        added, request.response_headers = request.response_headers, b""
         return b"".join((head.lines, self._server.date_line(), added, framing, close, b"\r\n"))
 
     def end_stream(self, outcome: "Outcome", sent_bytes: int, *, keep: bool = True) -> None:
@@ -305,7 +305,7 @@ class Connection(ClientSocket):
             self._close()
         self._advance_next_turn()
 
-    def plays(self, player: "Player") -> bool:
+    def is_current(self, player: "Player") -> bool:
         """Whether `player` is the connection's current player."""
         return self._player is player
 
@@ -418,7 +418,7 @@ class Connection(ClientSocket):
 
     def _respond_and_close(self, request: Request, response: Response) -> None:
         body = b"" if request.method == "HEAD" else response.body
-        self.write(b"".join((response.head, self._server.date_line(), request.reply_headers, _CLOSE, b"\r\n", body)))
+        self.write(b"".join((response.head, self._server.date_line(), request.response_headers, _CLOSE, b"\r\n", body)))
         self._report(response.status, "complete", sent_bytes=len(body))
 
     def _release(self, outcome: "Outcome") -> None:

@@ -12,7 +12,7 @@ reset, which a later write reports; two delays cover short and long round-trip t
 
 def probe(connection: "Connection", player: "Player", *, keepalive: bytes, again: tuple[float, ...] = PROBES_S) -> None:
     """Write keepalives into the player's stream: a client that closed its socket resets the connection."""
-    if not connection.plays(player):
+    if not connection.is_current(player):
         return
     if not connection.paused:
         connection.send(keepalive)
@@ -27,5 +27,5 @@ def give_up_soon(connection: "Connection", player: "Player", *, after_s: float) 
     """Reset the connection `after_s` from now, for a stream whose format has no keepalive."""
     reactor = connection.reactor
     reactor.call_at(
-        reactor.wheel.now() + after_s, lambda: connection.reset("left") if connection.plays(player) else None
+        reactor.wheel.now() + after_s, lambda: connection.reset("left") if connection.is_current(player) else None
     )

@@ -140,7 +140,7 @@ class LivePlayer:
             if not self._detached:
                 metrics.streams -= 1
             server.wheel.cancel(self)
-            stream.goes_on = None  # the run has ended
+            stream.on_disconnect = None  # the run has ended
             _ended(stream)
         self._end(last, outcome)
 
@@ -258,7 +258,7 @@ class LivePlayer:
     def _give_up(self) -> None:
         """Reset the connection, unless the stream's keepalives probe it."""
         probed = self._stream is not None and self._stream.keepalive
-        if self._connection.plays(self) and not probed:
+        if self._connection.is_current(self) and not probed:
             self._connection.reset("left")
 
     def pause(self) -> None:
@@ -272,7 +272,7 @@ class LivePlayer:
     def stop(self) -> None:
         self._server.wheel.cancel(self)
         self._unsent = None
-        if self._stream is not None and self._stream.goes_on is not None and self._stream.goes_on():
+        if self._stream is not None and self._stream.on_disconnect is not None and self._stream.on_disconnect():
             self._detached = True
             self.metrics.streams -= 1
             self.resume()

@@ -150,7 +150,7 @@ class LoadingPlayer:
 
     def loaded(self, error: Exception | None) -> None:
         connection, request = self._connection, self._request
-        if not connection.plays(self):  # the client disconnected in the same turn
+        if not connection.is_current(self):  # the client disconnected in the same turn
             return
         if error is None:
             connection.replace_player(self._then)

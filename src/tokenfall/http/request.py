@@ -22,7 +22,7 @@ class Request:
 
     __slots__ = (
         "body", "client", "headers", "http_minor", "id", "keep_alive", "method", "path", "query_string",
-        "reply_headers", "route", "started_s",
+        "response_headers", "route", "started_s",
     )  # fmt: skip
 
     def __init__(self, method: str, target: bytes, *, headers: dict[bytes, bytes], http_minor: int) -> None:
@@ -42,7 +42,7 @@ class Request:
         self.started_s = 0.0
         self.route = ""
         self.id = ""
-        self.reply_headers = b""
+        self.response_headers = b""
 
     def copy_head(self) -> "Request":
         """A new request with the same head, for the cache of parsed heads."""
@@ -53,7 +53,7 @@ class Request:
         copy.headers = self.headers
         copy.http_minor = self.http_minor
         copy.keep_alive = self.keep_alive
-        copy.body = copy.reply_headers = b""
+        copy.body = copy.response_headers = b""
         copy.client = copy.id = copy.route = ""
         copy.started_s = 0.0
         return copy

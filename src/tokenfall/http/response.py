@@ -287,7 +287,7 @@ class LiveStream:
     `run` sends the frames and returns the last one, which is written together with the end of the body. `keepalive` is
     sent at intervals until the first frame. `shutdown_frame` as in `TimedStream`. If `run` raises before anything was
     sent, the application's `crashed` makes the response; after that, `failure` makes the last frame. If `breaks`, the
-    format has no error or shutdown frame, and the connection is reset instead. If `goes_on` returns True when the
+    format has no error or shutdown frame, and the connection is reset instead. If `on_disconnect` returns True when the
     client disconnects, `run` is not cancelled and its frames are discarded. An `announced` stream sends its head and a
     keepalive at once. If not `counted`, the metrics do not include the stream, and its frames are not tokens. An
     `is_large` one is sent as fast as the client reads it, so its connection gets the send buffer of large bodies.
@@ -296,7 +296,7 @@ class LiveStream:
     """
 
     __slots__ = (
-        "announced", "breaks", "counted", "ended", "failure", "goes_on", "head", "is_large", "keepalive", "run",
+        "announced", "breaks", "counted", "ended", "failure", "head", "is_large", "keepalive", "on_disconnect", "run",
         "shutdown_frame",
     )  # fmt: skip
 
@@ -306,7 +306,7 @@ class LiveStream:
         run: Callable[[Send], Awaitable[bytes]],
         *,
         failure: Callable[[Exception], bytes],
-        goes_on: Callable[[], bool] | None = None,
+        on_disconnect: Callable[[], bool] | None = None,
         keepalive: bytes = b"",
         shutdown_frame: bytes = b"",
     ) -> None:
@@ -318,7 +318,7 @@ class LiveStream:
         self.counted = True
         self.ended: Callable[[], None] | None = None
         self.failure = failure
-        self.goes_on = goes_on
+        self.on_disconnect = on_disconnect
         self.keepalive = keepalive
         self.shutdown_frame = shutdown_frame
 

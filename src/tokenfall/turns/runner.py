@@ -72,7 +72,7 @@ class TurnRunner:
             finished = await asyncio.shield(running)
         except asyncio.CancelledError:
             collected.drop()
-            if not (isinstance(turn, TurnRun) and turn.goes_on()):
+            if not (isinstance(turn, TurnRun) and turn.detach()):
                 running.cancel()
             raise
         finally:
@@ -194,12 +194,12 @@ class TurnRun:
         self._started_at = time()
         self._started_s = perf_counter()
 
-    def goes_on(self) -> bool:
+    def detach(self) -> bool:
         """The client has disconnected: whether `run` continues without it; if not, the caller must cancel it."""
-        goes_on = self._turn.goes_on()
-        if goes_on:
+        continues = self._turn.detach()
+        if continues:
             self._runner.detach(self._turn, held_bytes=self._held_bytes())
-        return goes_on
+        return continues
 
     def _held_bytes(self) -> int:
         """Memory of the texts that are stored with the response."""
@@ -256,7 +256,7 @@ class TurnRun:
     async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
         """Store the turn, and only then publish its end to followers, even if the caller is cancelled meanwhile."""
         try:
-            self._turn.answered()
+            self._turn.end_generation()
             if finished is None and not self._turn.response:
                 self._end(end)
                 return

@@ -120,7 +120,7 @@ class RunningTurn:
             return None
         return copy_error(error)
 
-    def answered(self) -> None:
+    def end_generation(self) -> None:
         """The engine has finished; from now on the turn cannot be stopped."""
         self._generating = False
 
@@ -152,16 +152,16 @@ class RunningTurn:
             self._stopped_by = error
             self._task.cancel()
 
-    def goes_on(self) -> bool:
+    def detach(self) -> bool:
         """The client has disconnected: whether the turn continues without it."""
         self.left = True
         return self._generating and (self.finishes or self._followers > 0)
 
-    def followed(self) -> None:
+    def follow(self) -> None:
         """A follower has joined."""
         self._followers += 1
 
-    def let_go(self) -> None:
+    def unfollow(self) -> None:
         """A follower has left; the last one ends a turn that has no client and need not finish."""
         self._followers -= 1
         if not self._followers and self.left and not self.finishes:
@@ -190,7 +190,7 @@ class FollowedLocally:
 
     async def run(self, on_event: OnDelta) -> Finished:
         turn, position, thought_position = self._turn, self.after, 0
-        turn.followed()
+        turn.follow()
         try:
             while True:
                 thoughts = turn.thoughts_since(thought_position, AT_ONCE)
@@ -211,7 +211,7 @@ class FollowedLocally:
                     return turn.end.outcome()
                 await turn.change()
         finally:
-            turn.let_go()
+            turn.unfollow()
 
 
 def client_left() -> TurnInterrupted:

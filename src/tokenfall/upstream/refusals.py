@@ -57,7 +57,7 @@ def no_stream(body: bytes) -> UpstreamBroken:
     return stream_error(message) if message else UpstreamMalformed("the upstream did not respond with a stream")
 
 
-def whole_error(body: bytes) -> UpstreamBroken | None:
+def error_document(body: bytes) -> UpstreamBroken | None:
     """The error for a complete 200 response that is not JSON or is an error document; None for any other."""
     if body.lstrip()[:1] not in (b"{", b"["):
         return UpstreamMalformed("the upstream did not respond with JSON")

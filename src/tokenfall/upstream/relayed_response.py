@@ -15,7 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tokenfall.errors import UpstreamMalformed
-from tokenfall.upstream.refusals import MAX_ERROR_BODY_BYTES, whole_error
+from tokenfall.upstream.refusals import MAX_ERROR_BODY_BYTES, error_document
 from tokenfall.upstream.response import CompleteResponse
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class RelayedResponse(CompleteResponse):
     def _pause(self) -> None:
         """The first slice is there: wait for `forward`."""
         received = bytes(self._received)
-        error = whole_error(received)
+        error = error_document(received)
         if error is not None:
             self.fail(error)
             return

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tokenfall.errors import TokenfallError, UpstreamMalformed, copy_error
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.exchange import Headers, StaleConnection, UpstreamExchange
-from tokenfall.upstream.refusals import encoding_error, refusal, whole_error
+from tokenfall.upstream.refusals import encoding_error, error_document, refusal
 from tokenfall.upstream.timeouts import Watch
 
 MAX_BODY_BYTES = 16_777_216
@@ -126,7 +126,7 @@ class CompleteResponse(UpstreamResponse):
     def completed(self) -> None:
         self.body = bytes(self._received)
         self._received.clear()
-        error = whole_error(self.body)
+        error = error_document(self.body)
         if error is None:
             self.finish()
         else:

@@ -22,7 +22,7 @@ def test_tokens_are_counted_as_the_simulator_counts_them() -> None:
     assert json.loads(answer.body) == {"input_tokens": 5}
     assert at_once(prompt_tokens(anthropic_request.decode_count(BODY))) == 5
     assert "cache-control: no-store" in lines_of(answer.head)
-    assert b"request-id: " in asked.reply_headers
+    assert b"request-id: " in asked.response_headers
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model":"any"}'])

@@ -224,7 +224,7 @@ async def test_unknown_method_is_405_with_the_allowed_methods(harness: Harness) 
     response = await harness.answer(asked)
 
     assert (response.status, code(response)) == (405, "method_not_allowed")
-    assert "allow: GET, HEAD, OPTIONS, POST" in lines_of(asked.reply_headers)
+    assert "allow: GET, HEAD, OPTIONS, POST" in lines_of(asked.response_headers)
 
 
 @pytest.mark.parametrize(
@@ -247,15 +247,15 @@ async def test_preflight_needs_no_key() -> None:
     response = await Harness(keys=("k",)).answer(asked)
 
     assert response.status == 204
-    assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
-    assert "access-control-allow-methods: GET, HEAD, OPTIONS, POST" in lines_of(asked.reply_headers)
+    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
+    assert "access-control-allow-methods: GET, HEAD, OPTIONS, POST" in lines_of(asked.response_headers)
 
 
 async def test_request_without_an_origin_gets_no_cors_headers(harness: Harness) -> None:
     asked = request("/open")
     await harness.answer(asked)
 
-    assert b"access-control" not in asked.reply_headers
+    assert b"access-control" not in asked.response_headers
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/mistaken", "/defective", "/keyed"])
@@ -264,7 +264,7 @@ async def test_a_page_may_read_failures_too(path: str) -> None:
     response = await Harness(keys=("k",)).answer(asked)
 
     assert response.status >= 400
-    assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
+    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
 
 
 # Names
@@ -275,7 +275,7 @@ async def test_a_request_keeps_the_name_that_its_client_gave_it(harness: Harness
     response = await harness.answer(asked)
 
     assert asked.id == "my.Request_1-2"
-    assert "x-request-id: my.Request_1-2" in lines_of(asked.reply_headers)
+    assert "x-request-id: my.Request_1-2" in lines_of(asked.response_headers)
     assert json.loads(response.body)["request_id"] == "my.Request_1-2"
 
 
@@ -286,7 +286,7 @@ async def test_an_odd_name_is_replaced(harness: Harness, sent: str) -> None:
 
     assert asked.id != sent
     assert asked.id.isascii()
-    assert f"x-request-id: {asked.id}" in lines_of(asked.reply_headers)
+    assert f"x-request-id: {asked.id}" in lines_of(asked.response_headers)
 
 
 async def test_no_two_requests_are_given_the_same_name() -> None:
@@ -331,8 +331,8 @@ async def test_every_limited_response_has_the_remaining_limit(harness: Harness) 
     for each in asked:
         await harness.answer(each)
 
-    assert ["r=2" in str(each.reply_headers) for each in asked] == [True, False, False, False]
-    assert all(b"\r\nratelimit: " in each.reply_headers for each in asked)
+    assert ["r=2" in str(each.response_headers) for each in asked] == [True, False, False, False]
+    assert all(b"\r\nratelimit: " in each.response_headers for each in asked)
 
 
 async def test_rate_limit_is_checked_before_the_key() -> None:
@@ -387,17 +387,17 @@ def test_a_refusal_of_the_edge_is_named_and_explained(harness: Harness) -> None:
 
     assert (response.status, code(response)) == (413, "body_too_large")
     assert json.loads(response.body)["request_id"] == asked.id
-    assert f"x-request-id: {asked.id}" in lines_of(asked.reply_headers)
-    assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
+    assert f"x-request-id: {asked.id}" in lines_of(asked.response_headers)
+    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
 
 
 async def test_a_refusal_keeps_the_name_that_was_given_before(harness: Harness) -> None:
     asked = request("/open")
     await harness.answer(asked)
-    before = asked.id, asked.reply_headers
+    before = asked.id, asked.response_headers
     harness.app.refuse(asked, 503, detail="full")
 
-    assert (asked.id, asked.reply_headers) == before
+    assert (asked.id, asked.response_headers) == before
 
 
 # The drain
@@ -521,7 +521,7 @@ def test_the_edge_refuses_in_the_dialect(harness: Harness, status: int, expected
     response = harness.app.refuse(asked, status, detail="no")
 
     assert (response.status, words(response)["words"], words(response)["id"]) == (status, expected, asked.id)
-    assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
+    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
 
 
 def test_where_no_dialect_is_known_the_edge_refuses_with_a_problem(harness: Harness) -> None:
@@ -535,8 +535,8 @@ async def test_unknown_method_is_refused_in_the_dialect_of_the_path(harness: Har
 
     assert (response.status, words(response)["words"]) == (405, "method_not_allowed")
     assert words(response)["says"] == "/v1/ok takes OPTIONS, POST"
-    assert "allow: OPTIONS, POST" in lines_of(asked.reply_headers)
-    assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
+    assert "allow: OPTIONS, POST" in lines_of(asked.response_headers)
+    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
 
 
 async def test_provider_status_is_used_on_its_dialects_routes(harness: Harness) -> None:

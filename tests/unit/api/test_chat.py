@@ -56,7 +56,7 @@ def ask(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: 
 
 def turn_of(asked: Request) -> str:
     """The turn that was told with the answer."""
-    return dict(line.split(": ") for line in lines_of(asked.reply_headers))["x-turn-id"]
+    return dict(line.split(": ") for line in lines_of(asked.response_headers))["x-turn-id"]
 
 
 def turn_request(turn: str, *, query: str = "", headers: dict[str, str] | None = None, stop: bool = False) -> Request:
@@ -114,7 +114,7 @@ async def test_stream_has_content_type_turn_and_model_headers() -> None:
     asked = ask(conversation="c-1")
     answer = await routes(told("Hi")).chat(asked)
     assert isinstance(answer, LiveStream)
-    added = dict(line.split(": ") for line in lines_of(asked.reply_headers))
+    added = dict(line.split(": ") for line in lines_of(asked.response_headers))
 
     assert b"\r\ncontent-type: text/event-stream\r\n" in answer.head.lines
     assert added["x-conversation-id"] == "c-1"
@@ -128,15 +128,15 @@ async def test_unknown_default_model_has_no_header() -> None:
     asked = ask()
     await said(ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory()), asked)
 
-    assert b"x-model" not in asked.reply_headers
+    assert b"x-model" not in asked.response_headers
 
 
 async def test_model_name_unfit_for_a_header_is_left_out() -> None:
     asked = ask(model="m\r\nset-cookie: a=b")
     await said(routes(told("Hi")), asked)
 
-    assert "x-model" not in asked.reply_headers.decode()
-    assert "set-cookie" not in asked.reply_headers.decode()
+    assert "x-model" not in asked.response_headers.decode()
+    assert "set-cookie" not in asked.response_headers.decode()
 
 
 @pytest.mark.parametrize("details", [True, False])
@@ -501,7 +501,7 @@ async def test_link_leads_to_the_next_page(limit: int, links: int, search: str) 
     while target:
         asked = request(target)
         ids += [each["id"] for each in json.loads(whole(await chat.conversations(asked)).body)]
-        found = re.search(r'^link: <(\S+)>; rel="next"\r$', asked.reply_headers.decode(), re.MULTILINE)
+        found = re.search(r'^link: <(\S+)>; rel="next"\r$', asked.response_headers.decode(), re.MULTILINE)
         target = urljoin(target, found[1]) if found else ""
         count += 1
 
@@ -548,8 +548,8 @@ async def test_turn_is_resumed_from_any_event() -> None:
         answer = await chat.resume(again)
 
         assert await Reader().play(answer) == frames[after:]
-        assert asked.reply_headers.startswith(again.reply_headers)
-        assert answer.goes_on is None
+        assert asked.response_headers.startswith(again.response_headers)
+        assert answer.on_disconnect is None
     assert await Reader().play(await chat.resume(turn_request(turn_of(asked)))) == frames
 
 
@@ -608,16 +608,16 @@ async def test_another_keys_turn_is_not_found() -> None:
         await chat.stop(turn_request(turn_of(asked), headers=bob, stop=True))
 
 
-@pytest.mark.parametrize(("on_disconnect", "goes_on"), [("finish", True), ("cancel", False), (None, False)])
-async def test_request_selects_what_a_disconnect_does(on_disconnect: str | None, goes_on: bool) -> None:
+@pytest.mark.parametrize(("on_disconnect", "continues"), [("finish", True), ("cancel", False), (None, False)])
+async def test_request_selects_what_a_disconnect_does(on_disconnect: str | None, continues: bool) -> None:
     engine = told("Be", end=Silence())
     answer = await routes(engine).chat(ask(on_disconnect=on_disconnect))
     assert isinstance(answer, LiveStream)
-    assert answer.goes_on is not None
+    assert answer.on_disconnect is not None
     playing = asyncio.ensure_future(answer.run(Sent()))
     await engine.silent.wait()
 
-    assert answer.goes_on() is goes_on
+    assert answer.on_disconnect() is continues
     playing.cancel()
     await settle()
 
@@ -635,7 +635,7 @@ async def test_a_request_that_comes_again_is_its_turn_again() -> None:
     first, second = keyed("k"), keyed("k")
 
     assert await said(chat, first) == await said(chat, second)
-    assert first.reply_headers.startswith(second.reply_headers)
+    assert first.response_headers.startswith(second.response_headers)
     assert len(engine.requests) == 1
     assert len(await kept(chat)) == 2
 

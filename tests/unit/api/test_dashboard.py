@@ -172,7 +172,7 @@ async def test_stream_is_announced_not_counted_and_not_cached(harness: Harness) 
 
     assert stream.announced
     assert not stream.counted
-    assert stream.goes_on is None
+    assert stream.on_disconnect is None
     assert stream.keepalive == b": ping\n\n"
     assert {"HTTP/1.1 200 OK", "content-type: text/event-stream", "x-accel-buffering: no"} <= {
         *lines_of(stream.head.lines)

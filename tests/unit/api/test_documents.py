@@ -42,7 +42,7 @@ def test_refused_document_is_a_dialect_error_with_the_common_headers() -> None:
     assert answer.status == 429
     assert json.loads(answer.body) == {"error": "later"}
     assert "retry-after: 2" in lines_of(answer.head)
-    assert asked.reply_headers == b"request-id: r-1\r\n"
+    assert asked.response_headers == b"request-id: r-1\r\n"
 
 
 def test_a_request_is_named_twice_and_no_more_often() -> None:
@@ -51,7 +51,7 @@ def test_a_request_is_named_twice_and_no_more_often() -> None:
     add_request_id_header(asked)
     add_request_id_header(asked)
 
-    assert asked.reply_headers == b"request-id: r-1\r\n"
+    assert asked.response_headers == b"request-id: r-1\r\n"
 
 
 def test_pieces_are_joined_in_their_order_and_each_is_a_slice() -> None:

@@ -88,7 +88,7 @@ async def test_relayed_requests_are_rate_limited() -> None:
     for _ in range(BURST):
         asked = embed("up-embed")
         await harness.routes.embeddings(asked)
-        assert b"x-ratelimit-limit-requests: 3\r\n" in asked.reply_headers
+        assert b"x-ratelimit-limit-requests: 3\r\n" in asked.response_headers
     with pytest.raises(RateLimited):
         await harness.routes.embeddings(embed("up-embed"))
     await harness.routes.embeddings(embed())
@@ -150,7 +150,7 @@ def test_error_is_encoded_in_the_dialect_of_the_request(headers: dict[str, str])
 async def test_a_request_has_its_name_under_both_headers() -> None:
     for answer in (Harness().routes.models, Harness().routes.model):
         asked = model("sim")
-        asked.id, asked.reply_headers = "r1", b"x-request-id: r1\r\n"
+        asked.id, asked.response_headers = "r1", b"x-request-id: r1\r\n"
         await answer(asked)
 
-        assert lines_of(asked.reply_headers) == ["x-request-id: r1", "request-id: r1"]
+        assert lines_of(asked.response_headers) == ["x-request-id: r1", "request-id: r1"]

@@ -134,7 +134,7 @@ def post(model: str = "sim", *, stream: bool = False, sim: str = "", **fields: A
     told = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9_000}
     headers = {"x-sim": sim} if sim else {}
     made = request("/", method="POST", headers=headers, body=json.dumps(told | fields).encode())
-    made.id, made.reply_headers = "r1", b"x-request-id: r1\r\n"
+    made.id, made.response_headers = "r1", b"x-request-id: r1\r\n"
     return made
 
 
@@ -206,7 +206,7 @@ def test_invalid_request_is_refused_before_the_first_token(asked: Request) -> No
     with pytest.raises(InvalidRequest):
         Harness().provider(asked)
 
-    assert lines_of(asked.reply_headers) == ["x-request-id: r1", "request-id: r1"]
+    assert lines_of(asked.response_headers) == ["x-request-id: r1", "request-id: r1"]
 
 
 def test_without_an_upstream_every_model_is_simulated() -> None:
@@ -277,7 +277,7 @@ def test_a_refusal_has_the_dialects_shape_and_both_names(dialect: Dialect, shape
 
     assert (answer.status, json.loads(answer.body)) == (429, shape)
     assert {"retry-after: 2", "cache-control: no-store", "content-type: application/json"} <= {*lines_of(answer.head)}
-    assert lines_of(asked.reply_headers) == ["x-request-id: r1", "request-id: r1"]
+    assert lines_of(asked.response_headers) == ["x-request-id: r1", "request-id: r1"]
 
 
 def test_missing_key_is_refused_with_the_header_to_use() -> None:
@@ -316,7 +316,7 @@ async def test_relayed_request_is_limited_and_has_rate_limit_headers(name: str) 
         asked = post("up-1")
         await harness.whole(asked)
         prefix = "x-ratelimit-remaining-requests" if name == "openai.chat" else "anthropic-ratelimit-requests-remaining"
-        assert f"{prefix}: {left}" in lines_of(asked.reply_headers)
+        assert f"{prefix}: {left}" in lines_of(asked.response_headers)
     with pytest.raises(RateLimited):
         await harness.whole(post("up-1"))
     await harness.whole(post("sim"))

@@ -35,7 +35,7 @@ class Harness:
         self.simulating = SimulatedProvider(
             dialect, engine, clock=self.clock, injected_errors=injected_errors, callers=callers(), memory=ample_memory()
         )
-        self.reply_headers = b""
+        self.response_headers = b""
 
     def ask(self, sim: str = "", *, stream: bool = True, **fields: Any) -> Any:
         told = {"model": "sim", "stream": stream, "max_tokens": 9_000}
@@ -49,7 +49,7 @@ class Harness:
         try:
             return self.simulating.respond(made, self.dialect.decode(made.body))
         finally:
-            self.reply_headers = made.reply_headers
+            self.response_headers = made.response_headers
 
     def stream(self, sim: str = "", **fields: Any) -> tuple[list[bytes], list[float]]:
         """The frames and the gap before each, as a player pulls them."""
@@ -236,12 +236,12 @@ def test_a_stream_is_counted_while_it_runs() -> None:
 def test_limit_counts_prompt_and_max_tokens_and_reports_the_rest() -> None:
     harness = Harness()
     harness.ask("limit=rpm=5,tpm=100", max_tokens=58)
-    assert "x-ratelimit-remaining-tokens: 40" in lines_of(harness.reply_headers)
-    assert "x-ratelimit-remaining-requests: 4" in lines_of(harness.reply_headers)
+    assert "x-ratelimit-remaining-tokens: 40" in lines_of(harness.response_headers)
+    assert "x-ratelimit-remaining-requests: 4" in lines_of(harness.response_headers)
     with pytest.raises(RateLimited, match="tokens per min"):
         harness.ask("limit=rpm=5,tpm=100", max_tokens=58)
 
-    assert "x-ratelimit-remaining-tokens: 40" in lines_of(harness.reply_headers)
+    assert "x-ratelimit-remaining-tokens: 40" in lines_of(harness.response_headers)
 
 
 def test_injected_error_precedes_the_first_token() -> None:

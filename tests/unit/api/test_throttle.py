@@ -45,7 +45,7 @@ async def test_allowed_request_has_rate_limit_headers() -> None:
     asked = request()
     await throttle.spend(asked)
 
-    assert lines_of(asked.reply_headers) == ['ratelimit-policy: "address";q=20;w=2', 'ratelimit: "address";r=7;t=2']
+    assert lines_of(asked.response_headers) == ['ratelimit-policy: "address";q=20;w=2', 'ratelimit: "address";r=7;t=2']
     assert metrics.rate_limited == 0
 
 
@@ -59,7 +59,7 @@ async def test_refused_request_has_retry_after() -> None:
         "more than 20 at once or 10 a second, by address",
         0.4,
     )
-    assert lines_of(asked.reply_headers)[1] == 'ratelimit: "address";r=0;t=1'
+    assert lines_of(asked.response_headers)[1] == 'ratelimit: "address";r=0;t=1'
     assert metrics.rate_limited == 1
 
 
@@ -71,7 +71,7 @@ async def test_policy_header_has_burst_and_refill_time(rate: float, burst: int, 
     asked = request()
     await throttle.spend(asked)
 
-    assert lines_of(asked.reply_headers)[0] == f'ratelimit-policy: "address";q={burst};w={window_s}'
+    assert lines_of(asked.response_headers)[0] == f'ratelimit-policy: "address";q={burst};w={window_s}'
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ async def test_a_request_counts_for_its_address(client: str, forwarded_for: str,
 async def test_existing_reply_headers_are_kept() -> None:
     throttle, _, _ = gate(ALLOWED)
     asked = request()
-    asked.reply_headers = b"x-request-id: 7\r\n"
+    asked.response_headers = b"x-request-id: 7\r\n"
     await throttle.spend(asked)
 
-    assert lines_of(asked.reply_headers)[0] == "x-request-id: 7"
+    assert lines_of(asked.response_headers)[0] == "x-request-id: 7"

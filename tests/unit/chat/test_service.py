@@ -90,7 +90,7 @@ async def detached(chat: Chat, engine: Speaker, *texts: str) -> tuple[TurnRun, "
     running = asyncio.create_task(answering.run(deaf))
     engine.say(*texts)
     await settle()
-    assert answering.goes_on()
+    assert answering.detach()
     return answering, running
 
 
@@ -473,11 +473,11 @@ async def test_on_disconnect_setting_applies_without_a_request_option(history: M
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2, on_disconnect="finish")
     engine = told("Hi", end=Silence())
     chat = chat_on(engine, history, defaults=defaults)
-    for asked, goes_on in ((question(), True), (question(on_disconnect="cancel"), False)):
+    for asked, continues in ((question(), True), (question(on_disconnect="cancel"), False)):
         answering = await begun(chat, asked)
         running = asyncio.create_task(answering.run(deaf))
         await settle()
-        assert answering.goes_on() is goes_on
+        assert answering.detach() is continues
         running.cancel()
         await settle()
 
@@ -547,7 +547,7 @@ async def test_turn_detached_during_the_drain_may_run_until_its_end(history: Mem
     await engine.asked.wait()
     draining = asyncio.create_task(chat.runner.drain(1e9))
     await settle()
-    assert answering.goes_on()
+    assert answering.detach()
     await settle()
     assert not draining.done()
     engine.say("a")

@@ -194,7 +194,7 @@ async def test_response_framing_follows_the_request(
 
 async def test_reply_headers_are_sent_in_the_head(client: FakeClient, application: FakeApplication) -> None:
     def handler(request: Request) -> Response:
-        request.reply_headers += b"x-request-id: 7\r\n"
+        request.response_headers += b"x-request-id: 7\r\n"
         return Response(200)
 
     application.handler = handler

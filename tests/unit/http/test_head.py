@@ -289,14 +289,14 @@ def test_repeated_head_returns_a_new_request(parser: HeadParser) -> None:
     data = head("GET /x?a=b HTTP/1.1", "Connection: close", "Accept: a")
     first = parser.parse(data)
     first.id, first.route, first.client, first.body = "1", "/x", "10.0.0.1", b"body"
-    first.reply_headers += b"x: y\r\n"
+    first.response_headers += b"x: y\r\n"
     first.keep_alive = True
     first.drop_content()
     again = parser.parse(data)
 
     assert (again.method, again.path, again.query_string, again.http_minor) == ("GET", "/x", b"a=b", 1)
     assert again.headers == {b"host": b"a", b"connection": b"close", b"accept": b"a"}
-    assert (again.keep_alive, again.body, again.reply_headers) == (False, b"", b"")
+    assert (again.keep_alive, again.body, again.response_headers) == (False, b"", b"")
     assert (again.id, again.route, again.client, again.started_s) == ("", "", "", 0.0)
 
 

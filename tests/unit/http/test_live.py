@@ -65,10 +65,18 @@ def failure(error: Exception) -> bytes:
 
 
 def stream(
-    run: Callable[[Send], Awaitable[bytes]], *, keepalive: bytes = b":\n\n", goes_on: Callable[[], bool] | None = None
+    run: Callable[[Send], Awaitable[bytes]],
+    *,
+    keepalive: bytes = b":\n\n",
+    on_disconnect: Callable[[], bool] | None = None,
 ) -> LiveStream:
     return LiveStream(
-        StreamHead("text/plain"), run, failure=failure, goes_on=goes_on, keepalive=keepalive, shutdown_frame=b"bye"
+        StreamHead("text/plain"),
+        run,
+        failure=failure,
+        on_disconnect=on_disconnect,
+        keepalive=keepalive,
+        shutdown_frame=b"bye",
     )
 
 
@@ -419,7 +427,7 @@ async def test_failure_before_the_first_byte_keeps_reply_headers(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     def handler(request: Request) -> LiveStream:
-        request.reply_headers += b"x-request-id: 7\r\n"
+        request.response_headers += b"x-request-id: 7\r\n"
         return stream(script.run)
 
     application.handler = handler
@@ -698,7 +706,7 @@ async def test_cut_before_the_task_starts_becomes_an_error_status(
 async def lasting(application: FakeApplication) -> Script:
     """What a stream does that is run to its end whoever hears it."""
     made = Script()
-    application.handler = lambda _: stream(made.run, goes_on=lambda: True)
+    application.handler = lambda _: stream(made.run, on_disconnect=lambda: True)
     return made
 
 
@@ -782,7 +790,7 @@ async def test_stream_detaches_if_a_write_finds_the_client_gone(
 async def test_stream_is_cancelled_if_goes_on_returns_false(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
-    application.handler = lambda _: stream(script.run, goes_on=lambda: False)
+    application.handler = lambda _: stream(script.run, on_disconnect=lambda: False)
     client.send(ASK)
     script.say(b"a")
     await settle()

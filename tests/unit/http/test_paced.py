@@ -150,7 +150,7 @@ async def test_late_frame_does_not_delay_the_next(client: FakeClient, wheel: Fak
 
 async def test_stream_releases_the_request_content(client: FakeClient, application: FakeApplication) -> None:
     def handler(request: Request) -> PacedStream:
-        request.reply_headers += b"x-request-id: 7\r\n"
+        request.response_headers += b"x-request-id: 7\r\n"
         return stream()
 
     application.handler = handler
@@ -158,7 +158,7 @@ async def test_stream_releases_the_request_content(client: FakeClient, applicati
     (request,) = application.requests
 
     assert b"\r\nx-request-id: 7\r\n" in client.read()
-    assert (request.headers, request.query_string, request.body, request.reply_headers) == ({}, b"", b"", b"")
+    assert (request.headers, request.query_string, request.body, request.response_headers) == ({}, b"", b"", b"")
 
 
 async def test_disconnect_releases_the_stream(

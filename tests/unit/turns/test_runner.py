@@ -192,7 +192,7 @@ async def test_turn_that_could_not_be_stored_ends_with_an_error(failure: Excepti
 async def test_cancelling_during_the_write_does_not_change_the_turn(times: int) -> None:
     asked = Asked(saying("Hi"), Harness(may_write=False))
     following = await asked.followed()
-    assert not asked.answering.goes_on()
+    assert not asked.answering.detach()
     for _ in range(times):
         asked.asking.cancel()
         await settle()
@@ -351,7 +351,7 @@ async def test_a_turn_that_finishes_does_so_without_its_client() -> None:
     asked = Asked(engine, finishes=True)
     engine.say("a")
     await settle()
-    assert asked.answering.goes_on()
+    assert asked.answering.detach()
     assert len(asked.harness.detached) == 1
     engine.say("b")
     engine.end()
@@ -388,7 +388,7 @@ async def test_earlier_responses_of_turns_without_their_clients_count_as_memory(
     runs = [TurnRun(turn, REQUEST, engine=Speaker(), runner=runner, **earlier) for turn in turns]
     asking = [asyncio.create_task(run.run(Listener().on_event)) for run in runs]
     await settle()
-    assert [run.goes_on() for run in runs] == [True, True]
+    assert [run.detach() for run in runs] == [True, True]
     with pytest.raises(DetachedLimit, match="too much memory"):
         await asking[0]
 

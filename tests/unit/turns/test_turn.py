@@ -40,7 +40,7 @@ class Answered:
                 raise
             raise self.by from None
         finally:
-            self.turn.answered()
+            self.turn.end_generation()
 
 
 async def begun(turn: RunningTurn) -> Answered:
@@ -101,7 +101,7 @@ async def test_first_stop_reason_is_kept() -> None:
 async def test_stop_after_the_engine_has_finished_has_no_effect() -> None:
     done = turn()
     done.begin()
-    done.answered()
+    done.end_generation()
     done.stop()
     await asyncio.sleep(0)  # a cancelled task ends here
 
@@ -137,10 +137,10 @@ async def test_simultaneous_stop_and_disconnect_both_take_effect() -> None:
 # Left
 
 
-@pytest.mark.parametrize(("finishes", "goes_on"), [(True, True), (False, False)])
-async def test_disconnect_cancels_or_detaches_as_configured(finishes: bool, goes_on: bool) -> None:
+@pytest.mark.parametrize(("finishes", "continues"), [(True, True), (False, False)])
+async def test_disconnect_cancels_or_detaches_as_configured(finishes: bool, continues: bool) -> None:
     answered = await begun(turn(finishes=finishes))
-    assert answered.turn.goes_on() is goes_on
+    assert answered.turn.detach() is continues
     detached = [answered.turn.detached]
     answered.turn.finish(END)
     detached.append(answered.turn.detached)
@@ -151,16 +151,16 @@ async def test_disconnect_cancels_or_detaches_as_configured(finishes: bool, goes
 async def test_finished_turn_does_not_continue_after_a_disconnect() -> None:
     done = turn(finishes=True)
     done.begin()
-    done.answered()
+    done.end_generation()
 
-    assert done.goes_on() is False
+    assert done.detach() is False
 
 
 async def test_followers_keep_a_turn_going_and_the_last_one_to_leave_ends_it() -> None:
     answered = await begun(turn())
     first, second = follow(answered.turn, Listener()), follow(answered.turn, Listener())
     await settle()
-    assert answered.turn.goes_on() is True
+    assert answered.turn.detach() is True
     await leave(first)
     await settle()
     assert not answered.task.done()
@@ -176,7 +176,7 @@ async def test_last_follower_does_not_end_a_turn_with_a_client() -> None:
     await leave(follower)
     await settle()
     assert not answered.task.done()
-    assert answered.turn.goes_on() is False, "the one that left counts no more"
+    assert answered.turn.detach() is False, "the one that left counts no more"
     answered.task.cancel()
 
 
@@ -184,7 +184,7 @@ async def test_detached_turn_finishes_without_followers() -> None:
     answered = await begun(turn(finishes=True))
     follower = follow(answered.turn, Listener())
     await settle()
-    assert answered.turn.goes_on()
+    assert answered.turn.detach()
     await leave(follower)
     await settle()
     assert not answered.task.done()

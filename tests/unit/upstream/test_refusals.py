@@ -16,12 +16,12 @@ from tokenfall.upstream import refusals
 from tokenfall.upstream.refusals import (
     MAX_ERROR_BODY_BYTES,
     MAX_RETRY_AFTER_S,
+    error_document,
     is_encoded,
     is_event_stream,
     no_stream,
     refusal,
     retry_after_s,
-    whole_error,
 )
 
 BODY = b'{"error":{"message":"their own words"}}'
@@ -154,12 +154,12 @@ def test_200_that_is_not_a_stream_is_an_error(body: bytes, kind: type[UpstreamBr
     ],
 )
 def test_a_complete_response_is_no_error(body: bytes) -> None:
-    assert whole_error(body) is None
+    assert error_document(body) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b"data: {}\n\n", b'"a"', b"{", b"{x}"])
 def test_a_complete_200_that_is_not_json_is_malformed(body: bytes) -> None:
-    assert isinstance(whole_error(body), UpstreamMalformed)
+    assert isinstance(error_document(body), UpstreamMalformed)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_complete_200_that_is_not_json_is_malformed(body: bytes) -> None:
     [BODY, b'{"object":"error","message":"their own words"}', b'{"detail":"their own words"}', b"[" + BODY + b"]"],
 )
 def test_a_complete_200_that_reports_an_error_is_one(body: bytes) -> None:
-    error = whole_error(body)
+    error = error_document(body)
 
     assert isinstance(error, UpstreamStreamError)
     assert error.message == "the upstream's stream failed: their own words"
