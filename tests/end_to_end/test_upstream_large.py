@@ -65,9 +65,11 @@ async def test_large_response_arrives_unchanged(route: str) -> None:
 
 @pytest.mark.parametrize("route", RELAYED)
 async def test_client_that_reads_nothing_occupies_at_most_a_few_slices(serve: Serve, route: str) -> None:
-    async with scripted() as upstream, AsyncExitStack() as clients:
+    async with scripted() as upstream:
         upstream.script = whole()
-        server = serve(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="k", API_KEY="k", **GIVES_BACK)
+        settings = {"UPSTREAM_URL": upstream.url, "UPSTREAM_API_KEY": "k", "API_KEY": "k", "UPSTREAM_WARM": "0"}
+        server = serve(**settings, **GIVES_BACK)
+        clients = AsyncExitStack()
         data = RELAYED[route].replace(b"\r\n", b"\r\nAuthorization: Bearer k\r\n", 1)
 
         async def ask() -> None:
@@ -75,13 +77,15 @@ async def test_client_that_reads_nothing_occupies_at_most_a_few_slices(serve: Se
             await client.send(data)
             assert (await client.head()).status == 200
 
-        for _ in range(2):  # what a first request loads
-            await ask()
-        before = server.resident_bytes()
-        for _ in range(CLIENTS):
-            await ask()
+        async with clients:
+            for _ in range(2):  # what a first request loads
+                await ask()
+            before = server.resident_bytes()
+            for _ in range(CLIENTS):
+                await ask()
 
-        assert (server.resident_bytes() - before) / CLIENTS < HELD_BYTES
+            assert (server.resident_bytes() - before) / CLIENTS < HELD_BYTES
+        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
 
 
 async def test_slow_client_stops_the_reading_of_its_upstream() -> None:
