@@ -1,8 +1,12 @@
 """What is too large or not served is refused before it is stored, exactly at its limit."""
 
+import asyncio
+from contextlib import AsyncExitStack
+
 import pytest
 
 from tests.end_to_end.client import Client, request
+from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
 MAX_TARGET = 8_192
@@ -114,6 +118,31 @@ async def test_hundred_thousand_chunks_of_one_byte_take_no_memory(shared: Server
 )
 async def test_unsupported_requests_have_their_own_status(port: int, data: bytes, status: int) -> None:
     assert await status_of(port, data) == status
+
+
+async def test_incomplete_bodies_of_many_connections_are_bounded(serve: Serve) -> None:
+    server = serve(REQUEST_MEMORY="100000")
+    large = request("/api/data", method="POST", Content_Length="60000") + b" " * 40_000
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(await Client.connect(server.port)) for _ in range(3)]
+        for client in clients:
+            await client.send(large)
+        refused = {asyncio.create_task(client.answer()) for client in clients}
+        (done,), waiting = await asyncio.wait(refused, return_when=asyncio.FIRST_COMPLETED)
+        answer = done.result()
+        assert answer.status == 503
+        assert answer.headers["retry-after"] == "1"
+        assert b"overloaded" in answer.body
+        async with await Client.connect(server.port) as another:
+            small = request("/api/data", method="POST", Content_Length="16000") + b" " * 15_000
+            await another.send(small)
+            await another.send(b" " * 1_000)
+            assert (await another.answer()).status == 405
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    async with await Client.connect(server.port) as later:
+        assert (await later.ask(large + b" " * 20_000)).status == 405
 
 
 async def test_refused_client_that_still_sends_gets_the_response_and_no_reset(port: int) -> None:

@@ -251,5 +251,6 @@ def _bounds(settings: Settings) -> Bounds:
         stall_timeout_s=settings.stall_timeout,
         max_head_bytes=settings.max_head,
         max_body_bytes=settings.max_body,
+        max_incomplete_bodies_bytes=settings.request_memory,
         max_connections=settings.max_connections,
     )

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     class BodyReader(Protocol):
         """Collects bytes until the body is complete."""
 
+        @property
+        def received_bytes(self) -> int:
+            """Size of the part that has arrived."""
+            ...
+
         def feed(self, data: bytes) -> bytes | None:
             """Return the bytes after the body, or None while it is incomplete. Raises `Refusal`."""
             ...
@@ -65,6 +70,10 @@ class FixedBody:
         self._left = length
         self._parts = bytearray()
 
+    @property
+    def received_bytes(self) -> int:
+        return len(self._parts)
+
     def feed(self, data: bytes) -> bytes | None:
         taken = data[: self._left]
         self._parts += taken
@@ -88,6 +97,10 @@ class ChunkedBody:
         self._in_trailer = False
         self._trailer = 0
         self._overhead = 0
+
+    @property
+    def received_bytes(self) -> int:
+        return len(self._body)
 
     def feed(self, data: bytes) -> bytes | None:
         data, self._line, at = self._line + data, b"", 0

@@ -173,8 +173,10 @@ class Connection(ClientSocket):
             self._phase = phase
             bounds = self._server.bounds
             self.expire_in(bounds.body_timeout_s if phase == BODY else bounds.header_timeout_s)
-        if phase == BODY and reader is not None and reader.take_expect_continue():
-            self.write(_CONTINUE)
+        if phase == BODY and reader is not None:
+            self._server.bodies.resize(self, reader.body_bytes)
+            if reader.take_expect_continue():
+                self.write(_CONTINUE)
         if not self._reading:
             self._reading = True
             self.resume_reading()
@@ -189,6 +191,7 @@ class Connection(ClientSocket):
 
     def _respond(self, request: Request) -> None:
         self._state = RESPONDING
+        self._release_body()
         self._phase = IDLE
         self._request = request
         request.client = self.peer
@@ -314,6 +317,10 @@ class Connection(ClientSocket):
             return False
         return request.keep_alive and not self._server.draining
 
+    def _release_body(self) -> None:
+        if self._phase == BODY:
+            self._server.bodies.release(self)
+
     def _drop_reader(self) -> None:
         if self._reader is not None and not self._reader.unparsed_bytes:
             self._reader = None
@@ -390,6 +397,7 @@ class Connection(ClientSocket):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Send the error response, then discard further input so that the client gets the response and no reset."""
+        self._release_body()
         request = None if self._reader is None else self._reader.request
         if request is None:
             request = placeholder_request(self.peer, self._wheel.now())
@@ -427,6 +435,7 @@ class Connection(ClientSocket):
             return
         self._state = CLOSED
         self.clear_deadline()
+        self._release_body()
         self._server.connection_closed()
         self._reader = None
         player, self._player = self._player, None

@@ -41,6 +41,11 @@ class RequestReader:
         return len(self._buffer) - self._at
 
     @property
+    def body_bytes(self) -> int:
+        """Size of the received part of an incomplete body."""
+        return 0 if self._body is None else self._body.received_bytes
+
+    @property
     def phase(self) -> int:
         """IDLE, HEAD or BODY."""
         if self._body is not None:

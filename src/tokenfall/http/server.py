@@ -10,6 +10,7 @@ from sys import intern
 from time import gmtime, time
 
 from tokenfall import logs
+from tokenfall.http.body_memory import BodyMemory
 from tokenfall.http.connection import Connection
 from tokenfall.http.head import HeadParser
 from tokenfall.http.loader import Loader
@@ -58,6 +59,7 @@ class HTTPServer:
         """Discarded counters, for streams that the metrics do not include."""
         self.heads = HeadParser(bounds)
         self.loader = Loader(reactor)
+        self.bodies = BodyMemory(bounds.max_incomplete_bodies_bytes)
         self.draining = False
         descriptors = raise_descriptor_limit() if max_descriptors is None else max_descriptors
         self.max_connections = min(bounds.max_connections, descriptors - SPARE_DESCRIPTORS)

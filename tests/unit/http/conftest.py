@@ -50,7 +50,12 @@ async def connect(server: HTTPServer, wheel: FakeWheel) -> AsyncIterator[Connect
         client.free()
     await settle()
     wheel.advance(max(PROBES_S) + BOUNDS.half_close_grace_s)
-    assert (server.metrics.connections, server.metrics.streams, wheel.waiting) == (0, 0, {})
+    assert (server.metrics.connections, server.metrics.streams, server.bodies.held_bytes, wheel.waiting) == (
+        0,
+        0,
+        0,
+        {},
+    )
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

@@ -332,6 +332,26 @@ async def test_arriving_bytes_do_not_extend_the_head_deadline(client: FakeClient
     assert client.read().startswith(b"HTTP/1.1 408 ")
 
 
+async def test_incomplete_body_is_counted_until_it_is_complete_or_refused(
+    connect: Connect, server: HTTPServer, wheel: FakeWheel
+) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+    chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n"
+    clients = [connect() for _ in range(3)]
+    for client, data in zip(clients, (head + b"12345", chunked + b"123", head + b"1234567"), strict=True):
+        client.send(data)
+    counts = [server.bodies.held_bytes]
+    clients[0].send(b"67890")
+    counts.append(server.bodies.held_bytes)
+    clients[1].leave()
+    counts.append(server.bodies.held_bytes)
+    wheel.advance(BOUNDS.body_timeout_s + 1)
+
+    assert counts == [15, 10, 7]
+    assert server.bodies.held_bytes == 0
+    assert b"HTTP/1.1 408 " in clients[2].read()
+
+
 async def test_arriving_bytes_do_not_extend_the_body_deadline(client: FakeClient, wheel: FakeWheel) -> None:
     client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
     for _ in range(int(BOUNDS.body_timeout_s)):
