@@ -5,7 +5,7 @@ The vectors are those of `tokenfall.wire.openai.embeddings`.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -98,28 +98,24 @@ def embed_pieces(
 
     `seeds`: those of the inputs, if they are known.
     """
-    empty = embed_document(embed.model, [], tokens=tokens, timing=timing)
-    begin, _, end = empty.rpartition(b"]")
     if seeds is None:
         seeds = seeds_of(embed.inputs)
-    return _pieces(seeds, embed.dimensions, begin=begin, end=b"]" + end)
-
-
-def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -> Iterator[bytes]:
-    yield begin
-    for number, seed in enumerate(seeds):
-        yield (b"," if number else b"") + _encode(vector_of(seed, dimensions))
-    yield end
+    vectors = (_encode(vector_of(seed, embed.dimensions)) for seed in seeds)
+    return _pieces(embed.model, vectors, tokens=tokens, timing=timing)
 
 
 def relayed_pieces(
     model: str, vectors: Sequence[msgspec.Raw], *, tokens: int, timing: ResponseTiming
 ) -> Iterator[bytes]:
     """The response of `/api/embed` with an upstream's vectors, one at a time."""
+    return _pieces(model, map(bytes, vectors), tokens=tokens, timing=timing)
+
+
+def _pieces(model: str, vectors: Iterable[bytes], *, tokens: int, timing: ResponseTiming) -> Iterator[bytes]:
     begin, _, end = embed_document(model, [], tokens=tokens, timing=timing).rpartition(b"]")
     yield begin
     for number, each in enumerate(vectors):
-        yield (b"," if number else b"") + bytes(each)
+        yield (b"," if number else b"") + each
     yield b"]" + end
 
 

@@ -11,8 +11,8 @@ from tokenfall.wire.ollama.embeddings import (
     complete_embeddings,
     decode_embed,
     decode_embeddings,
-    embed_document,
     embed_pieces,
+    relayed_pieces,
 )
 from tokenfall.wire.openai.embeddings import vector
 
@@ -69,10 +69,12 @@ def test_empty_input_gives_no_vectors() -> None:
     )
 
 
-def test_vectors_of_an_upstream_are_encoded() -> None:
-    assert embed_document(
-        "m", [msgspec.Raw(b"[0.5,-1.0]"), msgspec.Raw(b"[0.0,2.0]")], tokens=3, timing=ResponseTiming(total_s=0.5)
-    ) == (
+def test_vectors_of_an_upstream_are_encoded_as_they_are_one_at_a_time() -> None:
+    vectors = [msgspec.Raw(b"[0.5,-1.0]"), msgspec.Raw(b"[0.0,2.0]")]
+    pieces = list(relayed_pieces("m", vectors, tokens=3, timing=ResponseTiming(total_s=0.5)))
+
+    assert len(pieces) == 4
+    assert b"".join(pieces) == (
         b'{"model":"m","embeddings":[[0.5,-1.0],[0.0,2.0]],"total_duration":500000000,"load_duration":1,'
         b'"prompt_eval_count":3}'
     )
