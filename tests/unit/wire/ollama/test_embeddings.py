@@ -14,7 +14,7 @@ from tokenfall.wire.ollama.embeddings import (
     embed_pieces,
     relayed_pieces,
 )
-from tokenfall.wire.openai.embeddings import vector
+from tokenfall.wire.openai.embeddings import seeds_of, vector
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,15 @@ def test_response_has_a_vector_for_each_input() -> None:
 def test_empty_input_gives_no_vectors() -> None:
     assert b"".join(embed_pieces(OllamaEmbeddings(model="sim", inputs=()), 0, timing=ResponseTiming())) == (
         b'{"model":"sim","embeddings":[],"total_duration":1,"load_duration":1,"prompt_eval_count":0}'
+    )
+
+
+def test_response_is_the_same_with_known_seeds() -> None:
+    embed, known = (OllamaEmbeddings(model="sim", inputs=inputs, dimensions=3) for inputs in (("Hi", "Ho"), ()))
+    timing = ResponseTiming()
+
+    assert b"".join(embed_pieces(known, 2, timing=timing, seeds=seeds_of(["Hi", "Ho"]))) == b"".join(
+        embed_pieces(embed, 2, timing=timing)
     )
 
 
