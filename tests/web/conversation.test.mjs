@@ -370,11 +370,43 @@ describe('a question says which turn it follows', () => {
     const { conversation } = await asked(api);
     conversation.ask({ text: 'And then?' });
     await settle();
+    const ended = later();
+    api.ending = ended.promise; // the server is still storing the stopped turn
     conversation.stop();
     await settle();
     conversation.ask({ text: 'And then?' });
+    ended.resolve();
     await settle();
-    assert.deepEqual(api.follows, ['turn_0', 'turn_1', undefined]); // what the server kept of a stopped one is not known
+    assert.deepEqual(api.follows, ['turn_0', 'turn_1', undefined]);
+  });
+
+  test('also after one that was stopped, once the server has stored it or not', async () => {
+    for (const [stored, follows] of [[[...KEPT, { turn: 'turn_1', role: 'user', content: 'And then?' }], 'turn_1'], [KEPT, 'turn_0']]) {
+      const api = answering(endless(said('one', 1)), whole(DONE));
+      api.kept.holidays = KEPT;
+      const { view, conversation } = await asked(api);
+      const shown = view.history;
+      api.kept.holidays = stored;
+      conversation.stop();
+      await settle();
+      assert.equal(view.history, shown, 'nothing is shown again');
+      conversation.ask({ text: 'And then?' });
+      await settle();
+      assert.deepEqual(api.follows, ['turn_0', follows]);
+    }
+  });
+
+  test('and a turn of another tab is shown after one that failed', async () => {
+    const api = answering(whole(said('one', 1) + broke('upstream_error')), whole(DONE));
+    api.kept.holidays = KEPT;
+    const { view, conversation } = await page(api);
+    conversation.ask({ text: 'And then?' });
+    api.kept.holidays = [...KEPT, { turn: 'turn_9', role: 'user', content: 'Elsewhere' }];
+    await settle();
+    assert.equal(view.history.at(-1).turn, 'turn_9');
+    conversation.ask({ text: 'And then?' });
+    await settle();
+    assert.deepEqual(api.follows, ['turn_0', 'turn_9']);
   });
 
   test('and the same once more when the server took nothing of it', async () => {

@@ -195,9 +195,7 @@ export class Conversation {
       noteTurn(conversation, key, { after: this.#view.lastTurn });
       const place = this.#lost.placeOf(this.#lost.has(turn.id) ? turn.id : replaces);
       playing.shown = this.#view.beginTurn(question, { turn: turn.id, replaces: place, isContinued: isContinued && place === replaces });
-      const follows = this.#loading.newest;
-      this.#loading.newest = null; // until it is known how this one ends
-      await turn.run(follows);
+      await turn.run(this.#loading.forgetNewest(turn));
     } catch (error) {
       state = turn.isOver ? 'stopped' : 'failed';
       failure = turn.isOver ? null : asFailure(error);
@@ -257,6 +255,7 @@ export class Conversation {
   #report(status, failure, asked) {
     showStatus(status);
     this.#onTurn();
+    if (this.#loading.newest === null && this.#lost.of(this.id) === null) this.#stopping.done.then(() => this.look());
     if (!failure) return;
     const lost = isLost(failure) ? this.#lost.of(this.id) : null;
     if (lost) this.#lost.lookLater(this.id, () => this.look());

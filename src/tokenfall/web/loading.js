@@ -21,6 +21,7 @@ export class Loading {
 
   /** A new conversation has no messages. */
   begin(id, { isNew }) {
+    this.#turn = null;
     this.visit = { id, messages: isNew ? Promise.resolve([]) : null, isShown: isNew, isNew };
     this.newest = isNew ? '' : null;
     if (isNew) this.#view.showHistory([]);
@@ -54,16 +55,29 @@ export class Loading {
 
   /** The newest turn that the server has, '' for none; null if unknown. */
   newest = null;
+  #turn = null;
 
-  /** Shows new messages of the server; resolves to whether there were any. */
+  /** Returns the newest turn. From now on it is unknown, because `turn` will be stored or not. */
+  forgetNewest(turn) {
+    const { newest } = this;
+    this.newest = null;
+    this.#turn = turn;
+    return newest;
+  }
+
+  /** Shows new messages of the server; resolves to whether there were any. Learns the newest turn if it is unknown. */
   async look() {
     const { visit, newest } = this;
-    if (!visit.isShown || newest === null) return false;
+    const turn = this.#turn;
+    if (!visit.isShown || (newest === null && turn === null)) return false;
     if (visit.isNew && newest === '') return false; // its id is known to this page only
     const messages = await messagesOf(this.#api, visit.id);
-    if (visit !== this.visit || newest !== this.newest || newestOf(messages) === newest) return false;
-    this.#show(messages, false);
-    return true;
+    if (visit !== this.visit || newest !== this.newest || turn !== this.#turn) return false;
+    const found = newestOf(messages);
+    const known = newest === null ? [turn.id, turn.follows] : [newest];
+    if (known.includes(found)) this.newest = found;
+    else this.#show(messages, false);
+    return !known.includes(found);
   }
 
   #show(messages, isUnknown) {
