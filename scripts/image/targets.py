@@ -15,9 +15,10 @@ class Target(NamedTuple):
 NEVER_USED = ("bz2", "_bz2", "lzma", "_lzma", "_uuid", "typing_extensions")
 """`shutil`, `uuid` and msgspec import them if they are installed, but no feature of the server uses them."""
 
-LIBRARIES = ("_hashlib", "_ssl", "ssl", "_sqlite3", "sqlite3", "redis", "yaml", "_yaml", "re2", "dotenv")
+LIBRARIES = ("_hashlib", "_ssl", "ssl", "_sqlite3", "sqlite3", "redis", "yaml", "_yaml", "re2", "dotenv", "shutil")
 """OpenSSL and modules that need it, SQLite, extras. Without OpenSSL, `hashlib` uses its built-in algorithms. A
-container gets its settings from the environment, so it needs no reader of `.env`."""
+container gets its settings from the environment, so it needs no reader of `.env`. argparse would use `shutil` for the
+width of its help only."""
 
 FEATURES = (
     "tokenfall.bootstrap.upstream", "tokenfall.upstream.client", "tokenfall.upstream.engine",

@@ -1,14 +1,17 @@
 """Parses every command line, with help and error messages. Imported only for those that `plain_flags` cannot read."""
 
 import argparse
+import os
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tokenfall import __version__
 from tokenfall.cli.environment import is_near
 from tokenfall.cli.flags import flag
 from tokenfall.settings.fields import defaults, setting_fields
 from tokenfall.settings.loading import format_default
+
+DEFAULT_COLUMNS = 80
 
 
 def parse(words: Sequence[str]) -> dict[str, str | None]:
@@ -26,7 +29,27 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, str | None]:
     return {name.upper(): value for name, value in vars(arguments).items() if name != "command"}
 
 
+class _Help(argparse.HelpFormatter):
+    """As wide as the terminal. argparse would import shutil for that, which the image `simulator` does not contain."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    given = os.environ.get("COLUMNS", "")
+    if given.isascii() and given.isdigit() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size().columns or DEFAULT_COLUMNS
+    except OSError:  # not a terminal
+        return DEFAULT_COLUMNS
+
+
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of the base class
+        super().__init__(formatter_class=_Help, **options)
+
     def error(self, message: str) -> NoReturn:
         _, unknown, words = message.partition("unrecognized arguments: ")
         super().error(message + (_suggestion(words.split()[0]) if unknown else ""))

@@ -45,6 +45,7 @@ _BACKSLASH, _QUOTE = b"\0", b"\1"
 
 _SEPARATORS = frozenset({b":", b",", b": ", b", ", b""})
 _BRACES = re.compile(rb"[{}]")
+_OF_NUMBERS = b"0123456789+-.eE"
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _MANY_ZEROS = b"0" * 209
 _LARGE_EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
@@ -59,27 +60,30 @@ def check_members(body: bytes) -> Sliced[None]:
     if is_long:
         yield
     if not is_fine:
-        _check_counts(body)
-        yield
+        yield from _check_counts(body)
         yield from _scan(body)
 
 
 # Size
 
 
-def _check_counts(body: bytes) -> None:
+def _check_counts(body: bytes) -> Sliced[None]:
     """Raise `InvalidRequest` if a body has more values than can be decoded within milliseconds.
 
     Does not validate the JSON. Counts delimiters anywhere in the body first (an upper bound of the values), and only if
     that exceeds a limit, those outside strings.
     """
-    if (
-        _count(b'"', body) <= 2 * MAX_STRINGS
-        and _count(b"{[", body) <= MAX_CONTAINERS
-        and _count(b",", body) < MAX_VALUES
-    ):
+    counts = []
+    for characters in (b'"', b"{[", b","):
+        counts.append(_count(characters, body))
+        yield
+    strings, containers, commas = counts
+    if strings <= 2 * MAX_STRINGS and containers <= MAX_CONTAINERS and commas < MAX_VALUES:
         return
-    without_escapes = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    without_escapes = body.replace(b"\\\\", b"")
+    yield
+    without_escapes = without_escapes.replace(b'\\"', b"")
+    yield
     if _count(b'"', without_escapes) > 2 * MAX_STRINGS:
         raise InvalidRequest(f"the body has more than {MAX_STRINGS} strings, the keys of objects among them")
     outside = b"".join(without_escapes.split(b'"')[::2])
@@ -144,9 +148,12 @@ def _scan(body: bytes) -> Sliced[None]:
         parts[0] = unread + parts[0]
         unread = parts.pop()
         objects.read(parts)
-        if not objects.in_string:  # an array without strings can be as long as the body: keep only its last number
-            read, comma, unread = unread.rpartition(b",")
-            objects.read_gap(read + comma)
+        if not objects.in_string:  # text without strings can be as long as the body: keep only its last number
+            read = unread.rstrip(_OF_NUMBERS)
+            unread = unread[len(read) :]
+            objects.read_gap(read)
+            if len(unread) > SLICE_BYTES:
+                raise objects.out_of_range()
         yield
     if not objects.in_string:
         objects.read_gap(unread)
@@ -214,8 +221,12 @@ class _Objects:
     def _check_numbers(self, text: bytes) -> None:
         for number in _NUMBER.finditer(text):
             if self._is_out_of_range(number[0], integer=number[0] == number[1]):
-                shown = None if self._name is None else _shown(self._name)
-                raise InvalidRequest(f"{shown or 'the body'}: a number is out of range", param=shown)
+                raise self.out_of_range()
+
+    def out_of_range(self) -> InvalidRequest:
+        """The error for a number of the last member."""
+        shown = None if self._name is None else _shown(self._name)
+        return InvalidRequest(f"{shown or 'the body'}: a number is out of range", param=shown)
 
     def _is_out_of_range(self, number: bytes, *, integer: bool) -> bool:
         if not integer:

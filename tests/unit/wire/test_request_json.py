@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 
@@ -111,6 +112,25 @@ def test_slices_do_not_split_an_escape(middle: bytes, position: int) -> None:
     check(prefix + text + b'","y":1}')
     with pytest.raises(InvalidRequest, match="z: an object has this member twice"):
         check(prefix + text + b'","z":1,"z":2}')
+
+
+@pytest.mark.parametrize("text", [b"9" * 100_000, b"1." + b"0" * 100_000, b"-" * 100_000, b"e" * 100_000])
+def test_number_longer_than_a_slice_is_refused_before_its_end(text: bytes) -> None:
+    checked = check_members(MANY[:-1] + b"," + text)
+    with pytest.raises(InvalidRequest, match="a number is out of range"):
+        at_once(checked)
+
+
+def test_long_text_without_strings_is_not_collected() -> None:
+    checked = check_members(b"sk- " * 250_000)
+    for _ in range(10):  # the attempt to parse the body, and the counts, have copies of it
+        next(checked)
+    tracemalloc.start()
+    at_once(checked)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < 10 * SLICE_BYTES
 
 
 def test_long_array_of_numbers_is_read_in_slices() -> None:
