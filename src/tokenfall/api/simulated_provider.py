@@ -1,48 +1,39 @@
-"""Simulated responses to provider requests: a paced stream or a document, with the faults that the grammar sets."""
+"""Simulated responses to provider requests: plans a response, and streams it with the faults that the grammar sets."""
 
-from collections.abc import Callable, Coroutine, Iterator
-from hashlib import sha256
-from itertools import chain, islice
-from os import urandom
-from time import time
+from collections.abc import Callable, Coroutine
+from itertools import chain
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from tokenfall.api.documents import PART_BYTES, continued, document, gathered
 from tokenfall.api.even_stream import EvenStream, is_even
 from tokenfall.api.guard import Callers
 from tokenfall.api.injected_errors import InjectedErrors
-from tokenfall.api.simulated_response import choices_of, frames, frames_with_faults
+from tokenfall.api.prepared_response import PreparedResponse, SummedGaps, response_meta, without_question
+from tokenfall.api.simulated_document import CompleteResponse, SimulatedDocument
+from tokenfall.api.simulated_response import frames, frames_with_faults
 from tokenfall.api.simulator import PROFILES
-from tokenfall.disconnect import Disconnect
 from tokenfall.errors import SimulatedFailure, shutting_down
 from tokenfall.events import Finished
 from tokenfall.http.loadable import THREADING, Loadable, Modules
 from tokenfall.http.request import Request
-from tokenfall.http.response import LiveStream, PacedStream, Response, StreamHead, TimedStream
+from tokenfall.http.response import PacedStream, StreamHead, TimedStream
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock
-from tokenfall.response_memory import ResponseLease, ResponseMemory
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import FAILED_AS_CONFIGURED, SimulatedEngine
-from tokenfall.simulator.fault_plan import ERROR, GARBAGE, FaultPlan, Step, garbled
 from tokenfall.simulator.grammar import Simulation
 from tokenfall.simulator.library import RECORDING
 from tokenfall.simulator.planning import Plan, prompt_tokens
-from tokenfall.simulator.waiting import wait_at
 from tokenfall.slices import Sliced
-from tokenfall.slicing import later, run_sliced, start_sliced
+from tokenfall.slicing import later, start_sliced
 from tokenfall.threads import in_thread
-from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import (
     UNBOUNDED,
     Dialect,
     Encoder,
-    ModelResponse,
     ParsedRequest,
-    ResponseMeta,
     ResponseTiming,
 )
 
@@ -54,7 +45,6 @@ SCHEMAS = Modules("tokenfall.simulator.structured_output")
 
 SCRIPTS = Modules(
     "concurrent.futures.thread",
-    "pathlib",
     "tokenfall.simulator.scenarios.files",
     "tokenfall.simulator.scenarios.response",
     after=THREADING,
@@ -64,43 +54,7 @@ RECORDINGS = Modules(
 )
 """Modules that the first script, or the first recording, needs."""
 
-COPIES = 5
-"""Copies of what a response repeats of its request: decoded, in the first frames, and in what is not sent yet."""
-
-SEEDED_S = 1_700_000_000.0
-"""Creation time of every seeded response: the same seed and request give the same bytes."""
-
-
-class _Prepared(Struct, frozen=True):
-    """Everything about a response that is resolved before its first token."""
-
-    parsed: ParsedRequest
-    simulation: Simulation
-    meta: ResponseMeta
-    planned: Plan
-    finished: Finished
-    fault_plan: FaultPlan | None
-    gaps: Iterator[float]
-
-
-Whole = Response | LiveStream | Disconnect
-Played = TimedStream | Coroutine[Any, Any, Whole]
-
-
-class _SummedGaps:
-    """Gaps and their sum so far: the durations in a seeded response must not depend on the clock."""
-
-    def __init__(self, gaps: Iterator[float]) -> None:
-        self._gaps = gaps
-        self.total_s = 0.0
-
-    def __iter__(self) -> Iterator[float]:
-        return self
-
-    def __next__(self) -> float:
-        gap_s = next(self._gaps)
-        self.total_s += gap_s
-        return gap_s
+Played = TimedStream | Coroutine[Any, Any, CompleteResponse]
 
 
 class SimulatedProvider:
@@ -123,6 +77,7 @@ class SimulatedProvider:
         self._injected_errors = injected_errors
         self._callers = callers
         self._memory = memory
+        self._document = SimulatedDocument(dialect, engine.state.limiter, clock=clock, memory=memory)
         self._release = engine.state.limiter.release
         self._head = StreamHead(dialect.stream_type)
         self._shutdown_frame = dialect.error_frame(
@@ -131,7 +86,7 @@ class SimulatedProvider:
 
     def respond(
         self, request: Request, parsed: ParsedRequest
-    ) -> TimedStream | Loadable | Coroutine[Any, Any, TimedStream | Whole]:
+    ) -> TimedStream | Loadable | Coroutine[Any, Any, TimedStream | CompleteResponse]:
         """The response. Raises `InvalidRequest`, and the error that the grammar sets in place of a response."""
         header = request.header(b"x-sim")
         chat = replace(parsed.request, simulation=header or parsed.request.simulation, caller=self._callers.of(request))
@@ -151,8 +106,8 @@ class SimulatedProvider:
         return self._played(request, planned)
 
     async def _plan_later(
-        self, request: Request, work: Sliced[_Prepared | Simulation], *, unread: Simulation | None = None
-    ) -> TimedStream | Whole:
+        self, request: Request, work: Sliced[PreparedResponse | Simulation], *, unread: Simulation | None = None
+    ) -> TimedStream | CompleteResponse:
         """The response to a request whose planning could block the loop for too long.
 
         `unread`: the simulation whose file has to be read first.
@@ -162,14 +117,14 @@ class SimulatedProvider:
         response = self._played(request, await later(work))
         return await response if isinstance(response, Coroutine) else response
 
-    def _played(self, request: Request, prepared: _Prepared | Simulation) -> Played:
+    def _played(self, request: Request, prepared: PreparedResponse | Simulation) -> Played:
         if isinstance(prepared, Simulation):
             return self._replayed(request, prepared)
-        return self._stream(request, prepared) if prepared.parsed.stream else self._complete(request, prepared)
+        return self._stream(request, prepared) if prepared.parsed.stream else self._document.respond(request, prepared)
 
     def _planned(
         self, request: Request, parsed: ParsedRequest, *, chat: ChatRequest, simulation: Simulation
-    ) -> Sliced[_Prepared | Simulation]:
+    ) -> Sliced[PreparedResponse | Simulation]:
         """The prepared response; only the grammar if a recording is to be replayed."""
         resolved = yield from self._engine.resolve(chat, simulation)
         simulation = resolved.simulation
@@ -177,15 +132,15 @@ class SimulatedProvider:
             yield from self._refuse(request, simulation, chat=chat)
         if simulation.script is not None and simulation.script.endswith(RECORDING):
             return simulation
-        meta = _response_meta(request, parsed, seed=simulation.seed)
+        meta = response_meta(request, parsed, seed=simulation.seed)
         planned = yield from self._engine.plan(chat, resolved, call_ids=f"call_{meta.number}")
         meta = replace(meta, prompt_tokens=planned.usage.prompt_tokens)
         choice = planned.choices[0]
         state = self._engine.state
         fault_plan = state.fault_plan(simulation, planned.faults, caller=chat.caller)
         gaps = state.gaps(planned.gaps, simulation.load, caller=chat.caller)
-        return _Prepared(
-            _without_question(parsed),
+        return PreparedResponse(
+            without_question(parsed),
             simulation,
             meta,
             planned,
@@ -213,11 +168,11 @@ class SimulatedProvider:
         api_error = ApiError(status=500, code=SimulatedFailure.code, message=planned.error or FAILED_AS_CONFIGURED)
         return lambda: self._dialect.error_frame(api_error, self._dialect.frame_count(encoder))
 
-    def _stream(self, request: Request, prepared: _Prepared) -> TimedStream:
+    def _stream(self, request: Request, prepared: PreparedResponse) -> TimedStream:
         """Raises `ResponseMemoryFull`."""
         stream = self._even(request, prepared) or self._paced(request, prepared)
         lease = self._memory.lease()
-        lease.resize(_repeated_bytes(prepared))
+        lease.resize(prepared.repeated_bytes())
         stream.keepalive, stream.shutdown_frame = self._dialect.keepalive, self._shutdown_frame
         if prepared.fault_plan is None:
             self._engine.state.limiter.acquire()
@@ -229,7 +184,7 @@ class SimulatedProvider:
             stream.ended = _both(stream.ended, lease.release)
         return stream
 
-    def _even(self, request: Request, prepared: _Prepared) -> EvenStream | None:
+    def _even(self, request: Request, prepared: PreparedResponse) -> EvenStream | None:
         """The response as an `EvenStream`, which takes the least memory and time; None if it cannot be one."""
         if prepared.fault_plan is not None or not is_even(prepared.planned, prepared.simulation):
             return None
@@ -246,7 +201,7 @@ class SimulatedProvider:
         except ValueError:
             return None
 
-    def _paced(self, request: Request, prepared: _Prepared) -> PacedStream:
+    def _paced(self, request: Request, prepared: PreparedResponse) -> PacedStream:
         """Any response, as a stream of single frames."""
         started_s, now = request.started_s, self._now
         fault_plan = prepared.fault_plan
@@ -255,7 +210,7 @@ class SimulatedProvider:
         if fault_plan is None:  # in a fault plan, the first gap is that of the permit
             first_s = next(gaps)
             gaps = chain((first_s,), gaps)
-        summed = None if prepared.simulation.seed is None else _SummedGaps(gaps)
+        summed = None if prepared.simulation.seed is None else SummedGaps(gaps)
         planned, finished = prepared.planned, prepared.finished
         encoder = self._dialect.encoder(prepared.parsed, prepared.meta)
 
@@ -278,74 +233,6 @@ class SimulatedProvider:
             stream.outcome = "failed"
         return stream
 
-    # Complete responses
-
-    async def _complete(self, request: Request, prepared: _Prepared) -> Whole:
-        """The complete response, at the time of its last token."""
-        request.drop_content()  # it may be large, and the response late
-        limiter, fault_plan = self._engine.state.limiter, prepared.fault_plan
-        if fault_plan is None:
-            limiter.acquire()
-            try:
-                return await self._document(request.started_s, prepared)
-            finally:
-                limiter.release()
-        try:
-            await wait_at(fault_plan.permit)
-            return await self._with_faults(prepared, fault_plan)
-        finally:
-            fault_plan.permit.release()
-
-    async def _document(self, started_s: float, prepared: _Prepared) -> Response | LiveStream:
-        tokens = prepared.planned.usage.completion_tokens
-        first_s = next(prepared.gaps)
-        timing = ResponseTiming(
-            total_s=await run_sliced(_total(prepared.gaps, tokens, first_s=first_s)), first_token_s=first_s
-        )
-        with self._memory.lease() as lease:
-            first_part, pieces = await self._encoded(prepared, timing, lease=lease)
-            await self._clock.sleep_until(started_s + timing.total_s)
-            return continued(first_part, pieces, lease=lease)
-
-    async def _encoded(
-        self, prepared: _Prepared, timing: ResponseTiming, *, lease: ResponseLease
-    ) -> tuple[bytes, Iterator[bytes]]:
-        """The first part of the complete response, and the pieces that follow; `lease` gets what they hold."""
-        choices = await run_sliced(choices_of(prepared.planned))
-        held = {id(choice): choice.size_bytes() for choice in choices}
-        lease.resize(sum(held.values()) + _repeated_bytes(prepared))
-        response = ModelResponse(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
-        pieces = iter(self._dialect.encode_response(prepared.parsed, response))
-        first_part = await run_sliced(gathered(pieces))
-        lease.grow(len(first_part))
-        return first_part, pieces
-
-    async def _with_faults(self, prepared: _Prepared, fault_plan: FaultPlan) -> Whole:
-        """A fault of a token happens at the time of the token, before any byte of the response is sent."""
-        clock = self._clock
-        now_s = due_s = clock.now()
-        steps = fault_plan.steps(prepared.planned.usage.completion_tokens)
-        garbage = False
-        gaps = _SummedGaps(prepared.gaps)
-        next(steps), next(gaps)  # the permit, which the caller has acquired
-        for step in steps:
-            due_s += next(gaps)
-            await clock.sleep_until(due_s)
-            if isinstance(step, Disconnect):
-                return step
-            if not isinstance(step, Step):
-                await wait_at(step)
-                due_s = clock.now()
-            elif step is ERROR:
-                raise SimulatedFailure(prepared.planned.error or FAILED_AS_CONFIGURED, status=500)
-            garbage = garbage or step is GARBAGE
-        if fault_plan.is_truncated:
-            return Disconnect("close")
-        timing = ResponseTiming(total_s=clock.now() - now_s if prepared.simulation.seed is None else gaps.total_s)
-        with self._memory.lease() as lease:
-            first_part, pieces = await self._encoded(prepared, timing, lease=lease)
-            return document(garbled(first_part)) if garbage else continued(first_part, pieces, lease=lease)
-
 
 def _needed(chat: ChatRequest, simulation: Simulation) -> Loadable | None:
     """The first modules that this request needs and that are not loaded yet."""
@@ -359,39 +246,9 @@ def _needed(chat: ChatRequest, simulation: Simulation) -> Loadable | None:
     return next((each for each in needed if not each.is_loaded), None)
 
 
-def _repeated_bytes(prepared: _Prepared) -> int:
-    """Memory of what the response repeats of its request, in all copies; 0 if it is little."""
-    size_bytes = COPIES * prepared.parsed.repeated_bytes
-    return size_bytes if size_bytes > PART_BYTES else 0
-
-
 def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
     def call() -> None:
         first()
         second()
 
     return call
-
-
-def _without_question(parsed: ParsedRequest) -> ParsedRequest:
-    """`parsed` without what is not needed once the response is planned: it may be large."""
-    return replace(parsed, request=replace(parsed.request, messages=(), tools=(), schema=None))
-
-
-def _total(gaps: Iterator[float], count: int, *, first_s: float) -> Sliced[float]:
-    """The sum of `first_s` and the next `count` gaps."""
-    total_s = first_s
-    while count > 0:
-        total_s = sum(islice(gaps, min(count, SLICE_TOKENS)), total_s)
-        count -= SLICE_TOKENS
-        if count > 0:
-            yield
-    return total_s
-
-
-def _response_meta(request: Request, parsed: ParsedRequest, *, seed: int | None) -> ResponseMeta:
-    """A new id for each response; with a seed, the same id and creation time for the same request."""
-    if seed is None:
-        return ResponseMeta(urandom(12).hex(), time(), parsed.request.model)
-    digest = sha256(b"%d %b" % (seed, request.body)).hexdigest()
-    return ResponseMeta(digest[:24], SEEDED_S, parsed.request.model)
