@@ -11,8 +11,9 @@ from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.disconnect import Disconnect
 from tokenfall.errors import NotFound, TokenfallError, shutting_down
+from tokenfall.http.encoding import header_lines
 from tokenfall.http.loadable import Loadable
-from tokenfall.http.response import LiveStream, Response, TimedStream, header_lines
+from tokenfall.http.response import LiveStream, Response, TimedStream
 from tokenfall.metrics import add
 
 TYPE_CHECKING = False

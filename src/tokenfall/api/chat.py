@@ -17,8 +17,9 @@ from tokenfall.chat.service import Chat, Question
 from tokenfall.conversations import Conversation, text_bytes
 from tokenfall.errors import InvalidRequest, TurnStopped, shutting_down
 from tokenfall.events import ReasoningDelta, TextDelta
+from tokenfall.http.encoding import header_lines
 from tokenfall.http.request import Request
-from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
+from tokenfall.http.response import LiveStream, Response, StreamHead
 from tokenfall.ports import Followed
 from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import is_simulated

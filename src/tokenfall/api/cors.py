@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenfall.api.guard import is_loopback_origin
-from tokenfall.http.response import header_lines
+from tokenfall.http.encoding import header_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

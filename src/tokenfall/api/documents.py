@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.errors import InvalidRequest, TokenfallError
+from tokenfall.http.encoding import header_lines
 from tokenfall.http.request import Request
-from tokenfall.http.response import LiveStream, RelayedHead, Response, header_lines
+from tokenfall.http.response import LiveStream, RelayedHead, Response
 from tokenfall.slices import Sliced
 from tokenfall.slicing import later, run_sliced
 from tokenfall.wire.api_error import ApiError

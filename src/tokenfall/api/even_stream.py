@@ -7,7 +7,8 @@ is due. `tokenfall.api.simulated_response` makes all other responses, with more 
 from __future__ import annotations
 
 from tokenfall.api.simulated_response import LINES, MAX_CACHED, fragment
-from tokenfall.http.response import SteadyStream, chunk
+from tokenfall.http.encoding import chunk
+from tokenfall.http.response import SteadyStream
 from tokenfall.simulator.paragraph import WORDS
 from tokenfall.simulator.prose import SPACED_WORDS, Prose
 from tokenfall.wire.dialect import ContentBlock, ResponseTiming

@@ -8,8 +8,8 @@ from __future__ import annotations
 from time import time
 
 from tokenfall.errors import NotFound, RateLimited, SimulatedFailure, TokenfallError, Unauthorized
+from tokenfall.http.encoding import header_lines
 from tokenfall.http.request import Request
-from tokenfall.http.response import header_lines
 from tokenfall.simulator.grammar import Simulation
 from tokenfall.simulator.values import Limit, Status
 from tokenfall.wire.api_error import Headers, LimitState, TokenLimitState, no_headers

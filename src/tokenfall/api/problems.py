@@ -4,8 +4,9 @@ from math import ceil
 
 from tokenfall import logs
 from tokenfall.errors import SimulatedFailure, TokenfallError
+from tokenfall.http.encoding import phrase
 from tokenfall.http.request import Request
-from tokenfall.http.response import Response, phrase
+from tokenfall.http.response import Response
 from tokenfall.json_text import flat_object
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.plain import stream as plain_stream

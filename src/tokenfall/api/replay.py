@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tokenfall.disconnect import Disconnect
 from tokenfall.errors import NotFound
+from tokenfall.http.encoding import chunk
 from tokenfall.http.request import Request
-from tokenfall.http.response import PacedStream, Response, StreamHead, chunk
+from tokenfall.http.response import PacedStream, Response, StreamHead
 from tokenfall.ports import Clock
 from tokenfall.recording.recordings import RecordedExchange, Recording
 

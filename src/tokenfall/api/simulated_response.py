@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished
-from tokenfall.http.response import chunk
+from tokenfall.http.encoding import chunk
 from tokenfall.simulator.fault_plan import FaultPlan
 from tokenfall.simulator.planning import Plan, PlannedPart, PlannedResponse
 from tokenfall.slices import Sliced

@@ -9,8 +9,9 @@ from itertools import cycle, islice, repeat
 from sys import maxsize
 
 from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
+from tokenfall.http.encoding import chunk
 from tokenfall.http.loadable import Loadable, Modules
-from tokenfall.http.response import EncodedFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
+from tokenfall.http.response import EncodedFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream
 from tokenfall.json_text import flat_object
 from tokenfall.simulator.fault_plan import FaultPlan, draw_faults
 from tokenfall.simulator.grammar import Simulation, Spread, from_pairs, parse

@@ -10,8 +10,9 @@ from bisect import bisect_left
 
 from tokenfall import logs
 from tokenfall.http.application import CLIENT_CLOSED_REQUEST
+from tokenfall.http.encoding import LAST_CHUNK, chunk
 from tokenfall.http.half_closed import probe
-from tokenfall.http.response import LAST_CHUNK, LiveStream, chunk
+from tokenfall.http.response import LiveStream
 from tokenfall.metrics import LATENCY_BOUNDS_S
 
 TYPE_CHECKING = False

@@ -8,8 +8,8 @@ from os import write
 
 from tokenfall import logs
 from tokenfall.disconnect import Disconnect
+from tokenfall.http.encoding import LAST_CHUNK, chunk
 from tokenfall.http.half_closed import give_up_soon, probe
-from tokenfall.http.response import LAST_CHUNK, chunk
 from tokenfall.metrics import LATENCY_BOUNDS_S
 
 TYPE_CHECKING = False

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from tokenfall.http.response import LiveStream, RelayedHead, Response, header_lines, status_line
+from tokenfall.http.encoding import header_lines, status_line
+from tokenfall.http.response import LiveStream, RelayedHead, Response
 from tokenfall.recording.recordings import (
     NO_BODY,
     Break,

@@ -13,7 +13,7 @@ import aiohappyeyeballs
 
 from tokenfall import logs
 from tokenfall.errors import UpstreamConnectTimeout, UpstreamError, UpstreamUnreachable, UpstreamUntrusted
-from tokenfall.http.response import header_lines
+from tokenfall.http.encoding import header_lines
 from tokenfall.upstream.connection import Owner, UpstreamConnection
 from tokenfall.upstream.resolver import CachingResolver
 

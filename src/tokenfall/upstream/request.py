@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tokenfall.http.response import header_lines
+from tokenfall.http.encoding import header_lines
 
 if TYPE_CHECKING:
     from tokenfall.messages import ChatRequest

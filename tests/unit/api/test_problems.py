@@ -15,8 +15,9 @@ from tokenfall.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
+from tokenfall.http.encoding import phrase
 from tokenfall.http.request import Request
-from tokenfall.http.response import Response, phrase
+from tokenfall.http.response import Response
 
 from tests.doubles.requests import lines_of, request
 from tests.unit.test_errors import error_classes

@@ -5,7 +5,7 @@ import pytest
 
 from tokenfall.api.simulated_response import choices_of, frames
 from tokenfall.events import Finished, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
-from tokenfall.http.response import chunk
+from tokenfall.http.encoding import chunk
 from tokenfall.messages import ToolCall
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.planning import Plan, PlannedPart, PlannedResponse, plan
