@@ -10,14 +10,13 @@ It runs in one of two states, with the same turns:
 A turn: wait; handle ready descriptors; turn the timer wheel; run the calls of `call_soon`. Each part is bounded.
 """
 
-import os
-from _thread import allocate_lock
 from math import inf
 from time import monotonic
 
 from tokenfall import logs
 from tokenfall.metrics import Histogram
 from tokenfall.reactor.poller import READ, make_poller
+from tokenfall.reactor.wakeup import Wakeup
 from tokenfall.reactor.wheel import TimerWheel
 
 TYPE_CHECKING = False
@@ -68,7 +67,7 @@ class Reactor:
         self._handlers: list[Handler | None] = []
         self._calls: list[Callable[[], object]] = []
         self._before_wait: list[Callable[[], object]] = []
-        self._wakeup: _Wakeup | None = None
+        self._wakeup: Wakeup | None = None
         self._stopping = False
         self._deferrals = 0
         self._slept_s = 0.0
@@ -138,7 +137,7 @@ class Reactor:
         `on_signal` is called in a turn of the loop with the number of each signal that has a Python handler. Only the
         main thread may pass it.
         """
-        self._wakeup = _Wakeup(self, on_signal)
+        self._wakeup = Wakeup(self, on_signal)
 
     # Running
 
@@ -257,66 +256,3 @@ class Timer:
     def due(self, now_s: float) -> None:
         """Called by the wheel."""
         self._call()
-
-
-class _Wakeup:
-    """A pipe whose bytes end a wait: 0 from a thread, a signal's number from the interpreter."""
-
-    urgent = False
-
-    def __init__(self, reactor: Reactor, on_signal: "Callable[[int], None] | None") -> None:
-        self._reactor = reactor
-        self._on_signal = on_signal
-        self._lock = allocate_lock()  # another thread must not write to a closed pipe
-        self._reader, self._writer = os.pipe()
-        try:
-            os.set_blocking(self._reader, False)
-            os.set_blocking(self._writer, False)
-            reactor.add(self._reader, self)
-        except BaseException:
-            self._close_pipe()
-            raise
-        if on_signal is not None:
-            self._enable_signals()
-
-    def wake(self) -> None:
-        with self._lock:
-            if self._writer >= 0:
-                try:
-                    os.write(self._writer, b"\0")
-                except BlockingIOError:
-                    return  # the pipe is full of pending wake-ups
-
-    def ready(self, mask: int) -> None:
-        try:
-            numbers = os.read(self._reader, 4096)
-        except BlockingIOError:
-            return
-        if self._on_signal is not None:
-            for number in numbers:
-                if number:
-                    self._on_signal(number)
-
-    def close(self) -> None:
-        if self._on_signal is not None:
-            from tokenfall.reactor.signals import set_wakeup_fd  # noqa: PLC0415 - rarely needed
-
-            set_wakeup_fd(-1)
-        self._reactor.remove(self._reader)
-        with self._lock:
-            self._close_pipe()
-
-    def _enable_signals(self) -> None:
-        from tokenfall.reactor.signals import set_wakeup_fd  # noqa: PLC0415 - rarely needed
-
-        try:
-            set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        except ValueError:  # not in the main thread
-            self._reactor.remove(self._reader)
-            self._close_pipe()
-            raise
-
-    def _close_pipe(self) -> None:
-        os.close(self._reader)
-        os.close(self._writer)
-        self._writer = -1
