@@ -127,8 +127,10 @@ describe('the words', () => {
   });
 
   test('for what the model refused have the server’s sentence behind them', async () => {
-    const { words } = await refused(502, { code: 'upstream_refused', detail: 'Too long.' });
-    assert.match(words, /^[A-Z].+\. It says: Too long\.$/);
+    for (const detail of ['Too long.', 'the upstream refused the request: Too long.']) {
+      const { words } = await refused(502, { code: 'upstream_refused', detail });
+      assert.match(words, /^[A-Z].+\. It says: Too long\.$/);
+    }
   });
 });
 

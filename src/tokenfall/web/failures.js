@@ -61,6 +61,7 @@ const WORDS_BY_CODE = {
 // Where the server's message adds details that the page cannot know.
 const DETAIL_HELPS = new Set([400, 403, 422, 'invalid_request', 'not_found', 'upstream_refused']);
 const DETAIL_CHARACTERS = 300;
+const REPEATED = /^the upstream refused the request: /; // says the same as the words for the code
 
 export class Failure extends Error {
   /** @param {string} code the server's error code, or one of WORDS_BY_CODE */
@@ -101,7 +102,7 @@ export class Failure extends Error {
   /** One or two sentences for the user. */
   get words() {
     const own = WORDS_BY_CODE[this.code] ?? WORDS_BY_STATUS[this.status];
-    const detail = this.detail.slice(0, DETAIL_CHARACTERS);
+    const detail = this.detail.replace(REPEATED, '').slice(0, DETAIL_CHARACTERS);
     const helps = DETAIL_HELPS.has(this.code) || DETAIL_HELPS.has(this.status);
     if (own) return helps && detail ? `${own} It says: ${detail}` : own;
     const what = this.status ? 'The server refused.' : 'The response ended early and is not complete.';
