@@ -195,7 +195,7 @@ export class Conversation {
       noteTurn(conversation, key, { after: this.#view.lastTurn });
       const place = this.#lost.placeOf(this.#lost.has(turn.id) ? turn.id : replaces);
       playing.shown = this.#view.beginTurn(question, { turn: turn.id, replaces: place, isContinued: isContinued && place === replaces });
-      await turn.run(this.#loading.forgetNewest(turn));
+      await turn.run(...this.#loading.forgetNewest(turn));
     } catch (error) {
       state = turn.isOver ? 'stopped' : 'failed';
       failure = turn.isOver ? null : asFailure(error);

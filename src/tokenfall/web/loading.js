@@ -57,12 +57,13 @@ export class Loading {
   newest = null;
   #turn = null;
 
-  /** Returns the newest turn. From now on it is unknown, because `turn` will be stored or not. */
+  /** Returns the newest turn, and the one before the last that began here. From now on the newest is unknown, because
+   * `turn` will be stored or not. */
   forgetNewest(turn) {
-    const { newest } = this;
+    const known = [this.newest, this.#turn?.follows ?? null];
     this.newest = null;
     this.#turn = turn;
-    return newest;
+    return known;
   }
 
   /** Shows new messages of the server; resolves to whether there were any. Learns the newest turn if it is unknown. */

@@ -44,6 +44,7 @@ export class Turn {
   #isResting = false; // the page is hidden
   #received = []; // the items, for a tab that joins later
   follows = null; // the newest turn that the page knew when this was sent
+  #before = null; // the newest one if the server does not have the turn that this one replaces
   #head = null; // a promise of the response's head
   #last = '0'; // the id of the newest event delivered
   #restartsReasoning = false; // the next piece of reasoning is the first again
@@ -78,11 +79,12 @@ export class Turn {
   }
 
   /**
-   * Receives the turn to its end; `follows` is the newest turn that the page knows, null if unknown.
-   * Throws a Failure, or an AbortError after `stop` or `leave`.
+   * Receives the turn to its end; `follows` is the newest turn that the page knows, null if unknown, and `before` the
+   * newest one if the server does not have the turn to replace. Throws a Failure, or an AbortError after `stop` or `leave`.
    */
-  async run(follows = null) {
+  async run(follows = null, before = null) {
     this.follows = follows;
+    this.#before = before;
     let items = this.id ? await this.#resume() : await this.#begin();
     for (;;) {
       try {
@@ -171,6 +173,7 @@ export class Turn {
     this.#head = this.#askOnce(this.#asked.replaces, this.key)
       .catch((error) => {
         if (error.code !== 'conversation_changed' || !this.#asked.mayBeGone) throw error;
+        this.follows = this.#before;
         return this.#askOnce(this.#asked.instead ?? null, `${this.key}/instead`); // another request, so another key
       })
       .then((response) => {
