@@ -49,6 +49,9 @@ MAX_WAIT_S = 3_600.0
 MAX_DEFERRALS = 3
 """How many turns in a row may handle urgent events only."""
 
+MAX_URGENT = 16
+"""How many urgent events such a turn handles, so that very many new requests do not delay streams by much."""
+
 OVERSLEPT_S = 0.005
 """A wait that ends this late shows that the process got no CPU time: its quota is used up, or other processes use the
 CPU. The loop then counts as saturated, regardless of its measured idle time."""
@@ -228,7 +231,7 @@ class Reactor:
             urgent = [event for event in events if (handler := handlers[event[0]]) is not None and handler.urgent]
             if urgent and len(urgent) < len(events):
                 self._deferrals += 1
-                return urgent
+                return urgent[:MAX_URGENT]
         self._deferrals = 0
         return events
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokenfall.reactor import loop as loops
-from tokenfall.reactor.loop import MAX_DEFERRALS, MAX_WAIT_S, OVERSLEPT_S, Reactor
+from tokenfall.reactor.loop import MAX_DEFERRALS, MAX_URGENT, MAX_WAIT_S, OVERSLEPT_S, Reactor
 from tokenfall.reactor.poller import WRITE
 
 from tests.doubles.descriptors import open_descriptors
@@ -504,6 +504,12 @@ def test_urgent_events_are_handled_before_others_for_a_bounded_number_of_turns(r
     handled = turns_with(reactor, urgent=2, others=3, turns=2 * (MAX_DEFERRALS + 1))
 
     assert handled == 2 * [*[["urgent"] * 2] * MAX_DEFERRALS, [*["other"] * 3, *["urgent"] * 2]]
+
+
+def test_number_of_urgent_events_in_a_turn_of_their_own_is_bounded(reactor: Reactor) -> None:
+    handled = turns_with(reactor, urgent=MAX_URGENT + 2, others=1, turns=MAX_DEFERRALS + 1)
+
+    assert list(map(len, handled)) == [*[MAX_URGENT] * MAX_DEFERRALS, MAX_URGENT + 3]
 
 
 @pytest.mark.parametrize("urgent", [0, 3])
