@@ -32,9 +32,11 @@ class Planter:
     def __init__(self, package: Path, target: Path, report: Path) -> None:
         self._package = f"{package}{os.sep}"
         self._loops = {
-            *(f"{self._package}reactor{os.sep}{name}.py" for name in ("loop", "wheel", "bridge", "poller")),
+            *(f"{self._package}reactor{os.sep}{name}.py" for name in ("loop", "wheel", "bridge", "poller", "wakeup")),
             *(f"{STANDARD_LIBRARY}{os.sep}asyncio{os.sep}{name}.py" for name in ("events", "base_events")),
         }
+        self._bridge = f"{self._package}reactor{os.sep}bridge.py"
+        """asyncio's futures schedule their callbacks by its methods: it is the loop, not what a callback does."""
         self._target = target
         self._report = report
         self._wanted = ""
@@ -73,6 +75,7 @@ class Planter:
             and callback.f_code.co_filename.startswith(self._package)
             and (callback.f_code.co_filename not in self._loops or callback.f_code.co_name in {"ready", "due"})
             and code.co_filename.startswith(self._package)
+            and code.co_filename != self._bridge
             and _is_at_its_beginning(frame)
         )
 
