@@ -79,9 +79,12 @@ class UpstreamConnection(StreamSocket):
         "_parser",
         "_state",
         "_until_close",
-        "awaits_first_event",
+        "urgent",
         "was_idle",
     )  # fmt: skip
+
+    urgent: bool
+    """Whether the client waits for the first event of the response; see `Handler`."""
 
     def __init__(self, reactor: Reactor, fd: int, *, owner: Owner) -> None:
         super().__init__(reactor, fd)
@@ -96,8 +99,7 @@ class UpstreamConnection(StreamSocket):
         self._keep_alive = False
         self._until_close = False
         self._is_head_request = False
-        self.awaits_first_event = False
-        """Whether the client waits for the first event of the response."""
+        self.urgent = False
         self.was_idle = False
         """Whether it has been idle in a pool, where the server may have closed it."""
 
@@ -121,7 +123,7 @@ class UpstreamConnection(StreamSocket):
         self._head_bytes = 0
         self._headers = []
         self._is_head_request = is_head
-        self.awaits_first_event = True
+        self.urgent = True
         exchange.connection = self
         self.write(self.encoded(request))
 
@@ -154,10 +156,6 @@ class UpstreamConnection(StreamSocket):
         self.set_deadline(deadline_s)
 
     # Callbacks of StreamSocket
-
-    @property
-    def urgent(self) -> bool:
-        return self.awaits_first_event
 
     def data_received(self, data: bytes) -> None:
         state = self._state

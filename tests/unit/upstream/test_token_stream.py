@@ -111,10 +111,10 @@ async def test_request_is_released_with_the_first_token(relay: Relay) -> None:
 async def test_connection_is_urgent_until_the_first_token(relay: Relay) -> None:
     relay.head()
     relay.body(chunk(role="assistant"))
-    assert relay.connection.awaits_first_event
+    assert relay.connection.urgent
     relay.body(said("Be"))
 
-    assert not relay.connection.awaits_first_event
+    assert not relay.connection.urgent
 
 
 async def test_body_without_done_is_truncated(relay: Relay) -> None:
