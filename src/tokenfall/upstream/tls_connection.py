@@ -37,13 +37,12 @@ class TLSConnection(UpstreamConnection):
         super().abandon()
 
     def data_received(self, data: bytes) -> None:
-        receive = super().data_received
         try:
             for plaintext in self._tls.decrypt(data):
                 if not plaintext:
                     self._server_closed()
                     return
-                receive(plaintext)
+                UpstreamConnection.data_received(self, plaintext)  # `super()` would create two objects per token
                 if self._state == CLOSED:
                     return
             if unsent := self._tls.unsent():
