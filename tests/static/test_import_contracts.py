@@ -49,6 +49,7 @@ MODULES = [
     "metrics_sampler",
     "shared_metrics",
     "recording.empirical",
+    "simulator.concurrency",
     "simulator.fault_plan",
     "simulator.gates",
     "simulator.values",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from tokenfall.ports import Barrier
-    from tokenfall.simulator.gates import Permit
+    from tokenfall.simulator.concurrency import Permit
     from tokenfall.simulator.grammar import Simulation
     from tokenfall.simulator.values import Fault
 
