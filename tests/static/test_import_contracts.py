@@ -30,6 +30,7 @@ MODULES = [
     "simulator.schema.patterns",
     "simulator.schema.sampler",
     "simulator.schema.budget",
+    "simulator.schema.flattening",
     "simulator.schema.keywords",
     "simulator.schema.references",
     "simulator.schema.scalars",
