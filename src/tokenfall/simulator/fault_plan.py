@@ -63,7 +63,7 @@ class FaultPlan:
     """
 
     def __init__(
-        self, faults: tuple[Fault, ...] = (), *, permit: Permit, gate: Barrier | None = None, gate_at: int = 0
+        self, faults: tuple[Fault, ...], *, permit: Permit, gate: Barrier | None = None, gate_at: int = 0
     ) -> None:
         self.permit = permit
         self._faults = sorted(faults, key=lambda fault: fault.at)
