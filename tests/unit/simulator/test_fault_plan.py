@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokenfall.disconnect import Disconnect
+from tokenfall.simulator.concurrency import ConcurrencyLimiter
 from tokenfall.simulator.fault_plan import SPLIT_S, SPLIT_SUFFIX, FaultPlan, garbled
-from tokenfall.simulator.gates import ConcurrencyLimiter, TestGate
+from tokenfall.simulator.gates import TestGate
 from tokenfall.simulator.values import faults
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tokenfall.wire.dialect import (
     ResponseMeta,
     ResponseTiming,
 )
-from tokenfall.wire.ollama import response as ollama
+from tokenfall.wire.ollama.document import load_response
 from tokenfall.wire.ollama.request import OllamaOptions
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 
@@ -259,7 +259,7 @@ def test_request_without_a_prompt_loads_the_model(dialect: Dialect, body: bytes,
     asked = dialect.decode(body)
 
     assert asked.input.load
-    assert ollama.load_response(asked, IDENTITY) == HEAD + told % b'"done":true,"done_reason":'
+    assert load_response(asked, IDENTITY) == HEAD + told % b'"done":true,"done_reason":'
 
 
 # Errors

@@ -7,7 +7,8 @@ import pytest
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
-from tokenfall.wire.openai.responses.request import Reasoning, ResponsesOptions
+from tokenfall.wire.openai.responses.body import Reasoning
+from tokenfall.wire.openai.responses.options import ResponsesOptions
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.unit.wire.openai.streams import asked
