@@ -93,7 +93,7 @@ def by_name(cases: dict[str, Case]) -> pytest.MarkDecorator:
 
 @feeds
 @by_name(COMPLETE)
-async def test_a_complete_response_is_reported_once(line: Line, case: Case, feed: Feed) -> None:
+async def test_complete_response_is_reported_once(line: Line, case: Case, feed: Feed) -> None:
     exchange = line.ask(is_head=case.is_head)
     feed(line.connection, case.data)
 
@@ -180,7 +180,7 @@ UNTIL_CLOSE = {
 
 @feeds
 @pytest.mark.parametrize("data", UNTIL_CLOSE.values(), ids=UNTIL_CLOSE.keys())
-async def test_a_body_without_framing_ends_with_the_connection(line: Line, data: bytes, feed: Feed) -> None:
+async def test_body_without_framing_ends_with_the_connection(line: Line, data: bytes, feed: Feed) -> None:
     exchange = line.ask()
     await line.received(len(REQUEST))
     feed(line.connection, data)
@@ -246,7 +246,7 @@ async def test_switched_protocols_are_an_error_with_their_status(line: Line, fee
     [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 ", b"HTTP/1.1 100 Continue\r\n\r\n"],
     ids=["header", "reason", "1xx"],
 )
-async def test_a_head_is_bounded(line: Line, start: bytes) -> None:
+async def test_head_size_is_limited(line: Line, start: bytes) -> None:
     exchange = line.ask()
     line.connection.data_received(start)
     piece = start if b"100" in start else b"a" * 1_024
@@ -258,7 +258,7 @@ async def test_a_head_is_bounded(line: Line, start: bytes) -> None:
     assert f"over {MAX_HEAD_BYTES} bytes" in exchange.error.message
 
 
-async def test_trailers_are_bounded(line: Line) -> None:
+async def test_trailer_size_is_limited(line: Line) -> None:
     exchange = line.ask()
     line.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX: ")
     for _ in range(MAX_HEAD_BYTES // 1_024 + 1):
@@ -268,7 +268,7 @@ async def test_trailers_are_bounded(line: Line) -> None:
     assert isinstance(exchange.error, UpstreamMalformed)
 
 
-async def test_total_framing_of_small_chunks_is_not_bounded(line: Line) -> None:
+async def test_total_framing_of_small_chunks_is_not_limited(line: Line) -> None:
     exchange = line.ask()
     line.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(MAX_HEAD_BYTES // 5):
@@ -516,7 +516,7 @@ async def test_large_request_is_sent_as_the_server_reads_it(tcp_line: Line) -> N
     assert tcp_line.connection.is_idle
 
 
-async def test_an_early_response_to_a_large_request_is_reported_and_closes(tcp_line: Line) -> None:
+async def test_early_response_to_a_large_request_is_reported_and_closes(tcp_line: Line) -> None:
     exchange = tcp_line.ask(b"x" * (8 * MIB))
     tcp_line.peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nHello")
     await tcp_line.closes()

@@ -85,7 +85,7 @@ def test_reasoning_is_sent_in_thinking() -> None:
     assert stream([(THOUGHT, ["Hm"]), (TEXT, ["The"])]) == HM + THE + STOP
 
 
-def test_a_tool_call_is_one_line_with_its_arguments_as_an_object() -> None:
+def test_tool_call_is_one_line_with_its_arguments_as_an_object() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
 
     assert encoder.open(WEATHER) == b""
@@ -112,7 +112,7 @@ def test_two_tool_calls_are_two_lines() -> None:
     assert stream(said, "tool_calls") == WEATHER_LINE + TIME_LINE + STOP
 
 
-def test_a_call_may_follow_a_text() -> None:
+def test_call_may_follow_a_text() -> None:
     assert stream([(TEXT, ["The"]), (WEATHER, ['{"city":"Graz"}'])], "tool_calls") == THE + WEATHER_LINE + STOP
 
 
@@ -265,11 +265,11 @@ def test_request_without_a_prompt_loads_the_model(dialect: Dialect, body: bytes,
 # Errors
 
 
-def test_an_error_before_the_first_token_is_a_document() -> None:
+def test_error_before_the_first_token_is_a_document() -> None:
     assert OLLAMA_CHAT.error(FAULT) == b'{"error":"model \'x\' not found"}'
 
 
-def test_an_error_after_the_first_token_is_a_line() -> None:
+def test_error_after_the_first_token_is_a_line() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
     encoder.open(TEXT)
     api_error = FAULT.replaced(message="it\u2028broke")

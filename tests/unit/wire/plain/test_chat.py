@@ -64,7 +64,7 @@ def test_all_fields_are_decoded() -> None:
         ("details", True, "true"),
     ],
 )
-def test_each_field_has_its_bounds(field: str, good: object, bad: object) -> None:
+def test_field_out_of_bounds_is_refused(field: str, good: object, bad: object) -> None:
     plain.decode_chat(body(**{field: good}))
     with pytest.raises(InvalidRequest, match=field):
         plain.decode_chat(body(**{field: bad}))
@@ -120,12 +120,12 @@ def test_question_is_the_last_user_message() -> None:
         [{"role": "system", "content": "x"}, {"role": "assistant", "content": "x"}],
     ],
 )
-def test_a_chat_without_a_question_is_refused(said: list[dict[str, str]]) -> None:
+def test_chat_without_a_user_message_is_refused(said: list[dict[str, str]]) -> None:
     with pytest.raises(InvalidRequest, match="new turn"):
         plain.decode_chat(body(messages=said))
 
 
-def test_only_a_leading_system_message_is_the_system_message() -> None:
+def test_system_message_is_used_only_if_it_is_the_first() -> None:
     system = {"role": "system", "content": "Be brief."}
 
     assert plain.decode_chat(body(messages=[system, USER])).system == Message("system", "Be brief.")

@@ -124,11 +124,11 @@ def test_all_fields_are_decoded() -> None:
     )
 
 
-def test_an_input_may_be_items() -> None:
+def test_input_may_be_items() -> None:
     assert respond(input=[{"role": "user", "content": "Hi"}]).request.messages == (Message("user", "Hi"),)
 
 
-def test_an_empty_text_is_an_input() -> None:
+def test_empty_text_is_an_input() -> None:
     assert respond(input="").request.messages == (Message("user", ""),)
 
 
