@@ -156,7 +156,7 @@ def test_upstream_errors_are_listed(open_page: Pages, serve: Serve) -> None:
     with socket() as taken:  # and not listened to
         taken.bind(("127.0.0.1", 0))
         server = serve(UPSTREAM_URL=f"http://127.0.0.1:{taken.getsockname()[1]}/v1", UPSTREAM_RETRIES="1")
-        server.may_complain = True
+        server.may_log_errors = True
         page = watched(open_page, server)
         question = {"messages": [{"role": "user", "content": "Hello"}], "stream": False}
         assert call(server, "/chat", method="POST", body=question)[0] == 502

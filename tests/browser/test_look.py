@@ -17,7 +17,7 @@ from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import DEFAULT, alert, answer, ask, begun, call, ended, press, write
-from tests.end_to_end.conftest import Serve, ended_well
+from tests.end_to_end.conftest import Serve, check_clean_exit
 from tests.end_to_end.process import ServerProcess
 
 PHONE, DESK, WALL, ZOOMED = (360, 640), (1280, 800), (3840, 2160), (320, 256)
@@ -166,7 +166,7 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
     for number, question in enumerate(QUESTIONS):
         tell(server, question, conversation=f"old-{number}")
     yield server
-    ended_well(server)
+    check_clean_exit(server)
 
 
 def served(folder: Path) -> ServerProcess:

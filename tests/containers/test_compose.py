@@ -14,7 +14,7 @@ import pytest
 
 from tests.containers.conftest import ROOT, run
 from tests.containers.podman import COMMAND_S, Podman
-from tests.end_to_end.chatting import DONE, chat, error_of, said
+from tests.end_to_end.chatting import DONE, chat, error_of, response_text
 from tests.end_to_end.client import Client, fetch, request
 
 PROJECT = "tokenfall-test"
@@ -152,12 +152,12 @@ async def test_a_turn_is_followed_to_its_end_by_another_replica(gateway: int) ->
 
     resumed = [await fetch(gateway, request(f"/chat/turns/{turn}", Last_Event_ID="0")) for _ in range(REPLICAS)]
 
-    assert said(first)
+    assert response_text(first)
     for answer in resumed:
         assert answer.status == 200
         assert answer.body.endswith(DONE)
-        assert said(answer.body) == said(resumed[0].body)
-        assert said(answer.body).startswith(said(first).strip())
+        assert response_text(answer.body) == response_text(resumed[0].body)
+        assert response_text(answer.body).startswith(response_text(first).strip())
 
 
 async def test_turn_of_a_killed_replica_is_lost_with_its_text(podman: Podman, gateway: int) -> None:
@@ -166,15 +166,15 @@ async def test_turn_of_a_killed_replica_is_lost_with_its_text(podman: Podman, ga
         await client.send(chat("Hello", model="sim:gap=50ms,tokens=100000", conversation="killed"))
         head = await client.head()
         seen = b""
-        while said(seen).count(" ") < 10:
+        while response_text(seen).count(" ") < 10:
             seen += await client.chunk()
         killed = busy(podman)
         podman("kill", "--signal", "KILL", killed)
-        assert await client.gone() in ("closed", "reset")
+        assert await client.wait_closed() in ("closed", "reset")
 
     rest = await fetch(gateway, request(f"/chat/turns/{head.headers['x-turn-id']}", Last_Event_ID="0"))
 
     assert rest.status == 200
     assert error_of(rest.body)["code"] == "turn_lost"
-    assert said(rest.body).startswith(said(seen)[:20])
+    assert response_text(rest.body).startswith(response_text(seen)[:20])
     assert (await fetch(gateway, chat("Again", stream=False))).status == 200

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers.podman import LIMITS, Podman
-from tests.end_to_end.chatting import chat, error_of, said
+from tests.end_to_end.chatting import chat, error_of, response_text
 from tests.end_to_end.client import Client, fetch, request
 
 MEMORY_BYTES = 20_971_520
@@ -27,8 +27,8 @@ MESSAGE = {"model": "sim:gap=1ms,tokens=3", "max_tokens": 3, "messages": [QUESTI
 async def fetched(port: int, data: bytes) -> tuple[int, bytes]:
     async with await Client.connect(port) as client:
         await client.send(data)
-        client.kept = await client.receive(within_s=WITHIN_S)
-        answer = await client.answer()
+        client.buffered = await client.receive(within_s=WITHIN_S)
+        answer = await client.read_response()
     return answer.status, answer.body
 
 
@@ -70,9 +70,9 @@ async def test_sigterm_lets_streams_finish(podman: Podman, simulator: str) -> No
     with podman.running(simulator, options=LIMITS, DRAIN_TIMEOUT="30s") as server:
         async with await Client.connect(server.port) as client:
             await client.send(chat("Hello", model="sim:gap=200ms,tokens=10"))
-            client.kept = await client.until(b"data: ")
+            client.buffered = await client.until(b"data: ")
             server.signal("TERM")
-            body = (await client.rest(within_s=WITHIN_S)).partition(b"\r\n\r\n")[2]
+            body = (await client.read_to_end(within_s=WITHIN_S)).partition(b"\r\n\r\n")[2]
         assert b"data: [DONE]" in body
         assert server.wait() == 0
 
@@ -88,7 +88,7 @@ async def test_stream_that_outlasts_the_drain_gets_a_shutdown_frame_within_the_g
             server.signal("TERM")
             frames = first + b"".join(await client.chunks())
         assert head.status == 200
-        assert said(frames)
+        assert response_text(frames)
         assert error_of(frames)["code"] == "shutting_down"
         assert server.wait() == 0
 
@@ -120,7 +120,7 @@ NOT_STARTED = 2
 
 
 @pytest.mark.parametrize(
-    ("target", "settings", "said"),
+    ("target", "settings", "expected_error"),
     [
         ("simulator", {"HISTORY_URL": "sqlite:////tmp/chat.db"}, "HISTORY_URL: got 'sqlite:////tmp/chat.db', and this"),
         ("simulator", {"REDIS_URL": "redis://127.0.0.1"}, "HISTORY_URL: got redis://, which needs the extra redis"),
@@ -139,7 +139,7 @@ NOT_STARTED = 2
     ],
 )
 def test_unsupported_settings_of_the_image_are_refused_by_name(
-    podman: Podman, simulator: str, full: str, target: str, settings: dict[str, str], said: str
+    podman: Podman, simulator: str, full: str, target: str, settings: dict[str, str], expected_error: str
 ) -> None:
     image = simulator if target == "simulator" else full
     given = [f"--env={name}={value}" for name, value in settings.items()]
@@ -147,7 +147,7 @@ def test_unsupported_settings_of_the_image_are_refused_by_name(
     ended = podman.tried("run", "--rm", "--read-only", "--network=host", *given, image)
 
     assert (ended.returncode, ended.stdout) == (NOT_STARTED, "")
-    assert f"tokenfall: {said}" in ended.stderr
+    assert f"tokenfall: {expected_error}" in ended.stderr
 
 
 def test_env_file_is_refused_by_the_small_image(podman: Podman, simulator: str, tmp_path: Path) -> None:

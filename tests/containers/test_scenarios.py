@@ -7,7 +7,7 @@ import pytest
 
 from tests.containers.podman import Podman
 from tests.containers.test_running import NOT_STARTED
-from tests.end_to_end.chatting import chat, said
+from tests.end_to_end.chatting import chat, response_text
 from tests.end_to_end.client import fetch
 
 NEEDS_RE2 = r"(go+)+al$"
@@ -33,7 +33,7 @@ async def test_image_serves_a_scenario_file(
     image = {"full": "tokenfall:latest", "simulator": "tokenfall:simulator"}[target]
     with podman.running(image, options=(volume, "--memory=128m"), SIM=sim) as server:
         response = await fetch(server.port, chat("a goal", model=None))
-        assert (response.status, said(response.body)) == (200, "Scored.")
+        assert (response.status, response_text(response.body)) == (200, "Scored.")
         assert (await fetch(server.port, chat("no match", model=None))).status == 404
 
 

@@ -117,7 +117,7 @@ class FakeClient:
         """Whether the server has closed the connection, or will when the client has read what there is."""
         return self.connection.fd < 0 or (not self._masks[self._fd] & READ and self._masks[self._fd] & WRITE != 0)
 
-    def is_read(self) -> bool:
+    def is_server_reading(self) -> bool:
         """Whether the server reads what the client sends."""
         return bool(self._masks.get(self._fd, 0) & READ)
 
@@ -145,13 +145,13 @@ class FakeClient:
                 self.connection.ready(WRITE)
         return re.sub(rb"date: [^\r]*\r\n", b"", self.received)
 
-    def leave(self) -> None:
+    def reset(self) -> None:
         """Reset the connection, as reported by the server's poller."""
         if self.connection.fd >= 0:
             self.connection.pause_reading()
             self.connection.ready(HANGUP)
 
-    def break_off(self) -> None:
+    def close_unnoticed(self) -> None:
         """The client is gone, but the server has no event of it: its next write fails."""
         if self._reader >= 0:
             os.close(self._reader)
@@ -161,13 +161,13 @@ class FakeClient:
         """Whether the server ended the connection with a reset."""
         return self.connection.aborted
 
-    def free(self) -> None:
+    def close(self) -> None:
         """Leave, and give the descriptor back."""
-        self.leave()
-        self.break_off()
+        self.reset()
+        self.close_unnoticed()
 
 
-class Ended(NamedTuple):
+class EndedResponse(NamedTuple):
     """What an application was told of a response that is over."""
 
     path: str
@@ -187,7 +187,7 @@ class FakeApplication:
         """What `refuse` needs."""
         self.requests: list[Request] = []
         self.bodies: list[bytes] = []
-        self.ends: list[Ended] = []
+        self.ends: list[EndedResponse] = []
         self.reported = asyncio.Event()
         """Set whenever a response has ended."""
 
@@ -212,7 +212,7 @@ class FakeApplication:
         return Response(500, b"crashed: " + type(error).__name__.encode())
 
     def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
-        self.ends.append(Ended(request.path, status, outcome, sent_bytes))
+        self.ends.append(EndedResponse(request.path, status, outcome, sent_bytes))
         self.reported.set()
 
 

@@ -42,6 +42,6 @@ class ScriptedEngine:
             self.ended += 1
 
 
-def told(*texts: str, end: Finished | Exception | Silence | None = None) -> ScriptedEngine:
+def text_engine(*texts: str, end: Finished | Exception | Silence | None = None) -> ScriptedEngine:
     """An engine that emits `texts` and then `end`."""
     return ScriptedEngine(*map(TextDelta, texts), end or Finished("stop", "model-1"))

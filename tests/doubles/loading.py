@@ -6,7 +6,7 @@ import threading
 from tokenfall.http.loadable import Loadable
 
 
-class Slow(Loadable):
+class SlowLoadable(Loadable):
     """Loaded once `allowed` is set; its first loads fail with the errors in `failures`."""
 
     def __init__(self, *failures: Exception, after: Loadable | None = None) -> None:
@@ -26,7 +26,7 @@ class Slow(Loadable):
         super().finish()
         self._ended.set()
 
-    async def ended(self) -> None:
+    async def finish_loading(self) -> None:
         """Let it be loaded, which must not fail, and wait until it was and all waiters were notified."""
         self.allowed.set()
         await self._ended.wait()

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 
 
-class Sent(list[bytes]):
+class RecordingSend(list[bytes]):
     """A `Send` to a client that takes all at once; `tokens` are the frames that are counted as such."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from tests.doubles.clocks import FakeClock
 HERE = Conversation("alice", "default")
 
 
-def turns_of(
+def turn_registry(
     *,
     shared: SharedTurns | None = None,
     alone: bool = True,
@@ -36,13 +36,15 @@ def detached_turns(clock: FakeClock | None = None, **bounds: Any) -> DetachedTur
     return DetachedTurns(DetachedBounds(**bounds), now=clock or FakeClock())
 
 
-def chat_of(engine: Engine, history: HistoryStore, *, defaults: Defaults, shared: SharedTurns | None = None) -> Chat:
+def chat_service(
+    engine: Engine, history: HistoryStore, *, defaults: Defaults, shared: SharedTurns | None = None
+) -> Chat:
     """A chat service that remembers its turns as `turns_of` does."""
-    runner = TurnRunner(history, registry=turns_of(shared=shared), detached=detached_turns())
+    runner = TurnRunner(history, registry=turn_registry(shared=shared), detached=detached_turns())
     return Chat(engine, history, defaults=defaults, runner=runner)
 
 
-def turn_that_said(*texts: str, finishes: bool = False, conversation: Conversation = HERE) -> RunningTurn:
+def running_turn(*texts: str, finishes: bool = False, conversation: Conversation = HERE) -> RunningTurn:
     """A turn that has begun, if only to say this."""
     turn = RunningTurn(conversation, on_disconnect="finish" if finishes else "cancel")
     for text in texts:
@@ -50,25 +52,25 @@ def turn_that_said(*texts: str, finishes: bool = False, conversation: Conversati
     return turn
 
 
-class Speaker:
+class ManualEngine:
     """An engine whose events the test emits."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         self.requests: list[ChatRequest] = []
         self.cancelled = 0
         self._steps: asyncio.Queue[TextDelta | Finished | Exception] = asyncio.Queue()
 
-    def say(self, *texts: str) -> None:
+    def emit(self, *texts: str) -> None:
         for text in texts:
             self._steps.put_nowait(TextDelta(text))
 
-    def end(self, end: Finished | Exception | None = None) -> None:
+    def finish(self, end: Finished | Exception | None = None) -> None:
         self._steps.put_nowait(end or Finished("stop", "model-1"))
 
     async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
         self.requests.append(request)
-        self.asked.set()
+        self.requested.set()
         try:
             while True:
                 step = await self._steps.get()
@@ -84,26 +86,26 @@ class Speaker:
             raise
 
 
-class Listener:
+class RecordingListener:
     """A listener of a turn, full when the test makes it full."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.texts: list[str] = []
         self.full: asyncio.Future[None] | None = None
 
     @property
     def text(self) -> str:
-        return "".join(self.heard)
+        return "".join(self.texts)
 
     def on_event(self, delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
-        self.heard.append(delta.text)
+        self.texts.append(delta.text)
         return self.full
 
-    def fill(self) -> None:
+    def block(self) -> None:
         """From now on nothing fits."""
         self.full = asyncio.get_running_loop().create_future()
 
-    def take(self) -> None:
+    def unblock(self) -> None:
         """There is room again."""
         full, self.full = self.full, None
         assert full is not None

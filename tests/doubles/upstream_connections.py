@@ -30,7 +30,7 @@ class RecordedOwner(Owner):
         self.closed += 1
 
 
-class Line:
+class ConnectionPair:
     """`connection` and its peer, which is a plain socket."""
 
     def __init__(self, *, kind: socket.AddressFamily = socket.AF_UNIX) -> None:
@@ -40,7 +40,7 @@ class Line:
         self.owner = RecordedOwner()
         self.connection = UpstreamConnection(running_reactor(), ours.detach(), owner=self.owner)
 
-    def ask(self, request: bytes = REQUEST, *, is_head: bool = False) -> RecordedExchange:
+    def send_request(self, request: bytes = REQUEST, *, is_head: bool = False) -> RecordedExchange:
         """Send a request; its exchange."""
         exchange = RecordedExchange()
         exchange.begin()
@@ -48,11 +48,11 @@ class Line:
         self.connection.send(request, exchange, is_head=is_head)
         return exchange
 
-    async def closes(self) -> None:
+    async def wait_closed(self) -> None:
         """Return once the connection is closed."""
         await eventually(lambda: self.connection.fd < 0, lambda: "it is open")
 
-    async def received(self, size_bytes: int) -> bytes:
+    async def peer_receive(self, size_bytes: int) -> bytes:
         """What the peer was sent."""
         data = b""
         async with asyncio.timeout(PATIENCE_S):
@@ -60,7 +60,7 @@ class Line:
                 data += await asyncio.get_running_loop().sock_recv(self.peer, 65_536)
         return data
 
-    def reset(self) -> None:
+    def reset_peer(self) -> None:
         """The peer breaks a TCP connection by RST."""
         self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.peer.close()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.end_to_end.client import Answer, Client, Head, fetch, request
+from tests.end_to_end.client import Client, ClientResponse, Head, fetch, request
 
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
@@ -22,7 +22,7 @@ def chat(
     return request("/chat", method="POST", body=data, Content_Type="application/json", **(headers or {}))
 
 
-def said(frames: bytes) -> str:
+def response_text(frames: bytes) -> str:
     """The text of a stream's content frames, whatever follows them."""
     lines = [line[6:] for line in frames.split(b"\n") if line.startswith(b'data: {"content":')]
     return "".join(json.loads(line)["content"] for line in lines)
@@ -46,11 +46,11 @@ async def history(port: int, query: str = "", **headers: str) -> list[dict[str, 
     return messages
 
 
-async def begin(port: int, data: bytes) -> Client:
+async def start_stream(port: int, data: bytes) -> Client:
     """A client whose stream has begun; it stores what it read."""
     client = await Client.connect(port)
     await client.send(data)
-    client.kept = await client.receive()
+    client.buffered = await client.receive()
     return client
 
 
@@ -105,7 +105,7 @@ async def whole_frames(port: int, data: bytes) -> tuple[str, list[bytes]]:
         return stream.turn, await stream.frames()
 
 
-def code_of(answer: Answer) -> str:
+def code_of(answer: ClientResponse) -> str:
     """The code of an error that is a status."""
     assert answer.status >= 400
     return str(json.loads(answer.body)["code"])

@@ -24,7 +24,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ClientResponse:
     """A complete response; `body` is free of any transfer coding."""
 
     head: Head
@@ -44,7 +44,7 @@ class Client:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.kept = b""
+        self.buffered = b""
         """Received and not yet returned."""
 
     @classmethod
@@ -83,7 +83,7 @@ class Client:
         except BlockingIOError:
             return 0
 
-    def finish(self) -> None:
+    def half_close(self) -> None:
         """Close this side only: FIN."""
         self.sock.shutdown(socket.SHUT_WR)
 
@@ -100,8 +100,8 @@ class Client:
 
     async def receive(self, *, within_s: float = PATIENCE_S) -> bytes:
         """What is buffered, else one read; b"" at the end. Raises TimeoutError and ConnectionError."""
-        if self.kept:
-            data, self.kept = self.kept, b""
+        if self.buffered:
+            data, self.buffered = self.buffered, b""
             return data
         async with asyncio.timeout(within_s):
             return await asyncio.get_running_loop().sock_recv(self.sock, 65536)
@@ -116,7 +116,7 @@ class Client:
                     raise EOFError(bytes(data))
                 data += more
         end = at + len(marker)
-        self.kept = bytes(data[end:]) + self.kept
+        self.buffered = bytes(data[end:]) + self.buffered
         return bytes(data[:end])
 
     async def exactly(self, size: int) -> bytes:
@@ -126,10 +126,10 @@ class Client:
             if not more:
                 raise EOFError(data)
             data += more
-        self.kept = data[size:] + self.kept
+        self.buffered = data[size:] + self.buffered
         return data[:size]
 
-    async def rest(self, *, within_s: float = PATIENCE_S) -> bytes:
+    async def read_to_end(self, *, within_s: float = PATIENCE_S) -> bytes:
         """All that comes until the other side closes. Raises ConnectionError on a reset."""
         data = bytearray()
         async with asyncio.timeout(within_s):
@@ -137,10 +137,10 @@ class Client:
                 data += more
         return bytes(data)
 
-    async def gone(self, *, within_s: float = PATIENCE_S) -> str:
+    async def wait_closed(self, *, within_s: float = PATIENCE_S) -> str:
         """Read all away until the other side has closed: `closed` for FIN, `reset` for RST."""
         try:
-            await self.rest(within_s=within_s)
+            await self.read_to_end(within_s=within_s)
         except ConnectionError:
             return "reset"
         return "closed"
@@ -173,21 +173,21 @@ class Client:
             chunks.append(data)
         return chunks
 
-    async def answer(self, *, to_head: bool = False) -> Answer:
+    async def read_response(self, *, to_head: bool = False) -> ClientResponse:
         """The next final response; `to_head`: to a HEAD request, so without a body."""
         head = await self.head()
         if to_head or head.status in (204, 304):
-            return Answer(head, b"")
+            return ClientResponse(head, b"")
         if head.headers.get("transfer-encoding") == "chunked":
-            return Answer(head, b"".join(await self.chunks()))
+            return ClientResponse(head, b"".join(await self.chunks()))
         if "content-length" in head.headers:
-            return Answer(head, await self.exactly(int(head.headers["content-length"])))
-        return Answer(head, await self.rest())
+            return ClientResponse(head, await self.exactly(int(head.headers["content-length"])))
+        return ClientResponse(head, await self.read_to_end())
 
-    async def ask(self, data: bytes) -> Answer:
+    async def fetch(self, data: bytes) -> ClientResponse:
         """Send one request and read its response."""
         await self.send(data)
-        return await self.answer(to_head=data.startswith(b"HEAD "))
+        return await self.read_response(to_head=data.startswith(b"HEAD "))
 
 
 def request(target: str, *, method: str = "GET", body: bytes | str | None = None, **headers: str) -> bytes:
@@ -201,10 +201,10 @@ def request(target: str, *, method: str = "GET", body: bytes | str | None = None
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b"")
 
 
-async def fetch(port: int, data: bytes) -> Answer:
+async def fetch(port: int, data: bytes) -> ClientResponse:
     """One request on a connection of its own."""
     async with await Client.connect(port) as client:
-        return await client.ask(data)
+        return await client.fetch(data)
 
 
 async def status_or_zero(client: Client, data: bytes) -> int:

@@ -28,13 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "every_poller: run on each poller of the platform")
 
 
-def ended_well(server: ServerProcess) -> None:
+def check_clean_exit(server: ServerProcess) -> None:
     """End a server and see that it ended as it should and had nothing to complain of."""
     status = server.close()
     log = server.log()
     assert status == server.expected_status, f"exit status {status}\n{log}"
-    assert server.may_complain or "Traceback" not in log, log
-    assert server.may_complain or '"level":"error"' not in log, log
+    assert server.may_log_errors or "Traceback" not in log, log
+    assert server.may_log_errors or '"level":"error"' not in log, log
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server with default settings for all tests that leave it as they found it."""
     server = ServerProcess(tmp_path_factory.mktemp("shared"), environment={})
     yield server
-    ended_well(server)
+    check_clean_exit(server)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def servers(folder: Path, preloaded: Preloaded | None = None) -> Iterator[Serve]
 
     yield start
     for server in started:
-        ended_well(server)
+        check_clean_exit(server)
 
 
 @pytest.fixture

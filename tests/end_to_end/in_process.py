@@ -28,14 +28,14 @@ class Running:
         self.port = port
         self._descriptors = descriptors()
         self._tasks = asyncio.all_tasks()
-        self.complaints: list[str] = []
+        self.loop_errors: list[str] = []
         """What the loop had to say of exceptions that nobody caught."""
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.complaints.append(repr(context)))
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.loop_errors.append(repr(context)))
 
     def connections(self) -> list[Connection]:
         return self.server.http.connections
 
-    def held(self) -> dict[str, int]:
+    def resources(self) -> dict[str, int]:
         """What the server holds beyond what it held when it began to listen; all zero at rest.
 
         The sampling of the metrics is left out: it ends by itself, up to a second after the last client has left.
@@ -48,9 +48,9 @@ class Running:
             "descriptors": descriptors() - self._descriptors,
         }
 
-    async def rests(self, *, within_s: float = PATIENCE_S) -> None:
+    async def wait_idle(self, *, within_s: float = PATIENCE_S) -> None:
         """Return once nothing is held any more."""
-        await eventually(lambda: not any(self.held().values()), self.held, within_s=within_s)
+        await eventually(lambda: not any(self.resources().values()), self.resources, within_s=within_s)
 
 
 async def eventually(holds: Callable[[], bool], shown: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
@@ -94,7 +94,7 @@ async def running(*routes: Route, **settings: str) -> AsyncIterator[Running]:
     await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
     await eventually(lambda: asyncio.all_tasks() <= tasks, lambda: asyncio.all_tasks() - tasks)
     assert server.metrics.streams == 0
-    assert here.complaints == []
+    assert here.loop_errors == []
 
 
 def descriptors() -> int:

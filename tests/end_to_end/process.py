@@ -66,7 +66,7 @@ class ServerProcess:
 
         With `preloaded`, the server is forked from that process instead of started by its command.
         """
-        self.may_complain = False
+        self.may_log_errors = False
         """Whether a line of level error in its log is what the test is about."""
         self.expected_status = 0
         """The expected end; set by a test that ends it otherwise."""
@@ -98,7 +98,7 @@ class ServerProcess:
         """What was written to stderr."""
         return self.log_path.read_text(encoding="utf-8")
 
-    def greeting(self) -> str:
+    def remaining_stdout(self) -> str:
         """What was written to stdout after the first line; to be called once, after the end."""
         assert self.process.stdout is not None
         return self.process.stdout.read().decode()

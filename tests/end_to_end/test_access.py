@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.chatting import chat, history
 from tests.end_to_end.client import Client, fetch, request
-from tests.end_to_end.conftest import Serve, ended_well
+from tests.end_to_end.conftest import Serve, check_clean_exit
 from tests.end_to_end.in_process import running
 from tests.end_to_end.process import ServerProcess
 
@@ -21,7 +21,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     digest = hashlib.sha256(BOB.encode()).hexdigest()
     server = ServerProcess(tmp_path_factory.mktemp("keyed"), environment={"API_KEY": f"{ALICE},sha256:{digest}"})
     yield server.port
-    ended_well(server)
+    check_clean_exit(server)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ async def test_no_key_or_a_wrong_one_is_401(keyed: int, headers: dict[str, str])
             request("/api/data", **headers),
             request("/api/data", method="HEAD", **headers),
         ):
-            answer = await client.ask(data)
+            answer = await client.fetch(data)
             assert answer.status == 401
             assert answer.headers["www-authenticate"].startswith("Bearer")
             assert answer.headers["content-type"] == "application/problem+json"
@@ -70,14 +70,14 @@ async def test_right_key_in_either_header_is_accepted(keyed: int, key: str, form
             request("/stream-sse?gap=0ms", **headers),
             request("/api/data", **headers),
         ):
-            assert (await client.ask(data)).status == 200
+            assert (await client.fetch(data)).status == 200
 
 
 async def test_probes_and_the_page_need_no_key(keyed: int) -> None:
     async with await Client.connect(keyed) as client:
         for path in ("/health", "/livez", "/readyz", "/metrics", "/version", "/web", "/web/app.js"):
-            assert (await client.ask(request(path))).status == 200
-        assert (await client.ask(request("/"))).status == 307
+            assert (await client.fetch(request(path))).status == 200
+        assert (await client.fetch(request("/"))).status == 307
 
 
 async def test_conversations_belong_to_their_key(keyed: int) -> None:
@@ -99,11 +99,11 @@ async def test_the_twenty_first_request_of_a_burst_is_429(serve: Serve) -> None:
     server = serve(RATE_LIMIT_RPS="0.1")
     async with await Client.connect(server.port) as client:
         for number in range(20):
-            answer = await client.ask(request("/history") if number % 2 else chat("x", stream=False))
+            answer = await client.fetch(request("/history") if number % 2 else chat("x", stream=False))
             assert answer.status == 200
             assert f"r={19 - number};" in answer.headers["ratelimit"]
             assert answer.headers["ratelimit-policy"] == '"address";q=20;w=200'
-        refused = await client.ask(chat("x"))
+        refused = await client.fetch(chat("x"))
         assert refused.status == 429
         assert 1 <= int(refused.headers["retry-after"]) <= 10
         assert "r=0;" in refused.headers["ratelimit"]
@@ -247,9 +247,9 @@ async def test_an_error_is_a_problem_document_with_the_requests_id(
 async def test_a_plain_request_id_is_echoed_and_any_other_replaced(port: int) -> None:
     async with await Client.connect(port) as client:
         for path in ("/health", "/stream-sse?gap=0ms&tokens=1", "/history", "/nowhere"):
-            assert (await client.ask(request(path, X_Request_Id="a.B-3_x"))).headers["x-request-id"] == "a.B-3_x"
+            assert (await client.fetch(request(path, X_Request_Id="a.B-3_x"))).headers["x-request-id"] == "a.B-3_x"
         ids = set()
         for odd in ("", "a b", "é", "a" * 65, "<x>", "a,b"):
-            ids.add((await client.ask(request("/health", X_Request_Id=odd))).headers["x-request-id"])
+            ids.add((await client.fetch(request("/health", X_Request_Id=odd))).headers["x-request-id"])
         assert len(ids) == 6
         assert not ids & {"a b", "é", "a" * 65, "<x>", "a,b", ""}

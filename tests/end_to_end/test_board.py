@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.end_to_end.chatting import PING, Stream, begin, error_of, streaming
+from tests.end_to_end.chatting import PING, Stream, error_of, start_stream, streaming
 from tests.end_to_end.client import PATIENCE_S, Client, fetch, metric, metric_becomes, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually, running
@@ -68,7 +68,7 @@ async def test_dashboard_stream_starts_at_once_with_an_event_per_second(serve: S
 
 async def test_dashboard_events_count_running_streams(serve: Serve) -> None:
     server = serve()
-    async with streaming(server.port, WATCH) as board, await begin(server.port, ENDLESS):
+    async with streaming(server.port, WATCH) as board, await start_stream(server.port, ENDLESS):
         async with asyncio.timeout(PATIENCE_S):
             while (await event(board))["inter_token"] is None:
                 pass
@@ -124,8 +124,8 @@ async def test_viewer_disconnect_releases_everything() -> None:
     async with running() as here:
         async with streaming(here.port, WATCH) as board:
             await event(board)
-            assert here.held() | {"streams": 0, "tasks": 1, "on the wheel": 1} == here.held()
-        await here.rests()
+            assert here.resources() | {"streams": 0, "tasks": 1, "on the wheel": 1} == here.resources()
+        await here.wait_idle()
 
 
 async def test_dashboard_events_need_the_key_and_its_page_does_not(serve: Serve) -> None:
@@ -172,8 +172,8 @@ async def past(port: int, name: str = "15m") -> dict[str, Any]:
 async def test_history_shows_an_earlier_incident(serve: Serve, workers: dict[str, str]) -> None:
     port = serve(**workers).port
     async with await Client.connect(port) as client:
-        assert (await client.ask(request("/stream-sse?gap=1ms&tokens=5"))).status == 200
-        assert (await client.ask(request("/nothing"))).status == 404
+        assert (await client.fetch(request("/stream-sse?gap=1ms&tokens=5"))).status == 200
+        assert (await client.fetch(request("/nothing"))).status == 404
     async with clients(port, request("/stream-sse?gap=20ms&tokens=5&fault=close@3"), count=3):
         await metric_becomes(port, 'tokenfall_streams_ended_total{outcome="failed"}', 3)
     await asyncio.sleep(2.2)  # by then the server is at rest
@@ -195,7 +195,7 @@ async def test_history_shows_an_earlier_incident(serve: Serve, workers: dict[str
 async def test_a_server_at_rest_is_not_sampled() -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
-            await client.ask(request("/livez"))
+            await client.fetch(request("/livez"))
             assert here.server.sampling.slot is not None
         await eventually(lambda: here.server.sampling.slot is None, lambda: "it is sampled still")
         assert here.server.wheel.entries == 0
@@ -213,7 +213,7 @@ async def test_viewer_does_not_delay_the_drain(serve: Serve) -> None:
         error = await last_words(board)
         assert (error["code"], error["message"]) == ("shutting_down", "the server is shutting down")
         assert error["retry_after"] > 0
-        assert await board.client.gone() == "closed"
+        assert await board.client.wait_closed() == "closed"
         assert server.wait() == 0
         assert time.monotonic() - begun_s < 1 + 2
 
@@ -233,18 +233,18 @@ async def test_viewer_gets_the_shutdown_frame_also_in_a_short_drain(serve: Serve
 async def test_replaced_simulator_settings_apply_to_streams(serve: Serve) -> None:
     port = serve(SIM="gap=1ms,tokens=4").port
     async with await Client.connect(port) as client:
-        assert (await client.ask(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 4))
-        answer = await client.ask(put("gap=0ms,tokens=2"))
+        assert (await client.fetch(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 4))
+        answer = await client.fetch(put("gap=0ms,tokens=2"))
         assert (answer.status, json.loads(answer.body)["sim"]) == (200, "gap=0s,tokens=2..2")
-        assert (await client.ask(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 2))
-        assert (await client.ask(put("tokens=3"))).status == 200
+        assert (await client.fetch(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 2))
+        assert (await client.fetch(put("tokens=3"))).status == 200
         begun_s = time.monotonic()
-        assert (await client.ask(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 3))
+        assert (await client.fetch(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 3))
         assert time.monotonic() - begun_s >= 0.25, "nothing is left of the gap that was said before"
-        assert (await client.ask(put("gap=fast"))).status == 400
-        assert json.loads((await client.ask(request("/sim"))).body)["sim"] == "gap=0.1s,tokens=3..3"
-        assert (await client.ask(request("/sim", method="DELETE"))).status == 204
-        assert (await client.ask(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 4))
+        assert (await client.fetch(put("gap=fast"))).status == 400
+        assert json.loads((await client.fetch(request("/sim"))).body)["sim"] == "gap=0.1s,tokens=3..3"
+        assert (await client.fetch(request("/sim", method="DELETE"))).status == 204
+        assert (await client.fetch(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 4))
 
 
 # The page
@@ -252,13 +252,15 @@ async def test_replaced_simulator_settings_apply_to_streams(serve: Serve) -> Non
 
 async def test_dashboard_and_its_files_have_a_strict_csp(port: int) -> None:
     async with await Client.connect(port) as client:
-        page = await client.ask(request("/board"))
+        page = await client.fetch(request("/board"))
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         text = page.body.decode()
         named = [piece.partition('"')[0] for piece in text.split('src="')[1:]]
         assert "web/board.js" in named
         for path in ("/board", *(urljoin("/board", name) for name in named)):
-            plain, packed = [await client.ask(request(path, Accept_Encoding=coding)) for coding in ("identity", "gzip")]
+            plain, packed = [
+                await client.fetch(request(path, Accept_Encoding=coding)) for coding in ("identity", "gzip")
+            ]
             assert (plain.status, packed.status) == (200, 200), path
             assert gzip.decompress(packed.body) == plain.body
             assert (packed.headers["content-encoding"], "content-encoding" in plain.headers) == ("gzip", False)

@@ -58,5 +58,5 @@ async def test_full_queue_of_a_caller_delays_no_other(route: str, kind: str) -> 
             await ask(first, (1, 0))
             await ask(same, (1, 1))
             await ask(other, (2, 1))
-        await here.rests()
+        await here.wait_idle()
         assert counts(here) == (0, 0)

@@ -7,7 +7,7 @@ import pytest
 
 from tokenfall.simulator.paragraph import WORDS
 
-from tests.end_to_end.chatting import DONE, chat, error_of, history, said
+from tests.end_to_end.chatting import DONE, chat, error_of, history, response_text
 from tests.end_to_end.client import Client, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually, running
@@ -27,7 +27,7 @@ async def test_response_arrives_token_by_token_and_is_in_the_history(port: int) 
         assert frames == [
             b'id: %d\ndata: {"content":"%b"}\n\n' % (at, word.encode()) for at, word in enumerate(words, 1)
         ]
-        assert client.kept == b"", "the end comes a gap later"
+        assert client.buffered == b"", "the end comes a gap later"
         assert await client.chunks() == [DONE]
         question, answer = await history(port, "?conversation=by-token")
         assert (question["role"], question["content"]) == ("user", "Hello?")
@@ -71,7 +71,7 @@ async def test_disconnected_chat_is_stored_as_interrupted(port: int, leave: str)
     client = await Client.connect(port)
     await client.send(chat("And then?", model="sim:ttft=1ms,gap=50ms,tokens=1000", conversation=name))
     await client.head()
-    heard = said(await client.chunk() + await client.chunk())
+    heard = response_text(await client.chunk() + await client.chunk())
     client.close() if leave == "close" else client.reset()
     async with asyncio.timeout(5):
         while (await fetch(port, request(f"/history?conversation={name}"))).status == 404:
@@ -89,9 +89,9 @@ async def test_disconnect_before_the_first_token_leaves_no_turn() -> None:
     async with running() as here:
         client = await Client.connect(here.port)
         await client.send(chat("x", model="sim:ttft=30s"))
-        await eventually(lambda: here.held()["tasks"] == 1, here.held)
+        await eventually(lambda: here.resources()["tasks"] == 1, here.resources)
         client.reset()
-        await here.rests()
+        await here.wait_idle()
         assert await history(here.port) == []
 
 
@@ -115,7 +115,7 @@ async def test_concurrent_turns_are_stored_completely() -> None:
             assert (question["role"], reply["role"]) == ("user", "assistant")
             assert question["turn"] == reply["turn"]
             number = int(question["content"].removeprefix("question "))
-            assert reply["content"] == said(answers[number].body)
+            assert reply["content"] == response_text(answers[number].body)
 
 
 async def test_history_is_cleared_and_bounded() -> None:

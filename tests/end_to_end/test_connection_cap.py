@@ -28,9 +28,9 @@ async def test_connection_over_the_limit_is_503_until_one_closes(serve: Serve) -
         await client.send(request("/stream-loop?gap=50ms"))
         assert (await client.head()).status == 200
     async with await Client.connect(server.port) as silent:
-        refusal = await silent.answer()  # without a request, so that no reset can overtake it
+        refusal = await silent.read_response()  # without a request, so that no reset can overtake it
         assert refusal.status == 503
-        assert await silent.gone() == "closed"
+        assert await silent.wait_closed() == "closed"
     for _ in range(20):
         assert not await served(server.port)
     for client in clients:

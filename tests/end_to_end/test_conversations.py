@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.chatting import chat, code_of, history
-from tests.end_to_end.client import Answer, fetch, request
+from tests.end_to_end.client import ClientResponse, fetch, request
 from tests.end_to_end.in_process import running
 
 
@@ -17,12 +17,12 @@ async def listed(port: int, **headers: str) -> list[dict[str, Any]]:
     return conversations
 
 
-async def rename(port: int, name: str, title: Any, **headers: str) -> Answer:
+async def rename(port: int, name: str, title: Any, **headers: str) -> ClientResponse:
     body = json.dumps({"title": title})
     return await fetch(port, request(f"/conversations/{name}", method="PATCH", body=body, **headers))
 
 
-async def delete(port: int, name: str, **headers: str) -> Answer:
+async def delete(port: int, name: str, **headers: str) -> ClientResponse:
     return await fetch(port, request(f"/conversations/{name}", method="DELETE", **headers))
 
 

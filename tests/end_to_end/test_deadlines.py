@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.client import Client, fetch, request
-from tests.end_to_end.conftest import Serve, ended_well
+from tests.end_to_end.conftest import Serve, check_clean_exit
 from tests.end_to_end.in_process import running
 from tests.end_to_end.process import ServerProcess
 
@@ -22,7 +22,7 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     names = ("HEADER_TIMEOUT", "BODY_TIMEOUT", "IDLE_TIMEOUT")
     server = ServerProcess(tmp_path_factory.mktemp("hasty"), environment=dict.fromkeys(names, f"{TIMEOUT_S}s"))
     yield server.port
-    ended_well(server)
+    check_clean_exit(server)
 
 
 async def dribble(client: Client, data: bytes) -> None:
@@ -39,13 +39,13 @@ async def answered_after_s(client: Client, data: bytes, *, begun: float) -> tupl
     """The status (0 for a close without one) while `data` dribbles in, and when it came."""
     dribbling = asyncio.create_task(dribble(client, data))
     try:
-        status = (await client.answer()).status
+        status = (await client.read_response()).status
     except EOFError:
         status = 0
     after_s = time.monotonic() - begun
     dribbling.cancel()
     await asyncio.wait([dribbling])
-    await client.gone()
+    await client.wait_closed()
     return status, after_s
 
 
@@ -60,7 +60,7 @@ async def test_slow_head_is_refused_at_its_deadline_from_accept(hasty: int) -> N
 async def test_silent_connection_is_closed(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
         begun = time.monotonic()
-        assert await client.rest() == b""
+        assert await client.read_to_end() == b""
         assert TIMEOUT_S - 0.1 <= time.monotonic() - begun < TIMEOUT_S + LATE_S
 
 
@@ -86,13 +86,13 @@ async def test_missing_body_is_refused_at_its_deadline(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
         begun = time.monotonic()
         await client.send(request("/chat", method="POST", Content_Length="5"))
-        assert (await client.answer()).status == 408
+        assert (await client.read_response()).status == 408
         assert time.monotonic() - begun < TIMEOUT_S + LATE_S
 
 
 async def test_the_head_of_a_later_request_has_a_deadline_from_its_first_byte(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
-        assert (await client.ask(request("/health"))).status == 200
+        assert (await client.fetch(request("/health"))).status == 200
         await asyncio.sleep(0.3)  # idle; the deadline must not run from here
         begun = time.monotonic()
         status, after_s = await answered_after_s(client, request("/health", X="a" * 200), begun=begun)
@@ -102,9 +102,9 @@ async def test_the_head_of_a_later_request_has_a_deadline_from_its_first_byte(ha
 
 async def test_idle_connection_is_closed_without_a_response(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
-        assert (await client.ask(request("/health"))).status == 200
+        assert (await client.fetch(request("/health"))).status == 200
         begun = time.monotonic()
-        assert await client.rest() == b""
+        assert await client.read_to_end() == b""
         assert TIMEOUT_S - 0.1 <= time.monotonic() - begun < TIMEOUT_S + LATE_S
 
 
@@ -113,14 +113,14 @@ async def test_a_stream_is_under_no_deadline_of_requests(hasty: int) -> None:
         await client.send(request("/stream-sse?gap=200ms&tokens=5"))
         await client.head()
         assert len(await client.chunks()) == 6
-        assert (await client.ask(request("/health"))).status == 200, "and idles from its end"
+        assert (await client.fetch(request("/health"))).status == 200, "and idles from its end"
 
 
 async def test_blank_lines_do_not_extend_the_deadline(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
         begun = time.monotonic()
         dribbling = asyncio.create_task(dribble(client, b"\r\n" * 100))
-        await client.gone()
+        await client.wait_closed()
         assert time.monotonic() - begun < TIMEOUT_S + LATE_S
         dribbling.cancel()
         await asyncio.wait([dribbling])
@@ -135,7 +135,7 @@ async def test_two_hundred_slow_clients_are_refused_and_others_are_served(hasty:
     await asyncio.sleep(0.2)
     async with await Client.connect(hasty) as client:
         for _ in range(20):
-            assert (await client.ask(request("/health"))).status == 200
+            assert (await client.fetch(request("/health"))).status == 200
     assert await dribblers == [408] * 200, "0 of 200 were kept"
 
 
@@ -148,9 +148,9 @@ async def test_deadlines_release_everything() -> None:
             if opening:
                 await client.send(opening)
         for client in clients:
-            await client.gone()
+            await client.wait_closed()
             client.close()
-        await here.rests()
+        await here.wait_idle()
 
 
 async def test_a_first_token_weeks_away_ends_no_process(serve: Serve) -> None:

@@ -99,22 +99,22 @@ def defect(handler: Handler) -> Route:
 async def test_failing_handler_is_500_and_the_connection_stays_open(handler: Handler) -> None:
     async with running(defect(handler)) as here:
         async with await Client.connect(here.port) as client:
-            answer = await client.ask(request("/defect", X_Request_Id="mine"))
+            answer = await client.fetch(request("/defect", X_Request_Id="mine"))
             assert answer.status == 500
             assert b'"code":"internal_error"' in answer.body
             assert b'"request_id":"mine"' in answer.body
             assert SECRET.encode() not in answer.body
-            assert (await client.ask(request("/health"))).status == 200
-        await here.rests()
+            assert (await client.fetch(request("/health"))).status == 200
+        await here.wait_idle()
 
 
 async def test_failing_live_stream_ends_with_an_error_event() -> None:
     async with running(defect(lambda request: live(one_then_defect))) as here:
         async with await Client.connect(here.port) as client:
-            answer = await client.ask(request("/defect"))
+            answer = await client.fetch(request("/defect"))
             assert answer.body == b"data: one\n\nevent: error\ndata: {}\n\n"
-            assert (await client.ask(request("/health"))).status == 200
-        await here.rests()
+            assert (await client.fetch(request("/health"))).status == 200
+        await here.wait_idle()
 
 
 BROKEN: dict[str, Handler] = {
@@ -138,14 +138,14 @@ async def test_failure_after_the_head_closes_only_its_connection(place: str) -> 
         async with await Client.connect(here.port) as client:
             await client.send(request("/defect"))
             try:
-                said = await client.rest(within_s=SOON_S)
+                said = await client.read_to_end(within_s=SOON_S)
             except ConnectionError:
                 said = b""
             assert said.count(b"HTTP/1.1 ") <= 1, "no second head inside of a body"
             assert not said.endswith(b"0\r\n\r\n"), "what broke must not look whole"
-        assert len((await other.answer()).body.split(b"\n\n")) == 22
+        assert len((await other.read_response()).body.split(b"\n\n")) == 22
         other.close()
-        await here.rests(within_s=SOON_S)
+        await here.wait_idle(within_s=SOON_S)
 
 
 class Stub:
@@ -217,11 +217,11 @@ async def test_failing_application_method_closes_only_its_connection(method: str
             async with await Client.connect(port) as client:
                 await client.send(data)
                 if data != b"GET":
-                    client.finish()
-                await client.gone(within_s=SOON_S)
+                    client.half_close()
+                await client.wait_closed(within_s=SOON_S)
             stub.breaking = ""
             async with await Client.connect(port) as client:
-                assert (await client.ask(request("/"))).body == b"fine"
+                assert (await client.fetch(request("/"))).body == b"fine"
         assert not server.draining
 
 

@@ -39,7 +39,7 @@ async def begun(here: Running, data: bytes) -> Client:
     await client.send(data)
     await client.head()
     await client.receive()
-    assert here.held()["streams"] == 1
+    assert here.resources()["streams"] == 1
     return client
 
 
@@ -48,7 +48,7 @@ async def test_a_reset_in_the_middle_of_a_stream_frees_everything(kind: str) -> 
     async with running() as here:
         client = await begun(here, STREAMS[kind])
         client.reset()
-        await here.rests(within_s=SOON_S)
+        await here.wait_idle(within_s=SOON_S)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in STREAMS if kind != "ndjson"])
@@ -56,14 +56,14 @@ async def test_a_close_in_the_middle_of_a_stream_frees_everything(kind: str) -> 
     async with running() as here:
         client = await begun(here, STREAMS[kind])
         client.close()
-        await here.rests(within_s=SOON_S)
+        await here.wait_idle(within_s=SOON_S)
 
 
 async def test_ndjson_knows_no_comment_so_that_a_close_shows_at_the_second_token_after_it() -> None:
     async with running() as here:
         client = await begun(here, request("/stream-ndjson?gap=50ms&tokens=1000"))
         client.close()
-        await here.rests(within_s=SOON_S)
+        await here.wait_idle(within_s=SOON_S)
 
 
 @pytest.mark.parametrize("leave", [Client.close, Client.reset], ids=["close", "reset"])
@@ -72,9 +72,9 @@ async def test_disconnect_while_the_response_is_pending_frees_everything(kind: s
     async with running() as here:
         client = await Client.connect(here.port)
         await client.send(AWAITED[kind])
-        await eventually(lambda: here.held()["tasks"] > 0, here.held, within_s=SOON_S)
+        await eventually(lambda: here.resources()["tasks"] > 0, here.resources, within_s=SOON_S)
         client.close() if leave is Client.close else client.reset()
-        await here.rests(within_s=SOON_S)
+        await here.wait_idle(within_s=SOON_S)
 
 
 @pytest.mark.parametrize("kind", STREAMS)
@@ -83,7 +83,7 @@ async def test_disconnect_behind_unread_bytes_is_noticed_at_the_next_token(kind:
         client = await begun(here, streams("50ms")[kind])
         await client.send(request("/health") * 5_000)
         client.reset()
-        await here.rests(within_s=SOON_S)
+        await here.wait_idle(within_s=SOON_S)
 
 
 REQUESTS = (
@@ -102,14 +102,14 @@ REQUESTS = (
 async def test_fin_or_reset_at_each_byte_of_a_request_releases_everything(data: bytes) -> None:
     async with running() as here:
         for at in range(len(data) + 1):
-            for leave in (Client.finish, Client.close, Client.reset):
+            for leave in (Client.half_close, Client.close, Client.reset):
                 client = await Client.connect(here.port)
                 await client.send(data[:at])
                 leave(client)
-                if leave is Client.finish:
-                    await client.gone()
+                if leave is Client.half_close:
+                    await client.wait_closed()
                     client.close()
-        await here.rests(within_s=SOON_S)
+        await here.wait_idle(within_s=SOON_S)
         assert here.server.metrics.stalled_readers == 0
 
 
@@ -125,7 +125,7 @@ async def test_fin_or_reset_at_each_byte_of_a_response_releases_everything(data:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(data)
-            answer = await client.answer()
+            answer = await client.read_response()
         size = len(answer.head.raw) + len(answer.body)
         for at in range(0, size, max(1, size // 150)):
             for leave in (Client.close, Client.reset):
@@ -133,7 +133,7 @@ async def test_fin_or_reset_at_each_byte_of_a_response_releases_everything(data:
                 await client.send(data)
                 await client.exactly(at)
                 leave(client)
-        await here.rests(within_s=SOON_S)
+        await here.wait_idle(within_s=SOON_S)
 
 
 async def test_process_returns_to_its_baseline_after_three_hundred_clients(shared: ServerProcess) -> None:

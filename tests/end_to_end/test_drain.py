@@ -9,7 +9,7 @@ import pytest
 
 from tokenfall.conversations import Conversation
 
-from tests.end_to_end.client import Answer, Client, fetch, request
+from tests.end_to_end.client import Client, ClientResponse, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import running
 from tests.end_to_end.process import ServerProcess
@@ -24,7 +24,7 @@ async def begun(port: int, data: bytes) -> Client:
     """A client whose response has begun."""
     client = await Client.connect(port)
     await client.send(data)
-    client.kept = await client.receive()
+    client.buffered = await client.receive()
     return client
 
 
@@ -40,7 +40,7 @@ async def test_drain_finishes_streams_and_refuses_new_requests(serve: Serve) -> 
     server = serve(DRAIN_TIMEOUT=f"{DRAIN_S}s")
     port = server.port
     idle = await Client.connect(port)
-    assert (await idle.ask(request("/health"))).status == 200
+    assert (await idle.fetch(request("/health"))).status == 200
     short = await begun(port, request("/stream-sse?gap=50ms&tokens=10"))
     long = {
         path: await begun(port, request(f"{path}?gap=50ms&tokens=1000"))
@@ -53,23 +53,23 @@ async def test_drain_finishes_streams_and_refuses_new_requests(serve: Serve) -> 
 
     signalled = time.monotonic()
     await draining(server)
-    assert await idle.rest() == b""
+    assert await idle.read_to_end() == b""
     assert time.monotonic() - signalled < DRAIN_S, "idle connections close at once"
     await check_what_is_answered(port)
-    answer = await short.answer()
+    answer = await short.read_response()
     assert answer.body == b"".join(frames("/stream-sse", 10))
-    assert await short.gone() == "closed"
+    assert await short.wait_closed() == "closed"
     assert time.monotonic() - signalled < DRAIN_S
 
-    answers = {path: await client.answer() for path, client in long.items()}
+    answers = {path: await client.read_response() for path, client in long.items()}
     after_s = time.monotonic() - signalled
     assert after_s >= DRAIN_S - 0.05, "not before the drain time is over"
     check_cut(answers["/stream-sse"], ERROR_FRAME)
     check_cut(answers["/stream-loop"], ERROR_FRAME)
     check_cut(answers["/stream-ndjson"], b'{"error":"the server is shutting down","code":"shutting_down"}\n')
-    check_cut(await old.answer(), ERROR_FRAME)
-    check_cut(await chat.answer(), ERROR_FRAME)
-    refused = await whole.answer()
+    check_cut(await old.read_response(), ERROR_FRAME)
+    check_cut(await chat.read_response(), ERROR_FRAME)
+    refused = await whole.read_response()
     assert refused.status == 503
     assert server.wait() == 0
     assert time.monotonic() - signalled < DRAIN_S + 1
@@ -94,7 +94,7 @@ async def check_what_is_answered(port: int) -> None:
         assert (await fetch(port, request(path))).status == status
 
 
-def check_cut(answer: Answer, shutdown_frame: bytes) -> None:
+def check_cut(answer: ClientResponse, shutdown_frame: bytes) -> None:
     """Stopped, with the reason in the last frame, and does not look complete."""
     assert shutdown_frame in answer.body
     end = answer.body[answer.body.index(shutdown_frame) :]
@@ -106,11 +106,11 @@ def check_cut(answer: Answer, shutdown_frame: bytes) -> None:
 async def test_drain_without_streams_ends_at_once(serve: Serve) -> None:
     server = serve()
     async with await Client.connect(server.port) as idle, await Client.connect(server.port) as silent:
-        await idle.ask(request("/health"))
+        await idle.fetch(request("/health"))
         begun_s = time.monotonic()
         server.signal()
-        assert await idle.rest() == b""
-        assert await silent.rest() == b""
+        assert await idle.read_to_end() == b""
+        assert await silent.read_to_end() == b""
         assert server.wait() == 0
         assert time.monotonic() - begun_s < 3
 
@@ -121,7 +121,7 @@ async def test_drain_ends_with_the_last_stream(serve: Serve, number: signal.Sign
     async with await begun(server.port, request("/stream-sse?gap=50ms&tokens=10")) as client:
         begun_s = time.monotonic()
         server.signal(number)
-        assert (await client.answer()).body == b"".join(frames("/stream-sse", 10))
+        assert (await client.read_response()).body == b"".join(frames("/stream-sse", 10))
         assert server.wait() == 0
         assert time.monotonic() - begun_s < 4
 
@@ -131,7 +131,7 @@ async def test_a_signal_without_a_meaning_changes_nothing(serve: Serve, number: 
     server = serve()
     async with await begun(server.port, request("/stream-sse?gap=20ms&tokens=10")) as client:
         server.signal(number)
-        assert (await client.answer()).body == b"".join(frames("/stream-sse", 10))
+        assert (await client.read_response()).body == b"".join(frames("/stream-sse", 10))
         assert (await fetch(server.port, request("/readyz"))).status == 200
 
 
@@ -142,7 +142,7 @@ async def test_second_signal_ends_the_drain_at_once(serve: Serve, second: signal
         await draining(server)
         begun_s = time.monotonic()
         server.signal(second)
-        await client.gone()
+        await client.wait_closed()
         server.expected_status = server.wait()
         assert server.expected_status in {128 + signal.SIGINT, 128 + signal.SIGTERM}
         assert time.monotonic() - begun_s < 3
@@ -197,7 +197,7 @@ async def test_hundred_streams_of_each_kind_get_a_shutdown_frame_and_release_eve
     async with running(DRAIN_TIMEOUT="250ms") as here:
         clients = [await begun(here.port, data) for data in datas for _ in range(100)]
         begun_s = time.monotonic()
-        _, *answers = await asyncio.gather(here.server.stop(), *(client.answer() for client in clients))
+        _, *answers = await asyncio.gather(here.server.stop(), *(client.read_response() for client in clients))
         assert time.monotonic() - begun_s < 0.25 + 1
         for answer in answers:
             assert answer is not None
@@ -210,7 +210,7 @@ async def test_hundred_streams_of_each_kind_get_a_shutdown_frame_and_release_eve
 async def test_turn_ended_by_the_drain_is_stored_as_interrupted() -> None:
     async with running(DRAIN_TIMEOUT="200ms") as here:
         client = await begun(here.port, request("/chat", method="POST", body=CHAT % b""))
-        _, answer = await asyncio.gather(here.server.stop(), client.answer())
+        _, answer = await asyncio.gather(here.server.stop(), client.read_response())
         client.close()
         said = [json.loads(line[6:])["content"] for line in answer.body.split(b"\n") if line.startswith(b'data: {"con')]
         assert here.server.parts.history is not None

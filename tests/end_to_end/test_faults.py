@@ -14,7 +14,7 @@ import pytest
 
 from tokenfall.simulator.paragraph import WORDS
 
-from tests.end_to_end.client import Answer, Client, fetch, request
+from tests.end_to_end.client import Client, ClientResponse, fetch, request
 from tests.end_to_end.in_process import Running, eventually, running
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -34,7 +34,7 @@ class Stream:
     error: bytes
     body: dict[str, Any] | None = None
 
-    def ask(self, sim: str = "", *, base: str = BASE, whole: bool = False) -> bytes:
+    def request(self, sim: str = "", *, base: str = BASE, whole: bool = False) -> bytes:
         said = ",".join(filter(None, (base, sim)))
         if self.body is None:
             return request(self.path, X_Sim=said)
@@ -97,7 +97,7 @@ async def nothing_held(server: Running) -> None:
     kinds = ("connections", "streams", "on the wheel")
 
     def held() -> list[int]:
-        return [*map(server.held().__getitem__, kinds), house.active, house.waiting]
+        return [*map(server.resources().__getitem__, kinds), house.active, house.waiting]
 
     await eventually(lambda: not any(held()), held)
 
@@ -150,7 +150,7 @@ async def no_gate(here: Running, name: str) -> None:
 @on_the_wire
 @served
 async def test_reset_fault_resets_after_the_earlier_tokens(here: Running, stream: Stream) -> None:
-    data, how = await broken(here, stream.ask("fault=reset@2"))
+    data, how = await broken(here, stream.request("fault=reset@2"))
 
     assert how == "reset"
     assert data.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -162,7 +162,7 @@ async def test_reset_fault_resets_after_the_earlier_tokens(here: Running, stream
 @on_the_wire
 @served
 async def test_close_fault_is_a_fin_without_the_end_of_the_body(here: Running, stream: Stream) -> None:
-    data, how = await broken(here, stream.ask("fault=close@2"))
+    data, how = await broken(here, stream.request("fault=close@2"))
 
     assert how == "closed"
     assert BEFORE in data
@@ -175,7 +175,7 @@ async def test_close_fault_is_a_fin_without_the_end_of_the_body(here: Running, s
 @pytest.mark.parametrize("kind", ["reset", "close"])
 @served
 async def test_fault_after_the_last_token_applies_at_the_end(here: Running, stream: Stream, kind: str) -> None:
-    data, how = await broken(here, stream.ask(f"fault={kind}@99"))
+    data, how = await broken(here, stream.request(f"fault={kind}@99"))
 
     assert how == {"reset": "reset", "close": "closed"}[kind]
     assert LAST in data
@@ -187,16 +187,16 @@ async def test_fault_after_the_last_token_applies_at_the_end(here: Running, stre
 @served
 async def test_without_its_end_a_body_is_complete_all_the_same(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
-        answer = await client.ask(stream.ask("fault=nodone@0"))
+        answer = await client.fetch(stream.request("fault=nodone@0"))
         assert LAST in answer.body
         assert not stream.end or stream.end not in answer.body
-        assert (await client.ask(request("/livez"))).status == 200  # the connection is sound
+        assert (await client.fetch(request("/livez"))).status == 200  # the connection is sound
 
 
 @on_the_wire
 @served
 async def test_error_fault_is_a_dialect_error_and_the_last_frame(here: Running, stream: Stream) -> None:
-    answer = await fetch(here.port, stream.ask("fault=error@2"))
+    answer = await fetch(here.port, stream.request("fault=error@2"))
     *_, last = re.split(rb"\n(?=data: |event: |\{)", answer.body.rstrip(b"\n")) if stream.error else [b""]
 
     assert answer.status == 200
@@ -211,7 +211,7 @@ async def test_error_fault_is_a_dialect_error_and_the_last_frame(here: Running, 
 @on_the_wire
 @served
 async def test_garbage_fault_is_unparsable_and_the_stream_continues(here: Running, stream: Stream) -> None:
-    answer = await fetch(here.port, stream.ask("fault=garbage@2"))
+    answer = await fetch(here.port, stream.request("fault=garbage@2"))
     lines = answer.body.split(b"\n")
     (garbage,) = [line for line in lines if b"\xff" in line]
 
@@ -231,9 +231,9 @@ def timeless(body: bytes) -> bytes:
 @on_the_wire
 @served
 async def test_split_token_arrives_in_two_reads_split_inside_a_character(here: Running, stream: Stream) -> None:
-    whole = await fetch(here.port, stream.ask())
+    whole = await fetch(here.port, stream.request())
     async with await Client.connect(here.port) as client:
-        await client.send(stream.ask("fault=split@2"))
+        await client.send(stream.request("fault=split@2"))
         head = await client.head()
         assert head.status == 200
         got: list[bytes] = []
@@ -242,8 +242,8 @@ async def test_split_token_arrives_in_two_reads_split_inside_a_character(here: R
     (at,) = [number for number, data in enumerate(got) if data.endswith("é".encode()[:1])]
     assert got[at + 1].startswith("é".encode()[1:])
     async with await Client.connect(here.port) as client:
-        client.kept = head.raw + b"".join(got)
-        split = await client.answer()
+        client.buffered = head.raw + b"".join(got)
+        split = await client.read_response()
 
     assert b"\xc3" not in whole.body
     assert timeless(split.body.replace("é".encode(), b"")) == timeless(whole.body)
@@ -254,7 +254,7 @@ async def test_split_token_arrives_in_two_reads_split_inside_a_character(here: R
 async def test_a_stall_and_a_drip_take_their_time(here: Running, stream: Stream) -> None:
     for fault, least_s in (("stall@2:300ms", 0.3), ("drip@2:80ms", 0.3)):
         begun = time.monotonic()
-        answer = await fetch(here.port, stream.ask(f"fault={fault}"))
+        answer = await fetch(here.port, stream.request(f"fault={fault}"))
         assert time.monotonic() - begun >= least_s
         assert answer.status == 200
         assert stream.end in answer.body
@@ -263,7 +263,7 @@ async def test_a_stall_and_a_drip_take_their_time(here: Running, stream: Stream)
 @everywhere
 @served
 async def test_fault_with_probability_zero_never_happens(here: Running, stream: Stream) -> None:
-    answer = await fetch(here.port, stream.ask("fault=reset@2%0+close@1%0+error@0%0"))
+    answer = await fetch(here.port, stream.request("fault=reset@2%0+close@1%0+error@0%0"))
 
     assert stream.end in answer.body
     assert LAST in answer.body
@@ -281,7 +281,7 @@ async def test_fault_with_probability_zero_never_happens(here: Running, stream: 
 )
 @served
 async def test_chat_reports_a_fault_as_an_upstream_error(here: Running, fault: str, code: bytes) -> None:
-    answer = await fetch(here.port, CHAT.ask(f"fault={fault}@2"))
+    answer = await fetch(here.port, CHAT.request(f"fault={fault}@2"))
 
     assert answer.status == 200
     assert BEFORE in answer.body
@@ -293,7 +293,7 @@ async def test_chat_reports_a_fault_as_an_upstream_error(here: Running, fault: s
 
 @served
 async def test_chat_joins_a_split_character(here: Running) -> None:
-    answer = await fetch(here.port, CHAT.ask("fault=split@2"))
+    answer = await fetch(here.port, CHAT.request("fault=split@2"))
 
     assert "é".encode() in answer.body
     assert CHAT.end in answer.body
@@ -308,16 +308,16 @@ async def test_chat_joins_a_split_character(here: Running) -> None:
 async def test_fault_in_a_non_streaming_response_precedes_its_first_byte(
     here: Running, stream: Stream, fault: str, how: str
 ) -> None:
-    assert await broken(here, stream.ask(f"fault={fault}", whole=True)) == (b"", how)
+    assert await broken(here, stream.request(f"fault={fault}", whole=True)) == (b"", how)
 
 
 @of_providers
 @served
 async def test_non_streaming_response_may_be_an_error_or_garbage(here: Running, stream: Stream) -> None:
-    error = await fetch(here.port, stream.ask("fault=error@2", whole=True))
+    error = await fetch(here.port, stream.request("fault=error@2", whole=True))
     assert error.status == 500
     assert ASKED_FOR in error.body
-    garbage = await fetch(here.port, stream.ask("fault=garbage@2", whole=True))
+    garbage = await fetch(here.port, stream.request("fault=garbage@2", whole=True))
     assert garbage.status == 200
     with pytest.raises(ValueError, match=r".*"):
         json.loads(garbage.body)
@@ -328,8 +328,8 @@ async def test_non_streaming_response_may_be_an_error_or_garbage(here: Running, 
 @served
 async def test_the_same_seed_and_request_give_the_same_bytes(here: Running, stream: Stream, whole: bool) -> None:
     base = "gap=2ms~0.5,tokens=5..30,text=words,seed=7"
-    one, two = [(await fetch(here.port, stream.ask(base=base, whole=whole))).body for _ in range(2)]
-    other = (await fetch(here.port, stream.ask(base=base.replace("7", "8"), whole=whole))).body
+    one, two = [(await fetch(here.port, stream.request(base=base, whole=whole))).body for _ in range(2)]
+    other = (await fetch(here.port, stream.request(base=base.replace("7", "8"), whole=whole))).body
 
     assert one == two != other
 
@@ -341,7 +341,7 @@ async def test_the_same_seed_and_request_give_the_same_bytes(here: Running, stre
 @served
 async def test_status_rule_is_applied_the_given_number_of_times_with_retry_after(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
-        answers = [await client.ask(stream.ask("status=503x2:retry=3")) for _ in range(3)]
+        answers = [await client.fetch(stream.request("status=503x2:retry=3")) for _ in range(3)]
 
     assert [answer.status for answer in answers] == [503, 503, 200]
     assert answers[0].headers["retry-after"] == "3"
@@ -354,7 +354,7 @@ async def test_status_rule_is_applied_the_given_number_of_times_with_retry_after
 @served
 async def test_every_status_can_be_configured(here: Running, status: int) -> None:
     for stream in (PLAIN[0], PROVIDERS[0], CHAT):
-        assert (await fetch(here.port, stream.ask(f"status={status}"))).status == status
+        assert (await fetch(here.port, stream.request(f"status={status}"))).status == status
     assert (await fetch(here.port, request("/api/data", X_Sim=f"status={status}"))).status == status
 
 
@@ -362,7 +362,7 @@ async def test_every_status_can_be_configured(here: Running, status: int) -> Non
 @served
 async def test_limit_refuses_with_retry_after(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
-        answers: list[Answer] = [await client.ask(stream.ask("limit=rpm=2")) for _ in range(3)]
+        answers: list[ClientResponse] = [await client.fetch(stream.request("limit=rpm=2")) for _ in range(3)]
 
     assert [answer.status for answer in answers] == [200, 200, 429]
     assert 28 <= int(answers[2].headers["retry-after"]) <= 30
@@ -380,14 +380,14 @@ async def test_limit_refuses_with_retry_after(here: Running, stream: Stream) -> 
 @served
 async def test_a_stream_waits_at_its_gate_until_that_opens(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
-        await client.send(stream.ask("gate=g@2"))
+        await client.send(stream.request("gate=g@2"))
         await gate_waits(here, "g", waiting=1, passed=0)
         before = await client.until(BEFORE)
-        assert AFTER not in before + client.kept
+        assert AFTER not in before + client.buffered
         await control(here, "/sim/gates/g", {"tokens": 1})
         await gate_waits(here, "g", waiting=1, passed=1, tokens=0)
         await client.until(AFTER)
-        assert LAST not in client.kept
+        assert LAST not in client.buffered
         await control(here, "/sim/gates/g", {"open": True})
         await client.until(LAST_CHUNK)
         assert (await control(here, "/sim/gates/g"))["passed"] == 4
@@ -399,13 +399,13 @@ async def test_allowed_tokens_pass_in_fifo_order(here: Running) -> None:
     clients = [await Client.connect(here.port) for _ in range(3)]
     try:
         for number, client in enumerate(clients):
-            await client.send(stream.ask("gate=g"))
+            await client.send(stream.request("gate=g"))
             await gate_waits(here, "g", waiting=number + 1)
         await control(here, "/sim/gates/g", {"tokens": 2})
         await gate_waits(here, "g", passed=2, waiting=3)
         for client in clients[:2]:
             await client.until(WORDS[0].encode())
-        assert b"data:" not in await clients[2].until(b"\r\n\r\n") + clients[2].kept
+        assert b"data:" not in await clients[2].until(b"\r\n\r\n") + clients[2].buffered
         await control(here, "/sim/gates/g", None, method="DELETE")
         for client in clients:
             await client.until(LAST_CHUNK)
@@ -418,7 +418,7 @@ async def test_allowed_tokens_pass_in_fifo_order(here: Running) -> None:
 @served
 async def test_disconnect_at_a_gate_releases_everything(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
-        await client.send(stream.ask("gate=g@1,load=2@8"))
+        await client.send(stream.request("gate=g@1,load=2@8"))
         await gate_waits(here, "g", waiting=1)
     await no_gate(here, "g")
     await nothing_held(here)
@@ -433,11 +433,11 @@ async def test_a_third_stream_begins_only_when_one_of_two_has_ended(here: Runnin
     house = here.server.parts.state.limiter
     first, second, third = [await Client.connect(here.port) for _ in range(3)]
     try:
-        await first.send(stream.ask("load=1@2,gate=a@1"))
+        await first.send(stream.request("load=1@2,gate=a@1"))
         await gate_waits(here, "a", waiting=1)
-        await second.send(stream.ask("load=1@2,gate=b@1"))
+        await second.send(stream.request("load=1@2,gate=b@1"))
         await gate_waits(here, "b", waiting=1)
-        await third.send(stream.ask("load=1@2"))
+        await third.send(stream.request("load=1@2"))
         await eventually(lambda: house.waiting == 1, lambda: house.waiting)
         assert (await control(here, "/sim"))["streams"] == 2
         await control(here, "/sim/gates/a", {"open": True})
@@ -455,10 +455,10 @@ async def test_a_third_stream_begins_only_when_one_of_two_has_ended(here: Runnin
 async def test_disconnect_in_the_queue_does_not_delay_the_next_stream(here: Running) -> None:
     house, stream = here.server.parts.state.limiter, PLAIN[0]
     first, second, third = [await Client.connect(here.port) for _ in range(3)]
-    await first.send(stream.ask("load=1@1,gate=a"))
+    await first.send(stream.request("load=1@1,gate=a"))
     await gate_waits(here, "a", waiting=1)
     for number, client in enumerate((second, third)):
-        await client.send(stream.ask("load=1@1"))
+        await client.send(stream.request("load=1@1"))
         await eventually(lambda number=number: house.waiting == number + 1, lambda: house.waiting)  # type: ignore[misc]
     second.close()
     await eventually(lambda: house.waiting == 1, lambda: house.waiting)
@@ -486,7 +486,7 @@ async def test_changed_settings_apply_to_later_requests(here: Running) -> None:
         await gate_waits(here, "g", waiting=1)
         told = await control(here, "/sim", {"sim": "tokens=2,gap=1ms", "journal": True})
         assert told == {"sim": "gap=0.001s,tokens=2..2", "journal": True, "streams": 1}
-        for ask in (request("/stream-ndjson"), PROVIDERS[0].ask(base=""), CHAT.ask(base="")):
+        for ask in (request("/stream-ndjson"), PROVIDERS[0].request(base=""), CHAT.request(base="")):
             body = (await fetch(here.port, ask)).body
             assert BEFORE in body
             assert AFTER not in body
@@ -500,10 +500,10 @@ async def test_changed_settings_apply_to_later_requests(here: Running) -> None:
 async def test_drain_ends_a_stream_at_a_gate_with_a_shutdown_frame() -> None:
     async with running() as server:
         client = await Client.connect(server.port)
-        await client.send(PLAIN[0].ask("gate=g@1,load=1@1"))
+        await client.send(PLAIN[0].request("gate=g@1,load=1@1"))
         await gate_waits(server, "g", waiting=1)
         await server.server.stop()
-        rest = await client.rest()
+        rest = await client.read_to_end()
         client.close()
         assert b"shutting_down" in rest
         assert rest.endswith(LAST_CHUNK)

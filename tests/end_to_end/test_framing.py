@@ -44,8 +44,8 @@ async def test_stream_has_one_chunk_per_token_and_stays_alive(port: int, path: s
             assert head.headers["transfer-encoding"] == "chunked"
             assert not head.headers.keys() & {"content-length", "content-encoding", "connection"}
             assert await client.chunks() == frames(path, count)
-        assert (await client.ask(request("/health"))).body == b"OK"
-        assert client.kept == b""
+        assert (await client.fetch(request("/health"))).body == b"OK"
+        assert client.buffered == b""
 
 
 @pytest.mark.parametrize("path", STREAMS)
@@ -55,17 +55,17 @@ async def test_an_http_1_0_client_gets_no_chunked_coding_and_the_end_is_the_conn
         head = await client.head()
         assert "transfer-encoding" not in head.headers
         assert head.headers["connection"] == "close"
-        assert await client.rest() == b"".join(frames(path, 3))
+        assert await client.read_to_end() == b"".join(frames(path, 3))
 
 
 @pytest.mark.parametrize("path", STREAMS)
 async def test_connection_close_ends_the_connection_after_the_stream(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
         await client.send(request(f"{path}?gap=1ms&tokens=2", Connection="close"))
-        answer = await client.answer()
+        answer = await client.read_response()
         assert answer.headers["connection"] == "close"
         assert answer.body == b"".join(frames(path, 2))
-        assert await client.gone() == "closed"
+        assert await client.wait_closed() == "closed"
 
 
 @pytest.mark.parametrize("path", STREAMS)
@@ -84,7 +84,7 @@ async def test_the_first_byte_of_the_head_does_not_wait_for_the_first_token(port
         begun = time.monotonic()
         await client.head()
         assert time.monotonic() - begun < 1.5
-        assert client.kept == b""
+        assert client.buffered == b""
 
 
 async def test_stream_sends_the_complete_paragraph_by_default(port: int) -> None:
@@ -106,7 +106,7 @@ async def test_non_streaming_responses_share_a_connection_and_have_length_and_da
     async with await Client.connect(port) as client:
         bodies = set()
         for _ in range(3):
-            answer = await client.ask(request("/api/data"))
+            answer = await client.fetch(request("/api/data"))
             assert answer.status == 200
             assert answer.headers["content-type"] == "application/json"
             assert int(answer.headers["content-length"]) == len(answer.body)
@@ -129,10 +129,10 @@ async def test_every_response_has_one_date(port: int, path: str) -> None:
 async def test_http_1_0_client_may_keep_the_connection_for_non_streaming_responses(port: int) -> None:
     async with await Client.connect(port) as client:
         for _ in range(2):
-            answer = await client.ask(b"GET /api/data HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            answer = await client.fetch(b"GET /api/data HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
             assert answer.headers["connection"] == "keep-alive"
-        assert (await client.ask(b"GET /api/data HTTP/1.0\r\n\r\n")).headers["connection"] == "close"
-        assert await client.gone() == "closed"
+        assert (await client.fetch(b"GET /api/data HTTP/1.0\r\n\r\n")).headers["connection"] == "close"
+        assert await client.wait_closed() == "closed"
 
 
 async def test_connection_close_does_not_affect_later_requests(port: int) -> None:
@@ -151,23 +151,23 @@ async def test_connection_close_does_not_affect_later_requests(port: int) -> Non
 
 async def test_connection_close_closes(port: int) -> None:
     async with await Client.connect(port) as client:
-        answer = await client.ask(request("/api/data", Connection="Keep-Alive, Close"))
+        answer = await client.fetch(request("/api/data", Connection="Keep-Alive, Close"))
         assert answer.headers["connection"] == "close"
-        assert await client.gone() == "closed"
+        assert await client.wait_closed() == "closed"
 
 
 @pytest.mark.parametrize("path", [*STREAMS, "/api/data", "/health", "/web", "/history"])
 async def test_head_is_the_head_of_get_without_a_body(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
         target = f"{path}?gap=1ms&tokens=1" if path in STREAMS else path
-        got = await client.ask(request(target))
-        head = await client.ask(request(target, method="HEAD"))
+        got = await client.fetch(request(target))
+        head = await client.fetch(request(target, method="HEAD"))
         varying = {"date", "x-request-id"}
         assert head.status == got.status == 200
         assert {k: v for k, v in head.headers.items() if k not in varying} == {
             k: v for k, v in got.headers.items() if k not in varying
         }
-        assert (await client.ask(request("/health"))).body == b"OK", "the HEAD answer had no body"
+        assert (await client.fetch(request("/health"))).body == b"OK", "the HEAD answer had no body"
 
 
 @pytest.mark.parametrize(
@@ -181,12 +181,12 @@ async def test_head_is_the_head_of_get_without_a_body(port: int, path: str) -> N
 )
 async def test_options_lists_the_methods_and_others_are_refused(port: int, path: str, allowed: str) -> None:
     async with await Client.connect(port) as client:
-        answer = await client.ask(request(path, method="OPTIONS"))
+        answer = await client.fetch(request(path, method="OPTIONS"))
         assert (answer.status, answer.headers["allow"]) == (204, allowed)
         assert "content-length" not in answer.headers
-        refused = await client.ask(request(path, method="PUT" if path != "/chat" else "GET"))
+        refused = await client.fetch(request(path, method="PUT" if path != "/chat" else "GET"))
         assert (refused.status, refused.headers["allow"]) == (405, allowed)
-        assert (await client.ask(request("*", method="OPTIONS"))).status == 204
+        assert (await client.fetch(request("*", method="OPTIONS"))).status == 204
 
 
 async def test_fixed_and_chunked_request_bodies_are_equal(port: int) -> None:
@@ -199,17 +199,17 @@ async def test_fixed_and_chunked_request_bodies_are_equal(port: int) -> None:
     chunked = b"".join(b"%X;extension=1\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
     head = request("/chat", method="POST", Transfer_Encoding="Chunked")
     async with await Client.connect(port) as client:
-        fixed = await client.ask(request("/chat", method="POST", body=data))
-        coded = await client.ask(head + chunked + b"0\r\nTrailer: dropped\r\n\r\n")
+        fixed = await client.fetch(request("/chat", method="POST", body=data))
+        coded = await client.fetch(head + chunked + b"0\r\nTrailer: dropped\r\n\r\n")
         assert fixed.status == coded.status == 200
         assert json.loads(fixed.body)["content"] == json.loads(coded.body)["content"]
-        assert (await client.ask(request("/health"))).status == 200
+        assert (await client.fetch(request("/health"))).status == 200
 
 
 async def test_unexpected_body_is_read_and_dropped(port: int) -> None:
     async with await Client.connect(port) as client:
-        assert (await client.ask(request("/health", body=b"GET /nowhere HTTP/1.1\r\n\r\n"))).status == 200
-        assert (await client.ask(request("/version"))).status == 200
+        assert (await client.fetch(request("/health", body=b"GET /nowhere HTTP/1.1\r\n\r\n"))).status == 200
+        assert (await client.fetch(request("/version"))).status == 200
 
 
 async def test_expect_100_continue(port: int) -> None:
@@ -219,19 +219,19 @@ async def test_expect_100_continue(port: int) -> None:
         await client.send(head)
         assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         await client.send(body)
-        assert (await client.answer()).status == 400
+        assert (await client.read_response()).status == 400
         # No interim response if the body was sent along, in HTTP/1.0, or without a body.
-        assert (await client.ask(head + body)).status == 400
-        assert (await client.ask(request("/health", Expect="100-continue"))).status == 200
+        assert (await client.fetch(head + body)).status == 400
+        assert (await client.fetch(request("/health", Expect="100-continue"))).status == 200
         await client.send(head.replace(b"HTTP/1.1", b"HTTP/1.0"))
         await client.send(body)
-        assert (await client.answer()).status == 400
+        assert (await client.read_response()).status == 400
 
 
 async def test_a_stream_and_its_neighbour_do_not_mix(port: int) -> None:
     async with await Client.connect(port) as one, await Client.connect(port) as two:
         await one.send(request("/stream-sse?gap=2ms&tokens=50"))
         await two.send(request("/stream-ndjson?gap=2ms&tokens=50"))
-        first, second = await asyncio.gather(one.answer(), two.answer())
+        first, second = await asyncio.gather(one.read_response(), two.read_response())
         assert first.body == b"".join(frames("/stream-sse", 50))
         assert second.body == b"".join(frames("/stream-ndjson", 50))

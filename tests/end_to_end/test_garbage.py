@@ -68,7 +68,7 @@ async def left(here: Running, ask: bytes) -> None:
 async def nothing_streams(here: Running) -> None:
     """Return once nothing is under way; connections to an upstream may wait in their pool."""
     streams = here.server.metrics
-    await eventually(lambda: not here.connections() and not streams.streams, here.held)
+    await eventually(lambda: not here.connections() and not streams.streams, here.resources)
     await asyncio.sleep(0)
 
 
@@ -93,25 +93,25 @@ async def test_simulated_response_creates_no_reference_cycles(kind: str, end: st
 
 
 async def said(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.say(delta("a"), event(b"[DONE]"))
-    await exchange.end()
+    await exchange.send_head()
+    await exchange.send_chunks(delta("a"), event(b"[DONE]"))
+    await exchange.send_last_chunk()
 
 
 async def broke(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.say(delta("a"))
+    await exchange.send_head()
+    await exchange.send_chunks(delta("a"))
     exchange.reset()
 
 
 async def refused(exchange: Exchange) -> None:
-    await exchange.refuse(400, b'{"error":{"message":"no"}}')
+    await exchange.respond(400, b'{"error":{"message":"no"}}')
 
 
 async def silent(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.say(delta("a"))
-    await exchange.left()
+    await exchange.send_head()
+    await exchange.send_chunks(delta("a"))
+    await exchange.wait_closed()
 
 
 UPSTREAMS = {"said": (said, whole), "broke": (broke, whole), "refused": (refused, whole), "silent": (silent, left)}

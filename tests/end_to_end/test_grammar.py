@@ -88,13 +88,13 @@ async def test_more_specific_source_of_a_key_applies(serve: Serve) -> None:
 async def test_a_mistake_is_400_and_names_its_key(port: int, text: str, key: str) -> None:
     async with await Client.connect(port) as client:
         for path in (*STREAMS, "/api/data"):
-            by_query = await client.ask(request(f"{path}?{text.replace(',', '&')}"))
-            by_header = await client.ask(request(path, X_Sim=text))
+            by_query = await client.fetch(request(f"{path}?{text.replace(',', '&')}"))
+            by_header = await client.fetch(request(path, X_Sim=text))
             assert by_query.status == by_header.status == 400
             assert key in by_query.body.decode()
             assert key in by_header.body.decode()
         body = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:%b"}' % text.encode()
-        by_model = await client.ask(request("/chat", method="POST", body=body))
+        by_model = await client.fetch(request("/chat", method="POST", body=body))
         assert by_model.status == 400
         assert key in by_model.body.decode()
         assert by_model.headers["content-type"] == "application/problem+json"

@@ -8,7 +8,7 @@ import pytest
 
 from tokenfall.http.half_closed import PROBES_S
 
-from tests.end_to_end.client import Answer, Client, request
+from tests.end_to_end.client import Client, ClientResponse, request
 from tests.end_to_end.in_process import running
 from tests.end_to_end.test_framing import frames
 
@@ -18,19 +18,19 @@ PING = b": ping\n\n"
 CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=40ms,tokens=5"}'
 
 
-async def heard(port: int, data: bytes, *, after_first: bool) -> Answer:
+async def heard(port: int, data: bytes, *, after_first: bool) -> ClientResponse:
     """The response to a client that half-closes after the first token, or in one packet with the request."""
     async with await Client.connect(port) as client:
         await client.send(data)
         if after_first:
             head = await client.head()
-            client.kept = await client.receive()
-            client.finish()
-            client.kept = head.raw + client.kept
+            client.buffered = await client.receive()
+            client.half_close()
+            client.buffered = head.raw + client.buffered
         else:
-            client.finish()
-        answer = await client.answer()
-        assert await client.gone() == "closed"
+            client.half_close()
+        answer = await client.read_response()
+        assert await client.wait_closed() == "closed"
         return answer
 
 
@@ -41,7 +41,7 @@ async def test_a_finite_stream_finishes(path: str, after_first: bool) -> None:
         answer = await heard(here.port, request(f"{path}?gap=40ms&tokens=5"), after_first=after_first)
         assert answer.body.replace(PING, b"") == b"".join(frames(path, 5))
         assert answer.body.count(PING) <= (0 if path == "/stream-ndjson" else 3)
-        await here.rests()
+        await here.wait_idle()
 
 
 async def test_chat_after_its_first_token_finishes_after_a_half_close() -> None:
@@ -49,9 +49,9 @@ async def test_chat_after_its_first_token_finishes_after_a_half_close() -> None:
         answer = await heard(here.port, request("/chat", method="POST", body=CHAT), after_first=True)
         assert answer.body.endswith(b"data: [DONE]\n\n")
         async with await Client.connect(here.port) as client:
-            history = json.loads((await client.ask(request("/history"))).body)
+            history = json.loads((await client.fetch(request("/history"))).body)
         assert [message.get("status") for message in history] == [None, None]
-        await here.rests()
+        await here.wait_idle()
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/data", "/version", "/web", "/nowhere", "/history", "/conversations"])
@@ -59,7 +59,7 @@ async def test_immediate_response_is_sent_after_a_half_close(path: str) -> None:
     async with running(RATE_LIMIT_RPS="1000", RATE_LIMIT_BURST="1000") as here:
         for _ in range(20):  # where the FIN is read depends on who is quicker
             assert (await heard(here.port, request(path), after_first=False)).status in {200, 404}
-        await here.rests()
+        await here.wait_idle()
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ async def test_an_endless_stream_stops_after_its_grace(target: str) -> None:
             await client.send(request(target))
             await client.head()
             await client.chunk()
-            client.finish()
+            client.half_close()
             begun = time.monotonic()
             async with asyncio.timeout(6):
-                await client.gone()
+                await client.wait_closed()
             assert 0.15 <= time.monotonic() - begun < 4
-        await here.rests()
+        await here.wait_idle()
 
 
 async def test_a_reset_after_a_half_close_is_noticed_before_the_next_token() -> None:
@@ -84,12 +84,12 @@ async def test_a_reset_after_a_half_close_is_noticed_before_the_next_token() -> 
         await client.send(request("/stream-sse?ttft=1ms&gap=30s"))
         await client.head()
         await client.receive()
-        client.finish()
+        client.half_close()
         for _ in range(1 + len(PROBES_S)):
             await client.until(PING)
-        assert here.held()["streams"] == 1
+        assert here.resources()["streams"] == 1
         client.reset()
-        await here.rests(within_s=2.0)
+        await here.wait_idle(within_s=2.0)
 
 
 async def test_incomplete_request_is_dropped_after_a_half_close() -> None:
@@ -97,6 +97,6 @@ async def test_incomplete_request_is_dropped_after_a_half_close() -> None:
         for data in (b"", b"GET", request("/health")[:-2], request("/chat", method="POST", Content_Length="3") + b"ab"):
             async with await Client.connect(here.port) as client:
                 await client.send(data)
-                client.finish()
-                await client.gone()
-        await here.rests()
+                client.half_close()
+                await client.wait_closed()
+        await here.wait_idle()

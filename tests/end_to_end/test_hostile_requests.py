@@ -103,10 +103,10 @@ async def refused_once(port: int, data: bytes) -> None:
     """`data`, then a canary: one response, a 4xx or 5xx, and the connection ends."""
     async with await Client.connect(port) as client:
         await client.send(data + CANARY)
-        answer = await client.answer()
+        answer = await client.read_response()
         assert 400 <= answer.status < 600
         assert answer.headers["connection"] == "close"
-        assert await client.rest() == b"", "nothing after a refusal"
+        assert await client.read_to_end() == b"", "nothing after a refusal"
         assert "canary" not in answer.headers.get("x-request-id", "")
 
 
@@ -125,9 +125,9 @@ async def test_ambiguously_framed_request_is_refused_byte_by_byte(port: int, dat
         except ConnectionError:
             pass
         try:
-            answer = await client.answer()
+            answer = await client.read_response()
             assert 400 <= answer.status < 600
-            assert await client.rest() == b""
+            assert await client.read_to_end() == b""
         except ConnectionResetError:
             pass
 
@@ -148,11 +148,11 @@ async def test_ambiguously_framed_request_is_refused_byte_by_byte(port: int, dat
 async def test_unusual_valid_request_is_served(port: int, data: bytes, statuses: set[int]) -> None:
     async with await Client.connect(port) as client:
         await client.send(data)
-        answer = await client.answer()
+        answer = await client.read_response()
         assert answer.status in statuses
         assert "upgrade" not in answer.headers
         if answer.headers.get("connection") != "close":
-            assert (await client.ask(CANARY)).headers["x-request-id"] == "canary"
+            assert (await client.fetch(CANARY)).headers["x-request-id"] == "canary"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ async def test_unsupported_request_is_4xx_or_5xx_or_closed(port: int, data: byte
     async with await Client.connect(port) as client:
         await client.send(data)
         try:
-            answer = await client.answer()
+            answer = await client.read_response()
         except EOFError:
             return
         assert 400 <= answer.status < 600
@@ -187,4 +187,4 @@ async def test_hostile_requests_release_everything() -> None:
     async with running() as here:
         for data in SMUGGLING:
             await refused_once(here.port, data)
-        await here.rests()
+        await here.wait_idle()

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.client import Answer, fetch, request
+from tests.end_to_end.client import ClientResponse, fetch, request
 from tests.end_to_end.test_upstream import relaying
-from tests.end_to_end.upstream import DONE, FINISH, Exchange, answer_with, event
+from tests.end_to_end.upstream import DONE, FINISH, Exchange, event, respond_with
 
 
 async def generated(port: int, **fields: Any) -> dict[str, Any]:
@@ -45,7 +45,7 @@ async def test_the_simulator_has_no_context_and_takes_any() -> None:
         assert upstream.exchanges == []
 
 
-async def embedded(body: bytes, *, route: str, **fields: Any) -> Answer:
+async def embedded(body: bytes, *, route: str, **fields: Any) -> ClientResponse:
     """The response to a request for embeddings, which the upstream answers with `body`."""
 
     async def script(exchange: Exchange) -> None:
@@ -87,9 +87,9 @@ SCORED = (
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
 async def test_log_probabilities_are_requested_and_passed_on(path: str, stream: bool) -> None:
     async def script(exchange: Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(event(SCORED), FINISH, DONE)
-        await exchange.end()
+        await exchange.send_head()
+        await exchange.send_chunks(event(SCORED), FINISH, DONE)
+        await exchange.send_last_chunk()
 
     async with relaying() as (here, upstream):
         upstream.script = script
@@ -106,9 +106,9 @@ async def test_log_probabilities_are_requested_and_passed_on(path: str, stream: 
 async def test_refused_log_probabilities_are_left_out() -> None:
     async def script(exchange: Exchange) -> None:
         if "logprobs" in exchange.body:
-            await exchange.refuse(400, b'{"error":{"message":"`logprobs` is not supported with this model"}}')
+            await exchange.respond(400, b'{"error":{"message":"`logprobs` is not supported with this model"}}')
         else:
-            await answer_with(b"Hi")(exchange)
+            await respond_with(b"Hi")(exchange)
 
     async with relaying() as (here, upstream):
         upstream.script = script

@@ -18,7 +18,7 @@ async def test_root_redirects_to_the_page_by_a_relative_url(port: int) -> None:
 
 async def test_page_and_its_files_have_a_strict_csp(port: int) -> None:
     async with await Client.connect(port) as client:
-        page = await client.ask(request("/web"))
+        page = await client.fetch(request("/web"))
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         text = page.body.decode()
         named = {name for name in re.findall(r'(?:src|href)="([^"#]+)"', text) if not name.startswith("data:")}
@@ -26,7 +26,7 @@ async def test_page_and_its_files_have_a_strict_csp(port: int) -> None:
         assert not {name for name in named if name.startswith(("http", "//"))}
         assets = {urljoin("/web", name) for name in named}
         for path in ("/web", *assets):
-            answer = await client.ask(request(path))
+            answer = await client.fetch(request(path))
             assert answer.status == 200, path
             policy = answer.headers["content-security-policy"]
             assert "default-src 'none'" in policy
@@ -39,12 +39,12 @@ async def test_page_and_its_files_have_a_strict_csp(port: int) -> None:
 @pytest.mark.parametrize("path", ["/web", "/web/app.js", "/web/style.css"])
 async def test_unchanged_file_is_304(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
-        tag = (await client.ask(request(path))).headers["etag"]
+        tag = (await client.fetch(request(path))).headers["etag"]
         for known in (tag, f'"other", {tag}', f"W/{tag}"):
-            again = await client.ask(request(path, If_None_Match=known))
+            again = await client.fetch(request(path, If_None_Match=known))
             assert (again.status, again.body, again.headers["etag"]) == (304, b"", tag)
             assert "content-length" not in again.headers
-        assert (await client.ask(request(path, If_None_Match='"other"'))).status == 200
+        assert (await client.fetch(request(path, If_None_Match='"other"'))).status == 200
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ async def test_responses_are_in_request_order(port: int) -> None:
     named = [ask.replace(b"\r\n", b"\r\nX-Request-Id: no%d\r\n" % number, 1) for number, ask in enumerate(asks)]
     async with await Client.connect(port) as client:
         await client.send(b"".join(named))
-        answers = [await client.answer(to_head=ask.startswith(b"HEAD")) for ask in asks]
+        answers = [await client.read_response(to_head=ask.startswith(b"HEAD")) for ask in asks]
     assert [answer.headers["x-request-id"] for answer in answers] == [f"no{n}" for n in range(len(asks))]
     assert [answer.status for answer in answers] == [200, 200, 200, 200, 200, 404, 200, 400, 200, 200]
     assert answers[1].body == b"".join(frames("/stream-sse", 3))
@@ -52,7 +52,7 @@ async def test_two_thousand_pipelined_requests_are_served(port: int) -> None:
 
         async def read() -> None:
             for _ in range(count):
-                assert (await client.answer()).status == 200
+                assert (await client.read_response()).status == 200
 
         await asyncio.gather(send(), read())
 
@@ -66,11 +66,11 @@ async def test_pipelined_requests_do_not_starve_another_connection(port: int) ->
 
         async def drink() -> None:
             for _ in range(5_000):
-                await one.answer()
+                await one.read_response()
 
         flooding = asyncio.gather(flood(), drink())
         for _ in range(5):
-            assert (await other.ask(request("/health"))).status == 200
+            assert (await other.fetch(request("/health"))).status == 200
         await flooding
 
 
@@ -120,7 +120,7 @@ async def test_server_stops_reading_requests_pipelined_behind_an_endless_stream(
             assert sent < 16 * MIB, "reading pauses, so that the kernel's buffers fill"
             (connection,) = here.connections()
             assert sent - unread_bytes(client, connection) < MAX_READ, "one read beyond the bound, whatever a read is"
-        await here.rests()
+        await here.wait_idle()
 
 
 @pytest.mark.every_poller
@@ -131,7 +131,7 @@ async def test_server_stops_reading_from_a_client_that_never_reads() -> None:
             assert sent < 32 * MIB, "reading pauses while an answer is not taken"
             (connection,) = here.connections()
             assert sent - unread_bytes(client, connection) < MAX_READ
-        await here.rests()
+        await here.wait_idle()
 
 
 async def test_memory_is_constant_for_a_client_that_never_reads(serve: Serve) -> None:
@@ -152,9 +152,9 @@ async def test_pipelined_requests_are_served_after_the_stream(port: int) -> None
             await client.send(request("/version") * count)
 
         async def read() -> None:
-            assert (await client.answer()).body == b"".join(frames("/stream-sse", 20))
+            assert (await client.read_response()).body == b"".join(frames("/stream-sse", 20))
             for _ in range(count):
-                assert (await client.answer()).body.startswith(b'{"name"')
+                assert (await client.read_response()).body.startswith(b'{"name"')
 
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(send(), read())

@@ -15,7 +15,7 @@ import pytest
 from tokenfall.recording.recordings import RecordedExchange, Recording
 
 from tests.end_to_end import upstream
-from tests.end_to_end.client import PATIENCE_S, Answer, Client, fetch, request
+from tests.end_to_end.client import PATIENCE_S, Client, ClientResponse, fetch, request
 from tests.end_to_end.process import SOURCES
 from tests.end_to_end.upstream import DONE, FINISH, delta, event
 
@@ -83,7 +83,7 @@ def at_home(asked: bytes, host: bytes = b"127.0.0.1") -> bytes:
     return asked.replace(b"Host: test", b"Host: " + host)
 
 
-async def ask(port: int, data: bytes) -> Answer:
+async def ask(port: int, data: bytes) -> ClientResponse:
     return await fetch(port, data)
 
 
@@ -93,11 +93,11 @@ async def test_a_stream_passes_unchanged_and_is_replayed_with_the_same_bytes(rec
     heard = asyncio.Event()
 
     async def script(exchange: upstream.Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(b": hello\r\n\r\n", whole[:cut])
+        await exchange.send_head()
+        await exchange.send_chunks(b": hello\r\n\r\n", whole[:cut])
         await heard.wait()
-        await exchange.say(whole[cut:])
-        await exchange.end()
+        await exchange.send_chunks(whole[cut:])
+        await exchange.send_last_chunk()
 
     async with upstream.scripted() as provider:
         provider.script = script
@@ -129,7 +129,7 @@ async def test_a_stream_passes_unchanged_and_is_replayed_with_the_same_bytes(rec
 async def test_errors_and_non_streaming_responses_pass_unchanged_on_any_path(record: Record, path: str) -> None:
     async def script(exchange: upstream.Exchange) -> None:
         headers = b"Content-Type: application/json\r\nRetry-After: 7\r\nX-RateLimit-Limit: 5\r\n"
-        await exchange.refuse(429, b'{"error": "slow"}', headers=headers)
+        await exchange.respond(429, b'{"error": "slow"}', headers=headers)
 
     async with upstream.scripted() as provider:
         provider.script = script
@@ -172,10 +172,10 @@ async def test_ten_secrets_leave_no_trace(record: Record) -> None:
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
             b"Set-Cookie: s=%b; Path=/\r\nX-Request-Id: %b\r\n\r\n" % (CANARIES[4].encode(), CANARIES[0].encode())
         )
-        await exchange.say(told[:at])
+        await exchange.send_chunks(told[:at])
         await heard.wait()
-        await exchange.say(told[at:], field, DONE)
-        await exchange.end()
+        await exchange.send_chunks(told[at:], field, DONE)
+        await exchange.send_last_chunk()
 
     async with upstream.scripted() as provider:
         provider.script = script
@@ -245,8 +245,8 @@ async def test_absolute_target_is_sent_to_the_configured_upstream(record: Record
 
 async def test_an_upstream_that_breaks_off_breaks_off_here_and_is_marked(record: Record) -> None:
     async def script(exchange: upstream.Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(delta("Hel"))
+        await exchange.send_head()
+        await exchange.send_chunks(delta("Hel"))
         exchange.writer.close()
 
     async with upstream.scripted() as provider:
@@ -263,9 +263,9 @@ async def test_client_disconnect_ends_the_upstream_request_and_is_recorded(recor
     left = asyncio.Event()
 
     async def script(exchange: upstream.Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(delta("Hel"))
-        await exchange.left()
+        await exchange.send_head()
+        await exchange.send_chunks(delta("Hel"))
+        await exchange.wait_closed()
         left.set()
 
     async with upstream.scripted() as provider:
@@ -283,9 +283,9 @@ async def test_client_disconnect_ends_the_upstream_request_and_is_recorded(recor
 
 async def test_exchange_in_progress_at_shutdown_is_recorded_as_interrupted(record: Record) -> None:
     async def script(exchange: upstream.Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(delta("Hel"))
-        await exchange.left()
+        await exchange.send_head()
+        await exchange.send_chunks(delta("Hel"))
+        await exchange.wait_closed()
 
     async with upstream.scripted() as provider:
         provider.script = script
@@ -327,7 +327,7 @@ async def test_recording_can_be_fitted(record: Record, tmp_path: Path) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url)
         await ask(recorder.port, asking())
-        provider.script = upstream.answer_with(b"a", b"b", b"c")
+        provider.script = upstream.respond_with(b"a", b"b", b"c")
         await ask(recorder.port, asking())
         recorder.exchanges()
     table = fit(tmp_path)

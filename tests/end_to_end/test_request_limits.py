@@ -22,11 +22,11 @@ async def status_of(port: int, data: bytes, *, split_at: int | None = None) -> i
             await client.send(data[:split_at])
             data = data[split_at:]
         await client.send(data)
-        answer = await client.answer()
+        answer = await client.read_response()
         if answer.headers.get("connection") == "close":
-            assert await client.gone() == "closed"
+            assert await client.wait_closed() == "closed"
         else:
-            assert (await client.ask(request("/health"))).status == 200
+            assert (await client.fetch(request("/health"))).status == 200
         return answer.status
 
 
@@ -40,7 +40,7 @@ async def test_target_size_is_limited(port: int, size: int, status: int, split: 
 async def test_an_endless_target_is_refused_before_its_end(port: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(b"GET /" + b"a" * 10 * MAX_TARGET)
-        assert (await client.answer()).status == 414
+        assert (await client.read_response()).status == 414
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -55,7 +55,7 @@ async def test_head_size_is_limited(port: int, size: int, status: int, split: bo
 async def test_an_endless_head_is_refused_before_its_end(port: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(request("/health", X="a" * 10 * MAX_HEAD)[:-2])
-        assert (await client.answer()).status == 431
+        assert (await client.read_response()).status == 431
 
 
 @pytest.mark.parametrize(("count", "status"), [(MAX_HEADERS, 200), (MAX_HEADERS + 1, 431)])
@@ -81,14 +81,14 @@ async def test_chunked_body_size_is_limited(port: int, size: int, status: int) -
 async def test_a_length_too_large_is_refused_before_its_body(port: int, length: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(request("/chat", method="POST", Content_Length=str(length), Expect="100-continue"))
-        answer = await client.answer()
+        answer = await client.read_response()
         assert (answer.status, answer.headers["connection"]) == (413, "close")
 
 
 async def test_a_chunk_too_large_is_refused_before_its_data(port: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(request("/chat", method="POST", Transfer_Encoding="chunked") + b"%x\r\n" % (MAX_BODY + 1))
-        assert (await client.answer()).status == 413
+        assert (await client.read_response()).status == 413
 
 
 async def test_chunk_extensions_and_trailers_are_bounded(port: int) -> None:
@@ -127,7 +127,7 @@ async def test_incomplete_bodies_of_many_connections_are_bounded(serve: Serve) -
         clients = [await stack.enter_async_context(await Client.connect(server.port)) for _ in range(3)]
         for client in clients:
             await client.send(large)
-        refused = {asyncio.create_task(client.answer()) for client in clients}
+        refused = {asyncio.create_task(client.read_response()) for client in clients}
         (done,), waiting = await asyncio.wait(refused, return_when=asyncio.FIRST_COMPLETED)
         answer = done.result()
         assert answer.status == 503
@@ -137,12 +137,12 @@ async def test_incomplete_bodies_of_many_connections_are_bounded(serve: Serve) -
             small = request("/api/data", method="POST", Content_Length="16000") + b" " * 15_000
             await another.send(small)
             await another.send(b" " * 1_000)
-            assert (await another.answer()).status == 405
+            assert (await another.read_response()).status == 405
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
     async with await Client.connect(server.port) as later:
-        assert (await later.ask(large + b" " * 20_000)).status == 405
+        assert (await later.fetch(large + b" " * 20_000)).status == 405
 
 
 async def test_refused_client_that_still_sends_gets_the_response_and_no_reset(port: int) -> None:
@@ -150,7 +150,7 @@ async def test_refused_client_that_still_sends_gets_the_response_and_no_reset(po
         await client.send(request("/chat", method="POST", Content_Length=str(2 * MAX_BODY)))
         for _ in range(8):
             await client.send(b" " * 65_536)
-        assert (await client.answer()).status == 413
+        assert (await client.read_response()).status == 413
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ async def test_refused_client_that_still_sends_gets_the_response_and_no_reset(po
 )
 async def test_a_refusal_is_a_problem_document(port: int, data: bytes) -> None:
     async with await Client.connect(port) as client:
-        answer = await client.ask(data)
+        answer = await client.fetch(data)
         assert answer.headers["content-type"] == "application/problem+json"
         assert b'"code":"' in answer.body
         assert answer.headers["date"]

@@ -71,27 +71,27 @@ async def test_simulated_response_that_does_not_fit_is_refused_until_others_have
             }
             scraped = (await fetch(here.port, b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n")).body.decode()
             assert f"tokenfall_response_memory_bytes {float(held_bytes(here))}\n" in scraped
-        await here.rests()
+        await here.wait_idle()
         assert held_bytes(here) == 0
 
         async with AsyncExitStack() as clients:
             await holding(here, clients, LATE[route])
-        await here.rests()
+        await here.wait_idle()
         assert held_bytes(here) == 0
 
 
 async def long_then_silent(exchange: Exchange) -> None:
     """Half of the memory, and then nothing more."""
-    await exchange.begin()
-    await exchange.say(*[delta("x" * 10_000)] * 15)
-    await exchange.left()
+    await exchange.send_head()
+    await exchange.send_chunks(*[delta("x" * 10_000)] * 15)
+    await exchange.wait_closed()
     exchange.writer.close()
 
 
 async def one_long_part(exchange: Exchange) -> None:
     """A list of vectors that is never complete."""
     await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"[" * 150_000)
-    await exchange.left()
+    await exchange.wait_closed()
     exchange.writer.close()
 
 
@@ -114,7 +114,9 @@ async def test_relayed_response_that_does_not_fit_is_refused_and_its_upstream_le
 
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert here.server.metrics.upstream_errors == {}
-        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+        await eventually(
+            lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+        )
         await eventually(lambda: held_bytes(here) == 0, lambda: held_bytes(here))
 
 
@@ -124,14 +126,14 @@ async def test_memory_of_a_relayed_response_that_fails_is_released(how: str) -> 
         reached: asyncio.Queue[int] = asyncio.Queue()
 
         async def fails(exchange: Exchange) -> None:
-            await exchange.begin()
-            await exchange.say(*[delta("x" * 10_000)] * 15)
+            await exchange.send_head()
+            await exchange.send_chunks(*[delta("x" * 10_000)] * 15)
             await eventually(lambda: held_bytes(here) > 100_000, lambda: held_bytes(here))
             reached.put_nowait(held_bytes(here))
             if how == "reset":
                 exchange.reset()
             else:
-                await exchange.left()
+                await exchange.wait_closed()
                 exchange.writer.close()
 
         upstream.script = fails
@@ -151,10 +153,10 @@ async def test_history_of_a_slow_client_is_held_within_the_memory() -> None:
         async with AsyncExitStack() as clients:
             await holding(here, clients, data)
             assert (await fetch(here.port, data)).status == 503
-        await here.rests()
+        await here.wait_idle()
         assert held_bytes(here) == 0
         assert len(json.loads((await fetch(here.port, data)).body)) == 6
-        await here.rests()
+        await here.wait_idle()
         assert held_bytes(here) == 0
 
 
@@ -180,5 +182,5 @@ async def test_what_a_response_repeats_of_its_request_is_held_within_the_memory(
             await holding(here, clients, data)
             refused = await fetch(here.port, data)
             assert (refused.status, code_of(refused.body)) == (503, "response_memory_full")
-        await here.rests()
+        await here.wait_idle()
         assert held_bytes(here) == 0

@@ -15,9 +15,9 @@ from tests.end_to_end.chatting import (
     code_of,
     error_of,
     history,
+    response_text,
     resume,
     resumed,
-    said,
     stop,
     streaming,
     whole_frames,
@@ -25,7 +25,7 @@ from tests.end_to_end.chatting import (
 from tests.end_to_end.client import Client, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import Running, eventually, running
-from tests.end_to_end.upstream import Exchange, answer_with, scripted
+from tests.end_to_end.upstream import Exchange, respond_with, scripted
 
 ENDLESS = "sim:ttft=1ms,gap=30s"
 """One token at once, and the next when the test is long over."""
@@ -44,7 +44,7 @@ def stored(here: Running) -> HistoryStore:
 async def left(here: Running, stream: Stream, leave: object) -> None:
     """Leave, and return once the server has noticed."""
     stream.client.close() if leave is Client.close else stream.client.reset()
-    await eventually(lambda: here.held()["connections"] == 0, here.held)
+    await eventually(lambda: here.resources()["connections"] == 0, here.resources)
 
 
 async def status_of(port: int, query: str = "") -> list[str]:
@@ -64,7 +64,7 @@ async def test_ended_turn_is_resumed_from_each_event_byte_for_byte() -> None:
         for after in range(36):
             assert await resumed(here.port, turn, after) == frames[after:]
         assert await resumed(here.port, turn) == frames
-        await here.rests()
+        await here.wait_idle()
 
 
 @pytest.mark.every_poller
@@ -111,12 +111,12 @@ async def test_head_is_the_head_alone_and_listens_to_nothing() -> None:
     async with running() as here, streaming(here.port, chat("x", model=ENDLESS)) as stream:
         await stream.frame()
         async with await Client.connect(here.port) as client:
-            answer = await client.ask(resume(stream.turn, method="HEAD"))
+            answer = await client.fetch(resume(stream.turn, method="HEAD"))
             assert answer.status == 200
             assert answer.headers["x-turn-id"] == stream.turn
-            assert (await client.ask(resume(NOBODY, method="HEAD"))).status == 404
+            assert (await client.fetch(resume(NOBODY, method="HEAD"))).status == 404
         await left(here, stream, Client.reset)
-        await here.rests()
+        await here.wait_idle()
 
 
 async def test_another_keys_turn_is_not_there() -> None:
@@ -161,7 +161,7 @@ async def test_disconnect_ends_the_turn_which_can_be_resumed_up_to_its_end(leave
         async with streaming(here.port, chat("x", model=ENDLESS)) as stream:
             first = await stream.frame()
             await left(here, stream, leave)
-        await here.rests()
+        await here.wait_idle()
         assert await status_of(here.port) == ["interrupted"]
         frames = await resumed(here.port, stream.turn)
         assert frames[0] == first
@@ -177,15 +177,15 @@ async def test_a_turn_that_finishes_does_so_without_its_client(leave: object) ->
         async with streaming(here.port, chat("x", model=RUNNING, on_disconnect="finish")) as stream:
             heard = [await stream.frame() for _ in range(5)]
             await left(here, stream, leave)
-        assert here.held()["tasks"] == 1
+        assert here.resources()["tasks"] == 1
         frames = await resumed(here.port, stream.turn)
         assert frames[:5] == heard
         assert (len(frames), frames[-1]) == (61, DONE)
         question, answer = await history(here.port)
         assert question["turn"] == stream.turn
-        assert (answer["content"], answer["finish_reason"]) == (said(b"".join(frames)), "stop")
+        assert (answer["content"], answer["finish_reason"]) == (response_text(b"".join(frames)), "stop")
         assert "status" not in answer
-        await here.rests()
+        await here.wait_idle()
 
 
 async def test_on_disconnect_setting_can_be_overridden_by_a_request() -> None:
@@ -198,7 +198,7 @@ async def test_on_disconnect_setting_can_be_overridden_by_a_request() -> None:
             async with streaming(here.port, ask) as stream:
                 await stream.frame()
                 await left(here, stream, Client.reset)
-            await here.rests()
+            await here.wait_idle()
         assert await status_of(here.port, "?conversation=set") == ["complete"]
         assert await status_of(here.port, "?conversation=said") == ["interrupted"]
 
@@ -208,10 +208,10 @@ async def test_non_streaming_response_that_finishes_after_a_disconnect_is_in_the
         async with await Client.connect(here.port) as client:
             await client.send(chat("x", model="sim:ttft=50ms,gap=3ms,tokens=9", stream=False, on_disconnect="finish"))
             turns = here.server.parts.conversations().turns
-            await eventually(lambda: any(turn.since(0) for turn in turns.running()), here.held)
+            await eventually(lambda: any(turn.since(0) for turn in turns.running()), here.resources)
             client.reset()
-            await eventually(lambda: here.held()["connections"] == 0, here.held)
-        await here.rests()
+            await eventually(lambda: here.resources()["connections"] == 0, here.resources)
+        await here.wait_idle()
         assert await status_of(here.port) == ["complete"]
 
 
@@ -222,11 +222,11 @@ async def test_follower_keeps_a_detached_turn_running_until_it_disconnects() -> 
             async with streaming(here.port, resume(first.turn)) as second:
                 await second.frame()
                 first.client.reset()
-                await eventually(lambda: here.held()["connections"] == 1, here.held)
+                await eventually(lambda: here.resources()["connections"] == 1, here.resources)
                 for _ in range(10):
                     assert b'"content"' in await second.frame()
                 second.client.reset()
-        await here.rests()
+        await here.wait_idle()
         assert await status_of(here.port) == ["interrupted"]
 
 
@@ -239,7 +239,7 @@ async def test_running_turn_is_stopped_and_stored() -> None:
         first = await stream.frame()
         answer = await fetch(here.port, stop(stream.turn))
         assert (answer.status, answer.body) == (204, b"")
-        assert [message["content"] for message in await history(here.port)] == ["x", said(first)]
+        assert [message["content"] for message in await history(here.port)] == ["x", response_text(first)]
         assert await status_of(here.port) == ["interrupted"]
         rest = await stream.frames()
         assert error_of(b"".join(rest))["code"] == "stopped"
@@ -256,13 +256,13 @@ async def test_a_turn_is_stopped_before_its_first_token() -> None:
     async with running() as here, await Client.connect(here.port) as client:
         await client.send(chat("x", model="sim:ttft=30s"))
         turns = here.server.parts.conversations().turns
-        await eventually(lambda: len(turns.running()) == 1, here.held)
+        await eventually(lambda: len(turns.running()) == 1, here.resources)
         (turn,) = turns.running()
         answers = await asyncio.gather(*(fetch(here.port, stop(turn.id)) for _ in range(2)))
         statuses = {answer.status for answer in answers}
         assert 204 in statuses
         assert statuses <= {204, 404}, "404 when it was forgotten by then"
-        refused = await client.answer()
+        refused = await client.read_response()
         assert code_of(refused) == "stopped"
         assert await history(here.port) == []
         assert (await fetch(here.port, resume(turn.id))).status == 404, "it came to nothing"
@@ -273,11 +273,11 @@ async def test_a_turn_without_a_client_is_stopped() -> None:
         async with streaming(here.port, chat("x", model=ENDLESS, on_disconnect="finish")) as stream:
             await stream.frame()
             await left(here, stream, Client.reset)
-        assert here.held()["tasks"] == 1
+        assert here.resources()["tasks"] == 1
         assert (await fetch(here.port, stop(stream.turn))).status == 204
         assert await status_of(here.port) == ["interrupted"]
         assert error_of(b"".join(await resumed(here.port, stream.turn)))["code"] == "stopped"
-        await here.rests()
+        await here.wait_idle()
 
 
 async def test_ended_turn_does_not_change(port: int) -> None:
@@ -303,7 +303,7 @@ async def test_two_requests_with_one_key_are_one_turn_and_the_same_bytes() -> No
         assert [message["turn"] for message in await history(here.port)] == [turn] * 2
         assert await whole_frames(here.port, keyed("k")) == answers[0], "and after its end"
         assert len(await history(here.port)) == 2
-        await here.rests()
+        await here.wait_idle()
 
 
 async def test_non_streaming_requests_with_one_key_are_one_turn() -> None:
@@ -313,7 +313,7 @@ async def test_non_streaming_requests_with_one_key_are_one_turn() -> None:
         assert {answer.status for answer in answers} == {200}
         assert {answer.body for answer in [*answers, await fetch(here.port, ask)]} == {answers[0].body}
         assert len({answer.headers["x-turn-id"] for answer in answers}) == 1
-        resumed_text = said(b"".join(await resumed(here.port, answers[0].headers["x-turn-id"])))
+        resumed_text = response_text(b"".join(await resumed(here.port, answers[0].headers["x-turn-id"])))
         assert json.loads(answers[0].body)["content"] == resumed_text, "what was whole can be heard as a stream"
         assert len(await history(here.port)) == 2
 
@@ -337,7 +337,7 @@ async def test_key_is_for_one_request_of_one_owner() -> None:
 
 async def test_key_is_free_again_after_a_failure_before_the_first_token() -> None:
     async def refuse(exchange: Exchange) -> None:
-        await exchange.refuse(500)
+        await exchange.respond(500)
 
     async with scripted() as upstream:
         upstream.script = refuse
@@ -346,10 +346,10 @@ async def test_key_is_free_again_after_a_failure_before_the_first_token() -> Non
             ask = chat("x", model=None, headers={"Idempotency_Key": "k", "X_API_Key": "a"})
             failed = await fetch(here.port, ask)
             assert failed.status == 502
-            upstream.script = answer_with(b"Hel", b"lo")
+            upstream.script = respond_with(b"Hel", b"lo")
             for _ in range(2):
                 answer = await fetch(here.port, ask)
-                assert said(answer.body) == "Hello"
+                assert response_text(answer.body) == "Hello"
             assert len(await history(here.port, X_API_Key="a")) == 2
 
 
@@ -357,9 +357,9 @@ async def test_disconnect_before_the_first_token_frees_the_key() -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(keyed("k", model="sim:ttft=30s"))
-            await eventually(lambda: here.held()["tasks"] == 1, here.held)
+            await eventually(lambda: here.resources()["tasks"] == 1, here.resources)
             client.reset()
-            await here.rests()
+            await here.wait_idle()
         assert here.server.parts.conversations().turns.claims == 0
         assert (await whole_frames(here.port, keyed("k")))[1][-1] == DONE
 
@@ -381,7 +381,7 @@ async def test_detached_turn_ended_by_the_drain_is_stored_as_interrupted() -> No
         kept = stored(here)
         await here.server.stop()
         (turn,) = await kept.turns(Conversation("", "default")) or ()
-        assert (turn.id, turn.status, turn.answer.content) == (stream.turn, "interrupted", said(first))
+        assert (turn.id, turn.status, turn.answer.content) == (stream.turn, "interrupted", response_text(first))
 
 
 async def test_a_turn_without_a_client_may_finish_within_the_drain() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chatting import chat, error_of, said
-from tests.end_to_end.client import Answer, fetch, request
+from tests.end_to_end.chatting import chat, error_of, response_text
+from tests.end_to_end.client import ClientResponse, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -45,7 +45,7 @@ def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
-async def asked(port: int, *messages: dict[str, Any], **more: Any) -> Answer:
+async def asked(port: int, *messages: dict[str, Any], **more: Any) -> ClientResponse:
     return await fetch(port, asking(*messages, **more))
 
 
@@ -70,7 +70,7 @@ async def test_script_error_is_encoded_in_the_dialect_at_its_step(scripted: Serv
     assert b"[DONE]" not in stream.body
     assert whole.status == 500
     assert json.loads(whole.body)["error"]["message"] == "the model fell over"
-    assert said(in_chat.body) == "I was about to"
+    assert response_text(in_chat.body) == "I was about to"
     assert error_of(in_chat.body)["message"] == "the model fell over"
 
 
@@ -97,7 +97,7 @@ async def test_changed_script_is_reloaded_unless_it_is_invalid(scripted: ServerP
     assert json.loads(answer.body)["choices"][0]["message"]["content"] == "seen"
 
     path.write_text("- when: {last: new}\n  sey: broken\n", encoding="utf-8")
-    scripted.may_complain = True
+    scripted.may_log_errors = True
     while "scenario not reloaded" not in scripted.log():
         assert (await asked(scripted.port, user("new"))).status == 200
     assert "s.yaml:2: turn 1" in scripted.log()

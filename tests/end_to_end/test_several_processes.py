@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.end_to_end.chatting import DONE, begin, chat, error_of, history, said
-from tests.end_to_end.client import PATIENCE_S, Answer, Client, fetch, request
+from tests.end_to_end.chatting import DONE, chat, error_of, history, response_text, start_stream
+from tests.end_to_end.client import PATIENCE_S, Client, ClientResponse, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 from tests.stores.fixtures import redis, redis_server
@@ -40,7 +40,7 @@ def pair(serve: Serve, redis: RedisServer) -> Callable[..., Pair]:
 
 async def asked(server: ServerProcess, model: str, **headers: str) -> tuple[Client, str]:
     """A client that has got a stream's first bytes, and the turn's id."""
-    client = await begin(server.port, chat("Hi", model=model, headers=headers))
+    client = await start_stream(server.port, chat("Hi", model=model, headers=headers))
     head = await client.head()
     assert head.status == 200
     return client, head.headers["x-turn-id"]
@@ -72,7 +72,7 @@ def after_event(stream: bytes, number: int) -> bytes:
     return b"\n\n".join(frames[at + 1 :])
 
 
-def problem(answer: Answer) -> dict[str, str]:
+def problem(answer: ClientResponse) -> dict[str, str]:
     document: dict[str, str] = json.loads(answer.body)
     return document
 
@@ -111,7 +111,7 @@ async def test_turn_is_stopped_through_another_process(pair: Callable[..., Pair]
     assert error_of(rest)["code"] == "stopped"
     assert (kept[-1]["role"], kept[-1]["status"]) == ("assistant", "interrupted")
     assert error_of(await resumed(there, turn))["code"] == "stopped"
-    assert said(await resumed(there, turn)) == kept[-1]["content"]
+    assert response_text(await resumed(there, turn)) == kept[-1]["content"]
     assert (await fetch(there.port, request(f"/chat/turns/{turn}/stop", method="POST"))).status == 204
 
 
@@ -147,11 +147,11 @@ async def test_conversations_of_a_key_are_the_same_in_all_processes(pair: Callab
     answer = await fetch(here.port, chat("Hi", conversation="c1", headers=alice))
     turn = answer.headers["x-turn-id"]
 
-    assert said(answer.body)
+    assert response_text(answer.body)
     (one,) = json.loads((await fetch(there.port, request("/conversations", **alice))).body)
     assert one["id"] == "c1"
     assert json.loads((await fetch(there.port, request("/conversations", **bob))).body) == []
-    assert (await history(there.port, "?conversation=c1", **alice))[-1]["content"] == said(answer.body)
+    assert (await history(there.port, "?conversation=c1", **alice))[-1]["content"] == response_text(answer.body)
     for owner, status in ((alice, 200), (bob, 404)):
         assert (await fetch(there.port, request(f"/chat/turns/{turn}", **owner))).status == status
 
@@ -174,8 +174,8 @@ async def test_turn_of_a_terminated_process_is_interrupted_for_followers_elsewhe
     assert here.wait() == 0
     for body in (await following, await resumed(there, turn)):
         assert error_of(body)["code"] == "shutting_down"
-        assert said(body) == said(stream)
-    assert (await history(there.port))[-1]["content"] == said(stream)
+        assert response_text(body) == response_text(stream)
+    assert (await history(there.port))[-1]["content"] == response_text(stream)
 
 
 async def test_turn_of_a_killed_process_is_lost_for_followers_elsewhere(pair: Callable[..., Pair]) -> None:
@@ -261,7 +261,7 @@ async def test_turn_of_one_worker_is_in_the_history_of_all(workers: Callable[...
 
     assert all(answer.body.endswith(DONE) for answer in answers)
     for number, messages in enumerate(kept):
-        assert [message["content"] for message in messages] == [f"Hi {number}", said(answers[number].body)]
+        assert [message["content"] for message in messages] == [f"Hi {number}", response_text(answers[number].body)]
     for _ in range(10):  # one conversation, by whomever
         assert (await fetch(server.port, chat("More", conversation="c0"))).body.endswith(DONE)
     assert len(await history(server.port, "?conversation=c0")) == 22
@@ -280,9 +280,9 @@ async def within_the_limit(ports: list[int]) -> None:
 
     async def hammer(port: int) -> None:
         while time.monotonic() < until_s:
-            answers: list[Answer] = []
+            answers: list[ClientResponse] = []
             async with await Client.connect(port) as client:
-                answers += [await client.ask(request("/conversations")) for _ in range(5)]
+                answers += [await client.fetch(request("/conversations")) for _ in range(5)]
             statuses.extend(answer.status for answer in answers)
 
     await asyncio.gather(*(hammer(port) for port in ports for _ in range(16 // len(ports))))

@@ -47,9 +47,9 @@ async def test_stalled_reader_is_reset_and_other_streams_continue(kind: str) -> 
             took_s = time.monotonic() - begun
             assert 0.4 <= took_s < 4
             assert came >= 0.5 * took_s / 0.02, f"{came} tokens in {took_s} s"
-            assert await client.gone() == "reset"
+            assert await client.wait_closed() == "reset"
         other.close()
-        await here.rests()
+        await here.wait_idle()
 
 
 @pytest.mark.every_poller
@@ -62,7 +62,7 @@ async def test_bytes_held_for_a_stalled_reader_are_bounded(kind: str) -> None:
             (connection,) = here.connections()
             assert held_bytes(connection) <= 64 * KIB
             assert connection.unsent_bytes <= 4 * KIB
-        await here.rests()
+        await here.wait_idle()
 
 
 @pytest.mark.parametrize("kind", ["paced", "live"])
@@ -78,16 +78,18 @@ async def test_client_that_reads_again_in_time_receives_all_tokens(kind: str) ->
             chunks = await client.chunks()
             assert len(chunks) == 20_001
             assert chunks[-1] == (b"data: [DONE]\n\n" if kind == "live" else chunks[-1])
-            assert (await client.ask(request("/health"))).status == 200
+            assert (await client.fetch(request("/health"))).status == 200
             client.close()
-        await here.rests()
+        await here.wait_idle()
 
 
 async def test_slow_reader_gets_all_tokens_and_then_the_error() -> None:
     async def script(exchange: Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(*(delta("a" * 900) for _ in range(200)), event(b'{"error":{"message":"overloaded"}}'))
-        await exchange.end()
+        await exchange.send_head()
+        await exchange.send_chunks(
+            *(delta("a" * 900) for _ in range(200)), event(b'{"error":{"message":"overloaded"}}')
+        )
+        await exchange.send_last_chunk()
 
     async with scripted() as upstream, running(UPSTREAM_URL=upstream.url, UPSTREAM_RETRIES="0") as here:
         here.server.app.loopback_guard = None
@@ -99,7 +101,7 @@ async def test_slow_reader_gets_all_tokens_and_then_the_error() -> None:
         assert sum(text.count(b"a" * 900) for text in texts) == 200
         assert b"upstream_stream_error" in last
         assert b"[DONE]" not in last
-        await here.rests()
+        await here.wait_idle()
 
 
 @pytest.mark.parametrize("kind", ["paced", "live"])
@@ -120,7 +122,7 @@ async def test_a_reader_that_takes_a_sip_now_and_then_is_as_stalled(serve: Serve
         begun = time.monotonic()
         while await metric(server.port, "tokenfall_stalled_readers_total") == 0:
             assert time.monotonic() - begun < 8
-            client.kept = b""
+            client.buffered = b""
             client.sock.recv(1)
             await asyncio.sleep(0.1)
     await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
@@ -152,8 +154,8 @@ async def test_unread_non_streaming_response_is_reset() -> None:
                 client.send_now(request("/web/app.js") * 10)
                 await asyncio.sleep(0)
             await eventually(lambda: here.server.metrics.stalled_readers == 1, lambda: "not stalled")
-            assert await client.gone() == "reset"
-        await here.rests()
+            assert await client.wait_closed() == "reset"
+        await here.wait_idle()
 
 
 @pytest.mark.every_poller
@@ -162,5 +164,5 @@ async def test_unread_response_before_a_close_is_reset() -> None:
         async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
             asks = request("/web/app.js") * 20 + request("/web/app.js", Connection="close")
             await client.send(asks)
-            await eventually(lambda: not here.connections(), here.held, within_s=6)
-        await here.rests()
+            await eventually(lambda: not here.connections(), here.resources, within_s=6)
+        await here.wait_idle()

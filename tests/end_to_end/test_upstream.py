@@ -13,7 +13,7 @@ import pytest
 from tokenfall.settings.fields import GROQ_MODEL
 
 from tests.end_to_end.chatting import DONE as CHAT_DONE
-from tests.end_to_end.chatting import begin, chat, error_of, history, said
+from tests.end_to_end.chatting import chat, error_of, history, response_text, start_stream
 from tests.end_to_end.client import PATIENCE_S, Client, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import Running, eventually, running
@@ -24,9 +24,9 @@ from tests.end_to_end.upstream import (
     Exchange,
     Script,
     Upstream,
-    answer_with,
     delta,
     event,
+    respond_with,
     scripted,
 )
 from tests.reliability.unloaded import UnloadedClock
@@ -53,7 +53,9 @@ async def relaying(**settings: str) -> AsyncIterator[tuple[Running, Upstream]]:
             here.server.app.loopback_guard = None
             asked_once(here)
             yield here, upstream
-        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+        await eventually(
+            lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+        )
 
 
 async def asked(upstream: Upstream, *, times: int) -> None:
@@ -68,7 +70,7 @@ def only_model(name: str) -> Script:
         if b"GET /v1/models" in exchange.head:
             body = b'{"data":[{"id":"%b"}]}' % name.encode()
         elif exchange.body["model"] == name:
-            await answer_with(b"Hello")(exchange)
+            await respond_with(b"Hello")(exchange)
             return
         else:
             body = b'{"error":{"message":"The model does not exist."}}'
@@ -83,7 +85,7 @@ async def test_without_a_model_the_upstreams_only_one_is_used() -> None:
         upstream.script = only_model("own")
         first, second = [await fetch(here.port, ASK) for _ in range(2)]
 
-        assert (said(first.body), said(second.body)) == ("Hello", "Hello")
+        assert (response_text(first.body), response_text(second.body)) == ("Hello", "Hello")
         assert [exchange.body.get("model") for exchange in upstream.exchanges] == [GROQ_MODEL, None, "own", "own"]
 
 
@@ -93,12 +95,12 @@ async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:
         heard: asyncio.Queue[None] = asyncio.Queue()
 
         async def one_by_one(exchange: Exchange) -> None:
-            await exchange.begin()
+            await exchange.send_head()
             for text in ("Hel", "lo, ", "wörld 🙂", '"\n'):
-                await exchange.say(delta(text))
+                await exchange.send_chunks(delta(text))
                 await heard.get()
-            await exchange.say(FINISH, DONE)
-            await exchange.end()
+            await exchange.send_chunks(FINISH, DONE)
+            await exchange.send_last_chunk()
 
         upstream.script = one_by_one
         async with await Client.connect(here.port) as client:
@@ -106,8 +108,8 @@ async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:
             assert (await client.head()).status == 200
             texts = []
             for _ in range(4):
-                texts.append(said(await client.chunk()))
-                assert client.kept == b""
+                texts.append(response_text(await client.chunk()))
+                assert client.buffered == b""
                 heard.put_nowait(None)
             assert texts == ["Hel", "lo, ", "wörld 🙂", '"\n']
             assert await client.chunks() == [CHAT_DONE]
@@ -136,10 +138,10 @@ async def test_usage_and_reason_come_from_the_upstream() -> None:
     async with relaying() as (here, upstream):
 
         async def counted(exchange: Exchange) -> None:
-            await exchange.begin()
-            await exchange.say(delta("a"), event(b'{"choices":[{"delta":{},"finish_reason":"length"}]}'))
-            await exchange.say(event(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}'), DONE)
-            await exchange.end()
+            await exchange.send_head()
+            await exchange.send_chunks(delta("a"), event(b'{"choices":[{"delta":{},"finish_reason":"length"}]}'))
+            await exchange.send_chunks(event(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}'), DONE)
+            await exchange.send_last_chunk()
 
         upstream.script = counted
         document = json.loads((await fetch(here.port, WHOLE)).body)
@@ -162,32 +164,32 @@ async def test_upstream_stream_is_decoded_independently_of_the_reads(size: int) 
         pieces = [data[at : at + size] for at in range(0, len(data), size)]
 
         async def cut(exchange: Exchange) -> None:
-            await exchange.begin()
-            await exchange.say(*pieces)
-            await exchange.end()
+            await exchange.send_head()
+            await exchange.send_chunks(*pieces)
+            await exchange.send_last_chunk()
 
         upstream.script = cut
         answer = await fetch(here.port, ASK)
-        assert said(answer.body) == "é🙂b"
+        assert response_text(answer.body) == "é🙂b"
         assert answer.body.endswith(CHAT_DONE)
 
 
 async def silent(exchange: Exchange) -> None:
-    await exchange.left()
+    await exchange.wait_closed()
     exchange.writer.close()
 
 
 async def one_token_then_silent(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.say(delta("one"))
+    await exchange.send_head()
+    await exchange.send_chunks(delta("one"))
     await silent(exchange)
 
 
 async def a_token_every_20_ms(exchange: Exchange) -> None:
-    await exchange.begin()
-    leaving = asyncio.ensure_future(exchange.left())
+    await exchange.send_head()
+    leaving = asyncio.ensure_future(exchange.wait_closed())
     while not leaving.done():
-        await exchange.say(delta("word "))
+        await exchange.send_chunks(delta("word "))
         await asyncio.wait([leaving], timeout=0.02)
     exchange.writer.close()
 
@@ -215,24 +217,24 @@ async def test_client_disconnect_closes_the_upstream_connection_within_250_ms(
                 await client.chunk()
             left_s = clock.now_s()
             client.close() if leave == "close" else client.reset()
-            await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+            await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
             took_s.append(clock.now_s() - left_s)
         assert max(took_s) <= 0.25, took_s
-        await here.rests()
+        await here.wait_idle()
 
 
 async def test_text_before_a_disconnect_is_stored_as_interrupted() -> None:
     async with relaying() as (here, upstream):
         upstream.script = one_token_then_silent
-        async with await begin(here.port, ASK) as client:
+        async with await start_stream(here.port, ASK) as client:
             await client.until(b"one")
-        await here.rests()
+        await here.wait_idle()
         question, answer = await history(here.port)
         assert (question["content"], answer["content"], answer["status"]) == ("Hello", "one", "interrupted")
 
 
 async def end_cleanly(exchange: Exchange) -> None:
-    await exchange.end()
+    await exchange.send_last_chunk()
 
 
 async def close(exchange: Exchange) -> None:
@@ -244,14 +246,14 @@ async def reset(exchange: Exchange) -> None:
 
 
 async def garbage(exchange: Exchange) -> None:
-    await exchange.say(event(b"{not json"))
+    await exchange.send_chunks(event(b"{not json"))
     await silent(exchange)
 
 
 async def endless_text(exchange: Exchange) -> None:
-    leaving = asyncio.ensure_future(exchange.left())
+    leaving = asyncio.ensure_future(exchange.wait_closed())
     while not leaving.done():
-        await exchange.say(delta("x" * 256 * KIB))
+        await exchange.send_chunks(delta("x" * 256 * KIB))
         await asyncio.sleep(0)
     exchange.writer.close()
 
@@ -262,19 +264,19 @@ async def no_chunk(exchange: Exchange) -> None:
 
 
 async def error_event(exchange: Exchange) -> None:
-    await exchange.say(event(b'{"error":{"message":"overloaded","code":"x"}}'))
+    await exchange.send_chunks(event(b'{"error":{"message":"overloaded","code":"x"}}'))
     await silent(exchange)
 
 
 async def long_line(exchange: Exchange) -> None:
     for _ in range(40):
-        await exchange.say(b"data: " + b"a" * 64 * KIB)
+        await exchange.send_chunks(b"data: " + b"a" * 64 * KIB)
     await silent(exchange)
 
 
 async def half_an_event(exchange: Exchange) -> None:
-    await exchange.say(b"data: [DONE]")
-    await exchange.end()
+    await exchange.send_chunks(b"data: [DONE]")
+    await exchange.send_last_chunk()
 
 
 ENDS = [
@@ -295,8 +297,8 @@ async def test_upstream_response_without_its_end_is_an_error_event_and_not_done(
         heard = asyncio.Event()
 
         async def script(exchange: Exchange) -> None:
-            await exchange.begin()
-            await exchange.say(delta("partial "), delta("answer"))
+            await exchange.send_head()
+            await exchange.send_chunks(delta("partial "), delta("answer"))
             await heard.wait()
             await end(exchange)
 
@@ -307,17 +309,17 @@ async def test_upstream_response_without_its_end_is_an_error_event_and_not_done(
             frames = await client.chunk() + await client.chunk()
             heard.set()
             frames += b"".join(await client.chunks())
-            assert said(frames) == "partial answer"
+            assert response_text(frames) == "partial answer"
             assert error_of(frames)["code"] == code
             assert here.server.metrics.upstream_errors == {code: 1}
-            assert (await client.ask(request("/health"))).status == 200
+            assert (await client.fetch(request("/health"))).status == 200
         kept = (await history(here.port))[1]
         assert (kept["content"], kept["status"]) == ("partial answer", "interrupted")
         refused = await fetch(here.port, WHOLE)
         assert (refused.status, json.loads(refused.body)["code"]) == (502, code)
-        upstream.script = answer_with(b"fine")
-        assert said((await fetch(here.port, ASK)).body) == "fine"
-        await eventually(lambda: here.held()["streams"] == 0, here.held)
+        upstream.script = respond_with(b"fine")
+        assert response_text((await fetch(here.port, ASK)).body) == "fine"
+        await eventually(lambda: here.resources()["streams"] == 0, here.resources)
 
 
 @pytest.mark.every_poller
@@ -341,7 +343,7 @@ async def test_tokens_received_with_the_break_are_relayed_and_recorded(end: byte
         upstream.script = script
         answer = await fetch(here.port, ASK)
         assert answer.status == 200
-        assert said(answer.body) == "partial answer"
+        assert response_text(answer.body) == "partial answer"
         assert error_of(answer.body)["code"] == code
         assert (await history(here.port))[1]["content"] == "partial answer"
 
@@ -367,7 +369,7 @@ async def test_a_refusal_before_the_first_token_is_a_status(
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
-            await exchange.refuse(status, b'{"error":{"message":"the model said no"}}', headers=headers)
+            await exchange.respond(status, b'{"error":{"message":"the model said no"}}', headers=headers)
 
         upstream.script = script
         answer = await fetch(
@@ -404,21 +406,21 @@ SHORT = {
 
 async def comment(exchange: Exchange) -> None:
     """Words that are no token, until the other side has had enough."""
-    leaving = asyncio.ensure_future(exchange.left())
+    leaving = asyncio.ensure_future(exchange.wait_closed())
     while not leaving.done():
-        await exchange.say(b": ping\n\n", event(b'{"choices":[{"delta":{"role":"assistant"}}]}'))
+        await exchange.send_chunks(b": ping\n\n", event(b'{"choices":[{"delta":{"role":"assistant"}}]}'))
         await asyncio.wait([leaving], timeout=0.05)
     exchange.writer.close()
 
 
 async def comments_only(exchange: Exchange) -> None:
-    await exchange.begin()
+    await exchange.send_head()
     await comment(exchange)
 
 
 async def token_then_comments(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.say(delta("one"))
+    await exchange.send_head()
+    await exchange.send_chunks(delta("one"))
     await comment(exchange)
 
 
@@ -431,7 +433,7 @@ async def test_a_first_token_that_is_late_is_504(script: Script, ask: bytes) -> 
         answer = await fetch(here.port, ask)
         assert (answer.status, json.loads(answer.body)["code"]) == (504, "upstream_first_token_timeout")
         assert 0.25 < time.monotonic() - begun_s < 3
-        await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+        await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
 
 
 @pytest.mark.every_poller
@@ -458,7 +460,7 @@ async def test_a_next_token_that_is_late_is_an_error_event(script: Script) -> No
     async with relaying(**SHORT) as (here, upstream):
         upstream.script = script
         answer = await fetch(here.port, ASK)
-        assert said(answer.body) == "one"
+        assert response_text(answer.body) == "one"
         assert error_of(answer.body)["code"] == "upstream_next_token_timeout"
 
 
@@ -469,7 +471,7 @@ async def test_endless_upstream_response_ends_at_the_total_timeout() -> None:
         answer = await fetch(here.port, ASK)
         assert 0.5 < time.monotonic() - begun_s < 4
         assert error_of(answer.body)["code"] == "upstream_total_timeout"
-        await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+        await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
 
 
 @pytest.mark.every_poller
@@ -478,10 +480,10 @@ async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
 
     async def flood(exchange: Exchange) -> None:
         nonlocal written
-        await exchange.begin()
+        await exchange.send_head()
         frame = delta("x" * 1_000)
         while True:
-            await exchange.say(frame)
+            await exchange.send_chunks(frame)
             written += len(frame)
 
     async with relaying() as (here, upstream):
@@ -502,7 +504,7 @@ async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
             stopped_at = written
             while written == stopped_at:  # reading continues, and so does the upstream
                 await client.receive()
-        await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+        await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
 
 
 async def test_unrequested_content_encoding_is_an_error() -> None:
@@ -510,8 +512,8 @@ async def test_unrequested_content_encoding_is_an_error() -> None:
 
         async def zipped(exchange: Exchange) -> None:
             await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")
-            await exchange.say(gzip.compress(delta("secret") + DONE))
-            await exchange.end()
+            await exchange.send_chunks(gzip.compress(delta("secret") + DONE))
+            await exchange.send_last_chunk()
 
         upstream.script = zipped
         answer = await fetch(here.port, ASK)
@@ -534,7 +536,7 @@ async def test_upstream_200_without_a_stream_is_502(ask: bytes, content_type: by
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
-            await exchange.refuse(200, body, headers=b"Content-Type: %b\r\n" % content_type)
+            await exchange.respond(200, body, headers=b"Content-Type: %b\r\n" % content_type)
 
         upstream.script = script
         answer = await fetch(here.port, ask)
@@ -559,7 +561,7 @@ async def test_upstream_response_over_4_mib_is_malformed() -> None:
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
-            await exchange.begin()
+            await exchange.send_head()
             await endless_text(exchange)
 
         upstream.script = script
@@ -581,10 +583,10 @@ async def test_upstream_response_that_is_not_http_is_malformed(head: bytes) -> N
 
 
 async def flood_until_left(exchange: Exchange) -> None:
-    await exchange.begin()
+    await exchange.send_head()
     with suppress(ConnectionError):
         while True:
-            await exchange.say(delta("x" * 1_000))
+            await exchange.send_chunks(delta("x" * 1_000))
 
 
 async def test_all_time_is_over_also_for_a_client_that_reads_nothing() -> None:
@@ -597,7 +599,7 @@ async def test_all_time_is_over_also_for_a_client_that_reads_nothing() -> None:
             await eventually(lambda: bool(here.server.metrics.upstream_errors), lambda: "no time is over")
             assert time.monotonic() - begun_s < 2
             assert here.server.metrics.upstream_errors == {"upstream_total_timeout": 1}
-        await here.rests()
+        await here.wait_idle()
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
@@ -607,11 +609,11 @@ async def test_upstream_key_is_never_shown_even_if_the_upstream_repeats_it(statu
         async def repeat(exchange: Exchange) -> None:
             body = json.dumps({"error": {"message": f"bad header {exchange.headers['authorization']}"}}).encode()
             if status == 200:
-                await exchange.begin()
-                await exchange.say(delta("a"), event(body))
-                await exchange.end()
+                await exchange.send_head()
+                await exchange.send_chunks(delta("a"), event(body))
+                await exchange.send_last_chunk()
             else:
-                await exchange.refuse(status, body)
+                await exchange.respond(status, body)
 
         upstream.script = repeat
         for ask in (ASK, WHOLE):
@@ -622,10 +624,10 @@ async def test_upstream_key_is_never_shown_even_if_the_upstream_repeats_it(statu
 async def test_a_drain_ends_the_upstream_too() -> None:
     async with relaying(DRAIN_TIMEOUT="200ms") as (here, upstream):
         upstream.script = one_token_then_silent
-        async with await begin(here.port, ASK) as client:
-            _, answer = await asyncio.gather(here.server.stop(), client.answer())
+        async with await start_stream(here.port, ASK) as client:
+            _, answer = await asyncio.gather(here.server.stop(), client.read_response())
             assert error_of(answer.body)["code"] == "shutting_down"
-        await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+        await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
 
 
 @pytest.mark.every_poller
@@ -641,10 +643,10 @@ async def test_thousand_client_disconnects_close_the_upstream_connections_within
         async def script(exchange: Exchange) -> None:
             name = exchange.body["messages"][-1]["content"]
             if int(name) % 3:  # every third leaves before its first token
-                await exchange.begin()
-                await exchange.say(delta("word"))
+                await exchange.send_head()
+                await exchange.send_chunks(delta("word"))
             heard[name].set()
-            await exchange.left()
+            await exchange.wait_closed()
             took_s[name] = clock.now_s() - left_s[name]
             closed[name].set()
             exchange.writer.close()
@@ -669,8 +671,8 @@ async def test_thousand_client_disconnects_close_the_upstream_connections_within
         late = {name: seconds for name, seconds in took_s.items() if seconds > 0.25}
         assert late == {}, f"{len(late)} of 1000"
         print(f"the last of 1000 took {max(took_s.values()) * 1_000:.0f} ms")  # noqa: T201 - shown with pytest -s
-        assert upstream.open == 0
-        await here.rests()
+        assert upstream.open_connections == 0
+        await here.wait_idle()
 
 
 async def test_a_process_with_an_upstream_writes_its_key_nowhere(serve: Serve) -> None:
@@ -678,10 +680,10 @@ async def test_a_process_with_an_upstream_writes_its_key_nowhere(serve: Serve) -
         server = serve(UPSTREAM_URL=upstream.url, GROQ_API_KEY=KEY, LOG_LEVEL="debug", API_KEY="ours")
         headers = {"X_API_Key": "ours"}
         answer = await fetch(server.port, chat("Hello", model=None, headers=headers))
-        assert said(answer.body) == "Hello"
+        assert response_text(answer.body) == "Hello"
 
         async def refuse(exchange: Exchange) -> None:
-            await exchange.refuse(401, b'{"error":{"message":"no"}}')
+            await exchange.respond(401, b'{"error":{"message":"no"}}')
 
         upstream.script = refuse
         refused = await fetch(server.port, chat("Hello", model=None, headers=headers))
@@ -690,7 +692,7 @@ async def test_a_process_with_an_upstream_writes_its_key_nowhere(serve: Serve) -
         metrics = await fetch(server.port, request("/metrics"))
         server.signal()
         assert server.wait() == 0
-    written = server.log() + server.greeting() + repr((answer, refused, metrics))
+    written = server.log() + server.remaining_stdout() + repr((answer, refused, metrics))
     assert KEY not in written
     assert upstream.url not in repr((answer, refused, metrics))
 
@@ -699,13 +701,13 @@ async def test_chat_with_details_ignores_tool_calls_of_the_upstream() -> None:
     call = b'{"index":0,"id":"c1","function":{"name":"f","arguments":"{}"}}'
 
     async def script(exchange: Exchange) -> None:
-        await exchange.begin()
+        await exchange.send_head()
         tool_call = b'{"id":"c","choices":[{"index":0,"delta":{"tool_calls":[' + call + b"]}}]}"
-        await exchange.say(event(tool_call), delta("Hello"), FINISH, DONE)
-        await exchange.end()
+        await exchange.send_chunks(event(tool_call), delta("Hello"), FINISH, DONE)
+        await exchange.send_last_chunk()
 
     async with relaying() as (here, upstream):
         upstream.script = script
         answer = await fetch(here.port, chat("Hi", model="up-1", details=True))
-        assert said(answer.body) == "Hello"
+        assert response_text(answer.body) == "Hello"
         assert answer.body.endswith(b"data: [DONE]\n\n")

@@ -19,7 +19,7 @@ from tests.doubles.certificates import server_context, trusted_file
 from tests.doubles.loops import running_reactor
 from tests.doubles.upstreams import engine_for
 from tests.end_to_end.chatting import DONE as CHAT_DONE
-from tests.end_to_end.chatting import chat, error_of, said
+from tests.end_to_end.chatting import chat, error_of, response_text
 from tests.end_to_end.client import fetch
 from tests.end_to_end.in_process import descriptors, eventually, running
 from tests.end_to_end.upstream import DONE, Exchange, Upstream, event, scripted
@@ -114,7 +114,7 @@ class Cutting:
             await asyncio.sleep(0.001)
             exchange.reset()
         elif how == "cut":
-            exchange.cut()
+            exchange.send_fin()
         exchange.writer.close()
 
 
@@ -137,7 +137,9 @@ async def cutting(
 
 
 async def rested(upstream: Upstream, before: int) -> None:
-    await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+    await eventually(
+        lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+    )
     await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
 
 
@@ -254,15 +256,17 @@ async def test_chat_truncated_at_any_byte_reports_the_error(form: str, how: str)
                 codes = {kind.code for kind in expected_errors(recorded, how, size)}
                 if recorded.whole(size):
                     assert answer.body.endswith(CHAT_DONE), name
-                    assert said(answer.body) == "".join(TOKENS)
+                    assert response_text(answer.body) == "".join(TOKENS)
                 elif answer.status == 200:
                     assert error_of(answer.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
-                    assert "".join(expected).startswith(said(answer.body)), name
-                    assert how == "rst" or said(answer.body) == "".join(expected), name
+                    assert "".join(expected).startswith(response_text(answer.body)), name
+                    assert how == "rst" or response_text(answer.body) == "".join(expected), name
                 else:
                     assert (answer.status, not expected or how == "rst") == (502, True), name
                     assert json.loads(answer.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
 
             await each(range(len(recorded.data) + 1), case)
-            await eventually(lambda: here.held()["streams"] == 0, here.held)
-        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+            await eventually(lambda: here.resources()["streams"] == 0, here.resources)
+        await eventually(
+            lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+        )

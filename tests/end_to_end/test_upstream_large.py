@@ -85,7 +85,9 @@ async def test_client_that_reads_nothing_occupies_at_most_a_few_slices(serve: Se
                 await ask()
 
             assert (server.resident_bytes() - before) / CLIENTS < HELD_BYTES
-        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+        await eventually(
+            lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+        )
 
 
 async def test_slow_client_stops_the_reading_of_its_upstream() -> None:
@@ -100,7 +102,7 @@ async def test_slow_client_stops_the_reading_of_its_upstream() -> None:
                 await asyncio.sleep(0.3)  # an upstream that is read does not stand still so long
 
             assert taken < SIZE / 2
-        await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+        await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
 
 
 @pytest.mark.parametrize(
@@ -141,4 +143,4 @@ async def test_client_disconnect_ends_the_upstream_response() -> None:
         async with await Client.connect(here.port, receive_buffer=4_096) as client:
             await client.send(CHAT)
             await client.head()
-        await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+        await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")

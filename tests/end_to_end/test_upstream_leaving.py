@@ -20,9 +20,9 @@ ASK = chat("Hello", model=None)
 
 
 async def speak_and_wait(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.say(*map(delta, TOKENS))
-    await exchange.left()
+    await exchange.send_head()
+    await exchange.send_chunks(*map(delta, TOKENS))
+    await exchange.wait_closed()
     exchange.writer.close()
 
 
@@ -33,7 +33,7 @@ async def relaying(tls: ssl.SSLContext | None) -> AsyncIterator[tuple[Running, U
         async with running(UPSTREAM_URL=upstream.url) as here:
             here.server.app.loopback_guard = None
             yield here, upstream
-            await here.rests()
+            await here.wait_idle()
 
 
 @pytest.fixture(params=["plain", "TLS"])
@@ -46,13 +46,13 @@ async def response_bytes(here: Running) -> int:
     """How many bytes come before the upstream waits."""
     async with await Client.connect(here.port) as client:
         await client.send(ASK)
-        return len(await client.until(TOKENS[-1].encode())) + len(client.kept)
+        return len(await client.until(TOKENS[-1].encode())) + len(client.buffered)
 
 
 async def test_client_may_disconnect_at_any_byte_of_the_response(tls: ssl.SSLContext | None) -> None:
     async with relaying(tls) as (here, upstream):
         size = await response_bytes(here)
-        await eventually(lambda: upstream.open == 0, lambda: "the first connection is open")
+        await eventually(lambda: upstream.open_connections == 0, lambda: "the first connection is open")
         took_s: list[float] = []
         for at in range(0, size, 1 if tls is None else 3):
             client = await Client.connect(here.port)
@@ -61,10 +61,10 @@ async def test_client_may_disconnect_at_any_byte_of_the_response(tls: ssl.SSLCon
             while came < at:
                 came += len(await asyncio.get_running_loop().sock_recv(client.sock, at - came))
             if not at:
-                await eventually(lambda: upstream.open == 1, lambda: "nothing was asked")
+                await eventually(lambda: upstream.open_connections == 1, lambda: "nothing was asked")
             left_s = time.monotonic()
             client.close() if at % 2 else client.reset()
-            await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+            await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
             took_s.append(time.monotonic() - left_s)
         assert size > 200
         assert sorted(took_s)[len(took_s) * 9 // 10] <= 0.25, took_s  # the others may meet a busy machine
@@ -78,5 +78,7 @@ async def test_client_may_disconnect_at_any_byte_of_the_request(tls: ssl.SSLCont
             client = await Client.connect(here.port)
             await client.send(ASK[:at])
             client.close() if leave == "close" else client.reset()
-        await here.rests()
-        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+        await here.wait_idle()
+        await eventually(
+            lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+        )

@@ -24,10 +24,10 @@ from tokenfall.upstream.retries import Retries
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.upstreams import engine_for
-from tests.end_to_end.chatting import chat, error_of, said
+from tests.end_to_end.chatting import chat, error_of, response_text
 from tests.end_to_end.client import fetch
 from tests.end_to_end.in_process import eventually, running
-from tests.end_to_end.upstream import Exchange, Script, Upstream, answer_with, delta, scripted
+from tests.end_to_end.upstream import Exchange, Script, Upstream, delta, respond_with, scripted
 
 REQUEST = ChatRequest(messages=(Message("user", "Hello"),), model="m", max_tokens=9)
 
@@ -66,7 +66,7 @@ class Asker:
         self.wheel = FakeWheel()
         self.clock = WheelTime(self.wheel)
         self.metrics = Metrics()
-        self.heard: list[str] = []
+        self.texts: list[str] = []
         self.engine = engine_for(
             upstream.url,
             key="key-canary",
@@ -75,12 +75,12 @@ class Asker:
             retries=Retries(self.clock, random, max_retries=most),
         )
 
-    async def ask(self) -> Finished:
-        return await self.engine.reply(REQUEST, lambda delta: self.heard.append(delta.text))
+    async def request(self) -> Finished:
+        return await self.engine.reply(REQUEST, lambda delta: self.texts.append(delta.text))
 
-    async def fails(self) -> TokenfallError:
+    async def request_error(self) -> TokenfallError:
         with pytest.raises(TokenfallError) as caught:
-            await self.ask()
+            await self.request()
         return caught.value
 
 
@@ -98,12 +98,14 @@ async def asking(*scripts: Script, random: Random | None = None, most: int = 2) 
         yield asker
         await asker.engine.close()
         assert asker.wheel.waiting == {}
-        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+        await eventually(
+            lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+        )
 
 
 def refusing(status: int, headers: bytes = b"") -> Script:
     async def script(exchange: Exchange) -> None:
-        await exchange.refuse(status, b'{"error":{"message":"no"}}', headers=headers)
+        await exchange.respond(status, b'{"error":{"message":"no"}}', headers=headers)
 
     return script
 
@@ -113,24 +115,24 @@ async def cut_before_a_status(exchange: Exchange) -> None:
 
 
 async def cut_before_a_token(exchange: Exchange) -> None:
-    await exchange.begin()
+    await exchange.send_head()
     exchange.writer.close()
 
 
 async def end_before_a_token(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.end()
+    await exchange.send_head()
+    await exchange.send_last_chunk()
 
 
 async def cut_after_a_token(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.say(delta("one"))
+    await exchange.send_head()
+    await exchange.send_chunks(delta("one"))
     exchange.writer.close()
 
 
 async def junk(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.say(b"data: junk\n\n")
+    await exchange.send_head()
+    await exchange.send_chunks(b"data: junk\n\n")
     exchange.writer.close()
 
 
@@ -145,9 +147,9 @@ PASSING = [
 @pytest.mark.every_poller
 @pytest.mark.parametrize("failing", PASSING)
 async def test_transient_upstream_error_is_retried_without_an_event(failing: Script) -> None:
-    async with asking(failing, answer_with(b"fine")) as asker:
-        assert (await asker.ask()).reason == "stop"
-        assert asker.heard == ["fine"]
+    async with asking(failing, respond_with(b"fine")) as asker:
+        assert (await asker.request()).reason == "stop"
+        assert asker.texts == ["fine"]
         assert len(asker.upstream.exchanges) == 2
         assert (asker.metrics.upstream_retries, asker.metrics.upstream_errors) == (1, {})
 
@@ -155,7 +157,7 @@ async def test_transient_upstream_error_is_retried_without_an_event(failing: Scr
 @pytest.mark.parametrize("most", [0, 1, 2, 5])
 async def test_number_of_retries_is_limited(most: int) -> None:
     async with asking(refusing(500), most=most) as asker:
-        assert isinstance(await asker.fails(), UpstreamFailed)
+        assert isinstance(await asker.request_error(), UpstreamFailed)
         assert len(asker.upstream.exchanges) == most + 1
         assert asker.metrics.upstream_retries == len(asker.clock.waits_s) == most
         assert asker.metrics.upstream_errors == {"upstream_failed": 1}, "an answer fails once"
@@ -163,23 +165,23 @@ async def test_number_of_retries_is_limited(most: int) -> None:
 
 @pytest.mark.parametrize("failing", [*map(refusing, (400, 401, 403, 404, 413, 422, 302, 501)), junk])
 async def test_permanent_upstream_error_is_not_retried(failing: Script) -> None:
-    async with asking(failing, answer_with(b"fine")) as asker:
-        await asker.fails()
+    async with asking(failing, respond_with(b"fine")) as asker:
+        await asker.request_error()
         assert len(asker.upstream.exchanges) == 1
         assert (asker.metrics.upstream_retries, asker.clock.waits_s) == (0, [])
 
 
 async def test_request_is_not_retried_after_a_token() -> None:
-    async with asking(cut_after_a_token, answer_with(b"fine")) as asker:
-        assert isinstance(await asker.fails(), UpstreamReset)
-        assert asker.heard == ["one"]
+    async with asking(cut_after_a_token, respond_with(b"fine")) as asker:
+        assert isinstance(await asker.request_error(), UpstreamReset)
+        assert asker.texts == ["one"]
         assert len(asker.upstream.exchanges) == 1
 
 
 async def test_a_token_of_a_second_try_ends_the_tries() -> None:
-    async with asking(refusing(500), cut_after_a_token, answer_with(b"fine")) as asker:
-        assert isinstance(await asker.fails(), UpstreamReset)
-        assert asker.heard == ["one"]
+    async with asking(refusing(500), cut_after_a_token, respond_with(b"fine")) as asker:
+        assert isinstance(await asker.request_error(), UpstreamReset)
+        assert asker.texts == ["one"]
         assert len(asker.upstream.exchanges) == 2
 
 
@@ -192,22 +194,22 @@ async def test_wait_is_never_shorter_than_retry_after(
 ) -> None:
     monkeypatch.setattr(refusals, "time", lambda: 1_700_000_000.0)
     headers = b"" if retry_after is None else b"Retry-After: %b\r\n" % retry_after
-    async with asking(refusing(429, headers), answer_with(b"fine")) as asker:
-        await asker.ask()
+    async with asking(refusing(429, headers), respond_with(b"fine")) as asker:
+        await asker.request()
         assert asker.clock.waits_s == pytest.approx([wait_s])
 
 
 @pytest.mark.parametrize("seconds", [30, 31, 3_600])
 async def test_wait_over_the_first_token_timeout_fails_at_once(seconds: int) -> None:
-    async with asking(refusing(429, b"Retry-After: %d\r\n" % seconds), answer_with(b"fine")) as asker:
-        error = await asker.fails()
+    async with asking(refusing(429, b"Retry-After: %d\r\n" % seconds), respond_with(b"fine")) as asker:
+        error = await asker.request_error()
         assert isinstance(error, UpstreamRateLimited)
         assert error.retry_after_s == seconds
         assert asker.clock.waits_s == []
 
 
 async def test_wait_of_a_non_streaming_request_is_as_short() -> None:
-    async with asking(refusing(429, b"Retry-After: 31\r\n"), answer_with(b"fine")) as asker:
+    async with asking(refusing(429, b"Retry-After: 31\r\n"), respond_with(b"fine")) as asker:
         with pytest.raises(UpstreamRateLimited):
             await asker.engine.fetch(PassthroughRequest("/chat/completions", b"{}"))
         assert asker.clock.waits_s == []
@@ -215,7 +217,7 @@ async def test_wait_of_a_non_streaming_request_is_as_short() -> None:
 
 async def test_the_first_tokens_time_runs_from_the_first_try() -> None:
     async with asking(refusing(503, b"Retry-After: 12\r\n"), most=9) as asker:
-        error = await asker.fails()
+        error = await asker.request_error()
         assert error.retry_after_s == 12.0
         assert asker.clock.waits_s == pytest.approx([12.0, 12.0])
         assert len(asker.upstream.exchanges) == 3
@@ -223,12 +225,12 @@ async def test_the_first_tokens_time_runs_from_the_first_try() -> None:
 
 async def test_late_first_token_is_not_retried() -> None:
     async def comments(exchange: Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(b": ping\n\n")
-        await exchange.left()
+        await exchange.send_head()
+        await exchange.send_chunks(b": ping\n\n")
+        await exchange.wait_closed()
 
-    async with asking(comments, answer_with(b"fine")) as asker:
-        failing = asyncio.ensure_future(asker.fails())
+    async with asking(comments, respond_with(b"fine")) as asker:
+        failing = asyncio.ensure_future(asker.request_error())
         await eventually(lambda: len(asker.upstream.exchanges) == 1, lambda: "nothing is asked")
         asker.wheel.advance(30.5)
         assert isinstance(await failing, UpstreamFirstTokenTimeout)
@@ -237,7 +239,7 @@ async def test_late_first_token_is_not_retried() -> None:
 
 async def test_concurrent_failures_are_retried_at_different_times() -> None:
     async with asking(refusing(500), random=Random(3), most=1) as asker:
-        await asyncio.gather(asker.fails(), asker.fails())
+        await asyncio.gather(asker.request_error(), asker.request_error())
         first_s, second_s = asker.clock.waits_s
         assert first_s != second_s
         assert 0.0 <= min(first_s, second_s) <= max(first_s, second_s) <= 0.25
@@ -245,10 +247,10 @@ async def test_concurrent_failures_are_retried_at_different_times() -> None:
 
 @pytest.mark.every_poller
 async def test_cancellation_during_the_wait_releases_everything() -> None:
-    async with asking(cut_before_a_status, answer_with(b"fine")) as asker:
+    async with asking(cut_before_a_status, respond_with(b"fine")) as asker:
         asker.clock.held = asyncio.Event()
         before = asyncio.all_tasks()
-        replying = asyncio.ensure_future(asker.ask())
+        replying = asyncio.ensure_future(asker.request())
         await eventually(lambda: bool(asker.clock.waits_s), lambda: "it does not wait")
         replying.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -264,7 +266,7 @@ async def test_chat_has_no_trace_of_a_failed_attempt(stream: bool) -> None:
         engine = here.server.parts.upstream
         assert engine is not None
         engine.retries = Retries(here.server.parts.clock, Lowest())
-        answered = answer_with(b"fine")
+        answered = respond_with(b"fine")
 
         async def second_time(exchange: Exchange) -> None:
             await (cut_before_a_token if len(upstream.exchanges) == 1 else answered)(exchange)
@@ -272,7 +274,7 @@ async def test_chat_has_no_trace_of_a_failed_attempt(stream: bool) -> None:
         upstream.script = second_time
         answer = await fetch(here.port, chat("Hello", model=None, stream=stream))
         assert answer.status == 200
-        assert (said(answer.body) if stream else json.loads(answer.body)["content"]) == "fine"
+        assert (response_text(answer.body) if stream else json.loads(answer.body)["content"]) == "fine"
         assert here.server.metrics.upstream_retries == 1
         upstream.script = cut_after_a_token
         if stream:

@@ -53,9 +53,9 @@ class Closing:
             self.broken.add(name)
             await self._break(exchange, end)
             return
-        await exchange.begin()
-        await exchange.say(delta("Hel"), delta("lo"), FINISH, DONE)
-        await exchange.end()
+        await exchange.send_head()
+        await exchange.send_chunks(delta("Hel"), delta("lo"), FINISH, DONE)
+        await exchange.send_last_chunk()
         if end == "after the end":
             exchange.writer.close()
         elif end == "later":
@@ -65,8 +65,8 @@ class Closing:
         if end == "within the head":
             await exchange.write(b"HTTP/1.1 200 ")
         else:
-            await exchange.begin()
-            await exchange.say(delta("Hel"))
+            await exchange.send_head()
+            await exchange.send_chunks(delta("Hel"))
         exchange.writer.close()
 
 
@@ -104,7 +104,9 @@ async def test_stale_pooled_connection_fails_no_request_and_repeats_none_with_a_
             for _ in range(AT_ONCE):
                 group.create_task(work())
         await engine.close()
-        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+        await eventually(
+            lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+        )
     failed = {name for name, outcome in outcomes.items() if outcome != "Hello"}
     assert len(outcomes) == REQUESTS
     assert failed == script.broken, json.dumps({name: repr(outcomes[name]) for name in failed ^ script.broken})

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.chatting import begin
+from tests.end_to_end.chatting import start_stream
 from tests.end_to_end.client import PATIENCE_S, Client, metric, metric_becomes, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import SOURCES, ServerProcess
@@ -46,7 +46,7 @@ Start = Callable[..., ServerProcess]
 @asynccontextmanager
 async def clients(port: int, data: bytes, *, count: int = ENOUGH) -> AsyncIterator[list[Client]]:
     """Clients whose responses have begun."""
-    begun = await asyncio.gather(*(begin(port, data) for _ in range(count)))
+    begun = await asyncio.gather(*(start_stream(port, data) for _ in range(count)))
     yield begun
     for client in begun:
         client.close()
@@ -131,7 +131,7 @@ async def test_all_workers_serve_one_port_and_one_greets(started: Start) -> None
     assert await metric(server.port, "tokenfall_resident_bytes") > WORKERS * 8 * 1024**2
     server.signal()
     assert server.wait() == 0
-    assert "listens" not in server.greeting()
+    assert "listens" not in server.remaining_stdout()
     assert server.log().count('"message":"draining') == WORKERS
 
 
@@ -142,10 +142,10 @@ async def test_metrics_of_all_workers_are_the_exact_sum_in_each_worker(started: 
         pass
     async with clients(server.port, request("/health")) as askers:
         for client in askers:
-            await client.answer()
+            await client.read_response()
         begun_s = time.monotonic()
         for pid, (asker, *_) in shares(server, askers).items():
-            while f"{name} 200.0\n" not in (text := (await asker.ask(request("/metrics"))).body.decode()):
+            while f"{name} 200.0\n" not in (text := (await asker.fetch(request("/metrics"))).body.decode()):
                 assert time.monotonic() < begun_s + PATIENCE_S, f"{pid}: {text}"
 
 
@@ -160,9 +160,9 @@ async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start
         victim = min(of)
         os.kill(victim, signal.SIGKILL)
         others = [client for pid, theirs in of.items() if pid != victim for client in theirs]
-        assert {await client.gone() for client in of[victim]} <= {"closed", "reset"}
+        assert {await client.wait_closed() for client in of[victim]} <= {"closed", "reset"}
         whole = b"".join(frames("/stream-sse", 40))
-        answers = await asyncio.gather(*(client.answer() for client in others))
+        answers = await asyncio.gather(*(client.read_response() for client in others))
         assert {answer.body for answer in answers} == {whole}
     await metric_becomes(server.port, "tokenfall_workers", WORKERS)
     after = server.workers()
@@ -176,7 +176,7 @@ async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start
 @pytest.mark.timeout(60)
 async def test_hanging_worker_is_replaced_and_logged(started: Start) -> None:
     server = started()
-    server.may_complain = True
+    server.may_log_errors = True
     before = server.workers()
     victim = min(before)
     os.kill(victim, signal.SIGSTOP)
@@ -281,7 +281,7 @@ async def test_streams_get_a_shutdown_frame_and_all_workers_end_within_the_drain
             for pid in server.workers():
                 os.kill(pid, signal.SIGTERM)
         for client in begun:
-            body = (await client.answer()).body
+            body = (await client.read_response()).body
             assert SHUTTING_DOWN in body
             assert b"[DONE]" not in body
         assert time.monotonic() - begun_s >= 0.65, "not before the drain time is over"
@@ -296,7 +296,7 @@ async def test_signal_to_the_process_group_drains_all_workers(started: Start, nu
         for pid in (server.process.pid, *server.workers()):
             os.kill(pid, number)
         for client in begun:
-            assert (await client.answer()).body == b"".join(frames("/stream-sse", 20))
+            assert (await client.read_response()).body == b"".join(frames("/stream-sse", 20))
     assert server.wait() == 0
 
 
@@ -308,7 +308,7 @@ async def test_signals_without_a_meaning_end_no_process(started: Start) -> None:
             for number in (signal.SIGUSR1, signal.SIGUSR2):
                 os.kill(pid, number)
         for client in begun:
-            assert (await client.answer()).body == b"".join(frames("/stream-sse", 20))
+            assert (await client.read_response()).body == b"".join(frames("/stream-sse", 20))
     assert server.workers() == workers
 
 
@@ -347,7 +347,7 @@ async def test_workers_drain_and_end_when_their_supervisor_is_killed(started: St
         server.expected_status = server.wait()
         assert server.expected_status == -signal.SIGKILL
         for client in begun:
-            assert SHUTTING_DOWN in (await client.answer()).body
+            assert SHUTTING_DOWN in (await client.read_response()).body
     await gone(workers)
 
 

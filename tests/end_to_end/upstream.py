@@ -68,27 +68,27 @@ class Exchange:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def begin(self) -> None:
+    async def send_head(self) -> None:
         await self.write(SSE_HEAD)
 
-    async def say(self, *pieces: bytes) -> None:
+    async def send_chunks(self, *pieces: bytes) -> None:
         """Each piece as a chunk of the body."""
         for piece in pieces:
             await self.write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
-    async def end(self) -> None:
+    async def send_last_chunk(self) -> None:
         await self.write(b"0\r\n\r\n")
 
-    async def refuse(self, status: int, body: bytes = b"{}", *, headers: bytes = b"") -> None:
+    async def respond(self, status: int, body: bytes = b"{}", *, headers: bytes = b"") -> None:
         length = b"Content-Length: %d\r\n" % len(body)
         await self.write(b"HTTP/1.1 %d Status\r\n" % status + headers + length + b"\r\n" + body)
 
-    async def read_more(self) -> bytes:
+    async def read_to_end(self) -> bytes:
         """What comes after the request, until its sender ends in good order. Raises ConnectionError."""
         async with asyncio.timeout(PATIENCE_S):
             return await self._reader.read()
 
-    async def left(self) -> None:
+    async def wait_closed(self) -> None:
         """Return once the server under test has closed its side of the connection."""
         async with asyncio.timeout(PATIENCE_S):
             try:
@@ -97,7 +97,7 @@ class Exchange:
             except ConnectionError:
                 pass
 
-    def cut(self) -> None:
+    def send_fin(self) -> None:
         """A bare FIN: without close_notify where there is TLS."""
         self.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
 
@@ -114,16 +114,16 @@ class Upstream:
     """Plays `script` for every request; a connection is open until its script closes it."""
 
     def __init__(self) -> None:
-        self.script: Script = answer_with(b"Hello")
+        self.script: Script = respond_with(b"Hello")
         self.exchanges: list[Exchange] = []
         self.connections = 0
-        self.open = 0
-        self.complaints: list[Exception] = []
+        self.open_connections = 0
+        self.errors: list[Exception] = []
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self.open += 1
+        self.open_connections += 1
         try:
             while await (exchange := Exchange(reader, writer)).read():
                 self.exchanges.append(exchange)
@@ -133,19 +133,19 @@ class Upstream:
         except (ConnectionError, ssl.SSLError):  # also what comes after a close_notify
             pass
         except Exception as error:  # noqa: BLE001 - raised in the test, which would else wait in vain
-            self.complaints.append(error)
+            self.errors.append(error)
         finally:
-            self.open -= 1
+            self.open_connections -= 1
             writer.close()
 
 
-def answer_with(*tokens: bytes) -> Script:
+def respond_with(*tokens: bytes) -> Script:
     """A complete response of these tokens."""
 
     async def script(exchange: Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(*(delta(token.decode()) for token in tokens), FINISH, DONE)
-        await exchange.end()
+        await exchange.send_head()
+        await exchange.send_chunks(*(delta(token.decode()) for token in tokens), FINISH, DONE)
+        await exchange.send_last_chunk()
 
     return script
 
@@ -161,4 +161,4 @@ async def scripted(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstre
         yield upstream
     finally:
         server.close()
-    assert upstream.complaints == []
+    assert upstream.errors == []

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.end_to_end.conftest import ended_well
+from tests.end_to_end.conftest import check_clean_exit
 from tests.end_to_end.in_process import eventually
 from tests.end_to_end.process import ServerProcess
 from tests.end_to_end.upstream import DONE, Exchange, delta, event, scripted
@@ -122,7 +122,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 
     yield start_one
     for server in reversed(started):
-        ended_well(server)
+        check_clean_exit(server)
 
 
 def _pair(start: Start, sim: str) -> Pair:
@@ -183,22 +183,22 @@ async def _resets(exchange: Exchange) -> None:
 
 
 async def _ends_without_done(exchange: Exchange) -> None:
-    await exchange.end()
+    await exchange.send_last_chunk()
 
 
 async def _says_an_error(exchange: Exchange) -> None:
-    await exchange.say(event(b'{"error":{"message":"out of memory","type":"server_error","code":"oom"}}'))
-    await exchange.end()
+    await exchange.send_chunks(event(b'{"error":{"message":"out of memory","type":"server_error","code":"oom"}}'))
+    await exchange.send_last_chunk()
 
 
 async def _says_an_error_and_done(exchange: Exchange) -> None:
-    await exchange.say(event(b'{"error":"out of memory"}'), DONE)
-    await exchange.end()
+    await exchange.send_chunks(event(b'{"error":"out of memory"}'), DONE)
+    await exchange.send_last_chunk()
 
 
 async def _says_nonsense(exchange: Exchange) -> None:
-    await exchange.say(event(b'{"choices":'), DONE)
-    await exchange.end()
+    await exchange.send_chunks(event(b'{"choices":'), DONE)
+    await exchange.send_last_chunk()
 
 
 BREAKS: dict[str, tuple[Callable[[Exchange], Awaitable[None]], str | None]] = {
@@ -213,8 +213,8 @@ BREAKS: dict[str, tuple[Callable[[Exchange], Awaitable[None]], str | None]] = {
 
 
 async def _break(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.say(delta("Hel"), delta("lo"))
+    await exchange.send_head()
+    await exchange.send_chunks(delta("Hel"), delta("lo"))
     how, _ = BREAKS[exchange.body["model"]]
     await how(exchange)
 
@@ -227,8 +227,10 @@ async def breaking(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
         environment = {"API_KEY": KEY, "UPSTREAM_URL": upstream.url}
         server = ServerProcess(tmp_path_factory.mktemp("breaking"), environment=environment)
         yield server
-        await asyncio.to_thread(ended_well, server)
-        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+        await asyncio.to_thread(check_clean_exit, server)
+        await eventually(
+            lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+        )
 
 
 @pytest.mark.asyncio(loop_scope="session")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.conftest import ended_well
+from tests.end_to_end.conftest import check_clean_exit
 from tests.end_to_end.process import ServerProcess
 
 SIM = "gap=1ms,tokens=3"
@@ -26,4 +26,4 @@ def keyed_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _served(folders: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[str]:
     server = ServerProcess(folders.mktemp("openapi"), environment={"SIM": SIM, **environment})
     yield f"http://127.0.0.1:{server.port}"
-    ended_well(server)
+    check_clean_exit(server)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tokenfall.simulator.paragraph import WORDS
 
-from tests.end_to_end.chatting import DONE, chat, error_of, said
+from tests.end_to_end.chatting import DONE, chat, error_of, response_text
 from tests.end_to_end.client import Client, fetch, request
 from tests.end_to_end.process import ServerProcess
 
@@ -39,7 +39,7 @@ class Told:
     @property
     def text(self) -> str:
         """The content frames that came whole."""
-        return said(self.frames)
+        return response_text(self.frames)
 
 
 def prose(count: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.chatting import chat
-from tests.end_to_end.client import Answer, fetch, request
+from tests.end_to_end.client import ClientResponse, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 from tests.end_to_end.upstream import DONE, FINISH, Exchange, delta, scripted
@@ -49,7 +49,7 @@ def odd_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def allow(server: RedisServer, rules: str = "+@all") -> None:
-    assert server.ask(f"ACL SETUSER app reset on >{C['redis_password']} ~* &* {rules}") == "+OK"
+    assert server.command(f"ACL SETUSER app reset on >{C['redis_password']} ~* &* {rules}") == "+OK"
 
 
 def asks() -> list[bytes]:
@@ -92,7 +92,7 @@ class Written:
         self.texts: list[bytes] = []
         self.unavailable = 0
 
-    def note(self, answer: Answer) -> None:
+    def note(self, answer: ClientResponse) -> None:
         event = answer.body.rpartition(b"event: error\n")
         if answer.status >= 400 or event[1]:
             self.texts.append(event[2] if event[1] else answer.body)
@@ -111,14 +111,14 @@ class Written:
         command = await asyncio.to_thread(Path(f"/proc/{self.server.process.pid}/cmdline").read_bytes)
         self.server.signal()
         assert await asyncio.to_thread(self.server.wait) == 0
-        return b"\n".join([*self.texts, metrics, command]).decode() + self.server.log() + self.server.greeting()
+        return b"\n".join([*self.texts, metrics, command]).decode() + self.server.log() + self.server.remaining_stdout()
 
 
 async def teller(exchange: Exchange) -> None:
     """An upstream whose responses are confidential."""
-    await exchange.begin()
-    await exchange.say(delta(C["answer"]), FINISH, DONE)
-    await exchange.end()
+    await exchange.send_head()
+    await exchange.send_chunks(delta(C["answer"]), FINISH, DONE)
+    await exchange.send_last_chunk()
 
 
 async def redis_in_trouble(server: ServerProcess, redis: RedisServer) -> str:
@@ -129,18 +129,18 @@ async def redis_in_trouble(server: ServerProcess, redis: RedisServer) -> str:
         allow(redis, rules)
         await written.ask_all()
     allow(redis)
-    assert redis.ask(f"ACL SETUSER app resetpass >{C['old_redis_password']}") == "+OK"
-    redis.ask("CLIENT KILL TYPE normal")  # WRONGPASS for every new connection
+    assert redis.command(f"ACL SETUSER app resetpass >{C['old_redis_password']}") == "+OK"
+    redis.command("CLIENT KILL TYPE normal")  # WRONGPASS for every new connection
     await written.ask_all()
     allow(redis)
-    assert redis.ask("CONFIG SET maxmemory 1") == "+OK"
+    assert redis.command("CONFIG SET maxmemory 1") == "+OK"
     await written.ask_all()
-    assert redis.ask("CONFIG SET maxmemory 0") == "+OK"
-    assert redis.ask("FLUSHALL") == "+OK"
+    assert redis.command("CONFIG SET maxmemory 0") == "+OK"
+    assert redis.command("FLUSHALL") == "+OK"
     written.note(await fetch(server.port, chat("x", conversation=C["conversation"], headers=KEY)))
     (key,) = [key for key in keys(redis) if ":conversation:" in key]
-    assert redis.ask(f"DEL {key}") == ":1"
-    assert redis.ask(f"SET {key} {C['kept']}") == "+OK"  # WRONGTYPE
+    assert redis.command(f"DEL {key}") == ":1"
+    assert redis.command(f"SET {key} {C['kept']}") == "+OK"  # WRONGTYPE
     await written.ask_all()
     redis.kill()
     await written.ask_all()
@@ -148,7 +148,7 @@ async def redis_in_trouble(server: ServerProcess, redis: RedisServer) -> str:
 
 
 def keys(redis: RedisServer) -> list[str]:
-    found = redis.ask("EVAL \"return table.concat(redis.call('KEYS', '*'), ' ')\" 0")
+    found = redis.command("EVAL \"return table.concat(redis.call('KEYS', '*'), ' ')\" 0")
     return found.split()
 
 

@@ -94,7 +94,7 @@ async def test_limit_is_shared_by_processes_with_different_clocks(
     async def ask(port: int) -> None:
         async with await Client.connect(port) as client:
             while len(statuses) < tally.wanted:
-                statuses.append((await client.ask(request("/conversations"))).status)
+                statuses.append((await client.fetch(request("/conversations"))).status)
                 await asyncio.sleep(0.002)
 
     await asyncio.gather(*map(ask, ports))

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tests.end_to_end.chatting import DONE, begin, chat, error_of
+from tests.end_to_end.chatting import DONE, chat, error_of, start_stream
 from tests.end_to_end.client import Client, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
@@ -24,7 +24,7 @@ GAP_MS = 20
 
 async def ends(client: Client) -> str:
     """How a simulated stream ended."""
-    body = (await client.answer()).body
+    body = (await client.read_response()).body
     return "done" if body.endswith(DONE) else error_of(body)["code"]
 
 
@@ -33,14 +33,14 @@ async def begun(port: int, talk: Talk) -> tuple[Client, Told]:
     told = Told(f"{talk.name}{talk.tag}")
     talk.told.append(told)
     model = f"sim:gap={GAP_MS}ms,tokens={talk.tokens}"
-    return await begin(port, chat(told.question, model=model, conversation=talk.name)), told
+    return await start_stream(port, chat(told.question, model=model, conversation=talk.name)), told
 
 
 async def drained(serve: Serve, environment: dict[str, str], *, talks: list[Talk]) -> tuple[float, list[str]]:
     """How long the process took to end, and how the simulated streams ended."""
     server = serve(DRAIN_TIMEOUT=f"{round(DRAIN_S * 1000)}ms", **environment, **ENDLESS_HISTORY)
     simulated = request(f"/stream-sse?gap={GAP_MS}ms&tokens=1000")
-    streams = await asyncio.gather(*(begin(server.port, simulated) for _ in talks))
+    streams = await asyncio.gather(*(start_stream(server.port, simulated) for _ in talks))
     chats = await asyncio.gather(*(begun(server.port, talk) for talk in talks))
     clock = UnloadedClock(server.process.pid)
     begun_s = clock.now_s()

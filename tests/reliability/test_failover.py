@@ -35,11 +35,11 @@ class Pair:
 
     async def replicating(self) -> None:
         """The replica has all that the master has now, and is sent what comes; to be called under load."""
-        assert self.replica.ask(f"REPLICAOF 127.0.0.1 {self.master.port}").startswith("+OK")
+        assert self.replica.command(f"REPLICAOF 127.0.0.1 {self.master.port}").startswith("+OK")
         at_least: int | None = None
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                text = await asyncio.to_thread(self.master.ask, "INFO replication")
+                text = await asyncio.to_thread(self.master.command, "INFO replication")
                 written, acknowledged = WRITTEN.search(text), ACKNOWLEDGED.search(text)
                 assert written is not None
                 at_least = int(written[1]) if at_least is None else at_least
@@ -65,7 +65,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 async def killed(pair: Pair, proxy: Proxy) -> None:
     """The master dies, and the replica takes its place."""
     await asyncio.to_thread(pair.master.kill)
-    assert pair.replica.ask("REPLICAOF NO ONE") == "+OK"
+    assert pair.replica.command("REPLICAOF NO ONE") == "+OK"
     proxy.to = pair.replica.port
     await asyncio.to_thread(pair.master.restart)
     pair.changed()
@@ -74,9 +74,9 @@ async def killed(pair: Pair, proxy: Proxy) -> None:
 
 async def demoted(pair: Pair, proxy: Proxy) -> None:
     """Master and replica change places with nothing lost; connections to the old master stay open."""
-    assert pair.master.ask(f"FAILOVER TO 127.0.0.1 {pair.replica.port}") == "+OK"
+    assert pair.master.command(f"FAILOVER TO 127.0.0.1 {pair.replica.port}") == "+OK"
     async with asyncio.timeout(PATIENCE_S):
-        while "role:master" not in await asyncio.to_thread(pair.replica.ask, "INFO replication"):
+        while "role:master" not in await asyncio.to_thread(pair.replica.command, "INFO replication"):
             pass
     proxy.to = pair.replica.port
     pair.changed()

@@ -92,9 +92,9 @@ async def poisoned(port: int, data: bytes) -> None:
     """Send a case and a canary behind it, and leave when nothing more comes."""
     async with await Client.connect(port) as client:
         await client.send(data + request("/version", X_Request_Id="canary", Connection="close"))
-        client.finish()
+        client.half_close()
         try:
-            answers = await client.rest(within_s=PATIENCE_S)
+            answers = await client.read_to_end(within_s=PATIENCE_S)
         except ConnectionError:
             return
         assert answers.lower().count(b"x-request-id: canary") <= 1

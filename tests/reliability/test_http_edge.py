@@ -49,7 +49,7 @@ async def dribbled(port: int, data: bytes, clock: UnloadedClock, *, opening: asy
         client = await Client.connect(port)
     begun_s = clock.now_s()
     async with client:
-        answer = asyncio.ensure_future(client.answer())
+        answer = asyncio.ensure_future(client.read_response())
         for byte in data:
             done, _ = await asyncio.wait([answer], timeout=0.1)
             if done:
@@ -187,7 +187,7 @@ async def test_stalled_clients_take_little_memory_and_do_not_delay_others(serve:
     beside_s = await p99_of(port, clock, at_most_s=2 * quiet_s)
     process = (server.resident_bytes() - before) / len(clients)
     await metric_becomes(port, "tokenfall_stalled_readers_total", len(clients), within_s=2 * STALL_S)
-    ends = [await client.gone() for client in clients]
+    ends = [await client.wait_closed() for client in clients]
     for client in clients:
         client.close()
     assert set(ends) == {"reset"}
@@ -319,7 +319,7 @@ async def answered(port: int, *pieces: bytes) -> bytes:
             if number:
                 await asyncio.sleep(0.005)  # for the packet before, which has no response
             await client.send(piece)
-        return CHANGING.sub(b"", await client.rest())
+        return CHANGING.sub(b"", await client.read_to_end())
 
 
 @pytest.mark.row("splits")
@@ -389,7 +389,7 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
     sizes: dict[bytes, int] = {}
     for data in ANSWERS:
         async with await Client.connect(port) as client:
-            answer = await client.ask(data)
+            answer = await client.fetch(data)
             sizes[data] = len(answer.head.raw) + len(answer.body)
     asked = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
     places = [(data, at, 0) for data in asked for at in range(len(data) + 1)]
@@ -399,7 +399,7 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
     await metric_becomes(port, "tokenfall_connections", 1)
     descriptors = server.descriptors()
     for group in tally.groups(CONNECTING):
-        ways = [random.choice([Client.close, Client.reset, Client.finish]) for _ in group]
+        ways = [random.choice([Client.close, Client.reset, Client.half_close]) for _ in group]
         some = zip(islice(everywhere, len(group)), ways, strict=True)
         await asyncio.gather(*(left(port, *place, way) for place, way in some))
     await metric_becomes(port, "tokenfall_streams_in_flight", 0)
@@ -418,8 +418,8 @@ async def left(port: int, data: bytes, sent: int, read: int, way: Callable[[Clie
     if read:
         await client.exactly(read)
     way(client)
-    if way is Client.finish:
-        await client.gone()
+    if way is Client.half_close:
+        await client.wait_closed()
         client.close()
 
 
@@ -474,8 +474,8 @@ async def test_other_protocols_get_an_error_or_the_end(serve: Serve, tally: Tall
 async def odd(port: int, data: bytes) -> int:
     async with await Client.connect(port) as client:
         await client.send(data)
-        client.finish()
+        client.half_close()
         try:
-            return (await client.answer()).status
+            return (await client.read_response()).status
         except (EOFError, ConnectionError):
             return 0

@@ -16,7 +16,7 @@ import pytest
 from tokenfall.limits.memory import MemoryLimiter
 
 from tests.end_to_end.chatting import chat
-from tests.end_to_end.client import Answer, Client, fetch, metric_becomes, request
+from tests.end_to_end.client import Client, ClientResponse, fetch, metric_becomes, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.upstream import DONE, FINISH, Exchange, delta, scripted
 from tests.reliability.rows import Tally
@@ -112,21 +112,21 @@ async def test_invalid_document_is_refused_quickly_and_not_stored(serve: Serve, 
         async def used_s(route: str, document: bytes) -> float:
             """What refusing a document takes of the processor."""
             before_s = processor_s(server.process.pid)
-            answer = await client.ask(request(route, method="POST", body=document, Content_Type="application/json"))
+            answer = await client.fetch(request(route, method="POST", body=document, Content_Type="application/json"))
             after_s = processor_s(server.process.pid)
             assert answer.status == 400, (route, document[:80], document[-80:], answer.body[:200])
             assert b"message" in answer.body or b'"code":"' in answer.body or b'"error":"' in answer.body
             return after_s - before_s
 
         for route in ROUTES:  # what is loaded at first use is loaded
-            await client.ask(request(route, method="POST", body=b"{}"))
+            await client.fetch(request(route, method="POST", body=b"{}"))
         for _, (route, document) in zip(tally.rounds(), cycle(cases), strict=False):
             least_s = await used_s(route, document)
             for _ in range(TRIES - 1 if least_s > MOST_S else 0):
                 least_s = min(least_s, await used_s(route, document))
             assert least_s <= MOST_S, (route, document[:80])
             most_s = max(most_s, least_s)
-        listed = await client.ask(request("/conversations"))
+        listed = await client.fetch(request("/conversations"))
     assert json.loads(listed.body) == []
     tally.passed(
         f"{len(cases)} documents and routes: 400 each, nothing stored; a request used at most "
@@ -166,9 +166,9 @@ async def test_any_text_is_unchanged_by_other_sse_parsers(serve: Serve, tally: T
     texts: list[str] = []
 
     async def script(exchange: Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(b"".join(map(delta, texts)), FINISH, DONE)
-        await exchange.end()
+        await exchange.send_head()
+        await exchange.send_chunks(b"".join(map(delta, texts)), FINISH, DONE)
+        await exchange.send_last_chunk()
 
     async with scripted() as upstream:
         upstream.script = script
@@ -204,8 +204,8 @@ async def statuses(port: int, datas: list[bytes], *, at_once: int = 500) -> list
     return found
 
 
-async def read(client: Client, count: int) -> list[Answer]:
-    return [await client.answer() for _ in range(count)]
+async def read(client: Client, count: int) -> list[ClientResponse]:
+    return [await client.read_response() for _ in range(count)]
 
 
 def in_one_64(number: int) -> str:
@@ -280,7 +280,7 @@ async def test_no_client_gets_more_than_burst_and_rate(serve: Serve, tally: Tall
         async with await Client.connect(server.port) as client:
             while time.monotonic() < until_s:
                 sent_s = time.monotonic()
-                status = (await client.ask(request("/conversations"))).status
+                status = (await client.fetch(request("/conversations"))).status
                 if status == 200:
                     passed.append((sent_s, time.monotonic()))
                 refused += status == 429
@@ -344,7 +344,7 @@ async def test_pages_of_other_sites_reach_nothing_private_without_a_key(serve: S
         async with await Client.connect(plain.port) as one, await Client.connect(guarded.port) as other:
             for number, (data, needs_upstream) in zip(tally.rounds(), cycle(cases), strict=False):
                 client = other if needs_upstream or number % 2 else one
-                answer = await client.ask(data)
+                answer = await client.fetch(data)
                 assert answer.status == 403, (data, answer.body)
         assert upstream.exchanges == []
         await metric_becomes(plain.port, "tokenfall_connections", 1)

@@ -30,18 +30,18 @@ class Gate:
         self.left = asyncio.Event()
 
     async def token_by_token(self, exchange: Exchange) -> None:
-        await exchange.begin()
+        await exchange.send_head()
         for number in range(TOKENS):
-            await exchange.say(delta(f" {number}"))
+            await exchange.send_chunks(delta(f" {number}"))
             async with asyncio.timeout(PATIENCE_S):
                 await self.seen.get()
-        await exchange.say(FINISH, DONE)
-        await exchange.end()
+        await exchange.send_chunks(FINISH, DONE)
+        await exchange.send_last_chunk()
 
     async def until_left(self, exchange: Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(delta("one"))
-        await exchange.left()
+        await exchange.send_head()
+        await exchange.send_chunks(delta("one"))
+        await exchange.wait_closed()
         self.left.set()
         exchange.writer.close()
 

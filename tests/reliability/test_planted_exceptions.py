@@ -20,7 +20,7 @@ from tests.end_to_end.client import Client, fetch, metric_becomes, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually
 from tests.end_to_end.process import ServerProcess
-from tests.end_to_end.upstream import answer_with, scripted
+from tests.end_to_end.upstream import respond_with, scripted
 from tests.reliability.programs import planted
 from tests.reliability.rows import Tally
 
@@ -70,7 +70,7 @@ class Ask:
     async def succeeds(self, port: int) -> bool:
         try:
             async with asyncio.timeout(ANSWERED_S), await Client.connect(port) as client:
-                answer = await client.ask(with_key(self.data))
+                answer = await client.fetch(with_key(self.data))
                 return answer.status < 300 and self.part in answer.body
         except (ConnectionError, EOFError, TimeoutError):
             return False
@@ -128,7 +128,7 @@ async def failed_by(function: str, plant: Plant, turn: str) -> tuple[list[bytes]
 async def planting(serve: Serve, folder: Path) -> AsyncIterator[tuple[Plant, str]]:
     """A server with a turn in its history."""
     async with scripted() as upstream:
-        upstream.script = answer_with(b"Hello")
+        upstream.script = respond_with(b"Hello")
         server = serve(
             program=Path(planted.__file__),
             HISTORY_URL=f"sqlite:///{folder}/chat.db",
@@ -141,7 +141,7 @@ async def planting(serve: Serve, folder: Path) -> AsyncIterator[tuple[Plant, str
             PLANTED_REPORT=str(folder / "report"),
             DRAIN_TIMEOUT=f"{DRAIN_S}s",
         )
-        server.may_complain = True
+        server.may_log_errors = True
         first = await fetch(server.port, with_key(chat("x", conversation="first")))
         yield Plant(server, folder), first.headers["x-turn-id"]
 

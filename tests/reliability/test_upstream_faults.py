@@ -14,8 +14,8 @@ from random import Random
 import pytest
 
 from tests.end_to_end.chatting import DONE as STREAM_DONE
-from tests.end_to_end.chatting import chat, error_of, said
-from tests.end_to_end.client import PATIENCE_S, Answer, Client, fetch, metric_becomes
+from tests.end_to_end.chatting import chat, error_of, response_text
+from tests.end_to_end.client import PATIENCE_S, Client, ClientResponse, fetch, metric_becomes
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually
 from tests.end_to_end.process import ServerProcess
@@ -45,7 +45,7 @@ def numbers(tally: Tally) -> list[list[int]]:
     return [all_of_them[at : at + AT_ONCE] for at in range(0, len(all_of_them), AT_ONCE)]
 
 
-def code_of(answer: Answer) -> str:
+def code_of(answer: ClientResponse) -> str:
     """How a response ended: `done`, or an error's code, whether as a status or at the end of a stream."""
     if answer.status != 200:
         return str(json.loads(answer.body)["code"])
@@ -81,28 +81,28 @@ def accepting_nobody() -> Iterator[str]:
 
 
 async def says_nothing(exchange: Exchange) -> None:
-    await exchange.left()
+    await exchange.wait_closed()
 
 
 async def only_comments(exchange: Exchange) -> None:
-    leaving = asyncio.ensure_future(exchange.left())
-    await exchange.begin()
+    leaving = asyncio.ensure_future(exchange.wait_closed())
+    await exchange.send_head()
     while not leaving.done():
-        await exchange.say(b": ping\n\n")
+        await exchange.send_chunks(b": ping\n\n")
         await asyncio.wait([leaving], timeout=0.05)
 
 
 async def one_token(exchange: Exchange) -> None:
-    await exchange.begin()
-    await exchange.say(delta("one"))
-    await exchange.left()
+    await exchange.send_head()
+    await exchange.send_chunks(delta("one"))
+    await exchange.wait_closed()
 
 
 async def never_ends(exchange: Exchange) -> None:
-    leaving = asyncio.ensure_future(exchange.left())
-    await exchange.begin()
+    leaving = asyncio.ensure_future(exchange.wait_closed())
+    await exchange.send_head()
     while not leaving.done():
-        await exchange.say(delta("and "))
+        await exchange.send_chunks(delta("and "))
         await asyncio.wait([leaving], timeout=0.05)
 
 
@@ -139,7 +139,7 @@ async def test_each_delay_of_an_upstream_has_its_own_error_in_time(serve: Serve,
             for group in numbers(tally):
                 late_s = max(late_s, *await asyncio.gather(*map(late_by, group)))
                 assert late_s < LATE_S
-            await eventually(lambda: upstream.open == 0, lambda: upstream.open)
+            await eventually(lambda: upstream.open_connections == 0, lambda: upstream.open_connections)
     tally.passed(
         f"connection, first token, next token and total: the right error each, at most {late_s:.2f} s after "
         "its deadline"
@@ -177,7 +177,7 @@ async def test_refused_requests_are_retried_as_often_as_allowed(serve: Serve, ta
             number = int(exchange.body["messages"][-1]["content"])
             tries[number] += 1
             status, headers, *_ = REFUSED[number % len(REFUSED)]
-            await exchange.refuse(status, b'{"error":{"message":"no"}}', headers=headers)
+            await exchange.respond(status, b'{"error":{"message":"no"}}', headers=headers)
 
         upstream.script = script
         for group in numbers(tally):
@@ -219,13 +219,13 @@ async def test_broken_stream_has_no_final_event(serve: Serve, tally: Tally, rand
             number = int(exchange.body["messages"][-1]["content"])
             if number % 4 == 0:
                 await exchange.write(SSE_HEAD)
-                await exchange.say(delta("Hé"), MALFORMED[number // 4 % len(MALFORMED)][0])
-                await exchange.left()
+                await exchange.send_chunks(delta("Hé"), MALFORMED[number // 4 % len(MALFORMED)][0])
+                await exchange.wait_closed()
                 return
             if number % 4 == 3:
-                await exchange.begin()
-                await exchange.say(delta("Hé"))
-                await exchange.end()
+                await exchange.send_head()
+                await exchange.send_chunks(delta("Hé"))
+                await exchange.send_last_chunk()
                 return
             answer = SSE_HEAD + WHOLE
             cuts[number] = at = random.randrange(0, len(answer))
@@ -239,7 +239,7 @@ async def test_broken_stream_has_no_final_event(serve: Serve, tally: Tally, rand
             for number, answer in zip(group, answers, strict=True):
                 code = code_of(answer)
                 ends[code] += 1
-                text = said(answer.body) if answer.status == 200 else ""
+                text = response_text(answer.body) if answer.status == 200 else ""
                 assert TEXT.startswith(text)
                 if number % 4 == 0:
                     assert code == MALFORMED[number // 4 % len(MALFORMED)][1]
@@ -269,10 +269,10 @@ async def test_disconnect_closes_the_upstream_connection_at_once(serve: Serve, t
         async def script(exchange: Exchange) -> None:
             number = int(exchange.body["messages"][-1]["content"])
             if number % 3:
-                await exchange.begin()
-                await exchange.say(delta("word"))
+                await exchange.send_head()
+                await exchange.send_chunks(delta("word"))
             begun[number].set()
-            await exchange.left()
+            await exchange.wait_closed()
             took_s[number] = clock.now_s() - left_s[number]
             closed[number].set()
             exchange.writer.close()
@@ -294,7 +294,7 @@ async def test_disconnect_closes_the_upstream_connection_at_once(serve: Serve, t
             await asyncio.gather(*map(come_and_leave, group))
         assert len(took_s) == tally.wanted
         assert max(took_s.values()) <= WITHIN_S
-        assert upstream.open == 0
+        assert upstream.open_connections == 0
         await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
         await metric_becomes(server.port, "tokenfall_connections", 1)
     tally.passed(f"each within {max(took_s.values()) * 1e3:.0f} ms; no connection is left")

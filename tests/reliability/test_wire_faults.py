@@ -49,12 +49,12 @@ class Echo:
         question = messages[-1]
         name = question.split()[0]
         self.strangers += [f"{said!r} in {name}" for said in messages if said.split()[0].rstrip(":") != name]
-        await exchange.begin()
+        await exchange.send_head()
         for text in (f"{question}:", " this,", " that,", f" and {question}."):
-            await exchange.say(delta(text))
+            await exchange.send_chunks(delta(text))
             await asyncio.sleep(0.001)
-        await exchange.say(FINISH, DONE)
-        await exchange.end()
+        await exchange.send_chunks(FINISH, DONE)
+        await exchange.send_last_chunk()
 
 
 @asynccontextmanager
@@ -76,7 +76,7 @@ async def keep_asking(port: int, talk: Talk, *, random: Random, strangers: list[
                 note_strangers(talk, told, strangers)
                 if told.end == "left":
                     continue
-                answer = await client.ask(request(f"/history?conversation={talk.name}", **KEY))
+                answer = await client.fetch(request(f"/history?conversation={talk.name}", **KEY))
                 if answer.status == 200 and answer.body.count(talk.name.encode() + b" ") != answer.body.count(b"talk-"):
                     strangers.append(f"a history of {talk.name}: {answer.body[:200]!r}")
                 if told.end != "done":
@@ -122,7 +122,7 @@ async def test_faults_on_the_wire_mix_up_no_replies_and_lose_no_acknowledged_tur
         for talk in talks:
             async with asyncio.timeout(WAITED_S), await Client.connect(server.port) as client:
                 assert (await talk.ask(client)).end == "done", "all works when the faults end"
-                assert (await client.ask(request("/readyz"))).status == 200
+                assert (await client.fetch(request("/readyz"))).status == 200
             check(await kept(server.port, talk.name, **KEY), [talk])
         assert echo.strangers == [], "everybody hears his own"
         refused = counted(talks, "store_unavailable")
@@ -144,7 +144,7 @@ async def test_a_client_is_never_unlimited_while_the_wire_to_the_limiter_is_brok
         nonlocal allowed, refused
         async with await Client.connect(port) as client:
             while True:
-                status = (await client.ask(request("/conversations"))).status
+                status = (await client.fetch(request("/conversations"))).status
                 assert status in {200, 429}
                 allowed += status == 200
                 refused += status == 429

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.conftest import ended_well, pytest_asyncio_loop_factories, serve
+from tests.end_to_end.conftest import check_clean_exit, pytest_asyncio_loop_factories, serve
 from tests.end_to_end.process import ServerProcess
 from tests.sdk.clients import anthropic_client, async_client, groq_client, ollama_client, openai_client
 
@@ -61,7 +61,7 @@ def _server(factory: pytest.TempPathFactory, environment: dict[str, str]) -> Ite
     try:
         yield server
     finally:
-        ended_well(server)
+        check_clean_exit(server)
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])

@@ -93,7 +93,7 @@ def _refuse(upstream: Upstream, status: int) -> None:
     async def script(exchange: Exchange) -> None:
         error = {"message": "No.", "type": "some_error", "param": "temperature", "code": None}
         body = json.dumps({"error": error}).encode()
-        await exchange.refuse(status, body, headers=b"Content-Type: application/json\r\nRetry-After: 7\r\n")
+        await exchange.respond(status, body, headers=b"Content-Type: application/json\r\nRetry-After: 7\r\n")
 
     upstream.script = script
 
@@ -159,8 +159,8 @@ def _break(upstream: Upstream, end: str, *, heard: asyncio.Event) -> None:
 
     async def script(exchange: Exchange) -> None:
         say = _spoken if exchange.head.startswith(b"POST /v1/responses ") else delta
-        await exchange.begin()
-        await exchange.say(say("Two"), say(" tokens"))
+        await exchange.send_head()
+        await exchange.send_chunks(say("Two"), say(" tokens"))
         await heard.wait()
         if end == "reset":
             exchange.reset()
@@ -168,8 +168,8 @@ def _break(upstream: Upstream, end: str, *, heard: asyncio.Event) -> None:
             exchange.writer.close()
         else:
             if end == "said":
-                await exchange.say(event(b'{"error":{"message":"The upstream broke.","type":"server_error"}}'))
-            await exchange.end()
+                await exchange.send_chunks(event(b'{"error":{"message":"The upstream broke.","type":"server_error"}}'))
+            await exchange.send_last_chunk()
 
     upstream.script = script
 

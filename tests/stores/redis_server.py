@@ -45,7 +45,7 @@ class RedisServer:
     def log(self) -> str:
         return (self._folder / "log").read_text(encoding="utf-8", errors="replace")
 
-    def ask(self, command: str) -> str:
+    def command(self, command: str) -> str:
         """The reply to an inline command, of which only errors, one line and one bulk are understood."""
         with (
             socket.create_connection(("127.0.0.1", self.port), timeout=START_S) as connection,
@@ -81,7 +81,7 @@ class RedisServer:
             self.resume()
         else:
             self.restart()
-        assert self.ask("FLUSHALL") == "+OK"
+        assert self.command("FLUSHALL") == "+OK"
 
     def _start(self) -> bool:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", "."]
@@ -100,7 +100,7 @@ class RedisServer:
     def _answers(self) -> bool:
         assert self._process is not None
         try:  # by its pid: on a port that somebody else was quicker to take, his would answer
-            told = self.ask("INFO")
+            told = self.command("INFO")
             return f"process_id:{self._process.pid}\r\n" in told and "loading:0\r\n" in told
         except (OSError, ValueError):
             return False

@@ -20,7 +20,7 @@ from tokenfall.turns.following import FollowedInRedis
 from tokenfall.turns.redis import LEASE_MS, STOP_S, RedisTurns
 
 from tests.doubles.loops import running_reactor
-from tests.doubles.turns import HERE, Listener
+from tests.doubles.turns import HERE, RecordingListener
 from tests.stores.redis_server import RedisServer
 
 KEEP_S = 100.0
@@ -50,7 +50,7 @@ class Live:
     def since(self, position: int) -> list[str]:
         return self.pieces[position:]
 
-    def say(self, *pieces: str) -> None:
+    def append(self, *pieces: str) -> None:
         self.pieces += pieces
 
     def stop(self) -> None:
@@ -58,7 +58,7 @@ class Live:
         self.end = self.end or STOPPED
 
 
-class Waiting(Listener):
+class Waiting(RecordingListener):
     """A listener that can be waited for."""
 
     def __init__(self) -> None:
@@ -69,9 +69,9 @@ class Waiting(Listener):
         self._another.set()
         return super().on_event(delta)
 
-    async def has(self, count: int) -> None:
+    async def wait_for_count(self, count: int) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while len(self.heard) < count:
+            while len(self.texts) < count:
                 self._another.clear()
                 await self._another.wait()
 
@@ -146,12 +146,12 @@ async def end_stored(turns: RedisTurns, turn: Live) -> None:
 
 async def told(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
     """All that is heard of a turn."""
-    listener = Listener()
+    listener = RecordingListener()
     followed = await follow(turns, turn, after=after)
     assert (followed.id, followed.conversation, followed.after) == (turn.id, turn.conversation, after)
     async with asyncio.timeout(PATIENCE_S):
         assert await followed.run(listener.on_event) == Finished("stop", "model-1")
-    return listener.heard
+    return listener.texts
 
 
 class KillableClock(WheelClock):
@@ -176,12 +176,12 @@ async def test_turn_is_the_same_from_every_position(here: RedisTurns, there: Red
     turn = Live()
     here.publish(turn)
     for piece in PIECES[:4]:  # a batch each
-        turn.say(piece)
+        turn.append(piece)
         listener = Waiting()
         task = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
-        await listener.has(len(turn.pieces))
+        await listener.wait_for_count(len(turn.pieces))
         task.cancel()
-    turn.say(*PIECES[4:])
+    turn.append(*PIECES[4:])
     turn.end = GENUINE
     await end_stored(there, turn)
 
@@ -194,54 +194,54 @@ async def test_pieces_are_followed_as_they_are_written(here: RedisTurns, there: 
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     for number, piece in enumerate(PIECES, 1):
-        turn.say(piece)
-        await listener.has(number)
+        turn.append(piece)
+        await listener.wait_for_count(number)
     assert not running.done()
     turn.end = GENUINE
 
     assert await asyncio.wait_for(running, PATIENCE_S) == Finished("stop", "model-1")
-    assert listener.heard == PIECES
+    assert listener.texts == PIECES
 
 
 async def test_follow_waits_for_a_position_not_copied_yet(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Waiting()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn, after=2)).run(listener.on_event))
-    turn.say("a", "b", "c")
-    await listener.has(1)
+    turn.append("a", "b", "c")
+    await listener.wait_for_count(1)
     turn.end = GENUINE
 
     await asyncio.wait_for(running, PATIENCE_S)
-    assert listener.heard == ["c"]
+    assert listener.texts == ["c"]
 
 
 async def test_follow_waits_for_a_slow_reader(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Waiting()
-    listener.fill()
-    turn.say("a", "b")
+    listener.block()
+    turn.append("a", "b")
     turn.end = GENUINE
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
-    await listener.has(1)
+    await listener.wait_for_count(1)
     await end_stored(there, turn)
-    assert (listener.heard, running.done()) == (["a"], False)
-    listener.take()
+    assert (listener.texts, running.done()) == (["a"], False)
+    listener.unblock()
 
     await asyncio.wait_for(running, PATIENCE_S)
-    assert listener.heard == ["a", "b"]
+    assert listener.texts == ["a", "b"]
 
 
 @pytest.mark.parametrize("pieces", [[], ["a"]])
 async def test_error_that_ended_the_turn_is_raised(here: RedisTurns, there: RedisTurns, pieces: list[str]) -> None:
-    turn, listener = Live(), Listener()
-    turn.say(*pieces)
+    turn, listener = Live(), RecordingListener()
+    turn.append(*pieces)
     turn.end = STOPPED
     here.publish(turn)
     followed = await follow(there, turn)
 
     with pytest.raises(TurnStopped, match="the response was stopped"):
         await followed.run(listener.on_event)
-    assert listener.heard == pieces
+    assert listener.texts == pieces
 
 
 async def test_unknown_turn_and_turn_of_another_owner_are_not_found(here: RedisTurns, there: RedisTurns) -> None:
@@ -258,7 +258,7 @@ async def test_unknown_turn_and_turn_of_another_owner_are_not_found(here: RedisT
 
 async def test_follow_past_the_end_is_refused_before_the_first_piece(here: RedisTurns, there: RedisTurns) -> None:
     turn = Live()
-    turn.say("a", "b")
+    turn.append("a", "b")
     turn.end = GENUINE
     here.publish(turn)
     await end_stored(there, turn)
@@ -268,15 +268,15 @@ async def test_follow_past_the_end_is_refused_before_the_first_piece(here: Redis
 
 
 async def test_follow_past_a_later_end_is_refused_at_the_end(here: RedisTurns, there: RedisTurns) -> None:
-    turn, listener = Live(), Listener()
+    turn, listener = Live(), RecordingListener()
     here.publish(turn)
     followed = await follow(there, turn, after=3)
-    turn.say("a", "b")
+    turn.append("a", "b")
     turn.end = GENUINE
 
     with pytest.raises(ResumeExpired, match="has 2 events"):
         await asyncio.wait_for(followed.run(listener.on_event), PATIENCE_S)
-    assert listener.heard == []
+    assert listener.texts == []
 
 
 async def test_hundred_followers_get_all_pieces(here: RedisTurns, there: RedisTurns) -> None:
@@ -286,16 +286,16 @@ async def test_hundred_followers_get_all_pieces(here: RedisTurns, there: RedisTu
     listeners = [Waiting() for _ in range(100)]
     all_followed = await asyncio.gather(*(follow(there, turn) for _ in listeners))
     running = [asyncio.ensure_future(f.run(one.on_event)) for f, one in zip(all_followed, listeners, strict=True)]
-    turn.say("a")
-    await asyncio.gather(*(one.has(1) for one in listeners))
+    turn.append("a")
+    await asyncio.gather(*(one.wait_for_count(1) for one in listeners))
     for task in running[:50]:
         task.cancel()
-    turn.say("b")
+    turn.append("b")
     turn.end = GENUINE
     ends = await asyncio.gather(*running, return_exceptions=True)
 
     assert [type(end) for end in ends] == [asyncio.CancelledError] * 50 + [Finished] * 50
-    assert [one.heard for one in listeners[50:]] == [["a", "b"]] * 50
+    assert [one.texts for one in listeners[50:]] == [["a", "b"]] * 50
 
 
 @pytest.mark.parametrize("fields", [{"at": "x", "pieces": "[]"}, {"at": "0", "pieces": "{"}, {"end": "1"}, {"x": "y"}])
@@ -305,7 +305,7 @@ async def test_invalid_entry_is_unavailable(there: RedisTurns, raw: Any, fields:
     followed = await there.follow("alice", "turn_1", after=0)
 
     with pytest.raises(StoreUnavailable):
-        await followed.run(Listener().on_event)
+        await followed.run(RecordingListener().on_event)
 
 
 # Who answers dies
@@ -317,17 +317,17 @@ async def test_turn_of_a_killed_process_is_lost_for_its_followers(
 ) -> None:
     clock = KillableClock(running_reactor().wheel)
     here, turn, listener = instance(clock), Live(), Waiting()
-    turn.say(*pieces)
+    turn.append(*pieces)
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
-    await listener.has(len(pieces))
+    await listener.wait_for_count(len(pieces))
     await clock.kill()
     died_s = clock.now()
 
     with pytest.raises(TurnLost):
         await asyncio.wait_for(running, PATIENCE_S)
     assert clock.now() - died_s < LEASE_MS / 1000 + 1.0
-    assert listener.heard == pieces
+    assert listener.texts == pieces
     with pytest.raises(TurnLost):
         await there.stop("alice", turn.id)
 
@@ -342,7 +342,7 @@ async def test_process_killed_between_claim_and_first_batch_leaves_no_turn(
     assert followed.conversation == HERE
 
     with pytest.raises(TurnLost):
-        await asyncio.wait_for(followed.run(Listener().on_event), PATIENCE_S)
+        await asyncio.wait_for(followed.run(RecordingListener().on_event), PATIENCE_S)
     assert clock.now() - died_s < LEASE_MS / 1000 + 1.0
     assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) is None
 
@@ -377,7 +377,7 @@ async def test_turn_with_text_or_an_end_keeps_its_key(
     mine = Claim("turn_1", "default", "digest")
     await here.claim("alice", "key", claim=mine)
     turn = Live(key="key")
-    turn.say(*pieces)
+    turn.append(*pieces)
     turn.end = end
     here.publish(turn)
     await end_stored(there, turn)
@@ -422,7 +422,7 @@ async def test_turn_is_stopped_from_another_process(
     here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str]
 ) -> None:
     turn, other = Live(), Live(2)
-    turn.say(*pieces)
+    turn.append(*pieces)
     here.publish(turn)
     here.publish(other)
     await follow(there, turn)
@@ -459,10 +459,10 @@ async def test_layout_is_as_documented_and_all_keys_expire(here: RedisTurns, the
     await expire_within(raw, bounds)
 
     turn, listener = Live(key="key"), Waiting()
-    turn.say("a", "b")
+    turn.append("a", "b")
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
-    await listener.has(2)
+    await listener.wait_for_count(2)
     stopping = asyncio.ensure_future(raw.set(STOP + "turn_1", b"", px=round(STOP_S * 1000)))
     await stopping
     bounds |= {STREAM + "turn_1": KEEP_S * 1000, CLAIM: KEEP_S * 1000, STOP + "turn_1": STOP_S * 1000}
@@ -470,7 +470,7 @@ async def test_layout_is_as_documented_and_all_keys_expire(here: RedisTurns, the
     await expire_within(raw, bounds)
     assert await raw.get(ALIVE + "turn_1") == b"default"
 
-    turn.say("c")
+    turn.append("c")
     turn.end = GENUINE
     await asyncio.wait_for(running, PATIENCE_S)
     assert await ttls(raw) == {STREAM + "turn_1", CLAIM}
@@ -496,7 +496,7 @@ async def test_turns_of_many_owners_are_separate(here: RedisTurns, there: RedisT
     turns = [Live(number, conversation=Conversation(owner, f"of {owner}")) for number, owner in enumerate(owners)]
     turns += [Live(number, conversation=Conversation("", "many")) for number in range(len(turns), 400)]
     for number, turn in enumerate(turns):
-        turn.say("for ", str(number))
+        turn.append("for ", str(number))
         turn.end = GENUINE
         here.publish(turn)
     await end_stored(there, turns[-1])
@@ -508,7 +508,7 @@ async def test_turns_of_many_owners_are_separate(here: RedisTurns, there: RedisT
 async def test_lone_surrogate_does_not_affect_other_turns(here: RedisTurns, there: RedisTurns) -> None:
     odd, even = Live(1), Live(2)
     for turn in (odd, even):
-        turn.say("a", "\ud83d", "b")
+        turn.append("a", "\ud83d", "b")
         turn.end = GENUINE
     even.pieces[1] = "🦊"
     here.publish(odd)
@@ -527,18 +527,18 @@ async def test_turn_is_written_again_after_redis_lost_all_data(
     turn, listener = Live(), Waiting()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
-    turn.say("a", "b")
-    await listener.has(2)
-    assert redis.ask("FLUSHALL") == "+OK"
-    turn.say("c")
-    await listener.has(3)
-    assert redis.ask("SCRIPT FLUSH") == "+OK"
-    assert redis.ask("FLUSHALL") == "+OK"
-    turn.say("d")
+    turn.append("a", "b")
+    await listener.wait_for_count(2)
+    assert redis.command("FLUSHALL") == "+OK"
+    turn.append("c")
+    await listener.wait_for_count(3)
+    assert redis.command("SCRIPT FLUSH") == "+OK"
+    assert redis.command("FLUSHALL") == "+OK"
+    turn.append("d")
     turn.end = GENUINE
 
     await asyncio.wait_for(running, PATIENCE_S)
-    assert listener.heard == ["a", "b", "c", "d"]
+    assert listener.texts == ["a", "b", "c", "d"]
     assert await told(there, turn) == ["a", "b", "c", "d"]
 
 
@@ -548,14 +548,14 @@ async def test_idle_turn_is_written_again_after_redis_lost_all_data(
     turn, listener = Live(), Waiting()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
-    turn.say("a")
-    await listener.has(1)
-    assert redis.ask("FLUSHALL") == "+OK"
+    turn.append("a")
+    await listener.wait_for_count(1)
+    assert redis.command("FLUSHALL") == "+OK"
     await stored(there, turn)
     turn.end = GENUINE
 
     await asyncio.wait_for(running, PATIENCE_S)
-    assert listener.heard == ["a"]
+    assert listener.texts == ["a"]
 
 
 @pytest.mark.parametrize("ends_meanwhile", [False, True])
@@ -564,19 +564,19 @@ async def test_restarted_redis_has_every_piece_once(
 ) -> None:
     turn, listener = Live(), Waiting()
     here.publish(turn)
-    turn.say("a", "b")
+    turn.append("a", "b")
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
-    await listener.has(2)
+    await listener.wait_for_count(2)
     redis.kill()
     with pytest.raises(StoreUnavailable):
         await asyncio.wait_for(running, PATIENCE_S)
     with pytest.raises(StoreUnavailable):
         await there.check()
-    turn.say("c")
+    turn.append("c")
     turn.end = GENUINE if ends_meanwhile else None
     await failed(caplog)
     redis.restart()
-    turn.say(*([] if ends_meanwhile else ["d"]))
+    turn.append(*([] if ends_meanwhile else ["d"]))
     turn.end = GENUINE
     await stored(there, turn)
 
@@ -598,8 +598,8 @@ async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
     turn, listener = Live(key="key"), Waiting()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
-    turn.say("a")
-    await listener.has(1)
+    turn.append("a")
+    await listener.wait_for_count(1)
     running.cancel()
     redis.pause()
     longest_s, before_s, failures = 0.0, clock.now(), 0
@@ -607,7 +607,7 @@ async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
         await asyncio.sleep(0.001)
         now_s = clock.now()
         longest_s, before_s = max(longest_s, now_s - before_s), now_s
-        turn.say("b")
+        turn.append("b")
         here.publish(Live(len(turn.pieces) + 1))
         failures = sum("Redis failed" in each.message or "did not respond" in each.message for each in caplog.records)
     redis.resume()
@@ -619,7 +619,7 @@ async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
 
 async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, there: RedisTurns, raw: Any) -> None:
     turn = Live()
-    turn.say("a", "b")
+    turn.append("a", "b")
     here.publish(turn)
     late = Copy(turn)
     late.take(0.0)
@@ -630,16 +630,16 @@ async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, th
 
     listener = Waiting()
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
-    await listener.has(2)
+    await listener.wait_for_count(2)
     assert await write_late() == [[2, 0, 0]]
-    turn.say("c")
-    await listener.has(3)
+    turn.append("c")
+    await listener.wait_for_count(3)
     assert await write_late() == [[3, 0, 0]]
     turn.end = GENUINE
     await asyncio.wait_for(running, PATIENCE_S)
     assert await write_late() == [[3, 1, 0]]
 
-    assert listener.heard == ["a", "b", "c"]
+    assert listener.texts == ["a", "b", "c"]
     assert await told(there, turn) == ["a", "b", "c"]
     assert await raw.exists(ALIVE + turn.id) == 0
     assert await raw.xlen(STREAM + turn.id) == 4
@@ -664,7 +664,7 @@ async def test_failing_copy_is_logged_once(
 async def test_close_writes_the_ends(instance: Instance, there: RedisTurns) -> None:
     here, turn = instance(), Live()
     here.publish(turn)
-    turn.say("a")
+    turn.append("a")
     turn.end = GENUINE
     await here.close()
 

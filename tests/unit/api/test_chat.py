@@ -31,12 +31,12 @@ from tokenfall.ports import Engine, SharedTurns
 
 from tests.doubles.callers import callers
 from tests.doubles.connections import settle
-from tests.doubles.engines import ScriptedEngine, Silence, told
+from tests.doubles.engines import ScriptedEngine, Silence, text_engine
 from tests.doubles.memory import ample_memory
 from tests.doubles.requests import lines_of, request
-from tests.doubles.sent import Sent
+from tests.doubles.sent import RecordingSend
 from tests.doubles.stores import FakeSharedTurns
-from tests.doubles.turns import Speaker, chat_of
+from tests.doubles.turns import ManualEngine, chat_service
 
 Messages = list[dict[str, Any]]
 
@@ -45,7 +45,7 @@ DEFAULTS = Defaults(model="model-0", max_tokens=99, system=Message("system", "Be
 
 def routes(engine: Engine, keys: tuple[str, ...] = (), *, shared: SharedTurns | None = None) -> ChatRoutes:
     history = MemoryHistory(limit=100, max_bytes=1_000_000)
-    chat = chat_of(engine, history, defaults=DEFAULTS, shared=shared)
+    chat = chat_service(engine, history, defaults=DEFAULTS, shared=shared)
     return ChatRoutes(chat, Keys(keys), callers=callers(*keys), memory=ample_memory())
 
 
@@ -76,7 +76,7 @@ class Reader:
     """Plays a live stream as the edge does, and keeps its frames."""
 
     def __init__(self) -> None:
-        self.frames = Sent()
+        self.frames = RecordingSend()
 
     async def play(self, answer: Response | LiveStream) -> list[bytes]:
         assert isinstance(answer, LiveStream)
@@ -103,7 +103,7 @@ async def kept(chat: ChatRoutes, target: str = "/history", headers: dict[str, st
 
 
 async def test_stream_has_a_frame_per_token_and_done() -> None:
-    assert await said(routes(told("Be", "cause")), ask()) == [
+    assert await said(routes(text_engine("Be", "cause")), ask()) == [
         b'id: 1\ndata: {"content":"Be"}\n\n',
         b'id: 2\ndata: {"content":"cause"}\n\n',
         b"data: [DONE]\n\n",
@@ -112,7 +112,7 @@ async def test_stream_has_a_frame_per_token_and_done() -> None:
 
 async def test_stream_has_content_type_turn_and_model_headers() -> None:
     asked = ask(conversation="c-1")
-    answer = await routes(told("Hi")).chat(asked)
+    answer = await routes(text_engine("Hi")).chat(asked)
     assert isinstance(answer, LiveStream)
     added = dict(line.split(": ") for line in lines_of(asked.response_headers))
 
@@ -124,7 +124,9 @@ async def test_stream_has_content_type_turn_and_model_headers() -> None:
 
 
 async def test_unknown_default_model_has_no_header() -> None:
-    chat = chat_of(told("Hi"), MemoryHistory(limit=100, max_bytes=1_000_000), defaults=replace(DEFAULTS, model=""))
+    chat = chat_service(
+        text_engine("Hi"), MemoryHistory(limit=100, max_bytes=1_000_000), defaults=replace(DEFAULTS, model="")
+    )
     asked = ask()
     await said(ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory()), asked)
 
@@ -133,7 +135,7 @@ async def test_unknown_default_model_has_no_header() -> None:
 
 async def test_model_name_that_is_invalid_in_a_header_is_omitted() -> None:
     asked = ask(model="m\r\nset-cookie: a=b")
-    await said(routes(told("Hi")), asked)
+    await said(routes(text_engine("Hi")), asked)
 
     assert "x-model" not in asked.response_headers.decode()
     assert "set-cookie" not in asked.response_headers.decode()
@@ -166,7 +168,7 @@ async def test_reasoning_is_not_part_of_a_non_streaming_response() -> None:
 
 @pytest.mark.parametrize("details", [True, False])
 async def test_stream_reports_the_end_of_the_turn_if_details_are_requested(details: bool) -> None:
-    engine = told("Hi", end=Finished("length", "model-1", Usage(3, 1)))
+    engine = text_engine("Hi", end=Finished("length", "model-1", Usage(3, 1)))
     told_frames = await said(routes(engine), ask(details=details))
 
     end = (
@@ -178,14 +180,14 @@ async def test_stream_reports_the_end_of_the_turn_if_details_are_requested(detai
 
 @pytest.mark.parametrize("announce", [True, False])
 async def test_stream_head_is_sent_early_on_request(announce: bool) -> None:
-    answer = await routes(told("Hi")).chat(ask(announce=announce))
+    answer = await routes(text_engine("Hi")).chat(ask(announce=announce))
 
     assert isinstance(answer, LiveStream)
     assert answer.announced is announce
 
 
 async def test_replacing_turn_removes_the_replaced_one_from_the_history() -> None:
-    chat, first = routes(told("Because.")), ask()
+    chat, first = routes(text_engine("Because.")), ask()
     await said(chat, first)
     second = ask(replaces=turn_of(first))
     await said(chat, second)
@@ -198,7 +200,7 @@ async def test_shutdown_frame_says_whether_the_turn_can_be_resumed(
     shared: SharedTurns | None, resumable: bytes
 ) -> None:
     asked = ask()
-    answer = await routes(told("Hi"), shared=shared).chat(asked)
+    answer = await routes(text_engine("Hi"), shared=shared).chat(asked)
     assert isinstance(answer, LiveStream)
 
     assert answer.shutdown_frame == (
@@ -208,7 +210,7 @@ async def test_shutdown_frame_says_whether_the_turn_can_be_resumed(
 
 
 async def test_turn_is_stored_under_the_id_in_its_header() -> None:
-    chat, asked = routes(told("Because.")), ask()
+    chat, asked = routes(text_engine("Because.")), ask()
     await said(chat, asked)
 
     assert [message["turn"] for message in await kept(chat)] == [turn_of(asked)] * 2
@@ -222,7 +224,7 @@ async def test_slow_client_makes_the_engine_wait() -> None:
         frames.append(frame)
         return taken if len(frames) == 1 else None
 
-    answer = await routes(told("a", "b")).chat(ask())
+    answer = await routes(text_engine("a", "b")).chat(ask())
     assert isinstance(answer, LiveStream)
     playing = asyncio.ensure_future(answer.run(send))
     await asyncio.sleep(0)
@@ -234,7 +236,7 @@ async def test_slow_client_makes_the_engine_wait() -> None:
 
 
 async def test_broken_stream_ends_without_done_and_its_text_is_stored() -> None:
-    chat = routes(told("Be", end=UpstreamBroken("broke off")))
+    chat = routes(text_engine("Be", end=UpstreamBroken("broke off")))
     answer, reader = await chat.chat(ask()), Reader()
     with pytest.raises(UpstreamBroken):
         await reader.play(answer)
@@ -244,7 +246,7 @@ async def test_broken_stream_ends_without_done_and_its_text_is_stored() -> None:
 
 
 async def test_expected_error_is_shown_with_its_code() -> None:
-    answer = await routes(told()).chat(ask())
+    answer = await routes(text_engine()).chat(ask())
     assert isinstance(answer, LiveStream)
 
     assert answer.failure(UpstreamTimeout("too late")) == (
@@ -253,7 +255,7 @@ async def test_expected_error_is_shown_with_its_code() -> None:
 
 
 async def test_unexpected_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
-    answer = await routes(told()).chat(ask())
+    answer = await routes(text_engine()).chat(ask())
     assert isinstance(answer, LiveStream)
     with caplog.at_level(logging.ERROR):
         frame = answer.failure(ZeroDivisionError("s3cret"))
@@ -265,7 +267,7 @@ async def test_unexpected_error_is_logged_and_not_shown(caplog: pytest.LogCaptur
 
 
 async def test_engine_is_not_called_before_the_stream_starts() -> None:
-    engine = told("Hi")
+    engine = text_engine("Hi")
     await routes(engine).chat(ask())
 
     assert engine.requests == []
@@ -275,7 +277,7 @@ async def test_engine_is_not_called_before_the_stream_starts() -> None:
 
 
 async def test_non_streaming_response_is_one_document() -> None:
-    engine = told("Be", "cause", end=Finished("length", "model-9", Usage(3, 2)))
+    engine = text_engine("Be", "cause", end=Finished("length", "model-9", Usage(3, 2)))
     answer = await routes(engine).chat(ask(stream=False, conversation="c-1"))
     assert isinstance(answer, Response)
 
@@ -295,11 +297,11 @@ async def test_non_streaming_response_is_one_document() -> None:
 
 async def test_broken_non_streaming_response_is_an_error() -> None:
     with pytest.raises(UpstreamTimeout):
-        await routes(told("Be", end=UpstreamTimeout("late"))).chat(ask(stream=False))
+        await routes(text_engine("Be", end=UpstreamTimeout("late"))).chat(ask(stream=False))
 
 
 async def test_disconnect_during_a_non_streaming_response_cancels_it_and_stores_its_text() -> None:
-    engine = told("Be", end=Silence())
+    engine = text_engine("Be", end=Silence())
     chat = routes(engine)
     answering = asyncio.ensure_future(chat.chat(ask(stream=False)))
     await engine.silent.wait()
@@ -316,7 +318,7 @@ async def test_disconnect_during_a_non_streaming_response_cancels_it_and_stores_
 
 
 async def test_request_options_reach_the_engine() -> None:
-    engine = told("Hi")
+    engine = text_engine("Hi")
     fields = {"model": "m", "max_tokens": 7, "temperature": 0.5}
     await said(routes(engine), ask("Why?", headers={"x-sim": "gap=0s"}, **fields))
     (asked,) = engine.requests
@@ -326,7 +328,7 @@ async def test_request_options_reach_the_engine() -> None:
 
 
 async def test_missing_request_options_are_the_defaults() -> None:
-    engine = told("Hi")
+    engine = text_engine("Hi")
     await said(routes(engine), ask())
     (asked,) = engine.requests
 
@@ -345,7 +347,7 @@ async def test_missing_request_options_are_the_defaults() -> None:
 )
 async def test_defaults_have_the_model_and_whether_it_is_simulated(model: str, relays: bool, simulated: bool) -> None:
     defaults = msgspec.structs.replace(DEFAULTS, model=model)
-    chat = chat_of(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults)
+    chat = chat_service(text_engine(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults)
     made = ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory(), relays=relays)
     response = made.defaults(request("/chat/defaults"))
 
@@ -358,7 +360,7 @@ async def test_defaults_have_the_model_and_whether_it_is_simulated(model: str, r
 
 
 async def test_leading_system_message_replaces_the_default_for_one_turn() -> None:
-    engine = told("Hi")
+    engine = text_engine("Hi")
     chat = routes(engine)
     system = {"role": "system", "content": "Rhyme."}
     await said(chat, ask(messages=[system, {"role": "user", "content": "Why?"}]))
@@ -368,7 +370,7 @@ async def test_leading_system_message_replaces_the_default_for_one_turn() -> Non
 
 
 async def test_context_is_the_history_not_the_sent_messages() -> None:
-    engine = told("Hi")
+    engine = text_engine("Hi")
     chat = routes(engine)
     await said(chat, ask("One?"))
     forged = [{"role": "assistant", "content": "forged"}, {"role": "user", "content": "Two?"}]
@@ -389,7 +391,7 @@ async def test_context_is_the_history_not_the_sent_messages() -> None:
     ids=["no JSON", "no question", "no grammar", "no id", "no id at its end"],
 )
 async def test_invalid_request_is_refused_before_the_engine_and_the_store(asked: Request) -> None:
-    engine = told("Hi")
+    engine = text_engine("Hi")
     chat = routes(engine)
     with pytest.raises(InvalidRequest):
         await chat.chat(asked)
@@ -402,7 +404,7 @@ async def test_invalid_request_is_refused_before_the_engine_and_the_store(asked:
 
 
 async def test_finished_turn_is_in_the_history() -> None:
-    chat = routes(told("Be", "cause"))
+    chat = routes(text_engine("Be", "cause"))
     await said(chat, ask())
     question, answer = await kept(chat)
 
@@ -412,7 +414,7 @@ async def test_finished_turn_is_in_the_history() -> None:
 
 
 async def test_unknown_conversation_is_empty_only_if_it_is_the_default() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
 
     assert await kept(chat) == []
     assert await kept(chat, "/history?conversation=default") == []
@@ -421,7 +423,7 @@ async def test_unknown_conversation_is_empty_only_if_it_is_the_default() -> None
 
 
 async def test_conversation_is_selected_by_name() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     await said(chat, ask(conversation="c-1"))
 
     assert len(await kept(chat, "/history?conversation=c-1")) == 2
@@ -432,7 +434,7 @@ async def test_conversation_is_selected_by_name() -> None:
     "query", ["?conversation=a&conversation=b", "?limit=3", "?conversation=a&x", "?Conversation=a"]
 )
 async def test_unknown_or_repeated_query_parameter_is_refused(query: str) -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     for handler in (chat.history, chat.clear):
         with pytest.raises(InvalidRequest, match=r"takes conversation, once, and .*nothing else"):
             await handler(request(f"/history{query}"))
@@ -441,11 +443,11 @@ async def test_unknown_or_repeated_query_parameter_is_refused(query: str) -> Non
 @pytest.mark.parametrize("query", ["?variants", "?variants=1", "?variants=true&variants=true"])
 async def test_variants_parameter_must_be_true_or_false(query: str) -> None:
     with pytest.raises(InvalidRequest, match="variants, true or false"):
-        await routes(told("Hi")).history(request(f"/history{query}"))
+        await routes(text_engine("Hi")).history(request(f"/history{query}"))
 
 
 async def test_variants_parameter_is_accepted_only_by_the_history() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     await said(chat, ask())
     (turn,) = {each["turn"] for each in await kept(chat)}
     await said(chat, ask(replaces=turn))
@@ -461,11 +463,11 @@ async def test_variants_parameter_is_accepted_only_by_the_history() -> None:
 @pytest.mark.parametrize("query", ["?conversation=", "?conversation=a%20b", "?conversation=abc%0a"])
 async def test_invalid_conversation_id_is_refused(query: str) -> None:
     with pytest.raises(InvalidRequest, match="1 to 64 letters"):
-        await routes(told("Hi")).history(request(f"/history{query}"))
+        await routes(text_engine("Hi")).history(request(f"/history{query}"))
 
 
 async def test_cleared_conversation_is_not_found() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     await said(chat, ask(conversation="c-1"))
     cleared = await chat.clear(request("/history?conversation=c-1", method="DELETE"))
 
@@ -476,7 +478,7 @@ async def test_cleared_conversation_is_not_found() -> None:
 
 
 async def test_conversations_are_listed() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     for name in ("a", "b", "a"):
         await said(chat, ask(conversation=name))
     listed = json.loads(whole(await chat.conversations(request("/conversations"))).body)
@@ -485,7 +487,7 @@ async def test_conversations_are_listed() -> None:
 
 
 async def test_private_responses_are_not_cached() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     for response in (await chat.history(request("/history")), await chat.conversations(request("/conversations"))):
         assert "cache-control: no-store" in lines_of(whole(response).head)
 
@@ -493,7 +495,7 @@ async def test_private_responses_are_not_cached() -> None:
 @pytest.mark.parametrize(("limit", "links"), [(1, 2), (2, 1), (3, 0), (4, 0)])
 @pytest.mark.parametrize("search", ["", "&search=Why+s%C3%B6"])
 async def test_link_header_has_the_next_page(limit: int, links: int, search: str) -> None:
-    chat = routes(told("Because"))
+    chat = routes(text_engine("Because"))
     for number in range(3):
         await said(chat, ask("Why söme", conversation=f"c{number}"))
     ids: list[str] = []
@@ -510,7 +512,7 @@ async def test_link_header_has_the_next_page(limit: int, links: int, search: str
 
 
 async def test_conversations_of_another_key_are_not_found() -> None:
-    chat = routes(told("Hi"), keys=("alice", "bob"))
+    chat = routes(text_engine("Hi"), keys=("alice", "bob"))
     alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
     await said(chat, ask(headers=alice, conversation="c-1"))
 
@@ -523,7 +525,7 @@ async def test_conversations_of_another_key_are_not_found() -> None:
 
 
 async def test_every_chat_route_requires_a_key() -> None:
-    chat = routes(told("Hi"), keys=("alice",))
+    chat = routes(text_engine("Hi"), keys=("alice",))
     for handler in (chat.history, chat.clear, chat.conversations):
         with pytest.raises(Unauthorized):
             await handler(request("/history"))
@@ -541,7 +543,7 @@ async def test_delta_with_blank_lines_is_one_frame() -> None:
 
 
 async def test_turn_is_resumed_from_any_event() -> None:
-    chat, asked = routes(told("Be", "cause")), ask(conversation="c-1")
+    chat, asked = routes(text_engine("Be", "cause")), ask(conversation="c-1")
     frames = await said(chat, asked)
     for after in range(3):
         again = turn_request(turn_of(asked), headers={"last-event-id": str(after)})
@@ -554,7 +556,7 @@ async def test_turn_is_resumed_from_any_event() -> None:
 
 
 async def test_head_of_a_resumed_turn_is_sent_early_on_request() -> None:
-    chat, asked = routes(told("Be", "cause")), ask()
+    chat, asked = routes(text_engine("Be", "cause")), ask()
     frames = await said(chat, asked)
     for query, announced in {"": False, "?announce=false": False, "?announce=true": True}.items():
         answer = await chat.resume(turn_request(turn_of(asked), query=query))
@@ -567,7 +569,7 @@ async def test_head_of_a_resumed_turn_is_sent_early_on_request() -> None:
 
 
 async def test_resuming_past_the_newest_event_is_refused() -> None:
-    chat, asked = routes(told("Hi")), ask()
+    chat, asked = routes(text_engine("Hi")), ask()
     await said(chat, asked)
     with pytest.raises(ResumeExpired):
         await chat.resume(turn_request(turn_of(asked), headers={"last-event-id": "2"}))
@@ -577,7 +579,7 @@ async def test_resuming_past_the_newest_event_is_refused() -> None:
 
 
 async def test_stopped_turn_ends_with_an_error_and_is_stored() -> None:
-    engine = told("Be", end=Silence())
+    engine = text_engine("Be", end=Silence())
     chat, asked = routes(engine), ask()
     playing = asyncio.ensure_future(said(chat, asked))
     await engine.silent.wait()
@@ -591,7 +593,7 @@ async def test_stopped_turn_ends_with_an_error_and_is_stored() -> None:
 
 @pytest.mark.parametrize("turn", ["turn_1", "turn_" + "0" * 24, "x", "turn_" + "A" * 24])
 async def test_unknown_turn_is_not_found(turn: str) -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     with pytest.raises(NotFound):
         await chat.resume(turn_request(turn))
     with pytest.raises(NotFound):
@@ -599,7 +601,7 @@ async def test_unknown_turn_is_not_found(turn: str) -> None:
 
 
 async def test_turn_of_another_key_is_not_found() -> None:
-    chat = routes(told("Hi"), keys=("alice", "bob"))
+    chat = routes(text_engine("Hi"), keys=("alice", "bob"))
     asked, bob = ask(headers={"x-api-key": "alice"}), {"x-api-key": "bob"}
     await said(chat, asked)
     with pytest.raises(NotFound):
@@ -610,11 +612,11 @@ async def test_turn_of_another_key_is_not_found() -> None:
 
 @pytest.mark.parametrize(("on_disconnect", "continues"), [("finish", True), ("cancel", False), (None, False)])
 async def test_request_selects_what_a_disconnect_does(on_disconnect: str | None, continues: bool) -> None:
-    engine = told("Be", end=Silence())
+    engine = text_engine("Be", end=Silence())
     answer = await routes(engine).chat(ask(on_disconnect=on_disconnect))
     assert isinstance(answer, LiveStream)
     assert answer.on_disconnect is not None
-    playing = asyncio.ensure_future(answer.run(Sent()))
+    playing = asyncio.ensure_future(answer.run(RecordingSend()))
     await engine.silent.wait()
 
     assert answer.on_disconnect() is continues
@@ -630,7 +632,7 @@ def keyed(key: str, text: str = "Why?", **fields: object) -> Request:
 
 
 async def test_repeated_idempotency_key_returns_the_same_turn() -> None:
-    engine = told("Be", "cause")
+    engine = text_engine("Be", "cause")
     chat = routes(engine)
     first, second = keyed("k"), keyed("k")
 
@@ -641,26 +643,26 @@ async def test_repeated_idempotency_key_returns_the_same_turn() -> None:
 
 
 async def test_stream_and_non_stream_are_different_requests_for_idempotency() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     await said(chat, keyed("k"))
     with pytest.raises(IdempotencyMismatch):
         await chat.chat(keyed("k", stream=False))
 
 
 async def test_same_idempotency_key_with_other_simulator_settings_is_refused() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     await said(chat, keyed("k"))
     with pytest.raises(IdempotencyMismatch):
         await chat.chat(ask(headers={"idempotency-key": "k", "x-sim": "gap=1ms"}))
 
 
 async def test_non_streaming_response_is_sent_to_all_requests_of_its_key() -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = routes(engine)
     asking = asyncio.gather(*(chat.chat(keyed("k", stream=False)) for _ in range(3)))
-    await engine.asked.wait()
-    engine.say("Hi")
-    engine.end()
+    await engine.requested.wait()
+    engine.emit("Hi")
+    engine.finish()
     answers = await asking
 
     assert len({answer.body for answer in answers if isinstance(answer, Response)}) == 1
@@ -672,19 +674,19 @@ async def test_invalid_idempotency_key_is_refused(key: str) -> None:
     asked = ask()
     asked.headers[b"idempotency-key"] = key.encode("latin-1")
     with pytest.raises(InvalidRequest, match="Idempotency-Key takes"):
-        await routes(told("Hi")).chat(asked)
+        await routes(text_engine("Hi")).chat(asked)
 
 
 @pytest.mark.parametrize("key", ["a" * 255, '"quoted, with spaces"', "~!"])
 async def test_any_printable_idempotency_key_is_accepted(key: str) -> None:
-    assert len(await said(routes(told("Hi")), keyed(key))) == 2
+    assert len(await said(routes(text_engine("Hi")), keyed(key))) == 2
 
 
 # Conversations
 
 
 async def test_conversation_can_be_renamed_and_deleted() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     await said(chat, ask(conversation="a:1"))
     named = await chat.change(conversation_request("a:1", body=b'{"title":"Reasons"}'))
     (listed,) = json.loads(whole(await chat.conversations(request("/conversations"))).body)
@@ -698,7 +700,7 @@ async def test_conversation_can_be_renamed_and_deleted() -> None:
 
 
 async def test_conversation_can_be_pinned_and_found_by_search() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     for name in ("a", "b"):
         await said(chat, ask(conversation=name))
     await chat.change(conversation_request("a", body=b'{"title":"Blue Sky","pinned":true}'))
@@ -709,7 +711,7 @@ async def test_conversation_can_be_pinned_and_found_by_search() -> None:
 
 
 async def test_imported_conversation_gets_a_new_id() -> None:
-    chat = routes(told("Hi"))
+    chat = routes(text_engine("Hi"))
     await said(chat, ask(conversation="a"))
     exported = await kept(chat, "/history?conversation=a")
     added = await chat.add(
@@ -728,17 +730,17 @@ async def test_imported_conversation_gets_a_new_id() -> None:
 
 async def test_default_conversation_without_turns_cannot_be_deleted() -> None:
     with pytest.raises(NotFound):
-        await routes(told("Hi")).delete(conversation_request("default"))
+        await routes(text_engine("Hi")).delete(conversation_request("default"))
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"title":""}', b'{"title":"a","b":1}', b'{"title":1}'])
 async def test_invalid_title_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        await routes(told("Hi")).change(conversation_request("c-1", body=body))
+        await routes(text_engine("Hi")).change(conversation_request("c-1", body=body))
 
 
 async def test_conversation_of_another_key_cannot_be_renamed_or_deleted() -> None:
-    chat = routes(told("Hi"), keys=("alice", "bob"))
+    chat = routes(text_engine("Hi"), keys=("alice", "bob"))
     alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
     await said(chat, ask(headers=alice, conversation="c-1"))
     for handler in (chat.change, chat.delete):

@@ -22,7 +22,7 @@ from tests.doubles.callers import callers
 from tests.doubles.clocks import FakeClock
 from tests.doubles.memory import ample_memory
 from tests.doubles.requests import lines_of, request
-from tests.doubles.sent import Sent
+from tests.doubles.sent import RecordingSend
 
 
 class Harness:
@@ -236,7 +236,7 @@ async def test_full_request_log_is_sent_in_slices() -> None:
         harness.journal.add(request("/a", method="POST", body=b"\x01" * MAX_BODY_BYTES))
     shown = await harness.control.requests(asked())
     assert isinstance(shown, LiveStream)
-    sent = Sent()
+    sent = RecordingSend()
     sent.append(await shown.run(sent))
 
     assert len(json.loads(b"".join(sent))["requests"]) == MAX_TOTAL_BYTES // (MAX_BODY_BYTES + 20)

@@ -20,7 +20,7 @@ from tokenfall.reactor.clock import WheelClock
 from tests.doubles.clocks import FakeWheel, InstantClock
 from tests.doubles.connections import settle
 from tests.doubles.requests import lines_of, request
-from tests.doubles.sent import Sent
+from tests.doubles.sent import RecordingSend
 
 API = Path(__file__).parents[3] / "docs" / "api.md"
 STARTED_S = 990.0
@@ -106,7 +106,7 @@ async def harness() -> AsyncIterator[Harness]:
     await made.close()
 
 
-def dashboard(metrics: Metrics, clock: InstantClock, frames: Sent) -> Dashboard:
+def dashboard(metrics: Metrics, clock: InstantClock, frames: RecordingSend) -> Dashboard:
     """A dashboard that ends its events after the third."""
     return Dashboard(
         lambda: metrics,
@@ -139,7 +139,7 @@ async def test_first_event_is_sent_after_a_second(harness: Harness) -> None:
 
 
 async def test_first_event_covers_the_first_second_on_any_clock() -> None:
-    clock, metrics, frames = InstantClock(), Metrics(), Sent()
+    clock, metrics, frames = InstantClock(), Metrics(), RecordingSend()
     made = dashboard(metrics, clock, frames)
     last = await made.events(request("/board/events")).run(frames)
 
@@ -220,7 +220,7 @@ async def test_slightly_early_wakeup_takes_a_sample() -> None:
         async def sleep_until(self, deadline_s: float) -> None:
             await super().sleep_until(deadline_s - 0.0005)
 
-    clock, metrics, frames = EarlyClock(), Metrics(), Sent()
+    clock, metrics, frames = EarlyClock(), Metrics(), RecordingSend()
     made = dashboard(metrics, clock, frames)
     await made.events(request("/board/events")).run(frames)
 

@@ -37,7 +37,7 @@ from tests.doubles.callers import callers
 from tests.doubles.clocks import FakeClock, InstantClock
 from tests.doubles.memory import ample_memory
 from tests.doubles.requests import lines_of, request
-from tests.doubles.sent import Sent
+from tests.doubles.sent import RecordingSend
 
 if TYPE_CHECKING:
     from tokenfall.http.response import Send
@@ -294,7 +294,7 @@ def test_missing_key_is_refused_with_the_header_to_use() -> None:
 async def test_upstream_model_is_relayed() -> None:
     relay = FakeRelay(b"a", b"b", last=b"c")
     harness = Harness(relay=relay)
-    sent = Sent()
+    sent = RecordingSend()
     assert await (await harness.live(post("up-1", stream=True))).run(sent) == b"c"
     assert (await harness.whole(post("up-1"))).body == b"ab"
 
@@ -331,7 +331,7 @@ async def test_broken_stream_ends_with_a_dialect_error_and_no_end_frame(dialect:
     error = UpstreamReset("the connection\n\ndata: [DONE]\n\nbroke")
     stream = await Harness(dialect, relay=FakeRelay(b"a", failure=error)).live(post("up-1", stream=True, prompt="Hi"))
     with pytest.raises(UpstreamReset):
-        await stream.run(Sent())
+        await stream.run(RecordingSend())
     last = stream.failure(error)
 
     assert last == dialect.error_frame(of_error(request(), error), 1)

@@ -25,7 +25,7 @@ from tokenfall.wire.openai.response import OPENAI_CHAT
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.memory import ample_memory
 from tests.doubles.requests import request
-from tests.doubles.sent import Sent
+from tests.doubles.sent import RecordingSend
 
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "up-1")
 FINISHED = Finished("stop", "up-1", Usage(3, 5))
@@ -102,9 +102,9 @@ async def whole(relay: PassthroughRelay | TranslatedRelay, data: bytes, *, meta:
     return answer.body
 
 
-async def run(relay: PassthroughRelay | TranslatedRelay, data: bytes) -> tuple[Sent, bytes]:
+async def run(relay: PassthroughRelay | TranslatedRelay, data: bytes) -> tuple[RecordingSend, bytes]:
     """What a stream sends, and its last frame."""
-    sent = Sent()
+    sent = RecordingSend()
     asked = relay.decode(data)
     last = await relay.stream(request(body=data), asked, meta=IDENTITY)(sent)
     return sent, last
@@ -177,7 +177,7 @@ async def test_error_frame_has_the_next_sequence_number() -> None:
     upstream = FakeUpstream(*events)
     relay = passthrough(upstream, ResponsesFraming())
     run_once = relay.stream(request(body=body()), relay.decode(body()), meta=IDENTITY)
-    await run_once(Sent())
+    await run_once(RecordingSend())
 
     assert run_once.frames == 2
 
@@ -298,7 +298,7 @@ async def test_upstream_logprobs_are_sent_with_their_text(dialect: Dialect) -> N
     relay = TranslatedRelay(upstream.as_engine(), dialect, memory=ample_memory())
     question = body(logprobs=True, top_logprobs=2, prompt="Hi")
     response = json.loads(await whole(relay, question))
-    sent = Sent()
+    sent = RecordingSend()
     await relay.stream(request(), relay.decode(question), meta=IDENTITY)(sent)
 
     lines = [json.loads(line) for line in b"".join(sent).splitlines()]

@@ -17,7 +17,7 @@ from tokenfall.wire.dialects import DIALECTS
 
 from tests.doubles.callers import callers
 from tests.doubles.clocks import InstantClock
-from tests.doubles.loading import Slow
+from tests.doubles.loading import SlowLoadable
 from tests.doubles.memory import ample_memory
 from tests.doubles.requests import lines_of, request
 
@@ -91,7 +91,7 @@ TOOLS = [{"type": "function", "function": {"name": f"f{n}", "parameters": {"type
 async def test_modules_of_a_request_are_loaded_before_it_is_planned(
     monkeypatch: pytest.MonkeyPatch, name: str, sim: str, *, fields: dict[str, Any]
 ) -> None:
-    needed = Slow()
+    needed = SlowLoadable()
     monkeypatch.setattr(f"tokenfall.api.simulated_provider.{name}", needed)
     harness = Harness()
 

@@ -26,7 +26,7 @@ from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.doubles.callers import callers
 from tests.doubles.clocks import FakeClock, InstantClock
-from tests.doubles.loading import Slow
+from tests.doubles.loading import SlowLoadable
 from tests.doubles.requests import request
 
 SIM = {"x-sim": "gap=1s,seed=1"}
@@ -112,7 +112,7 @@ def test_stream_head_has_content_type_and_framing(
 
 
 async def test_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    profiles = Slow()
+    profiles = SlowLoadable()
     monkeypatch.setattr("tokenfall.api.simulator.PROFILES", profiles)
     stream = sse_stream(shared())
 

@@ -22,9 +22,9 @@ from tokenfall.turns.runner import TurnRun
 from tokenfall.turns.turn import FollowedLocally, OnDisconnect
 
 from tests.doubles.connections import settle
-from tests.doubles.engines import ScriptedEngine, Silence, told
+from tests.doubles.engines import ScriptedEngine, Silence, text_engine
 from tests.doubles.stores import FakeSharedTurns, SlowHistory
-from tests.doubles.turns import HERE, Listener, Speaker, chat_of
+from tests.doubles.turns import HERE, ManualEngine, RecordingListener, chat_service
 
 DEFAULTS = Defaults(model="model-0", max_tokens=99, system=None, context_messages=4)
 END = Finished("stop", "model-1")
@@ -38,7 +38,7 @@ def history() -> MemoryHistory:
 def chat_on(
     engine: Engine, history: HistoryStore, *, defaults: Defaults = DEFAULTS, shared: SharedTurns | None = None
 ) -> Chat:
-    return chat_of(engine, history, defaults=defaults, shared=shared)
+    return chat_service(engine, history, defaults=defaults, shared=shared)
 
 
 def question(
@@ -84,11 +84,11 @@ async def said(history: HistoryStore) -> list[tuple[str, str]]:
     return [(turn.answer.content, turn.status) for turn in await kept(history)]
 
 
-async def detached(chat: Chat, engine: Speaker, *texts: str) -> tuple[TurnRun, "asyncio.Task[Finished]"]:
+async def detached(chat: Chat, engine: ManualEngine, *texts: str) -> tuple[TurnRun, "asyncio.Task[Finished]"]:
     """A turn that has said `texts` and is answered without its client."""
     answering = await begun(chat, question(on_disconnect="finish"))
     running = asyncio.create_task(answering.run(deaf))
-    engine.say(*texts)
+    engine.emit(*texts)
     await settle()
     assert answering.detach()
     return answering, running
@@ -99,7 +99,7 @@ async def detached(chat: Chat, engine: Speaker, *texts: str) -> tuple[TurnRun, "
 
 async def test_turn_ids_are_unique(history: MemoryHistory) -> None:
     for _ in range(3):
-        await ask(told("Hi"), history)
+        await ask(text_engine("Hi"), history)
 
     assert len({turn.id for turn in await kept(history)}) == 3
 
@@ -108,7 +108,7 @@ async def test_turn_ids_are_unique(history: MemoryHistory) -> None:
 async def test_turn_whose_history_read_fails_is_removed(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SlowHistory()
     slow.may_read.clear()
-    chat = chat_on(told("Hi"), slow)
+    chat = chat_on(text_engine("Hi"), slow)
     beginning = asyncio.create_task(chat.begin(question(key="k")))
     await slow.reading.wait()
     (turn,) = chat.turns.running()
@@ -131,7 +131,7 @@ async def test_turn_whose_history_read_fails_is_removed(failure: Exception, monk
 async def test_cancelling_during_the_history_read_leaves_no_turn(key: str | None) -> None:
     slow = SlowHistory()
     slow.may_read.clear()
-    chat = chat_on(told("Hi"), slow)
+    chat = chat_on(text_engine("Hi"), slow)
     beginning = asyncio.create_task(chat.begin(question(key=key)))
     await slow.reading.wait()
     beginning.cancel()
@@ -144,7 +144,7 @@ async def test_cancelling_during_the_history_read_leaves_no_turn(key: str | None
 async def test_cancelling_during_the_claim_leaves_no_turn(history: MemoryHistory) -> None:
     shared = FakeSharedTurns()
     shared.may_claim.clear()
-    chat = chat_on(told("Hi"), history, shared=shared)
+    chat = chat_on(text_engine("Hi"), history, shared=shared)
     beginning = asyncio.create_task(chat.begin(question(key="k")))
     await shared.claiming.wait()
     beginning.cancel()
@@ -160,7 +160,7 @@ async def test_cancelling_during_the_claim_leaves_no_turn(history: MemoryHistory
 async def test_turn_stopped_during_the_history_read_does_not_call_the_engine() -> None:
     slow = SlowHistory()
     slow.may_read.clear()
-    engine = told("Hi")
+    engine = text_engine("Hi")
     chat = chat_on(engine, slow)
     beginning = asyncio.create_task(begun(chat, question()))
     await slow.reading.wait()
@@ -181,7 +181,7 @@ async def test_turn_stopped_during_the_history_read_does_not_call_the_engine() -
 async def asked_thrice(history: HistoryStore) -> list[str]:
     """The ids of three turns."""
     for text in ("one", "two", "three"):
-        await ask(told(f"to {text}"), history, text)
+        await ask(text_engine(f"to {text}"), history, text)
     return [turn.id for turn in await kept(history)]
 
 
@@ -190,7 +190,7 @@ async def test_replacing_turn_gets_the_context_before_the_replaced_one(
     history: MemoryHistory, place: int, shown: list[str]
 ) -> None:
     ids = await asked_thrice(history)
-    engine = told("better")
+    engine = text_engine("better")
     await (await chat_on(engine, history).begin(question("again", replaces=ids[place]))).run(deaf)
 
     assert [message.content for message in engine.requests[0].messages] == [*shown, "again"]
@@ -200,8 +200,8 @@ async def test_replacing_turn_gets_the_context_before_the_replaced_one(
 
 async def test_context_of_a_replacing_turn_is_limited(history: MemoryHistory) -> None:
     ids = await asked_thrice(history)
-    await ask(told("to four"), history, "four")
-    engine = told("better")
+    await ask(text_engine("to four"), history, "four")
+    engine = text_engine("better")
     defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=2)
     chat = chat_on(engine, history, defaults=defaults)
     await (await chat.begin(question("again", replaces=ids[2]))).run(deaf)
@@ -214,7 +214,7 @@ async def regenerated(history: MemoryHistory, *texts: str) -> Turn:
     for text in texts:
         newest = (await kept(history))[-1]
         again = question(newest.question.content, replaces=newest.id)
-        await (await chat_on(told(text), history).begin(again)).run(deaf)
+        await (await chat_on(text_engine(text), history).begin(again)).run(deaf)
     return (await kept(history))[-1]
 
 
@@ -231,24 +231,24 @@ async def test_regenerated_turn_has_the_earlier_responses_as_variants(history: M
 
 
 async def test_number_of_variants_is_limited_to_the_newest(history: MemoryHistory) -> None:
-    await ask(told("0"), history)
+    await ask(text_engine("0"), history)
     turn = await regenerated(history, *map(str, range(1, MAX_VARIANTS + 3)))
 
     assert [each.content for each in turn.variants] == [str(number) for number in range(2, MAX_VARIANTS + 2)]
 
 
 async def test_edited_turn_has_no_variants(history: MemoryHistory) -> None:
-    await ask(told("first"), history)
+    await ask(text_engine("first"), history)
     turn = await regenerated(history, "second")
-    await (await chat_on(told("other"), history).begin(question("edited", replaces=turn.id))).run(deaf)
+    await (await chat_on(text_engine("other"), history).begin(question("edited", replaces=turn.id))).run(deaf)
 
     assert [each.variants for each in await kept(history)] == [()]
 
 
 async def test_continued_turn_keeps_its_variants(history: MemoryHistory) -> None:
-    await ask(told("first"), history)
+    await ask(text_engine("first"), history)
     turn = await regenerated(history, "second")
-    await (await chat_on(told(" part"), history).begin(question("go on", continues=turn.id))).run(deaf)
+    await (await chat_on(text_engine(" part"), history).begin(question("go on", continues=turn.id))).run(deaf)
     (continued,) = await kept(history)
 
     assert continued.answer.content == "second part"
@@ -266,12 +266,12 @@ async def test_import_that_fails_halfway_adds_no_conversation(history: MemoryHis
     turns = await kept(history)
     full = Full(limit=100, max_bytes=1_000_000)
     with pytest.raises(StoreUnavailable):
-        await chat_on(told("never"), full).add(HERE, turns, title="")
+        await chat_on(text_engine("never"), full).add(HERE, turns, title="")
     assert await full.turns(HERE) is None
 
     for title, listed in [("", "one"), ("named", "named")]:
         added = MemoryHistory(limit=100, max_bytes=1_000_000)
-        await chat_on(told("never"), added).add(HERE, turns, title=title)
+        await chat_on(text_engine("never"), added).add(HERE, turns, title=title)
         assert await added.turns(HERE) == turns
         assert [each.title for each in await added.conversations(HERE.owner)] == [listed]
 
@@ -279,7 +279,9 @@ async def test_import_that_fails_halfway_adds_no_conversation(history: MemoryHis
 async def test_replaced_turns_are_deleted_only_when_the_new_turn_is_stored(history: MemoryHistory) -> None:
     ids = await asked_thrice(history)
     with pytest.raises(UpstreamBroken):
-        await (await chat_on(told(end=UpstreamBroken("500")), history).begin(question(replaces=ids[0]))).run(deaf)
+        await (await chat_on(text_engine(end=UpstreamBroken("500")), history).begin(question(replaces=ids[0]))).run(
+            deaf
+        )
 
     assert [turn.id for turn in await kept(history)] == ids
 
@@ -290,7 +292,7 @@ async def test_replaced_turns_are_deleted_only_when_the_new_turn_is_stored(histo
 @pytest.mark.parametrize("context_messages", [1, 4])
 async def test_turn_after_the_newest_turn_is_accepted(history: MemoryHistory, context_messages: int) -> None:
     ids = await asked_thrice(history)
-    engine = told("to four")
+    engine = text_engine("to four")
     defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=context_messages)
     chat = chat_on(engine, history, defaults=defaults)
     await (await chat.begin(question("four", after=ids[2]))).run(deaf)
@@ -305,7 +307,7 @@ async def test_turn_after_the_newest_turn_is_accepted(history: MemoryHistory, co
 @pytest.mark.parametrize("how", ["follows", "replaces", "continues"])
 async def test_turn_after_an_older_turn_is_refused(history: MemoryHistory, place: int | None, how: str) -> None:
     ids = await asked_thrice(history)
-    engine = told("never")
+    engine = text_engine("never")
     after = "" if place is None else ids[place]
     asked = question(
         after=after,
@@ -321,7 +323,7 @@ async def test_turn_after_an_older_turn_is_refused(history: MemoryHistory, place
 
 async def test_turn_in_a_deleted_conversation_is_refused(history: MemoryHistory) -> None:
     with pytest.raises(ConversationChanged, match="no turns now"):
-        await chat_on(told("never"), history).begin(question(after="turn_0"))
+        await chat_on(text_engine("never"), history).begin(question(after="turn_0"))
 
 
 # A turn whose answer goes on
@@ -331,9 +333,9 @@ async def test_turn_in_a_deleted_conversation_is_refused(history: MemoryHistory)
 async def test_continued_turn_sends_its_response_and_stores_question_and_complete_response(
     history: MemoryHistory, context_messages: int
 ) -> None:
-    await ask(told("One, two,", end=Finished("length", "m")), history, "Count.")
+    await ask(text_engine("One, two,", end=Finished("length", "m")), history, "Count.")
     (cut,) = await kept(history)
-    engine = told(" three.")
+    engine = text_engine(" three.")
     defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=context_messages)
     await (await chat_on(engine, history, defaults=defaults).begin(question("Go on.", continues=cut.id))).run(deaf)
 
@@ -344,9 +346,9 @@ async def test_continued_turn_sends_its_response_and_stores_question_and_complet
 
 
 async def test_failed_continuation_without_text_leaves_the_turn_unchanged(history: MemoryHistory) -> None:
-    await ask(told("One,", end=Finished("length", "m")), history)
+    await ask(text_engine("One,", end=Finished("length", "m")), history)
     before = await kept(history)
-    chat = chat_on(told(end=UpstreamBroken("500")), history)
+    chat = chat_on(text_engine(end=UpstreamBroken("500")), history)
     with pytest.raises(UpstreamBroken):
         await (await chat.begin(question("Go on.", continues=before[0].id))).run(deaf)
 
@@ -355,14 +357,14 @@ async def test_failed_continuation_without_text_leaves_the_turn_unchanged(histor
 
 async def test_unknown_turn_cannot_be_continued(history: MemoryHistory) -> None:
     with pytest.raises(ConversationChanged, match="continues"):
-        await chat_on(told("never"), history).begin(question(continues="turn_0"))
+        await chat_on(text_engine("never"), history).begin(question(continues="turn_0"))
 
 
 @pytest.mark.parametrize("owner", ["alice", "bob"])
 async def test_unknown_turn_cannot_be_replaced(history: MemoryHistory, owner: str) -> None:
     ids = await asked_thrice(history)
     missing = ids[0] if owner == "bob" else "turn_0"
-    engine = told("never")
+    engine = text_engine("never")
     with pytest.raises(ConversationChanged, match="replaces"):
         await chat_on(engine, history).begin(question(replaces=missing, owner=owner))
 
@@ -374,13 +376,13 @@ async def test_unknown_turn_cannot_be_replaced(history: MemoryHistory, owner: st
 
 
 async def test_same_key_returns_the_same_turn_during_and_after_it(history: MemoryHistory) -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = chat_on(engine, history)
     first = await begun(chat, question(key="k"))
     second = await chat.begin(question(key="k"))
     running = asyncio.gather(chat.runner.complete_response(first), chat.runner.complete_response(second))
-    engine.say("a", "b")
-    engine.end()
+    engine.emit("a", "b")
+    engine.finish()
 
     assert set(await running) == {("ab", END)}
     assert await chat.runner.complete_response(await chat.begin(question(key="k"))) == ("ab", END)
@@ -394,13 +396,13 @@ async def test_same_key_returns_the_same_turn_during_and_after_it(history: Memor
 
 
 async def test_key_is_free_again_after_a_failure_before_the_first_token(history: MemoryHistory) -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = chat_on(engine, history)
-    engine.end(UpstreamBroken("500"))
+    engine.finish(UpstreamBroken("500"))
     with pytest.raises(UpstreamBroken):
         await chat.runner.complete_response(await chat.begin(question(key="k")))
-    engine.say("a")
-    engine.end()
+    engine.emit("a")
+    engine.finish()
 
     assert await chat.runner.complete_response(await chat.begin(question(key="k"))) == ("a", END)
 
@@ -409,13 +411,13 @@ async def test_key_is_free_again_after_a_failure_before_the_first_token(history:
 
 
 async def test_complete_response_returns_text_and_end(history: MemoryHistory) -> None:
-    chat = chat_on(told("Be", "cause"), history)
+    chat = chat_on(text_engine("Be", "cause"), history)
 
     assert await chat.runner.complete_response(await chat.begin(question())) == ("Because", END)
 
 
 async def test_complete_response_cancelled_before_it_starts_leaves_no_task(history: MemoryHistory) -> None:
-    engine = told("Hi")
+    engine = text_engine("Hi")
     chat = chat_on(engine, history)
     answering = await begun(chat, question())
     waiting = asyncio.create_task(chat.runner.complete_response(answering))
@@ -434,17 +436,17 @@ async def test_complete_response_cancelled_before_it_starts_leaves_no_task(histo
 async def test_cancelled_complete_response_cancels_or_detaches_the_turn(
     history: MemoryHistory, on_disconnect: OnDisconnect, kept_as: tuple[str, str]
 ) -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = chat_on(engine, history)
     waiting = asyncio.create_task(
         chat.runner.complete_response(await chat.begin(question(on_disconnect=on_disconnect)))
     )
-    engine.say("a")
+    engine.emit("a")
     await settle()
     waiting.cancel()
     await settle()
-    engine.say("b")
-    engine.end()
+    engine.emit("b")
+    engine.finish()
     await settle()
 
     assert waiting.cancelled()
@@ -452,12 +454,12 @@ async def test_cancelled_complete_response_cancels_or_detaches_the_turn(
 
 
 async def test_follower_of_a_complete_response_keeps_the_turn_running(history: MemoryHistory) -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = chat_on(engine, history)
     first = asyncio.create_task(chat.runner.complete_response(await chat.begin(question(key="k"))))
-    await engine.asked.wait()
+    await engine.requested.wait()
     second = asyncio.create_task(chat.runner.complete_response(await chat.begin(question(key="k"))))
-    engine.say("a")
+    engine.emit("a")
     await settle()
     first.cancel()
     await settle()
@@ -471,7 +473,7 @@ async def test_follower_of_a_complete_response_keeps_the_turn_running(history: M
 
 async def test_on_disconnect_setting_applies_without_a_request_option(history: MemoryHistory) -> None:
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2, on_disconnect="finish")
-    engine = told("Hi", end=Silence())
+    engine = text_engine("Hi", end=Silence())
     chat = chat_on(engine, history, defaults=defaults)
     for asked, continues in ((question(), True), (question(on_disconnect="cancel"), False)):
         answering = await begun(chat, asked)
@@ -486,36 +488,36 @@ async def test_on_disconnect_setting_applies_without_a_request_option(history: M
 
 
 async def test_only_the_owner_can_resume_or_stop_a_turn(history: MemoryHistory) -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = chat_on(engine, history)
     answering = await begun(chat, question())
     running = asyncio.create_task(answering.run(deaf))
-    engine.say("a", "b")
+    engine.emit("a", "b")
     await settle()
     for refused in (chat.resume("bob", answering.id, after=0), chat.stop("bob", answering.id)):
         with pytest.raises(NotFound):
             await refused
-    listener = Listener()
+    listener = RecordingListener()
     following = asyncio.create_task((await chat.resume("alice", answering.id, after=1)).run(listener.on_event))
     await chat.stop("alice", answering.id)
     assert await said(history) == [("ab", "interrupted")], "kept when the stop is answered"
     for hearing in (running, following):
         with pytest.raises(TurnStopped):
             await hearing
-    assert listener.heard == ["b"]
+    assert listener.texts == ["b"]
     await chat.stop("alice", answering.id)
 
 
 @pytest.mark.parametrize("shared", [None, FakeSharedTurns()])
 def test_turns_survive_a_restart_only_if_shared(history: MemoryHistory, shared: FakeSharedTurns | None) -> None:
-    assert chat_on(told(), history, shared=shared).survives_restart is (shared is not None)
+    assert chat_on(text_engine(), history, shared=shared).survives_restart is (shared is not None)
 
 
 # The end
 
 
 async def test_drain_without_turns_ends_at_once(history: MemoryHistory) -> None:
-    chat = chat_on(told("Hi"), history)
+    chat = chat_on(text_engine("Hi"), history)
     await chat.runner.drain(1e9)
     await chat.runner.close()
 
@@ -523,13 +525,13 @@ async def test_drain_without_turns_ends_at_once(history: MemoryHistory) -> None:
 
 
 async def test_drain_waits_for_a_detached_turn_to_finish(history: MemoryHistory) -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = chat_on(engine, history)
     _, running = await detached(chat, engine, "a")
     draining = asyncio.create_task(chat.runner.drain(1e9))
     await settle()
     assert not draining.done()
-    engine.end()
+    engine.finish()
     await draining
     await chat.runner.close()
 
@@ -538,25 +540,25 @@ async def test_drain_waits_for_a_detached_turn_to_finish(history: MemoryHistory)
 
 
 async def test_turn_detached_during_the_drain_may_run_until_its_end(history: MemoryHistory) -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = chat_on(engine, history)
     answering = await begun(chat, question(on_disconnect="finish"))
     running = asyncio.create_task(answering.run(deaf))
-    await engine.asked.wait()
+    await engine.requested.wait()
     draining = asyncio.create_task(chat.runner.drain(1e9))
     await settle()
     assert answering.detach()
     await settle()
     assert not draining.done()
-    engine.say("a")
-    engine.end()
+    engine.emit("a")
+    engine.finish()
     await draining
 
     assert await running == END
 
 
 async def test_detached_turn_is_ended_and_stored_after_the_drain(history: MemoryHistory) -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = chat_on(engine, history)
     answering, running = await detached(chat, engine, "a")
     following = asyncio.create_task((await chat.resume("alice", answering.id, after=0)).run(deaf))
@@ -570,10 +572,10 @@ async def test_detached_turn_is_ended_and_stored_after_the_drain(history: Memory
 
 
 async def test_turn_with_a_client_is_not_ended_by_the_drain(history: MemoryHistory) -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = chat_on(engine, history)
     running = asyncio.create_task((await chat.begin(question())).run(deaf))
-    await engine.asked.wait()
+    await engine.requested.wait()
     await chat.runner.drain(0)
     await settle()
     assert not running.done(), "the edge cuts it, and tells its client"
@@ -582,10 +584,10 @@ async def test_turn_with_a_client_is_not_ended_by_the_drain(history: MemoryHisto
 
 
 async def test_settle_ends_detached_turns(history: MemoryHistory) -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     chat = chat_on(engine, history)
     waiting = asyncio.create_task(chat.runner.complete_response(await chat.begin(question(on_disconnect="finish"))))
-    engine.say("a")
+    engine.emit("a")
     await settle()
     waiting.cancel()
     await settle()
@@ -597,7 +599,7 @@ async def test_settle_ends_detached_turns(history: MemoryHistory) -> None:
 
 async def test_settle_waits_for_every_write() -> None:
     slow = SlowHistory()
-    chat = chat_on(told("Hi"), slow)
+    chat = chat_on(text_engine("Hi"), slow)
     asking = asyncio.create_task((await chat.begin(question())).run(deaf))
     await slow.writing.wait()
     asking.cancel()
@@ -613,7 +615,7 @@ async def test_settle_waits_for_every_write() -> None:
 async def test_settle_does_not_raise_failures_of_writes() -> None:
     slow = SlowHistory()
     slow.failure = OSError("disk full")
-    chat = chat_on(told("Hi"), slow)
+    chat = chat_on(text_engine("Hi"), slow)
     asking = asyncio.create_task((await chat.begin(question())).run(deaf))
     await slow.writing.wait()
     settling = asyncio.create_task(chat.runner.close())
@@ -626,7 +628,7 @@ async def test_settle_does_not_raise_failures_of_writes() -> None:
 
 async def test_settle_closes_the_shared_turns(history: MemoryHistory) -> None:
     shared = FakeSharedTurns()
-    await chat_on(told(), history, shared=shared).runner.close()
+    await chat_on(text_engine(), history, shared=shared).runner.close()
 
     assert shared.closed
 
@@ -635,7 +637,7 @@ async def test_settle_closes_the_shared_turns(history: MemoryHistory) -> None:
 
 
 async def test_context_is_the_newest_turns(history: MemoryHistory) -> None:
-    engine = told("So.")
+    engine = text_engine("So.")
     for number in range(4):
         await ask(engine, history, f"{number}?")
 
@@ -643,7 +645,7 @@ async def test_context_is_the_newest_turns(history: MemoryHistory) -> None:
 
 
 async def test_system_message_of_the_question_replaces_the_default(history: MemoryHistory) -> None:
-    engine = told("Hi")
+    engine = text_engine("Hi")
     defaults = Defaults(model="m", max_tokens=1, system=Message("system", "default"), context_messages=4)
     chat = chat_on(engine, history, defaults=defaults)
     own = Question(conversation=HERE, message=Message("user", "Why?"), system=Message("system", "own"))
@@ -655,7 +657,7 @@ async def test_system_message_of_the_question_replaces_the_default(history: Memo
 
 
 async def test_engine_is_not_called_before_run(history: MemoryHistory) -> None:
-    engine = told("Hi")
+    engine = text_engine("Hi")
     await chat_on(engine, history).begin(question())
 
     assert engine.requests == []
@@ -675,7 +677,7 @@ async def test_concurrent_turns_do_not_interleave(history: MemoryHistory) -> Non
 
 
 async def test_missing_conversation_is_empty_or_not_found(history: MemoryHistory) -> None:
-    chat = chat_on(told("Hi"), history)
+    chat = chat_on(text_engine("Hi"), history)
 
     assert await chat.history(HERE, may_be_missing=True) == ()
     await chat.clear(HERE, may_be_missing=True)
@@ -686,8 +688,8 @@ async def test_missing_conversation_is_empty_or_not_found(history: MemoryHistory
 
 
 async def test_existing_conversation_is_listed_until_cleared(history: MemoryHistory) -> None:
-    chat = chat_on(told("Hi"), history)
-    await ask(told("Hi"), history)
+    chat = chat_on(text_engine("Hi"), history)
+    await ask(text_engine("Hi"), history)
 
     assert len(await chat.history(HERE, may_be_missing=False)) == 1
     assert [each.id for each in (await chat.conversations("alice", limit=9, after=None))[0]] == ["default"]
@@ -697,8 +699,8 @@ async def test_existing_conversation_is_listed_until_cleared(history: MemoryHist
 
 
 async def test_only_the_owner_can_rename_a_conversation(history: MemoryHistory) -> None:
-    chat = chat_on(told("Hi"), history)
-    await ask(told("Hi"), history)
+    chat = chat_on(text_engine("Hi"), history)
+    await ask(text_engine("Hi"), history)
     await chat.rename(HERE, "Reasons")
     with pytest.raises(NotFound):
         await chat.rename(Conversation("bob", HERE.id), "Mine")
@@ -707,8 +709,8 @@ async def test_only_the_owner_can_rename_a_conversation(history: MemoryHistory) 
 
 
 async def test_only_the_owner_can_pin_and_find_a_conversation(history: MemoryHistory) -> None:
-    chat = chat_on(told("Hi"), history)
-    await ask(told("Hi"), history)
+    chat = chat_on(text_engine("Hi"), history)
+    await ask(text_engine("Hi"), history)
     await chat.pin(HERE, True)
     with pytest.raises(NotFound):
         await chat.pin(Conversation("bob", HERE.id), True)
@@ -721,7 +723,7 @@ async def test_only_the_owner_can_pin_and_find_a_conversation(history: MemoryHis
 
 
 async def test_context_is_limited_by_its_token_budget(history: MemoryHistory) -> None:
-    engine = told("So.")
+    engine = text_engine("So.")
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=100, context_tokens=16)
     chat = chat_on(engine, history, defaults=defaults)
     for number in range(3):

@@ -47,7 +47,7 @@ async def connect(server: HTTPServer, wheel: FakeWheel) -> AsyncIterator[Connect
 
     yield connect_one
     for client in clients:
-        client.free()
+        client.close()
     await settle()
     wheel.advance(max(PROBES_S) + BOUNDS.half_close_grace_s)
     assert (server.metrics.connections, server.metrics.streams, server.bodies.held_bytes, wheel.waiting) == (

@@ -303,7 +303,7 @@ async def test_connections_over_the_limit_are_refused(
 
 async def test_closed_connection_makes_room_for_another(connect: Connect) -> None:
     clients = [connect() for _ in range(BOUNDS.max_connections)]
-    clients[0].leave()
+    clients[0].reset()
     newcomer = connect()
     newcomer.send(ASK)
 
@@ -343,7 +343,7 @@ async def test_incomplete_body_is_counted_until_it_is_complete_or_refused(
     counts = [server.bodies.held_bytes]
     clients[0].send(b"67890")
     counts.append(server.bodies.held_bytes)
-    clients[1].leave()
+    clients[1].reset()
     counts.append(server.bodies.held_bytes)
     wheel.advance(BOUNDS.body_timeout_s + 1)
 
@@ -438,15 +438,15 @@ async def test_pipelined_input_is_bounded_during_a_response(client: FakeClient, 
 
     application.handler = lambda _: later()
     client.send(ASK * 2)
-    assert client.is_read()
+    assert client.is_server_reading()
     client.send(ASK * 20)
-    assert not client.is_read()
+    assert not client.is_server_reading()
     assert len(application.requests) == 1
     ready.set()
     for _ in range(10):
         await settle()
 
-    assert client.is_read()
+    assert client.is_server_reading()
     assert client.read() == OK * 22
 
 
@@ -457,7 +457,7 @@ async def test_input_is_bounded_while_the_client_does_not_read(
     client.send(ASK)
     assert client.connection.paused
     sent_bytes = 0
-    while client.is_read() and sent_bytes < 1_000_000:
+    while client.is_server_reading() and sent_bytes < 1_000_000:
         client.send(ASK)
         sent_bytes += len(ASK)
 
@@ -465,7 +465,7 @@ async def test_input_is_bounded_while_the_client_does_not_read(
     for _ in range(100):
         client.read()
         await settle()
-    assert client.is_read()
+    assert client.is_server_reading()
     assert client.read().count(b"x") == 10_000 * (1 + sent_bytes // len(ASK))
 
 
@@ -521,7 +521,7 @@ async def test_client_that_disconnects_cancels_its_handler(client: FakeClient, a
     application.handler = lambda _: forever()
     client.send(ASK)
     await settle()
-    client.leave()
+    client.reset()
     await settle()
 
     assert cancelled == [True]
@@ -533,7 +533,7 @@ async def test_client_that_disconnects_before_the_handler_starts_causes_no_warni
 ) -> None:
     application.handler = large
     client.send(ASK)
-    client.leave()  # in the same turn of the loop: the answer's coroutine has not begun
+    client.reset()  # in the same turn of the loop: the answer's coroutine has not begun
     await settle()
     gc.collect()  # a coroutine that nobody awaited warns when it is collected
 

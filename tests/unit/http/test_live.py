@@ -275,7 +275,7 @@ async def test_ended_callback_is_called_after_a_disconnect(
     client.send(ASK)
     script.say(*frames)
     await settle()
-    client.leave()
+    client.reset()
     await settle()
 
     assert ends.count == 1
@@ -369,7 +369,7 @@ async def test_uncounted_stream_stays_uncounted_after_a_disconnect(
     client.send(ASK)
     script.say(b"a")
     await settle()
-    client.leave()
+    client.reset()
     await settle()
 
     assert script.left
@@ -503,7 +503,7 @@ async def test_disconnect_cancels_the_run_at_once(
     client.send(ASK)
     script.say(b"a")
     await settle()
-    client.leave()
+    client.reset()
     await settle()
 
     assert script.left
@@ -516,7 +516,7 @@ async def test_disconnect_before_the_first_frame_cancels_the_run(
 ) -> None:
     client.send(ASK)
     await settle()
-    client.leave()
+    client.reset()
     await settle()
 
     assert script.left
@@ -529,7 +529,7 @@ async def test_closed_client_is_detected_at_the_next_frame(
     client.send(ASK)
     script.say(b"a")
     await settle()
-    client.break_off()
+    client.close_unnoticed()
     script.say(b"b")
     await settle()
 
@@ -716,7 +716,7 @@ async def test_detached_stream_runs_to_its_end_without_sending(
     client.send(ASK)
     lasting.say(b"a")
     await settle()
-    client.leave()
+    client.reset()
     await settle()
     assert not lasting.left
     assert (server.metrics.streams, wheel.waiting) == (0, {}), "to the edge it is over"
@@ -735,7 +735,7 @@ async def test_stream_may_detach_before_its_first_frame(
 ) -> None:
     client.send(ASK)
     await settle()
-    client.leave()
+    client.reset()
     lasting.say(b"a", ZeroDivisionError())
     await settle()
 
@@ -750,7 +750,7 @@ async def test_failure_of_a_detached_stream_changes_no_report(
     client.send(ASK)
     lasting.say(b"a")
     await settle()
-    client.leave()
+    client.reset()
     lasting.say(ZeroDivisionError())
     await settle()
 
@@ -765,7 +765,7 @@ async def test_disconnect_ends_the_wait_for_a_slow_client(
     lasting.say(*[BIG] * 12, b"", b"end")
     await settle()
     assert client.connection.paused
-    client.leave()
+    client.reset()
     await settle()
 
     assert len(lasting.waits) == 12
@@ -778,7 +778,7 @@ async def test_stream_detaches_if_a_write_fails_after_a_disconnect(
     client.send(ASK)
     lasting.say(b"a")
     await settle()
-    client.break_off()
+    client.close_unnoticed()
     lasting.say(b"b", b"c", b"", b"end")
     await settle()
 
@@ -794,7 +794,7 @@ async def test_stream_is_cancelled_if_goes_on_returns_false(
     client.send(ASK)
     script.say(b"a")
     await settle()
-    client.leave()
+    client.reset()
     await settle()
 
     assert script.left

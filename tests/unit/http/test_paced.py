@@ -166,7 +166,7 @@ async def test_disconnect_releases_the_stream(
 ) -> None:
     client.send(ASK)
     wheel.advance(1.0)
-    client.leave()
+    client.reset()
 
     assert (wheel.waiting, server.metrics.streams) == ({}, 0)
     assert application.ends == [("/s", 200, "left", len(b"2\r\na\n\r\n"))]
@@ -176,7 +176,7 @@ async def test_closed_client_is_detected_at_the_next_frame(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
-    client.break_off()
+    client.close_unnoticed()
     wheel.advance(1.0)
 
     assert client.was_reset()
@@ -406,7 +406,7 @@ async def test_client_that_disconnects_at_a_gate_leaves_its_queue(
     assert gate.waiting == 1
     if woken:
         gate.allow(1)
-    client.leave()
+    client.reset()
 
     assert (gate.waiting, gate.allowed, held.ended, wheel.waiting) == (0, int(woken), 1, {})
 

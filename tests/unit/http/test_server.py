@@ -39,7 +39,7 @@ def test_connection_limit_stays_below_the_descriptor_limit(server: HTTPServer) -
 async def test_connections_are_counted(connect: Connect, server: HTTPServer) -> None:
     clients: list[FakeClient] = [connect() for _ in range(3)]
     assert server.metrics.connections == 3
-    clients[0].leave()
+    clients[0].reset()
 
     assert server.metrics.connections == 2
 

@@ -97,7 +97,7 @@ async def test_disconnect_reports_the_bytes_sent_so_far(
     client.send(ASK)
     wheel.advance(4.5)
     sent = body(client)
-    client.leave()
+    client.reset()
 
     assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("left", len(sent))]
 
@@ -155,7 +155,7 @@ async def test_reset_of_the_client_ends_the_stream_at_the_next_frame(
 ) -> None:
     application.handler = lambda _: stream(None)
     client.send(ASK)
-    client.break_off()
+    client.close_unnoticed()
     wheel.advance(3.0)
 
     assert application.ends[0].outcome == "left"

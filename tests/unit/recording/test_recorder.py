@@ -64,7 +64,7 @@ async def test_end_of_a_response_is_sent_after_the_disk_write() -> None:
                 await writer.asked.wait()
                 for _ in range(100):
                     await asyncio.sleep(0)
-                assert client.kept == b""
+                assert client.buffered == b""
                 with pytest.raises(BlockingIOError):
                     client.sock.recv(1)
                 writer.written.set_result(None)

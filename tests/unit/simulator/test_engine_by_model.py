@@ -3,7 +3,7 @@ import pytest
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.simulator.engine_by_model import EngineByModel
 
-from tests.doubles.engines import told
+from tests.doubles.engines import text_engine
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from tests.doubles.engines import told
     ],
 )
 async def test_model_name_selects_simulator_or_upstream(model: str, simulated: bool) -> None:
-    simulator, upstream = told("sim"), told("up")
+    simulator, upstream = text_engine("sim"), text_engine("up")
     request = ChatRequest(messages=(Message("user", "Hi"),), model=model, max_tokens=1)
     heard: list[str] = []
     await EngineByModel(simulated=simulator, upstream=upstream).reply(request, lambda delta: heard.append(delta.text))

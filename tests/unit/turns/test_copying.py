@@ -5,14 +5,14 @@ from tokenfall.events import Finished
 from tokenfall.turns.copying import GIVE_UP_S, MAX_ENDED, RENEW_S, Copies, Copy, encoded
 from tokenfall.turns.turn import RunningTurn
 
-from tests.doubles.turns import turn_that_said
+from tests.doubles.turns import running_turn
 
 GENUINE = TurnEnd(Finished("stop", "model-1"))
 
 
 def ended(copies: Copies, now_s: float) -> RunningTurn:
     """A turn that is seen to have ended then."""
-    turn = turn_that_said("a")
+    turn = running_turn("a")
     turn.end = GENUINE
     copies.add(turn)
     copies.take(now_s)
@@ -20,7 +20,7 @@ def ended(copies: Copies, now_s: float) -> RunningTurn:
 
 
 def test_new_turn_is_written_and_an_idle_one_is_renewed() -> None:
-    turn = turn_that_said()
+    turn = running_turn()
     copy = Copy(turn)
 
     assert copy.take(0.0)
@@ -30,7 +30,7 @@ def test_new_turn_is_written_and_an_idle_one_is_renewed() -> None:
 
 
 def test_new_and_unconfirmed_chunks_are_written() -> None:
-    turn = turn_that_said("a", "b")
+    turn = running_turn("a", "b")
     copy = Copy(turn)
     copy.take(1.0)
     turn.add("c")  # said while the batch is under way
@@ -45,7 +45,7 @@ def test_new_and_unconfirmed_chunks_are_written() -> None:
 
 
 def test_end_during_a_batch_is_written_with_the_next() -> None:
-    turn = turn_that_said("a")
+    turn = running_turn("a")
     copy = Copy(turn)
     copy.take(1.0)
     turn.end = GENUINE
@@ -62,7 +62,7 @@ def test_key_is_freed_only_by_a_turn_without_text() -> None:
         (("a",), TurnEnd(code="stopped"), 0),
         ((), TurnEnd(code="stopped"), 1),
     ):
-        turn = turn_that_said(*pieces)
+        turn = running_turn(*pieces)
         turn.end = end
         copy = Copy(turn)
         copy.take(1.0)
@@ -71,7 +71,7 @@ def test_key_is_freed_only_by_a_turn_without_text() -> None:
 
 def test_unwritten_ends_are_dropped_after_the_timeout() -> None:
     copies = Copies()
-    copies.add(turn_that_said("a"))
+    copies.add(running_turn("a"))
     ended(copies, 1.0)
     ended(copies, 2.0)
 
@@ -87,7 +87,7 @@ def test_number_of_unwritten_ends_is_limited_to_the_newest() -> None:
     copies = Copies()
     first = ended(copies, 1.0)
     for _ in range(MAX_ENDED):
-        turn = turn_that_said("a")
+        turn = running_turn("a")
         turn.end = GENUINE
         copies.add(turn)
     taken = copies.take(1.0)
@@ -99,7 +99,7 @@ def test_number_of_unwritten_ends_is_limited_to_the_newest() -> None:
 
 
 def test_copy_that_was_replaced_meanwhile_does_not_drop_the_new_one() -> None:
-    copies, turn = Copies(), turn_that_said("a")
+    copies, turn = Copies(), running_turn("a")
     copies.add(turn)
     (old,) = copies.take(1.0)
     copies.add(turn)

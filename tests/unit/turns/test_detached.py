@@ -6,7 +6,7 @@ from tokenfall.errors import DetachedLimit
 from tokenfall.turns.turn import RunningTurn
 
 from tests.doubles.clocks import FakeClock
-from tests.doubles.turns import detached_turns, turn_that_said
+from tests.doubles.turns import detached_turns, running_turn
 
 
 def ended_by(turn: RunningTurn) -> str | None:
@@ -32,7 +32,7 @@ async def answered(turn: RunningTurn) -> str:
 
 async def test_oldest_detached_turn_is_ended_over_the_limit() -> None:
     detached = detached_turns(max_turns=2)
-    turns = [turn_that_said() for _ in range(4)]
+    turns = [running_turn() for _ in range(4)]
     for turn in turns[:3]:
         detached.add(turn, held_bytes=1)
     detached.remove(turns[0])
@@ -49,7 +49,7 @@ async def test_oldest_detached_turn_is_ended_over_the_limit() -> None:
 
 async def test_removed_turn_does_not_count_as_detached() -> None:
     detached = detached_turns(max_turns=1)
-    first, second = turn_that_said(), turn_that_said()
+    first, second = running_turn(), running_turn()
     detached.add(first, held_bytes=1)
     detached.remove(first)
     detached.remove(first)
@@ -62,7 +62,7 @@ async def test_removed_turn_does_not_count_as_detached() -> None:
 @pytest.mark.parametrize(("held_bytes", "text"), [(60_000, ""), (1, "x" * 60_000)])
 async def test_questions_and_texts_count_as_memory(held_bytes: int, text: str) -> None:
     detached = detached_turns(max_bytes=100_000)
-    first, second = turn_that_said(text), turn_that_said(text)
+    first, second = running_turn(text), running_turn(text)
     detached.add(first, held_bytes=held_bytes)
     detached.add(second, held_bytes=held_bytes)
     detached.close()
@@ -73,7 +73,7 @@ async def test_questions_and_texts_count_as_memory(held_bytes: int, text: str) -
 
 async def test_reasoning_counts_as_memory() -> None:
     detached = detached_turns(max_bytes=100_000)
-    first, second = turn_that_said(), turn_that_said()
+    first, second = running_turn(), running_turn()
     for turn in (first, second):
         turn.add_thought("x" * 30_000)
         turn.add_thought("y" * 30_000)
@@ -88,7 +88,7 @@ async def test_detached_turn_over_its_size_or_age_is_ended_by_the_timer(monkeypa
     monkeypatch.setattr("tokenfall.turns.detached.LOOK_EVERY_S", 0.001)
     clock = FakeClock()
     detached = detached_turns(clock, max_s=10.0)
-    old, young = turn_that_said(), turn_that_said()
+    old, young = running_turn(), running_turn()
     detached.add(old, held_bytes=1)
     clock.advance(9.0)
     detached.add(young, held_bytes=1)

@@ -21,7 +21,7 @@ from tokenfall.turns.turn import RunningTurn
 from tests.doubles.clocks import FakeClock
 from tests.doubles.connections import settle
 from tests.doubles.stores import FakeSharedTurns
-from tests.doubles.turns import HERE, Listener, turn_that_said, turns_of
+from tests.doubles.turns import HERE, RecordingListener, running_turn, turn_registry
 
 
 class FakeTimers:
@@ -58,7 +58,7 @@ BROKEN = TurnEnd(code=TurnInterrupted.code, message="left")
 
 def over(turns: TurnRegistry, *texts: str, end: TurnEnd = GENUINE, thought: str = "") -> RunningTurn:
     """A turn that has begun and ended."""
-    turn = turn_that_said(*texts)
+    turn = running_turn(*texts)
     if thought:
         turn.add_thought(thought)
     turns.add(turn)
@@ -72,9 +72,9 @@ def finish(turns: TurnRegistry, turn: RunningTurn, end: TurnEnd = GENUINE) -> No
 
 
 async def heard(turns: TurnRegistry, turn_id: str, *, after: int = 0) -> list[str]:
-    listener = Listener()
+    listener = RecordingListener()
     await (await turns.follow("alice", turn_id, after=after)).run(listener.on_event)
-    return listener.heard
+    return listener.texts
 
 
 async def is_kept(turns: TurnRegistry, turn: RunningTurn) -> bool:
@@ -89,9 +89,9 @@ async def is_kept(turns: TurnRegistry, turn: RunningTurn) -> bool:
 
 
 async def test_running_and_ended_turns_can_be_followed() -> None:
-    turns = turns_of()
+    turns = turn_registry()
     ended_turn = over(turns, "a", "b")
-    running = turn_that_said("c")
+    running = running_turn("c")
     turns.add(running)
     hearing = asyncio.ensure_future(heard(turns, running.id))
     await settle()
@@ -103,7 +103,7 @@ async def test_running_and_ended_turns_can_be_followed() -> None:
 
 
 async def test_turn_is_found_only_by_its_owner() -> None:
-    turns = turns_of()
+    turns = turn_registry()
     turn = over(turns, "a")
     for owner in ("bob", ""):
         with pytest.raises(NotFound):
@@ -114,8 +114,8 @@ async def test_turn_is_found_only_by_its_owner() -> None:
 
 
 async def test_follow_past_the_end_raises_resume_expired() -> None:
-    turns = turns_of()
-    turn = turn_that_said("a", "b")
+    turns = turn_registry()
+    turn = running_turn("a", "b")
     turns.add(turn)
 
     assert (await turns.follow("alice", turn.id, after=2)).after == 2
@@ -126,7 +126,7 @@ async def test_follow_past_the_end_raises_resume_expired() -> None:
 @pytest.mark.parametrize(("alone", "hint"), [(True, False), (False, True)])
 async def test_unknown_turn_error_hints_at_other_workers(alone: bool, hint: bool) -> None:
     with pytest.raises(NotFound) as caught:
-        await turns_of(alone=alone).follow("alice", "turn_1", after=0)
+        await turn_registry(alone=alone).follow("alice", "turn_1", after=0)
 
     assert ("TURNS_URL" in str(caught.value)) is hint
 
@@ -134,7 +134,7 @@ async def test_unknown_turn_error_hints_at_other_workers(alone: bool, hint: bool
 async def test_turn_of_another_process_is_followed_and_stopped_there() -> None:
     shared = FakeSharedTurns()
     shared.elsewhere["alice", "turn_1"] = ["a", "b"]
-    turns = turns_of(shared=shared, alone=False)
+    turns = turn_registry(shared=shared, alone=False)
     await turns.stop("alice", "turn_1")
 
     assert await heard(turns, "turn_1", after=1) == ["b"]
@@ -145,8 +145,8 @@ async def test_turn_of_another_process_is_followed_and_stopped_there() -> None:
 
 async def test_new_turn_is_published_to_other_processes() -> None:
     shared = FakeSharedTurns()
-    turns = turns_of(shared=shared)
-    turn = turn_that_said()
+    turns = turn_registry(shared=shared)
+    turn = running_turn()
     turns.add(turn)
     await turns.close()
 
@@ -158,8 +158,8 @@ async def test_new_turn_is_published_to_other_processes() -> None:
 
 
 async def test_stopping_waits_for_the_end() -> None:
-    turns = turns_of()
-    turn = turn_that_said("a")
+    turns = turn_registry()
+    turn = running_turn("a")
     turns.add(turn)
     stopping = [asyncio.ensure_future(turns.stop("alice", turn.id)) for _ in range(2)]
     await settle()
@@ -176,7 +176,7 @@ async def test_stopping_waits_for_the_end() -> None:
 
 
 async def test_ended_returns_at_once_for_an_ended_turn() -> None:
-    turn = turn_that_said()
+    turn = running_turn()
     turn.finish(GENUINE)
     await wait_until_ended(turn)
 
@@ -186,7 +186,7 @@ async def test_ended_returns_at_once_for_an_ended_turn() -> None:
 
 async def test_ended_turn_is_kept_for_its_time(timers: FakeTimers) -> None:
     clock = FakeClock()
-    turns = turns_of(clock=clock, keep_s=60)
+    turns = turn_registry(clock=clock, keep_s=60)
     first = over(turns, "a")
     clock.advance(30)
     second = over(turns, "b")
@@ -207,7 +207,7 @@ async def test_ended_turn_is_kept_for_its_time(timers: FakeTimers) -> None:
 
 async def test_expired_turn_is_dropped_by_the_loops_timer() -> None:
     clock = FakeClock()
-    turns = turns_of(clock=clock, keep_s=0.001)
+    turns = turn_registry(clock=clock, keep_s=0.001)
     turn = over(turns, "a")
     clock.advance(0.001)
     until_s = asyncio.get_running_loop().time() + 10
@@ -217,8 +217,8 @@ async def test_expired_turn_is_dropped_by_the_loops_timer() -> None:
 
 
 async def test_oldest_ended_turns_are_dropped_over_the_memory_limit() -> None:
-    size_bytes = OVERHEAD_BYTES + turn_that_said("x" * 10).size_bytes()
-    turns = turns_of(max_bytes=2 * size_bytes)
+    size_bytes = OVERHEAD_BYTES + running_turn("x" * 10).size_bytes()
+    turns = turn_registry(max_bytes=2 * size_bytes)
     kept = [over(turns, "x" * 10) for _ in range(4)]
 
     assert [await is_kept(turns, turn) for turn in kept] == [False, False, True, True]
@@ -226,7 +226,7 @@ async def test_oldest_ended_turns_are_dropped_over_the_memory_limit() -> None:
 
 
 async def test_reasoning_of_ended_turns_counts_as_memory() -> None:
-    turns = turns_of(max_bytes=2 * OVERHEAD_BYTES + 5_000)
+    turns = turn_registry(max_bytes=2 * OVERHEAD_BYTES + 5_000)
     kept = [over(turns, "x", thought="y" * 3_000) for _ in range(2)]
 
     assert [await is_kept(turns, turn) for turn in kept] == [False, True]
@@ -234,7 +234,7 @@ async def test_reasoning_of_ended_turns_counts_as_memory() -> None:
 
 
 async def test_turn_larger_than_the_memory_limit_is_dropped_at_once(timers: FakeTimers) -> None:
-    turns = turns_of(max_bytes=OVERHEAD_BYTES)
+    turns = turn_registry(max_bytes=OVERHEAD_BYTES)
 
     assert not await is_kept(turns, over(turns, "x"))
     assert timers.delays_s() == []
@@ -242,8 +242,8 @@ async def test_turn_larger_than_the_memory_limit_is_dropped_at_once(timers: Fake
 
 async def test_running_turns_do_not_count_and_are_never_dropped() -> None:
     clock = FakeClock()
-    turns = turns_of(max_bytes=1, clock=clock)
-    running = turn_that_said("x" * 100)
+    turns = turn_registry(max_bytes=1, clock=clock)
+    running = running_turn("x" * 100)
     turns.add(running)
     over(turns, "y")
     clock.advance(1_000)
@@ -259,7 +259,7 @@ async def test_running_turns_do_not_count_and_are_never_dropped() -> None:
     ids=["nothing", "nothing, genuinely", "a part", "an empty piece"],
 )
 async def test_turn_without_text_is_dropped_at_its_end(texts: tuple[str, ...], end: TurnEnd, kept: bool) -> None:
-    turns = turns_of()
+    turns = turn_registry()
 
     assert await is_kept(turns, over(turns, *texts, end=end)) is kept
     await turns.close()
@@ -273,8 +273,8 @@ async def claimed(turns: TurnRegistry, turn: RunningTurn, *, key: str = "k", dig
 
 
 async def test_simultaneous_requests_with_one_key_share_a_turn() -> None:
-    turns = turns_of()
-    asked = [turn_that_said() for _ in range(3)]
+    turns = turn_registry()
+    asked = [running_turn() for _ in range(3)]
     first, *others = await asyncio.gather(*(claimed(turns, turn) for turn in asked))
 
     assert first is None
@@ -284,48 +284,48 @@ async def test_simultaneous_requests_with_one_key_share_a_turn() -> None:
 
 
 async def test_key_used_with_another_request_is_refused() -> None:
-    turns = turns_of()
-    await claimed(turns, turn_that_said())
+    turns = turn_registry()
+    await claimed(turns, running_turn())
     with pytest.raises(IdempotencyMismatch):
-        await claimed(turns, turn_that_said(), digest="other")
+        await claimed(turns, running_turn(), digest="other")
 
 
 async def test_owners_have_separate_keys() -> None:
-    turns = turns_of()
-    await claimed(turns, turn_that_said())
-    others = turn_that_said(conversation=Conversation("bob", "default"))
+    turns = turn_registry()
+    await claimed(turns, running_turn())
+    others = running_turn(conversation=Conversation("bob", "default"))
 
     assert await claimed(turns, others, digest="other") is None
 
 
 async def test_key_is_bound_as_long_as_its_turn_is_kept(timers: FakeTimers) -> None:
     clock = FakeClock()
-    turns = turns_of(clock=clock)
-    turn = turn_that_said("a")
+    turns = turn_registry(clock=clock)
+    turn = running_turn("a")
     await claimed(turns, turn)
     finish(turns, turn)
-    replayed = await claimed(turns, turn_that_said())
+    replayed = await claimed(turns, running_turn())
     assert replayed is not None
     assert replayed.id == turn.id
     clock.advance(60)
     timers.fire()
 
     assert turns.claims == 0
-    assert await claimed(turns, turn_that_said(), digest="other") is None
+    assert await claimed(turns, running_turn(), digest="other") is None
 
 
 async def test_key_of_a_turn_without_text_is_free_again() -> None:
-    turns = turns_of()
-    turn = turn_that_said()
+    turns = turn_registry()
+    turn = running_turn()
     await claimed(turns, turn)
     finish(turns, turn, BROKEN)
 
-    assert await claimed(turns, turn_that_said(), digest="other") is None
+    assert await claimed(turns, running_turn(), digest="other") is None
 
 
 async def test_waiter_gets_the_key_if_the_first_client_leaves_before_the_engine_call() -> None:
-    turns = turns_of()
-    left, waits = turn_that_said(), turn_that_said()
+    turns = turn_registry()
+    left, waits = running_turn(), running_turn()
     leaving = asyncio.ensure_future(claimed(turns, left))
     waiting = asyncio.ensure_future(claimed(turns, waits))
     await asyncio.sleep(0)
@@ -338,18 +338,18 @@ async def test_waiter_gets_the_key_if_the_first_client_leaves_before_the_engine_
 
 
 async def test_keys_are_refused_if_workers_do_not_share_turns() -> None:
-    turns = turns_of(alone=False)
+    turns = turn_registry(alone=False)
     with pytest.raises(IdempotencyUnavailable, match="TURNS_URL"):
-        await claimed(turns, turn_that_said())
+        await claimed(turns, running_turn())
 
     assert turns.running() == []
 
 
 async def test_key_is_claimed_in_all_processes() -> None:
     shared = FakeSharedTurns()
-    turn = turn_that_said()
+    turn = running_turn()
 
-    assert await claimed(turns_of(shared=shared, alone=False), turn) is None
+    assert await claimed(turn_registry(shared=shared, alone=False), turn) is None
     assert shared.claims == {("alice", "k"): Claim(turn.id, HERE.id, "d")}
 
 
@@ -357,33 +357,33 @@ async def test_key_claimed_by_another_process_is_followed_there() -> None:
     shared = FakeSharedTurns()
     shared.claims["alice", "k"] = Claim("turn_1", "there", "d")
     shared.elsewhere["alice", "turn_1"] = ["a"]
-    turns = turns_of(shared=shared)
-    followed = await claimed(turns, turn_that_said())
+    turns = turn_registry(shared=shared)
+    followed = await claimed(turns, running_turn())
 
     assert followed is not None
     assert (followed.id, followed.conversation.id) == ("turn_1", "there")
     with pytest.raises(IdempotencyMismatch):
-        await claimed(turns, turn_that_said(), digest="other")
+        await claimed(turns, running_turn(), digest="other")
     assert (len(turns), turns.claims) == (0, 0), "the other process may forget it at any time"
 
 
 async def test_failed_claim_fails_all_waiters_and_binds_nothing() -> None:
     shared = FakeSharedTurns()
     shared.failure = StoreUnavailable("down")
-    turns = turns_of(shared=shared)
-    results = await asyncio.gather(*(claimed(turns, turn_that_said()) for _ in range(2)), return_exceptions=True)
+    turns = turn_registry(shared=shared)
+    results = await asyncio.gather(*(claimed(turns, running_turn()) for _ in range(2)), return_exceptions=True)
 
     assert [type(result) for result in results] == [StoreUnavailable, StoreUnavailable]
     assert (len(turns), turns.claims) == (0, 0)
     shared.failure = None
-    assert await claimed(turns, turn_that_said()) is None
+    assert await claimed(turns, running_turn()) is None
 
 
 async def test_cancelling_during_the_claim_frees_the_key_in_all_processes() -> None:
     shared = FakeSharedTurns()
     shared.may_claim.clear()
-    turns = turns_of(shared=shared)
-    turn = turn_that_said()
+    turns = turn_registry(shared=shared)
+    turn = running_turn()
     claiming = asyncio.ensure_future(claimed(turns, turn))
     await shared.claiming.wait()
     claiming.cancel()

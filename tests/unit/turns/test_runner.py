@@ -22,10 +22,9 @@ from tokenfall.turns.runner import TurnRun, TurnRunner, rate, turn_end
 from tokenfall.turns.turn import FollowedLocally
 
 from tests.doubles.connections import settle
-from tests.doubles.engines import Silence
-from tests.doubles.engines import told as saying
+from tests.doubles.engines import Silence, text_engine
 from tests.doubles.stores import SlowHistory
-from tests.doubles.turns import HERE, Listener, Speaker, detached_turns, turn_that_said, turns_of
+from tests.doubles.turns import HERE, ManualEngine, RecordingListener, detached_turns, running_turn, turn_registry
 
 REQUEST = ChatRequest(messages=(Message("system", "Be brief."), Message("user", "Why?")), model="model-0", max_tokens=9)
 
@@ -35,7 +34,7 @@ class Harness:
 
     def __init__(self, *, may_write: bool = True) -> None:
         self.history = SlowHistory()
-        self.registry = turns_of()
+        self.registry = turn_registry()
         self.detached = detached_turns()
         self.runner = TurnRunner(self.history, registry=self.registry, detached=self.detached)
         if may_write:
@@ -47,10 +46,10 @@ class Asked:
 
     def __init__(self, engine: Engine, harness: Harness | None = None, *, finishes: bool = False) -> None:
         self.harness = harness or Harness()
-        self.turn = turn_that_said(finishes=finishes)
+        self.turn = running_turn(finishes=finishes)
         self.harness.registry.add(self.turn)
         self.answering = TurnRun(self.turn, REQUEST, engine=engine, runner=self.harness.runner)
-        self.client, self.follower = Listener(), Listener()
+        self.client, self.follower = RecordingListener(), RecordingListener()
         self.asking = asyncio.create_task(self.answering.run(self.client.on_event))
 
     async def followed(self) -> "asyncio.Task[Finished]":
@@ -72,14 +71,14 @@ class Asked:
     [(UpstreamBroken("cut"), "upstream_broken"), (Finished("length", "m"), ""), (OSError(), "internal_error")],
 )
 async def test_interrupted_turn_is_stored_with_its_error(end: Finished | Exception, code: str) -> None:
-    asked = Asked(saying("Be", end=end))
+    asked = Asked(text_engine("Be", end=end))
     await asyncio.gather(asked.asking, return_exceptions=True)
 
     assert [turn.end_code for turn in asked.harness.history.appended] == [code]
 
 
 async def test_stopped_turn_is_stored_as_stopped() -> None:
-    asked = Asked(saying("Be", end=Silence()))
+    asked = Asked(text_engine("Be", end=Silence()))
     await settle()
     asked.turn.stop()
     await asyncio.gather(asked.asking, return_exceptions=True)
@@ -91,10 +90,10 @@ async def test_stopped_turn_is_stored_as_stopped() -> None:
 
 
 async def test_deltas_are_reported_to_the_client_and_the_end_is_returned() -> None:
-    asked = Asked(saying("Be", "cause"))
+    asked = Asked(text_engine("Be", "cause"))
 
     assert await asked.asking == Finished("stop", "model-1")
-    assert asked.client.heard == ["Be", "cause"]
+    assert asked.client.texts == ["Be", "cause"]
     assert asked.is_over()
     assert asked.turn.end == TurnEnd(Finished("stop", "model-1"))
 
@@ -105,7 +104,7 @@ async def test_turn_is_stored_completely(monkeypatch: pytest.MonkeyPatch) -> Non
     asked_s, first_s, last_s = 5.0, 5.25, 5.75
     monkeypatch.setattr(answering_module, "perf_counter", iter([asked_s, last_s]).__next__)
     monkeypatch.setattr(turn_module, "perf_counter", iter([first_s]).__next__)
-    asked = Asked(saying("Be", "cause", end=Finished("length", "model-9", Usage(3, 2))))
+    asked = Asked(text_engine("Be", "cause", end=Finished("length", "model-9", Usage(3, 2))))
     await asked.asking
 
     assert await asked.harness.history.turns(HERE) == [
@@ -126,14 +125,14 @@ async def test_turn_is_stored_completely(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_missing_model_name_is_the_requested_one() -> None:
-    asked = Asked(saying("Hi", end=Finished("stop", "")))
+    asked = Asked(text_engine("Hi", end=Finished("stop", "")))
     await asked.asking
 
     assert [turn.model for turn in asked.harness.history.appended] == ["model-0"]
 
 
 async def test_complete_empty_response_is_stored() -> None:
-    asked = Asked(saying())
+    asked = Asked(text_engine())
     await asked.asking
 
     assert asked.kept == [("", "complete")]
@@ -141,18 +140,18 @@ async def test_complete_empty_response_is_stored() -> None:
 
 async def test_long_response_is_stored_in_order() -> None:
     texts = [f"{number} " for number in range(3 * INDEXED + 1)]
-    asked = Asked(saying(*texts))
+    asked = Asked(text_engine(*texts))
     await asked.asking
 
     assert asked.kept == [("".join(texts), "complete")]
 
 
 async def test_engine_waits_for_a_slow_client_but_not_for_a_follower() -> None:
-    asked = Asked(saying("a", "b"))
-    asked.client.fill()
+    asked = Asked(text_engine("a", "b"))
+    asked.client.block()
     following = await asked.followed()
     assert (asked.client.text, asked.follower.text) == ("a", "a")
-    asked.client.take()
+    asked.client.unblock()
     await asyncio.gather(asked.asking, following)
 
     assert (asked.client.text, asked.follower.text) == ("ab", "ab")
@@ -162,9 +161,9 @@ async def test_engine_waits_for_a_slow_client_but_not_for_a_follower() -> None:
 
 
 async def test_turn_is_stored_before_its_end_is_reported() -> None:
-    asked = Asked(saying("Hi"), Harness(may_write=False))
+    asked = Asked(text_engine("Hi"), Harness(may_write=False))
     following = await asked.followed()
-    assert asked.follower.heard == ["Hi"]
+    assert asked.follower.texts == ["Hi"]
     assert (asked.asking.done(), following.done(), asked.turn.end) == (False, False, None)
     asked.harness.history.may_end.set()
 
@@ -175,7 +174,7 @@ async def test_turn_is_stored_before_its_end_is_reported() -> None:
     ("failure", "code"), [(StoreUnavailable("down"), "store_unavailable"), (OSError("s3cret"), "internal_error")]
 )
 async def test_turn_that_could_not_be_stored_ends_with_an_error(failure: Exception, code: str) -> None:
-    asked = Asked(saying("Hi"))
+    asked = Asked(text_engine("Hi"))
     asked.harness.history.failure = failure
     following = await asked.followed()
     with pytest.raises(type(failure)):
@@ -190,7 +189,7 @@ async def test_turn_that_could_not_be_stored_ends_with_an_error(failure: Excepti
 
 @pytest.mark.parametrize("times", [1, 2])
 async def test_cancelling_during_the_write_does_not_change_the_turn(times: int) -> None:
-    asked = Asked(saying("Hi"), Harness(may_write=False))
+    asked = Asked(text_engine("Hi"), Harness(may_write=False))
     following = await asked.followed()
     assert not asked.answering.detach()
     for _ in range(times):
@@ -205,7 +204,7 @@ async def test_cancelling_during_the_write_does_not_change_the_turn(times: int) 
 
 
 async def test_turn_whose_write_is_cancelled_ends_with_an_error() -> None:
-    asked = Asked(saying("Hi"), Harness(may_write=False))
+    asked = Asked(text_engine("Hi"), Harness(may_write=False))
     following = await asked.followed()
     (writing,) = (task for task in asyncio.all_tasks() if "append" in repr(task))
     writing.cancel()
@@ -219,7 +218,7 @@ async def test_turn_whose_write_is_cancelled_ends_with_an_error() -> None:
 
 
 async def test_text_before_a_failure_is_stored_as_interrupted() -> None:
-    asked = Asked(saying("Be", "ca", end=UpstreamBroken("broke off")))
+    asked = Asked(text_engine("Be", "ca", end=UpstreamBroken("broke off")))
     following = await asked.followed()
     with pytest.raises(UpstreamBroken):
         await asked.asking
@@ -234,7 +233,7 @@ async def test_text_before_a_failure_is_stored_as_interrupted() -> None:
 @pytest.mark.parametrize("pieces", [1, INDEXED - 1, INDEXED, INDEXED + 1, 2 * INDEXED])
 async def test_text_of_any_length_is_stored_after_a_failure(pieces: int) -> None:
     texts = [f"{number} " for number in range(pieces)]
-    asked = Asked(saying(*texts, end=UpstreamBroken("broke off")))
+    asked = Asked(text_engine(*texts, end=UpstreamBroken("broke off")))
     with pytest.raises(UpstreamBroken):
         await asked.asking
 
@@ -243,7 +242,7 @@ async def test_text_of_any_length_is_stored_after_a_failure(pieces: int) -> None
 
 @pytest.mark.parametrize("end", [UpstreamBroken("broke off"), ZeroDivisionError()])
 async def test_failed_turn_without_text_is_not_stored(end: Exception) -> None:
-    asked = Asked(saying(end=end))
+    asked = Asked(text_engine(end=end))
     with pytest.raises(type(end)):
         await asked.asking
 
@@ -256,7 +255,7 @@ async def test_turn_whose_write_raises_is_ended_and_removed(monkeypatch: pytest.
         raise ZeroDivisionError
 
     monkeypatch.setattr(TurnRunner, "write", broken)
-    asked = Asked(saying("Hi"))
+    asked = Asked(text_engine("Hi"))
     following = await asked.followed()
     with pytest.raises(ZeroDivisionError):
         await asked.asking
@@ -267,7 +266,7 @@ async def test_turn_whose_write_raises_is_ended_and_removed(monkeypatch: pytest.
 
 
 async def test_unexpected_error_is_not_shown_to_followers() -> None:
-    asked = Asked(saying("Be", end=ZeroDivisionError("s3cret")))
+    asked = Asked(text_engine("Be", end=ZeroDivisionError("s3cret")))
     following = await asked.followed()
     with pytest.raises(ZeroDivisionError):
         await asked.asking
@@ -279,7 +278,7 @@ async def test_unexpected_error_is_not_shown_to_followers() -> None:
 
 @pytest.mark.parametrize(("draining", "error"), [(False, TurnInterrupted), (True, ShuttingDown)])
 async def test_disconnect_cancels_the_engine_and_stores_the_text(draining: bool, error: type[TokenfallError]) -> None:
-    engine = saying("Be", "ca", end=Silence())
+    engine = text_engine("Be", "ca", end=Silence())
     asked = Asked(engine)
     await engine.silent.wait()
     following = await asked.followed()
@@ -295,7 +294,7 @@ async def test_disconnect_cancels_the_engine_and_stores_the_text(draining: bool,
 
 
 async def test_stopped_turn_is_reported_to_all_and_stored() -> None:
-    engine = saying("Be", "ca", end=Silence())
+    engine = text_engine("Be", "ca", end=Silence())
     asked = Asked(engine)
     following = await asked.followed()
     asked.turn.stop()
@@ -308,7 +307,7 @@ async def test_stopped_turn_is_reported_to_all_and_stored() -> None:
 
 
 async def test_turn_stopped_before_its_start_does_not_call_the_engine() -> None:
-    engine = saying("Hi")
+    engine = text_engine("Hi")
     asked = Asked(engine)
     asked.turn.stop()
     with pytest.raises(TurnStopped):
@@ -320,7 +319,7 @@ async def test_turn_stopped_before_its_start_does_not_call_the_engine() -> None:
 
 
 async def test_stop_during_the_write_has_no_effect() -> None:
-    asked = Asked(saying("Hi"), Harness(may_write=False))
+    asked = Asked(text_engine("Hi"), Harness(may_write=False))
     await asked.harness.history.writing.wait()
     asked.turn.stop()
     await settle()
@@ -331,7 +330,7 @@ async def test_stop_during_the_write_has_no_effect() -> None:
 
 
 async def test_simultaneous_stop_and_disconnect_end_the_turn_once() -> None:
-    engine = saying("Hi", end=Silence())
+    engine = text_engine("Hi", end=Silence())
     asked = Asked(engine)
     await engine.silent.wait()
     asked.turn.stop()
@@ -347,14 +346,14 @@ async def test_simultaneous_stop_and_disconnect_end_the_turn_once() -> None:
 
 
 async def test_detached_turn_finishes_without_its_client() -> None:
-    engine = Speaker()
+    engine = ManualEngine()
     asked = Asked(engine, finishes=True)
-    engine.say("a")
+    engine.emit("a")
     await settle()
     assert asked.answering.detach()
     assert len(asked.harness.detached) == 1
-    engine.say("b")
-    engine.end()
+    engine.emit("b")
+    engine.finish()
 
     assert await asked.asking == Finished("stop", "model-1")
     assert asked.kept == [("ab", "complete")]
@@ -383,10 +382,10 @@ def stored(answer: str, *, thought: str = "") -> Turn:
 )
 async def test_variants_of_detached_turns_count_as_memory(earlier: dict[str, Turn]) -> None:
     detached = detached_turns(max_bytes=100_000)
-    runner = TurnRunner(SlowHistory(), registry=turns_of(), detached=detached)
-    turns = [turn_that_said(finishes=True) for _ in range(2)]
-    runs = [TurnRun(turn, REQUEST, engine=Speaker(), runner=runner, **earlier) for turn in turns]
-    asking = [asyncio.create_task(run.run(Listener().on_event)) for run in runs]
+    runner = TurnRunner(SlowHistory(), registry=turn_registry(), detached=detached)
+    turns = [running_turn(finishes=True) for _ in range(2)]
+    runs = [TurnRun(turn, REQUEST, engine=ManualEngine(), runner=runner, **earlier) for turn in turns]
+    asking = [asyncio.create_task(run.run(RecordingListener().on_event)) for run in runs]
     await settle()
     assert [run.detach() for run in runs] == [True, True]
     with pytest.raises(DetachedLimit, match="too much memory"):
@@ -399,10 +398,10 @@ async def test_variants_of_detached_turns_count_as_memory(earlier: dict[str, Tur
 
 
 async def test_empty_deltas_are_sent_to_followers() -> None:
-    asked = Asked(saying("", "a"))
+    asked = Asked(text_engine("", "a"))
     await asked.asking
 
-    assert asked.client.heard == ["", "a"]
+    assert asked.client.texts == ["", "a"]
     assert asked.turn.since(0) == ["", "a"]
 
 
@@ -425,7 +424,7 @@ def test_rate_covers_the_tokens_after_the_first(tokens: int, took_s: float, expe
 
 
 async def test_turn_without_text_has_no_times() -> None:
-    asked = Asked(saying())
+    asked = Asked(text_engine())
     await asked.asking
 
     assert [(turn.ttft_s, turn.tokens_per_s) for turn in asked.harness.history.appended] == [(None, None)]

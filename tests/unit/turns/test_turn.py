@@ -17,7 +17,7 @@ from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.turns.turn import MAX_THOUGHT_CHARACTERS, MAX_THOUGHTS, FollowedLocally, RunningTurn
 
 from tests.doubles.connections import settle
-from tests.doubles.turns import HERE, Listener, turn_that_said
+from tests.doubles.turns import HERE, RecordingListener, running_turn
 
 END = TurnEnd(Finished("stop", "m"))
 
@@ -50,10 +50,10 @@ async def begun(turn: RunningTurn) -> Answered:
 
 
 def turn(*, finishes: bool = False) -> RunningTurn:
-    return turn_that_said(finishes=finishes)
+    return running_turn(finishes=finishes)
 
 
-def follow(turn: RunningTurn, listener: Listener, *, after: int = 0) -> "asyncio.Task[Finished]":
+def follow(turn: RunningTurn, listener: RecordingListener, *, after: int = 0) -> "asyncio.Task[Finished]":
     return asyncio.create_task(FollowedLocally(turn, after=after).run(listener.on_event))
 
 
@@ -158,7 +158,7 @@ async def test_finished_turn_does_not_continue_after_a_disconnect() -> None:
 
 async def test_turn_without_a_client_ends_when_its_last_follower_leaves() -> None:
     answered = await begun(turn())
-    first, second = follow(answered.turn, Listener()), follow(answered.turn, Listener())
+    first, second = follow(answered.turn, RecordingListener()), follow(answered.turn, RecordingListener())
     await settle()
     assert answered.turn.detach() is True
     await leave(first)
@@ -171,7 +171,7 @@ async def test_turn_without_a_client_ends_when_its_last_follower_leaves() -> Non
 
 async def test_last_follower_does_not_end_a_turn_with_a_client() -> None:
     answered = await begun(turn())
-    follower = follow(answered.turn, Listener())
+    follower = follow(answered.turn, RecordingListener())
     await settle()
     await leave(follower)
     await settle()
@@ -182,7 +182,7 @@ async def test_last_follower_does_not_end_a_turn_with_a_client() -> None:
 
 async def test_detached_turn_finishes_without_followers() -> None:
     answered = await begun(turn(finishes=True))
-    follower = follow(answered.turn, Listener())
+    follower = follow(answered.turn, RecordingListener())
     await settle()
     assert answered.turn.detach()
     await leave(follower)
@@ -195,14 +195,14 @@ async def test_detached_turn_finishes_without_followers() -> None:
 
 
 async def test_follower_gets_past_and_new_deltas_and_the_end() -> None:
-    said, listener = turn_that_said("a", "b"), Listener()
+    said, listener = running_turn("a", "b"), RecordingListener()
     following = follow(said, listener)
     await settle()
-    assert listener.heard == ["a", "b"]
+    assert listener.texts == ["a", "b"]
     said.add("c")
     said.add("d")
     await settle()
-    assert listener.heard == ["a", "b", "c", "d"]
+    assert listener.texts == ["a", "b", "c", "d"]
     said.finish(END)
 
     assert await following == END.finished
@@ -210,27 +210,27 @@ async def test_follower_gets_past_and_new_deltas_and_the_end() -> None:
 
 @pytest.mark.parametrize("after", range(4))
 async def test_late_follower_gets_the_rest(after: int) -> None:
-    said, listener = turn_that_said("a", "b", "c"), Listener()
+    said, listener = running_turn("a", "b", "c"), RecordingListener()
     said.finish(END)
 
     assert await follow(said, listener, after=after) == END.finished
-    assert listener.heard == ["a", "b", "c"][after:]
+    assert listener.texts == ["a", "b", "c"][after:]
 
 
 async def test_follower_of_a_failed_turn_gets_the_error() -> None:
-    said, listener = turn_that_said("a"), Listener()
+    said, listener = running_turn("a"), RecordingListener()
     following = follow(said, listener)
     await settle()
     said.finish(TurnEnd(code=UpstreamBroken.code, message="broke off"))
     with pytest.raises(UpstreamBroken, match="broke off"):
         await following
 
-    assert listener.heard == ["a"]
+    assert listener.texts == ["a"]
 
 
 async def test_slow_follower_gets_every_delta() -> None:
-    said, slow, quick = turn_that_said("a"), Listener(), Listener()
-    slow.fill()
+    said, slow, quick = running_turn("a"), RecordingListener(), RecordingListener()
+    slow.block()
     followings = [follow(said, slow), follow(said, quick)]
     await settle()
     for text in "bcd":
@@ -239,14 +239,14 @@ async def test_slow_follower_gets_every_delta() -> None:
     await settle()
     assert (slow.text, quick.text) == ("a", "abcd")
     assert [each.done() for each in followings] == [False, True]
-    slow.take()
+    slow.unblock()
     await asyncio.gather(*followings)
 
     assert slow.text == "abcd"
 
 
 async def test_delta_added_during_the_last_delivery_is_delivered() -> None:
-    said = turn_that_said("a")
+    said = running_turn("a")
     heard: list[str] = []
 
     def on_event(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
@@ -262,19 +262,19 @@ async def test_delta_added_during_the_last_delivery_is_delivered() -> None:
 
 
 async def test_cancelled_follower_does_not_affect_others() -> None:
-    said, listener = turn_that_said(finishes=True), Listener()
-    leaves, stays = follow(said, Listener()), follow(said, listener)
+    said, listener = running_turn(finishes=True), RecordingListener()
+    leaves, stays = follow(said, RecordingListener()), follow(said, listener)
     await settle()
     await leave(leaves)
     said.add("a")
     said.finish(END)
 
     assert await stays == END.finished
-    assert listener.heard == ["a"]
+    assert listener.texts == ["a"]
 
 
 async def test_followed_turn_has_id_conversation_and_position() -> None:
-    said = turn_that_said("a")
+    said = running_turn("a")
     followed = FollowedLocally(said, after=1)
 
     assert (followed.id, followed.conversation, followed.after) == (said.id, HERE, 1)
@@ -303,7 +303,7 @@ async def test_slow_follower_of_a_long_turn_uses_little_memory() -> None:
 
 
 async def test_follower_gets_all_reasoning_and_then_the_text() -> None:
-    turn = turn_that_said()
+    turn = running_turn()
     turn.add_thought("Hm,")
     told: list[TextDelta | ReasoningDelta] = []
 
@@ -323,7 +323,7 @@ async def test_follower_gets_all_reasoning_and_then_the_text() -> None:
 
 
 def test_reasoning_is_limited_in_characters_and_chunks() -> None:
-    turn = turn_that_said()
+    turn = running_turn()
     turn.add_thought("x" * (MAX_THOUGHT_CHARACTERS + 1))
     for _ in range(MAX_THOUGHTS):
         turn.add_thought("y")
@@ -333,4 +333,4 @@ def test_reasoning_is_limited_in_characters_and_chunks() -> None:
 
 
 def test_turn_without_reasoning_has_no_reasoning_time() -> None:
-    assert turn_that_said("Hi").thought_s is None
+    assert running_turn("Hi").thought_s is None

@@ -19,7 +19,7 @@ GET = UpstreamRequest("GET", "/")
 
 
 async def hello(exchange: Exchange) -> None:
-    await exchange.refuse(200, b"Hello")
+    await exchange.respond(200, b"Hello")
 
 
 async def hello_then_close(exchange: Exchange) -> None:
@@ -33,7 +33,9 @@ async def client_of(upstream: Upstream, *, warm: int = 0) -> AsyncIterator[HTTPC
     client = HTTPClient(Dialer(parse_address(upstream.url), reactor=reactor, connect_s=5.0), reactor, warm=warm)
     yield client
     await client.close()
-    await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+    await eventually(
+        lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+    )
 
 
 @pytest.fixture
@@ -168,7 +170,7 @@ async def test_cancelled_request_closes_its_connection(upstream: Upstream) -> No
     async with client_of(upstream) as client:
 
         async def silent(exchange: Exchange) -> None:
-            await exchange.left()
+            await exchange.wait_closed()
             exchange.writer.close()
 
         upstream.script = silent
@@ -177,7 +179,7 @@ async def test_cancelled_request_closes_its_connection(upstream: Upstream) -> No
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await eventually(lambda: upstream.open == 0, lambda: "the connection is open")
+        await eventually(lambda: upstream.open_connections == 0, lambda: "the connection is open")
 
 
 async def test_close_fails_requests_in_progress(upstream: Upstream) -> None:
@@ -185,7 +187,7 @@ async def test_close_fails_requests_in_progress(upstream: Upstream) -> None:
         await ask(client)
 
         async def silent(exchange: Exchange) -> None:
-            await exchange.left()
+            await exchange.wait_closed()
             exchange.writer.close()
 
         upstream.script = silent

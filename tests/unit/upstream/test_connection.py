@@ -13,15 +13,15 @@ from tokenfall.upstream.connection import DISCARD_BYTES, MAX_HEAD_BYTES, Upstrea
 from tokenfall.upstream.exchange import StaleConnection
 
 from tests.doubles.exchanges import RecordedExchange
-from tests.doubles.upstream_connections import REQUEST, Line
+from tests.doubles.upstream_connections import REQUEST, ConnectionPair
 from tests.end_to_end.in_process import eventually
 
 MIB = 1_048_576
 
 
 @pytest.fixture
-async def line() -> AsyncIterator[Line]:
-    made = Line()
+async def pair() -> AsyncIterator[ConnectionPair]:
+    made = ConnectionPair()
     yield made
     made.close()
     assert made.owner.closed == 1
@@ -93,27 +93,27 @@ def by_name(cases: dict[str, Case]) -> pytest.MarkDecorator:
 
 @feeds
 @by_name(COMPLETE)
-async def test_complete_response_is_reported_once(line: Line, case: Case, feed: Feed) -> None:
-    exchange = line.ask(is_head=case.is_head)
-    feed(line.connection, case.data)
+async def test_complete_response_is_reported_once(pair: ConnectionPair, case: Case, feed: Feed) -> None:
+    exchange = pair.send_request(is_head=case.is_head)
+    feed(pair.connection, case.data)
 
     assert exchange.calls == ["head", *(["body"] if case.body else []), "end"]
     assert (exchange.status, exchange.body) == (case.status, case.body)
-    assert line.owner.idle == case.keeps
-    assert line.connection.is_idle == case.keeps
+    assert pair.owner.idle == case.keeps
+    assert pair.connection.is_idle == case.keeps
     assert exchange.connection is None
 
 
 @by_name({name: case for name, case in COMPLETE.items() if case.keeps})
-async def test_keep_alive_connection_serves_another_request(line: Line, case: Case) -> None:
-    line.ask()
-    line.connection.data_received(case.data)
-    exchange = line.ask()
-    line.connection.data_received(COMPLETE["by length"].data)
+async def test_keep_alive_connection_serves_another_request(pair: ConnectionPair, case: Case) -> None:
+    pair.send_request()
+    pair.connection.data_received(case.data)
+    exchange = pair.send_request()
+    pair.connection.data_received(COMPLETE["by length"].data)
 
     assert (exchange.status, exchange.body) == (200, b"Hello")
-    assert line.owner.idle == 2
-    assert await line.received(2 * len(REQUEST)) == 2 * REQUEST
+    assert pair.owner.idle == 2
+    assert await pair.peer_receive(2 * len(REQUEST)) == 2 * REQUEST
 
 
 TAILS = {
@@ -124,43 +124,45 @@ TAILS = {
 }
 
 
-async def test_connection_is_urgent_from_the_request_to_the_first_event(line: Line) -> None:
-    urgent = [line.connection.urgent]
-    exchange = line.ask()
-    urgent.append(line.connection.urgent)
+async def test_connection_is_urgent_from_the_request_to_the_first_event(pair: ConnectionPair) -> None:
+    urgent = [pair.connection.urgent]
+    exchange = pair.send_request()
+    urgent.append(pair.connection.urgent)
     exchange.responding()
 
-    assert [*urgent, line.connection.urgent] == [False, True, False]
+    assert [*urgent, pair.connection.urgent] == [False, True, False]
 
 
 @pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS.keys())
 @by_name({name: case for name, case in COMPLETE.items() if not case.is_head})
-async def test_excess_data_after_a_response_closes_the_connection(line: Line, case: Case, tail: bytes) -> None:
-    exchange = line.ask()
-    line.connection.data_received(case.data + tail)
+async def test_excess_data_after_a_response_closes_the_connection(
+    pair: ConnectionPair, case: Case, tail: bytes
+) -> None:
+    exchange = pair.send_request()
+    pair.connection.data_received(case.data + tail)
 
     assert exchange.calls[-1] == "end"
     assert (exchange.status, exchange.body) == (case.status, case.body)
-    assert not line.connection.is_idle, "the next request would be given a response that is not its own"
-    assert line.connection.fd == -1
+    assert not pair.connection.is_idle, "the next request would be given a response that is not its own"
+    assert pair.connection.fd == -1
 
 
 @pytest.mark.parametrize("data", [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"H"])
-async def test_data_without_a_request_closes_the_connection(line: Line, data: bytes) -> None:
-    line.peer.send(data)
-    await line.closes()
+async def test_data_without_a_request_closes_the_connection(pair: ConnectionPair, data: bytes) -> None:
+    pair.peer.send(data)
+    await pair.wait_closed()
 
 
-async def test_headers_are_reported_in_lower_case_and_in_order(line: Line) -> None:
-    exchange = line.ask()
-    line.connection.data_received(b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a:2 \r\nContent-Length: 0\r\nX-B: \xe9\r\n\r\n")
+async def test_headers_are_reported_in_lower_case_and_in_order(pair: ConnectionPair) -> None:
+    exchange = pair.send_request()
+    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a:2 \r\nContent-Length: 0\r\nX-B: \xe9\r\n\r\n")
 
     assert list(exchange.headers) == [("x-a", "1"), ("x-a", "2"), ("content-length", "0"), ("x-b", "é")]
 
 
-async def test_neither_1xx_headers_nor_trailers_are_reported(line: Line) -> None:
-    exchange = line.ask()
-    line.connection.data_received(
+async def test_neither_1xx_headers_nor_trailers_are_reported(pair: ConnectionPair) -> None:
+    exchange = pair.send_request()
+    pair.connection.data_received(
         b"HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"0\r\nETag: 1\r\n\r\n"
     )
@@ -180,16 +182,16 @@ UNTIL_CLOSE = {
 
 @feeds
 @pytest.mark.parametrize("data", UNTIL_CLOSE.values(), ids=UNTIL_CLOSE.keys())
-async def test_body_without_framing_ends_with_the_connection(line: Line, data: bytes, feed: Feed) -> None:
-    exchange = line.ask()
-    await line.received(len(REQUEST))
-    feed(line.connection, data)
+async def test_body_without_framing_ends_with_the_connection(pair: ConnectionPair, data: bytes, feed: Feed) -> None:
+    exchange = pair.send_request()
+    await pair.peer_receive(len(REQUEST))
+    feed(pair.connection, data)
     assert exchange.calls == ["head", "body"]
-    line.peer.close()
-    await line.closes()
+    pair.peer.close()
+    await pair.wait_closed()
 
     assert (exchange.calls, exchange.body) == (["head", "body", "end"], b"Hello")
-    assert line.owner.idle == 0
+    assert pair.owner.idle == 0
 
 
 # What is not taken
@@ -220,20 +222,22 @@ MALFORMED = {
 
 @feeds
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
-async def test_response_that_is_not_http_is_malformed(line: Line, data: bytes, feed: Feed) -> None:
-    exchange = line.ask()
-    feed(line.connection, data)
+async def test_response_that_is_not_http_is_malformed(pair: ConnectionPair, data: bytes, feed: Feed) -> None:
+    exchange = pair.send_request()
+    feed(pair.connection, data)
 
     assert exchange.calls[-1] == "broken"
     assert isinstance(exchange.error, UpstreamMalformed)
-    assert line.connection.fd == -1
+    assert pair.connection.fd == -1
 
 
 @feeds
 @pytest.mark.parametrize("fields", [b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b""])
-async def test_switched_protocols_are_an_error_with_their_status(line: Line, feed: Feed, fields: bytes) -> None:
-    exchange = line.ask()
-    feed(line.connection, b"HTTP/1.1 101 Switching\r\n" + fields + b"\r\n\x81\x05Hello")
+async def test_switched_protocols_are_an_error_with_their_status(
+    pair: ConnectionPair, feed: Feed, fields: bytes
+) -> None:
+    exchange = pair.send_request()
+    feed(pair.connection, b"HTTP/1.1 101 Switching\r\n" + fields + b"\r\n\x81\x05Hello")
 
     assert exchange.calls == ["broken"]
     assert isinstance(exchange.error, UpstreamError)
@@ -246,40 +250,40 @@ async def test_switched_protocols_are_an_error_with_their_status(line: Line, fee
     [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 ", b"HTTP/1.1 100 Continue\r\n\r\n"],
     ids=["header", "reason", "1xx"],
 )
-async def test_head_size_is_limited(line: Line, start: bytes) -> None:
-    exchange = line.ask()
-    line.connection.data_received(start)
+async def test_head_size_is_limited(pair: ConnectionPair, start: bytes) -> None:
+    exchange = pair.send_request()
+    pair.connection.data_received(start)
     piece = start if b"100" in start else b"a" * 1_024
     for _ in range(MAX_HEAD_BYTES // len(piece) + 1):
-        line.connection.data_received(piece)
+        pair.connection.data_received(piece)
 
     assert exchange.calls == ["broken"]
     assert isinstance(exchange.error, UpstreamMalformed)
     assert f"over {MAX_HEAD_BYTES} bytes" in exchange.error.message
 
 
-async def test_trailer_size_is_limited(line: Line) -> None:
-    exchange = line.ask()
-    line.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX: ")
+async def test_trailer_size_is_limited(pair: ConnectionPair) -> None:
+    exchange = pair.send_request()
+    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX: ")
     for _ in range(MAX_HEAD_BYTES // 1_024 + 1):
-        line.connection.data_received(b"a" * 1_024)
+        pair.connection.data_received(b"a" * 1_024)
 
     assert exchange.calls == ["head", "body", "broken"]
     assert isinstance(exchange.error, UpstreamMalformed)
 
 
-async def test_total_framing_of_small_chunks_is_not_limited(line: Line) -> None:
-    exchange = line.ask()
-    line.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+async def test_total_framing_of_small_chunks_is_not_limited(pair: ConnectionPair) -> None:
+    exchange = pair.send_request()
+    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(MAX_HEAD_BYTES // 5):
         for part in (b"1;xx\r\n", b"x", b"\r\n"):
-            line.connection.data_received(part)
+            pair.connection.data_received(part)
 
     assert exchange.calls == ["head", "body"]
 
 
 async def test_error_in_an_exchange_callback_is_logged_and_fails_the_exchange(
-    line: Line, caplog: pytest.LogCaptureFixture
+    pair: ConnectionPair, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Defective(RecordedExchange):
         def body_received(self, data: bytes) -> None:
@@ -288,31 +292,31 @@ async def test_error_in_an_exchange_callback_is_logged_and_fails_the_exchange(
     exchange = Defective()
     exchange.begin()
     done = exchange.end
-    line.connection.send(REQUEST, exchange)
+    pair.connection.send(REQUEST, exchange)
     with caplog.at_level(logging.ERROR):
-        line.connection.data_received(COMPLETE["by length"].data)
+        pair.connection.data_received(COMPLETE["by length"].data)
     with pytest.raises(TokenfallError) as caught:
         await done
 
     assert "s3cret" not in caught.value.message
     assert "ZeroDivisionError" in caplog.text
-    assert line.connection.fd == -1
+    assert pair.connection.fd == -1
 
 
 # Every way to end, in every state
 
 
-def fin(line: Line) -> None:
-    line.peer.close()
+def fin(pair: ConnectionPair) -> None:
+    pair.peer.close()
 
 
-def rst(line: Line) -> None:
-    line.reset()
+def rst(pair: ConnectionPair) -> None:
+    pair.reset_peer()
 
 
 @pytest.fixture
-async def tcp_line() -> AsyncIterator[Line]:
-    made = Line(kind=socket.AF_INET)
+async def tcp_line() -> AsyncIterator[ConnectionPair]:
+    made = ConnectionPair(kind=socket.AF_INET)
     yield made
     made.close()
     assert made.owner.closed == 1
@@ -330,95 +334,97 @@ HALF_BODIES = [
 
 
 @ends
-async def test_idle_connection_closes_at_eof(tcp_line: Line, end: Callable[[Line], None]) -> None:
+async def test_idle_connection_closes_at_eof(tcp_line: ConnectionPair, end: Callable[[ConnectionPair], None]) -> None:
     end(tcp_line)
-    await tcp_line.closes()
+    await tcp_line.wait_closed()
 
 
 @ends
 async def test_eof_before_the_head_on_a_new_connection_is_unreachable(
-    tcp_line: Line, end: Callable[[Line], None]
+    tcp_line: ConnectionPair, end: Callable[[ConnectionPair], None]
 ) -> None:
-    exchange = tcp_line.ask()
-    await tcp_line.received(len(REQUEST))
+    exchange = tcp_line.send_request()
+    await tcp_line.peer_receive(len(REQUEST))
     end(tcp_line)
-    await tcp_line.closes()
+    await tcp_line.wait_closed()
 
     assert isinstance(exchange.error, UpstreamUnreachable)
 
 
 @ends
 async def test_eof_before_the_first_byte_on_a_pooled_connection_is_stale(
-    tcp_line: Line, end: Callable[[Line], None]
+    tcp_line: ConnectionPair, end: Callable[[ConnectionPair], None]
 ) -> None:
-    tcp_line.ask()
+    tcp_line.send_request()
     tcp_line.connection.data_received(COMPLETE["empty"].data)
-    exchange = tcp_line.ask()
-    await tcp_line.received(2 * len(REQUEST))
+    exchange = tcp_line.send_request()
+    await tcp_line.peer_receive(2 * len(REQUEST))
     end(tcp_line)
-    await tcp_line.closes()
+    await tcp_line.wait_closed()
 
     assert isinstance(exchange.error, StaleConnection)
 
 
-async def test_reset_before_the_request_on_a_pooled_connection_is_stale(tcp_line: Line) -> None:
-    tcp_line.ask()
+async def test_reset_before_the_request_on_a_pooled_connection_is_stale(tcp_line: ConnectionPair) -> None:
+    tcp_line.send_request()
     tcp_line.connection.data_received(COMPLETE["empty"].data)
-    await tcp_line.received(len(REQUEST))
-    tcp_line.reset()
-    exchange = tcp_line.ask()  # the write fails: nothing was read in between
+    await tcp_line.peer_receive(len(REQUEST))
+    tcp_line.reset_peer()
+    exchange = tcp_line.send_request()  # the write fails: nothing was read in between
     assert exchange.calls == [], "who sends a request is told in a later turn"
-    await tcp_line.closes()
+    await tcp_line.wait_closed()
 
     assert isinstance(exchange.error, StaleConnection)
 
 
 @pytest.mark.parametrize("head", [HALF_HEAD, b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
-async def test_eof_inside_the_head_on_a_pooled_connection_is_not_stale(tcp_line: Line, head: bytes) -> None:
-    tcp_line.ask()
+async def test_eof_inside_the_head_on_a_pooled_connection_is_not_stale(tcp_line: ConnectionPair, head: bytes) -> None:
+    tcp_line.send_request()
     tcp_line.connection.data_received(COMPLETE["empty"].data)
-    exchange = tcp_line.ask()
+    exchange = tcp_line.send_request()
     tcp_line.peer.send(head)
     tcp_line.peer.close()
-    await tcp_line.closes()
+    await tcp_line.wait_closed()
 
     assert isinstance(exchange.error, UpstreamUnreachable)
 
 
 @ends
 @pytest.mark.parametrize("data", HALF_BODIES)
-async def test_eof_inside_the_body_is_upstream_reset(tcp_line: Line, end: Callable[[Line], None], data: bytes) -> None:
-    exchange = tcp_line.ask()
-    await tcp_line.received(len(REQUEST))
+async def test_eof_inside_the_body_is_upstream_reset(
+    tcp_line: ConnectionPair, end: Callable[[ConnectionPair], None], data: bytes
+) -> None:
+    exchange = tcp_line.send_request()
+    await tcp_line.peer_receive(len(REQUEST))
     tcp_line.connection.data_received(data)
     end(tcp_line)
-    await tcp_line.closes()
+    await tcp_line.wait_closed()
 
     assert exchange.calls[-1] == "broken"
     assert isinstance(exchange.error, UpstreamReset)
 
 
-async def test_reset_does_not_end_a_body_without_framing(tcp_line: Line) -> None:
-    exchange = tcp_line.ask()
-    await tcp_line.received(len(REQUEST))
+async def test_reset_does_not_end_a_body_without_framing(tcp_line: ConnectionPair) -> None:
+    exchange = tcp_line.send_request()
+    await tcp_line.peer_receive(len(REQUEST))
     tcp_line.connection.data_received(UNTIL_CLOSE["1.1"])
-    tcp_line.reset()
-    await tcp_line.closes()
+    tcp_line.reset_peer()
+    await tcp_line.wait_closed()
 
     assert isinstance(exchange.error, UpstreamReset)
 
 
 @pytest.mark.parametrize("data", [b"", HALF_HEAD, *HALF_BODIES])
-async def test_abandoned_exchange_gets_no_further_call(line: Line, data: bytes) -> None:
-    exchange = line.ask()
+async def test_abandoned_exchange_gets_no_further_call(pair: ConnectionPair, data: bytes) -> None:
+    exchange = pair.send_request()
     if data:
-        line.connection.data_received(data)
+        pair.connection.data_received(data)
     calls = list(exchange.calls)
-    line.connection.abandon()
-    line.connection.abandon()
+    pair.connection.abandon()
+    pair.connection.abandon()
 
     assert exchange.calls == calls
-    assert line.connection.fd == -1
+    assert pair.connection.fd == -1
     assert exchange.connection is None
 
 
@@ -433,121 +439,121 @@ class Satisfied(RecordedExchange):
         self.finish()
 
 
-def satisfied(line: Line) -> Satisfied:
+def satisfied(pair: ConnectionPair) -> Satisfied:
     exchange = Satisfied()
     exchange.begin()
     exchange.end.add_done_callback(lambda done: done.exception())
-    line.connection.send(REQUEST, exchange)
+    pair.connection.send(REQUEST, exchange)
     return exchange
 
 
-async def test_remaining_body_in_the_same_read_keeps_the_connection(line: Line) -> None:
-    exchange = satisfied(line)
-    line.connection.data_received(COMPLETE["chunked"].data)
+async def test_remaining_body_in_the_same_read_keeps_the_connection(pair: ConnectionPair) -> None:
+    exchange = satisfied(pair)
+    pair.connection.data_received(COMPLETE["chunked"].data)
 
     assert (exchange.calls, exchange.body) == (["head", "body"], b"Hel")
-    assert line.connection.is_idle
-    assert line.owner.idle == 1
+    assert pair.connection.is_idle
+    assert pair.owner.idle == 1
 
 
-async def test_remaining_body_within_the_limits_keeps_the_connection(line: Line) -> None:
-    exchange = satisfied(line)
-    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (DISCARD_BYTES + 1))
-    assert not line.connection.is_idle
-    line.connection.data_received(b"x" * DISCARD_BYTES)
-
-    assert exchange.body == b"x"
-    assert line.connection.is_idle
-
-
-async def test_remaining_body_over_the_size_limit_closes_the_connection(line: Line) -> None:
-    exchange = satisfied(line)
-    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (DISCARD_BYTES + 2))
-    line.connection.data_received(b"x" * (DISCARD_BYTES + 1))
+async def test_remaining_body_within_the_limits_keeps_the_connection(pair: ConnectionPair) -> None:
+    exchange = satisfied(pair)
+    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (DISCARD_BYTES + 1))
+    assert not pair.connection.is_idle
+    pair.connection.data_received(b"x" * DISCARD_BYTES)
 
     assert exchange.body == b"x"
-    assert line.connection.fd == -1
+    assert pair.connection.is_idle
 
 
-async def test_remaining_body_over_the_time_limit_closes_the_connection(line: Line) -> None:
-    satisfied(line)
-    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell")
-    await line.closes()
+async def test_remaining_body_over_the_size_limit_closes_the_connection(pair: ConnectionPair) -> None:
+    exchange = satisfied(pair)
+    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (DISCARD_BYTES + 2))
+    pair.connection.data_received(b"x" * (DISCARD_BYTES + 1))
 
-    assert line.owner.idle == 0
-
-
-async def test_remaining_body_without_framing_ends_with_the_connection(line: Line) -> None:
-    satisfied(line)
-    line.connection.data_received(UNTIL_CLOSE["1.1"])
-    line.peer.close()
-    await line.closes()
-
-    assert line.owner.idle == 0
+    assert exchange.body == b"x"
+    assert pair.connection.fd == -1
 
 
-async def test_remaining_body_is_discarded_although_reading_was_paused(line: Line) -> None:
-    exchange = satisfied(line)
-    line.connection.pause_reading()
-    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell")
-    line.peer.send(b"o")
-    await eventually(lambda: line.connection.is_idle, lambda: "it is not idle")
+async def test_remaining_body_over_the_time_limit_closes_the_connection(pair: ConnectionPair) -> None:
+    satisfied(pair)
+    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell")
+    await pair.wait_closed()
+
+    assert pair.owner.idle == 0
+
+
+async def test_remaining_body_without_framing_ends_with_the_connection(pair: ConnectionPair) -> None:
+    satisfied(pair)
+    pair.connection.data_received(UNTIL_CLOSE["1.1"])
+    pair.peer.close()
+    await pair.wait_closed()
+
+    assert pair.owner.idle == 0
+
+
+async def test_remaining_body_is_discarded_although_reading_was_paused(pair: ConnectionPair) -> None:
+    exchange = satisfied(pair)
+    pair.connection.pause_reading()
+    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell")
+    pair.peer.send(b"o")
+    await eventually(lambda: pair.connection.is_idle, lambda: "it is not idle")
 
     assert exchange.body == b"Hell"
 
 
-async def test_connection_paused_at_the_end_resumes_reading(line: Line) -> None:
-    line.ask()
-    line.connection.pause_reading()
-    line.connection.data_received(COMPLETE["by length"].data)
-    line.peer.close()
-    await line.closes()
+async def test_connection_paused_at_the_end_resumes_reading(pair: ConnectionPair) -> None:
+    pair.send_request()
+    pair.connection.pause_reading()
+    pair.connection.data_received(COMPLETE["by length"].data)
+    pair.peer.close()
+    await pair.wait_closed()
 
 
 # Requests that are larger than the kernel's buffer
 
 
-async def test_large_request_is_sent_as_the_server_reads_it(tcp_line: Line) -> None:
-    exchange = tcp_line.ask(b"x" * (8 * MIB))
-    assert await tcp_line.received(8 * MIB) == b"x" * (8 * MIB)
+async def test_large_request_is_sent_as_the_server_reads_it(tcp_line: ConnectionPair) -> None:
+    exchange = tcp_line.send_request(b"x" * (8 * MIB))
+    assert await tcp_line.peer_receive(8 * MIB) == b"x" * (8 * MIB)
     tcp_line.connection.data_received(COMPLETE["by length"].data)
 
     assert exchange.calls == ["head", "body", "end"]
     assert tcp_line.connection.is_idle
 
 
-async def test_early_response_to_a_large_request_is_reported_and_closes(tcp_line: Line) -> None:
-    exchange = tcp_line.ask(b"x" * (8 * MIB))
+async def test_early_response_to_a_large_request_is_reported_and_closes(tcp_line: ConnectionPair) -> None:
+    exchange = tcp_line.send_request(b"x" * (8 * MIB))
     tcp_line.peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nHello")
-    await tcp_line.closes()
+    await tcp_line.wait_closed()
 
     assert (exchange.calls, exchange.status, exchange.body) == (["head", "body", "end"], 413, b"Hello")
     assert tcp_line.owner.idle == 0
 
 
-async def test_early_response_is_reported_despite_a_following_reset(tcp_line: Line) -> None:
-    exchange = tcp_line.ask(b"x" * (8 * MIB))
+async def test_early_response_is_reported_despite_a_following_reset(tcp_line: ConnectionPair) -> None:
+    exchange = tcp_line.send_request(b"x" * (8 * MIB))
     tcp_line.peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nHello")
     tcp_line.peer.close()  # with unread data: the kernel sends RST after the response
-    await tcp_line.closes()
+    await tcp_line.wait_closed()
 
     assert (exchange.calls, exchange.status) == (["head", "body", "end"], 413)
 
 
-async def test_eof_while_sending_a_large_request_is_unreachable_at_once(tcp_line: Line) -> None:
-    exchange = tcp_line.ask(b"x" * (8 * MIB))
+async def test_eof_while_sending_a_large_request_is_unreachable_at_once(tcp_line: ConnectionPair) -> None:
+    exchange = tcp_line.send_request(b"x" * (8 * MIB))
     tcp_line.peer.shutdown(socket.SHUT_WR)  # and reads nothing
-    await tcp_line.closes()
+    await tcp_line.wait_closed()
 
     assert isinstance(exchange.error, UpstreamUnreachable)
 
 
-async def test_flow_control_stops_reading(line: Line) -> None:
-    exchange = line.ask()
-    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+async def test_flow_control_stops_reading(pair: ConnectionPair) -> None:
+    exchange = pair.send_request()
+    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
     room = asyncio.get_running_loop().create_future()
     exchange.wait_for(room)
-    line.peer.send(b"Hello")
+    pair.peer.send(b"Hello")
     for _ in range(20):
         await asyncio.sleep(0.001)
     assert exchange.body == b""

@@ -196,7 +196,7 @@ async def connect_proxy() -> AsyncIterator[ConnectProxy]:
 
 
 async def hello(exchange: Exchange) -> None:
-    await exchange.refuse(200, b"Hello")
+    await exchange.respond(200, b"Hello")
 
 
 async def ask(dialer: Dialer) -> RecordedExchange:
@@ -220,7 +220,9 @@ async def secured(tls: ssl.SSLContext) -> AsyncIterator[Upstream]:
     async with scripted(tls=tls) as upstream:
         upstream.script = hello
         yield upstream
-        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+        await eventually(
+            lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+        )
 
 
 @pytest.mark.parametrize("credentials", ["", CREDENTIALS])
@@ -316,4 +318,4 @@ async def test_http_upstream_is_requested_from_the_proxy_in_absolute_form(creden
         assert asked.head.startswith(b"GET http://a.example:8000/v1/models HTTP/1.1\r\nHost: a.example:8000\r\n")
         expected = f"Basic {b64encode(credentials.encode()).decode()}" if credentials else None
         assert asked.headers.get("proxy-authorization") == expected
-        await eventually(lambda: proxy.open == 0, lambda: f"{proxy.open} connections are open")
+        await eventually(lambda: proxy.open_connections == 0, lambda: f"{proxy.open_connections} connections are open")

@@ -65,16 +65,16 @@ async def relay() -> AsyncIterator[Relay]:
 
 def whole(body: bytes, status: int = 200, *, headers: bytes = b"") -> Script:
     async def script(exchange: Exchange) -> None:
-        await exchange.refuse(status, body, headers=headers)
+        await exchange.respond(status, body, headers=headers)
 
     return script
 
 
 def stream(*pieces: bytes) -> Script:
     async def script(exchange: Exchange) -> None:
-        await exchange.begin()
-        await exchange.say(*pieces)
-        await exchange.end()
+        await exchange.send_head()
+        await exchange.send_chunks(*pieces)
+        await exchange.send_last_chunk()
 
     return script
 

@@ -49,7 +49,9 @@ async def secured(
         client = client_for(upstream.url.replace("127.0.0.1", host), warm=warm)
         yield client, upstream
         await client.close()
-        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+        await eventually(
+            lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
+        )
     await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
 
 
@@ -59,11 +61,11 @@ def client_for(url: str, *, warm: int = 0, connect_s: float = 5.0) -> HTTPClient
 
 
 async def hello(exchange: Exchange) -> None:
-    await exchange.refuse(200, b"Hello")
+    await exchange.respond(200, b"Hello")
 
 
 async def hello_and_close(exchange: Exchange) -> None:
-    await exchange.refuse(200, b"Hello", headers=b"Connection: close\r\n")
+    await exchange.respond(200, b"Hello", headers=b"Connection: close\r\n")
     exchange.writer.close()
 
 
@@ -120,7 +122,7 @@ async def test_large_request_and_response_arrive_completely() -> None:
     async with secured(server_context()) as (client, upstream):
 
         async def echo(exchange: Exchange) -> None:
-            await exchange.refuse(200, exchange.raw)
+            await exchange.respond(200, exchange.raw)
 
         upstream.script = echo
         body = b'"' + os.urandom(4 * MIB).hex().encode() + b'"'
@@ -295,12 +297,12 @@ async def test_close_notify_ends_a_body_without_framing() -> None:
 
 async def test_fin_without_close_notify_does_not_end_a_body_without_framing() -> None:
     async with secured(server_context()) as (client, upstream):
-        upstream.script = until_close(Exchange.cut)
+        upstream.script = until_close(Exchange.send_fin)
         with pytest.raises(UpstreamReset):
             await ask(client)
 
 
-@pytest.mark.parametrize("end", [Exchange.cut, lambda exchange: exchange.writer.close(), Exchange.reset])
+@pytest.mark.parametrize("end", [Exchange.send_fin, lambda exchange: exchange.writer.close(), Exchange.reset])
 async def test_connection_closed_while_idle_causes_no_error(end: Callable[[Exchange], None]) -> None:
     async with secured(server_context()) as (client, upstream):
         await ask(client)
@@ -309,7 +311,7 @@ async def test_connection_closed_while_idle_causes_no_error(end: Callable[[Excha
         assert (await ask(client)).body == b"Hello"
 
 
-@pytest.mark.parametrize("end", [Exchange.cut, lambda exchange: exchange.writer.close(), Exchange.reset, garble])
+@pytest.mark.parametrize("end", [Exchange.send_fin, lambda exchange: exchange.writer.close(), Exchange.reset, garble])
 async def test_request_on_a_connection_that_closes_is_sent_again(end: Callable[[Exchange], None]) -> None:
     async with secured(server_context()) as (client, upstream):
         await ask(client)
@@ -332,7 +334,7 @@ async def test_client_sends_close_notify() -> None:
         await ask(client)
 
         async def wait(exchange: Exchange) -> None:
-            ended.append(await exchange.read_more())
+            ended.append(await exchange.read_to_end())
 
         upstream.script = wait
         asking = asyncio.ensure_future(ask(client))
