@@ -20,7 +20,7 @@ HOSTILE = "/%0d%0a12:00:00%20access%20forged%1b[2J%00%7f"
 
 
 class Book:
-    """An access log and what it wrote."""
+    """An access log with its recorded writes."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.wheel = FakeWheel()

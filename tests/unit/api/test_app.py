@@ -48,7 +48,7 @@ def refused_upstream(request: Request) -> Response:
 
 
 def worded(request: Request, api_error: ApiError) -> Response:
-    """A dialect of its own."""
+    """An error encoder whose body differs from the problem document."""
     words = {"words": api_error.code, "says": api_error.message, "param": api_error.param, "id": api_error.request_id}
     headers = (("retry-after", f"{api_error.retry_after_s:g}"),) if api_error.retry_after_s else ()
     return Response(api_error.status, json.dumps(words).encode(), headers=headers)
@@ -74,7 +74,7 @@ def in_own_words(request: Request, api_error: ApiError) -> Response:
 
 
 class Harness:
-    """An application with everything that stands before its handlers."""
+    """An application with guards, throttle and access log."""
 
     def __init__(self, *, keys: tuple[str, ...] = (), log_quiet: bool = False) -> None:
         self.metrics = Metrics()
@@ -96,12 +96,12 @@ class Harness:
         return self
 
     async def answer(self, asked: Request) -> Response:
-        """The answer, as the edge comes by it."""
+        """Handle a request as the HTTP server does: await coroutines and convert exceptions."""
         try:
             answer: AnyResponse | Coroutine[Any, Any, AnyResponse] = self.app.respond(asked)
             if isinstance(answer, Coroutine):
                 answer = await answer
-        except Exception as error:  # noqa: BLE001 - the edge asks `crashed` whatever it was
+        except Exception as error:  # noqa: BLE001 - the HTTP server passes any exception to `crashed`
             answer = self.app.crashed(asked, error)
         assert isinstance(answer, Response)
         return answer
@@ -121,11 +121,11 @@ def code(response: Response) -> str:
     return found
 
 
-# What is loaded first
+# Modules loaded before the response
 
 
 class Needing:
-    """An application whose one route needs something that is not loaded."""
+    """An application whose only route needs a module that is not loaded."""
 
     def __init__(self) -> None:
         self.needed = Loadable()
@@ -267,7 +267,7 @@ async def test_error_responses_have_cors_headers(path: str) -> None:
     assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
 
 
-# Names
+# Request ids
 
 
 async def test_valid_request_id_of_the_client_is_kept(harness: Harness) -> None:
@@ -400,7 +400,7 @@ async def test_refusal_keeps_the_request_id_already_assigned(harness: Harness) -
     assert (asked.id, asked.response_headers) == before
 
 
-# The drain
+# Drain
 
 
 async def test_draining_server_serves_only_probes(harness: Harness) -> None:
@@ -462,7 +462,7 @@ def test_responses_are_counted_without_an_access_log() -> None:
     assert metrics.requests == {("", 404): 1}
 
 
-# The words of a path's own dialect
+# Errors in the dialect of the path
 
 
 def words(response: Response) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tests.doubles.clocks import FakeClock
 
 
 class Lists:
-    """An upstream's lists, one after another; the last for ever."""
+    """Model lists returned in order; the last one is repeated."""
 
     def __init__(self, *answers: bytes | Exception) -> None:
         self._answers = list(answers)
@@ -84,7 +84,7 @@ async def test_invalid_model_list_is_an_upstream_error(body: bytes) -> None:
 
 
 class Hanging(Lists):
-    """An upstream that hangs where its answer would be empty."""
+    """Model lists returned in order; an empty one hangs."""
 
     def __init__(self, *answers: bytes | Exception) -> None:
         super().__init__(*answers)
@@ -125,7 +125,7 @@ async def test_cached_list_is_used_after_a_timeout_of_the_upstream() -> None:
     clock.advance(CACHED_S + 1)
 
     assert await catalogue.names() == ["sim", "up-1"]
-    assert await catalogue.names() == ["sim", "up-1"], "believed for another while"
+    assert await catalogue.names() == ["sim", "up-1"], "cached for another period"
     await asyncio.sleep(0)
     assert (lists.asked, lists.given_up) == (2, 1)
     clock.advance(CACHED_S + 1)

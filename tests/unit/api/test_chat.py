@@ -55,7 +55,7 @@ def ask(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: 
 
 
 def turn_of(asked: Request) -> str:
-    """The turn that was told with the answer."""
+    """The turn id in the response headers."""
     return dict(line.split(": ") for line in lines_of(asked.response_headers))["x-turn-id"]
 
 
@@ -73,7 +73,7 @@ def conversation_request(name: str, *, body: bytes = b"", headers: dict[str, str
 
 
 class Reader:
-    """Plays a live stream as the edge does, and keeps its frames."""
+    """Runs a live stream as the HTTP server does and records its frames."""
 
     def __init__(self) -> None:
         self.frames = RecordingSend()
@@ -89,7 +89,7 @@ async def said(chat: ChatRoutes, asked: Request) -> list[bytes]:
 
 
 def whole(answer: Response | LiveStream) -> Response:
-    """A response that is short enough to be made as one."""
+    """Asserts that the response is complete, not streamed."""
     assert isinstance(answer, Response)
     return answer
 
@@ -314,7 +314,7 @@ async def test_disconnect_during_a_non_streaming_response_cancels_it_and_stores_
     assert (await kept(chat))[1]["status"] == "interrupted"
 
 
-# What is asked
+# Request options
 
 
 async def test_request_options_reach_the_engine() -> None:
@@ -388,7 +388,7 @@ async def test_context_is_the_history_not_the_sent_messages() -> None:
         ask(conversation="a b"),
         ask(conversation="abc\n"),
     ],
-    ids=["no JSON", "no question", "no grammar", "no id", "no id at its end"],
+    ids=["not JSON", "no question", "invalid grammar", "invalid id", "line break after the id"],
 )
 async def test_invalid_request_is_refused_before_the_engine_and_the_store(asked: Request) -> None:
     engine = text_engine("Hi")
@@ -539,7 +539,7 @@ async def test_delta_with_blank_lines_is_one_frame() -> None:
     assert frames == [b'id: 1\ndata: {"content":"a\\n\\ndata: [DONE]\\n\\n"}\n\n', b"data: [DONE]\n\n"]
 
 
-# Turns under way
+# Running turns
 
 
 async def test_turn_is_resumed_from_any_event() -> None:

@@ -56,7 +56,7 @@ def of_gate(name: str, body: bytes = b"") -> Request:
     return made
 
 
-# The default
+# Default settings
 
 
 def test_settings_and_open_streams_are_shown() -> None:
@@ -214,7 +214,7 @@ def test_reset_restores_the_initial_state() -> None:
         harness.injected_errors.check(parse("status=429x1"), "")
 
 
-# The journal
+# Request log
 
 
 async def test_request_log_is_shown_until_cleared() -> None:

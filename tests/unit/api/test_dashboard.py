@@ -1,4 +1,4 @@
-"""What one event says, and who samples when."""
+"""The fields of an event, and which viewer takes the samples at which time."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ OVER = (
 
 
 class Viewer:
-    """Who watches: keeps what it is sent, and makes the board wait while `full` is set."""
+    """A viewer that records frames and makes the stream wait while `full` is set."""
 
     def __init__(self, stream: LiveStream) -> None:
         self.frames: list[bytes] = []
@@ -54,7 +54,7 @@ class Viewer:
 
 
 class Harness:
-    """A board on a wheel that the test turns, and how often it has asked for the counters."""
+    """A dashboard on a fake wheel that counts its reads of the metrics."""
 
     def __init__(self) -> None:
         self.wheel = FakeWheel(1000.0)
@@ -86,7 +86,7 @@ class Harness:
         return viewer
 
     async def pass_s(self, seconds: float) -> None:
-        """Let so much time pass: who sleeps wakes at its very deadline."""
+        """Advance the clock from deadline to deadline, so that each sleeper wakes exactly on time."""
         wheel = self.wheel
         until_s = wheel.now_s + seconds
         while wheel.waiting and min(wheel.waiting.values()) <= until_s:
@@ -119,14 +119,14 @@ def dashboard(metrics: Metrics, clock: InstantClock, frames: RecordingSend) -> D
 
 
 def event_of(frame: bytes) -> Now:
-    """What a frame says; its framing and the type of each field are checked, and that nothing else is there."""
+    """Decode a frame strictly: framing, field types and no unknown field."""
     data = frame.removeprefix(b"data: ").removesuffix(b"\n\n")
     assert frame == b"data: %b\n\n" % data
     assert tuple(json.loads(data)) == Now.__struct_fields__
     return msgspec.json.decode(data, type=Now, strict=True)
 
 
-# When there is an event
+# Times of events
 
 
 async def test_first_event_is_sent_after_a_second(harness: Harness) -> None:
@@ -179,7 +179,7 @@ async def test_stream_is_announced_not_counted_and_not_cached(harness: Harness) 
     }
 
 
-# Who samples
+# Sampling
 
 
 @pytest.mark.parametrize("later_s", [0.0, 0.25, 0.5, 0.75, 0.98, 0.995])
@@ -189,7 +189,7 @@ async def test_two_viewers_share_one_sample_a_second(harness: Harness, later_s: 
     second = await harness.watch()
     await harness.pass_s(10 - later_s)
 
-    assert harness.asked == 11, "one to begin with, and one a second"
+    assert harness.asked == 11, "one at the start and one per second"
     assert [event.uptime_s for event in first.events()] == pytest.approx([11 + place for place in range(10)], abs=0.01)
     assert second.frames == first.frames
 
@@ -279,7 +279,7 @@ async def test_samples_continue_after_a_short_time_without_viewers(harness: Harn
     assert [(event.tokens_per_s, event.window_s) for event in again.events()] == [(15.0, 7.0)]
 
 
-# What it says
+# Fields
 
 
 async def test_rates_are_of_the_last_second(harness: Harness) -> None:
@@ -395,7 +395,7 @@ async def test_event_without_traffic_is_complete(harness: Harness) -> None:
 
 
 def measured() -> Metrics:
-    """Counters of which no two are the same."""
+    """Metrics with distinct values."""
     metrics = Metrics()
     metrics.workers, metrics.streams, metrics.connections, metrics.resident_bytes = 2, 3, 4, 24_117_248
     metrics.upstream_retries, metrics.rate_limited, metrics.stalled_readers = 5, 6, 7
@@ -477,7 +477,7 @@ def test_event_example_in_api_docs_has_the_fields_in_order() -> None:
     msgspec.convert(told, Now, strict=True)
 
 
-# How it ends
+# End of the stream
 
 
 async def test_drain_ends_the_event_stream_at_the_next_second(harness: Harness) -> None:
@@ -490,7 +490,7 @@ async def test_drain_ends_the_event_stream_at_the_next_second(harness: Harness) 
 
     assert await viewer.end == OVER
     assert len(viewer.frames) == 2
-    assert harness.asked == 4, "the last time only to see that no stream is left"
+    assert harness.asked == 4, "the last read finds no open stream"
 
 
 async def test_events_report_the_drain_until_the_last_stream_has_ended(harness: Harness) -> None:
@@ -541,7 +541,7 @@ async def test_slow_reader_gets_only_the_current_event(harness: Harness) -> None
     harness.metrics.tokens = 8
     taken.set_result(None)
     await harness.pass_s(0.5)
-    assert viewer.frames[1:] == [other.frames[-1]], "no second is made up for"
+    assert viewer.frames[1:] == [other.frames[-1]], "missed seconds are not sent later"
     await harness.pass_s(2)
 
     assert [event.uptime_s for event in viewer.events()] == [11.0, 16.0, 17.0, 18.0]

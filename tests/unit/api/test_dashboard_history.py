@@ -1,4 +1,4 @@
-"""The history as a document: its columns, its names and its size."""
+"""The history document: columns, names and size."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ AT = 1_795_205_398.5
 
 
 def sampled(seconds: int, *, until_s: int = int(NOW_S), codes: int = 1) -> MetricsHistory:
-    """The history of a busy server that began so many seconds ago."""
+    """The history of a busy server that started this many seconds ago."""
     history, metrics = MetricsHistory(), Metrics()
     sampler = MetricsSampler(history, metrics, now_s=until_s - seconds, page_paths=frozenset())
     metrics.streams, metrics.connections, metrics.resident_bytes = 3, 4, 20 * 2**20
@@ -42,7 +42,7 @@ def sampled(seconds: int, *, until_s: int = int(NOW_S), codes: int = 1) -> Metri
 
 
 def told(history: MetricsHistory, name: str = "15m", *, now_s: float = NOW_S) -> Trend:
-    """The document; each column is as long as the others."""
+    """The decoded document; asserts that all columns have equal length."""
     document = at_once(trend_of(history, name, now_s=now_s, at=AT))
     assert tuple(json.loads(document)) == Trend.__struct_fields__
     trend = msgspec.json.decode(document, type=Trend, strict=True)
@@ -74,7 +74,7 @@ def test_minutes_are_complete_and_have_rates_per_second() -> None:
     trend = told(sampled(600), "1h", now_s=NOW_S + 1)
 
     assert (trend.step_s, trend.at) == (60, AT - 1.4)
-    assert trend.tokens_per_s == [30] * 9 + [None], "the row of the last minute is written with the next sample"
+    assert trend.tokens_per_s == [30] * 9 + [None], "the next sample writes the row of the last minute"
     assert trend.errors == {"400": [6] * 9 + [None]}
     assert trend.ttft_count == [60] * 9 + [None]
 

@@ -73,7 +73,7 @@ PIECE = b"x" * (PART_BYTES // 4)
 
 
 class Pieces:
-    """So many pieces, counted as they are made."""
+    """Yields this many chunks and counts them as they are produced."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -86,7 +86,7 @@ class Pieces:
 
 
 class Reader:
-    """Takes nothing of what it is sent until it is told to."""
+    """A client that reads only when the test calls `take`."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -156,11 +156,11 @@ async def test_failure_before_the_first_slice_is_an_error_response() -> None:
         await sliced(failing())
 
 
-# The memory that a document is made of
+# Memory of a document
 
 
 class Memory:
-    """A lease of so many bytes, and the sum of all."""
+    """A lease of this many bytes, and the metrics that count it."""
 
     def __init__(self, size_bytes: int) -> None:
         self.metrics = Metrics()

@@ -1,4 +1,4 @@
-"""The same bytes as those of an answer that is made frame by frame, and the same times."""
+"""An even stream has the same bytes and times as a response encoded frame by frame."""
 
 import json
 from itertools import islice

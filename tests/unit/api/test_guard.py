@@ -105,7 +105,7 @@ def test_keys_are_stored_as_digests() -> None:
     assert b"plain-key" not in state
 
 
-# Pages of other origins
+# Origins
 
 
 @pytest.mark.parametrize(

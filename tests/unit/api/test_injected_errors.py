@@ -14,7 +14,7 @@ from tests.doubles.clocks import FakeClock
 
 
 def asked(injected_errors: InjectedErrors, text: str, *, times: int, owner: str = "") -> list[int]:
-    """The statuses of so many requests in a row, 200 for those that are let through."""
+    """The statuses of this many consecutive requests; 200 if no error is injected."""
     statuses = []
     simulation = parse(text)
     for _ in range(times):
@@ -35,7 +35,7 @@ def refused(text: str) -> TokenfallError:
     return caught.value
 
 
-# Errors that were asked for
+# Status rules
 
 
 def test_status_rule_applies_to_the_first_n_requests() -> None:
@@ -68,7 +68,9 @@ def test_probability_is_seeded_and_matches_the_configured_rate() -> None:
 
     assert one == two != other
     assert 900 < one.count(500) < 1_100
-    assert 800 < asked(InjectedErrors(FakeClock()), "status=500%0.1", times=10_000).count(500) < 1_200, "six deviations"
+    assert 800 < asked(InjectedErrors(FakeClock()), "status=500%0.1", times=10_000).count(500) < 1_200, (
+        "six standard deviations"
+    )
 
 
 @pytest.mark.parametrize(("chance", "status"), [("0", 200), ("1", 500)])
@@ -119,11 +121,11 @@ def test_rules_of_one_caller_do_not_evict_those_of_another(monkeypatch: pytest.M
     assert asked(injected_errors, "status=501x1", times=1) == [501]
 
 
-# A provider's limiter
+# Provider rate limits
 
 
 class Bucket:
-    """The naive oracle: a bucket that holds a minute's worth and is filled drop by drop."""
+    """Oracle: a token bucket with the capacity of one minute."""
 
     def __init__(self, size: int | None) -> None:
         self.size = size

@@ -79,7 +79,7 @@ def test_handlers_created_in_a_thread_are_created_once() -> None:
 
 
 class Writing:
-    """Makes a response, and counts how often."""
+    """Creates a response and counts its calls."""
 
     def __init__(self, *, fails: int = 0) -> None:
         self.made = 0

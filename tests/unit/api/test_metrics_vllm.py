@@ -25,7 +25,7 @@ NAMES = {
 
 
 class World:
-    """The counts with a stage, a clock and the counters of streams."""
+    """vLLM metrics with simulator state, clock and stream metrics."""
 
     def __init__(self, sim: str = "") -> None:
         self.state = SimulatorState(parse(sim))
@@ -84,8 +84,8 @@ def test_tokens_of_streaming_and_non_streaming_responses_are_summed() -> None:
     world.metrics.tokens = 5
     world.vllm.started(asked, prompt_tokens=1, reason="length", unstreamed_tokens=9)
     world.vllm.ended(asked, "complete")
-    world.vllm.ended(asked, "complete")  # a request ends once
-    world.vllm.ended(request(), "complete")  # and of another nothing is known
+    world.vllm.ended(asked, "complete")  # a second end of the same request
+    world.vllm.ended(request(), "complete")  # an unknown request
 
     assert world.value("generation_tokens_total") == 14
     assert world.value("request_success_total", finished_reason="length") == 1

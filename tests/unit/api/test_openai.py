@@ -104,7 +104,7 @@ async def test_invalid_request_is_refused_before_the_upstream_request() -> None:
     assert harness.fetched == []
 
 
-# Models, in the dialect of who asks
+# Models
 
 
 async def test_models_are_listed_in_two_dialects() -> None:
@@ -132,7 +132,7 @@ async def test_unknown_model_is_not_found() -> None:
     assert (anthropic.status, told(anthropic)["error"]["type"]) == (404, "not_found_error")
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize("headers", [{}, CLAUDE])

@@ -16,14 +16,14 @@ from tests.doubles.requests import lines_of, request
 
 PAGE = Page()
 MOST_BYTES = 70_000
-"""What a page may take on its way, all that it loads together and packed."""
+"""Limit of the compressed size of a page with all files that it loads."""
 
 IMPORTED = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]""")
 LOADED_BY_STYLE = re.compile(r"""url\(['"]?([^'")]+)|@import\s+['"]([^'"]+)""")
 
 
 class Links(HTMLParser):
-    """What a document loads."""
+    """Collects the files that an HTML document loads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,12 +36,12 @@ class Links(HTMLParser):
 
 
 def served(path: str, **headers: str) -> Response:
-    """A file, asked for with headers whose underscores are hyphens."""
+    """The response for a file; underscores in header names become hyphens."""
     return PAGE.serve(request(path, headers={name.replace("_", "-"): value for name, value in headers.items()}))
 
 
 def without_comments(file: Path) -> bytes:
-    """The file without block comments that have lines of their own (their line ends stay) and without line comments."""
+    """The file without comments; the line ends of removed block comments stay."""
     kept, inside = [], False
     for line in file.read_bytes().splitlines(keepends=True):
         begins = inside or (file.suffix in {".js", ".css"} and line.lstrip().startswith(b"/*"))
@@ -58,14 +58,14 @@ def without_line_comment(line: bytes) -> bytes:
 
 
 def header(response: Response, name: str) -> str | None:
-    """The one value of a header, None where there is none."""
+    """The value of a header, None if absent."""
     found = [line.partition(": ")[2] for line in lines_of(response.head) if line.startswith(f"{name}: ")]
     assert len(found) <= 1, found
     return found[0] if found else None
 
 
 def loads(path: str) -> set[str]:
-    """What a file loads itself, by its path on the server; what comes with the file is left out."""
+    """Paths that a file loads directly, without inline data."""
     text = served(path).body.decode()
     if path in PAGES:
         links = Links()
@@ -79,7 +79,7 @@ def loads(path: str) -> set[str]:
 
 
 def all_loaded(page: str) -> set[str]:
-    """A page and all that it comes to load."""
+    """A page and every file that it loads directly or indirectly."""
     found, waiting = {page}, [page]
     while waiting:
         new = loads(waiting.pop()) - found
@@ -208,7 +208,7 @@ def test_unknown_file_is_not_found(path: str) -> None:
 
 @pytest.mark.parametrize("path", [path for path in PAGE.files if path.endswith(".css")])
 def test_colours_do_not_use_prefers_color_scheme(path: str) -> None:
-    assert b"prefers-color-scheme" not in served(path).body, "a chosen theme would not change it: use light-dark()"
+    assert b"prefers-color-scheme" not in served(path).body, "use light-dark(), which follows the selected theme"
 
 
 def test_offered_profiles_exist() -> None:
@@ -220,7 +220,7 @@ def test_offered_profiles_exist() -> None:
     assert set(offered) <= load_profiles().keys()
 
 
-# Packed
+# Compression
 
 
 @pytest.mark.parametrize("path", PAGE.files)

@@ -22,7 +22,7 @@ class Harness:
 
 
 async def asked(probes: Probes) -> Response:
-    """What `/readyz` answers, at once or later."""
+    """The response of `/readyz`, awaited if necessary."""
     answer = probes.ready(request())
     return answer if isinstance(answer, Response) else await answer
 
@@ -102,7 +102,7 @@ async def bad() -> None:
         ({"history": bad}, {"limits": good}, 503, {"status": "unavailable", "failing": ["history"]}),
         ({"history": bad}, {"turns": bad}, 503, {"status": "unavailable", "failing": ["history", "turns"]}),
     ],
-    ids=["all", "without what is wanted", "without what is needed", "without either"],
+    ids=["all up", "optional store down", "required store down", "both down"],
 )
 async def test_readiness_depends_on_the_stores(
     needed: dict[str, Check], wanted: dict[str, Check], status: int, document: dict[str, object]

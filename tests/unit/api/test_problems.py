@@ -120,7 +120,7 @@ def test_problem_detail_is_json_text_for_any_message() -> None:
 
 
 def refused_statuses() -> set[int]:
-    """The statuses that the edge refuses with, from its own source: a new one without a code would be a defect."""
+    """Statuses of refusals in the source of the HTTP server; each must have an error code."""
     sources = Path(str(http.__file__)).parent.glob("*.py")
     return {
         int(status)
@@ -167,7 +167,7 @@ def test_provider_status_is_used_only_in_its_dialect() -> None:
     assert problems.of_error(request(), InvalidRequest("why"), as_provider=True).status == 400
 
 
-# At the end of a stream
+# Error events of streams
 
 
 @pytest.mark.parametrize("error", error_classes())

@@ -59,7 +59,7 @@ class FakeRun:
 
 
 class FakeRelay:
-    """Says `frames`, then `failure` or `last`."""
+    """Sends `frames`, then raises `failure` or returns `last`."""
 
     def __init__(self, *frames: bytes, last: bytes = b"", failure: Exception | None = None) -> None:
         self._frames = frames
@@ -99,7 +99,7 @@ class Harness:
     ) -> None:
         self.clock = InstantClock()
         if relay is not None and dialect.name.startswith("ollama"):
-            relay.dialect = dialect  # it is asked whether it only loads the model
+            relay.dialect = dialect  # checked for an immediate response first
         throttle = None
         if throttled:
             limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
@@ -234,7 +234,7 @@ async def test_load_request_without_a_prompt_is_answered_at_once() -> None:
     assert harness.clock.slept == []
 
 
-# How a stream is cut short
+# Interrupted streams
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -337,7 +337,7 @@ async def test_broken_stream_ends_with_a_dialect_error_and_no_end_frame(dialect:
     assert last == dialect.error_frame(of_error(request(), error), 1)
     assert b"\ndata: [DONE]" not in last
     assert b"message_stop" not in last
-    assert last.strip().count(b"\n") <= 1  # at most its event's name
+    assert last.strip().count(b"\n") <= 1  # at most the event name
 
 
 async def test_internal_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:

@@ -32,7 +32,7 @@ FINISHED = Finished("stop", "up-1", Usage(3, 5))
 
 
 class FakeUpstream:
-    """Tells `events` to whoever asks, and then fails or is done."""
+    """Reports `events`, then fails or finishes."""
 
     def __init__(self, *events: Any, failure: Exception | None = None) -> None:
         self._events = events
@@ -75,7 +75,7 @@ def body(**fields: Any) -> bytes:
     return json.dumps({"model": "up-1", "messages": messages, "max_tokens": 9, **fields}).encode()
 
 
-# As it is
+# Passthrough
 
 
 def passthrough(upstream: FakeUpstream, form: StreamFraming | None = None) -> PassthroughRelay:
@@ -96,7 +96,6 @@ def test_passthrough_refuses_a_body_without_model_or_valid_stream(data: bytes) -
 
 
 async def whole(relay: PassthroughRelay | TranslatedRelay, data: bytes, *, meta: ResponseMeta = IDENTITY) -> bytes:
-    """The body of a complete response."""
     answer = await relay.whole(request(body=data), relay.decode(data), meta=meta)
     assert isinstance(answer, Response)
     return answer.body
@@ -216,7 +215,7 @@ async def test_unset_options_are_not_sent_upstream() -> None:
         translating(FakeUpstream(ReasoningDelta("a"), ReasoningDelta("b"), TextDelta("c"))), body(thinking=thinking)
     )
 
-    assert len(sent) == 2  # the opening of the thoughts, and the text
+    assert len(sent) == 2  # the reasoning tag and the text
     assert all(sent)
 
 

@@ -71,7 +71,7 @@ def test_secrets_are_masked_anywhere_in_a_request() -> None:
     bearer, key, cookie, other, proxied, google, token, query, shape, cut = canaries
     shape = "sk-" + shape
     body = json.dumps({"said": [bearer, key, cookie, other, proxied, google], "password": token, "note": shape})
-    body += " " * (MAX_BODY_BYTES - len(body) - len(token) // 2) + token  # the cap cuts it in two
+    body += " " * (MAX_BODY_BYTES - len(body) - len(token) // 2) + token  # the size limit splits the key
     kept = noted(
         target=f"/v1/{bearer}?api_key={query}&also={key}&token={cut}",
         headers={
@@ -96,5 +96,5 @@ def test_secrets_are_masked_anywhere_in_a_request() -> None:
 def test_other_fields_are_not_masked() -> None:
     kept = noted(target="/stream-sse?seed=7", headers={"Authorization": "Bearer abc"}, body=b'{"abc":"abc"}')
 
-    assert (kept["query"], kept["body"]) == ("seed=7", '{"abc":"abc"}')  # too short a key to look for
+    assert (kept["query"], kept["body"]) == ("seed=7", '{"abc":"abc"}')  # the key is too short to be masked
     assert kept["headers"] == {"authorization": "[removed]"}

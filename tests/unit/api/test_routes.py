@@ -16,7 +16,7 @@ from tests.unit.api.test_simulator import shared
 
 
 class Before(NamedTuple):
-    """What stands before a handler."""
+    """Checks before a handler."""
 
     keyed: bool
     limited: bool

@@ -65,7 +65,7 @@ def test_handler_is_called_with_the_request() -> None:
     assert isinstance(answer, Response)
 
 
-# A parameter in the path
+# Path parameters
 
 
 TURN, STOP = route("GET", "/turns/{turn}"), route("POST", "/turns/{turn}/stop")
@@ -117,7 +117,7 @@ def test_escaped_slash_does_not_match_another_route() -> None:
     assert PARAMETERS.methods(request("/turns/a%2Fb").path) == {}
 
 
-# A parameter with slashes in it
+# Multi-segment parameters
 
 
 MODEL, MODELS = route("GET", "/models/{model...}"), route("GET", "/models")

@@ -40,7 +40,7 @@ class Harness:
     def ask(self, sim: str = "", *, stream: bool = True, **fields: Any) -> Any:
         told = {"model": "sim", "stream": stream, "max_tokens": 9_000}
         told |= {"messages": [{"role": "user", "content": "Hi there"}], "input": "Hi there"}
-        if self.dialect.name != "openai.responses":  # there a prompt is a template's name
+        if self.dialect.name != "openai.responses":  # there `prompt` is the name of a template
             told["prompt"] = "Hi there"
         made = request(
             "/", method="POST", headers={"x-sim": sim} if sim else {}, body=json.dumps(told | fields).encode()
@@ -52,7 +52,7 @@ class Harness:
             self.response_headers = made.response_headers
 
     def stream(self, sim: str = "", **fields: Any) -> tuple[list[bytes], list[float]]:
-        """The frames and the gap before each, as a player pulls them."""
+        """The frames and the gap before each, pulled as by the HTTP server."""
         made = self.ask(sim, **fields)
         assert isinstance(made, PacedStream | SteadyStream)
         gaps = made.gaps

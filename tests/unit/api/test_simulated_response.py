@@ -48,7 +48,7 @@ def planned(*choices: tuple[PlannedPart, ...]) -> Plan:
 
 
 def events(parts: tuple[PlannedPart, ...]) -> list[OutputEvent]:
-    """What an upstream would have told."""
+    """The events of an upstream with the same response."""
     told: list[OutputEvent] = []
     index = -1
     for part in parts:
@@ -141,7 +141,7 @@ def test_end_frame_is_sent_at_its_time() -> None:
     assert b'"total_time":1.5' in said[-1]
 
 
-# As a whole
+# Non-streaming responses
 
 
 def document(made: Plan, dialect: Dialect, **fields: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def gaps(stream: AnyResponse, most: int) -> list[float]:
     return list(islice(stream.gaps, most))
 
 
-# The three streams, byte for byte
+# Golden frames of the streams
 
 
 def test_stream_sse_has_a_data_frame_per_word() -> None:
@@ -128,7 +128,7 @@ def test_profile_sets_the_times_of_a_plain_stream() -> None:
     assert simulation == parse("gap=3.57ms~0.3,ttft=1s,prefill=20ms,profile=groq-70b")
 
 
-# How long, and when
+# Length and timing
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_random_source_is_created_only_for_random_settings(text: str, chancy: bo
     assert (random_of(parse(text)) is not None) is chancy
 
 
-# Who says so
+# Precedence of settings
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_invalid_grammar_is_refused(made: Request) -> None:
         DataDocument(shared(), InstantClock())(made)
 
 
-# The document
+# /api/data
 
 
 def test_document_is_sent_at_once_by_default() -> None:
@@ -234,7 +234,7 @@ async def test_document_is_sent_after_the_requested_delay(from_default: bool) ->
     answer = await later  # type: ignore[misc]
 
     assert isinstance(answer, Response)
-    assert clock.slept == [1003.0]  # counted from the request
+    assert clock.slept == [1003.0]  # measured from the request
 
 
 async def test_same_seed_gives_the_document_the_same_delay() -> None:
@@ -246,7 +246,7 @@ async def test_same_seed_gives_the_document_the_same_delay() -> None:
     assert clock.slept[0] == clock.slept[1] != clock.slept[2]
 
 
-# Streams that are played again
+# Cached streams
 
 
 def test_requests_for_the_same_stream_share_one_object() -> None:

@@ -12,7 +12,7 @@ from tests.doubles.requests import lines_of, request
 
 
 class FakeLimiter:
-    """Says what it is told, and notes who asked."""
+    """Returns a configured decision and records the buckets."""
 
     def __init__(self, decision: LimitDecision, *, rate: float = 10.0, burst: int = 20) -> None:
         self.rate = rate

@@ -1,4 +1,4 @@
-"""The description names every route, code and status, and is made from what serves them."""
+"""The OpenAPI document has every route, error code and status, and is generated from the routes and their Structs."""
 
 import re
 from collections.abc import Iterator
