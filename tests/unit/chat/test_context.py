@@ -40,7 +40,7 @@ def test_number_of_turns_depends_on_the_message_limit(messages: int, turns: int)
     assert turns_within(messages) == turns
 
 
-# A budget of tokens
+# Token budget
 
 
 def sized(number: int, *, question: int, answer: int) -> Turn:
@@ -88,11 +88,11 @@ def test_context_within_any_budget_is_the_newest_complete_turns(
     said = list(sent[len(fixed) - 1 : -1])
 
     assert (*sent[: len(fixed) - 1], sent[-1]) == fixed, "the system message and the question are always sent"
-    assert len(said) % 2 == 0, "whole turns"
-    assert said == every[len(every) - len(said) :], "the newest ones"
+    assert len(said) % 2 == 0, "complete turns"
+    assert said == every[len(every) - len(said) :], "the newest turns"
     assert len(said) <= limit
     if said:
         assert sum(map(estimated_tokens, sent)) <= budget
     more = every[len(every) - len(said) - 2 :][:2]
     if len(said) + 2 <= min(limit, len(every)):
-        assert sum(map(estimated_tokens, (*sent, *more))) > budget, "as many as fit"
+        assert sum(map(estimated_tokens, (*sent, *more))) > budget, "as many turns as fit"

@@ -94,7 +94,7 @@ async def detached(chat: Chat, engine: ManualEngine, *texts: str) -> tuple[TurnR
     return answering, running
 
 
-# A turn that begins
+# Start of a turn
 
 
 async def test_turn_ids_are_unique(history: MemoryHistory) -> None:
@@ -175,11 +175,11 @@ async def test_turn_stopped_during_the_history_read_does_not_call_the_engine() -
     assert engine.requests == []
 
 
-# Turns in the place of others
+# Replaced turns
 
 
 async def asked_thrice(history: HistoryStore) -> list[str]:
-    """The ids of three turns."""
+    """Run three turns and return their ids."""
     for text in ("one", "two", "three"):
         await ask(text_engine(f"to {text}"), history, text)
     return [turn.id for turn in await kept(history)]
@@ -210,7 +210,7 @@ async def test_context_of_a_replacing_turn_is_limited(history: MemoryHistory) ->
 
 
 async def regenerated(history: MemoryHistory, *texts: str) -> Turn:
-    """The turn after the newest was answered anew with each of these texts."""
+    """Regenerate the newest turn once per text and return it."""
     for text in texts:
         newest = (await kept(history))[-1]
         again = question(newest.question.content, replaces=newest.id)
@@ -286,7 +286,7 @@ async def test_replaced_turns_are_deleted_only_when_the_new_turn_is_stored(histo
     assert [turn.id for turn in await kept(history)] == ids
 
 
-# A turn that says which it follows
+# Turns with an expected predecessor
 
 
 @pytest.mark.parametrize("context_messages", [1, 4])
@@ -326,7 +326,7 @@ async def test_turn_in_a_deleted_conversation_is_refused(history: MemoryHistory)
         await chat_on(text_engine("never"), history).begin(question(after="turn_0"))
 
 
-# A turn whose answer goes on
+# Continued turns
 
 
 @pytest.mark.parametrize("context_messages", [1, 4])
@@ -372,7 +372,7 @@ async def test_unknown_turn_cannot_be_replaced(history: MemoryHistory, owner: st
     assert [turn.id for turn in await kept(history)] == ids
 
 
-# Keys of requests
+# Idempotency keys
 
 
 async def test_same_key_returns_the_same_turn_during_and_after_it(history: MemoryHistory) -> None:
@@ -484,7 +484,7 @@ async def test_on_disconnect_setting_applies_without_a_request_option(history: M
         await settle()
 
 
-# Resumed and stopped
+# Resume and stop
 
 
 async def test_only_the_owner_can_resume_or_stop_a_turn(history: MemoryHistory) -> None:
@@ -500,7 +500,7 @@ async def test_only_the_owner_can_resume_or_stop_a_turn(history: MemoryHistory) 
     listener = RecordingListener()
     following = asyncio.create_task((await chat.resume("alice", answering.id, after=1)).run(listener.on_event))
     await chat.stop("alice", answering.id)
-    assert await said(history) == [("ab", "interrupted")], "kept when the stop is answered"
+    assert await said(history) == [("ab", "interrupted")], "stored before stop returns"
     for hearing in (running, following):
         with pytest.raises(TurnStopped):
             await hearing
@@ -513,7 +513,7 @@ def test_turns_survive_a_restart_only_if_shared(history: MemoryHistory, shared: 
     assert chat_on(text_engine(), history, shared=shared).survives_restart is (shared is not None)
 
 
-# The end
+# Drain and close
 
 
 async def test_drain_without_turns_ends_at_once(history: MemoryHistory) -> None:
@@ -578,7 +578,7 @@ async def test_turn_with_a_client_is_not_ended_by_the_drain(history: MemoryHisto
     await engine.requested.wait()
     await chat.runner.drain(0)
     await settle()
-    assert not running.done(), "the edge cuts it, and tells its client"
+    assert not running.done(), "the HTTP server cuts it and sends an error event"
     running.cancel()
     await settle()
 
@@ -633,7 +633,7 @@ async def test_settle_closes_the_shared_turns(history: MemoryHistory) -> None:
     assert shared.closed
 
 
-# What the model sees
+# Context
 
 
 async def test_context_is_the_newest_turns(history: MemoryHistory) -> None:
@@ -673,7 +673,7 @@ async def test_concurrent_turns_do_not_interleave(history: MemoryHistory) -> Non
     ]
 
 
-# The history
+# History
 
 
 async def test_missing_conversation_is_empty_or_not_found(history: MemoryHistory) -> None:

@@ -7,7 +7,7 @@ BASE = "http://127.0.0.1:8080"
 
 
 def about(**values: object) -> dict[str, str]:
-    """The lines of the greeting by their labels."""
+    """The values of the greeting by their labels."""
     lines = greeting(BASE, Settings(**values)).splitlines()
     return {name.strip(): text.strip() for name, _, text in (line.partition(":  ") for line in lines[1:8])}
 

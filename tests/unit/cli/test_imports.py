@@ -1,4 +1,4 @@
-"""What the server holds in memory: each case runs the real command in a process of its own."""
+"""Modules that the server imports; each case runs the command in its own process."""
 
 import os
 import signal
@@ -15,10 +15,10 @@ BARE = {
     "abc", "builtins", "codecs", "encodings", "genericpath", "io", "marshal", "os", "posix", "posixpath", "pwd", "site",
     "stat", "sys", "zipimport",
 }  # fmt: skip
-"""What the interpreter loads by itself."""
+"""Modules that the interpreter loads at start-up."""
 
 STANDARD = {"__future__", "bisect", "gc", "heapq", "itertools", "math", "resource", "select", "time"}
-"""What the simulator takes of the standard library. Each is a C module or a few kilobytes; `bisect`, `heapq` and
+"""Standard library modules that the simulator uses. Each is a C module or a few kilobytes; `bisect`, `heapq` and
 `resource` serve metrics, the timer wheel and the descriptor limit."""
 
 KEPT_OUT = {
@@ -26,7 +26,7 @@ KEPT_OUT = {
     "httptools", "inspect", "json", "logging", "msgspec", "prometheus_client", "random", "re", "redis", "socket",
     "sqlite3", "ssl", "threading", "traceback", "types", "typing", "urllib", "uuid", "aiohappyeyeballs",
 }  # fmt: skip
-"""What a server without a request to one of their users must not load: each is 0.1 to 10 MiB."""
+"""Modules that an idle server must not load; each takes 0.1 to 10 MiB."""
 
 SERVE = """
 import os, sys
@@ -42,13 +42,13 @@ def report(reactor):
 Reactor.stop = report
 sys.exit(main(["serve", "--log-level", "warning"]))
 """
-"""The command, which lists what is loaded when it stops; and `ASTRAY` where `threading` takes another thread for the
+"""The command; it prints the loaded modules when it stops, and `ASTRAY` if `threading` takes another thread for the
 main one."""
 
 
 @contextmanager
 def served(folder: Path, **environment: str) -> Iterator[tuple[str, "Loaded"]]:
-    """A server's address, and what it had loaded when it stopped."""
+    """A server's address and the modules loaded when it has stopped."""
     report = folder / "modules"
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     process = subprocess.Popen(
@@ -71,14 +71,14 @@ def served(folder: Path, **environment: str) -> Iterator[tuple[str, "Loaded"]]:
 
 
 class Loaded:
-    """The modules by name, once the server has stopped."""
+    """Module names, available once the server has stopped."""
 
     def __init__(self) -> None:
         self.modules: set[str] = set()
 
     @property
     def kept_out(self) -> set[str]:
-        """Those of `KEPT_OUT` that were loaded all the same."""
+        """Modules of `KEPT_OUT` that were loaded."""
         return self.modules & KEPT_OUT
 
 
@@ -122,7 +122,7 @@ def test_plain_streams_data_and_probes_import_no_library(tmp_path: Path) -> None
         ):
             get(address, path)
 
-    assert loaded.kept_out <= {"random", "types", "functools", "hashlib", "collections"}, "faults need dice"
+    assert loaded.kept_out <= {"random", "types", "functools", "hashlib", "collections"}, "faults need `random`"
 
 
 CHAT = b'{"model":"sim:gap=1us,tokens=3","stream":true,"max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}'

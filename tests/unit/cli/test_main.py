@@ -9,7 +9,7 @@ from tokenfall.cli.main import USAGE_ERROR, main
 from tokenfall.settings import Settings
 
 SHARED_HISTORY = ("--history-url", "sqlite:///chat.db")
-"""What several workers need besides: a history that they share."""
+"""Several workers need a shared history."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_environment_overrides_the_env_file(
 
 
 def test_missing_env_file_is_ignored(tmp_path: Path) -> None:
-    (tmp_path / ".env").mkdir()  # a folder of that name is no file
+    (tmp_path / ".env").mkdir()  # a folder in place of the file
 
     assert env_file() == {}
 

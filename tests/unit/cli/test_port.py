@@ -54,7 +54,7 @@ def test_held_port_cannot_be_bound_by_others(stack: ExitStack) -> None:
         listener(stack, port, reuse_port=False)
 
 
-@pytest.mark.parametrize("reuse_port", [False, True], ids=["alone", "as if it were to be shared"])
+@pytest.mark.parametrize("reuse_port", [False, True], ids=["exclusive", "with reuse_port"])
 def test_port_with_a_listener_is_refused(stack: ExitStack, reuse_port: bool) -> None:
     port = listener(stack, reuse_port=reuse_port).getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""The pure parts; the rest is for real processes: tests/end_to_end/test_workers.py."""
+"""The parts without child processes; tests/end_to_end/test_workers.py has the rest."""
 
 import os
 import signal
@@ -66,7 +66,7 @@ def test_worker_without_a_supervisor_still_starts() -> None:
 
 
 def only_pipes(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are descriptors for so many pipes and for no more."""
+    """Limit the number of pipes that can be created, as if the process had no descriptors left."""
     pipe = os.pipe
     left = iter(range(count))
 
@@ -105,4 +105,4 @@ def test_workers_without_descriptors_are_not_started_and_none_leak(
     assert said.count("could not be started: [Errno 24] Too many open files") == 2
     assert "none of 2 could start" in said
     assert open_descriptors() <= before
-    assert signal.set_wakeup_fd(-1) == -1, "nothing writes into a closed descriptor"
+    assert signal.set_wakeup_fd(-1) == -1, "closed descriptors are not written to"

@@ -25,7 +25,7 @@ class TestMemoryHistory(HistoryContract):
 
 
 def small(turns: int) -> MemoryHistory:
-    """A history with room for this number of turns of `turn(number, text="xy")`."""
+    """A history whose memory limit holds this many turns of `turn(number, text="xy")`."""
     return MemoryHistory(limit=100, max_bytes=turns * (TURN_OVERHEAD_BYTES + 4))
 
 
@@ -131,7 +131,7 @@ STEPS = st.lists(
 
 
 class NaiveHistory:
-    """The oracle: counts all bytes anew at each step. The least recently active conversation is the first."""
+    """Oracle: recounts all bytes at each step. Conversations are ordered by last activity, oldest first."""
 
     def __init__(self) -> None:
         self.conversations: dict[str, list[Turn]] = {}

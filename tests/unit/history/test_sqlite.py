@@ -43,7 +43,7 @@ class TestSQLiteHistory(HistoryContract):
 
 
 def value(path: Path, query: str) -> Any:
-    """The turns that another process would read now."""
+    """The turns as read through a second connection."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(query).fetchone()[0]
 
@@ -293,7 +293,7 @@ async def test_invalid_document_is_unavailable(store: SQLiteHistory, path: Path)
 
 
 class LateHistory(SQLiteHistory):
-    """Its list still has a conversation that has been deleted."""
+    """Its listing still has a conversation deleted in the meantime."""
 
     async def conversations(
         self, owner: str, *, limit: int = 0, after: str | None = None
