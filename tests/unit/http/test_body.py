@@ -20,7 +20,7 @@ TAIL = b"GET /next HTTP/1.1\r\n\r\n"
 
 
 def fed(reader: BodyReader, pieces: Iterable[bytes]) -> tuple[bytes, bytes] | None:
-    """The body and what follows it, None when it is not whole. Raises `Refusal`."""
+    """The body and the bytes after it, None if incomplete. Raises `Refusal`."""
     rest: bytes | None = None
     for piece in pieces:
         rest = reader.feed(piece) if rest is None else rest + piece
@@ -38,7 +38,7 @@ def chunked(*chunks: bytes, trailers: bytes = b"") -> bytes:
     return coded + b"0\r\n" + trailers + b"\r\n"
 
 
-# Which reader
+# Selection of the reader
 
 
 @pytest.mark.parametrize("headers", [{}, {"content-length": "0"}, {"content-length": "000"}])
@@ -106,7 +106,7 @@ def test_transfer_coding_in_http_1_0_is_refused() -> None:
     assert caught.value.status == 400
 
 
-# A body of known length
+# Content-Length
 
 
 @given(st.binary(min_size=1, max_size=60), st.lists(st.integers(min_value=0)))
@@ -118,7 +118,7 @@ def test_fixed_body_parses_at_once_byte_by_byte_and_with_trailing_bytes(body: by
     assert fed(FixedBody(len(body) + 1), [body]) is None
 
 
-# A chunked body
+# Chunked coding
 
 
 CHUNKS = st.lists(st.binary(min_size=1, max_size=30), max_size=6)
@@ -241,7 +241,7 @@ def test_endless_size_line_is_refused_early(line: bytes) -> None:
 
 @pytest.mark.parametrize("feed", WAYS)
 def test_trailers_over_the_limit_are_refused(feed: Cut) -> None:
-    most = b"a: " + b"x" * (MAX_TRAILER_BYTES - 7) + b"\r\n"  # and two for the blank line
+    most = b"a: " + b"x" * (MAX_TRAILER_BYTES - 7) + b"\r\n"  # and the two bytes of the blank line
     assert fed(ChunkedBody(100), feed(chunked(b"x", trailers=most))) == (b"x", b"")
 
     assert refused(ChunkedBody(100), feed(chunked(b"x", trailers=b"b" + most))) == 431

@@ -29,7 +29,7 @@ BIG = b"x" * 1_000
 
 
 class Script:
-    """What a live stream does, one step at a time, as the test lets it."""
+    """The steps of a live stream; each runs when the test adds it."""
 
     def __init__(self) -> None:
         self.steps: asyncio.Queue[bytes | Exception] = asyncio.Queue()
@@ -41,7 +41,7 @@ class Script:
             self.steps.put_nowait(step)
 
     async def run(self, send: Send) -> bytes:
-        """Send each step until one is `b""`, whose successor is the last frame."""
+        """Send each step; the step after `b""` is the last frame."""
         try:
             while frame := await self._next():
                 full = send(frame)
@@ -91,7 +91,7 @@ def body(client: FakeClient) -> bytes:
     return client.read().partition(b"\r\n\r\n")[2]
 
 
-# Whole answers that must be awaited
+# Awaited complete responses
 
 
 async def test_awaited_response_is_sent_once_ready(client: FakeClient, application: FakeApplication) -> None:
@@ -235,7 +235,7 @@ async def test_head_request_does_not_run_the_stream(
 
 
 class Ends:
-    """Counts how often a stream says that it has ended."""
+    """Counts the calls of a stream's `ended` callback."""
 
     def __init__(self, application: FakeApplication, script: Script) -> None:
         self.count = 0
@@ -376,7 +376,7 @@ async def test_uncounted_stream_stays_uncounted_after_a_disconnect(
     assert (server.metrics.streams, server.metrics.streams_ended) == (0, {})
 
 
-# Announced: the head comes before the first token
+# Head before the first token
 
 
 async def test_announced_stream_starts_at_once_and_continues_normally(
@@ -408,7 +408,7 @@ async def test_failure_after_the_announcement_is_the_last_frame(
     assert body(client) == PING + b"19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
 
 
-# Failures: before the first byte a status, after it an error frame
+# Failures: an error status before the first byte, an error frame after it
 
 
 async def test_failure_before_the_first_byte_is_an_error_response(
@@ -461,7 +461,7 @@ async def test_failure_after_a_keepalive_is_the_last_frame(
     assert body(client) == PING + b"19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
 
 
-# Heartbeats
+# Keepalives
 
 
 async def test_keepalives_are_sent_until_the_first_frame(client: FakeClient, script: Script, wheel: FakeWheel) -> None:
@@ -494,7 +494,7 @@ async def test_format_without_keepalive_sends_none(
     assert client.read() == b""
 
 
-# Clients that leave or are slow
+# Disconnects and slow clients
 
 
 async def test_disconnect_cancels_the_run_at_once(
@@ -562,7 +562,7 @@ async def test_frames_sent_without_awaiting_are_all_delivered_to_a_slow_client(
 ) -> None:
     async def hasty(send: Send) -> bytes:
         for _ in range(12):
-            send(BIG)  # an upstream may say its last words in one read, while the client takes none
+            send(BIG)  # like the last events of an upstream, received in one read
         return b"end"
 
     application.handler = lambda _: stream(hasty)
@@ -655,7 +655,7 @@ async def test_half_close_stops_a_stream_without_keepalives_soon(
     assert script.left
 
 
-# The drain
+# Drain
 
 
 async def test_cut_stream_ends_with_the_shutdown_frame(
@@ -699,12 +699,12 @@ async def test_cut_before_the_task_starts_becomes_an_error_status(
     assert client.read().count(b"HTTP/1.1") == 1
 
 
-# Streams that go on without their client
+# Detached streams
 
 
 @pytest.fixture
 async def lasting(application: FakeApplication) -> Script:
-    """What a stream does that is run to its end whoever hears it."""
+    """The script of a stream that continues after a disconnect."""
     made = Script()
     application.handler = lambda _: stream(made.run, on_disconnect=lambda: True)
     return made
@@ -719,14 +719,14 @@ async def test_detached_stream_runs_to_its_end_without_sending(
     client.reset()
     await settle()
     assert not lasting.left
-    assert (server.metrics.streams, wheel.waiting) == (0, {}), "to the edge it is over"
+    assert (server.metrics.streams, wheel.waiting) == (0, {}), "the stream has ended for the HTTP server"
     lasting.say(b"b", b"", b"end")
     await settle()
 
     assert lasting.waits == [None, None]
     assert lasting.steps.empty()
     assert application.ends == [("/s", 200, "left", len(b"1\r\na\r\n"))]
-    assert server.metrics.tokens == 1, "what nobody hears is not counted"
+    assert server.metrics.tokens == 1, "unsent tokens are not counted"
     assert server.metrics.streams == 0
 
 

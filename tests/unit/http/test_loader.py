@@ -1,4 +1,4 @@
-"""Answers that need something that is not loaded yet."""
+"""Responses that need a module that is not loaded yet."""
 
 import asyncio
 import logging
@@ -201,7 +201,7 @@ async def test_no_deadline_expires_during_a_load(client: FakeClient, slow: SlowL
     assert client.read() == OK
 
 
-# What is awaited needs asyncio and the player of live streams
+# Awaited responses need asyncio and the live player
 
 
 async def later(request: Request) -> AnyResponse:
@@ -255,10 +255,10 @@ async def test_response_of_a_client_that_disconnected_is_not_started(
     client.reset()
     await no_live.finish_loading()
 
-    assert begun[0].cr_frame is None  # type: ignore[attr-defined] # closed, so that nothing warns of it
+    assert begun[0].cr_frame is None  # type: ignore[attr-defined] # closed to avoid a warning
 
 
-# Refusals of the edge may need words that are not loaded
+# Refusals that need a module
 
 
 async def test_refusal_waits_for_its_loadable(client: FakeClient, application: FakeApplication) -> None:

@@ -118,7 +118,7 @@ async def test_tokens_and_latencies_are_counted(client: FakeClient, wheel: FakeW
     assert server.metrics.streams == 1
     wheel.advance(2.0)
 
-    assert (server.metrics.tokens, server.metrics.streams) == (2, 0)  # the last frame is the end's
+    assert (server.metrics.tokens, server.metrics.streams) == (2, 0)  # the last frame is the end frame
     assert sum(server.metrics.ttft_s.counts) == 1
     assert server.metrics.ttft_s.total == pytest.approx(1.0)
     assert sum(server.metrics.inter_token_s.counts) == 1
@@ -234,7 +234,7 @@ async def test_slow_client_pauses_only_its_own_stream(
 
     assert body(other).endswith(b"0\r\n\r\n")
     assert slow.connection.paused
-    assert slow.connection.unsent_bytes < 2 * len(BIG)  # one frame at most is held for him
+    assert slow.connection.unsent_bytes < 2 * len(BIG)  # at most one frame is buffered for it
     for _ in range(30):
         slow.read()
         wheel.advance(1.0)
@@ -345,11 +345,11 @@ async def test_exception_in_the_frames_iterator_resets_the_connection(
     assert len(caplog.records) == 1
 
 
-# Waiting for something other than time, and breaking off
+# Waits at gates, and disconnect faults
 
 
 class Held:
-    """A stream of these items, a second apart; counts how often it was told that it has ended."""
+    """A stream of these items with a gap of 1 s that counts the calls of its `ended` callback."""
 
     def __init__(self, application: FakeApplication, *items: Item) -> None:
         self.ended = 0
@@ -374,7 +374,7 @@ async def test_stream_waits_at_a_closed_gate_and_continues_when_it_opens(
     assert (body(client), gate.waiting, wheel.waiting) == (b"1", 1, {})
     gate.open()
     wheel.advance(0.9)
-    assert body(client) == b"1"  # its gap is counted from here
+    assert body(client) == b"1"  # its gap starts here
     wheel.advance(0.2)
 
     assert body(client) == b"120\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Streams of frames that repeat: one object, played by any number of connections."""
+"""Streams of repeating frames: one object, shared by any number of connections."""
 
 from itertools import islice
 

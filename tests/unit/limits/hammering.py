@@ -1,4 +1,4 @@
-"""A program: a supervisor and two workers that send requests to one client's bucket; tests run it and read its output.
+"""A program: a supervisor and two workers that spend one client's bucket; tests run it and read its output.
 
 A program of its own, because a test process has threads and must not fork.
 """
@@ -30,7 +30,7 @@ class SlowTable(SharedTable):
 
 
 async def hammered(limiter: SharedLimiter, until_s: float) -> int:
-    """How many requests were allowed until that time."""
+    """The number of allowed requests until this time."""
     allowed = 0
     while time.monotonic() < until_s:
         allowed += (await limiter.take("203.0.113.7")).allowed
@@ -38,7 +38,7 @@ async def hammered(limiter: SharedLimiter, until_s: float) -> int:
 
 
 async def afterwards(limiter: SharedLimiter) -> int:
-    """How many of a hundred requests are allowed, without a time limit."""
+    """The number of allowed requests out of a hundred."""
     return sum([(await limiter.take("203.0.113.7")).allowed for _ in range(100)])
 
 
@@ -63,7 +63,7 @@ def figure(worker: tuple[int, int]) -> int:
 
 
 def together(table: SharedTable, *, rate: float, seconds: float) -> None:
-    """Two workers at once; their sum, and the time from before the first to after the last request."""
+    """Two workers at once: their results, and the time from before the first to after the last request."""
     limiter = SharedLimiter(rate, BURST, table=table, now=time.monotonic)
     start_s = time.monotonic()
     workers = [forked(lambda: hammered(limiter, start_s + seconds)) for _ in range(2)]
@@ -72,7 +72,7 @@ def together(table: SharedTable, *, rate: float, seconds: float) -> None:
 
 
 def killed(times: int) -> None:
-    """Kills working workers one after the other; how many requests the supervisor is allowed after each."""
+    """Kills running workers one after the other: the number of requests allowed to the supervisor after each."""
     limiter = SharedLimiter(1e6, BURST, table=SharedTable(), now=time.monotonic)
     allowed = []
     for _ in range(times):

@@ -59,7 +59,7 @@ def limiter(remote: Remote, clock: FakeClock) -> FallbackLimiter:
 
 
 async def settled() -> None:
-    """Run all tasks that are ready."""
+    """Let all ready tasks run."""
     for _ in range(5):
         await asyncio.sleep(0)
 

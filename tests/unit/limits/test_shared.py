@@ -42,12 +42,12 @@ class TestSharedLimiter(LimiterContract):
 
 @pytest.fixture
 def limiter(clock: FakeClock, table: SharedTable) -> SharedLimiter:
-    """One request a second, two at once, and one set of eight for all."""
+    """A limiter of 1 request/s with a burst of 2 and a single set of eight buckets."""
     return SharedLimiter(1.0, 2, table=table, now=clock)
 
 
 async def fill(limiter: SharedLimiter) -> None:
-    """Use one request of each of eight clients."""
+    """Send one request from each of eight clients, which fills the set."""
     for number in range(WAYS):
         await limiter.take(f"guest {number}")
 

@@ -18,7 +18,7 @@ SMALL = 4_096
 
 
 class Recording(StreamSocket):
-    """Notes what the socket calls."""
+    """Records the callbacks of the socket."""
 
     __slots__ = ("calls", "keeps_open", "received")
 
@@ -65,7 +65,7 @@ class Pair:
         self.peer.close()
 
     def read(self, count: int, until: Until) -> bytes:
-        """So many bytes, as the peer gets them while the reactor turns."""
+        """The next bytes that the peer receives while the reactor turns."""
         got = bytearray()
         self.peer.setblocking(False)
 
@@ -89,7 +89,7 @@ Connect = Callable[..., Pair]
 
 @pytest.fixture
 def connect(reactor: Reactor) -> Iterator[Connect]:
-    """Makes pairs; afterwards no descriptor of them is left."""
+    """Creates pairs and asserts after the test that all descriptors are closed."""
     before = len(os.listdir("/proc/self/fd"))
     pairs: list[Pair] = []
 
@@ -202,7 +202,7 @@ def test_close_sends_the_unsent_bytes_first(connect: Connect, until: Until) -> N
     assert pair.ours.calls == ["pause", "lost"]
 
 
-@pytest.mark.parametrize("unsent", [b"", b"x" * 300_000], ids=["nothing unsent", "much unsent"])
+@pytest.mark.parametrize("unsent", [b"", b"x" * 300_000], ids=["no unsent bytes", "unsent bytes"])
 def test_abort_resets_and_drops_the_unsent_bytes(connect: Connect, unsent: bytes) -> None:
     pair = connect()
     pair.ours.write(unsent)
