@@ -36,7 +36,7 @@ def test_target_is_placed_below_the_base_path(base: str, target: str, asked: str
 
 
 class SlowWriter(RecordingWriter):
-    """A disk whose writes complete when a test decides."""
+    """A writer whose writes complete when the test allows it."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()

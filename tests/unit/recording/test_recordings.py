@@ -108,7 +108,7 @@ def test_same_request_is_preferred_to_another_model_and_that_to_the_same_user_te
     assert found(recording, body("a", seed=1, user="u", stream_options={})) == "same"
     assert found(recording, body("a", seed=1, model="sim:speed=2")) == "same"
     assert found(recording, body("before", "a", seed=2)) == "words"
-    assert found(recording, body("a", seed=3)) == "words", "the first of those that match equally well"
+    assert found(recording, body("a", seed=3)) == "words", "the first of equal matches"
 
 
 def test_order_of_fields_does_not_matter() -> None:

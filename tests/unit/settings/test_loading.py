@@ -12,7 +12,7 @@ HOSTILE = ["\x1b[31m", "\r\nforged: line", "\0"]
 
 
 def refused(**texts: str) -> str:
-    """The message for settings that are refused, given by their fields' names."""
+    """The error message for invalid settings, given by field name."""
     with pytest.raises(InvalidSetting) as caught:
         load({name.upper(): text for name, text in texts.items()})
     return str(caught.value)
@@ -23,7 +23,7 @@ def read(name: str, text: str) -> object:
     return value
 
 
-# Each kind
+# Types of values
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_invalid_value_in_a_later_source_is_ignored() -> None:
     assert load({"PORT": "7"}, {"PORT": "nonsense"}).port == 7
 
 
-# Together
+# Combinations
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_permitted_combinations_start(texts: dict[str, str]) -> None:
     assert load(texts).host == texts["HOST"]
 
 
-# What each field says of itself
+# Metadata of the fields
 
 
 def test_every_field_has_a_help_text() -> None:

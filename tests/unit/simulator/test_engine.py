@@ -24,8 +24,6 @@ def asked(*, model: str = "sim", max_tokens: int = 1_000, simulation: str = "") 
 
 
 class Answer:
-    """The events of an engine, and their times."""
-
     def __init__(self) -> None:
         self.clock = InstantClock(0.0)
         self.texts: list[str] = []
@@ -86,7 +84,7 @@ async def test_tokens_arrive_at_their_deadlines() -> None:
     await answer.of(asked(simulation="ttft=1s,gap=20ms,tokens=3"))
 
     assert answer.times == pytest.approx([1.0, 1.02, 1.04])
-    assert answer.clock.now() == pytest.approx(1.06)  # the end takes a gap too
+    assert answer.clock.now() == pytest.approx(1.06)  # the end frame has a gap, too
 
 
 async def test_default_gap_is_a_tenth_of_a_second() -> None:

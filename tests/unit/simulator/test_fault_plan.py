@@ -20,7 +20,7 @@ END = b"<end>\n"
 
 
 def played(text: str = "", *, tokens: int = TOKENS, gate_at: int | None = None, end: bytes = END) -> list[object]:
-    """What goes out with the gap before it, as a player pulls them; gaps are numbered from 1."""
+    """The sent items and the gap before each, pulled as by the HTTP server; the gaps are 1.0, 2.0 …"""
     permit, gate = ConcurrencyLimiter().permit(None), TestGate()
     fault_plan = FaultPlan(
         faults(text) if text else (), permit=permit, gate=None if gate_at is None else gate, gate_at=gate_at or 0
@@ -119,7 +119,7 @@ def test_several_faults_happen_at_their_tokens() -> None:
         (b"t1\n", 1.0),
         (garbled(b"t2\n"), 0.0),
         (b"t2\n", 1.0),
-        (b"t3\n", 31.0),  # a stall in a drip
+        (b"t3\n", 31.0),  # the stall is added to the gap of the drip
         (Disconnect("reset"), 0.0),
     ]
 

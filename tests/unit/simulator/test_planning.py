@@ -109,7 +109,7 @@ def test_reasoning_counts_towards_the_token_limit(most: int) -> None:
     assert choice.reason == "length"
 
 
-# Where it stops
+# Stop texts and limits
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_stop_text_is_found_across_two_paragraphs() -> None:
 
     assert text(one(asked(stop=(seam,)), "tokens=500")) == PARAGRAPH.removesuffix(WORDS[-1])
     assert one(asked(stop=(3 * long,)), "tokens=1000").stop == 3 * long
-    assert one(asked(stop=(long,), ignore_eos=True)).stop == long  # however much there would be to say
+    assert one(asked(stop=(long,), ignore_eos=True)).stop == long  # also if the length is unlimited
 
 
 def test_stop_text_ends_structured_output() -> None:
@@ -233,7 +233,7 @@ def test_messages_after_tool_results_do_not_repeat_a_call(after: Message) -> Non
 
     assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK)))) == []
     required = asked(messages=messages, tools=(WEATHER, CLOCK), tool_choice="required")
-    assert calls(one(required)) == ["clock"], "a tool that was not called yet"
+    assert calls(one(required)) == ["clock"], "a tool not called yet"
 
 
 def test_calls_of_earlier_turns_do_not_count() -> None:
@@ -324,7 +324,7 @@ def test_tool_names_are_searched_only_in_the_beginning_of_the_question() -> None
     assert calls(one(asked(" " * far + "clock", tools=tools))) == []
 
 
-# All together
+# Whole plans
 
 
 def test_each_of_n_choices_is_produced_and_counted() -> None:

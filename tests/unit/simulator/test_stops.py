@@ -8,7 +8,7 @@ from tokenfall.tokens import SLICE_CHARACTERS, tokens_of
 
 
 def said(question: str, *stops: str) -> tuple[list[str], str]:
-    """The tokens before the first stop text, and which that is."""
+    """The tokens before the first stop text, and that stop text."""
     tokens, stop = at_once(truncate_at_stop(tokens_of(question), stops))
     return list(tokens), stop
 

@@ -11,7 +11,7 @@ from tokenfall.simulator.scenarios.nodes import InvalidScenario
 
 
 class Watch:
-    """A clock that tests advance."""
+    """A fake clock."""
 
     def __init__(self) -> None:
         self.now_s = 100.0

@@ -2,7 +2,7 @@ import sys
 
 import msgspec
 import pytest
-import yaml  # type: ignore[import-untyped,unused-ignore] # its stubs are a package of their own
+import yaml  # type: ignore[import-untyped,unused-ignore] # the stubs are a separate package
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -187,7 +187,7 @@ def test_missing_pyyaml_is_refused_with_the_extra(monkeypatch: pytest.MonkeyPatc
     assert turns('[{"say": "a"}]', "s.json")
 
 
-# Whatever a file holds
+# Arbitrary content
 
 WORDS = [
     *("when", "say", "sim", "times", "finish_reason", "last", "system", "model", "turn", "tool_result", "contains"),
