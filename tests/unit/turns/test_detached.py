@@ -10,7 +10,7 @@ from tests.doubles.turns import detached_turns, running_turn
 
 
 def ended_by(turn: RunningTurn) -> str | None:
-    """Why the turn was ended, None if it goes on."""
+    """The error code that ended the turn, None if it is running."""
     try:
         turn.begin()
     except DetachedLimit as error:
@@ -19,7 +19,7 @@ def ended_by(turn: RunningTurn) -> str | None:
 
 
 async def answered(turn: RunningTurn) -> str:
-    """Answer a turn until something ends it; what did."""
+    """Run a turn until it is ended and return the error code."""
     turn.begin()
     try:
         await asyncio.Event().wait()

@@ -25,7 +25,7 @@ from tests.doubles.turns import HERE, RecordingListener, running_turn, turn_regi
 
 
 class FakeTimers:
-    """The loop's `call_later`; timers fire when the test says so."""
+    """Replaces the loop's `call_later`; timers fire when the test calls `fire`."""
 
     def __init__(self) -> None:
         self._pending: list[tuple[float, Callable[[], object], asyncio.Handle]] = []
@@ -85,7 +85,7 @@ async def is_kept(turns: TurnRegistry, turn: RunningTurn) -> bool:
     return True
 
 
-# Found
+# Lookup
 
 
 async def test_running_and_ended_turns_can_be_followed() -> None:
@@ -154,7 +154,7 @@ async def test_new_turn_is_published_to_other_processes() -> None:
     assert shared.closed
 
 
-# Stopped
+# Stop
 
 
 async def test_stopping_waits_for_the_end() -> None:
@@ -181,7 +181,7 @@ async def test_ended_returns_at_once_for_an_ended_turn() -> None:
     await wait_until_ended(turn)
 
 
-# Kept and forgotten
+# Retention of ended turns
 
 
 async def test_ended_turn_is_kept_for_its_time(timers: FakeTimers) -> None:
@@ -256,7 +256,7 @@ async def test_running_turns_do_not_count_and_are_never_dropped() -> None:
 @pytest.mark.parametrize(
     ("texts", "end", "kept"),
     [((), BROKEN, False), ((), GENUINE, True), (("a",), BROKEN, True), (("",), BROKEN, True)],
-    ids=["nothing", "nothing, genuinely", "a part", "an empty piece"],
+    ids=["no text", "no text, genuine end", "text", "empty delta"],
 )
 async def test_turn_without_text_is_dropped_at_its_end(texts: tuple[str, ...], end: TurnEnd, kept: bool) -> None:
     turns = turn_registry()
@@ -393,5 +393,5 @@ async def test_cancelling_during_the_claim_frees_the_key_in_all_processes() -> N
     shared.may_claim.set()
     await settle()
 
-    assert shared.published == [turn], "told of its end, the store lets go of the claim"
+    assert shared.published == [turn], "the store releases the claim at the end of the turn"
     assert (len(turns), turns.claims) == (0, 0)

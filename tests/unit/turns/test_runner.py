@@ -30,7 +30,7 @@ REQUEST = ChatRequest(messages=(Message("system", "Be brief."), Message("user", 
 
 
 class Harness:
-    """A `TurnRunner` on a history whose writes end when the test says so."""
+    """A `TurnRunner` on a history whose writes complete when the test allows it."""
 
     def __init__(self, *, may_write: bool = True) -> None:
         self.history = SlowHistory()
@@ -42,7 +42,7 @@ class Harness:
 
 
 class Asked:
-    """A turn that is answered by `engine`, its client and a follower."""
+    """A turn run by `engine`, with a client and a follower."""
 
     def __init__(self, engine: Engine, harness: Harness | None = None, *, finishes: bool = False) -> None:
         self.harness = harness or Harness()
@@ -58,7 +58,7 @@ class Asked:
         return following
 
     def is_over(self) -> bool:
-        """Whether the runner has let go of the turn, with its end."""
+        """Whether the turn has ended and the runner has released it."""
         return self.turn.end is not None and not self.harness.registry.running() and not len(self.harness.detached)
 
     @property
@@ -86,7 +86,7 @@ async def test_stopped_turn_is_stored_as_stopped() -> None:
     assert [turn.end_code for turn in asked.harness.history.appended] == ["stopped"]
 
 
-# A turn that ends as it should
+# Genuine ends
 
 
 async def test_deltas_are_reported_to_the_client_and_the_end_is_returned() -> None:
@@ -157,7 +157,7 @@ async def test_engine_waits_for_a_slow_client_but_not_for_a_follower() -> None:
     assert (asked.client.text, asked.follower.text) == ("ab", "ab")
 
 
-# Kept, and only then told
+# Store before report
 
 
 async def test_turn_is_stored_before_its_end_is_reported() -> None:
@@ -214,7 +214,7 @@ async def test_turn_whose_write_is_cancelled_ends_with_an_error() -> None:
         await asked.asking
 
 
-# A turn that does not end as it should
+# Interruptions
 
 
 async def test_text_before_a_failure_is_stored_as_interrupted() -> None:
@@ -342,7 +342,7 @@ async def test_simultaneous_stop_and_disconnect_end_the_turn_once() -> None:
     assert asked.is_over()
 
 
-# Left
+# Detached turns
 
 
 async def test_detached_turn_finishes_without_its_client() -> None:
@@ -360,7 +360,7 @@ async def test_detached_turn_finishes_without_its_client() -> None:
 
 
 def stored(answer: str, *, thought: str = "") -> Turn:
-    """A turn with the question of `REQUEST`."""
+    """A stored turn with the question of `REQUEST`."""
     return Turn(
         id="t1",
         question=REQUEST.messages[-1],
@@ -413,7 +413,7 @@ def test_turn_end_of_an_error_has_its_code_and_message() -> None:
     assert turn_end(OSError("s3cret")).message == "the response failed"
 
 
-# How fast it came
+# Token rate
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ END = TurnEnd(Finished("stop", "m"))
 
 
 class Answered:
-    """A task that answers a turn and never comes to an end of its own."""
+    """A task that runs a turn and ends only when cancelled."""
 
     def __init__(self, turn: RunningTurn) -> None:
         self.turn = turn
@@ -63,7 +63,7 @@ async def leave(following: "asyncio.Task[Finished]") -> None:
         await following
 
 
-# Its name
+# Turn ids
 
 
 def test_turn_ids_are_unique() -> None:
@@ -73,7 +73,7 @@ def test_turn_ids_are_unique() -> None:
     assert all(len(each) == 29 and each.startswith("turn_") for each in ids)
 
 
-# Stopped
+# Stop
 
 
 def test_turn_stopped_before_its_start_does_not_start() -> None:
@@ -103,7 +103,7 @@ async def test_stop_after_the_engine_has_finished_has_no_effect() -> None:
     done.begin()
     done.end_generation()
     done.stop()
-    await asyncio.sleep(0)  # a cancelled task ends here
+    await asyncio.sleep(0)  # the task is cancelled here
 
     assert done.cancelled() is None
 
@@ -134,7 +134,7 @@ async def test_simultaneous_stop_and_disconnect_both_take_effect() -> None:
         await answered.task
 
 
-# Left
+# Disconnect
 
 
 @pytest.mark.parametrize(("finishes", "continues"), [(True, True), (False, False)])
@@ -176,7 +176,7 @@ async def test_last_follower_does_not_end_a_turn_with_a_client() -> None:
     await leave(follower)
     await settle()
     assert not answered.task.done()
-    assert answered.turn.detach() is False, "the one that left counts no more"
+    assert answered.turn.detach() is False, "a follower that left does not count"
     answered.task.cancel()
 
 
@@ -191,7 +191,7 @@ async def test_detached_turn_finishes_without_followers() -> None:
     answered.task.cancel()
 
 
-# Followed
+# Followers
 
 
 async def test_follower_gets_past_and_new_deltas_and_the_end() -> None:
@@ -299,7 +299,7 @@ async def test_slow_follower_of_a_long_turn_uses_little_memory() -> None:
     assert held_bytes < 65_536
 
 
-# What the model thinks
+# Reasoning
 
 
 async def test_follower_gets_all_reasoning_and_then_the_text() -> None:

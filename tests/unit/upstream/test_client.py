@@ -175,7 +175,7 @@ async def test_cancelled_request_closes_its_connection(upstream: Upstream) -> No
 
         upstream.script = silent
         asking = asyncio.ensure_future(ask(client))
-        await eventually(lambda: bool(upstream.exchanges), lambda: "nothing was asked")
+        await eventually(lambda: bool(upstream.exchanges), lambda: "no request was received")
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
@@ -192,7 +192,7 @@ async def test_close_fails_requests_in_progress(upstream: Upstream) -> None:
 
         upstream.script = silent
         asking = [asyncio.ensure_future(ask(client)) for _ in range(2)]  # one of them on a pooled connection
-        await eventually(lambda: len(upstream.exchanges) == 3, lambda: "they were not asked")
+        await eventually(lambda: len(upstream.exchanges) == 3, lambda: "the requests were not received")
         await client.close()
         for task in asking:
             with pytest.raises(ShuttingDown):

@@ -1,4 +1,4 @@
-"""Connections through names, addresses and proxies, to servers of the test's own."""
+"""Connections through names, addresses and proxies to local servers."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ async def dial(dialer: Dialer, *, within_s: float = 9.0) -> None:
 async def _nothing_is_left() -> AsyncIterator[None]:
     before, tasks = descriptors(), asyncio.all_tasks()
     yield
-    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are open")
     await eventually(lambda: asyncio.all_tasks() <= tasks | {asyncio.current_task()}, asyncio.all_tasks)
 
 
@@ -54,7 +54,7 @@ async def _nothing_is_left() -> AsyncIterator[None]:
 
 
 class Hosts:
-    """What the system's resolver finds for any name."""
+    """Replaces the system's resolver: the addresses for any name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
         self.asked = 0
@@ -70,7 +70,7 @@ class Hosts:
 
 @pytest.fixture
 def silent() -> Iterator[tuple[str, int]]:
-    """An address at which no connection is accepted, nor refused: its backlog is full."""
+    """An address whose full backlog neither accepts nor refuses connections."""
     with ExitStack() as stack:
         full = stack.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
@@ -150,7 +150,7 @@ async def test_cancelled_dial_leaks_no_socket(silent: tuple[str, int]) -> None:
 
 
 class ConnectProxy:
-    """Answers CONNECT with `response`, and joins who asks with the upstream after a 200."""
+    """Responds to CONNECT with `response`, and after a 200 forwards bytes to the upstream."""
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
@@ -164,13 +164,13 @@ class ConnectProxy:
             port = int(self.heads[-1].split()[1].rpartition(b":")[2])
             await join(reader, writer, port=port)
         else:
-            with suppress(ConnectionError):  # who asked may leave with a reset
+            with suppress(ConnectionError):  # the client may reset the connection
                 await reader.read()
         writer.close()
 
 
 async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, port: int) -> None:
-    """Pass bytes between a client and a port, both ways, until both have ended."""
+    """Forward bytes between a client and a port in both directions until both have ended."""
     far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

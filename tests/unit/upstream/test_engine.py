@@ -35,7 +35,7 @@ REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="up-1", max_token
 
 
 class Relay:
-    """An engine and its upstream, which plays one script a request, the last one for ever."""
+    """An engine and its upstream, which runs one script per request and repeats the last one."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
@@ -103,7 +103,7 @@ async def converse(relay: Relay, *scripts: Script) -> Finished:
         await engine.close()
 
 
-# Whole responses
+# Complete responses
 
 
 async def test_fetch_returns_the_body_unchanged(relay: Relay) -> None:
@@ -296,7 +296,7 @@ async def test_request_is_reworded_once(relay: Relay) -> None:
     assert len(relay.upstream.exchanges) == 2
 
 
-# Passed on
+# Passthrough
 
 
 async def test_events_are_passed_through_unchanged(relay: Relay) -> None:

@@ -9,8 +9,6 @@ from tests.doubles.exchanges import FakeConnection, RecordedExchange
 
 
 class Served:
-    """An exchange on a connection."""
-
     def __init__(self) -> None:
         self.connection = FakeConnection()
         self.exchange = RecordedExchange()

@@ -14,7 +14,7 @@ from tests.end_to_end.in_process import eventually
 
 
 class Lines:
-    """A pool, and the other ends of its connections."""
+    """A pool and the peers of its connections."""
 
     def __init__(self) -> None:
         self.pool = Pool(running_reactor().wheel.now)
@@ -69,7 +69,7 @@ async def test_idle_connections_over_the_limit_are_closed(lines: Lines, monkeypa
 async def test_connection_is_closed_after_the_idle_timeout(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_S", 0.05)
     connection = lines.open()
-    await eventually(lambda: connection.fd < 0, lambda: "it is open")
+    await eventually(lambda: connection.fd < 0, lambda: "the connection is open")
 
     assert lines.pool.take() is None
 
@@ -82,7 +82,7 @@ async def test_request_clears_the_idle_timeout(lines: Lines, monkeypatch: pytest
     exchange.begin()
     done = exchange.end
     busy.send(REQUEST, exchange)
-    await eventually(lambda: waiting.fd < 0, lambda: "it is open")
+    await eventually(lambda: waiting.fd < 0, lambda: "the connection is open")
 
     assert (busy.fd >= 0, done.done()) == (True, False)
     exchange.finish()
@@ -91,7 +91,7 @@ async def test_request_clears_the_idle_timeout(lines: Lines, monkeypatch: pytest
 async def test_connection_closed_by_the_server_is_not_taken(lines: Lines) -> None:
     kept, closed = lines.open(), lines.open()
     lines.peers[closed].close()  # type: ignore[attr-defined]
-    await eventually(lambda: closed.fd < 0, lambda: "it is open")
+    await eventually(lambda: closed.fd < 0, lambda: "the connection is open")
 
     assert [lines.pool.take(), lines.pool.take()] == [kept, None]
 

@@ -15,7 +15,7 @@ def info(host: str, port: int = 80) -> AddressInfo:
 
 
 class Resolver:
-    """Stands for the system's: each look-up waits until the test answers it."""
+    """Replaces the system's resolver: each look-up waits until the test resolves it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[asyncio.Future[list[AddressInfo]]] = []

@@ -18,7 +18,7 @@ REFUSAL = b'{"error":{"message":"no such model"}}'
 
 
 class Received:
-    """A whole response on a connection that the test speaks for."""
+    """A complete response on a fake connection."""
 
     def __init__(self) -> None:
         self.wheel = FakeWheel()
@@ -65,7 +65,7 @@ async def test_body_in_small_chunks_takes_no_more_memory_than_its_bytes(received
 
     def receive() -> None:
         for chunk in chunks:
-            received.response.body_received(bytes(bytearray(chunk)))  # a new object each, as a parser makes them
+            received.response.body_received(bytes(bytearray(chunk)))  # a new object each, as from a parser
 
     assert held_bytes(receive) < 2 * len(b"".join(chunks))
 

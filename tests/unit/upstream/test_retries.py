@@ -25,7 +25,7 @@ from tests.doubles.clocks import InstantClock
 
 
 class Highest(Random):
-    """The longest wait that there may be."""
+    """A random source that returns the upper bound."""
 
     def random(self) -> float:
         return 1.0

@@ -12,7 +12,7 @@ COARSE_S = 1 / DEADLINE_STEPS_PER_S
 
 
 class Watched:
-    """A watch from 1000 s on, and what it said."""
+    """A watch that starts at 1000 s and records the errors it reports."""
 
     def __init__(self) -> None:
         self.wheel = FakeWheel(1000.0)
@@ -35,7 +35,7 @@ def watched() -> Watched:
 
 
 def silence_ends_at(watched: Watched, until_s: float) -> float:
-    """When it spoke, in seconds from the start."""
+    """The time of the first reported error, in seconds from the start."""
     while not watched.said and watched.wheel.now() < 1000.0 + until_s:
         watched.wheel.advance(0.25)
     return watched.wheel.now() - 1000.0
@@ -141,7 +141,7 @@ def test_begins_in_s_is_the_time_left_for_the_first_token(total_s: float, left_s
     assert watch.error().code == code
 
 
-# What is measured
+# Metrics
 
 
 def test_time_to_the_first_token_is_recorded_once() -> None:

@@ -1,4 +1,4 @@
-"""TLS with real certificates, between the client and a server of the test's own."""
+"""TLS with real certificates, between the client and a local server."""
 
 import asyncio
 import ctypes
@@ -31,7 +31,7 @@ MIB = 1_048_576
 
 @pytest.fixture(autouse=True)
 def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The test's authority is the only one that is trusted."""
+    """Trust only the test's certificate authority."""
     path = trusted_file(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", path)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
@@ -42,7 +42,7 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 async def secured(
     tls: ssl.SSLContext, *, warm: int = 0, host: str = "127.0.0.1"
 ) -> AsyncIterator[tuple[HTTPClient, Upstream]]:
-    """A client, and the upstream that it asks. Afterwards nothing of either is left."""
+    """A client and its upstream; asserts afterwards that all resources are released."""
     before = descriptors()
     async with scripted(tls=tls) as upstream:
         upstream.script = hello
@@ -130,7 +130,7 @@ async def test_large_request_and_response_arrive_completely() -> None:
         assert (await ask(client, UpstreamRequest("POST", "/", body=body))).body == body
 
 
-# Whom it trusts
+# Trust
 
 
 UNTRUSTED: dict[str, tuple[Callable[[], ssl.SSLContext], str]] = {
@@ -206,7 +206,7 @@ def test_unreadable_authorities_stop_the_start_with_one_line(
     assert said.count("\n") == 1
 
 
-# What it refuses
+# Refused handshakes
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
@@ -248,11 +248,11 @@ async def test_hanging_handshake_is_a_connect_timeout() -> None:
     server.close()
 
 
-# How it ends
+# End of the connection
 
 
 def garble(exchange: Exchange) -> None:
-    """Send what is no TLS record."""
+    """Send bytes that are not a TLS record."""
     os.write(exchange.writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x05Hello")
 
 
@@ -338,18 +338,18 @@ async def test_client_sends_close_notify() -> None:
 
         upstream.script = wait
         asking = asyncio.ensure_future(ask(client))
-        await eventually(lambda: len(upstream.exchanges) == 2, lambda: "nothing was asked")
+        await eventually(lambda: len(upstream.exchanges) == 2, lambda: "no request was received")
         asking.cancel()
-        await eventually(lambda: bool(ended), lambda: "it did not end")
+        await eventually(lambda: bool(ended), lambda: "the connection did not end")
 
     assert ended == [b""]
 
 
-# The layer by itself
+# The TLS layer without sockets
 
 
 class Pair:
-    """A client's layer and OpenSSL's server, joined by the test."""
+    """The client's TLS layer and an OpenSSL server, connected in memory."""
 
     def __init__(self) -> None:
         self.layer = TLSLayer(client_context(), "localhost")
@@ -437,7 +437,7 @@ class MallocInfo(ctypes.Structure):
 
 
 def allocated_bytes() -> int:
-    """What `malloc` has allocated, for OpenSSL among others."""
+    """Bytes allocated by `malloc`, including those of OpenSSL."""
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = MallocInfo
     return int(mallinfo2().uordblks)

@@ -43,7 +43,7 @@ def reads(relay: "Relay") -> bool:
 
 
 class Relay:
-    """A stream on a connection that the test speaks for."""
+    """A token stream on a fake connection."""
 
     def __init__(self, *, reports: tuple[type, ...] = ALL, reader: ResponseReader | None = None) -> None:
         self.connection = FakeConnection()

@@ -10,7 +10,7 @@ NO_SUCH_MODEL = UpstreamRefused("the upstream refused the request: model 'defaul
 
 
 class OneModelServer:
-    """Refuses every model but the first of `names`."""
+    """An upstream that refuses every model except the first of `names`."""
 
     def __init__(self, *names: str, error: Exception = NO_SUCH_MODEL) -> None:
         self.names = names
