@@ -17,7 +17,7 @@ from tests.doubles.requests import request
 
 
 class Made:
-    """Servers that were wired, to be stopped at the end."""
+    """Wires servers and stops them after the test."""
 
     def __init__(self) -> None:
         self.servers: list[Server] = []
@@ -45,7 +45,7 @@ def first_gap_s(server: Server, path: str, query: str = "") -> float:
 
 
 async def reply(server: Server, model: str) -> Finished:
-    """The end of a turn with this model."""
+    """Run a reply with this model and return its end."""
     chat = server.parts.conversations()
     question = Question(conversation=Conversation("", "c"), message=Message("user", "Hi"), model=model, max_tokens=1)
     _, end = await chat.runner.complete_response(await chat.begin(question))

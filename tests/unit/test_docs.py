@@ -1,4 +1,4 @@
-"""The documents say what the code does: every route, setting and error is there, and every name leads somewhere."""
+"""The documentation lists every route, setting and error, and its links resolve."""
 
 import re
 from datetime import date
@@ -45,7 +45,7 @@ def name_of(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """The anchors that GitHub generates for a page's headings."""
     text = FENCED.sub("", page.read_text(encoding="utf-8"))
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
@@ -108,7 +108,7 @@ def test_settings_page_without_markers_is_refused() -> None:
 @pytest.mark.parametrize("page", DECISIONS, ids=name_of)
 def test_decision_has_number_date_and_test(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    title, dated, held = re.match(r"# (\d{4}): .+\n\nDate: (\d{4}-\d\d-\d\d)\nTested by: (.+)\n", text).groups()  # type: ignore[union-attr] # a page without them fails here
+    title, dated, held = re.match(r"# (\d{4}): .+\n\nDate: (\d{4}-\d\d-\d\d)\nTested by: (.+)\n", text).groups()  # type: ignore[union-attr] # fails for a page without them
     tests = NAMED_TEST.findall(held)
 
     assert title == page.name[:4]

@@ -14,7 +14,7 @@ Serve = Callable[..., None]
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Answers one connection at HOST and PORT with these bytes; None keeps it waiting."""
+    """Responds to one connection at HOST and PORT with these bytes; None sends no response."""
     listener = socket.create_server(("127.0.0.1", 0))
     left = threading.Event()
     threads: list[threading.Thread] = []

@@ -11,7 +11,7 @@ from tokenfall.redis_calls import Calls
 
 
 class Client:
-    """Closes, and is asked for nothing else."""
+    """A client that supports only `aclose`."""
 
     async def aclose(self, *, close_connection_pool: bool) -> None:
         assert close_connection_pool

@@ -39,7 +39,7 @@ def tokens(board: SharedMetrics, number: int = 0) -> int | None:
 
 
 def with_memory(workers: int) -> tuple[SharedMetrics, mmap]:
-    """Shared metrics and their memory, which a test can overwrite as a killed writer leaves it."""
+    """Shared metrics and their memory, which a test can overwrite to simulate a killed writer."""
     made: list[mmap] = []
 
     def make(fileno: int, length: int) -> mmap:
@@ -53,7 +53,7 @@ def with_memory(workers: int) -> tuple[SharedMetrics, mmap]:
 
 
 def halves(number: int = 0) -> list[int]:
-    """Where the slot's halves begin in memory."""
+    """The offsets of the slot's halves."""
     return [number * SLOT_BYTES + HEADER_BYTES + half * HALF_BYTES for half in (0, 1)]
 
 
@@ -102,7 +102,7 @@ def test_worker_killed_during_a_write_leaves_its_previous_snapshot(keep: int) ->
     before = memory[start : start + 1_000]
     publish(board, 0, counted(300_000))
     whole = memory[start : start + 1_000]
-    memory[start : start + 1_000] = whole[:keep] + before[keep:]  # the write went so far
+    memory[start : start + 1_000] = whole[:keep] + before[keep:]  # the write was interrupted at this byte
 
     assert tokens(board) == (300_000 if whole[:keep] + before[keep:] == whole else 2)
 
@@ -168,7 +168,7 @@ def test_concurrent_write_is_never_read_partially() -> None:
             found = board.last(0)
             assert found is not None
             assert found["requests"] == {("/chat", 200): found["tokens"]}
-            assert found["tokens"] >= last, "time goes one way"
+            assert found["tokens"] >= last, "token counts never decrease"
             last = found["tokens"]
     finally:
         writer.join(10)
@@ -184,7 +184,7 @@ def write_much(board: SharedMetrics) -> None:
     os._exit(0)
 
 
-# One worker's part
+# Workers
 
 
 def started(board: SharedMetrics, number: int, metrics: Metrics, *, wheel: FakeWheel | None = None) -> WorkerMetrics:

@@ -9,11 +9,11 @@ from tokenfall.slices import Sliced
 from tokenfall.slicing import AT_ONCE_S, SLICE_S, later, run_sliced, start_sliced
 
 AT_ONCE = 3
-"""So many slices are as long as a request is computed at once, on the clock of these tests."""
+"""Number of slices that a request runs synchronously, on the fake clock."""
 
 
 class Clock:
-    """Processor time that only slices use."""
+    """Fake processor time that advances only in slices."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Work:
-    """Makes sliced computations whose slices each take `slice_s`."""
+    """Creates sliced computations whose slices each take `slice_s`."""
 
     def __init__(self, clock: Clock, slice_s: float = AT_ONCE_S / AT_ONCE * 1.01) -> None:
         self.log: list[str] = []
@@ -126,7 +126,7 @@ async def test_several_computations_run_one_slice_per_turn_in_total(clock: Clock
     ends = await asyncio.gather(*(run_sliced(work.of(3, name)) for name in "abc"), turns())
 
     assert ends[:3] == ["a done", "b done", "c done"]
-    in_turns = "".join(work.log).split("|")[1:]  # the first slices run where the works begin
+    in_turns = "".join(work.log).split("|")[1:]  # the first slices run at the start of each computation
     assert max(len(turn) // 2 for turn in in_turns) == 1, in_turns
 
 

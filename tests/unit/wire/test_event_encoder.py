@@ -89,7 +89,7 @@ def test_any_text_stays_within_its_frame(dialect: Dialect, text: str, kind: str)
     assert len(frames.splitlines()) == len(expected.splitlines())
 
 
-# Heard as a whole
+# Accumulator
 
 
 def heard(*events: OutputEvent) -> ResponseChoice:

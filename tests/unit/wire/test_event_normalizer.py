@@ -46,7 +46,7 @@ def more(index: int, arguments: str) -> ToolCallDelta:
     return ToolCallDelta(index, "", "", arguments)
 
 
-# The order
+# Order
 
 
 def test_events_in_order_are_emitted_at_once() -> None:
@@ -143,7 +143,7 @@ def test_shortened_tool_name_is_restored() -> None:
     assert [part.name for part in told if isinstance(part, ToolCallDelta)] == [name, "g"]
 
 
-# Text and thoughts
+# Text and reasoning
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_disabled_reasoning_is_dropped() -> None:
     ]
 
 
-# The end
+# Finish reasons
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_response_with_a_call_finishes_with_tool_calls(reason: Any, with_call: s
     assert emitted(TextDelta("a"), reason=reason)[1].reason == without
 
 
-# More stop sequences than an upstream takes
+# Stop sequences over the upstream's limit
 
 STOPS = ("aa", "bb", "cc", "dd", "ee")
 

@@ -16,7 +16,7 @@ from tokenfall.wire.request_json import (
 )
 
 MANY = b"[" + b",".join([b'{"a":1}'] * 5_000) + b"]"
-"""More values than a body can have that is parsed at once."""
+"""More values than a body that is parsed synchronously may have."""
 
 
 def check(body: bytes) -> None:

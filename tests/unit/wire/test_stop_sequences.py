@@ -10,7 +10,7 @@ LETTERS = st.text("ab", max_size=12)
 
 
 def told(stops: list[str], pieces: list[str]) -> tuple[str, str]:
-    """The emitted text, and the stop sequence that was found."""
+    """The emitted text, and the stop sequence found."""
     texts = StopSequences(stops)
     text = "".join(map(texts.add, pieces))
     return text + texts.end(), texts.found

@@ -212,7 +212,7 @@ def test_any_text_round_trips_in_its_frames(texts: list[str]) -> None:
         assert [delta[name] for delta in deltas if name in delta] == texts
 
 
-# What breaks
+# Errors
 
 
 OVERLOADED = ApiError(status=529, code="upstream_failed", message="too\nmuch", request_id="req_1")

@@ -189,7 +189,7 @@ def test_frame_template_holds_for_the_whole_block(asked: ParsedRequest, block: C
 
 @given(st.lists(st.text()), st.sampled_from([CHAT, GENERATE]), st.sampled_from([TEXT, THOUGHT]))
 def test_any_text_round_trips_in_its_line(tokens: list[str], asked: ParsedRequest, block: ContentBlock) -> None:
-    lines = stream([(block, tokens)], asked=asked).decode().splitlines()  # as httpx cuts them: at U+2028, too
+    lines = stream([(block, tokens)], asked=asked).decode().splitlines()  # httpx also splits lines at U+2028
 
     documents = [json.loads(line) for line in lines]
     said = [document if asked is GENERATE else document["message"] for document in documents]
@@ -243,7 +243,7 @@ def test_complete_generate_response_has_all_fields() -> None:
     )
 
 
-# Loading
+# Load requests
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Shared by the tests of the OpenAI dialects: streams a response as the simulator does."""
+"""Shared by the tests of the OpenAI dialects: encodes a stream as the simulator does."""
 
 import json
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ from tests.doubles.pieces import Cut, one_by_one, whole
 
 DONE = b"data: [DONE]\n\n"
 
-# Events as they are
+# Unchanged events
 
 
 def passed(pieces: Iterable[bytes], reader: PassthroughReader | None = None) -> list[PassthroughEvent | Finished]:
@@ -76,7 +76,7 @@ def test_error_whose_type_ends_the_stream_is_forwarded() -> None:
 
 
 def is_token(payload: bytes) -> bool:
-    """Whether the one event of `payload` is a token; the same for standard and lenient decoding."""
+    """Whether the event of `payload` is a token; asserts that standard and lenient decoding agree."""
     event = passed([b"data: %b\n\n" % payload])[0]
     assert isinstance(event, PassthroughEvent)
     assert event.data == payload

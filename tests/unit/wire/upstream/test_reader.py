@@ -207,7 +207,7 @@ def test_events_before_an_error_are_returned(feed: Cut, broken: bytes) -> None:
     assert read_until_broken(feed(said("Hel") + said("lo") + broken)) == [TextDelta("Hel"), TextDelta("lo")]
 
 
-# Events of all kinds, not only text
+# Reasoning and tool calls
 
 
 def heard(pieces: Iterable[bytes], reader: ResponseReader | None = None) -> list[Any]:
@@ -259,7 +259,7 @@ def test_error_ends_the_events_of_a_read(broken: bytes) -> None:
     assert isinstance(reader.broken, UpstreamMalformed | UpstreamStreamError)
 
 
-# Events that are no chunk
+# Events that are not chunks
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
@@ -345,7 +345,7 @@ def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
         read([b'{"choices":[{"message":{"content":"Hi"}}]}'])
 
 
-# Odd chunks
+# Nonstandard chunks
 
 
 def odd(delta: object, **fields: object) -> bytes:

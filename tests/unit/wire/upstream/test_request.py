@@ -26,11 +26,11 @@ def test_temperature_is_sent_if_given() -> None:
     assert encode_request(request).endswith(b'"max_tokens":9,"temperature":0.0}')
 
 
-# The request in all its parts
+# Optional members
 
 
 def sent(**fields: Any) -> dict[str, Any]:
-    """The members of a request that not all requests have."""
+    """The members that differ from a minimal request."""
     request = ChatRequest(**{"messages": (Message("user", "Hi"),), "model": "m", "max_tokens": UNBOUNDED, **fields})
     body: dict[str, Any] = json.loads(encode_request(request))
     common = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}

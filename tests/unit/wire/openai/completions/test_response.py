@@ -43,7 +43,7 @@ def complete(**fields: Any) -> ParsedRequest:
     return asked(OPENAI_COMPLETIONS, **{"prompt": "Say hi", **fields})
 
 
-# What POST /v1/completions takes
+# Requests
 
 
 def test_model_and_prompt_are_sufficient() -> None:
