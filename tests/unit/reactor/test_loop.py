@@ -318,25 +318,25 @@ def test_asyncio_is_not_imported_before_the_first_coroutine() -> None:
 
 
 def test_coroutine_shares_the_loop_with_descriptors_and_deadlines(reactor: Reactor, pipe: tuple[int, int]) -> None:
-    told: list[str] = []
+    results: list[str] = []
     reader = Reader(reactor, pipe[0])
 
     async def work() -> None:
         future = asyncio.get_running_loop().create_future()
         reactor.call_at(reactor.wheel.now() + 0.002, lambda: future.set_result("by the wheel"))
-        told.append(await future)
+        results.append(await future)
         await asyncio.sleep(0.002)
         os.write(pipe[1], b"x")
         await asyncio.wait_for(reader.came.wait(), 5)
-        told.append("by a descriptor")
-        told.append(await asyncio.to_thread(lambda: "by a thread"))
+        results.append("by a descriptor")
+        results.append(await asyncio.to_thread(lambda: "by a thread"))
         reactor.stop()
 
     reactor.call_soon(lambda: reactor.spawn(work()))
     reactor.run()
     reactor.remove(pipe[0])
 
-    assert told == ["by the wheel", "by a descriptor", "by a thread"]
+    assert results == ["by the wheel", "by a descriptor", "by a thread"]
 
 
 def test_asyncio_streams_work_over_the_reactor(reactor: Reactor) -> None:
