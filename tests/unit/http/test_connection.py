@@ -159,7 +159,7 @@ async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeCl
 
 
 @pytest.mark.parametrize(
-    ("ask", "answer", "sent"),
+    ("ask", "response", "sent"),
     [
         (b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n", Response(200, b"ok"), b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"),
         (ASK, Response(204, b"ok"), b"HTTP/1.1 204 No Content\r\n\r\n"),
@@ -183,9 +183,9 @@ async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeCl
     ids=["HEAD", "204", "304", "close", "1.0 keep-alive", "1.0"],
 )
 async def test_response_framing_follows_the_request(
-    client: FakeClient, application: FakeApplication, ask: bytes, answer: Response, sent: bytes
+    client: FakeClient, application: FakeApplication, ask: bytes, response: Response, sent: bytes
 ) -> None:
-    application.handler = lambda _: answer
+    application.handler = lambda _: response
     client.send(ask)
 
     assert client.read() == sent
@@ -418,15 +418,15 @@ async def test_connection_is_urgent_while_it_awaits_a_request(client: FakeClient
 
 
 async def test_pipelined_requests_are_answered_in_order(client: FakeClient, application: FakeApplication) -> None:
-    application.handler = lambda asked: Response(200, asked.path.encode())
-    asked = [b"/%d" % number for number in range(3 * PIPELINED_PER_TURN)]
-    client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in asked))
+    application.handler = lambda incoming: Response(200, incoming.path.encode())
+    incoming = [b"/%d" % number for number in range(3 * PIPELINED_PER_TURN)]
+    client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in incoming))
     assert len(application.requests) == PIPELINED_PER_TURN  # then other connections are served
     for _ in range(20):
         client.read()
         await settle()
 
-    assert [end.path.encode() for end in application.ends] == asked
+    assert [end.path.encode() for end in application.ends] == incoming
 
 
 async def test_pipelined_input_is_bounded_during_a_response(client: FakeClient, application: FakeApplication) -> None:
@@ -585,13 +585,13 @@ async def test_drain_closes_an_idle_connection(client: FakeClient, drain: Drain)
 async def test_drain_waits_briefly_for_the_first_request_of_a_connection(
     connect: Connect, server: HTTPServer, wheel: FakeWheel
 ) -> None:
-    asks, silent = connect(), connect()
+    active, silent = connect(), connect()
     server.drain(10.0, lambda: None)
-    assert not asks.is_closed()
-    asks.send(ASK)
+    assert not active.is_closed()
+    active.send(ASK)
     wheel.advance(2 * GRACE_S)
 
-    assert asks.read() == OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    assert active.read() == OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
     assert silent.is_closed()
 
 

@@ -57,12 +57,12 @@ class Hosts:
     """Replaces the system's resolver: the addresses for any name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
-        self.asked = 0
+        self.lookups = 0
         self.addresses = addresses
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._getaddrinfo)
 
     async def _getaddrinfo(self, host: str, port: int, **_: Any) -> list[AddressInfo]:
-        self.asked += 1
+        self.lookups += 1
         if not self.addresses:
             raise socket.gaierror(socket.EAI_NONAME, f"no {host}")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in self.addresses]
@@ -124,7 +124,7 @@ async def test_name_is_resolved_again_after_all_addresses_failed(
     await dial(dialer)
     await dial(dialer)
 
-    assert hosts.asked == 2
+    assert hosts.lookups == 2
 
 
 async def test_no_response_is_a_connect_timeout(silent: tuple[str, int]) -> None:
@@ -238,9 +238,9 @@ async def test_https_upstream_is_reached_by_connect_through_a_proxy(tls: ssl.SSL
         if credentials:
             lines.append(f"Proxy-Authorization: Basic {b64encode(credentials.encode()).decode()}")
         assert head.decode() == "\r\n".join([*lines, "", ""])
-        (asked,) = upstream.exchanges
-        assert asked.head.startswith(b"GET /v1/models HTTP/1.1\r\n")
-        assert "proxy-authorization" not in asked.headers
+        (sent_request,) = upstream.exchanges
+        assert sent_request.head.startswith(b"GET /v1/models HTTP/1.1\r\n")
+        assert "proxy-authorization" not in sent_request.headers
 
 
 async def test_proxy_response_may_arrive_in_pieces(tls: ssl.SSLContext) -> None:
@@ -314,8 +314,8 @@ async def test_http_upstream_is_requested_from_the_proxy_in_absolute_form(creden
         exchange = await ask(dialer_for("http://a.example:8000/v1", proxy=f"http://{user}{through}"))
 
         assert exchange.body == b"Hello"
-        (asked,) = proxy.exchanges
-        assert asked.head.startswith(b"GET http://a.example:8000/v1/models HTTP/1.1\r\nHost: a.example:8000\r\n")
+        (sent_request,) = proxy.exchanges
+        assert sent_request.head.startswith(b"GET http://a.example:8000/v1/models HTTP/1.1\r\nHost: a.example:8000\r\n")
         expected = f"Basic {b64encode(credentials.encode()).decode()}" if credentials else None
         assert asked.headers.get("proxy-authorization") == expected
         await eventually(lambda: proxy.open_connections == 0, lambda: f"{proxy.open_connections} connections are open")

@@ -15,11 +15,11 @@ class OneModelServer:
     def __init__(self, *names: str, error: Exception = NO_SUCH_MODEL) -> None:
         self.names = names
         self.error = error
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.listed = 0
 
     async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
-        self.asked.append(request.model)
+        self.requested.append(request.model)
         if request.model not in self.names[:1]:
             raise self.error
         on_event(TextDelta("hi"))
@@ -51,7 +51,7 @@ async def test_single_model_of_the_upstream_is_used_and_remembered() -> None:
     engine = engine_of(server)
 
     assert [await ask(engine), await ask(engine)] == ["own", "own"]
-    assert server.asked == ["default", "own", "own"]
+    assert server.requested == ["default", "own", "own"]
     assert server.listed == 1
 
 
@@ -72,7 +72,7 @@ async def test_named_model_is_never_replaced() -> None:
     with pytest.raises(UpstreamRefused):
         await ask(engine_of(server), "named")
 
-    assert server.asked == ["named"]
+    assert server.requested == ["named"]
 
 
 async def test_other_refusals_are_raised_unchanged() -> None:
