@@ -97,18 +97,18 @@ def test_stream_without_its_end_has_all_tokens(at: int) -> None:
 
 @pytest.mark.parametrize("at", [*AT, TOKENS])
 def test_stall_lengthens_one_gap(at: int) -> None:
-    wanted: list[tuple[object, float]] = [*ALL, (END, 6.0)]
-    item, gap_s = wanted[1 + at]
-    wanted[1 + at] = (item, gap_s + 30.0)
+    expected: list[tuple[object, float]] = [*ALL, (END, 6.0)]
+    item, gap_s = expected[1 + at]
+    expected[1 + at] = (item, gap_s + 30.0)
 
-    assert played(f"stall@{at}:30s") == wanted
+    assert played(f"stall@{at}:30s") == expected
 
 
 @pytest.mark.parametrize("at", [*AT, TOKENS])
 def test_drip_replaces_all_gaps_from_its_token_on(at: int) -> None:
-    wanted = [*ALL, (END, 6.0)]
+    expected = [*ALL, (END, 6.0)]
 
-    assert played(f"drip@{at}:500ms") == [*wanted[: 1 + at], *((item, 0.5) for item, _ in wanted[1 + at :])]
+    assert played(f"drip@{at}:500ms") == [*expected[: 1 + at], *((item, 0.5) for item, _ in expected[1 + at :])]
 
 
 def test_several_faults_happen_at_their_tokens() -> None:

@@ -129,7 +129,7 @@ def test_random_length_is_uniform() -> None:
     dice = Random(7)
     lengths = [response_length(Length(80, 200), dice) for _ in range(DRAWS)]
     expected = DRAWS / 121
-    chi2 = sum((seen - expected) ** 2 / expected for seen in Counter(lengths).values())
+    chi2 = sum((observed - expected) ** 2 / expected for observed in Counter(lengths).values())
 
     assert (min(lengths), max(lengths), len(set(lengths))) == (80, 200, 121)
     assert chi2 < 174  # 120 degrees of freedom: exceeded once in a thousand samples
