@@ -55,7 +55,7 @@ def test_any_text_round_trips_at_once_byte_by_byte_and_with_trailing_bytes(
         assert [json.loads(data) for data in decoded(pieces)] == texts
 
 
-def as_the_standard_says(stream: bytes) -> list[bytes]:
+def decoded_per_standard(stream: bytes) -> list[bytes]:
     """The data of all events per WHATWG HTML, section 9.2.6, for a stream of complete lines."""
     events: list[bytes] = []
     data: list[bytes] = []
@@ -81,7 +81,7 @@ ENDS = st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"])
 @example([(b"data: x", b"\r"), (b"", b"\r"), (b"", b"\n")], [])
 def test_lines_are_decoded_per_standard_with_any_split(lines: Sequence[tuple[bytes, bytes]], places: list[int]) -> None:
     stream = b"".join(line + end for line, end in lines) + b"\n\n"
-    expected = as_the_standard_says(stream)
+    expected = decoded_per_standard(stream)
 
     assert decoded([stream]) == expected
     assert decoded(one_by_one(stream)) == expected

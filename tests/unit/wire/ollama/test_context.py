@@ -29,10 +29,10 @@ def parsed(**fields: Any) -> ParsedRequest:
     return RELAYED.for_upstream(RELAYED.decode(body))
 
 
-def streamed(asked: ParsedRequest, *said: tuple[ContentBlock, Sequence[str]]) -> list[dict[str, Any]]:
+def streamed(asked: ParsedRequest, *events: tuple[ContentBlock, Sequence[str]]) -> list[dict[str, Any]]:
     encoder = RELAYED.encoder(asked, META)
     lines = b""
-    for block, tokens in said:
+    for block, tokens in events:
         lines += encoder.open(block)
         template = encoder.frame_template()
         for token in tokens:
@@ -41,7 +41,7 @@ def streamed(asked: ParsedRequest, *said: tuple[ContentBlock, Sequence[str]]) ->
     return [json.loads(line) for line in lines.splitlines()]
 
 
-def whole(asked: ParsedRequest, text: str) -> dict[str, Any]:
+def complete(asked: ParsedRequest, text: str) -> dict[str, Any]:
     choice = ResponseChoice(text=text, reason="stop")
     response = ModelResponse(meta=META, choices=(choice,), finished=FINISHED, timing=Timing())
     document: dict[str, Any] = json.loads(b"".join(RELAYED.encode_response(asked, response)))
@@ -49,8 +49,8 @@ def whole(asked: ParsedRequest, text: str) -> dict[str, Any]:
 
 
 @given(st.lists(st.tuples(roles, texts), max_size=5))
-def test_context_round_trips(said: list[tuple[Any, str]]) -> None:
-    messages = tuple(Message(role, text) for role, text in said)
+def test_context_round_trips(messages_: list[tuple[Any, str]]) -> None:
+    messages = tuple(Message(role, text) for role, text in messages_)
     context = encode_context(messages)
 
     assert context is not None
@@ -92,7 +92,11 @@ def test_context_continues_its_conversation_without_images() -> None:
     asked = parsed(context=encode_context(TALK), images=["iVBORw0KGgo="])
 
     assert asked.request.messages == (*TALK, Message("user", "Hi", images=("data:image/png;base64,iVBORw0KGgo=",)))
-    assert decode_context(whole(asked, "Ho")["context"]) == (*TALK, Message("user", "Hi"), Message("assistant", "Ho"))
+    assert decode_context(complete(asked, "Ho")["context"]) == (
+        *TALK,
+        Message("user", "Hi"),
+        Message("assistant", "Ho"),
+    )
 
 
 def test_new_system_message_replaces_that_of_the_context() -> None:
@@ -112,7 +116,7 @@ def test_last_line_of_a_stream_has_the_context_in_field_order() -> None:
 
 
 def test_complete_response_has_the_context_in_order() -> None:
-    document = whole(parsed(), "Good day")
+    document = complete(parsed(), "Good day")
 
     assert list(document)[:6] == ["model", "created_at", "response", "done", "done_reason", "context"]
     assert decode_context(document["context"]) == (Message("user", "Hi"), Message("assistant", "Good day"))
@@ -122,7 +126,7 @@ def test_raw_has_no_context() -> None:
     asked = parsed(raw=True)
 
     assert "context" not in streamed(asked, (TEXT, ["a"]))[-1]
-    assert "context" not in whole(asked, "a")
+    assert "context" not in complete(asked, "a")
 
 
 def test_stream_buffers_at_most_the_text_of_a_context() -> None:
