@@ -107,7 +107,7 @@ async def harness() -> AsyncIterator[Harness]:
 
 
 def dashboard(metrics: Metrics, clock: InstantClock, frames: RecordingSend) -> Dashboard:
-    """A dashboard that ends its events after the third."""
+    """A dashboard whose stream ends after the third event."""
     return Dashboard(
         lambda: metrics,
         clock,

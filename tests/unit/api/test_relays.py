@@ -37,7 +37,7 @@ class FakeUpstream:
     def __init__(self, *events: Any, failure: Exception | None = None) -> None:
         self._events = events
         self._failure = failure
-        self.passed: list[PassthroughRequest] = []
+        self.passthrough_requests: list[PassthroughRequest] = []
         self.requests: list[ChatRequest] = []
         self.ends: Callable[[str], bool] | None = None
 
@@ -56,14 +56,14 @@ class FakeUpstream:
     async def pass_through(
         self, passthrough: PassthroughRequest, on_event: Callable[[Any], Any], *, ends: Callable[[str], bool]
     ) -> Finished:
-        self.passed.append(passthrough)
+        self.passthrough_requests.append(passthrough)
         self.ends = ends
         for event in self._events:
             on_event(event)
         return FINISHED
 
     async def relay(self, passthrough: PassthroughRequest) -> RelayedResponse:
-        self.passed.append(passthrough)
+        self.passthrough_requests.append(passthrough)
         wheel = FakeWheel()
         relayed = RelayedResponse(Watch(wheel, UpstreamTimeouts(), started_s=wheel.now(), non_streaming=True))
         relayed.body = b'{"as":"it is"}'
@@ -104,7 +104,7 @@ async def complete_body(
 
 
 async def run(relay: PassthroughRelay | TranslatedRelay, data: bytes) -> tuple[RecordingSend, bytes]:
-    """What a stream sends, and its last frame."""
+    """The frames that a stream sends, and its last frame."""
     sent = RecordingSend()
     asked = relay.decode(data)
     last = await relay.stream(request(body=data), asked, meta=IDENTITY)(sent)
@@ -115,7 +115,7 @@ async def test_events_and_done_are_passed_through() -> None:
     upstream = FakeUpstream(PassthroughEvent(b'{"a":1}'), PassthroughEvent(b"[DONE]"))
 
     assert await run(passthrough(upstream), body()) == ([b'data: {"a":1}\n\n', b"data: [DONE]\n\n"], b"")
-    assert upstream.passed == [PassthroughRequest("/chat/completions", body(), "up-1")]
+    assert upstream.passthrough_requests == [PassthroughRequest("/chat/completions", body(), "up-1")]
 
 
 async def test_non_streaming_response_is_passed_through() -> None:
@@ -123,7 +123,7 @@ async def test_non_streaming_response_is_passed_through() -> None:
     relay = passthrough(upstream)
 
     assert await complete_body(relay, body()) == b'{"as":"it is"}'
-    assert upstream.passed == [PassthroughRequest("/chat/completions", body())]
+    assert upstream.passthrough_requests == [PassthroughRequest("/chat/completions", body())]
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ async def test_upstream_logprobs_are_sent_with_their_text(dialect: Dialect) -> N
     upstream = FakeUpstream(*events)
     relay = TranslatedRelay(upstream.as_engine(), dialect, memory=ample_memory())
     question = body(logprobs=True, top_logprobs=2, prompt="Hi")
-    response = json.loads(await whole(relay, question))
+    response = json.loads(await complete_body(relay, question))
     sent = RecordingSend()
     await relay.stream(request(), relay.decode(question), meta=IDENTITY)(sent)
 

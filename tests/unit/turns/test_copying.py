@@ -11,7 +11,7 @@ GENUINE = TurnEnd(Finished("stop", "model-1"))
 
 
 def ended(copies: Copies, now_s: float) -> RunningTurn:
-    """A turn that is seen to have ended then."""
+    """Add an ended turn to `copies` at this time."""
     turn = running_turn("a")
     turn.end = GENUINE
     copies.add(turn)

@@ -18,7 +18,7 @@ def ended_by(turn: RunningTurn) -> str | None:
     return None
 
 
-async def answered(turn: RunningTurn) -> str:
+async def run_until_ended(turn: RunningTurn) -> str:
     """Run a turn until it is ended and return the error code."""
     turn.begin()
     try:
@@ -93,7 +93,7 @@ async def test_detached_turn_over_its_size_or_age_is_ended_by_the_timer(monkeypa
     clock.advance(9.0)
     detached.add(young, held_bytes=1)
     clock.advance(1.0)
-    reason = await asyncio.wait_for(answered(old), 10)
+    reason = await asyncio.wait_for(run_until_ended(old), 10)
     detached.close()
 
     assert reason == "the turn ran without its client for too long"
