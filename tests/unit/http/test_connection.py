@@ -533,7 +533,7 @@ async def test_client_that_disconnects_before_the_handler_starts_causes_no_warni
 ) -> None:
     application.handler = large
     client.send(ASK)
-    client.reset()  # in the same turn of the loop: the answer's coroutine has not begun
+    client.reset()  # in the same turn of the loop: the handler's coroutine has not started
     await settle()
     gc.collect()  # a coroutine that nobody awaited warns when it is collected
 

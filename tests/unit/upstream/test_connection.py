@@ -542,7 +542,7 @@ async def test_early_response_is_reported_despite_a_following_reset(tcp_line: Co
 
 async def test_eof_while_sending_a_large_request_is_unreachable_at_once(tcp_line: ConnectionPair) -> None:
     exchange = tcp_line.send_request(b"x" * (8 * MIB))
-    tcp_line.peer.shutdown(socket.SHUT_WR)  # and reads nothing
+    tcp_line.peer.shutdown(socket.SHUT_WR)  # without having read the request
     await tcp_line.wait_closed()
 
     assert isinstance(exchange.error, UpstreamUnreachable)

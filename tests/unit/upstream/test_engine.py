@@ -257,9 +257,9 @@ STOPPED = b'data: {"model":"up-1","choices":[{"delta":{"content":"a"},"finish_re
 @pytest.mark.parametrize("how", ["reply", "converse"])
 async def test_refused_field_is_left_out_of_the_second_try_and_of_later_requests(relay: Relay, how: str) -> None:
     engine = relay.engine(complete(UNSUPPORTED, 400), stream(STOPPED))
-    ask = engine.reply if how == "reply" else engine.converse
+    call = engine.reply if how == "reply" else engine.converse
     for _ in range(2):
-        assert (await ask(REQUEST, relay.on_event)).reason == "stop"
+        assert (await call(REQUEST, relay.on_event)).reason == "stop"
     await engine.close()
 
     sent = [{name for name in exchange.body if name.startswith("max_")} for exchange in relay.upstream.exchanges]

@@ -35,14 +35,14 @@ def refusal(sent: bytes) -> tuple[str | None, str]:
 
 
 def test_minimal_request_has_the_defaults() -> None:
-    asked = decode(body())
+    parsed = decode(body())
 
-    assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
-    assert (asked.stream, asked.input) == (False, MessagesOptions())
+    assert parsed.request == ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
+    assert (parsed.stream, parsed.input) == (False, MessagesOptions())
 
 
 def test_every_field_is_decoded() -> None:
-    asked = decode(
+    parsed = decode(
         body(
             system="Be brief.",
             max_tokens=2048,
@@ -60,7 +60,7 @@ def test_every_field_is_decoded() -> None:
         )
     )
 
-    assert asked.request == ChatRequest(
+    assert parsed.request == ChatRequest(
         messages=(Message("system", "Be brief."), Message("user", "Hi")),
         model="m",
         max_tokens=2048,
@@ -73,7 +73,7 @@ def test_every_field_is_decoded() -> None:
         reasoning=True,
         effort="low",
     )
-    assert (asked.stream, asked.input) == (True, MessagesOptions(omit_thinking=True))
+    assert (parsed.stream, parsed.input) == (True, MessagesOptions(omit_thinking=True))
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_tool_choice_is_mapped(tools: object, choice: object, expected: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("thinking", "wanted"),
+    ("thinking", "expected"),
     [(None, False), ({"type": "disabled"}, False), ({"type": "adaptive"}, True), ({"type": "between_tools"}, True)],
 )
-def test_enabled_thinking_requests_reasoning(thinking: object, wanted: bool) -> None:
-    assert request(thinking=thinking).reasoning is wanted
+def test_enabled_thinking_requests_reasoning(thinking: object, expected: bool) -> None:
+    assert request(thinking=thinking).reasoning is expected
 
 
 def test_output_format_is_accepted_as_legacy_name() -> None:

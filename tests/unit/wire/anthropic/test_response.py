@@ -35,11 +35,11 @@ def stream(
     events: OutputEvent,
     reason: FinishReason = "stop",
     *,
-    asked: ParsedRequest = ASKED,
+    parsed: ParsedRequest = ASKED,
     usage: Usage | None = USAGE,
     stop: str = "",
 ) -> bytes:
-    encoder = ANTHROPIC.encoder(asked, IDENTITY)
+    encoder = ANTHROPIC.encoder(parsed, IDENTITY)
     frames = b""
     for block, tokens in events:
         frames += encoder.open(block)
@@ -121,7 +121,7 @@ def test_omitted_thinking_has_only_a_signature() -> None:
     encoder.open(THOUGHT)
 
     assert encoder.frame_template() is None
-    assert stream([(THOUGHT, ["Hm"])], asked=QUIET) == START + THOUGHT_START + PING + SIGNED + STOP % 0 + TURN_END
+    assert stream([(THOUGHT, ["Hm"])], parsed=QUIET) == START + THOUGHT_START + PING + SIGNED + STOP % 0 + TURN_END
 
 
 def test_tool_call_is_streamed_as_json_deltas() -> None:
@@ -235,12 +235,12 @@ def test_error_after_the_first_token_is_an_event() -> None:
 
 
 def complete(
-    choice: ResponseChoice, *, asked: ParsedRequest = ASKED, usage: Usage | None = USAGE, stop: str = ""
+    choice: ResponseChoice, *, parsed: ParsedRequest = ASKED, usage: Usage | None = USAGE, stop: str = ""
 ) -> bytes:
     finished = Finished(choice.reason, "m", usage, stop)
     return b"".join(
         ANTHROPIC.encode_response(
-            asked, ModelResponse(meta=IDENTITY, choices=[choice], finished=finished, timing=ResponseTiming())
+            parsed, ModelResponse(meta=IDENTITY, choices=[choice], finished=finished, timing=ResponseTiming())
         )
     )
 
@@ -267,11 +267,13 @@ def test_complete_text_with_a_stop_sequence() -> None:
     assert encoded == WHOLE % (b'{"type":"text","text":"Hi"}', b"stop_sequence", b'"END"', 5)
 
 
-@pytest.mark.parametrize(("asked", "shown"), [(ASKED, b"Hm"), (QUIET, b"")])
-def test_complete_reasoning_text_and_calls(asked: ParsedRequest, shown: bytes) -> None:
+@pytest.mark.parametrize(("parsed", "shown"), [(ASKED, b"Hm"), (QUIET, b"")])
+def test_complete_reasoning_text_and_calls(parsed: ParsedRequest, shown: bytes) -> None:
     calls = (ToolCall("toolu_1", "weather", '{"city": "Ulm"}'), ToolCall("toolu_2", "time", ""))
 
-    assert complete(ResponseChoice(text="So", reason="tool_calls", thought="Hm", calls=calls), asked=asked) == WHOLE % (
+    assert complete(
+        ResponseChoice(text="So", reason="tool_calls", thought="Hm", calls=calls), parsed=parsed
+    ) == WHOLE % (
         b'{"type":"thinking","thinking":"%b","signature":"%b"},{"type":"text","text":"So"},'
         b'{"type":"tool_use","id":"toolu_1","name":"weather","input":{"city":"Ulm"}},'
         b'{"type":"tool_use","id":"toolu_2","name":"time","input":{}}' % (shown, SIGNATURE),

@@ -55,9 +55,9 @@ OutputEvent = Sequence[tuple[ContentBlock, Sequence[str]]]
 
 
 def stream(
-    events: OutputEvent, reason: FinishReason = "stop", *, asked: ParsedRequest = CHAT, usage: Usage | None = USAGE
+    events: OutputEvent, reason: FinishReason = "stop", *, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE
 ) -> bytes:
-    encoder = OLLAMA_CHAT.encoder(asked, IDENTITY)
+    encoder = OLLAMA_CHAT.encoder(parsed, IDENTITY)
     lines = b""
     for block, tokens in events:
         lines += encoder.open(block)
@@ -65,11 +65,11 @@ def stream(
     return lines + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage), TIMING)
 
 
-def complete_body(*choices: ResponseChoice, asked: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
+def complete_body(*choices: ResponseChoice, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
     finished = Finished(choices[0].reason, "m", usage)
     return b"".join(
         OLLAMA_CHAT.encode_response(
-            asked, ModelResponse(meta=IDENTITY, choices=choices, finished=finished, timing=TIMING)
+            parsed, ModelResponse(meta=IDENTITY, choices=choices, finished=finished, timing=TIMING)
         )
     )
 
@@ -161,7 +161,7 @@ def test_durations_are_never_0() -> None:
 def test_generate_puts_text_in_response() -> None:
     head = HEAD + b'"response":'
 
-    assert stream([(THOUGHT, ["Hm"]), (TEXT, ["The"]), (WEATHER, ["{}"])], asked=GENERATE) == (
+    assert stream([(THOUGHT, ["Hm"]), (TEXT, ["The"]), (WEATHER, ["{}"])], parsed=GENERATE) == (
         head
         + b'"","thinking":"Hm","done":false}\n'
         + head
@@ -175,10 +175,10 @@ def test_generate_puts_text_in_response() -> None:
     )
 
 
-@pytest.mark.parametrize("asked", [CHAT, GENERATE])
+@pytest.mark.parametrize("parsed", [CHAT, GENERATE])
 @pytest.mark.parametrize("block", [TEXT, THOUGHT])
-def test_frame_template_holds_for_the_whole_block(asked: ParsedRequest, block: ContentBlock) -> None:
-    encoder = OLLAMA_CHAT.encoder(asked, IDENTITY)
+def test_frame_template_holds_for_the_whole_block(parsed: ParsedRequest, block: ContentBlock) -> None:
+    encoder = OLLAMA_CHAT.encoder(parsed, IDENTITY)
     encoder.open(block)
 
     before, after = encoder.frame_template() or (b"", b"")
@@ -188,12 +188,12 @@ def test_frame_template_holds_for_the_whole_block(asked: ParsedRequest, block: C
 
 
 @given(st.lists(st.text()), st.sampled_from([CHAT, GENERATE]), st.sampled_from([TEXT, THOUGHT]))
-def test_any_text_round_trips_in_its_line(tokens: list[str], asked: ParsedRequest, block: ContentBlock) -> None:
-    lines = stream([(block, tokens)], asked=asked).decode().splitlines()  # httpx also splits lines at U+2028
+def test_any_text_round_trips_in_its_line(tokens: list[str], parsed: ParsedRequest, block: ContentBlock) -> None:
+    lines = stream([(block, tokens)], parsed=parsed).decode().splitlines()  # httpx also splits lines at U+2028
 
     documents = [json.loads(line) for line in lines]
-    parts = [document if asked is GENERATE else document["message"] for document in documents]
-    field = "thinking" if block is THOUGHT else "response" if asked is GENERATE else "content"
+    parts = [document if parsed is GENERATE else document["message"] for document in documents]
+    field = "thinking" if block is THOUGHT else "response" if parsed is GENERATE else "content"
     assert [each[field] for each in parts[:-1]] == tokens
     assert [document["done"] for document in documents] == [False] * len(tokens) + [True]
 
@@ -238,7 +238,7 @@ def test_incomplete_call_is_text_in_a_complete_response() -> None:
 
 
 def test_complete_generate_response_has_all_fields() -> None:
-    assert complete_body(ResponseChoice(text="The sky", reason="length", thought="Hm"), asked=GENERATE) == (
+    assert complete_body(ResponseChoice(text="The sky", reason="length", thought="Hm"), parsed=GENERATE) == (
         HEAD + b'"response":"The sky","thinking":"Hm","done":true,"done_reason":"length",' + METRICS
     )
 
@@ -256,10 +256,10 @@ def test_complete_generate_response_has_all_fields() -> None:
     ],
 )
 def test_request_without_a_prompt_loads_the_model(dialect: Dialect, body: bytes, expected: bytes) -> None:
-    asked = dialect.decode(body)
+    parsed = dialect.decode(body)
 
-    assert asked.input.load
-    assert load_response(asked, IDENTITY) == HEAD + expected % b'"done":true,"done_reason":'
+    assert parsed.input.load
+    assert load_response(parsed, IDENTITY) == HEAD + expected % b'"done":true,"done_reason":'
 
 
 # Errors
@@ -286,8 +286,8 @@ def test_dialect_names_and_content_types() -> None:
 @pytest.mark.parametrize("dialect", [OLLAMA_CHAT, OLLAMA_GENERATE], ids=lambda dialect: dialect.name)
 def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
     prompts = {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}
-    asked = dialect.decode(json.dumps({"model": "sim", **prompts, "logprobs": True, "top_logprobs": 2}).encode())
-    encoder = dialect.encoder(asked, IDENTITY)
+    parsed = dialect.decode(json.dumps({"model": "sim", **prompts, "logprobs": True, "top_logprobs": 2}).encode())
+    encoder = dialect.encoder(parsed, IDENTITY)
     encoder.open(ContentBlock("text"))
     [line] = encoder.token("Hi").splitlines()
     choice = ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])
@@ -295,8 +295,8 @@ def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
 
     [logprob] = json.loads(line)["logprobs"]
     assert (logprob["token"], len(logprob["top_logprobs"])) == ("Hi", 2)
-    assert json.loads(b"".join(dialect.encode_response(asked, response)))["logprobs"] == [logprob]
-    sent = dialect.for_upstream(asked)
+    assert json.loads(b"".join(dialect.encode_response(parsed, response)))["logprobs"] == [logprob]
+    sent = dialect.for_upstream(parsed)
     assert (sent.input.logprobs, sent.request.logprobs) == (False, 2)
     assert encoder.open(ContentBlock("thought")) == b""
     assert b"logprobs" not in encoder.token("Hm")

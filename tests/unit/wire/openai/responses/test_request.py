@@ -158,7 +158,7 @@ def test_json_object_format_is_accepted(form: object, json_object: bool) -> None
 
 
 @pytest.mark.parametrize(
-    ("reasoning", "wanted"),
+    ("reasoning", "expected"),
     [
         (None, False),
         ({}, False),
@@ -168,8 +168,8 @@ def test_json_object_format_is_accepted(form: object, json_object: bool) -> None
         ({"summary": "concise"}, True),
     ],
 )
-def test_options_request_reasoning(reasoning: object, wanted: bool) -> None:
-    assert respond(reasoning=reasoning).request.reasoning is wanted
+def test_options_request_reasoning(reasoning: object, expected: bool) -> None:
+    assert respond(reasoning=reasoning).request.reasoning is expected
 
 
 @pytest.mark.parametrize(
