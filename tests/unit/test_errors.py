@@ -40,7 +40,7 @@ CODES = {
     "UpstreamMalformed": "upstream_malformed",
     "UpstreamStreamError": "upstream_stream_error",
 }
-"""What clients rely on: a code that changes here breaks them."""
+"""Clients depend on these codes."""
 
 
 def error_classes() -> list[type[TokenfallError]]:

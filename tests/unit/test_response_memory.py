@@ -6,7 +6,7 @@ from tokenfall.response_memory import ResponseMemory
 
 
 class Memory:
-    """Ten bytes, and how many of them are held."""
+    """A limit of ten bytes, and the metrics that count them."""
 
     def __init__(self) -> None:
         self.metrics = Metrics()

@@ -43,18 +43,18 @@ def test_history_of_a_complete_turn() -> None:
 
 
 def test_history_has_ttft_and_tokens_per_second() -> None:
-    _, answer = json.loads(
+    _, response = json.loads(
         b"".join(conversations.history([replace(TURN, ttft_s=0.25, tokens_per_s=12.5, replaces="t0")]))
     )
 
-    assert (answer["ttft_s"], answer["tokens_per_s"]) == (0.25, 12.5)
-    assert "replaces" not in answer
+    assert (response["ttft_s"], response["tokens_per_s"]) == (0.25, 12.5)
+    assert "replaces" not in response
 
 
 def test_history_has_the_code_of_an_interruption() -> None:
-    _, answer = json.loads(b"".join(conversations.history([replace(TURN, status="interrupted", end_code="stopped")])))
+    _, response = json.loads(b"".join(conversations.history([replace(TURN, status="interrupted", end_code="stopped")])))
 
-    assert (answer["status"], answer["end_code"]) == ("interrupted", "stopped")
+    assert (response["status"], response["end_code"]) == ("interrupted", "stopped")
 
 
 def test_history_of_an_interrupted_turn_has_its_status() -> None:
@@ -72,9 +72,9 @@ def test_history_has_variants_on_request() -> None:
         Variant(content="Yes.", status="complete", model="n", answered_at=1.0, finish_reason="length"),
     )
     turn = replace(TURN, variants=variants)
-    _, answer = json.loads(b"".join(conversations.history([turn], variants=True)))
+    _, response = json.loads(b"".join(conversations.history([turn], variants=True)))
 
-    assert answer["variants"] == [
+    assert response["variants"] == [
         {"content": "No.", "created": 0.5, "model": "m", "status": "interrupted", "end_code": "stopped"},
         {"content": "Yes.", "created": 1.0, "model": "n", "finish_reason": "length"},
     ]
@@ -138,7 +138,7 @@ def test_invalid_title_is_refused(document: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "asked"),
+    ("query", "expected"),
     [
         ((), (100, None, ())),
         ((("limit", "1"),), (1, None, ())),
@@ -148,9 +148,9 @@ def test_invalid_title_is_refused(document: bytes) -> None:
     ],
 )
 def test_list_query_is_decoded(
-    query: Sequence[tuple[str, str]], asked: tuple[int, str | None, tuple[str, ...]]
+    query: Sequence[tuple[str, str]], expected: tuple[int, str | None, tuple[str, ...]]
 ) -> None:
-    assert msgspec.structs.astuple(conversations.page(query)) == asked
+    assert msgspec.structs.astuple(conversations.page(query)) == expected
 
 
 @pytest.mark.parametrize(
