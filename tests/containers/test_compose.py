@@ -153,11 +153,11 @@ async def test_a_turn_is_followed_to_its_end_by_another_replica(gateway: int) ->
     resumed = [await fetch(gateway, request(f"/chat/turns/{turn}", Last_Event_ID="0")) for _ in range(REPLICAS)]
 
     assert response_text(first)
-    for answer in resumed:
-        assert answer.status == 200
-        assert answer.body.endswith(DONE)
-        assert response_text(answer.body) == response_text(resumed[0].body)
-        assert response_text(answer.body).startswith(response_text(first).strip())
+    for response in resumed:
+        assert response.status == 200
+        assert response.body.endswith(DONE)
+        assert response_text(response.body) == response_text(resumed[0].body)
+        assert response_text(response.body).startswith(response_text(first).strip())
 
 
 async def test_turn_of_a_killed_replica_is_lost_with_its_text(podman: Podman, gateway: int) -> None:

@@ -28,8 +28,8 @@ async def fetched(port: int, data: bytes) -> tuple[int, bytes]:
     async with await Client.connect(port) as client:
         await client.send(data)
         client.buffered = await client.receive(within_s=WITHIN_S)
-        answer = await client.read_response()
-    return answer.status, answer.body
+        response = await client.read_response()
+    return response.status, response.body
 
 
 async def test_small_image_serves_every_kind_of_route_within_its_limits(podman: Podman, simulator: str) -> None:

@@ -40,9 +40,9 @@ def error_of(frames: bytes) -> dict[str, Any]:
 
 
 async def history(port: int, query: str = "", **headers: str) -> list[dict[str, Any]]:
-    answer = await fetch(port, request(f"/history{query}", **headers))
-    assert answer.status == 200
-    messages: list[dict[str, Any]] = json.loads(answer.body)
+    response = await fetch(port, request(f"/history{query}", **headers))
+    assert response.status == 200
+    messages: list[dict[str, Any]] = json.loads(response.body)
     return messages
 
 
@@ -105,7 +105,7 @@ async def whole_frames(port: int, data: bytes) -> tuple[str, list[bytes]]:
         return stream.turn, await stream.frames()
 
 
-def code_of(answer: ClientResponse) -> str:
+def code_of(response: ClientResponse) -> str:
     """The code of an error that is a status."""
-    assert answer.status >= 400
-    return str(json.loads(answer.body)["code"])
+    assert response.status >= 400
+    return str(json.loads(response.body)["code"])

@@ -218,9 +218,9 @@ async def status_or_zero(client: Client, data: bytes) -> int:
 
 async def metric(port: int, name: str) -> float:
     """A value of `/metrics`; a labelled one by its whole name with labels. 0 for one that is not there yet."""
-    answer = await fetch(port, request("/metrics"))
-    assert answer.status == 200
-    for line in answer.body.decode().splitlines():
+    response = await fetch(port, request("/metrics"))
+    assert response.status == 200
+    for line in response.body.decode().splitlines():
         if line.startswith(f"{name} "):
             return float(line.rpartition(" ")[2])
     return 0.0

@@ -52,11 +52,11 @@ async def test_no_key_or_a_wrong_one_is_401(keyed: int, headers: dict[str, str])
             request("/api/data", **headers),
             request("/api/data", method="HEAD", **headers),
         ):
-            answer = await client.fetch(data)
-            assert answer.status == 401
-            assert answer.headers["www-authenticate"].startswith("Bearer")
-            assert answer.headers["content-type"] == "application/problem+json"
-            assert ALICE.encode() not in answer.head.raw + answer.body
+            response = await client.fetch(data)
+            assert response.status == 401
+            assert response.headers["www-authenticate"].startswith("Bearer")
+            assert response.headers["content-type"] == "application/problem+json"
+            assert ALICE.encode() not in response.head.raw + response.body
 
 
 @pytest.mark.parametrize("key", [ALICE, BOB])
@@ -99,10 +99,10 @@ async def test_the_twenty_first_request_of_a_burst_is_429(serve: Serve) -> None:
     server = serve(RATE_LIMIT_RPS="0.1")
     async with await Client.connect(server.port) as client:
         for number in range(20):
-            answer = await client.fetch(request("/history") if number % 2 else chat("x", stream=False))
-            assert answer.status == 200
-            assert f"r={19 - number};" in answer.headers["ratelimit"]
-            assert answer.headers["ratelimit-policy"] == '"address";q=20;w=200'
+            response = await client.fetch(request("/history") if number % 2 else chat("x", stream=False))
+            assert response.status == 200
+            assert f"r={19 - number};" in response.headers["ratelimit"]
+            assert response.headers["ratelimit-policy"] == '"address";q=20;w=200'
         refused = await client.fetch(chat("x"))
         assert refused.status == 429
         assert 1 <= int(refused.headers["retry-after"]) <= 10
@@ -133,10 +133,10 @@ PAGE = "https://page.example"
 
 async def test_any_page_may_read_by_default(port: int) -> None:
     for path in ("/stream-sse?gap=0ms&tokens=1", "/api/data", "/nowhere", "/chat"):
-        answer = await fetch(port, request(path, Origin=PAGE))
-        assert answer.headers["access-control-allow-origin"] == "*", path
-        assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
-        assert "access-control-allow-credentials" not in answer.headers
+        response = await fetch(port, request(path, Origin=PAGE))
+        assert response.headers["access-control-allow-origin"] == "*", path
+        assert "X-Request-Id" in response.headers["access-control-expose-headers"]
+        assert "access-control-allow-credentials" not in response.headers
     assert "access-control-allow-origin" not in (await fetch(port, request("/api/data"))).headers
 
 
@@ -154,17 +154,17 @@ PRIVATE = [
 ]
 
 
-@pytest.mark.parametrize("ask", PRIVATE, ids=lambda ask: ask.split(b" HTTP")[0].decode())
-async def test_pages_of_other_sites_may_not_use_private_routes_without_a_key(port: int, ask: bytes) -> None:
+@pytest.mark.parametrize("data", PRIVATE, ids=lambda data: data.split(b" HTTP")[0].decode())
+async def test_pages_of_other_sites_may_not_use_private_routes_without_a_key(port: int, data: bytes) -> None:
     def of(origin: bytes) -> bytes:
-        return ask.replace(b"\r\n", b"\r\nOrigin: %b\r\n" % origin, 1)
+        return data.replace(b"\r\n", b"\r\nOrigin: %b\r\n" % origin, 1)
 
     for origin in (b"https://page.example", b"null", b"http://test.example"):
-        answer = await fetch(port, of(origin))
-        assert (answer.status, json.loads(answer.body)["code"]) == (403, "origin_not_allowed")
+        response = await fetch(port, of(origin))
+        assert (response.status, json.loads(response.body)["code"]) == (403, "origin_not_allowed")
     for origin in (b"http://test", b"http://localhost:5173"):  # its own page, and this machine's
         assert (await fetch(port, of(origin))).status != 403
-    assert (await fetch(port, ask)).status != 403
+    assert (await fetch(port, data)).status != 403
 
 
 async def test_private_routes_are_open_to_named_origins_and_where_a_key_protects_them() -> None:
@@ -176,29 +176,29 @@ async def test_private_routes_are_open_to_named_origins_and_where_a_key_protects
 
 
 async def test_preflight_allows_methods_and_headers(port: int) -> None:
-    ask = request(
+    data = request(
         "/chat",
         method="OPTIONS",
         Origin=PAGE,
         Access_Control_Request_Method="POST",
         Access_Control_Request_Headers="authorization,content-type,x-stainless-lang",
     )
-    answer = await fetch(port, ask)
-    assert answer.status == 204
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert "POST" in answer.headers["access-control-allow-methods"]
-    allowed = {name.strip() for name in answer.headers["access-control-allow-headers"].lower().split(",")}
+    response = await fetch(port, data)
+    assert response.status == 204
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert "POST" in response.headers["access-control-allow-methods"]
+    allowed = {name.strip() for name in response.headers["access-control-allow-headers"].lower().split(",")}
     assert {"authorization", "x-api-key", "content-type", "x-sim", "x-stainless-lang"} <= allowed
 
 
 async def test_only_named_origins_read_where_some_are_named() -> None:
     async with running(CORS_ORIGINS=f"{PAGE},http://two.example:8000") as here:
         for origin, allowed in ((PAGE, True), ("http://two.example:8000", True), ("https://evil.example", False)):
-            for ask in (request("/api/data", Origin=origin), b"bad\r\n\r\n"):
-                answer = await fetch(here.port, ask)
-                if ask.startswith(b"GET"):
-                    assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
-                    assert "Origin" in answer.headers["vary"]
+            for data in (request("/api/data", Origin=origin), b"bad\r\n\r\n"):
+                response = await fetch(here.port, data)
+                if data.startswith(b"GET"):
+                    assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
+                    assert "Origin" in response.headers["vary"]
 
 
 async def test_an_upstream_without_a_key_is_for_this_machines_pages_only() -> None:
@@ -216,8 +216,8 @@ async def test_an_upstream_without_a_key_is_for_this_machines_pages_only() -> No
         assert await status("/history", Origin="null") == 403
         assert await status("/history", host="rebound.example") == 403
         assert await status("/history", host="127.0.0.1.evil.example") == 403
-        answer = await fetch(here.port, request("/history", Origin="https://evil.example"))
-        assert "access-control-allow-origin" not in answer.headers
+        response = await fetch(here.port, request("/history", Origin="https://evil.example"))
+        assert "access-control-allow-origin" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -235,13 +235,13 @@ async def test_an_upstream_without_a_key_is_for_this_machines_pages_only() -> No
 async def test_an_error_is_a_problem_document_with_the_requests_id(
     port: int, data: bytes, status: int, code: str
 ) -> None:
-    answer = await fetch(port, data)
-    assert answer.status == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    document = json.loads(answer.body)
+    response = await fetch(port, data)
+    assert response.status == status
+    assert response.headers["content-type"] == "application/problem+json"
+    document = json.loads(response.body)
     assert (document["status"], document["code"]) == (status, code)
     assert {"type", "title", "detail"} <= document.keys()
-    assert document["request_id"] == answer.headers["x-request-id"]
+    assert document["request_id"] == response.headers["x-request-id"]
 
 
 async def test_a_plain_request_id_is_echoed_and_any_other_replaced(port: int) -> None:

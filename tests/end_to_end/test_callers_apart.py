@@ -50,13 +50,13 @@ async def test_full_queue_of_a_caller_delays_no_other(route: str, kind: str) -> 
     async with running(RATE_LIMIT_RPS="0", **settings) as here:
         async with AsyncExitStack() as clients:
 
-            async def ask(header: bytes, expected: tuple[int, int]) -> None:
+            async def send(header: bytes, expected: tuple[int, int]) -> None:
                 client = await clients.enter_async_context(await Client.connect(here.port))
                 await client.send(ROUTES[route].replace(b"\r\n", b"\r\n" + header + b"\r\n", 1))
                 await eventually(lambda: counts(here) == expected, lambda: counts(here))
 
-            await ask(first, (1, 0))
-            await ask(same, (1, 1))
-            await ask(other, (2, 1))
+            await send(first, (1, 0))
+            await send(same, (1, 1))
+            await send(other, (2, 1))
         await here.wait_idle()
         assert counts(here) == (0, 0)

@@ -10,15 +10,15 @@ from tests.end_to_end.conftest import Serve
 async def served(port: int) -> bool:
     """Whether a new connection gets a response; one beyond the cap gets 503 or a close."""
     try:
-        answer = await fetch(port, request("/health"))
+        response = await fetch(port, request("/health"))
     except (ConnectionError, EOFError):
         return False
-    if answer.status == 503:
-        assert answer.headers["connection"] == "close"
-        assert int(answer.headers["retry-after"]) > 0
-        assert answer.headers["content-type"] == "application/problem+json"
+    if response.status == 503:
+        assert response.headers["connection"] == "close"
+        assert int(response.headers["retry-after"]) > 0
+        assert response.headers["content-type"] == "application/problem+json"
         return False
-    return answer.status == 200
+    return response.status == 200
 
 
 async def test_connection_over_the_limit_is_503_until_one_closes(serve: Serve) -> None:
@@ -49,8 +49,8 @@ async def test_more_clients_than_descriptors_are_served_or_refused(serve: Serve)
     server = serve(descriptors=128)
     begun = time.monotonic()
     clients = await asyncio.gather(*(Client.connect(server.port) for _ in range(300)))
-    ask = request("/stream-loop?gap=20ms")
-    statuses = await asyncio.gather(*(status_or_zero(client, ask) for client in clients))
+    data = request("/stream-loop?gap=20ms")
+    statuses = await asyncio.gather(*(status_or_zero(client, data) for client in clients))
     assert set(statuses) <= {200, 503, 0}
     assert 32 <= statuses.count(200) <= 128
     for client, status in zip(clients, statuses, strict=True):

@@ -82,9 +82,9 @@ def gaps_that_break() -> Iterator[float]:
     breaks()
 
 
-async def soon(answer: Callable[[], AnyResponse]) -> AnyResponse:
+async def awaited(response: Callable[[], AnyResponse]) -> AnyResponse:
     await asyncio.sleep(0)
-    return answer()
+    return response()
 
 
 def defect(handler: Handler) -> Route:
@@ -99,11 +99,11 @@ def defect(handler: Handler) -> Route:
 async def test_failing_handler_is_500_and_the_connection_stays_open(handler: Handler) -> None:
     async with running(defect(handler)) as here:
         async with await Client.connect(here.port) as client:
-            answer = await client.fetch(request("/defect", X_Request_Id="mine"))
-            assert answer.status == 500
-            assert b'"code":"internal_error"' in answer.body
-            assert b'"request_id":"mine"' in answer.body
-            assert SECRET.encode() not in answer.body
+            response = await client.fetch(request("/defect", X_Request_Id="mine"))
+            assert response.status == 500
+            assert b'"code":"internal_error"' in response.body
+            assert b'"request_id":"mine"' in response.body
+            assert SECRET.encode() not in response.body
             assert (await client.fetch(request("/health"))).status == 200
         await here.wait_idle()
 
@@ -111,8 +111,8 @@ async def test_failing_handler_is_500_and_the_connection_stays_open(handler: Han
 async def test_failing_live_stream_ends_with_an_error_event() -> None:
     async with running(defect(lambda request: live(one_then_defect))) as here:
         async with await Client.connect(here.port) as client:
-            answer = await client.fetch(request("/defect"))
-            assert answer.body == b"data: one\n\nevent: error\ndata: {}\n\n"
+            response = await client.fetch(request("/defect"))
+            assert response.body == b"data: one\n\nevent: error\ndata: {}\n\n"
             assert (await client.fetch(request("/health"))).status == 200
         await here.wait_idle()
 
@@ -122,11 +122,11 @@ BROKEN: dict[str, Handler] = {
     "gaps of a paced stream": lambda request: paced(lambda chunked: repeat(b"3\r\none\r\n"), gaps_that_break()),
     "gaps that run out": lambda request: paced(lambda chunked: repeat(b"3\r\none\r\n"), iter((0.01, 0.01))),
     "the making of frames": lambda request: paced(lambda chunked: breaks(), repeat(0.01)),
-    "the making of frames, later": lambda request: soon(lambda: paced(lambda chunked: breaks(), repeat(0.01))),
+    "the making of frames, later": lambda request: awaited(lambda: paced(lambda chunked: breaks(), repeat(0.01))),
     "gaps that run out at once": lambda request: paced(lambda chunked: repeat(b"x"), iter(())),
-    "gaps that run out at once, later": lambda request: soon(lambda: paced(lambda chunked: repeat(b"x"), iter(()))),
+    "gaps that run out at once, later": lambda request: awaited(lambda: paced(lambda chunked: repeat(b"x"), iter(()))),
     "an answer that is none": lambda request: None,  # type: ignore[dict-item, return-value]
-    "an answer that is none, later": lambda request: soon(lambda: None),  # type: ignore[arg-type, return-value]
+    "an answer that is none, later": lambda request: awaited(lambda: None),  # type: ignore[arg-type, return-value]
     "the words for a failure": lambda request: LiveStream(HEAD, one_then_defect, failure=lambda error: breaks()),
 }
 
@@ -138,11 +138,11 @@ async def test_failure_after_the_head_closes_only_its_connection(place: str) -> 
         async with await Client.connect(here.port) as client:
             await client.send(request("/defect"))
             try:
-                said = await client.read_to_end(within_s=SOON_S)
+                received = await client.read_to_end(within_s=SOON_S)
             except ConnectionError:
-                said = b""
-            assert said.count(b"HTTP/1.1 ") <= 1, "no second head inside of a body"
-            assert not said.endswith(b"0\r\n\r\n"), "what broke must not look whole"
+                received = b""
+            assert received.count(b"HTTP/1.1 ") <= 1, "no second head inside of a body"
+            assert not received.endswith(b"0\r\n\r\n"), "what broke must not look whole"
         assert len((await other.read_response()).body.split(b"\n\n")) == 22
         other.close()
         await here.wait_idle(within_s=SOON_S)

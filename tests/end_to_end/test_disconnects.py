@@ -33,7 +33,7 @@ AWAITED = {
 }
 
 
-async def begun(here: Running, data: bytes) -> Client:
+async def streaming_client(here: Running, data: bytes) -> Client:
     """A client that has read the first token, so that nothing unread turns its FIN into a reset."""
     client = await Client.connect(here.port)
     await client.send(data)
@@ -46,7 +46,7 @@ async def begun(here: Running, data: bytes) -> Client:
 @pytest.mark.parametrize("kind", STREAMS)
 async def test_a_reset_in_the_middle_of_a_stream_frees_everything(kind: str) -> None:
     async with running() as here:
-        client = await begun(here, STREAMS[kind])
+        client = await streaming_client(here, STREAMS[kind])
         client.reset()
         await here.wait_idle(within_s=SOON_S)
 
@@ -54,33 +54,33 @@ async def test_a_reset_in_the_middle_of_a_stream_frees_everything(kind: str) -> 
 @pytest.mark.parametrize("kind", [kind for kind in STREAMS if kind != "ndjson"])
 async def test_a_close_in_the_middle_of_a_stream_frees_everything(kind: str) -> None:
     async with running() as here:
-        client = await begun(here, STREAMS[kind])
+        client = await streaming_client(here, STREAMS[kind])
         client.close()
         await here.wait_idle(within_s=SOON_S)
 
 
 async def test_ndjson_knows_no_comment_so_that_a_close_shows_at_the_second_token_after_it() -> None:
     async with running() as here:
-        client = await begun(here, request("/stream-ndjson?gap=50ms&tokens=1000"))
+        client = await streaming_client(here, request("/stream-ndjson?gap=50ms&tokens=1000"))
         client.close()
         await here.wait_idle(within_s=SOON_S)
 
 
-@pytest.mark.parametrize("leave", [Client.close, Client.reset], ids=["close", "reset"])
+@pytest.mark.parametrize("disconnect", [Client.close, Client.reset], ids=["close", "reset"])
 @pytest.mark.parametrize("kind", AWAITED)
-async def test_disconnect_while_the_response_is_pending_frees_everything(kind: str, leave: object) -> None:
+async def test_disconnect_while_the_response_is_pending_frees_everything(kind: str, disconnect: object) -> None:
     async with running() as here:
         client = await Client.connect(here.port)
         await client.send(AWAITED[kind])
         await eventually(lambda: here.resources()["tasks"] > 0, here.resources, within_s=SOON_S)
-        client.close() if leave is Client.close else client.reset()
+        client.close() if disconnect is Client.close else client.reset()
         await here.wait_idle(within_s=SOON_S)
 
 
 @pytest.mark.parametrize("kind", STREAMS)
 async def test_disconnect_behind_unread_bytes_is_noticed_at_the_next_token(kind: str) -> None:
     async with running() as here:
-        client = await begun(here, streams("50ms")[kind])
+        client = await streaming_client(here, streams("50ms")[kind])
         await client.send(request("/health") * 5_000)
         client.reset()
         await here.wait_idle(within_s=SOON_S)
@@ -102,11 +102,11 @@ REQUESTS = (
 async def test_fin_or_reset_at_each_byte_of_a_request_releases_everything(data: bytes) -> None:
     async with running() as here:
         for at in range(len(data) + 1):
-            for leave in (Client.half_close, Client.close, Client.reset):
+            for disconnect in (Client.half_close, Client.close, Client.reset):
                 client = await Client.connect(here.port)
                 await client.send(data[:at])
-                leave(client)
-                if leave is Client.half_close:
+                disconnect(client)
+                if disconnect is Client.half_close:
                     await client.wait_closed()
                     client.close()
         await here.wait_idle(within_s=SOON_S)
@@ -125,14 +125,14 @@ async def test_fin_or_reset_at_each_byte_of_a_response_releases_everything(data:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(data)
-            answer = await client.read_response()
-        size = len(answer.head.raw) + len(answer.body)
+            response = await client.read_response()
+        size = len(response.head.raw) + len(response.body)
         for at in range(0, size, max(1, size // 150)):
-            for leave in (Client.close, Client.reset):
+            for disconnect in (Client.close, Client.reset):
                 client = await Client.connect(here.port)
                 await client.send(data)
                 await client.exactly(at)
-                leave(client)
+                disconnect(client)
         await here.wait_idle(within_s=SOON_S)
 
 

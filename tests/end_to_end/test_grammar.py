@@ -10,7 +10,7 @@ from tests.end_to_end.conftest import Serve
 from tests.end_to_end.test_framing import STREAMS, frames
 
 
-async def took_s(port: int, data: bytes) -> float:
+async def duration_s(port: int, data: bytes) -> float:
     """How long a response takes from first byte sent to last byte read."""
     begun = time.monotonic()
     assert (await fetch(port, data)).status == 200
@@ -27,25 +27,25 @@ async def took_s(port: int, data: bytes) -> float:
     ],
 )
 async def test_recorded_times_are_met_and_never_early(port: int, grammar: str, least_s: float) -> None:
-    assert least_s <= await took_s(port, request(f"/stream-sse?{grammar}")) < least_s + 1
+    assert least_s <= await duration_s(port, request(f"/stream-sse?{grammar}")) < least_s + 1
 
 
 async def test_api_data_waits_for_its_time_to_first_token(port: int) -> None:
-    assert await took_s(port, request("/api/data?ttft=2s")) >= 2.0
-    assert await took_s(port, request("/api/data", X_Sim="ttft=200ms")) >= 0.2
-    assert await took_s(port, request("/api/data")) < 1.0
+    assert await duration_s(port, request("/api/data?ttft=2s")) >= 2.0
+    assert await duration_s(port, request("/api/data", X_Sim="ttft=200ms")) >= 0.2
+    assert await duration_s(port, request("/api/data")) < 1.0
 
 
 @pytest.mark.parametrize("path", STREAMS)
 async def test_tokens_bound_every_stream(port: int, path: str) -> None:
-    answer = await fetch(port, request(f"{path}?gap=0ms&tokens=7"))
-    assert answer.body == b"".join(frames(path, 7))
+    response = await fetch(port, request(f"{path}?gap=0ms&tokens=7"))
+    assert response.body == b"".join(frames(path, 7))
 
 
 async def test_seed_determines_token_count_and_timing(port: int) -> None:
     async def sizes(seed: int) -> list[int]:
-        ask = request(f"/stream-ndjson?gap=0ms&tokens=5..500&seed={seed}")
-        return [len((await fetch(port, ask)).body) for _ in range(2)]
+        data = request(f"/stream-ndjson?gap=0ms&tokens=5..500&seed={seed}")
+        return [len((await fetch(port, data)).body) for _ in range(2)]
 
     several = await asyncio.gather(*(sizes(seed) for seed in range(6)))
     assert all(one == other for one, other in several)

@@ -17,11 +17,11 @@ CLIENTS = 16
 HELD_BYTES = 262_144
 """For a connection, beyond what the kernel holds."""
 
-GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 """Lets the allocator give back what is freed: what sixteen requests needed while they were read is not held."""
 
-LOOKS, PAUSE_S = 600, 0.05
-STILL = 10
+CHECKS, PAUSE_S = 600, 0.05
+IDLE_CHECKS = 10
 """A server that slept and used no processor for so many checks has handled all input."""
 
 REQUESTS: dict[str, Make] = {
@@ -66,25 +66,25 @@ def resident_bytes(server: ServerProcess) -> int:
     return int(found[1]) * 1_024
 
 
-def sleeps(server: ServerProcess) -> bool:
+def is_sleeping(server: ServerProcess) -> bool:
     """No thread of the server runs or waits for a processor, as one on a busy machine may do for long."""
     tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
     return all((task / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "S" for task in tasks)
 
 
-async def at_rest(server: ServerProcess) -> int:
+async def resident_bytes_at_rest(server: ServerProcess) -> int:
     """The memory of the server once it has nothing more to do."""
-    still, used_s = 0, -1.0
-    for _ in range(LOOKS):
+    idle_checks, used_s = 0, -1.0
+    for _ in range(CHECKS):
         await asyncio.sleep(PAUSE_S)
         now_s = server.processor_s()
-        still, used_s = (still + 1, used_s) if sleeps(server) and now_s == used_s else (0, now_s)
-        if still == STILL:
+        idle_checks, used_s = (idle_checks + 1, used_s) if is_sleeping(server) and now_s == used_s else (0, now_s)
+        if idle_checks == IDLE_CHECKS:
             return resident_bytes(server)
     raise AssertionError("the server does not come to rest")
 
 
-async def stuck(server: ServerProcess, clients: AsyncExitStack, data: bytes) -> None:
+async def send_without_reading(server: ServerProcess, clients: AsyncExitStack, data: bytes) -> None:
     """A client that sends a request and reads nothing of the response."""
     client = await clients.enter_async_context(await Client.connect(server.port, receive_buffer=4_096))
     await client.send(data)
@@ -92,14 +92,14 @@ async def stuck(server: ServerProcess, clients: AsyncExitStack, data: bytes) -> 
 
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_bytes_held_for_a_stopped_reader_are_bounded(serve: Serve, name: str) -> None:
-    server = serve(STALL_TIMEOUT="300s", **GIVES_BACK)
+    server = serve(STALL_TIMEOUT="300s", **MALLOC_SETTINGS)
     data = REQUESTS[name]()
     async with AsyncExitStack() as clients:
         for _ in range(2):  # what a first request loads, and what the allocator keeps
-            await stuck(server, clients, data)
-        before = await at_rest(server)
+            await send_without_reading(server, clients, data)
+        before = await resident_bytes_at_rest(server)
         for _ in range(CLIENTS):
-            await stuck(server, clients, data)
-        held = (await at_rest(server) - before) / CLIENTS
+            await send_without_reading(server, clients, data)
+        held = (await resident_bytes_at_rest(server) - before) / CLIENTS
 
         assert held < HELD_BYTES, f"{held / 1024:.0f} KiB a connection"

@@ -9,9 +9,9 @@ from tests.end_to_end.client import Client, fetch, request
 
 
 async def test_root_redirects_to_the_page_by_a_relative_url(port: int) -> None:
-    answer = await fetch(port, request("/"))
-    assert answer.status in {301, 302, 307, 308}
-    location = answer.headers["location"]
+    response = await fetch(port, request("/"))
+    assert response.status in {301, 302, 307, 308}
+    location = response.headers["location"]
     assert not location.startswith(("/", "http"))
     assert urljoin("https://example.org/prefix/", location) == "https://example.org/prefix/web"
 
@@ -26,12 +26,12 @@ async def test_page_and_its_files_have_a_strict_csp(port: int) -> None:
         assert not {name for name in named if name.startswith(("http", "//"))}
         assets = {urljoin("/web", name) for name in named}
         for path in ("/web", *assets):
-            answer = await client.fetch(request(path))
-            assert answer.status == 200, path
-            policy = answer.headers["content-security-policy"]
+            response = await client.fetch(request(path))
+            assert response.status == 200, path
+            policy = response.headers["content-security-policy"]
             assert "default-src 'none'" in policy
             assert "unsafe" not in policy
-            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert response.headers["x-content-type-options"] == "nosniff"
         assert "<script>" not in text
         assert not re.search(r"\son\w+=", text), "no handler in the markup"
 

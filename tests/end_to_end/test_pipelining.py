@@ -21,7 +21,7 @@ MAX_READ = 300_000
 
 async def test_responses_are_in_request_order(port: int) -> None:
     bodies = (b'{"messages":[{"role":"user","content":"x"}],"stream":false,"model":"sim:gap=5ms,tokens=1"}', b"{}")
-    asks = [
+    requests = [
         request("/api/data?ttft=30ms"),
         request("/stream-sse?gap=5ms&tokens=3"),
         request("/health"),
@@ -33,14 +33,14 @@ async def test_responses_are_in_request_order(port: int) -> None:
         request("/stream-ndjson?gap=1ms&tokens=2"),
         request("/version"),
     ]
-    named = [ask.replace(b"\r\n", b"\r\nX-Request-Id: no%d\r\n" % number, 1) for number, ask in enumerate(asks)]
+    named = [data.replace(b"\r\n", b"\r\nX-Request-Id: no%d\r\n" % number, 1) for number, data in enumerate(requests)]
     async with await Client.connect(port) as client:
         await client.send(b"".join(named))
-        answers = [await client.read_response(to_head=ask.startswith(b"HEAD")) for ask in asks]
-    assert [answer.headers["x-request-id"] for answer in answers] == [f"no{n}" for n in range(len(asks))]
-    assert [answer.status for answer in answers] == [200, 200, 200, 200, 200, 404, 200, 400, 200, 200]
-    assert answers[1].body == b"".join(frames("/stream-sse", 3))
-    assert answers[8].body == b"".join(frames("/stream-ndjson", 2))
+        responses = [await client.read_response(to_head=data.startswith(b"HEAD")) for data in requests]
+    assert [response.headers["x-request-id"] for response in responses] == [f"no{n}" for n in range(len(requests))]
+    assert [response.status for response in responses] == [200, 200, 200, 200, 200, 404, 200, 400, 200, 200]
+    assert responses[1].body == b"".join(frames("/stream-sse", 3))
+    assert responses[8].body == b"".join(frames("/stream-ndjson", 2))
 
 
 async def test_two_thousand_pipelined_requests_are_served(port: int) -> None:
@@ -59,16 +59,16 @@ async def test_two_thousand_pipelined_requests_are_served(port: int) -> None:
 
 async def test_pipelined_requests_do_not_starve_another_connection(port: int) -> None:
     async with await Client.connect(port) as one, await Client.connect(port) as other:
-        asks = request("/version") * 5_000
+        requests = request("/version") * 5_000
 
         async def flood() -> None:
-            await one.send(asks)
+            await one.send(requests)
 
-        async def drink() -> None:
+        async def read_all() -> None:
             for _ in range(5_000):
                 await one.read_response()
 
-        flooding = asyncio.gather(flood(), drink())
+        flooding = asyncio.gather(flood(), read_all())
         for _ in range(5):
             assert (await other.fetch(request("/health"))).status == 200
         await flooding

@@ -22,12 +22,12 @@ async def status_of(port: int, data: bytes, *, split_at: int | None = None) -> i
             await client.send(data[:split_at])
             data = data[split_at:]
         await client.send(data)
-        answer = await client.read_response()
-        if answer.headers.get("connection") == "close":
+        response = await client.read_response()
+        if response.headers.get("connection") == "close":
             assert await client.wait_closed() == "closed"
         else:
             assert (await client.fetch(request("/health"))).status == 200
-        return answer.status
+        return response.status
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -81,8 +81,8 @@ async def test_chunked_body_size_is_limited(port: int, size: int, status: int) -
 async def test_a_length_too_large_is_refused_before_its_body(port: int, length: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(request("/chat", method="POST", Content_Length=str(length), Expect="100-continue"))
-        answer = await client.read_response()
-        assert (answer.status, answer.headers["connection"]) == (413, "close")
+        response = await client.read_response()
+        assert (response.status, response.headers["connection"]) == (413, "close")
 
 
 async def test_a_chunk_too_large_is_refused_before_its_data(port: int) -> None:
@@ -129,10 +129,10 @@ async def test_incomplete_bodies_of_many_connections_are_bounded(serve: Serve) -
             await client.send(large)
         refused = {asyncio.create_task(client.read_response()) for client in clients}
         (done,), waiting = await asyncio.wait(refused, return_when=asyncio.FIRST_COMPLETED)
-        answer = done.result()
-        assert answer.status == 503
-        assert answer.headers["retry-after"] == "1"
-        assert b"overloaded" in answer.body
+        response = done.result()
+        assert response.status == 503
+        assert response.headers["retry-after"] == "1"
+        assert b"overloaded" in response.body
         async with await Client.connect(server.port) as another:
             small = request("/api/data", method="POST", Content_Length="16000") + b" " * 15_000
             await another.send(small)
@@ -164,7 +164,7 @@ async def test_refused_client_that_still_sends_gets_the_response_and_no_reset(po
 )
 async def test_a_refusal_is_a_problem_document(port: int, data: bytes) -> None:
     async with await Client.connect(port) as client:
-        answer = await client.fetch(data)
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert b'"code":"' in answer.body
-        assert answer.headers["date"]
+        response = await client.fetch(data)
+        assert response.headers["content-type"] == "application/problem+json"
+        assert b'"code":"' in response.body
+        assert response.headers["date"]

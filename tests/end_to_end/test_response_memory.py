@@ -137,9 +137,9 @@ async def test_memory_of_a_relayed_response_that_fails_is_released(how: str) -> 
                 exchange.writer.close()
 
         upstream.script = fails
-        answer = await fetch(here.port, RELAYED["anthropic"][0])
+        response = await fetch(here.port, RELAYED["anthropic"][0])
 
-        assert answer.status in (502, 504)
+        assert response.status in (502, 504)
         assert reached.get_nowait() > 100_000
         assert held_bytes(here) == 0
 

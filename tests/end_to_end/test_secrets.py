@@ -21,7 +21,7 @@ async def test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process
         UPSTREAM_CONNECT_TIMEOUT="1s",
     )
     right = {"X_API_Key": api_key}
-    asks = [
+    requests = [
         chat(prompt, headers={"Authorization": f"Bearer {api_key}"}),
         chat(prompt, model=None, headers=right),  # to the upstream, which refuses connections
         chat(prompt, stream=False, headers=right),
@@ -45,8 +45,8 @@ async def test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process
         f"GET /?{bad} HTTP/1.1\r\nHost: a b\r\n\r\n".encode(),
         f"GET /health HTTP/1.1\r\nHost: test\r\n{bad} : x\r\n\r\n".encode(),
     ]
-    for ask in asks:
-        await fetch(server.port, ask)
+    for data in requests:
+        await fetch(server.port, data)
     async with await Client.connect(server.port) as client:
         await client.send(chat(prompt, model="sim:gap=20ms", headers=right))
         await client.head()
@@ -57,7 +57,7 @@ async def test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process
     server.signal()
     assert server.wait() == 0
     log = server.log()
-    assert log.count('"logger":"access"') >= len(asks) - 4, "there is a log in which they could be found"
+    assert log.count('"logger":"access"') >= len(requests) - 4, "there is a log in which they could be found"
     written = log + metrics + command + server.remaining_stdout()
     assert [canary for canary in CANARIES if canary in written] == []
 

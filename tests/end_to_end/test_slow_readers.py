@@ -94,8 +94,8 @@ async def test_slow_reader_gets_all_tokens_and_then_the_error() -> None:
     async with scripted() as upstream, running(UPSTREAM_URL=upstream.url, UPSTREAM_RETRIES="0") as here:
         here.server.app.loopback_guard = None
         upstream.script = script
-        ask = request("/chat", method="POST", body=CHAT.replace(b"sim:gap=0ms,tokens=1000000", b"up-1"))
-        async with stalled(here, ask) as client:
+        data = request("/chat", method="POST", body=CHAT.replace(b"sim:gap=0ms,tokens=1000000", b"up-1"))
+        async with stalled(here, data) as client:
             await client.head()
             *texts, last = await client.chunks()
         assert sum(text.count(b"a" * 900) for text in texts) == 200
@@ -162,7 +162,7 @@ async def test_unread_non_streaming_response_is_reset() -> None:
 async def test_unread_response_before_a_close_is_reset() -> None:
     async with running(STALL_TIMEOUT="500ms") as here:
         async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
-            asks = request("/web/app.js") * 20 + request("/web/app.js", Connection="close")
-            await client.send(asks)
+            requests = request("/web/app.js") * 20 + request("/web/app.js", Connection="close")
+            await client.send(requests)
             await eventually(lambda: not here.connections(), here.resources, within_s=6)
         await here.wait_idle()

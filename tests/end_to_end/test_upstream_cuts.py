@@ -87,7 +87,7 @@ def until_closed() -> Recorded:
 FORMS = {"chunked": chunked(), "until closed": until_closed()}
 
 
-class Cutting:
+class TruncatingScript:
     """Plays the script in the model's name: `fin:120` ends after 120 bytes, `packets:120` only pauses there.
 
     Over TLS `fin` ends in good order, by close_notify; `cut` is a bare FIN.
@@ -96,7 +96,7 @@ class Cutting:
     def __init__(self, recorded: Recorded) -> None:
         self._data = recorded.data
         self._recorded = recorded
-        self.heard: dict[str, list[str]] = {}
+        self.texts: dict[str, list[str]] = {}
 
     async def __call__(self, exchange: Exchange) -> None:
         name = exchange.body["model"]
@@ -108,9 +108,9 @@ class Cutting:
             await exchange.write(self._data[size:])
         elif how == "rst":
             # A reset may overtake bytes on their way: let them be received first.
-            heard = self.heard.setdefault(name, [])
+            texts = self.texts.setdefault(name, [])
             expected = self._recorded.texts(size)
-            await eventually(lambda: heard == expected, lambda: (name, heard, expected))
+            await eventually(lambda: texts == expected, lambda: (name, texts, expected))
             await asyncio.sleep(0.001)
             exchange.reset()
         elif how == "cut":
@@ -119,24 +119,24 @@ class Cutting:
 
 
 @asynccontextmanager
-async def cutting(
+async def truncating_engine(
     recorded: Recorded, metrics: Metrics, *, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[UpstreamEngine, Cutting]]:
+) -> AsyncIterator[tuple[UpstreamEngine, TruncatingScript]]:
     """An engine without retries; afterwards no task, connection, timer or descriptor is left."""
     tasks = asyncio.all_tasks()
     async with scripted(tls=tls) as upstream:
-        script = upstream.script = Cutting(recorded)
+        script = upstream.script = TruncatingScript(recorded)
         wheel = running_reactor().wheel
         engine = engine_for(upstream.url, metrics=metrics)
         before = descriptors()
         yield engine, script
-        await rested(upstream, before)
+        await wait_released(upstream, before)
         assert wheel.entries == 0
         await engine.close()
     await eventually(lambda: asyncio.all_tasks() <= tasks, lambda: asyncio.all_tasks() - tasks)
 
 
-async def rested(upstream: Upstream, before: int) -> None:
+async def wait_released(upstream: Upstream, before: int) -> None:
     await eventually(
         lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
     )
@@ -169,7 +169,7 @@ def expected_errors(recorded: Recorded, how: str, size: int) -> set[type[Tokenfa
 
 
 @pytest.fixture
-def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+def trusted_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """What an upstream with TLS shows, which is trusted."""
     monkeypatch.setenv("SSL_CERT_FILE", trusted_file(tmp_path))
     return server_context()
@@ -184,32 +184,32 @@ async def test_response_truncated_at_any_byte_is_complete_only_with_its_end(form
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_tls_response_truncated_at_any_byte_is_complete_only_with_its_end(
-    form: str, certified: ssl.SSLContext
+    form: str, trusted_tls: ssl.SSLContext
 ) -> None:
-    await cut_at_any_byte(FORMS[form], "fin", "cut", "rst", tls=certified)
+    await cut_at_any_byte(FORMS[form], "fin", "cut", "rst", tls=trusted_tls)
 
 
 async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | None = None) -> None:
     """Cut at each byte once, in one way after the other."""
     outcomes = {True: 0, False: 0}
     metrics = Metrics()
-    async with cutting(recorded, metrics, tls=tls) as (engine, script):
+    async with truncating_engine(recorded, metrics, tls=tls) as (engine, script):
 
         async def case(size: int) -> None:
             how = hows[size % len(hows)]
             name = f"{how}:{size}"
-            heard = script.heard.setdefault(name, [])
+            texts = script.texts.setdefault(name, [])
             request = ChatRequest(messages=(Message("user", "Hi"),), model=name, max_tokens=9)
             end: Finished | TokenfallError
             try:
-                end = await engine.reply(request, lambda delta: heard.append(delta.text))
+                end = await engine.reply(request, lambda delta: texts.append(delta.text))
             except TokenfallError as error:
                 end = error
             if recorded.whole(size):
                 assert end == END, name
             else:
                 assert type(end) in expected_errors(recorded, how, size), (name, end)
-            assert heard == recorded.texts(size), name
+            assert texts == recorded.texts(size), name
             outcomes[recorded.whole(size)] += 1
 
         count = await each(range(len(recorded.data) + 1), case)
@@ -224,13 +224,13 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
 async def test_response_in_any_two_packets_is_the_same(form: str) -> None:
     recorded = FORMS[form]
     metrics = Metrics()
-    async with cutting(recorded, metrics) as (engine, _):
+    async with truncating_engine(recorded, metrics) as (engine, _):
 
         async def case(size: int) -> None:
-            heard: list[str] = []
+            texts: list[str] = []
             request = ChatRequest(messages=(Message("user", "Hi"),), model=f"packets:{size}", max_tokens=9)
-            assert await engine.reply(request, lambda delta: heard.append(delta.text)) == END
-            assert heard == list(TOKENS)
+            assert await engine.reply(request, lambda delta: texts.append(delta.text)) == END
+            assert texts == list(TOKENS)
 
         await each(range(1, len(recorded.data)), case)
     assert metrics.upstream_errors == {}
@@ -246,24 +246,24 @@ async def test_chat_truncated_at_any_byte_reports_the_error(form: str, how: str)
             engine = here.server.parts.upstream
             assert engine is not None
             engine.retries = None
-            script = upstream.script = Cutting(recorded)
+            script = upstream.script = TruncatingScript(recorded)
 
             async def case(size: int) -> None:
                 name = f"{how}:{size}"
                 expected = recorded.texts(size)
-                script.heard[name] = expected  # nobody listens inside: time must do
-                answer = await fetch(here.port, chat("Hi", model=name, conversation=f"c{size}"))
+                script.texts[name] = expected  # nobody listens inside: time must do
+                response = await fetch(here.port, chat("Hi", model=name, conversation=f"c{size}"))
                 codes = {kind.code for kind in expected_errors(recorded, how, size)}
                 if recorded.whole(size):
-                    assert answer.body.endswith(CHAT_DONE), name
-                    assert response_text(answer.body) == "".join(TOKENS)
-                elif answer.status == 200:
-                    assert error_of(answer.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
-                    assert "".join(expected).startswith(response_text(answer.body)), name
-                    assert how == "rst" or response_text(answer.body) == "".join(expected), name
+                    assert response.body.endswith(CHAT_DONE), name
+                    assert response_text(response.body) == "".join(TOKENS)
+                elif response.status == 200:
+                    assert error_of(response.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
+                    assert "".join(expected).startswith(response_text(response.body)), name
+                    assert how == "rst" or response_text(response.body) == "".join(expected), name
                 else:
-                    assert (answer.status, not expected or how == "rst") == (502, True), name
-                    assert json.loads(answer.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
+                    assert (response.status, not expected or how == "rst") == (502, True), name
+                    assert json.loads(response.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
 
             await each(range(len(recorded.data) + 1), case)
             await eventually(lambda: here.resources()["streams"] == 0, here.resources)

@@ -18,7 +18,7 @@ CLIENTS = 8
 HELD_BYTES = 262_144
 """For a connection, beyond what the kernel holds."""
 
-GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 ANSWER = b'{"id":"' + b"x" * (SIZE - 9) + b'"}'
 
 CHAT = post("/v1/chat/completions", {"model": "up-1", "messages": []})
@@ -57,10 +57,10 @@ class Slow:
 async def test_large_response_arrives_unchanged(route: str) -> None:
     async with relaying() as (here, upstream):
         upstream.script = whole()
-        answer = await fetch(here.port, RELAYED[route])
+        response = await fetch(here.port, RELAYED[route])
 
-        assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
-        assert answer.body == ANSWER
+        assert (response.status, response.headers["content-type"]) == (200, "application/json")
+        assert response.body == ANSWER
 
 
 @pytest.mark.parametrize("route", RELAYED)
@@ -68,7 +68,7 @@ async def test_client_that_reads_nothing_occupies_at_most_a_few_slices(serve: Se
     async with scripted() as upstream:
         upstream.script = whole()
         settings = {"UPSTREAM_URL": upstream.url, "UPSTREAM_API_KEY": "k", "API_KEY": "k", "UPSTREAM_WARM": "0"}
-        server = serve(**settings, **GIVES_BACK)
+        server = serve(**settings, **MALLOC_SETTINGS)
         clients = AsyncExitStack()
         data = RELAYED[route].replace(b"\r\n", b"\r\nAuthorization: Bearer k\r\n", 1)
 
@@ -132,9 +132,9 @@ async def test_large_response_that_is_incomplete_never_looks_complete(script: Sc
 async def test_large_response_that_is_no_json_is_502() -> None:
     async with relaying() as (here, upstream):
         upstream.script = whole(b"<html>" + b"x" * 100_000)
-        answer = await fetch(here.port, CHAT)
+        response = await fetch(here.port, CHAT)
 
-        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (502, "upstream_malformed")
+        assert (response.status, json.loads(response.body)["error"]["code"]) == (502, "upstream_malformed")
 
 
 async def test_client_disconnect_ends_the_upstream_response() -> None:

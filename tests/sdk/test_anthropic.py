@@ -24,8 +24,8 @@ def message(client: Any, messages: Any, *, stream: bool, **asked: Any) -> Any:
         return events.get_final_message()
 
 
-def calls_of(answer: Any) -> list[Any]:
-    return [block for block in answer.content if block.type == "tool_use"]
+def calls_of(response: Any) -> list[Any]:
+    return [block for block in response.content if block.type == "tool_use"]
 
 
 def is_near(counted: int, used: int, *, site: Site) -> bool:
@@ -93,8 +93,8 @@ def test_tools_are_called_and_their_results_get_a_response(anthropic: Any, *, st
 def test_the_choice_of_tools_is_the_callers(
     anthropic: Any, question: str, choice: Any, called: list[str], *, stream: bool
 ) -> None:
-    answer = message(anthropic, [user(question)], stream=stream, tools=TOOLS, tool_choice=choice)
-    assert [call.name for call in calls_of(answer)] == called
+    response = message(anthropic, [user(question)], stream=stream, tools=TOOLS, tool_choice=choice)
+    assert [call.name for call in calls_of(response)] == called
 
 
 def test_response_is_parsed_into_its_model(anthropic: Any) -> None:
@@ -108,12 +108,12 @@ def test_response_is_parsed_into_its_model(anthropic: Any) -> None:
 @BOTH_WAYS
 def test_thinking_block_comes_first_with_a_signature(anthropic: Any, *, stream: bool) -> None:
     thinking = {"type": "enabled", "budget_tokens": 1024}
-    answer = message(anthropic, ASK, stream=stream, thinking=thinking)
-    thought, text = answer.content
+    response = message(anthropic, ASK, stream=stream, thinking=thinking)
+    thought, text = response.content
     assert (thought.type, text.type) == ("thinking", "text")
     assert thought.thinking
     assert thought.signature
-    told = {"role": "assistant", "content": answer.content}
+    told = {"role": "assistant", "content": response.content}
     assert message(anthropic, [*ASK, told, user("And?")], stream=stream, thinking=thinking).content
 
 
@@ -130,9 +130,9 @@ def test_stop_sequence_ends_the_response_before_its_text(anthropic: Any, site: S
 
 @BOTH_WAYS
 def test_a_bound_is_exact(anthropic: Any, *, stream: bool) -> None:
-    answer = message(anthropic, ASK, stream=stream, max_tokens=7)
-    assert answer.stop_reason == "max_tokens"
-    assert answer.usage.output_tokens == 7
+    response = message(anthropic, ASK, stream=stream, max_tokens=7)
+    assert response.stop_reason == "max_tokens"
+    assert response.usage.output_tokens == 7
 
 
 def test_images_and_system_texts_are_accepted(anthropic: Any) -> None:

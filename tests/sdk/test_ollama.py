@@ -15,8 +15,8 @@ BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stre
 
 def chat(client: Any, messages: Any, *, stream: bool, **asked: Any) -> dict[str, Any]:
     """A response's `content`, `thinking`, `calls` and its `last` document."""
-    answer = client.chat(model=MODEL, messages=messages, stream=stream, **asked)
-    parts = list(answer) if stream else [answer]
+    response = client.chat(model=MODEL, messages=messages, stream=stream, **asked)
+    parts = list(response) if stream else [response]
     assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
     return {
         "content": "".join(part.message.content or "" for part in parts),
@@ -46,8 +46,8 @@ async def test_async_client_gets_the_same_response(async_ollama: Any) -> None:
 
 @BOTH_WAYS
 def test_generate_returns_the_requested_text(ollama: Any, *, stream: bool) -> None:
-    answer = ollama.generate(model=MODEL, prompt=QUESTION, system="Be brief.", stream=stream)
-    parts = list(answer) if stream else [answer]
+    response = ollama.generate(model=MODEL, prompt=QUESTION, system="Be brief.", stream=stream)
+    parts = list(response) if stream else [response]
     assert "".join(part.response for part in parts) == ollama.generate(model=MODEL, prompt=QUESTION).response
     assert parts[-1].done
     assert parts[-1].eval_count == len(parts) - 1 if stream else parts[-1].eval_count > 10
@@ -76,11 +76,11 @@ def test_response_has_the_requested_format(ollama: Any, *, stream: bool) -> None
 @pytest.mark.parametrize("think", [True, "low"])
 @BOTH_WAYS
 def test_reasoning_is_sent_on_request(ollama: Any, think: Any, *, stream: bool) -> None:
-    answer = chat(ollama, ASK, stream=stream, think=think)
-    assert answer["thinking"]
-    assert answer["content"]
+    response = chat(ollama, ASK, stream=stream, think=think)
+    assert response["thinking"]
+    assert response["content"]
     assert chat(ollama, ASK, stream=stream, think=False)["thinking"] == ""
-    assert ollama.generate(model=MODEL, prompt=QUESTION, think=think).thinking == answer["thinking"]
+    assert ollama.generate(model=MODEL, prompt=QUESTION, think=think).thinking == response["thinking"]
 
 
 @BOTH_WAYS

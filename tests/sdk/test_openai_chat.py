@@ -92,8 +92,8 @@ def test_response_is_parsed_into_its_model(openai: Any) -> None:
 
 @BOTH_WAYS
 def test_a_json_object_is_one(openai: Any, *, stream: bool) -> None:
-    answer = completion(openai, ASK, stream=stream, response_format={"type": "json_object"})
-    assert isinstance(json.loads(answer.choices[0].message.content), dict)
+    response = completion(openai, ASK, stream=stream, response_format={"type": "json_object"})
+    assert isinstance(json.loads(response.choices[0].message.content), dict)
 
 
 @BOTH_WAYS
@@ -123,9 +123,9 @@ def test_a_bound_is_exact(openai: Any, field: str, *, stream: bool) -> None:
         assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "length"
         usage = chunks[-1].usage
     else:
-        answer = completion(openai, ASK, stream=False, **{field: 7})
-        assert answer.choices[0].finish_reason == "length"
-        usage = answer.usage
+        response = completion(openai, ASK, stream=False, **{field: 7})
+        assert response.choices[0].finish_reason == "length"
+        usage = response.usage
     assert usage.completion_tokens == 7
     assert usage.total_tokens == usage.prompt_tokens + 7
 

@@ -37,10 +37,10 @@ async def test_an_async_client_completes_too(async_openai: Any) -> None:
 
 
 def test_legacy_response_is_limited_stopped_and_repeated(openai: Any) -> None:
-    answer = openai.completions.create(model=MODEL, prompt=["One", "Two"], max_tokens=3, n=2)
-    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
-    assert {choice.finish_reason for choice in answer.choices} == {"length"}
-    assert answer.usage.completion_tokens == 12
+    response = openai.completions.create(model=MODEL, prompt=["One", "Two"], max_tokens=3, n=2)
+    assert [choice.index for choice in response.choices] == [0, 1, 2, 3]
+    assert {choice.finish_reason for choice in response.choices} == {"length"}
+    assert response.usage.completion_tokens == 12
     text = openai.completions.create(model=MODEL, prompt=QUESTION, max_tokens=1000).choices[0].text
     word = text.split()[5]
     stopped = openai.completions.create(model=MODEL, prompt=QUESTION, max_tokens=1000, stop=word)
@@ -69,8 +69,8 @@ def test_embeddings_are_the_same_in_floats_and_base64(openai: Any, site: Site) -
 
 
 def test_embeddings_have_the_requested_dimensions(openai: Any) -> None:
-    answer = openai.embeddings.create(model=MODEL, input="One", dimensions=8, encoding_format="float")
-    vector = answer.data[0].embedding
+    response = openai.embeddings.create(model=MODEL, input="One", dimensions=8, encoding_format="float")
+    vector = response.data[0].embedding
     assert len(vector) == 8
     assert isclose(sqrt(sum(number * number for number in vector)), 1, abs_tol=1e-6)
 

@@ -13,10 +13,10 @@ SEEDS = range(6)
 
 
 def _chat(client: Any, seed: int, *, stream: bool) -> str:
-    answer = client.chat.completions.create(model=MODEL, messages=ASK, seed=seed, stream=stream)
+    response = client.chat.completions.create(model=MODEL, messages=ASK, seed=seed, stream=stream)
     if not stream:
-        return str(answer.choices[0].message.content)
-    return "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
+        return str(response.choices[0].message.content)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in response if chunk.choices)
 
 
 def _completion(client: Any, seed: int, *, stream: bool) -> str:
@@ -24,8 +24,8 @@ def _completion(client: Any, seed: int, *, stream: bool) -> str:
 
 
 def _ollama(client: Any, seed: int, *, stream: bool) -> str:
-    answer = client.chat(model=MODEL, messages=ASK, options={"seed": seed}, stream=stream)
-    return "".join(part.message.content for part in (answer if stream else [answer]))
+    response = client.chat(model=MODEL, messages=ASK, options={"seed": seed}, stream=stream)
+    return "".join(part.message.content for part in (response if stream else [response]))
 
 
 @pytest.mark.parametrize(

@@ -184,8 +184,8 @@ async def test_a_silent_redis_is_given_up_in_time(store: RedisHistory, redis: Re
     with pytest.raises(StoreUnavailable):
         await store.check()
     checked_s = time.monotonic() - began_s
-    answers = await asyncio.gather(*(store.turns(ALICE) for _ in range(100)), return_exceptions=True)
-    assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+    responses = await asyncio.gather(*(store.turns(ALICE) for _ in range(100)), return_exceptions=True)
+    assert all(isinstance(response, StoreUnavailable) for response in responses)
     assert checked_s < 1.5
     assert time.monotonic() - began_s - checked_s < 3
 
@@ -230,10 +230,10 @@ async def test_cancelled_calls_never_give_another_caller_their_reply(
         for left in asked[::2]:
             left.cancel()
         redis.resume()
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::2])
+        responses = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(response, asyncio.CancelledError) for response in responses[::2])
         for place in range(1, len(asked), 2):
-            assert answers[place] == [turn(place % 20)]
+            assert responses[place] == [turn(place % 20)]
 
     # No connection was thrown away with a reply in it: none had to be made anew.
     assert (await raw.info("stats"))["total_connections_received"] == connections

@@ -294,10 +294,10 @@ def test_running_stream_is_ended_after_the_drain_time(process: bool) -> None:
     with httpx.Client() as client:
         with serve(process=process) as server:
             began_s = perf_counter()
-            answer = client.send(client.build_request("GET", f"{server.url}/stream-loop"), stream=True)
+            response = client.send(client.build_request("GET", f"{server.url}/stream-loop"), stream=True)
         assert not server.is_running  # though the stream was given its drain time
         assert perf_counter() - began_s < STOPPED_S
-        assert "shutting_down" in answer.read().decode()
+        assert "shutting_down" in response.read().decode()
 
 
 def test_killed_process_raises_server_gone_at_the_next_use() -> None:
