@@ -43,7 +43,7 @@ class FakeConnection:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.reads = True
-        self.awaits_first_event = True
+        self.urgent = True
 
     def attach(self, exchange: UpstreamExchange) -> None:
         """As `UpstreamConnection.send`."""

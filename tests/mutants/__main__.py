@@ -1,7 +1,7 @@
-"""Plant each fault and see the test that it names fail: `python -m tests.mutants [NAME...]`.
+"""Mutation test: apply each mutant and check that its test fails: `python -m tests.mutants [NAME...]`.
 
-Works on copies of the tree in a temporary folder, several at a time. Without a fault, all these tests must pass there.
-Prints a table; the status is 1 if a fault is not caught, or its patch does not apply any more.
+Runs in copies of the repository in a temporary folder, `COPIES` in parallel. First, all these tests must pass without a
+mutant. Prints a table; the exit status is 1 if a mutant survives or its patch no longer applies.
 """
 
 import os
@@ -22,13 +22,13 @@ NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", "node_modules", "build", "dist", "artifacts", ".*_cache", ".hypothesis"
 )
 FAILED = 1
-"""pytest's status when tests failed; others say that it could not run them."""
+"""pytest's exit status for failed tests; higher values mean that the tests could not be run."""
 
-CAUGHT = "caught"
+KILLED = "killed"
 
 
 class Copy:
-    """A copy of the tree, which one thread uses at a time."""
+    """A copy of the repository, used by one thread at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,7 +42,7 @@ class Copy:
         return subprocess.run(command, cwd=self.folder, capture_output=True, check=False).returncode == 0
 
     def run(self, test: str) -> int:
-        """pytest's status for one test; `FAILED` too when it does not end."""
+        """The exit status of pytest for one test; `FAILED` also after a timeout."""
         try:
             return self.pytest("-x", "-p", "no:rerunfailures", test, within_s=TEST_S).returncode
         except subprocess.TimeoutExpired:
@@ -58,7 +58,7 @@ class Copy:
 
 
 class Copies:
-    """Copies for as many threads."""
+    """A pool of `count` copies, one for each thread."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self._free: SimpleQueue[Copy] = SimpleQueue()
@@ -66,7 +66,7 @@ class Copies:
             self._free.put(Copy(folder / str(number)))
 
     def result(self, mutant: Mutant) -> str:
-        """What came of a planted fault, in words."""
+        """Run the mutant's test. Returns the result for the printed table; `KILLED` if the test failed."""
         copy = self._free.get()
         try:
             if not copy.apply(mutant.path):
@@ -77,10 +77,10 @@ class Copies:
                 assert copy.apply(mutant.path, reverse=True)
         finally:
             self._free.put(copy)
-        return {0: "NOT CAUGHT", FAILED: CAUGHT}.get(status, f"pytest ended with status {status}")
+        return {0: "SURVIVED", FAILED: KILLED}.get(status, f"pytest ended with status {status}")
 
-    def passing(self, tests: Iterable[str]) -> str:
-        """Run tests without a fault; what pytest says of those that fail, "" for none."""
+    def failures_without_mutant(self, tests: Iterable[str]) -> str:
+        """Run tests without a mutant. Returns pytest's output if any fails, else an empty string."""
         copy = self._free.get()
         try:
             done = copy.pytest("--numprocesses", "2", "--reruns", "1", *tests)
@@ -90,22 +90,22 @@ class Copies:
 
 
 def main() -> int:
-    wanted = sys.argv[1:]
-    planted = [mutant for mutant in mutants() if not wanted or mutant.name in wanted]
-    caught = 0
+    names = sys.argv[1:]
+    selected = [mutant for mutant in mutants() if not names or mutant.name in names]
+    killed = 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = Copies(Path(folder), COPIES)
-        failing = copies.passing(dict.fromkeys(mutant.test for mutant in planted))
+        failing = copies.failures_without_mutant(dict.fromkeys(mutant.test for mutant in selected))
         if failing:
-            sys.stdout.write(f"{failing}\nthese tests fail without a fault\n")
+            sys.stdout.write(f"{failing}\nthese tests fail without a mutant\n")
             return 1
         with ThreadPoolExecutor(COPIES) as threads:
-            for mutant, result in zip(planted, threads.map(copies.result, planted), strict=True):
-                caught += result == CAUGHT
+            for mutant, result in zip(selected, threads.map(copies.result, selected), strict=True):
+                killed += result == KILLED
                 sys.stdout.write(f"{mutant.fault:4} {result:26} {mutant.name:40} {mutant.test.rpartition('/')[2]}\n")
                 sys.stdout.flush()
-    sys.stdout.write(f"{caught} of {len(planted)} planted faults were caught\n")
-    return 0 if planted and caught == len(planted) else 1
+    sys.stdout.write(f"{killed} of {len(selected)} mutants were killed\n")
+    return 0 if selected and killed == len(selected) else 1
 
 
 if __name__ == "__main__":

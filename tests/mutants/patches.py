@@ -1,7 +1,7 @@
-"""The planted faults: patches of `src`, each with the test that catches it.
+"""The mutants: patches of `src` that each plant one fault, with the test that detects it.
 
-A patch begins with a line that says what it does, then `Fault:` with an id of `tests/reliability/faults.py`, and
-`Test:` with the node id of one test.
+The first line of a patch describes the change. The header fields `Fault:` (an id of `tests/reliability/faults.py`) and
+`Test:` (the node id of a test) follow.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ ROOT = HERE.parents[1]
 
 @dataclass(frozen=True)
 class Mutant:
-    """One planted fault."""
+    """A patch with its header. `fault` is an id, `test` a node id."""
 
     path: Path
-    what: str
+    description: str
     fault: str
     test: str
 
@@ -26,16 +26,16 @@ class Mutant:
 
 
 def read(path: Path) -> Mutant:
-    """Raises ValueError for a patch without its header."""
+    """Read the header of a patch. Raises ValueError if it is incomplete."""
     header = path.read_text(encoding="utf-8").partition("\n--- ")[0]
     lines = header.splitlines()
     fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
     try:
         return Mutant(path, lines[0], fields["Fault"], fields["Test"])
     except (IndexError, KeyError):
-        raise ValueError(f"{path.name} does not begin with what it does, Fault: and Test:") from None
+        raise ValueError(f"{path.name} does not begin with a description, Fault: and Test:") from None
 
 
 def mutants() -> list[Mutant]:
-    """In the order of their names."""
+    """All mutants, ordered by file name."""
     return [read(path) for path in sorted(HERE.glob("*.patch"))]

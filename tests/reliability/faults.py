@@ -1,7 +1,7 @@
-"""The table of faults: what goes wrong or is sent on purpose, what is to happen, and which tests try it.
+"""The fault catalogue: each fault, the expected behaviour, and the tests that inject it.
 
-Rows of docs/reliability.md refer to these ids. `tests` hold a fault in every run of `make test`; the rows of the same
-id (`rows.py`) try it in large numbers in `make torture`.
+docs/reliability.md refers to these ids. `make test` runs the tests of each fault; `make torture` repeats those with a
+row in `rows.py` with full counts.
 """
 
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ UNIT = "tests/unit"
 
 @dataclass(frozen=True)
 class Fault:
-    """One line of the table. A test is `file::function`, or `file::class::function`."""
+    """One entry of the catalogue. Tests have the form `file::function` or `file::class::function`."""
 
-    what: str
+    description: str
     expected: str
     tests: tuple[str, ...]
-    not_tried: str = ""
-    """What of it cannot be tried here, and why."""
+    not_covered: str = ""
+    """The part of the fault that no test covers, and why."""
 
 
 FAULTS = {
     # The HTTP edge
     "E1": Fault(
-        "heads and bodies byte by byte, silence after connecting",
-        "an absolute deadline from accept; 408 or a close",
+        "request heads and bodies sent byte by byte; clients that connect and send nothing",
+        "an absolute deadline from accept; 408 or a closed connection",
         (
             f"{E2E}/test_deadlines.py::test_slow_head_is_refused_at_its_deadline_from_accept",
             f"{E2E}/test_deadlines.py::test_two_hundred_slow_clients_are_refused_and_others_are_served",
@@ -35,8 +35,9 @@ FAULTS = {
         ),
     ),
     "E2": Fault(
-        "readers that stop",
-        "at most 64 KiB in the process and the kernel, a reset after the stall deadline, others' p99 at most doubled",
+        "clients that stop reading",
+        "at most 64 KiB buffered in process and kernel; reset after the stall timeout; p99 of other streams at most "
+        "doubled",
         (
             f"{E2E}/test_slow_readers.py::test_bytes_held_for_a_stalled_reader_are_bounded",
             f"{E2E}/test_held_bytes.py::test_bytes_held_for_a_stopped_reader_are_bounded",
@@ -44,16 +45,16 @@ FAULTS = {
         ),
     ),
     "E3": Fault(
-        "targets, heads, bodies, chunks, extensions and trailers that are too long",
-        "414, 431 or 413 before anything is kept",
+        "request targets, heads, bodies, chunks, chunk extensions and trailers over their limits",
+        "414, 431 or 413 before anything is buffered",
         (
             f"{E2E}/test_request_limits.py::test_hundred_thousand_chunks_of_one_byte_take_no_memory",
             f"{RELIABILITY}/test_http_edge.py::test_each_limit_is_exact_to_the_byte_and_takes_no_memory",
         ),
     ),
     "E4": Fault(
-        "requests that two readers could cut differently",
-        "400 and a close; never a second response",
+        "ambiguously framed requests (request smuggling)",
+        "400 and a closed connection; never a second response",
         (
             f"{E2E}/test_hostile_requests.py::test_ambiguously_framed_request_is_refused_and_nothing_after_it_is_read",
             f"{RELIABILITY}/test_framing.py::test_no_ambiguous_request_gets_two_responses",
@@ -63,15 +64,15 @@ FAULTS = {
     ),
     "E5": Fault(
         "mutations of valid requests",
-        "accepted or refused as h11 does, or for a written reason",
+        "accepted or rejected as by h11, except for documented differences",
         (
             "tests/differential/test_h11.py::test_mutations_are_read_alike_or_for_a_reason",
             f"{RELIABILITY}/test_http_edge.py::test_mutations_are_read_as_h11_reads_them_or_for_a_reason",
         ),
     ),
     "E6": Fault(
-        "every division of a request into packets",
-        "the same response",
+        "a request split into packets at each byte",
+        "the same response as to the unsplit request",
         (
             "tests/differential/test_h11.py::test_every_split_of_a_request_is_read_alike",
             f"{RELIABILITY}/test_http_edge.py::test_request_in_two_packets_gets_the_same_response",
@@ -79,7 +80,7 @@ FAULTS = {
     ),
     "E7": Fault(
         "requests pipelined during a stream",
-        "reading pauses; responses in order; memory flat",
+        "the server stops reading; responses in order; no memory growth",
         (
             f"{E2E}/test_pipelining.py::test_pipelined_requests_are_served_after_the_stream",
             f"{RELIABILITY}/test_http_edge.py::test_requests_during_an_endless_stream_wait_outside",
@@ -87,7 +88,7 @@ FAULTS = {
     ),
     "E8": Fault(
         "half-close; FIN or RST at each byte of request and response",
-        "finite responses end, endless ones stop after a grace period; nothing is left",
+        "finite responses are completed, endless ones stop after a grace period; all resources are released",
         (
             f"{E2E}/test_half_close.py::test_an_endless_stream_stops_after_its_grace",
             f"{E2E}/test_disconnects.py::test_fin_or_reset_at_each_byte_of_a_request_releases_everything",
@@ -95,8 +96,8 @@ FAULTS = {
         ),
     ),
     "E9": Fault(
-        "no more descriptors",
-        "a cap below the limit, 503 or a close, recovery",
+        "file descriptors are exhausted",
+        "a connection limit below the descriptor limit; 503 or a closed connection; recovery",
         (
             f"{E2E}/test_connection_cap.py::test_more_clients_than_descriptors_are_served_or_refused",
             f"{RELIABILITY}/test_http_edge.py::test_more_clients_than_descriptors_are_refused_and_it_recovers",
@@ -104,15 +105,16 @@ FAULTS = {
     ),
     "E10": Fault(
         "Upgrade, CONNECT, `*`, absolute form, HTTP/0.9, HTTP/2 preface, TLS",
-        "4xx or a close; as RFC 9110 and 9112 say, `OPTIONS *` and the absolute form are answered, Upgrade is ignored",
+        "4xx or a closed connection; per RFC 9110 and 9112, `OPTIONS *` and the absolute form are served and Upgrade "
+        "is ignored",
         (
             f"{E2E}/test_hostile_requests.py::test_unsupported_request_is_4xx_or_5xx_or_closed",
             f"{RELIABILITY}/test_http_edge.py::test_other_protocols_get_an_error_or_the_end",
         ),
     ),
     "E11": Fault(
-        "an exception in any callback",
-        "one connection ends, the process does not",
+        "an exception in any callback of the event loop",
+        "at most one connection is closed; the process continues",
         (
             f"{E2E}/test_defects.py::test_failure_after_the_head_closes_only_its_connection",
             f"{RELIABILITY}/test_planted_exceptions.py::test_an_exception_in_a_callback_ends_one_connection_at_most",
@@ -120,45 +122,45 @@ FAULTS = {
     ),
     # Input, identity, secrets
     "P1": Fault(
-        "JSON that is too deep, has NaN, long numbers, duplicate keys, other encodings, lone surrogates, NUL",
-        "400 with a code, at most 10 ms of processor, nothing stored",
+        "JSON with deep nesting, NaN, long numbers, duplicate keys, other encodings, lone surrogates or NUL",
+        "400 with an error code, at most 10 ms of CPU time, nothing stored",
         (f"{RELIABILITY}/test_input.py::test_invalid_document_is_refused_quickly_and_not_stored",),
     ),
     "P2": Fault(
-        "CR, LF or NUL in reflected headers; text of a model with lines and events of SSE in it",
-        "one place that writes frames and refuses; the same text in other projects' readers",
+        "CR, LF or NUL in reflected headers; model output that contains SSE fields and events",
+        "a single frame encoder that rejects line breaks; other SSE parsers decode the same text",
         (
             f"{UNIT}/wire/test_sse.py::test_frame_with_a_line_break_is_refused",
             f"{RELIABILITY}/test_input.py::test_any_text_is_unchanged_by_other_sse_parsers",
         ),
     ),
     "P3": Fault(
-        "keys, prompts and query strings in logs, metrics, tracebacks, process arguments",
-        "never; control characters are escaped",
+        "API keys, prompts and query strings in logs, metrics, tracebacks and process arguments",
+        "none appears; control characters are escaped",
         (
             f"{E2E}/test_secrets.py::test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process_list",
             f"{RELIABILITY}/test_canaries.py::test_no_secret_is_written_when_stores_fail",
         ),
     ),
     "L1": Fault(
-        "`X-Forwarded-For` of strangers; addresses of one /64; IPv4 in IPv6",
-        "ignored; one bucket; the bucket of the IPv4 address",
+        "`X-Forwarded-For` from untrusted peers; addresses of one /64; IPv4-mapped IPv6 addresses",
+        "the header is ignored; one bucket per /64; the bucket of the IPv4 address",
         (
             f"{E2E}/test_access.py::test_trusted_proxy_may_forward_client_addresses",
             f"{RELIABILITY}/test_input.py::test_trusted_proxy_sets_the_address_and_a_64_is_one_client",
         ),
     ),
     "L2": Fault(
-        "very many client addresses",
-        "fixed memory; nobody can push out their own debt",
+        "requests from very many client addresses",
+        "fixed memory; no client can evict its own rate-limit state",
         (
             f"{UNIT}/limits/test_memory.py::test_client_with_used_tokens_is_not_evicted_by_others",
             f"{RELIABILITY}/test_input.py::test_many_addresses_take_no_memory_and_do_not_reset_a_client",
         ),
     ),
     "L3": Fault(
-        "the rate limiter against an exact bucket",
-        "never more than burst + rate x time pass",
+        "the rate limiter compared with an exact token bucket",
+        "never more than burst + rate x time requests are allowed",
         (
             f"{UNIT}/limits/test_bucket.py::test_limiter_agrees_with_an_exact_token_bucket",
             f"{RELIABILITY}/test_input.py::test_no_client_gets_more_than_burst_and_rate",
@@ -166,24 +168,24 @@ FAULTS = {
         ),
     ),
     "L4": Fault(
-        "Redis is down",
-        "a local limiter takes over",
+        "Redis is unavailable",
+        "a local rate limiter takes over",
         (
             "tests/limits_on_redis/test_outage.py::test_the_local_limiter_takes_over_at_once",
             f"{RELIABILITY}/test_wire_faults.py::test_a_client_is_never_unlimited_while_the_wire_to_the_limiter_is_broken",
         ),
     ),
     "B1": Fault(
-        "DNS rebinding, other origins, forms",
-        "`Host` and `Origin` are checked where no key protects",
+        "DNS rebinding, cross-origin requests, HTML forms",
+        "`Host` and `Origin` are checked on routes that need no API key",
         (
             f"{E2E}/test_access.py::test_pages_of_other_sites_may_not_use_private_routes_without_a_key",
             f"{RELIABILITY}/test_input.py::test_pages_of_other_sites_reach_nothing_private_without_a_key",
         ),
     ),
     "B2": Fault(
-        "output of a model as script, in many forms, divided over tokens",
-        "nothing runs and nothing is requested from elsewhere, with the CSP on and off",
+        "scripts and markup in model output, in many forms, split across tokens",
+        "no script runs and no request goes to another origin, with the CSP on and off",
         (
             "tests/browser/test_injections.py::test_question_and_response_stay_text",
             "tests/browser/test_injection_count.py::test_scripts_and_markup_in_responses_stay_text",
@@ -191,24 +193,24 @@ FAULTS = {
     ),
     # Upstream and stores
     "U1": Fault(
-        "connection, first token, next token and total: each too late",
-        "an error of its own each, in time",
+        "timeouts of the connection, the first token, the next token and the whole response",
+        "a distinct error for each, within its timeout",
         (
             f"{E2E}/test_upstream.py::test_a_connection_that_is_not_accepted_is_504",
             f"{RELIABILITY}/test_upstream_faults.py::test_each_delay_of_an_upstream_has_its_own_error_in_time",
         ),
     ),
     "U2": Fault(
-        "429 with `Retry-After` as number, date and junk; 5xx; 401",
-        "retried before the first byte alone, bounded, with jitter; the key's failure told apart from the caller's",
+        "429 with a numeric, date or invalid `Retry-After`; 5xx; 401",
+        "bounded retries with jitter, only before the first byte; distinct errors for the server's and the caller's key",
         (
             f"{E2E}/test_upstream_retries.py::test_request_is_not_retried_after_a_token",
             f"{RELIABILITY}/test_upstream_faults.py::test_refused_requests_are_retried_as_often_as_allowed",
         ),
     ),
     "U3": Fault(
-        "reset, end without `[DONE]`, malformed SSE, an error inside a 200, long lines, gzip",
-        "an error event and no `[DONE]`; caps; identity encoding",
+        "connection reset, end without `[DONE]`, malformed SSE, an error object in a 200 response, long lines, gzip",
+        "an error event and no `[DONE]`; size limits; identity encoding only",
         (
             f"{E2E}/test_upstream.py::test_upstream_response_without_its_end_is_an_error_event_and_not_done",
             f"{E2E}/test_upstream_cuts.py::test_chat_truncated_at_any_byte_reports_the_error",
@@ -216,16 +218,16 @@ FAULTS = {
         ),
     ),
     "U4": Fault(
-        "the client leaves",
-        "the upstream's connection is closed within 250 ms, and none is left",
+        "the client disconnects",
+        "the upstream connection is closed within 250 ms; none leaks",
         (
             f"{E2E}/test_upstream.py::test_thousand_client_disconnects_close_the_upstream_connections_within_250_ms",
             f"{RELIABILITY}/test_upstream_faults.py::test_disconnect_closes_the_upstream_connection_at_once",
         ),
     ),
     "D1": Fault(
-        "SQLite locked, disk full, EIO",
-        "nothing is acknowledged, the stream goes on, recovery without help",
+        "SQLite database locked, disk full, EIO",
+        "no turn is acknowledged; streams continue; automatic recovery",
         (
             f"{RELIABILITY}/test_sqlite_trouble.py::test_long_database_lock_gives_store_unavailable_and_loses_no_acknowledged_turn",
             f"{RELIABILITY}/test_sqlite_trouble.py::test_full_disk_acknowledges_nothing_and_recovers_with_room",
@@ -233,17 +235,17 @@ FAULTS = {
         ),
     ),
     "D2": Fault(
-        "kill -9 at any moment, loss of power at any write",
-        "what was acknowledged is there, once, in order",
+        "SIGKILL at any time; power loss at any write",
+        "each acknowledged turn is stored exactly once, in order",
         (
             f"{RELIABILITY}/test_kills.py::test_a_server_killed_on_sqlite_loses_nothing_acknowledged",
             f"{RELIABILITY}/test_power_loss.py::test_acknowledged_turns_survive_a_power_loss_at_any_write",
         ),
-        not_tried="a disk that loses what it said was synced",
+        not_covered="disks that lose data after a successful fsync",
     ),
     "D3": Fault(
-        "Redis down, slow, restarted, replaced; a cancelled command; clocks that differ",
-        "timeouts on all; never another caller's reply; recovery; what can be lost is documented",
+        "Redis down, slow, restarted or failed over; a cancelled command; clock skew",
+        "every call has a timeout; no caller gets another's reply; recovery; possible losses are documented",
         (
             "tests/stores/test_redis_history.py::test_cancelled_calls_never_give_another_caller_their_reply",
             f"{RELIABILITY}/test_kills.py::test_a_redis_that_is_killed_has_every_acknowledged_turn_once",
@@ -251,11 +253,11 @@ FAULTS = {
             f"{RELIABILITY}/test_failover.py::test_turns_are_stored_again_after_a_redis_failover",
             f"{RELIABILITY}/test_clocks.py::test_turns_are_equal_in_processes_with_different_clocks",
         ),
-        not_tried="Redis Cluster and Sentinel, which are not supported",
+        not_covered="Redis Cluster and Sentinel, which are not supported",
     ),
     "S1": Fault(
         "SIGTERM with 500 streams",
-        "the end within the drain time + 1 s; nothing said is lost",
+        "the process exits within the drain timeout + 1 s; all sent text is stored",
         (
             f"{E2E}/test_drain.py::test_drain_finishes_streams_and_refuses_new_requests",
             f"{RELIABILITY}/test_drains.py::test_drain_ends_in_time_and_stores_all_text",

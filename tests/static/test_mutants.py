@@ -1,4 +1,4 @@
-"""The planted faults of tests/mutants fit the code: each applies, and names a fault and a test that exist."""
+"""Each mutant of tests/mutants applies to the code and refers to an existing fault and test."""
 
 import subprocess
 
@@ -8,23 +8,23 @@ from tests.mutants.patches import ROOT, Mutant, mutants, read
 from tests.reliability.faults import FAULTS
 from tests.reliability.test_faults import exists
 
-LEAST = 30
+MIN_MUTANTS = 30
 
 
-def test_there_are_enough_of_them_and_one_for_every_fault() -> None:
-    assert len(mutants()) >= LEAST
+def test_every_fault_has_a_mutant() -> None:
+    assert len(mutants()) >= MIN_MUTANTS
     assert {mutant.fault for mutant in mutants()} == set(FAULTS)
 
 
 @pytest.mark.parametrize("mutant", mutants(), ids=lambda mutant: mutant.name)
-def test_a_planted_fault_applies_and_names_a_test(mutant: Mutant) -> None:
+def test_mutant_applies_and_its_test_exists(mutant: Mutant) -> None:
     command = ["git", "apply", "--check", "--unidiff-zero", str(mutant.path)]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    assert told.returncode == 0, told.stderr
+    assert done.returncode == 0, done.stderr
     assert exists(mutant.test)
 
 
-def test_a_patch_without_its_header_is_refused() -> None:
+def test_patch_without_header_is_rejected() -> None:
     with pytest.raises(ValueError, match="does not begin with"):
         read(ROOT / "pyproject.toml")

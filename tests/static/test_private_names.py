@@ -34,7 +34,9 @@ def private_names(source: str) -> Iterator[tuple[int, str]]:
 
 
 def called(node: ast.Call) -> str:
-    return node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    return node.func.id if isinstance(node.func, ast.Name) else ""
 
 
 def is_private(name: str) -> bool:

@@ -96,17 +96,17 @@ def test_settings_page_has_every_setting_and_flag() -> None:
         assert (f"`{flag(field)}`" in row) == about.flag, field
 
 
-def test_the_settings_page_is_up_to_date() -> None:
+def test_settings_page_is_up_to_date() -> None:
     assert with_table(SETTINGS) == SETTINGS, "run scripts/settings_docs.py"
 
 
-def test_a_settings_page_without_its_markers_is_not_written() -> None:
+def test_settings_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="markers"):
         with_table("# Settings\n")
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=name_of)
-def test_a_decision_has_a_number_a_date_and_a_test(page: Path) -> None:
+def test_decision_has_number_date_and_test(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     title, dated, held = re.match(r"# (\d{4}): .+\n\nDate: (\d{4}-\d\d-\d\d)\nTested by: (.+)\n", text).groups()  # type: ignore[union-attr] # a page without them fails here
     tests = NAMED_TEST.findall(held)
@@ -122,7 +122,7 @@ def test_decisions_are_numbered_without_a_gap() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_resolve(page: Path) -> None:
     for target in LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
         if target.startswith("https://"):
             continue

@@ -52,7 +52,7 @@ def test_every_error_keeps_its_code() -> None:
     assert {each.__name__: each.code for each in error_classes()} == CODES
 
 
-def test_no_two_errors_share_a_code() -> None:
+def test_error_codes_are_unique() -> None:
     codes = [each.code for each in error_classes()]
 
     assert len(set(codes)) == len(codes)

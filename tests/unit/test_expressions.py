@@ -23,7 +23,7 @@ ENDS = ("", "!")
 ALL = list(expressions())
 
 
-def test_the_table_has_every_expression_of_the_sources() -> None:
+def test_table_lists_every_regular_expression_of_the_sources() -> None:
     found = {module: sum(each.module == module for each in ALL) for module in {each.module for each in ALL}}
 
     assert found == {module: len(uses) for module, uses in TABLE.items()}
@@ -31,7 +31,7 @@ def test_the_table_has_every_expression_of_the_sources() -> None:
 
 @pytest.mark.parametrize("expression", ALL, ids=str)
 @pytest.mark.slow
-def test_an_expression_takes_linear_time_on_hostile_texts(expression: Expression) -> None:
+def test_regular_expression_takes_linear_time_on_hostile_texts(expression: Expression) -> None:
     use, why = TABLE[expression.module][expression.number]
     if use is None:
         assert why

@@ -42,7 +42,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     listener.close()
 
 
-def test_a_server_that_answers_200_is_healthy(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+def test_server_that_answers_200_is_healthy(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     serve(b"HTTP/1.1 2", b"00 OK\r\n\r\nOK")
 
     assert main(["health"]) == health_check.HEALTHY

@@ -34,5 +34,5 @@ def test_lone_surrogate_is_written_as_its_escape() -> None:
         ({"a": 1, "b": True, "c": False, "d": "é"}, '{"a":1,"b":true,"c":false,"d":"é"}'.encode()),
     ],
 )
-def test_a_flat_object_is_json_without_white_space(fields: dict[str, str | int | bool], document: bytes) -> None:
+def test_flat_object_is_json_without_white_space(fields: dict[str, str | int | bool], document: bytes) -> None:
     assert flat_object(fields) == document

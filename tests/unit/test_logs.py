@@ -63,7 +63,7 @@ def test_logged_text_never_starts_a_console_line() -> None:
     assert ConsoleFormatter().format(record("%s", HOSTILE)).isprintable()
 
 
-def test_a_traceback_is_one_line_of_json() -> None:
+def test_json_traceback_is_one_line() -> None:
     line = JSONFormatter().format(record("failed", broken=True))
 
     assert "\n" not in line
@@ -72,7 +72,7 @@ def test_a_traceback_is_one_line_of_json() -> None:
     assert message.endswith("ZeroDivisionError: by nought")
 
 
-def test_a_traceback_keeps_its_lines_on_a_console() -> None:
+def test_console_traceback_keeps_its_lines() -> None:
     lines = ConsoleFormatter().format(record("failed", broken=True)).splitlines()
 
     assert lines[0] == "22:13:20 warning failed"
@@ -123,7 +123,7 @@ def test_timestamps_are_utc(unix_s: float, text: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("_logging_as_it_was")
-def test_the_format_follows_the_setting_and_the_terminal(log_format: str, stream: io.StringIO, as_json: bool) -> None:
+def test_format_follows_the_setting_and_the_terminal(log_format: str, stream: io.StringIO, as_json: bool) -> None:
     assert set_up("info", log_format, stream=stream) is as_json
     logging.getLogger("any").info("hello")
 

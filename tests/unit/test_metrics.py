@@ -236,7 +236,7 @@ def test_quantile_skips_empty_buckets() -> None:
 # Models of the upstream
 
 
-def test_latency_of_the_upstream_is_by_model() -> None:
+def test_upstream_latency_is_recorded_per_model() -> None:
     metrics = Metrics()
     for model, after_s in (("small", 0.1), ("large", 2.0), ("small", 0.3)):
         metrics.upstream_began(model, after_s)
@@ -245,7 +245,7 @@ def test_latency_of_the_upstream_is_by_model() -> None:
     assert totals == {"small": pytest.approx(0.4), "large": 2.0}
 
 
-def test_models_that_clients_make_up_are_few_and_short() -> None:
+def test_number_and_length_of_metered_model_names_are_limited() -> None:
     metrics = Metrics()
     for number in range(100, 200):
         metrics.upstream_began(f"{number} " * 100, 0.1)
@@ -270,14 +270,14 @@ def test_every_metric_is_a_number_or_counts_by_name_or_a_histogram() -> None:
         assert type(getattr(Metrics(), name)) in {int, float, dict, Histogram}, name
 
 
-def test_a_snapshot_holds_everything() -> None:
+def test_snapshot_has_every_metric() -> None:
     fresh, counted = Metrics().snapshot(), all_counted().snapshot()
 
     assert set(counted) == set(Metrics.__slots__)
     assert [name for name in counted if counted[name] == fresh[name]] == []
 
 
-def test_a_snapshot_does_not_change_later() -> None:
+def test_snapshot_does_not_change_later() -> None:
     metrics = all_counted()
     before = metrics.snapshot()
     metrics.merge(before)
@@ -332,7 +332,7 @@ def test_merge_with_other_bounds_raises() -> None:
         Histogram((1.0,)).merge(*Histogram().snapshot())
 
 
-def test_requests_of_pages_are_left_out_unless_the_server_failed_or_refused_them() -> None:
+def test_page_requests_are_counted_only_if_failed_or_refused() -> None:
     requests = {
         ("/history", 200): 5,
         ("/history", 404): 4,

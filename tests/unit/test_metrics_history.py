@@ -36,7 +36,7 @@ def read(history: MetricsHistory, ring: Ring = SECONDS, *, newest: int = NOW, co
     return at_once(history.read(ring, newest=newest, count=count))
 
 
-def test_the_store_takes_a_third_of_a_megabyte_and_holds_a_quarter_of_an_hour_and_a_day() -> None:
+def test_store_holds_15_minutes_and_24_hours_in_328_704_bytes() -> None:
     assert (SECONDS.rows * SECONDS.step_s, MINUTES.rows * MINUTES.step_s) == (15 * 60, 24 * 60 * 60)
     assert SIZE_BYTES == 328_704
 
@@ -45,7 +45,7 @@ def test_history_is_empty_before_the_first_row() -> None:
     assert read(MetricsHistory()) == []
 
 
-def test_soon_after_the_boot_of_the_machine_there_is_nothing_before_the_first_row() -> None:
+def test_range_that_starts_before_the_clock_has_no_earlier_rows() -> None:
     history = MetricsHistory()
     history.write(row(1), MINUTES, number=3, idle=False)
 
@@ -60,7 +60,7 @@ def test_row_round_trips() -> None:
     assert read(history, MINUTES) == [tuple(written)]
 
 
-def test_rows_are_in_the_order_of_their_times_and_missing_ones_are_none() -> None:
+def test_rows_are_in_time_order_and_missing_rows_are_none() -> None:
     history = MetricsHistory()
     for number in (NOW, NOW - 3, NOW - 2):
         history.write(row(NOW - number), SECONDS, number=number, idle=False)
@@ -70,7 +70,7 @@ def test_rows_are_in_the_order_of_their_times_and_missing_ones_are_none() -> Non
 
 
 @pytest.mark.parametrize("ring", [SECONDS, MINUTES])
-def test_a_ring_keeps_its_newest_rows(ring: Ring) -> None:
+def test_ring_keeps_its_newest_rows(ring: Ring) -> None:
     history = MetricsHistory()
     for number in range(NOW - 2 * ring.rows, NOW + 1):
         history.write(row(number), ring, number=number, idle=False)
@@ -92,7 +92,7 @@ def test_rings_do_not_overlap() -> None:
 # At rest
 
 
-def test_the_time_after_a_row_that_rests_has_its_memory_and_nothing_else() -> None:
+def test_seconds_after_an_idle_row_have_only_its_memory() -> None:
     history = MetricsHistory()
     history.write(row(2, resident_kib=20_000), SECONDS, number=NOW - 3, idle=True)
     history.write(row(5), SECONDS, number=NOW, idle=False)
@@ -107,7 +107,7 @@ def test_the_time_after_a_row_that_rests_has_its_memory_and_nothing_else() -> No
     assert (last or ())[0] == 5
 
 
-def test_a_server_that_rested_before_the_range_rests_in_it() -> None:
+def test_server_idle_before_the_range_is_idle_in_it() -> None:
     history = MetricsHistory()
     history.write(row(9, resident_kib=1), SECONDS, number=NOW - 50, idle=False)
     history.write(row(2, resident_kib=2), SECONDS, number=NOW - 30, idle=True)
@@ -116,7 +116,7 @@ def test_a_server_that_rested_before_the_range_rests_in_it() -> None:
     assert [(each or ())[2] for each in read(history)] == [2] * 5
 
 
-def test_a_server_that_did_not_rest_before_the_range_is_not_known_in_it() -> None:
+def test_server_not_idle_before_the_range_has_no_rows_in_it() -> None:
     history = MetricsHistory()
     history.write(row(2), SECONDS, number=NOW - 30, idle=False)
 
@@ -126,7 +126,7 @@ def test_a_server_that_did_not_rest_before_the_range_is_not_known_in_it() -> Non
 # NameTable
 
 
-def test_a_name_keeps_its_place() -> None:
+def test_name_keeps_its_index() -> None:
     history = MetricsHistory()
 
     assert [history.place(CODES, name) for name in ("429", "503", "429")] == [0, 1, 0]

@@ -75,7 +75,7 @@ def test_counts_before_the_start_are_in_no_row() -> None:
     assert harness.codes() == [{}]
 
 
-def test_counts_that_go_back_are_none() -> None:
+def test_decreasing_counts_are_none() -> None:
     before = Metrics()
     before.tokens, before.requests = 100, {("/chat", 429): 7}
     before.ttft_s.observe(1.0)
@@ -88,7 +88,7 @@ def test_counts_that_go_back_are_none() -> None:
     assert (harness.codes(), harness.models()) == ([{}], [{}])
 
 
-def test_requests_that_are_left_out_are_in_no_count() -> None:
+def test_excluded_requests_are_not_counted() -> None:
     harness = Harness()
     harness.metrics.requests = {("/board", 404): 5, ("/chat", 404): 1}
     harness.pass_s()
@@ -147,7 +147,7 @@ def test_models_of_the_upstream_have_their_own_latencies() -> None:
     assert harness.models()[-1] == {}
 
 
-def test_a_model_with_the_name_of_a_code_is_a_model() -> None:
+def test_model_named_like_an_error_code_is_a_model() -> None:
     harness = Harness()
     harness.metrics.requests = {("/chat", 200): 1, ("/chat", 400): 1, ("/chat", 429): 2}
     harness.metrics.upstream_began("429", 0.1)
@@ -156,7 +156,7 @@ def test_a_model_with_the_name_of_a_code_is_a_model() -> None:
     assert (harness.codes(), [*harness.models()[0]]) == ([{"400": 1, "429": 2}], ["429"])
 
 
-def test_models_that_share_a_place_are_one() -> None:
+def test_models_beyond_the_table_are_merged() -> None:
     harness = Harness()
     for number in range(20):
         name = f"{number:02}"
@@ -173,7 +173,7 @@ def test_models_that_share_a_place_are_one() -> None:
 # Minutes
 
 
-def test_a_minute_has_the_peaks_and_sums_of_its_seconds() -> None:
+def test_minute_row_has_peaks_and_sums_of_its_seconds() -> None:
     harness = Harness()
     for second in range(1, 122):
         harness.metrics.streams = 9 if second in {30, 61} else 1
@@ -185,7 +185,7 @@ def test_a_minute_has_the_peaks_and_sums_of_its_seconds() -> None:
     assert minutes == {"streams": [9, 9], "tokens": [120, 120]}
 
 
-def test_a_minute_has_percentiles_of_its_own() -> None:
+def test_minute_row_has_its_own_percentiles() -> None:
     harness = Harness()
     harness.metrics.ttft_s.observe(0.1, 10)
     harness.pass_s(60)
@@ -206,7 +206,7 @@ def test_current_minute_has_no_row() -> None:
     assert len(harness.rows(MINUTES, newest=START // 60)) == 1
 
 
-def test_a_server_that_rests_leaves_complete_rows_for_the_time_to_come() -> None:
+def test_idle_server_gives_complete_rows_for_the_following_minutes() -> None:
     harness = Harness()
     harness.metrics.tokens = 50
     harness.pass_s(10, idle=False)
@@ -220,7 +220,7 @@ def test_a_server_that_rests_leaves_complete_rows_for_the_time_to_come() -> None
     assert harness.values("tokens", MINUTES, newest=START // 60 + 3) == [50, 0, 0, 7]
 
 
-def test_a_server_that_begins_again_in_the_same_minute_adds_to_its_row() -> None:
+def test_server_active_again_in_the_same_minute_adds_to_its_row() -> None:
     harness = Harness()
     harness.metrics.tokens = 50
     harness.pass_s(idle=True)

@@ -14,11 +14,11 @@ from tokenfall.redis_url import check
         "redis://h/?db=3&client_name=a",
     ],
 )
-def test_valid_urls(url: str) -> None:
+def test_valid_url_is_parsed(url: str) -> None:
     check(url)
 
 
-def test_files_of_tls_must_exist(tmp_path: Path) -> None:
+def test_tls_files_must_exist(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
     check(f"rediss://h/0?ssl_ca_certs={tmp_path}/ca.pem&ssl_ca_path={tmp_path}")
 

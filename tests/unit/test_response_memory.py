@@ -47,7 +47,7 @@ def test_memory_is_released_at_the_end_of_the_block() -> None:
     assert memory.held_bytes == 0
 
 
-def test_memory_is_released_after_an_error_though_it_was_kept() -> None:
+def test_kept_memory_is_released_after_an_error() -> None:
     memory = Memory()
 
     def fail() -> None:

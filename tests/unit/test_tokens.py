@@ -44,7 +44,7 @@ def test_slices_of_tokens_are_bounded_and_the_last_has_the_trailing_space(beyond
 
 @pytest.mark.parametrize("at", [-2, -1, 0, 1])
 @pytest.mark.parametrize("gap", ["", " ", "  "])
-def test_a_word_across_two_slices_is_counted_once(at: int, gap: str) -> None:
+def test_word_across_two_slices_is_counted_once(at: int, gap: str) -> None:
     text = "a" * (SLICE_CHARACTERS + at) + gap + "b" * 5
 
     assert at_once(counted(iter((text,)))) == len(text.split())

@@ -95,9 +95,7 @@ def gathered(pieces: Iterator[bytes]) -> Sliced[bytes]:
     return b"".join(collected)
 
 
-def continued(
-    first_part: bytes, pieces: Iterator[bytes], *, lease: ResponseLease | None = None
-) -> Response | LiveStream:
+def continued(first_part: bytes, pieces: Iterator[bytes], *, lease: ResponseLease | None) -> Response | LiveStream:
     """A JSON response that starts with `first_part`, made by `gathered`; the others are encoded as the client reads.
 
     `lease` as in `sliced`.

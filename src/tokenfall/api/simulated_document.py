@@ -12,9 +12,9 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.ports import Clock
 from tokenfall.response_memory import ResponseLease, ResponseMemory
+from tokenfall.simulator.concurrency import ConcurrencyLimiters
 from tokenfall.simulator.engine import FAILED_AS_CONFIGURED
 from tokenfall.simulator.fault_plan import ERROR, GARBAGE, FaultPlan, Step, garbled
-from tokenfall.simulator.gates import ConcurrencyLimiters
 from tokenfall.simulator.waiting import wait_at
 from tokenfall.slices import Sliced
 from tokenfall.slicing import run_sliced

@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 class Parts:
     """The parts of one server. `table` holds the rate limits of all workers of a port, None for a single process."""
 
-    def __init__(
-        self, settings: Settings, reactor: Reactor, *, metrics: Metrics, table: SharedTable | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, reactor: Reactor, *, metrics: Metrics, table: SharedTable | None) -> None:
         self.settings = settings
         self.wheel = reactor.wheel
         self.metrics = metrics

@@ -31,7 +31,7 @@ class Sampling:
         wheel: Wheel,
         *,
         page_paths: frozenset[str],
-        history: MetricsHistory | None = None,
+        history: MetricsHistory | None,
     ) -> None:
         self.slot: int | None = None
         self.deadline_s = 0.0

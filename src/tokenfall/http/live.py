@@ -45,7 +45,6 @@ class LivePlayer:
         "_stream",
         "_task",
         "_unsent",
-        "_unsent_bytes",
         "_wakeup",
         "deadline_s",
         "metrics",
@@ -77,8 +76,7 @@ class LivePlayer:
         self._half_closed = False
         self._detached = False  # the client disconnected, but the stream's `run` continues
         self._cut = False
-        self._unsent: list[bytes] | None = None  # written before the loop waits again
-        self._unsent_bytes = 0
+        self._unsent = b""  # written before the loop waits again
         self._wakeup: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = server.reactor.spawn(self._run())
 
@@ -160,7 +158,12 @@ class LivePlayer:
         """Send one frame of the stream; see `Send`."""
         if self._detached:
             return None
-        self._write(b"%x\r\n%b\r\n" % (len(frame), frame) if self._chunked else frame)  # `chunk`, inlined
+        data = b"%x\r\n%b\r\n" % (len(frame), frame) if self._chunked else frame  # `chunk`, inlined
+        if self._unsent:  # `_write`, inlined
+            self._write(data)
+        else:
+            self._unsent = data
+            self._server.reactor.call_before_wait(self._flush)
         if is_token:
             metrics, now_s = self.metrics, self._server.wheel.now()
             metrics.tokens += 1
@@ -187,21 +190,16 @@ class LivePlayer:
         So several tokens received in one upstream read are sent in one write, and the writes of all streams directly
         follow each other, which wakes the clients' processes less often.
         """
-        if self._unsent is None:
-            self._unsent = [data]
-            self._unsent_bytes = len(data)
+        if not self._unsent:
             self._server.reactor.call_before_wait(self._flush)
-        else:
-            self._unsent.append(data)
-            self._unsent_bytes += len(data)
-        if self._unsent_bytes > self._server.bounds.send_buffer_bytes:
+        self._unsent += data
+        if len(self._unsent) > self._server.bounds.send_buffer_bytes:
             self._flush()
 
     def _flush(self) -> None:
-        unsent, self._unsent = self._unsent, None
-        if unsent is None:
+        data, self._unsent = self._unsent, b""
+        if not data:
             return
-        data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
         if self.status == 200:
             self.sent_bytes += len(data)
             self._connection.send(data)
@@ -272,7 +270,7 @@ class LivePlayer:
 
     def stop(self) -> None:
         self._server.wheel.cancel(self)
-        self._unsent = None
+        self._unsent = b""
         if self._stream is not None and self._stream.on_disconnect is not None and self._stream.on_disconnect():
             self._detached = True
             self.metrics.streams -= 1

@@ -23,7 +23,7 @@ from tokenfall.ports import Clock, OnDelta
 from tokenfall.simulator.fault_plan import ERROR, GARBAGE, SPLIT_SUFFIX, FaultPlan, Step
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import RECORDING, Library
-from tokenfall.simulator.planning import GapSource, Plan, PlannedPart, PlanOverrides, plan
+from tokenfall.simulator.planning import Plan, PlannedPart, PlanOverrides, plan
 from tokenfall.simulator.state import DEFAULTS, SimulatorState
 from tokenfall.simulator.waiting import wait_at
 from tokenfall.slices import Sliced
@@ -31,6 +31,7 @@ from tokenfall.slicing import run_sliced
 from tokenfall.threads import in_thread
 
 if TYPE_CHECKING:
+    from tokenfall.recording.empirical import Empirical
     from tokenfall.simulator.scenarios.format import ScenarioTurn
 
 MODEL = "sim"
@@ -54,7 +55,7 @@ class ResolvedConfig(Struct, frozen=True):
     simulation: Simulation
     turn: Any = None
     """A `ScenarioTurn`."""
-    timing: GapSource | None = None
+    timing: "Empirical | None" = None
 
 
 class SimulatedEngine:
@@ -110,7 +111,7 @@ class SimulatedEngine:
         if simulation.script is not None and not simulation.script.endswith(RECORDING):
             turn = yield from self.library.script(simulation.script).find(request)
             simulation = simulation.overlay(turn.simulation)
-        timing: GapSource | None = None
+        timing: Empirical | None = None
         if simulation.profile is not None:
             profile = self.library.profile(simulation.profile)
             if isinstance(profile, Simulation):

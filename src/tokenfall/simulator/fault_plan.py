@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from tokenfall.ports import Barrier
-    from tokenfall.simulator.gates import Permit
+    from tokenfall.simulator.concurrency import Permit
     from tokenfall.simulator.grammar import Simulation
     from tokenfall.simulator.values import Fault
 
@@ -63,7 +63,7 @@ class FaultPlan:
     """
 
     def __init__(
-        self, faults: tuple[Fault, ...] = (), *, permit: Permit, gate: Barrier | None = None, gate_at: int = 0
+        self, faults: tuple[Fault, ...], *, permit: Permit, gate: Barrier | None = None, gate_at: int = 0
     ) -> None:
         self.permit = permit
         self._faults = sorted(faults, key=lambda fault: fault.at)

@@ -17,7 +17,7 @@ Planning is sliced (see `tokenfall.slices`): a request may require a million tok
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,6 +36,9 @@ from tokenfall.simulator.timing import response_length, schedule
 from tokenfall.simulator.values import Fault
 from tokenfall.slices import Sliced
 from tokenfall.tokens import counted, repeat_text, tokens_of
+
+if TYPE_CHECKING:
+    from tokenfall.recording.empirical import Empirical
 
 MAX_RESPONSE_TOKENS = 2**20
 """Maximum tokens of all choices of one request: a complete response is held in memory."""
@@ -87,13 +90,6 @@ class Plan(Struct, frozen=True):
     error: str = ""
 
 
-class GapSource(Protocol):
-    """Source of the timing of streams."""
-
-    def schedule(self, random: Random) -> Iterator[float]:
-        """An endless iterator of the gaps of one stream, seconds; the first is the time to the first token."""
-
-
 class PlanOverrides(Struct, frozen=True):
     """Values that replace planned ones: `parts` and `reason` of a script's turn, the `error` at its end, and measured
     times.
@@ -102,7 +98,7 @@ class PlanOverrides(Struct, frozen=True):
     parts: tuple[PlannedPart, ...] | None = None
     reason: FinishReason = "stop"
     error: str = ""
-    timing: GapSource | None = None
+    timing: "Empirical | None" = None
 
 
 NO_OVERRIDES = PlanOverrides()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tokenfall.callers import NOBODY, Caller
+from tokenfall.simulator.concurrency import ConcurrencyLimiters
 from tokenfall.simulator.fault_plan import FaultPlan
-from tokenfall.simulator.gates import ConcurrencyLimiters, Gates
+from tokenfall.simulator.gates import Gates
 from tokenfall.simulator.grammar import Simulation, Spread
 from tokenfall.simulator.values import Fault, Load
 

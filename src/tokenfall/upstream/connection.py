@@ -14,7 +14,6 @@ connection becomes idle and when it closes. Source: RFC 9112.
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING
 
 import httptools
@@ -31,9 +30,10 @@ from tokenfall.reactor.stream_socket import StreamSocket
 from tokenfall.upstream.exchange import StaleConnection
 
 if TYPE_CHECKING:
+    import ssl
+
     from tokenfall.reactor.loop import Reactor
     from tokenfall.upstream.exchange import UpstreamExchange
-    from tokenfall.upstream.tls import TLSLayer
 
 MAX_HEAD_BYTES = 65_536
 """Limit for all heads of one response, including 1xx, and for chunk framing and trailers; checked after each read."""
@@ -65,7 +65,7 @@ class Owner:
 
 
 class UpstreamConnection(StreamSocket):
-    """Owns `fd`, a connected non-blocking socket, and `tls`, its TLS layer after the handshake, if any."""
+    """Owns `fd`, a connected non-blocking socket. A subclass adds TLS."""
 
     __slots__ = (
         "_discard_left",
@@ -78,16 +78,17 @@ class UpstreamConnection(StreamSocket):
         "_owner",
         "_parser",
         "_state",
-        "_tls",
         "_until_close",
-        "awaits_first_event",
+        "urgent",
         "was_idle",
     )  # fmt: skip
 
-    def __init__(self, reactor: Reactor, fd: int, *, owner: Owner, tls: TLSLayer | None = None) -> None:
+    urgent: bool
+    """Whether the client waits for the first event of the response; see `Handler`."""
+
+    def __init__(self, reactor: Reactor, fd: int, *, owner: Owner) -> None:
         super().__init__(reactor, fd)
         self._owner = owner
-        self._tls = tls
         self._parser = httptools.HttpResponseParser(self)
         self._state = IDLE
         self._exchange: UpstreamExchange | None = None
@@ -98,8 +99,7 @@ class UpstreamConnection(StreamSocket):
         self._keep_alive = False
         self._until_close = False
         self._is_head_request = False
-        self.awaits_first_event = False
-        """Whether the client waits for the first event of the response."""
+        self.urgent = False
         self.was_idle = False
         """Whether it has been idle in a pool, where the server may have closed it."""
 
@@ -113,7 +113,7 @@ class UpstreamConnection(StreamSocket):
     @property
     def tls_session(self) -> ssl.SSLSession | None:
         """The session that later connections can resume; None without TLS or before the server has sent one."""
-        return None if self._tls is None else self._tls.session
+        return None
 
     def send(self, request: bytes, exchange: UpstreamExchange, *, is_head: bool = False) -> None:
         """Send a request, head and body. The connection must be idle. `is_head`: a HEAD request."""
@@ -123,9 +123,13 @@ class UpstreamConnection(StreamSocket):
         self._head_bytes = 0
         self._headers = []
         self._is_head_request = is_head
-        self.awaits_first_event = True
+        self.urgent = True
         exchange.connection = self
-        self.write(request if self._tls is None else self._tls.encrypt(request))
+        self.write(self.encoded(request))
+
+    def encoded(self, request: bytes) -> bytes:
+        """The bytes that are sent for `request`."""
+        return request
 
     def discard_body(self) -> None:
         """Detach the exchange and discard the remaining body, so that the connection can be reused."""
@@ -139,8 +143,6 @@ class UpstreamConnection(StreamSocket):
     def abandon(self) -> None:
         """Close now, without notifying the exchange."""
         self._release()
-        if self._tls is not None and self._state != CLOSED:
-            self.write(self._tls.close())
         self.close()
         if self.fd >= 0:  # the unsent bytes are no longer needed
             self.abort()
@@ -155,33 +157,34 @@ class UpstreamConnection(StreamSocket):
 
     # Callbacks of StreamSocket
 
-    @property
-    def urgent(self) -> bool:
-        return self.awaits_first_event
-
     def data_received(self, data: bytes) -> None:
-        tls = self._tls
-        if tls is None:
-            self._feed(data)
-            return
+        state = self._state
+        if state == BODY:
+            self._framing_bytes += len(data)
+        elif state == AWAITING:
+            self._head_bytes += len(data)
+        else:
+            self._discard_left -= len(data)
+            if state != DISCARDING or self._discard_left < 0:  # a server must not send data without a request
+                self.abandon()
+                return
         try:
-            for plaintext in tls.decrypt(data):
-                if not plaintext:
-                    self._server_ended()
-                    return
-                self._feed(plaintext)
-                if self._state == CLOSED:
-                    return
-            if unsent := tls.unsent():
-                self.write(unsent)
-        except ssl.SSLError:
-            self._break_off()
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            _log.error("handling a response failed", exc_info=error.__context__ or error)
+            self._fail(TokenfallError("the response failed"))
+        except httptools.HttpParserUpgrade:
+            self.abandon()  # `on_headers_complete` has failed the exchange
+        except httptools.HttpParserError:
+            if self._state != CLOSED:
+                self._fail(UpstreamMalformed("the upstream's response is not HTTP"))
+        if self._framing_bytes > MAX_HEAD_BYTES and self._state == BODY:
+            self._fail(UpstreamMalformed(f"the upstream's response has over {MAX_HEAD_BYTES} bytes of framing"))
+        elif self._head_bytes > MAX_HEAD_BYTES and self._state == AWAITING:
+            self._fail(UpstreamMalformed(f"the head of the upstream's response has over {MAX_HEAD_BYTES} bytes"))
 
     def eof_received(self) -> bool:
-        if self._tls is None:  # over TLS, a FIN without close_notify may be a truncation attack
-            self._server_ended()
-        else:
-            self._break_off()
+        self._server_closed()
         return False
 
     def pause_writing(self) -> None:
@@ -210,9 +213,7 @@ class UpstreamConnection(StreamSocket):
         """The idle timeout, or the time to discard a body, has passed."""
         self.abandon()
 
-    # Reading
-
-    def _server_ended(self) -> None:
+    def _server_closed(self) -> None:
         """The server has closed its side of the connection."""
         if self._state in (BODY, DISCARDING) and self._until_close:
             self._keep_alive = False
@@ -226,32 +227,6 @@ class UpstreamConnection(StreamSocket):
             self.close()
         else:
             self.abort()
-
-    def _feed(self, data: bytes) -> None:
-        state = self._state
-        if state == BODY:
-            self._framing_bytes += len(data)
-        elif state == AWAITING:
-            self._head_bytes += len(data)
-        else:
-            self._discard_left -= len(data)
-            if state != DISCARDING or self._discard_left < 0:  # a server must not send data without a request
-                self.abandon()
-                return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:
-            _log.error("handling a response failed", exc_info=error.__context__ or error)
-            self._fail(TokenfallError("the response failed"))
-        except httptools.HttpParserUpgrade:
-            self.abandon()  # `on_headers_complete` has failed the exchange
-        except httptools.HttpParserError:
-            if self._state != CLOSED:
-                self._fail(UpstreamMalformed("the upstream's response is not HTTP"))
-        if self._framing_bytes > MAX_HEAD_BYTES and self._state == BODY:
-            self._fail(UpstreamMalformed(f"the upstream's response has over {MAX_HEAD_BYTES} bytes of framing"))
-        elif self._head_bytes > MAX_HEAD_BYTES and self._state == AWAITING:
-            self._fail(UpstreamMalformed(f"the head of the upstream's response has over {MAX_HEAD_BYTES} bytes"))
 
     # Callbacks of the parser
 
@@ -279,14 +254,15 @@ class UpstreamConnection(StreamSocket):
         has_length = any(name == "content-length" for name, _ in headers)
         self._until_close = not (codings or has_length or status in _NO_BODY or self._is_head_request)
         self._state = BODY
-        if self._tls is not None:
-            self._tls.release_buffers()  # session tickets usually arrive before the first response
-            self._owner.connection_responded(self)
+        self._responded()
         assert self._exchange is not None  # noqa: S101 - it is set until the head has arrived
         self._exchange.head_received(status, headers)
         if self._is_head_request and self._state in (BODY, DISCARDING):
             self._keep_alive = False  # the parser would wait for a body
             self._complete()
+
+    def _responded(self) -> None:
+        """The final head of a response has arrived."""
 
     def on_body(self, data: bytes) -> None:
         self._framing_bytes = 0

@@ -73,7 +73,11 @@ class Dialer:
             if within_s < self._connect_s:
                 raise
             raise UpstreamConnectTimeout("the upstream did not accept a connection in time") from None
-        return UpstreamConnection(self._reactor, sock.detach(), owner=owner, tls=tls)
+        if tls is None:
+            return UpstreamConnection(self._reactor, sock.detach(), owner=owner)
+        from tokenfall.upstream.tls_connection import TLSConnection  # noqa: PLC0415 - loaded with the context
+
+        return TLSConnection(self._reactor, sock.detach(), owner=owner, tls=tls)
 
     def remember(self, connection: UpstreamConnection) -> None:
         """Store the TLS session of a new connection after its first response, for later connections to resume."""

@@ -57,7 +57,7 @@ class UpstreamExchange:
     def responding(self) -> None:
         """The client no longer waits for a first event."""
         if self.connection is not None:
-            self.connection.awaits_first_event = False
+            self.connection.urgent = False
 
     @property
     def end(self) -> asyncio.Future[None]:

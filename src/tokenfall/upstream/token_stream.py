@@ -76,26 +76,15 @@ class TokenStream(UpstreamResponse):
         self._must_look = not is_event_stream(content_type)
 
     def body_received(self, data: bytes) -> None:
-        if self._error_body is not None:
-            self._error_body.add(data)
+        if (self._error_body is not None or self._must_look) and not self._are_events(data):
             return
-        if self._must_look:
-            self._must_look = False
-            if not looks_like_events(data):
-                self._error_body = ErrorBody(self, no_stream, wheel=self._watch.wheel)
-                self._error_body.add(data)
-                return
-        self._read(data)
-        if self._reader.broken is not None:
-            self.fail(self._reader.broken)
-
-    def _read(self, data: bytes) -> None:
-        for event in self._reader.feed(data):
+        reader = self._reader
+        for event in reader.feed(data):
             kind = type(event)
             if kind is Finished:
                 self.finished = event
                 self.finish()
-                return
+                break
             if kind is PassthroughEvent:
                 self._left_bytes -= event.text_bytes
                 is_token = event.is_token
@@ -105,18 +94,23 @@ class TokenStream(UpstreamResponse):
                 is_token = text != ""
             if self._left_bytes < 0:
                 self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_TEXT_BYTES} bytes of text"))
-                return
+                break
             if is_token:
                 self._watch.token()
             if kind in self._reports:
                 self._report(event)
+        if reader.broken is not None:
+            self.fail(reader.broken)
 
-    def completed(self) -> None:
-        if self.finished is None:
-            self._reader.feed(b"\n\n")  # an error may lack the blank line after it; anything else is incomplete
-            error = self._reader.broken
-            truncated = UpstreamTruncated("the upstream's response ended without a final event")
-            self.fail(error if isinstance(error, UpstreamStreamError) else truncated)
+    def _are_events(self, data: bytes) -> bool:
+        """Whether the body is a stream of events; anything else is collected as an error."""
+        if self._error_body is None:
+            self._must_look = False
+            if looks_like_events(data):
+                return True
+            self._error_body = ErrorBody(self, no_stream, wheel=self._watch.wheel)
+        self._error_body.add(data)
+        return False
 
     def _report(self, event: object) -> None:
         if not self.reported:
@@ -131,6 +125,13 @@ class TokenStream(UpstreamResponse):
         if room is not None:
             self._watch.blocked = True
             self.wait_for(room)
+
+    def completed(self) -> None:
+        if self.finished is None:
+            self._reader.feed(b"\n\n")  # an error may lack the blank line after it; anything else is incomplete
+            error = self._reader.broken
+            truncated = UpstreamTruncated("the upstream's response ended without a final event")
+            self.fail(error if isinstance(error, UpstreamStreamError) else truncated)
 
     def resumed(self) -> None:
         self._watch.resume()

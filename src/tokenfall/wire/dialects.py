@@ -5,7 +5,8 @@ from msgspec.structs import replace
 from tokenfall.wire import rate_limit_headers as ratelimits
 from tokenfall.wire.anthropic.response import ANTHROPIC
 from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta
-from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE, load_response
+from tokenfall.wire.ollama.document import load_response
+from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 from tokenfall.wire.openai.completions.response import OPENAI_COMPLETIONS
 from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES

@@ -11,8 +11,8 @@ class LogprobList:
 
     __slots__ = ("_items",)
 
-    def __init__(self, items: bytes = b"") -> None:
-        self._items = bytearray(items)
+    def __init__(self) -> None:
+        self._items = bytearray()
 
     def add(self, items: bytes) -> None:
         """Append items. Raises `UpstreamMalformed` above the limit."""

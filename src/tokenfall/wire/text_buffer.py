@@ -9,8 +9,8 @@ class TextBuffer:
 
     __slots__ = ("_data",)
 
-    def __init__(self, text: str = "") -> None:
-        self._data = bytearray(text.encode(errors=_SURROGATES))
+    def __init__(self) -> None:
+        self._data = bytearray()
 
     def add(self, text: str) -> None:
         self._data += text.encode(errors=_SURROGATES)

@@ -54,7 +54,7 @@ def asked(target: str = "/chat", route: str = "/chat") -> Request:
     return made
 
 
-def test_a_json_line() -> None:
+def test_json_line_has_all_fields_of_a_response() -> None:
     assert Book(as_json=True).line(asked()) == (
         '{"time":"2023-11-14T22:13:20.250Z","level":"info","logger":"access","message":"POST 200",'
         '"method":"POST","path":"/chat","status":200,"outcome":"complete","bytes":1234,'
@@ -62,7 +62,7 @@ def test_a_json_line() -> None:
     )
 
 
-def test_a_console_line() -> None:
+def test_console_line_has_method_path_status_size_and_duration() -> None:
     assert Book(as_json=False).line(asked()) == "22:13:20 access  POST /chat 200 1234 B 250 ms\n"
 
 
@@ -74,7 +74,7 @@ def test_console_line_of_a_broken_response_has_its_outcome() -> None:
 
 @pytest.mark.parametrize("as_json", [True, False])
 @pytest.mark.parametrize(("target", "route"), [("/chat?token=s3cret", "/chat"), ("/nowhere?token=s3cret", "")])
-def test_neither_keys_nor_prompts_nor_queries_are_logged(as_json: bool, target: str, route: str) -> None:
+def test_log_line_contains_no_key_prompt_or_query(as_json: bool, target: str, route: str) -> None:
     line = Book(as_json=as_json).line(asked(target, route))
 
     assert "s3cret" not in line
@@ -97,11 +97,11 @@ def test_json_line_is_valid_json_for_any_path() -> None:
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_a_long_path_is_cut(as_json: bool) -> None:
+def test_long_path_is_truncated(as_json: bool) -> None:
     assert len(Book(as_json=as_json).line(asked("/" + "a" * 8_000, ""))) < 600
 
 
-def test_lines_are_written_together_a_moment_later() -> None:
+def test_lines_are_written_together_after_the_flush_interval() -> None:
     book = Book(as_json=False)
     for _ in range(3):
         book.log_response(asked())
@@ -112,7 +112,7 @@ def test_lines_are_written_together_a_moment_later() -> None:
     assert book.wheel.waiting == {}
 
 
-def test_many_lines_are_written_at_once() -> None:
+def test_full_buffer_is_flushed_before_the_interval() -> None:
     book = Book(as_json=False)
     for _ in range(FLUSH_AT_LINES + 1):
         book.log_response(asked())
@@ -122,14 +122,14 @@ def test_many_lines_are_written_at_once() -> None:
     assert [text.count("\n") for text in book.writes] == [FLUSH_AT_LINES, 1]
 
 
-def test_where_there_is_nothing_nothing_is_written() -> None:
+def test_flush_of_an_empty_buffer_writes_nothing() -> None:
     book = Book(as_json=False)
     book.log.flush()
 
     assert book.writes == []
 
 
-def test_a_full_disk_loses_lines_and_counts_them() -> None:
+def test_lines_lost_on_a_full_disk_are_counted() -> None:
     book = Book(as_json=False)
     book.full = True
     for _ in range(3):

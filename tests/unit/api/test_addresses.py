@@ -17,7 +17,7 @@ from tokenfall.api.addresses import TrustedProxies, bucket_of, network, packed
         ("fe80::1%eth0", b"\xfe\x80" + bytes(13) + b"\x01"),
     ],
 )
-def test_an_address_is_4_or_16_bytes(address: str, octets: bytes) -> None:
+def test_address_is_packed_in_4_or_16_bytes(address: str, octets: bytes) -> None:
     assert packed(address) == octets
 
 
@@ -44,12 +44,12 @@ def test_rate_limit_key_cannot_be_chosen_by_the_client(address: str, bucket: str
 
 
 @given(st.ip_addresses(v=6, network="2001:db8:7:8::/64"))
-def test_all_addresses_of_one_64_share_a_bucket(address: object) -> None:
+def test_ipv6_addresses_of_one_64_prefix_share_a_bucket(address: object) -> None:
     assert bucket_of(str(address)) == "2001:db8:7:8::/64"
 
 
 @given(st.ip_addresses(v=4), st.ip_addresses(v=4))
-def test_ipv4_addresses_share_none(one: object, other: object) -> None:
+def test_each_ipv4_address_has_its_own_bucket(one: object, other: object) -> None:
     assert (bucket_of(str(one)) == bucket_of(f"::ffff:{other}")) == (one == other)
 
 
@@ -90,7 +90,7 @@ def test_network_contains_the_same_addresses_as_ipaddress(address: object, base:
     assert trusted == (ip_address(str(address)) in ip_network(text, strict=False))
 
 
-def test_ipv6_networks_hold_no_ipv4() -> None:
+def test_ipv6_network_contains_no_ipv4_address() -> None:
     assert TrustedProxies(("::/0",)).client("10.0.0.1", "1.1.1.1") == "10.0.0.1"
     assert TrustedProxies(("::/0",)).client("2001:db8::1", "1.1.1.1") == "1.1.1.1"
 

@@ -14,7 +14,7 @@ from tests.doubles.requests import lines_of, request
 BODY = b'{"model":"any","system":"Be brief.","messages":[{"role":"user","content":"Why so slow?"}]}'
 
 
-def test_tokens_are_counted_as_the_simulator_counts_them() -> None:
+def test_token_count_equals_the_simulators() -> None:
     asked = request("/v1/messages/count_tokens", method="POST", body=BODY)
     answer = TokenCounting(relays=False).count(asked)
 
@@ -32,7 +32,7 @@ def test_invalid_request_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(("model", "tokens"), [("any", 7), ("sim", 5), ("sim:gap=1s", 5)])
-def test_an_upstreams_tokens_are_estimated(model: str, tokens: int) -> None:
+def test_token_count_for_an_upstream_model_is_estimated(model: str, tokens: int) -> None:
     body = BODY.replace(b"any", model.encode())
     answer = TokenCounting(relays=True).count(request("/v1/messages/count_tokens", method="POST", body=body))
 

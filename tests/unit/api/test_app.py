@@ -212,7 +212,7 @@ async def test_handler_responds_and_its_route_is_recorded(harness: Harness) -> N
     assert asked.route == "/open"
 
 
-async def test_an_unknown_path_is_not_found(harness: Harness) -> None:
+async def test_unknown_path_is_not_found(harness: Harness) -> None:
     asked = request("/nowhere")
     response = await harness.answer(asked)
 
@@ -237,7 +237,7 @@ async def test_options_response_has_the_allowed_methods(harness: Harness, path: 
     assert f"allow: {allowed}" in lines_of(response.head)
 
 
-async def test_options_of_nothing_are_not_found(harness: Harness) -> None:
+async def test_options_of_an_unknown_path_is_404(harness: Harness) -> None:
     assert (await harness.answer(request("/nowhere", method="OPTIONS"))).status == 404
 
 
@@ -259,7 +259,7 @@ async def test_request_without_an_origin_gets_no_cors_headers(harness: Harness) 
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/mistaken", "/defective", "/keyed"])
-async def test_a_page_may_read_failures_too(path: str) -> None:
+async def test_error_responses_have_cors_headers(path: str) -> None:
     asked = request(path, headers={"origin": "http://a"})
     response = await Harness(keys=("k",)).answer(asked)
 
@@ -270,7 +270,7 @@ async def test_a_page_may_read_failures_too(path: str) -> None:
 # Names
 
 
-async def test_a_request_keeps_the_name_that_its_client_gave_it(harness: Harness) -> None:
+async def test_valid_request_id_of_the_client_is_kept(harness: Harness) -> None:
     asked = request("/mistaken", headers={"x-request-id": "my.Request_1-2"})
     response = await harness.answer(asked)
 
@@ -280,7 +280,7 @@ async def test_a_request_keeps_the_name_that_its_client_gave_it(harness: Harness
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "a" * 65, "a\nb", "é", "a,b", 'a"b'])
-async def test_an_odd_name_is_replaced(harness: Harness, sent: str) -> None:
+async def test_invalid_request_id_of_the_client_is_replaced(harness: Harness, sent: str) -> None:
     asked = request("/open", headers={"x-request-id": sent})
     await harness.answer(asked)
 
@@ -289,7 +289,7 @@ async def test_an_odd_name_is_replaced(harness: Harness, sent: str) -> None:
     assert f"x-request-id: {asked.id}" in lines_of(asked.response_headers)
 
 
-async def test_no_two_requests_are_given_the_same_name() -> None:
+async def test_generated_request_ids_are_unique() -> None:
     ids = []
     for each in (Harness(), Harness()):
         for _ in range(10):
@@ -349,7 +349,7 @@ async def test_limited_route_also_requires_its_key() -> None:
 
 
 @pytest.mark.parametrize("limited", [True, False])
-async def test_pages_of_other_origins_are_refused_without_keys(harness: Harness, limited: bool) -> None:
+async def test_other_origins_are_refused_if_no_keys_are_configured(harness: Harness, limited: bool) -> None:
     harness.app.loopback_guard = LoopbackGuard((), check_host=True)
     if limited:
         harness.throttled()
@@ -370,7 +370,7 @@ async def test_error_becomes_a_response_with_its_status(harness: Harness) -> Non
     assert (response.status, code(response)) == (400, "invalid_request")
 
 
-async def test_a_defect_is_logged_and_not_shown(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_internal_error_is_logged_and_not_shown(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     asked = request("/defective")
     with caplog.at_level(logging.ERROR):
         response = await harness.answer(asked)
@@ -381,7 +381,7 @@ async def test_a_defect_is_logged_and_not_shown(harness: Harness, caplog: pytest
     assert caplog.records[0].exc_info is not None
 
 
-def test_a_refusal_of_the_edge_is_named_and_explained(harness: Harness) -> None:
+def test_http_server_refusal_has_request_id_code_and_cors_headers(harness: Harness) -> None:
     asked = request("/keyed", headers={"origin": "http://a"})
     response = harness.app.refuse(asked, 413, detail="too large")
 
@@ -391,7 +391,7 @@ def test_a_refusal_of_the_edge_is_named_and_explained(harness: Harness) -> None:
     assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
 
 
-async def test_a_refusal_keeps_the_name_that_was_given_before(harness: Harness) -> None:
+async def test_refusal_keeps_the_request_id_already_assigned(harness: Harness) -> None:
     asked = request("/open")
     await harness.answer(asked)
     before = asked.id, asked.response_headers
@@ -505,7 +505,7 @@ async def test_invalid_request_is_refused_in_the_dialect(harness: Harness, metho
     assert (response.status, words(response)["says"]) == (400, "not so")
 
 
-async def test_a_defect_is_not_shown_in_any_dialect(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_internal_error_is_not_shown_in_any_dialect(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         response = await harness.answer(request("/v1/defective"))
 
@@ -516,7 +516,9 @@ async def test_a_defect_is_not_shown_in_any_dialect(harness: Harness, caplog: py
 @pytest.mark.parametrize(
     ("status", "expected"), [(413, "body_too_large"), (408, "request_timeout"), (503, "overloaded")]
 )
-def test_the_edge_refuses_in_the_dialect(harness: Harness, status: int, expected: str) -> None:
+def test_http_server_refusal_is_encoded_in_the_dialect_of_the_path(
+    harness: Harness, status: int, expected: str
+) -> None:
     asked = post(origin="http://a")
     response = harness.app.refuse(asked, status, detail="no")
 
@@ -524,7 +526,7 @@ def test_the_edge_refuses_in_the_dialect(harness: Harness, status: int, expected
     assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
 
 
-def test_where_no_dialect_is_known_the_edge_refuses_with_a_problem(harness: Harness) -> None:
+def test_http_server_refusal_without_a_dialect_is_a_problem_document(harness: Harness) -> None:
     for asked in (request("/v1/nowhere", method="POST"), request("/open"), placeholder_request("127.0.0.1", 1.0)):
         assert code(harness.app.refuse(asked, 413, detail="no")) == "body_too_large"
 

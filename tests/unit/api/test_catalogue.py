@@ -38,14 +38,14 @@ async def test_simulator_accepts_every_model_name_without_an_upstream() -> None:
     )
 
 
-async def test_ours_is_first_and_named_once() -> None:
+async def test_simulator_is_listed_first_and_once() -> None:
     catalogue = Catalogue(Lists(ONE), FakeClock())
 
     assert await catalogue.names() == ["sim", "up-1"]
     assert (await catalogue.has("up-1"), await catalogue.has("up-2")) == (True, False)
 
 
-async def test_the_list_is_believed_for_a_while() -> None:
+async def test_model_list_is_cached_for_a_limited_time() -> None:
     clock, lists = FakeClock(0.0), Lists(ONE, TWO)
     catalogue = Catalogue(lists, clock)
     await catalogue.names()
@@ -73,7 +73,7 @@ async def test_failed_model_list_is_reported_and_not_cached() -> None:
     assert await catalogue.names() == ["sim", "up-1"]
 
 
-async def test_the_simulator_is_known_while_the_upstream_is_down() -> None:
+async def test_simulator_is_known_while_the_upstream_is_down() -> None:
     assert await Catalogue(Lists(UpstreamFailed("down")), FakeClock()).has("sim")
 
 
@@ -104,7 +104,7 @@ class Hanging(Lists):
         raise AssertionError
 
 
-async def test_while_the_upstream_hangs_all_but_the_first_get_the_list_before() -> None:
+async def test_other_callers_get_the_cached_list_while_the_upstream_hangs() -> None:
     clock, lists = FakeClock(0.0), Hanging(ONE, b"")
     catalogue = Catalogue(lists, clock)
     await catalogue.names()
@@ -118,7 +118,7 @@ async def test_while_the_upstream_hangs_all_but_the_first_get_the_list_before() 
     await asyncio.wait([first])
 
 
-async def test_an_upstream_that_hangs_is_given_up_for_the_list_before() -> None:
+async def test_cached_list_is_used_after_a_timeout_of_the_upstream() -> None:
     clock, lists = FakeClock(0.0), Hanging(ONE, b"", TWO)
     catalogue = Catalogue(lists, clock, within_s=0.01)
     await catalogue.names()

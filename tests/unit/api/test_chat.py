@@ -102,7 +102,7 @@ async def kept(chat: ChatRoutes, target: str = "/history", headers: dict[str, st
 # Streams
 
 
-async def test_a_stream_is_its_tokens_and_its_end() -> None:
+async def test_stream_has_a_frame_per_token_and_done() -> None:
     assert await said(routes(text_engine("Be", "cause")), ask()) == [
         b'id: 1\ndata: {"content":"Be"}\n\n',
         b'id: 2\ndata: {"content":"cause"}\n\n',
@@ -133,7 +133,7 @@ async def test_unknown_default_model_has_no_header() -> None:
     assert b"x-model" not in asked.response_headers
 
 
-async def test_model_name_unfit_for_a_header_is_left_out() -> None:
+async def test_model_name_that_is_invalid_in_a_header_is_omitted() -> None:
     asked = ask(model="m\r\nset-cookie: a=b")
     await said(routes(text_engine("Hi")), asked)
 
@@ -186,7 +186,7 @@ async def test_stream_head_is_sent_early_on_request(announce: bool) -> None:
     assert answer.announced is announce
 
 
-async def test_a_turn_takes_the_place_of_another() -> None:
+async def test_replacing_turn_removes_the_replaced_one_from_the_history() -> None:
     chat, first = routes(text_engine("Because.")), ask()
     await said(chat, first)
     second = ask(replaces=turn_of(first))
@@ -216,7 +216,7 @@ async def test_turn_is_stored_under_the_id_in_its_header() -> None:
     assert [message["turn"] for message in await kept(chat)] == [turn_of(asked)] * 2
 
 
-async def test_a_slow_client_makes_the_engine_wait() -> None:
+async def test_slow_client_makes_the_engine_wait() -> None:
     taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     frames: list[bytes] = []
 
@@ -245,7 +245,7 @@ async def test_broken_stream_ends_without_done_and_its_text_is_stored() -> None:
     assert (await kept(chat))[1] | {"status": "interrupted", "content": "Be"} == (await kept(chat))[1]
 
 
-async def test_a_known_failure_is_shown_by_its_code() -> None:
+async def test_expected_error_is_shown_with_its_code() -> None:
     answer = await routes(text_engine()).chat(ask())
     assert isinstance(answer, LiveStream)
 
@@ -254,7 +254,7 @@ async def test_a_known_failure_is_shown_by_its_code() -> None:
     )
 
 
-async def test_an_unknown_failure_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+async def test_unexpected_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     answer = await routes(text_engine()).chat(ask())
     assert isinstance(answer, LiveStream)
     with caplog.at_level(logging.ERROR):
@@ -359,7 +359,7 @@ async def test_defaults_have_the_model_and_whether_it_is_simulated(model: str, r
     }
 
 
-async def test_a_leading_system_message_takes_the_place_of_the_default_for_this_turn() -> None:
+async def test_leading_system_message_replaces_the_default_for_one_turn() -> None:
     engine = text_engine("Hi")
     chat = routes(engine)
     system = {"role": "system", "content": "Rhyme."}
@@ -403,7 +403,7 @@ async def test_invalid_request_is_refused_before_the_engine_and_the_store(asked:
 # History
 
 
-async def test_a_turn_is_kept_and_shown() -> None:
+async def test_finished_turn_is_in_the_history() -> None:
     chat = routes(text_engine("Be", "cause"))
     await said(chat, ask())
     question, answer = await kept(chat)
@@ -433,7 +433,7 @@ async def test_conversation_is_selected_by_name() -> None:
 @pytest.mark.parametrize(
     "query", ["?conversation=a&conversation=b", "?limit=3", "?conversation=a&x", "?Conversation=a"]
 )
-async def test_other_questions_are_refused(query: str) -> None:
+async def test_unknown_or_repeated_query_parameter_is_refused(query: str) -> None:
     chat = routes(text_engine("Hi"))
     for handler in (chat.history, chat.clear):
         with pytest.raises(InvalidRequest, match=r"takes conversation, once, and .*nothing else"):
@@ -441,12 +441,12 @@ async def test_other_questions_are_refused(query: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["?variants", "?variants=1", "?variants=true&variants=true"])
-async def test_variants_are_true_or_false(query: str) -> None:
+async def test_variants_parameter_must_be_true_or_false(query: str) -> None:
     with pytest.raises(InvalidRequest, match="variants, true or false"):
         await routes(text_engine("Hi")).history(request(f"/history{query}"))
 
 
-async def test_only_the_history_has_variants() -> None:
+async def test_variants_parameter_is_accepted_only_by_the_history() -> None:
     chat = routes(text_engine("Hi"))
     await said(chat, ask())
     (turn,) = {each["turn"] for each in await kept(chat)}
@@ -461,12 +461,12 @@ async def test_only_the_history_has_variants() -> None:
 
 
 @pytest.mark.parametrize("query", ["?conversation=", "?conversation=a%20b", "?conversation=abc%0a"])
-async def test_odd_names_are_refused(query: str) -> None:
+async def test_invalid_conversation_id_is_refused(query: str) -> None:
     with pytest.raises(InvalidRequest, match="1 to 64 letters"):
         await routes(text_engine("Hi")).history(request(f"/history{query}"))
 
 
-async def test_a_conversation_is_cleared() -> None:
+async def test_cleared_conversation_is_not_found() -> None:
     chat = routes(text_engine("Hi"))
     await said(chat, ask(conversation="c-1"))
     cleared = await chat.clear(request("/history?conversation=c-1", method="DELETE"))
@@ -494,7 +494,7 @@ async def test_private_responses_are_not_cached() -> None:
 
 @pytest.mark.parametrize(("limit", "links"), [(1, 2), (2, 1), (3, 0), (4, 0)])
 @pytest.mark.parametrize("search", ["", "&search=Why+s%C3%B6"])
-async def test_link_leads_to_the_next_page(limit: int, links: int, search: str) -> None:
+async def test_link_header_has_the_next_page(limit: int, links: int, search: str) -> None:
     chat = routes(text_engine("Because"))
     for number in range(3):
         await said(chat, ask("Why söme", conversation=f"c{number}"))
@@ -511,7 +511,7 @@ async def test_link_leads_to_the_next_page(limit: int, links: int, search: str) 
     assert count == links + 1
 
 
-async def test_another_keys_conversations_are_not_found() -> None:
+async def test_conversations_of_another_key_are_not_found() -> None:
     chat = routes(text_engine("Hi"), keys=("alice", "bob"))
     alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
     await said(chat, ask(headers=alice, conversation="c-1"))
@@ -524,7 +524,7 @@ async def test_another_keys_conversations_are_not_found() -> None:
     assert json.loads(whole(await chat.conversations(request("/conversations", headers=bob))).body) == []
 
 
-async def test_without_its_key_nothing_is_shown() -> None:
+async def test_every_chat_route_requires_a_key() -> None:
     chat = routes(text_engine("Hi"), keys=("alice",))
     for handler in (chat.history, chat.clear, chat.conversations):
         with pytest.raises(Unauthorized):
@@ -533,7 +533,7 @@ async def test_without_its_key_nothing_is_shown() -> None:
         await chat.chat(ask())
 
 
-async def test_a_delta_is_never_two_frames() -> None:
+async def test_delta_with_blank_lines_is_one_frame() -> None:
     frames = await said(routes(ScriptedEngine(TextDelta("a\n\ndata: [DONE]\n\n"), Finished("stop", "m"))), ask())
 
     assert frames == [b'id: 1\ndata: {"content":"a\\n\\ndata: [DONE]\\n\\n"}\n\n', b"data: [DONE]\n\n"]
@@ -578,7 +578,7 @@ async def test_resuming_past_the_newest_event_is_refused() -> None:
             await chat.resume(turn_request(turn_of(asked), headers={"last-event-id": junk}))
 
 
-async def test_a_turn_is_stopped_and_kept() -> None:
+async def test_stopped_turn_ends_with_an_error_and_is_stored() -> None:
     engine = text_engine("Be", end=Silence())
     chat, asked = routes(engine), ask()
     playing = asyncio.ensure_future(said(chat, asked))
@@ -600,7 +600,7 @@ async def test_unknown_turn_is_not_found(turn: str) -> None:
         await chat.stop(turn_request(turn, stop=True))
 
 
-async def test_another_keys_turn_is_not_found() -> None:
+async def test_turn_of_another_key_is_not_found() -> None:
     chat = routes(text_engine("Hi"), keys=("alice", "bob"))
     asked, bob = ask(headers={"x-api-key": "alice"}), {"x-api-key": "bob"}
     await said(chat, asked)
@@ -631,7 +631,7 @@ def keyed(key: str, text: str = "Why?", **fields: object) -> Request:
     return ask(text, headers={"idempotency-key": key}, **fields)
 
 
-async def test_a_request_that_comes_again_is_its_turn_again() -> None:
+async def test_repeated_idempotency_key_returns_the_same_turn() -> None:
     engine = text_engine("Be", "cause")
     chat = routes(engine)
     first, second = keyed("k"), keyed("k")
@@ -649,7 +649,7 @@ async def test_stream_and_non_stream_are_different_requests_for_idempotency() ->
         await chat.chat(keyed("k", stream=False))
 
 
-async def test_another_simulation_is_another_request() -> None:
+async def test_same_idempotency_key_with_other_simulator_settings_is_refused() -> None:
     chat = routes(text_engine("Hi"))
     await said(chat, keyed("k"))
     with pytest.raises(IdempotencyMismatch):
@@ -678,14 +678,14 @@ async def test_invalid_idempotency_key_is_refused(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["a" * 255, '"quoted, with spaces"', "~!"])
-async def test_any_printable_key_will_do(key: str) -> None:
+async def test_any_printable_idempotency_key_is_accepted(key: str) -> None:
     assert len(await said(routes(text_engine("Hi")), keyed(key))) == 2
 
 
 # Conversations
 
 
-async def test_a_conversation_is_named_and_deleted() -> None:
+async def test_conversation_can_be_renamed_and_deleted() -> None:
     chat = routes(text_engine("Hi"))
     await said(chat, ask(conversation="a:1"))
     named = await chat.change(conversation_request("a:1", body=b'{"title":"Reasons"}'))
@@ -699,7 +699,7 @@ async def test_a_conversation_is_named_and_deleted() -> None:
             await handler(conversation_request("a:1", body=b'{"title":"x"}'))
 
 
-async def test_a_conversation_is_pinned_and_found() -> None:
+async def test_conversation_can_be_pinned_and_found_by_search() -> None:
     chat = routes(text_engine("Hi"))
     for name in ("a", "b"):
         await said(chat, ask(conversation=name))
@@ -710,7 +710,7 @@ async def test_a_conversation_is_pinned_and_found() -> None:
     assert (await chat.change(conversation_request("b", body=b'{"pinned":false}'))).status == 204
 
 
-async def test_an_exported_conversation_is_added_as_a_new_one() -> None:
+async def test_imported_conversation_gets_a_new_id() -> None:
     chat = routes(text_engine("Hi"))
     await said(chat, ask(conversation="a"))
     exported = await kept(chat, "/history?conversation=a")
@@ -739,7 +739,7 @@ async def test_invalid_title_is_refused(body: bytes) -> None:
         await routes(text_engine("Hi")).change(conversation_request("c-1", body=body))
 
 
-async def test_another_keys_conversation_is_neither_named_nor_deleted() -> None:
+async def test_conversation_of_another_key_cannot_be_renamed_or_deleted() -> None:
     chat = routes(text_engine("Hi"), keys=("alice", "bob"))
     alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
     await said(chat, ask(headers=alice, conversation="c-1"))

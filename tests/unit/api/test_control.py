@@ -89,7 +89,7 @@ def test_invalid_change_names_the_accepted_values(body: bytes) -> None:
         Harness().control.change(asked(body))
 
 
-def test_a_mistake_in_the_grammar_changes_nothing() -> None:
+def test_change_with_invalid_grammar_changes_nothing() -> None:
     harness = Harness("seed=1")
     with pytest.raises(InvalidRequest, match="gap got 'fast'"):
         harness.control.change(asked(b'{"sim":"gap=fast","journal":true}'))
@@ -109,7 +109,7 @@ def test_a_mistake_in_the_grammar_changes_nothing() -> None:
         ("script=../bad.yml", "outside of SIM_FILES"),
     ],
 )
-def test_a_default_that_would_refuse_each_request_is_refused_itself(tmp_path: Path, sim: str, why: str) -> None:
+def test_default_that_no_request_could_use_is_refused(tmp_path: Path, sim: str, why: str) -> None:
     (tmp_path / "bad.yml").write_text("say: [", encoding="utf-8")
     harness = Harness("seed=1", folder=str(tmp_path))
     body = json.dumps({"sim": sim}).encode()
@@ -190,7 +190,7 @@ def test_invalid_replacement_names_the_accepted_values(body: bytes) -> None:
     assert harness.state.configured == parse("seed=1")
 
 
-def test_a_mistake_in_the_grammar_replaces_nothing() -> None:
+def test_replacement_with_invalid_grammar_changes_nothing() -> None:
     harness = Harness("seed=1")
     with pytest.raises(InvalidRequest, match="gap got 'fast'"):
         harness.control.replace(asked(b'{"sim":"ttft=1s,gap=fast"}'))
@@ -217,7 +217,7 @@ def test_reset_restores_the_initial_state() -> None:
 # The journal
 
 
-async def test_requests_are_shown_and_forgotten() -> None:
+async def test_request_log_is_shown_until_cleared() -> None:
     harness = Harness()
     harness.control.change(asked(b'{"journal":true}'))
     harness.journal.add(request("/a"))
@@ -268,7 +268,7 @@ def test_gate_shows_waiting_and_passed_tokens() -> None:
     assert (harness.gate("a")["waiting"], harness.gate("a")["passed"]) == (0, 1)
 
 
-def test_a_gate_that_is_dropped_is_gone() -> None:
+def test_dropped_gate_is_not_found() -> None:
     harness = Harness()
     harness.gate("a", {})
     assert harness.control.drop_gate(of_gate("a")).status == 204
@@ -301,7 +301,7 @@ def test_too_many_gates_are_refused() -> None:
         harness.gate("a", {})
 
 
-def test_with_several_workers_only_the_default_is_shown() -> None:
+def test_control_routes_are_refused_with_several_workers() -> None:
     control = Harness(alone=False).control
     calls: list[Callable[[Request], object]] = [
         control.change,
@@ -321,7 +321,7 @@ def test_with_several_workers_only_the_default_is_shown() -> None:
     assert told(control.show(asked()))["streams"] == 0
 
 
-def test_gates_of_another_key_are_apart() -> None:
+def test_gates_of_different_keys_are_separate() -> None:
     harness = Harness(keys=("one", "two"))
 
     def of(key: str, method: str = "PATCH", body: bytes = b"") -> Request:

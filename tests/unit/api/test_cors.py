@@ -15,12 +15,12 @@ def lines(cors: CORS, origin: str) -> list[str]:
 
 
 @pytest.mark.parametrize("cors", [CORS((), loopback_only=False), CORS(("*",), loopback_only=True)], ids=["unset", "*"])
-def test_any_page_may_read(cors: CORS) -> None:
+def test_any_origin_is_allowed_by_default(cors: CORS) -> None:
     assert lines(cors, "https://a.example") == ["access-control-allow-origin: *", EXPOSED]
     assert lines(cors, "null") == ["access-control-allow-origin: *", EXPOSED]
 
 
-def test_named_origins_may_read_and_no_others() -> None:
+def test_only_configured_origins_are_allowed() -> None:
     cors = CORS(("https://a.example", "https://b.example"), loopback_only=False)
 
     assert lines(cors, "https://b.example") == [
@@ -32,14 +32,14 @@ def test_named_origins_may_read_and_no_others() -> None:
         assert lines(cors, other) == ["vary: Origin"]
 
 
-def test_where_nothing_protects_an_upstream_only_this_machines_pages_may_read() -> None:
+def test_only_loopback_origins_are_allowed_for_an_unprotected_upstream() -> None:
     cors = CORS((), loopback_only=True)
 
     assert lines(cors, "http://localhost:3000")[1] == "access-control-allow-origin: http://localhost:3000"
     assert lines(cors, "https://evil.example") == ["vary: Origin"]
 
 
-def test_named_origins_take_the_place_of_this_machines() -> None:
+def test_configured_origins_replace_loopback_origins() -> None:
     assert lines(CORS(("https://a.example",), loopback_only=True), "http://localhost") == ["vary: Origin"]
 
 
@@ -70,7 +70,9 @@ def test_preflight_of_another_origin_allows_nothing() -> None:
 @pytest.mark.parametrize(
     ("asked", "allowed"), [({"access-control-request-private-network": "true"}, True), ({}, False)]
 )
-def test_an_allowed_page_may_reach_a_private_network(asked: dict[str, str], allowed: bool) -> None:
+def test_private_network_header_is_sent_to_allowed_origins_only_on_request(
+    asked: dict[str, str], allowed: bool
+) -> None:
     for cors in (CORS((), loopback_only=False), CORS(("https://a.example",), loopback_only=False)):
         sent = lines_of(cors.preflight(request(headers={"origin": "https://a.example", **asked}), "POST"))
         assert ("access-control-allow-private-network: true" in sent) is allowed

@@ -129,7 +129,7 @@ def event_of(frame: bytes) -> Now:
 # When there is an event
 
 
-async def test_the_first_event_comes_after_a_second(harness: Harness) -> None:
+async def test_first_event_is_sent_after_a_second(harness: Harness) -> None:
     viewer = await harness.watch()
     await harness.pass_s(0.75)
     assert viewer.frames == []
@@ -138,7 +138,7 @@ async def test_the_first_event_comes_after_a_second(harness: Harness) -> None:
     assert len(viewer.frames) == 1
 
 
-async def test_on_any_clock_the_first_event_is_of_the_first_second() -> None:
+async def test_first_event_covers_the_first_second_on_any_clock() -> None:
     clock, metrics, frames = InstantClock(), Metrics(), RecordingSend()
     made = dashboard(metrics, clock, frames)
     last = await made.events(request("/board/events")).run(frames)
@@ -148,7 +148,7 @@ async def test_on_any_clock_the_first_event_is_of_the_first_second() -> None:
     assert last == OVER
 
 
-async def test_there_is_an_event_a_second(harness: Harness) -> None:
+async def test_one_event_is_sent_per_second(harness: Harness) -> None:
     viewer = await harness.watch()
     await harness.pass_s(30)
 
@@ -333,7 +333,7 @@ async def test_percentiles_are_those_of_the_histogram(harness: Harness) -> None:
     assert (viewer.last().ttft, viewer.last().ticker_late) == (None, None)
 
 
-async def test_each_histogram_is_its_own(harness: Harness) -> None:
+async def test_histograms_are_reported_separately(harness: Harness) -> None:
     viewer = await harness.watch()
     harness.metrics.ttft_s.observe(1.0, 2)
     harness.metrics.inter_token_s.observe(1.0, 3)
@@ -344,7 +344,7 @@ async def test_each_histogram_is_its_own(harness: Harness) -> None:
     assert [each.count for each in (event.ttft, event.inter_token, event.ticker_late) if each] == [2, 3, 4]
 
 
-async def test_counts_that_go_back_are_no_rates_and_no_percentiles(harness: Harness) -> None:
+async def test_decreasing_counts_give_no_rates_and_no_percentiles(harness: Harness) -> None:
     harness.metrics.tokens = 100
     harness.metrics.requests = {("/chat", 200): 10}
     for histogram in (harness.metrics.ttft_s, harness.metrics.inter_token_s, harness.metrics.timer_late_s):
@@ -422,7 +422,7 @@ GOLDEN = (
 )
 
 
-async def test_an_event_to_the_byte(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_event_has_the_expected_bytes(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board, "__version__", "1.2.3")
     monkeypatch.setattr(board, "time", lambda: 1795205398.90004)
     harness.metrics = measured()
@@ -437,7 +437,7 @@ async def test_an_event_to_the_byte(harness: Harness, monkeypatch: pytest.Monkey
     assert viewer.frames == [GOLDEN]
 
 
-async def test_requests_of_the_pages_are_left_out(harness: Harness) -> None:
+async def test_requests_of_the_web_pages_are_not_counted(harness: Harness) -> None:
     viewer = await harness.watch()
     harness.metrics.requests = {("/board", 200): 5, ("/chat", 200): 2}
     await harness.pass_s(1)
@@ -445,7 +445,7 @@ async def test_requests_of_the_pages_are_left_out(harness: Harness) -> None:
     assert (viewer.last().requests, viewer.last().requests_per_s) == ([Requests("/chat", 200, 2)], 2.0)
 
 
-async def test_a_failed_stream_counts_against_its_route(harness: Harness) -> None:
+async def test_failed_streams_are_counted_by_route(harness: Harness) -> None:
     viewer = await harness.watch()
     harness.metrics.requests = {("/chat", 200): 9, ("/chat", 503): 1, ("/v1/messages", 200): 1}
     harness.metrics.streams_failed = {"/chat": 2}
@@ -467,7 +467,7 @@ async def test_upstream_models_are_listed_while_they_start_streams(harness: Harn
     assert viewer.last().upstream_ttft == []
 
 
-def test_the_documents_event_has_the_same_fields_in_the_same_order() -> None:
+def test_event_example_in_api_docs_has_the_fields_in_order() -> None:
     (example,) = re.findall(r'\ndata: (\{"at":.*?\})\n```', API.read_text(encoding="utf-8"), re.DOTALL)
     told: dict[str, Any] = json.loads(example)
 
@@ -480,7 +480,7 @@ def test_the_documents_event_has_the_same_fields_in_the_same_order() -> None:
 # How it ends
 
 
-async def test_a_drain_ends_the_stream_at_its_next_second(harness: Harness) -> None:
+async def test_drain_ends_the_event_stream_at_the_next_second(harness: Harness) -> None:
     viewer = await harness.watch()
     await harness.pass_s(2)
     harness.draining = True

@@ -91,7 +91,7 @@ def test_range_has_its_length(name: str, count: int) -> None:
     assert len(told(history, name).streams) == count
 
 
-def test_before_the_first_sample_the_columns_are_empty() -> None:
+def test_columns_are_empty_before_the_first_sample() -> None:
     assert told(MetricsHistory()).streams == []
 
 
@@ -114,7 +114,7 @@ def test_codes_not_in_the_table_are_errors() -> None:
     assert errors["other"] == [6 * 5]
 
 
-def test_the_longest_document_is_bounded_and_made_in_slices() -> None:
+def test_longest_document_is_bounded_and_encoded_in_slices() -> None:
     history = sampled(900, codes=20)
     slices, longest_s, body = 0, 0.0, b""
     work = trend_of(history, "15m", now_s=NOW_S, at=AT)
@@ -132,12 +132,12 @@ def test_the_longest_document_is_bounded_and_made_in_slices() -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?range=15m", "?other=1"])
-def test_a_quarter_of_an_hour_is_the_default(query: str) -> None:
+def test_default_range_is_15_minutes(query: str) -> None:
     assert range_of(request(f"/board/history{query}")) == "15m"
 
 
 @pytest.mark.parametrize("asked", ["", "5m", "15M", "x" * 100])
-def test_another_range_is_refused_with_those_that_there_are(asked: str) -> None:
+def test_unknown_range_error_lists_the_valid_ranges(asked: str) -> None:
     with pytest.raises(InvalidRequest, match="range takes 2m, 15m, 1h, 24h, not ") as caught:
         range_of(request(f"/board/history?range={asked}"))
     assert len(caught.value.message) < 80
@@ -155,7 +155,7 @@ async def test_handler_returns_the_history_up_to_its_clock() -> None:
         handler.get(request("/board/history?range=1d"))
 
 
-def test_the_documents_example_has_the_same_fields() -> None:
+def test_history_example_in_api_docs_has_the_same_fields() -> None:
     (example,) = re.findall(r'\n(\{"range":.*?\})\n```', API.read_text(encoding="utf-8"), re.DOTALL)
 
     assert {*re.findall(r'"([a-z_0-9]+)":', example)} - {"429", "failed", "upstream_timeout", "llama"} <= {

@@ -26,7 +26,7 @@ from tokenfall.wire.ollama import response as ollama
 from tests.doubles.requests import lines_of, request
 
 
-def test_a_document_is_json_that_no_cache_keeps() -> None:
+def test_document_has_json_content_type_and_no_store() -> None:
     answer = document(b"{}", status=404)
 
     assert (answer.status, answer.body) == (404, b"{}")
@@ -45,7 +45,7 @@ def test_refused_document_is_a_dialect_error_with_the_common_headers() -> None:
     assert asked.response_headers == b"request-id: r-1\r\n"
 
 
-def test_a_request_is_named_twice_and_no_more_often() -> None:
+def test_request_id_header_is_added_once() -> None:
     asked = request()
     asked.id = "r-1"
     add_request_id_header(asked)
@@ -54,7 +54,7 @@ def test_a_request_is_named_twice_and_no_more_often() -> None:
     assert asked.response_headers == b"request-id: r-1\r\n"
 
 
-def test_pieces_are_joined_in_their_order_and_each_is_a_slice() -> None:
+def test_chunks_are_joined_in_order_with_one_slice_each() -> None:
     work = joined(iter([b"a", b"b", b"c"]))
 
     assert [next(work), next(work)] == [None, None]
@@ -107,14 +107,14 @@ class Reader:
         self.room.set_result(None)
 
 
-async def test_a_short_document_is_sent_as_one() -> None:
+async def test_short_document_is_a_complete_response() -> None:
     answer = await sliced(iter(Pieces(3)))
 
     assert isinstance(answer, Response)
     assert answer.body == 3 * PIECE
 
 
-async def test_a_long_document_is_made_as_its_reader_takes_it() -> None:
+async def test_long_document_is_produced_as_the_client_reads_it() -> None:
     pieces, reader = Pieces(10), Reader()
     answer = await sliced(iter(pieces))
     assert isinstance(answer, LiveStream)

@@ -79,7 +79,7 @@ def test_sent_bytes_are_counted_exactly(dialect: Dialect, sent: int, chunked: bo
     assert answer.size_bytes(sent, chunked=chunked) == size
 
 
-def test_a_dialect_that_writes_each_frame_leaves_the_gaps_alone() -> None:
+def test_dialect_without_frame_template_does_not_consume_the_gaps() -> None:
     dialect = DIALECTS["openai.responses"]
     request = asked(dialect)
     made = planned(request)
@@ -111,7 +111,7 @@ def test_streams_with_constant_gaps_are_even(sim: str, fields: dict[str, Any], e
 
 
 @pytest.mark.parametrize("sim", ["gap=1s~0.5", "ttft=1s~0.5,gap=1s"])
-def test_gaps_that_are_left_to_chance_are_not_even(sim: str) -> None:
+def test_streams_with_random_gaps_are_not_even(sim: str) -> None:
     request = asked(DIALECTS["openai.chat"])
     simulation = parse(sim)
 

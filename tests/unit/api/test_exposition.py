@@ -8,14 +8,14 @@ from tokenfall.metrics import Histogram
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=20)
 
 
-def test_a_gauge_is_three_lines() -> None:
+def test_gauge_has_help_type_and_value_lines() -> None:
     assert exposition([gauge("streams", "Open\nnow, \\ all.", value=3)]) == (
         b"# HELP streams Open\\nnow, \\\\ all.\n# TYPE streams gauge\nstreams 3.0\n"
     )
 
 
 @given(st.dictionaries(st.tuples(NAMES, NAMES), st.integers(0, 10**15), max_size=5))
-def test_labels_come_back_whatever_is_in_them(counts: dict[tuple[str, str], int]) -> None:
+def test_any_label_value_round_trips(counts: dict[tuple[str, str], int]) -> None:
     written = exposition(
         [counters("c_total", "C.", counts=[({"a": a, "b": b}, count) for (a, b), count in counts.items()])]
     )
@@ -24,7 +24,7 @@ def test_labels_come_back_whatever_is_in_them(counts: dict[tuple[str, str], int]
     assert {(one.labels["a"], one.labels["b"]): one.value for one in family.samples} == counts
 
 
-def test_a_histogram_keeps_its_labels_in_every_line() -> None:
+def test_every_histogram_line_has_the_labels() -> None:
     counted = Histogram()
     counted.observe(0.3, 2)
     (family,) = text_string_to_metric_families(

@@ -48,7 +48,7 @@ def test_known_key_is_accepted(headers: dict[str, str]) -> None:
     ],
     ids=str,
 )
-def test_others_are_not(headers: dict[str, str]) -> None:
+def test_missing_or_unknown_key_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized) as caught:
         KEYS.owner(request(headers=headers))
 
@@ -62,14 +62,14 @@ def test_missing_key_is_refused_with_a_hint() -> None:
         KEYS.owner(request(headers={"X-API-Key": "wrong"}))
 
 
-def test_an_owner_is_the_same_however_the_key_is_shown_and_kept() -> None:
+def test_owner_does_not_depend_on_the_header_or_on_hashing_of_the_key() -> None:
     shown = request(headers={"X-API-Key": "hashed-key"})
 
     assert KEYS.owner(shown) == Keys(("hashed-key",)).owner(shown)
     assert KEYS.owner(shown) == KEYS.owner(request(headers={"Authorization": "Bearer hashed-key"}))
 
 
-def test_owners_differ_and_do_not_give_their_keys_away() -> None:
+def test_owners_differ_and_do_not_contain_the_key() -> None:
     owners = {KEYS.owner(request(headers={"X-API-Key": key})) for key in ("plain-key", "hashed-key", "schlüssel")}
 
     assert len(owners) == 3
@@ -81,7 +81,7 @@ def test_all_callers_are_anonymous_without_keys() -> None:
     assert Keys(()).owner(request(headers={"X-API-Key": "any"})) == ANONYMOUS
 
 
-def test_every_known_key_is_compared_whether_the_shown_one_is_known_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_presented_key_is_compared_with_every_known_key(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[bytes] = []
 
     def counting(one: bytes, other: bytes) -> bool:
@@ -98,7 +98,7 @@ def test_every_known_key_is_compared_whether_the_shown_one_is_known_or_not(monke
     assert compared == first * 2
 
 
-def test_only_digests_are_kept() -> None:
+def test_keys_are_stored_as_digests() -> None:
     state = pickle.dumps(KEYS)
 
     assert sha256(b"plain-key").digest() in state
@@ -132,20 +132,20 @@ def test_only_digests_are_kept() -> None:
         ("http://0.0.0.0", False),
     ],
 )
-def test_a_page_of_this_machine_is_known_by_its_origin(origin: str, loopback: bool) -> None:
+def test_loopback_origin_is_recognized(origin: str, loopback: bool) -> None:
     assert is_loopback_origin(origin) is loopback
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
 @pytest.mark.parametrize("origin", [None, "http://localhost:3000"])
-def test_this_machine_is_let_in(host: str, origin: str | None) -> None:
+def test_loopback_host_and_origin_are_allowed(host: str, origin: str | None) -> None:
     headers = {"host": host} if origin is None else {"host": host, "origin": origin}
 
     LoopbackGuard((), check_host=True).check(request(headers=headers))
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", ""])
-def test_a_page_of_another_origin_is_not(origin: str) -> None:
+def test_other_origin_is_refused(origin: str) -> None:
     with pytest.raises(OriginNotAllowed, match="pages of this machine"):
         LoopbackGuard((), check_host=True).check(request(headers={"host": "localhost", "origin": origin}))
 
@@ -154,14 +154,14 @@ def test_a_page_of_another_origin_is_not(origin: str) -> None:
     "host",
     ["evil.example", "evil.example:8080", "", "127.0.0.1.evil.example", "[::1].evil.example", "localhost:evil.example"],
 )
-def test_this_machine_under_another_name_is_not(host: str) -> None:
+def test_other_host_name_is_refused(host: str) -> None:
     with pytest.raises(OriginNotAllowed, match="Host header"):
         LoopbackGuard((), check_host=True).check(request(headers={"host": host}))
     with pytest.raises(OriginNotAllowed, match="Host header"):
         LoopbackGuard((), check_host=True).check(request())
 
 
-def test_other_names_are_let_in_where_the_server_is_meant_to_be_reached_by_them() -> None:
+def test_any_host_is_allowed_without_the_host_check() -> None:
     LoopbackGuard((), check_host=False).check(request(headers={"host": "llm.example"}))
 
 
@@ -169,7 +169,7 @@ def test_other_names_are_let_in_where_the_server_is_meant_to_be_reached_by_them(
     ("origins", "allowed"),
     [(("https://a.example",), True), (("*",), True), (("https://b.example",), False), (("http://a.example",), False)],
 )
-def test_origins_that_the_operator_named_are_let_in(origins: tuple[str, ...], allowed: bool) -> None:
+def test_configured_origins_are_allowed(origins: tuple[str, ...], allowed: bool) -> None:
     asked = request(headers={"host": "localhost", "origin": "https://a.example"})
     if allowed:
         LoopbackGuard(origins, check_host=True).check(asked)

@@ -38,7 +38,7 @@ def refused(text: str) -> TokenfallError:
 # Errors that were asked for
 
 
-def test_the_first_so_many_and_then_none() -> None:
+def test_status_rule_applies_to_the_first_n_requests() -> None:
     injected_errors = InjectedErrors(FakeClock())
 
     assert asked(injected_errors, "status=429x2", times=5) == [429, 429, 200, 200, 200]
@@ -47,7 +47,7 @@ def test_the_first_so_many_and_then_none() -> None:
     assert asked(injected_errors, "status=500", times=3) == [500] * 3
 
 
-def test_each_caller_and_each_rule_counts_for_itself_until_a_reset() -> None:
+def test_counts_are_per_caller_and_rule_until_a_reset() -> None:
     injected_errors = InjectedErrors(FakeClock())
 
     assert asked(injected_errors, "status=500x1", times=2, owner="a") == [500, 200]
@@ -107,7 +107,7 @@ def test_oldest_count_is_forgotten_above_the_limit(monkeypatch: pytest.MonkeyPat
     assert asked(injected_errors, "status=500x1", times=1, owner="0") == [500]
 
 
-def test_rules_of_a_caller_make_those_of_no_other_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rules_of_one_caller_do_not_evict_those_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES", 5)
     monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES_OF_CALLER", 3)
     injected_errors = InjectedErrors(FakeClock())
@@ -146,7 +146,7 @@ class Bucket:
     st.integers(1, 200),
     st.lists(st.tuples(st.integers(0, 400).map(lambda tenths: tenths / 10), st.integers(0, 250)), max_size=60),
 )
-def test_the_limiter_is_a_bucket_of_requests_and_one_of_tokens(
+def test_limiter_agrees_with_a_request_bucket_and_a_token_bucket(
     rpm: int | None, tpm: int, events: list[tuple[float, int]]
 ) -> None:
     clock = FakeClock()
@@ -182,7 +182,7 @@ def test_retry_after_the_given_time_is_accepted() -> None:
     assert injected_errors.spend(limit, "a", tokens=1)[1] is None
 
 
-def test_a_refusal_spends_nothing() -> None:
+def test_refused_request_spends_no_tokens() -> None:
     injected_errors, limit = InjectedErrors(FakeClock()), Limit(5, 100)
     for _ in range(50):
         _, error = injected_errors.spend(limit, "a", tokens=101)
@@ -192,7 +192,7 @@ def test_a_refusal_spends_nothing() -> None:
     assert [injected_errors.spend(limit, "a", tokens=20)[1] for _ in range(5)] == [None] * 5
 
 
-def test_callers_and_limits_do_not_share() -> None:
+def test_buckets_are_per_caller_and_limit() -> None:
     injected_errors = InjectedErrors(FakeClock())
     for owner, limit in (("a", Limit(1)), ("b", Limit(1)), ("a", Limit(1, 5))):
         assert injected_errors.spend(limit, owner, tokens=1)[1] is None

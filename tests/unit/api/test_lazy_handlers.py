@@ -41,7 +41,7 @@ def test_handlers_are_created_at_the_first_request() -> None:
     assert workshop.made == 0
 
 
-def test_all_are_made_once() -> None:
+def test_all_handlers_are_created_once() -> None:
     workshop = Workshop()
     ondemand = LazyHandlers(workshop)
     a, b = ondemand.handler("a"), ondemand.handler("b")
@@ -93,7 +93,7 @@ class Writing:
 
 
 @pytest.mark.parametrize("loads", [0, 1])
-def test_a_response_is_made_once(loads: int) -> None:
+def test_response_is_created_once(loads: int) -> None:
     writing = Writing()
     once = CachedResponse(writing)
     for _ in range(loads):
@@ -103,7 +103,7 @@ def test_a_response_is_made_once(loads: int) -> None:
     assert writing.made == 1
 
 
-def test_a_response_that_failed_is_made_again() -> None:
+def test_failed_response_creation_is_retried() -> None:
     once = CachedResponse(Writing(fails=1))
     with pytest.raises(OSError, match="no room"):
         once.load()

@@ -31,7 +31,7 @@ def counted() -> Metrics:
     return metrics
 
 
-def test_every_counter_has_its_name() -> None:
+def test_every_counter_is_exported() -> None:
     samples = scraped(counted())
 
     assert value(samples, "connections") == 1
@@ -54,7 +54,7 @@ def test_every_counter_has_its_name() -> None:
     assert value(samples, "resident_bytes") == 1_000
 
 
-def test_a_histogram_is_cumulative_with_its_sum() -> None:
+def test_histogram_is_cumulative_with_its_sum() -> None:
     metrics = Metrics()
     for seconds in (0.001, 0.002, 100.0):
         metrics.ttft_s.observe(seconds)
@@ -95,7 +95,7 @@ def test_scraped_buckets_equal_a_histogram_with_those_bounds(values: list[float]
     assert value(samples, "inter_token_seconds_sum") == coarse.total
 
 
-def test_each_histogram_is_its_own() -> None:
+def test_histograms_are_reported_separately() -> None:
     metrics = Metrics()
     metrics.inter_token_s.observe(1.0)
     metrics.timer_late_s.observe(2.0, 3)
@@ -104,7 +104,7 @@ def test_each_histogram_is_its_own() -> None:
     assert [value(samples, f"{name}_seconds_count") for name in ("ttft", "inter_token", "ticker_lateness")] == [0, 1, 3]
 
 
-def test_latency_of_the_upstream_is_by_model() -> None:
+def test_upstream_latency_is_recorded_per_model() -> None:
     metrics = Metrics()
     for model, after_s in (("small", 0.3), ("large", 3.0)):
         metrics.upstream_began(model, after_s)
@@ -115,12 +115,12 @@ def test_latency_of_the_upstream_is_by_model() -> None:
     assert value(samples, "upstream_ttft_seconds_sum", model="large") == 3.0
 
 
-def test_a_name_that_quotes_stays_a_label() -> None:
+def test_label_with_quotes_and_line_breaks_is_escaped() -> None:
     metrics = Metrics()
     metrics.requests = {('/a"\n\\', 200): 1}
 
     assert value(scraped(metrics), "requests_total", route='/a"\n\\', status="200") == 1
 
 
-def test_a_process_alone_is_one_worker() -> None:
+def test_workers_gauge_is_1_for_a_single_process() -> None:
     assert value(scraped(Metrics()), "workers") == 1

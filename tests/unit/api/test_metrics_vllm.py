@@ -41,7 +41,7 @@ class World:
         return found
 
 
-def test_all_names_of_vllm_are_there_after_ours_and_only_where_they_are_wanted() -> None:
+def test_vllm_metrics_are_exported_only_if_enabled() -> None:
     world = World()
     named = {
         line.split()[2] for line in scraped(world.metrics, vllm=world.vllm).decode().splitlines() if "TYPE" in line
@@ -111,7 +111,7 @@ def test_cache_usage_without_a_limit_assumes_one_batch() -> None:
     assert world.value("kv_cache_usage_perc") == 0.25
 
 
-def test_times_are_those_of_streams() -> None:
+def test_latency_histograms_are_those_of_the_streams() -> None:
     world = World()
     world.metrics.ttft_s.observe(0.3)
     world.metrics.inter_token_s.observe(0.02, 4)

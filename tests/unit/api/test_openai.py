@@ -59,7 +59,7 @@ def told(answer: Response | LiveStream) -> Any:
 # Embeddings
 
 
-async def test_vectors_are_made_here() -> None:
+async def test_embeddings_are_simulated_without_an_upstream() -> None:
     answer = await Harness().routes.embeddings(embed(dimensions=8))
 
     assert isinstance(answer, Response)
@@ -68,7 +68,7 @@ async def test_vectors_are_made_here() -> None:
     assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(answer.head)}
 
 
-async def test_an_upstreams_vectors_are_its_own() -> None:
+async def test_embeddings_of_an_upstream_model_are_relayed_unchanged() -> None:
     harness, asked = Harness(upstream=True), embed("up-embed")
     body = asked.body
 
@@ -76,7 +76,7 @@ async def test_an_upstreams_vectors_are_its_own() -> None:
     assert harness.fetched == [("/embeddings", body)]
 
 
-async def test_the_simulators_are_not_relayed() -> None:
+async def test_embeddings_of_the_simulator_are_not_relayed() -> None:
     harness = Harness(upstream=True)
     await harness.routes.embeddings(embed("sim:embed"))
 
@@ -147,7 +147,7 @@ def test_error_is_encoded_in_the_dialect_of_the_request(headers: dict[str, str])
     assert {"retry-after: 2", "cache-control: no-store"} <= {*lines_of(answer.head)}
 
 
-async def test_a_request_has_its_name_under_both_headers() -> None:
+async def test_response_has_both_request_id_headers() -> None:
     for answer in (Harness().routes.models, Harness().routes.model):
         asked = model("sim")
         asked.id, asked.response_headers = "r1", b"x-request-id: r1\r\n"

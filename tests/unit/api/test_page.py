@@ -133,12 +133,12 @@ def test_every_file_that_a_page_loads_is_served(page: str, script: str) -> None:
     assert {page, script, "/web/style.css", "/web/icon.svg", "/web/failures.js", "/web/sse.js"} <= found
 
 
-def test_nothing_is_served_that_no_page_loads() -> None:
+def test_every_served_file_is_loaded_by_a_page() -> None:
     assert set().union(*map(all_loaded, PAGES)) == {*PAGE.files}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_is_light(page: str) -> None:
+def test_page_transfer_size_is_limited(page: str) -> None:
     assert sum(len(served(path, accept_encoding="gzip").body) for path in all_loaded(page)) < MOST_BYTES
 
 
@@ -187,7 +187,7 @@ def test_etag_of_the_other_coding_is_not_304(known: str, asked: str) -> None:
     assert again.body == served("/board", accept_encoding=asked).body
 
 
-def test_files_and_their_codings_differ_in_their_tags() -> None:
+def test_each_file_and_coding_has_its_own_etag() -> None:
     tags = {header(served(path, accept_encoding=coding), "etag") for path in PAGE.files for coding in ("", "gzip")}
 
     assert len(tags) == 2 * len(PAGE.files)
@@ -207,11 +207,11 @@ def test_unknown_file_is_not_found(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in PAGE.files if path.endswith(".css")])
-def test_no_colour_depends_on_the_system_alone(path: str) -> None:
+def test_colours_do_not_use_prefers_color_scheme(path: str) -> None:
     assert b"prefers-color-scheme" not in served(path).body, "a chosen theme would not change it: use light-dark()"
 
 
-def test_the_profiles_that_are_offered_exist() -> None:
+def test_offered_profiles_exist() -> None:
     listed = re.search(rb"PROFILES = \[([^\]]*)\]", served("/web/model_picker.js").body)
     assert listed is not None
     offered = re.findall(r"'([^']+)'", listed[1].decode())
@@ -234,7 +234,7 @@ def test_gzip_response_is_smaller_with_the_same_content(path: str) -> None:
     assert header(packed, "content-type") == header(plain, "content-type")
 
 
-def test_packing_is_done_once_and_the_same_each_time() -> None:
+def test_compression_is_cached_and_deterministic() -> None:
     first, second = (served("/board", accept_encoding="gzip") for _ in range(2))
     assert first is second
 
@@ -275,9 +275,7 @@ def test_gzip_is_not_sent_without_a_request(accepted: str) -> None:
     assert not takes_gzip(accepted)
 
 
-def test_a_file_that_is_stored_compressed_is_served_as_the_same_response(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_precompressed_file_gives_the_same_response(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("stream.js", "style.css"):
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress((Path(WEB) / name).read_bytes()))
     monkeypatch.setattr(page, "WEB", str(tmp_path))

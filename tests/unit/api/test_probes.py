@@ -130,7 +130,7 @@ async def test_draining_server_checks_no_store() -> None:
     assert (await asked(Probes(Metrics, lambda: True, needed={"history": unasked}))).status == 503
 
 
-async def test_a_defect_of_a_check_is_not_taken_for_a_store_that_is_away() -> None:
+async def test_unexpected_error_in_a_check_is_raised() -> None:
     async def broken() -> None:
         raise ZeroDivisionError
 
@@ -138,7 +138,7 @@ async def test_a_defect_of_a_check_is_not_taken_for_a_store_that_is_away() -> No
         await asked(Probes(Metrics, lambda: False, wanted={"limits": broken}))
 
 
-def test_metrics_are_those_that_are_measured_now() -> None:
+def test_metrics_are_read_at_each_request() -> None:
     everybody = Metrics()
     everybody.tokens = 9
     response = Probes(lambda: everybody, lambda: False).metrics(request())

@@ -83,7 +83,7 @@ def test_every_error_has_its_status(error: type[TokenfallError]) -> None:
     }
 
 
-def test_the_head_of_a_problem() -> None:
+def test_problem_response_has_status_content_type_and_no_store() -> None:
     assert lines_of(told(request(), InvalidRequest("why")).head)[:3] == [
         "HTTP/1.1 400 Bad Request",
         "content-type: application/problem+json",
@@ -91,7 +91,7 @@ def test_the_head_of_a_problem() -> None:
     ]
 
 
-def test_a_problem_names_its_request() -> None:
+def test_problem_has_the_request_id() -> None:
     asked = request()
     asked.id = "r-1"
 
@@ -129,7 +129,7 @@ def refused_statuses() -> set[int]:
     }
 
 
-def test_whatever_the_edge_refuses_has_a_code() -> None:
+def test_every_http_server_refusal_has_an_error_code() -> None:
     assert {400, 408, 413, 414, 417, 431, 501, 503, 505} <= refused_statuses()
     for status in refused_statuses():
         response = refused(request(), status, detail="why")
@@ -137,7 +137,7 @@ def test_whatever_the_edge_refuses_has_a_code() -> None:
         assert json.loads(response.body)["code"] == problems.CODE_OF_STATUS[status]
 
 
-def test_codes_of_refusals_are_no_codes_of_other_errors() -> None:
+def test_refusal_codes_differ_from_error_codes() -> None:
     assert set(problems.CODE_OF_STATUS.values()) & set(problems.STATUS_OF_CODE) == set()
 
 
@@ -146,12 +146,12 @@ def test_full_server_sends_retry_after() -> None:
     assert b"retry-after" not in refused(request(), 400, detail="bad").head
 
 
-def test_a_problem_names_the_field_at_fault() -> None:
+def test_problem_has_the_invalid_parameter() -> None:
     assert json.loads(told(request(), InvalidRequest("why", param="messages")).body)["param"] == "messages"
     assert "param" not in json.loads(told(request(), InvalidRequest("why")).body)
 
 
-def test_an_unknown_error_shows_nothing_of_itself() -> None:
+def test_unexpected_error_text_is_not_shown() -> None:
     response = told(request(), RuntimeError("a secret"))
 
     assert response.status == 500
@@ -206,7 +206,7 @@ def test_defect_in_a_stream_is_logged_and_not_shown(caplog: pytest.LogCaptureFix
     assert "secret" not in record.getMessage()
 
 
-def test_a_message_does_not_break_out_of_its_event() -> None:
+def test_message_with_line_breaks_stays_in_one_event() -> None:
     frame = problems.error_event(InvalidRequest("a\r\n\n\u2028data: b"))
 
     assert frame.count(b"\n") == 3

@@ -166,7 +166,7 @@ async def test_non_streaming_response_takes_as_long_as_the_stream() -> None:
     assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(answer.head)}
 
 
-def test_a_stream_is_paced_by_the_grammar() -> None:
+def test_stream_gaps_follow_the_grammar() -> None:
     stream = Harness(defaults="ttft=2s,gap=1s,tokens=3").paced(post(stream=True))
 
     assert said(stream) == "Large language models"
@@ -226,7 +226,7 @@ def test_same_seed_gives_the_same_response() -> None:
     assert list(islice(one.gaps, 5)) == list(islice(two.gaps, 5))
 
 
-async def test_requests_without_a_model_are_answered_at_once() -> None:
+async def test_load_request_without_a_prompt_is_answered_at_once() -> None:
     harness = Harness(DIALECTS["ollama.generate"])
     answer = await harness.whole(request("/api/generate", method="POST", body=b'{"model":"sim"}'))
 
@@ -267,7 +267,9 @@ async def test_stream_cut_by_a_drain_ends_with_a_dialect_error(dialect: Dialect,
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_a_refusal_has_the_dialects_shape_and_both_names(dialect: Dialect, shape: dict[str, Any]) -> None:
+def test_refusal_is_encoded_in_the_dialect_with_both_request_id_headers(
+    dialect: Dialect, shape: dict[str, Any]
+) -> None:
     api_error = ApiError(
         status=429, code="rate_limited", message="slowly", param="n", request_id="r1", retry_after_s=1.2
     )
@@ -289,7 +291,7 @@ def test_missing_key_is_refused_with_the_header_to_use() -> None:
 # Relayed
 
 
-async def test_other_models_go_to_the_upstream() -> None:
+async def test_upstream_model_is_relayed() -> None:
     relay = FakeRelay(b"a", b"b", last=b"c")
     harness = Harness(relay=relay)
     sent = RecordingSend()
@@ -300,7 +302,7 @@ async def test_other_models_go_to_the_upstream() -> None:
     assert [asked.request.model for asked in relay.asked] == ["up-1", "up-1"]
 
 
-async def test_the_simulator_stays_here_with_an_upstream_too() -> None:
+async def test_simulator_model_is_not_relayed() -> None:
     relay = FakeRelay(b"a")
     harness = Harness(relay=relay, defaults="tokens=1")
 
@@ -338,7 +340,7 @@ async def test_broken_stream_ends_with_a_dialect_error_and_no_end_frame(dialect:
     assert last.strip().count(b"\n") <= 1  # at most its event's name
 
 
-async def test_a_defect_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+async def test_internal_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     stream = await Harness(relay=FakeRelay(b"a")).live(post("up-1", stream=True))
     with caplog.at_level(logging.ERROR):
         last = stream.failure(ZeroDivisionError("s3cret"))

@@ -90,7 +90,7 @@ def test_passthrough_reads_only_model_and_stream(fields: dict[str, Any], stream:
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"model":7}', b'{"model":"m","stream":"yes"}'])
-def test_without_them_nothing_is_passed_on(data: bytes) -> None:
+def test_passthrough_refuses_a_body_without_model_or_valid_stream(data: bytes) -> None:
     with pytest.raises(InvalidRequest):
         passthrough(FakeUpstream()).decode(data)
 
@@ -110,7 +110,7 @@ async def run(relay: PassthroughRelay | TranslatedRelay, data: bytes) -> tuple[R
     return sent, last
 
 
-async def test_events_and_their_end_are_passed_on() -> None:
+async def test_events_and_done_are_passed_through() -> None:
     upstream = FakeUpstream(PassthroughEvent(b'{"a":1}'), PassthroughEvent(b"[DONE]"))
 
     assert await run(passthrough(upstream), body()) == ([b'data: {"a":1}\n\n', b"data: [DONE]\n\n"], b"")
@@ -136,19 +136,19 @@ async def test_non_streaming_response_is_passed_through() -> None:
         ("", False),
     ],
 )
-def test_which_event_ends_a_response(event_type: str, is_end: bool) -> None:
+def test_final_event_type_is_recognized(event_type: str, is_end: bool) -> None:
     assert ResponsesFraming().ends(event_type) == is_end
     assert not DoneFraming().ends(event_type)
 
 
-async def test_only_tokens_are_counted_and_timed() -> None:
+async def test_only_token_events_are_marked_as_tokens() -> None:
     token, usage = PassthroughEvent(b'{"a":1}', is_token=True), PassthroughEvent(b'{"b":1}')
     sent, _ = await run(passthrough(FakeUpstream(token, usage)), body())
 
     assert (len(sent), sent.tokens) == (2, sent[:1])
 
 
-def test_events_of_responses_are_named() -> None:
+def test_responses_frames_have_the_event_name() -> None:
     assert (
         ResponsesFraming().frame(PassthroughEvent(b'{"type":"x.y"}', type="x.y"))
         == b'event: x.y\ndata: {"type":"x.y"}\n\n'
@@ -158,18 +158,18 @@ def test_events_of_responses_are_named() -> None:
 
 
 @pytest.mark.parametrize("form", [DoneFraming(), ResponsesFraming()])
-def test_a_type_with_a_line_end_names_no_event(form: StreamFraming) -> None:
+def test_event_type_with_a_line_break_is_not_sent_as_a_name(form: StreamFraming) -> None:
     assert form.frame(PassthroughEvent(b"1", type="a\nb")) == b"data: 1\n\n"
 
 
 @pytest.mark.parametrize("form", [DoneFraming(), ResponsesFraming()])
 @pytest.mark.parametrize("data", [b"a\n\ndata: [DONE]", b"a\rb"])
-def test_data_with_a_line_end_is_refused(form: StreamFraming, data: bytes) -> None:
+def test_data_with_a_line_break_is_refused(form: StreamFraming, data: bytes) -> None:
     with pytest.raises(ValueError, match="one line"):
         form.frame(PassthroughEvent(data))
 
 
-async def test_a_run_knows_the_number_after_the_last_that_was_sent() -> None:
+async def test_error_frame_has_the_next_sequence_number() -> None:
     events = [
         PassthroughEvent(b"{}", type="response.created", number=0),
         PassthroughEvent(b"{}", type="response.x", number=1),
@@ -226,7 +226,7 @@ async def test_broken_response_has_no_end_frame() -> None:
         await run(relay, body(stream=True))
 
 
-async def test_a_slow_client_is_waited_for() -> None:
+async def test_stream_waits_for_a_slow_client() -> None:
     waited: list[bytes] = []
 
     async def room(frame: bytes, /, *, is_token: bool = True) -> None:
@@ -257,7 +257,7 @@ async def test_invalid_request_is_refused_before_the_relay_connects() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_events_are_put_in_order_for_every_dialect(stream: bool) -> None:
+async def test_interleaved_tool_calls_are_ordered_for_every_dialect(stream: bool) -> None:
     events = (ToolCallDelta(0, "a", "f", ""), ToolCallDelta(1, "a", "g", "{}"), ToolCallDelta(0, "", "", "{}"))
     relay = translating(FakeUpstream(*events))
     if stream:
@@ -279,14 +279,14 @@ async def test_duration_of_a_response_in_one_piece_is_its_total_time() -> None:
     assert told["eval_duration"] == told["total_duration"]
 
 
-async def test_log_probabilities_are_not_made_up_for_an_upstream() -> None:
+async def test_missing_upstream_logprobs_are_not_simulated() -> None:
     relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT, memory=ample_memory())
 
     assert b"logprobs" not in await whole(relay, body(logprobs=True, top_logprobs=2))
 
 
 @pytest.mark.parametrize("dialect", [OLLAMA_CHAT, with_context(OLLAMA_GENERATE)], ids=lambda each: str(each.name))
-async def test_log_probabilities_of_the_upstream_are_told_with_their_text(dialect: Dialect) -> None:
+async def test_upstream_logprobs_are_sent_with_their_text(dialect: Dialect) -> None:
     events = (
         ToolCallDelta(0, "c1", "f", "{"),
         TextDelta("a", b'{"token":"a","logprob":-1}'),
@@ -308,7 +308,7 @@ async def test_log_probabilities_of_the_upstream_are_told_with_their_text(dialec
     assert [each.logprobs for each in upstream.asked] == [2, 2]
 
 
-async def test_events_that_do_not_fit_into_the_memory_end_the_response() -> None:
+async def test_queued_events_over_the_memory_limit_end_the_response() -> None:
     metrics = Metrics()
     memory = ResponseMemory(100, metrics)
     events = (TextDelta("é" * 40), TextDelta("b", b'{"token":"b"}'), ReasoningDelta("c" * 20))

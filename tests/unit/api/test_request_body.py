@@ -27,7 +27,7 @@ def post(body: bytes) -> Request:
 
 
 @pytest.mark.parametrize("padding", [0, SHORT_BYTES])
-def test_body_is_checked_at_once_and_then_handled(padding: int) -> None:
+def test_small_body_is_checked_and_handled_synchronously(padding: int) -> None:
     response = handled(post(b'{"a":1}' + b" " * padding), size)
 
     assert isinstance(response, Response)

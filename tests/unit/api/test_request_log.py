@@ -45,7 +45,7 @@ def test_request_is_logged_unchanged() -> None:
     assert kept["time"] > 1_700_000_000
 
 
-def test_only_the_newest_are_kept() -> None:
+def test_log_keeps_the_newest_requests() -> None:
     journal = RequestLog()
     journal.is_on = True
     for number in range(MAX_REQUESTS + 3):
@@ -56,13 +56,13 @@ def test_only_the_newest_are_kept() -> None:
 
 
 @pytest.mark.parametrize(("size", "truncated"), [(MAX_BODY_BYTES, False), (MAX_BODY_BYTES + 1, True)])
-def test_a_body_is_capped(size: int, truncated: bool) -> None:
+def test_logged_body_is_truncated(size: int, truncated: bool) -> None:
     kept = noted(body=b"x" * size)
 
     assert (len(kept["body"]), kept["truncated"]) == (MAX_BODY_BYTES, truncated)
 
 
-def test_a_body_that_is_no_text_can_be_shown() -> None:
+def test_logged_binary_body_is_encodable_as_json() -> None:
     assert json.dumps(noted(body=b"\xff\x00{")["body"])
 
 

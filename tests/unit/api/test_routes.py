@@ -87,13 +87,13 @@ ROUTES = {(route.method, route.path): route for route in all_routes()}
         ("DELETE", "/sim", SIMULATOR),
     ],
 )
-def test_routes_have_their_checks(method: str, path: str, before: Before) -> None:
+def test_route_has_the_expected_checks(method: str, path: str, before: Before) -> None:
     route = ROUTES[method, path]
 
     assert Before(route.keyed, route.limited, route.open_while_draining) == before
 
 
-def test_only_probes_and_pages_need_no_key() -> None:
+def test_only_probes_and_pages_are_open_without_a_key() -> None:
     unkeyed = {path for (_, path), route in ROUTES.items() if not route.keyed}
 
     assert unkeyed == {

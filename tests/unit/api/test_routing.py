@@ -17,7 +17,7 @@ def route(method: str, path: str, *, quiet: bool = False, for_pages: bool = Fals
     return Route(method, path, operation="a.route", handler=handler, quiet=quiet, for_pages=for_pages)
 
 
-def test_a_path_is_found_by_its_very_name() -> None:
+def test_path_is_matched_exactly() -> None:
     get, post = route("GET", "/a"), route("POST", "/a")
     router = Router([get, post, route("GET", "/b")])
 
@@ -26,11 +26,11 @@ def test_a_path_is_found_by_its_very_name() -> None:
         assert router.methods(other) == {}
 
 
-def test_head_is_served_wherever_get_is_and_nowhere_else() -> None:
+def test_head_is_allowed_only_with_get() -> None:
     assert "HEAD" not in Router([route("POST", "/a")]).methods("/a")
 
 
-def test_two_routes_for_the_same_are_refused() -> None:
+def test_duplicate_route_is_refused() -> None:
     with pytest.raises(ValueError, match="two routes for GET /a"):
         Router([route("GET", "/a"), route("GET", "/a")])
 
@@ -46,20 +46,20 @@ def test_route_requires_a_key_by_default() -> None:
     assert (plain.keyed, plain.limited, plain.open_while_draining, plain.quiet) == (True, False, False, False)
 
 
-def test_a_path_is_quiet_when_all_its_routes_are() -> None:
+def test_path_is_quiet_if_all_its_routes_are_quiet() -> None:
     router = Router([route("GET", "/a", quiet=True), route("GET", "/b", quiet=True), route("POST", "/b")])
 
     assert router.quiet_paths() == {"/a"}
 
 
-def test_a_path_is_of_a_page_when_all_its_routes_are() -> None:
+def test_path_belongs_to_a_page_if_all_its_routes_do() -> None:
     pages = [route("GET", "/a", for_pages=True), route("POST", "/a", for_pages=True)]
     router = Router([*pages, route("GET", "/b", for_pages=True), route("POST", "/b")])
 
     assert router.page_paths() == {"/a"}
 
 
-def test_a_handler_is_called_with_the_request() -> None:
+def test_handler_is_called_with_the_request() -> None:
     answer = route("GET", "/a").handler(request("/a"))
 
     assert isinstance(answer, Response)
@@ -113,7 +113,7 @@ def test_parameter_value_is_the_segment(pattern: str, path: str, value: str) -> 
     assert parameter(asked) == value
 
 
-def test_a_slash_that_was_escaped_does_not_reach_another_route() -> None:
+def test_escaped_slash_does_not_match_another_route() -> None:
     assert PARAMETERS.methods(request("/turns/a%2Fb").path) == {}
 
 
@@ -125,7 +125,7 @@ SLASHES = Router([MODEL, MODELS, route("GET", "/files/{path...}/raw")])
 
 
 @pytest.mark.parametrize("path", ["/models/a", "/models/org/a", "/models/a/b/c", "/models//", "/models/a/"])
-def test_a_parameter_with_dots_may_have_slashes(path: str) -> None:
+def test_multi_segment_parameter_matches_slashes(path: str) -> None:
     assert SLASHES.methods(path) == {"GET": MODEL, "HEAD": MODEL}
 
 
@@ -140,7 +140,7 @@ def test_exact_path_precedes_a_multi_segment_parameter() -> None:
 
 
 @pytest.mark.parametrize("path", ["/models/org/a:1b", "/models/org%2Fa:1b"])
-def test_its_value_has_its_slashes(path: str) -> None:
+def test_multi_segment_parameter_value_keeps_its_slashes(path: str) -> None:
     asked = request(path)
     asked.route = MODEL.path
 

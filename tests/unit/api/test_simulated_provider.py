@@ -115,11 +115,11 @@ async def test_modules_of_a_request_are_loaded_before_it_is_planned(
         ("text=echo", {"messages": [{"role": "user", "content": "Hi " * 1_000}]}),
     ],
 )
-def test_plain_stream_is_answered_without_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
+def test_small_request_is_planned_synchronously(sim: str, fields: dict[str, Any]) -> None:
     assert isinstance(Harness().ask(sim, **fields), TimedStream)
 
 
-async def test_a_large_request_is_planned_in_a_coroutine() -> None:
+async def test_large_request_is_planned_in_a_coroutine() -> None:
     planning = Harness().ask("", messages=[{"role": "user", "content": "a" * LARGE_BODY_BYTES}])
 
     assert isinstance(planning, Coroutine)
@@ -128,7 +128,7 @@ async def test_a_large_request_is_planned_in_a_coroutine() -> None:
 
 @all_dialects
 @pytest.mark.parametrize("sim", ["", ",fault=split@2+stall@1:3s+garbage@3%0.5", ",load=3@4"])
-async def test_the_same_seed_and_request_give_the_same_bytes_at_the_same_times(dialect: Dialect, sim: str) -> None:
+async def test_same_seed_and_request_give_the_same_bytes_and_times(dialect: Dialect, sim: str) -> None:
     chance = "tokens=5..60,gap=1s~0.5,ttft=2s~0.5,text=words"
     one, two, other = (Harness(dialect).stream(f"{chance},seed={seed}{sim}") for seed in (7, 7, 8))
     assert one == two
@@ -201,7 +201,7 @@ async def test_failed_non_streaming_response_is_an_error() -> None:
 
 
 @all_dialects
-async def test_a_character_is_split_where_its_frame_is_after_thoughts_too(dialect: Dialect) -> None:
+async def test_split_fault_after_reasoning_splits_a_character_of_its_frame(dialect: Dialect) -> None:
     fields = {"reasoning_effort": "high", "thinking": {"type": "enabled", "budget_tokens": 2_000}}
     if dialect.name.startswith("ollama"):
         fields = {"think": True}  # type: ignore[dict-item]
@@ -211,7 +211,7 @@ async def test_a_character_is_split_where_its_frame_is_after_thoughts_too(dialec
     assert frames[cut + 1].startswith("é".encode()[1:])
 
 
-def test_faults_apply_to_tool_calls_sent_in_one_piece() -> None:
+def test_faults_apply_to_tool_calls_sent_in_one_frame() -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
     harness = Harness(DIALECTS["ollama.chat"])
     assert b'"done":true' in b"".join(harness.stream("seed=1", tools=tools)[0])
@@ -220,7 +220,7 @@ def test_faults_apply_to_tool_calls_sent_in_one_piece() -> None:
     assert b'"done":true' not in b"".join(item for item in made.frames(False) if isinstance(item, bytes))
 
 
-def test_a_stream_is_counted_while_it_runs() -> None:
+def test_running_stream_is_counted_as_active() -> None:
     harness = Harness()
     made = harness.ask()
     assert harness.state.limiter.active == 1
@@ -254,7 +254,7 @@ def test_injected_error_precedes_the_first_token() -> None:
     assert harness.state.limiter.active == 0
 
 
-def test_a_long_prompt_takes_its_time() -> None:
+def test_prefill_time_is_added_to_the_first_gap() -> None:
     _, gaps = Harness().stream("prefill=500ms", messages=[{"role": "user", "content": "word " * 2_000}])
 
     assert gaps[0] == pytest.approx(3.0, abs=0.01)

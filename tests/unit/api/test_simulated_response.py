@@ -83,7 +83,7 @@ def test_simulator_and_relay_send_the_same_bytes(dialect: Dialect, kind: str) ->
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
-def test_a_frame_a_token_and_one_for_the_end(dialect: Dialect) -> None:
+def test_response_has_a_frame_per_token_and_an_end_frame(dialect: Dialect) -> None:
     tokens = ["Hello", " world", "!"]
     *said, end = framed(planned((PlannedPart(tokens),)), dialect)
 
@@ -92,7 +92,7 @@ def test_a_frame_a_token_and_one_for_the_end(dialect: Dialect) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
-def test_each_frame_is_one_chunk(dialect: Dialect) -> None:
+def test_chunked_coding_encodes_each_frame_as_one_chunk(dialect: Dialect) -> None:
     made = planned((TEXT,))
 
     assert framed(made, dialect, chunked=True) == [chunk(frame) for frame in framed(made, dialect)]
@@ -114,7 +114,7 @@ def test_choices_are_sent_one_after_another() -> None:
     assert b'"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"' in said[3]
 
 
-def test_tokens_that_must_be_written_one_by_one() -> None:
+def test_tokens_with_logprobs_have_a_frame_each() -> None:
     said = framed(planned((TEXT,)), OPENAI_CHAT, asked(OPENAI_CHAT, logprobs=True))
 
     assert len(said) == len(TEXT.tokens) + 1

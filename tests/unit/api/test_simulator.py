@@ -49,7 +49,7 @@ def gaps(stream: AnyResponse, most: int) -> list[float]:
 # The three streams, byte for byte
 
 
-def test_frame_of_stream_sse() -> None:
+def test_stream_sse_has_a_data_frame_per_word() -> None:
     said = frames(sse_stream(shared())(request("/stream-sse")))
 
     assert said[0] == b'data: {"content":"Large ","finish":false}\n\n'
@@ -65,7 +65,7 @@ def test_stream_sse_sends_the_paragraph() -> None:
     assert [document["finish"] for document in documents] == [False] * len(WORDS) + [True]
 
 
-def test_the_lines_of_stream_ndjson() -> None:
+def test_stream_ndjson_has_a_line_per_word_and_a_last_line() -> None:
     said = frames(ndjson_stream(shared())(request("/stream-ndjson")))
 
     assert said[0] == b'{"content":"Large ","finish":false}\n'
@@ -83,7 +83,7 @@ def test_stream_loop_is_endless() -> None:
     assert said == [b"data: %b\n\n" % word.encode() for word in WORDS] * 2
 
 
-def test_frames_are_ready_in_chunked_coding() -> None:
+def test_frames_can_be_chunk_encoded() -> None:
     assert frames(sse_stream(shared())(request("/stream-sse")), chunked=True)[-1] == (
         b'24\r\ndata: {"content":"","finish":true}\n\n\r\n'
     )
@@ -111,7 +111,7 @@ def test_stream_head_has_content_type_and_framing(
     assert answer.shutdown_frame.endswith(b"\n")
 
 
-async def test_a_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     profiles = SlowLoadable()
     monkeypatch.setattr("tokenfall.api.simulator.PROFILES", profiles)
     stream = sse_stream(shared())
@@ -122,7 +122,7 @@ async def test_a_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyP
     assert isinstance(stream(request("/?profile=groq-70b")), TimedStream)
 
 
-def test_a_named_profile_times_a_plain_stream() -> None:
+def test_profile_sets_the_times_of_a_plain_stream() -> None:
     simulation = shared().with_profile(parse("profile=groq-70b,ttft=1s"), under=parse("gap=1s"))
 
     assert simulation == parse("gap=3.57ms~0.3,ttft=1s,prefill=20ms,profile=groq-70b")
@@ -142,7 +142,7 @@ def test_stream_has_the_requested_number_of_words(target: str, count: int) -> No
     assert len(frames(loop)) == count
 
 
-def test_a_length_may_be_left_to_chance_and_a_seed_repeats_it() -> None:
+def test_random_length_is_repeated_by_a_seed() -> None:
     lengths = [len(frames(sse_stream(shared())(request(f"/?tokens=5..500&seed={seed}")))) for seed in (1, 1, 2, 3)]
 
     assert lengths[0] == lengths[1]
@@ -156,13 +156,13 @@ def test_stream_has_the_requested_gaps() -> None:
     assert gaps(sse_stream(shared())(request("/?gap=20ms&ttft=300ms")), 3) == [0.3, 0.02, 0.02]
 
 
-def test_a_seed_repeats_a_schedule() -> None:
+def test_same_seed_gives_the_same_gaps() -> None:
     one, two, other = (gaps(sse_stream(shared())(request(f"/?gap=1s~0.5&seed={seed}")), 9) for seed in (7, 7, 8))
 
     assert one == two != other
 
 
-def test_streams_do_not_share_their_dice() -> None:
+def test_streams_do_not_share_a_random_source() -> None:
     stream = sse_stream(shared("gap=1s~0.5,seed=7"))
     first = stream(request("/"))
     gaps(first, 5)
@@ -205,7 +205,7 @@ def test_more_specific_configuration_applies(made: Request, simulation: Simulati
 
 
 @pytest.mark.parametrize("made", [request("/?gap=fast"), request("/?x=1"), request("/", headers={"x-sim": "gap"})])
-def test_a_mistake_is_refused(made: Request) -> None:
+def test_invalid_grammar_is_refused(made: Request) -> None:
     with pytest.raises(InvalidRequest, match="simulator: "):
         sse_stream(shared())(made)
     with pytest.raises(InvalidRequest, match="simulator: "):
@@ -215,7 +215,7 @@ def test_a_mistake_is_refused(made: Request) -> None:
 # The document
 
 
-def test_the_document_comes_at_once() -> None:
+def test_document_is_sent_at_once_by_default() -> None:
     answer = DataDocument(shared(), InstantClock())(request("/api/data"))
     assert isinstance(answer, Response)
     document = json.loads(answer.body)
@@ -237,7 +237,7 @@ async def test_document_is_sent_after_the_requested_delay(from_default: bool) ->
     assert clock.slept == [1003.0]  # counted from the request
 
 
-async def test_a_seed_repeats_the_documents_time() -> None:
+async def test_same_seed_gives_the_document_the_same_delay() -> None:
     clock = InstantClock()
     document = DataDocument(shared(), clock)
     for seed in (7, 7, 8):
@@ -274,7 +274,7 @@ def test_streams_with_a_long_grammar_are_not_cached(monkeypatch: pytest.MonkeyPa
     assert handler(request("/stream-sse?tps=1000")) is not handler(request("/stream-sse?tps=1000"))
 
 
-def test_each_play_of_a_shared_stream_is_counted() -> None:
+def test_each_use_of_a_shared_stream_is_counted() -> None:
     common = shared()
     handler = sse_stream(common)
     streams = [handler(request("/stream-sse")) for _ in range(3)]
@@ -287,7 +287,7 @@ def test_each_play_of_a_shared_stream_is_counted() -> None:
     assert common.state.limiter.active == 0
 
 
-def test_another_default_makes_another_stream() -> None:
+def test_changed_default_is_not_served_from_the_cache() -> None:
     common = shared()
     handler = sse_stream(common)
     assert gaps(handler(request("/stream-sse")), 1) == [0.1]
@@ -296,7 +296,7 @@ def test_another_default_makes_another_stream() -> None:
     assert gaps(handler(request("/stream-sse")), 1) == [2.0]
 
 
-def test_a_bounded_number_of_streams_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_cached_streams_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulator, "MAX_CACHED_STREAMS", 2)
     handler = sse_stream(shared())
     first = handler(request("/stream-sse?tokens=1"))

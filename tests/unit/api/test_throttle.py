@@ -83,7 +83,7 @@ async def test_policy_header_has_burst_and_refill_time(rate: float, burst: int, 
         ("2001:db8::1", "", "2001:db8::/64"),
     ],
 )
-async def test_a_request_counts_for_its_address(client: str, forwarded_for: str, bucket: str) -> None:
+async def test_request_is_limited_by_client_address(client: str, forwarded_for: str, bucket: str) -> None:
     throttle, limiter, _ = gate(ALLOWED)
     headers = {"x-forwarded-for": forwarded_for} if forwarded_for else {}
     await throttle.spend(request(client=client, headers=headers))

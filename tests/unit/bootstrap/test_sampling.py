@@ -26,7 +26,7 @@ class Harness:
         return [None if row is None else row[3] for row in rows]
 
 
-def test_samples_are_taken_at_full_seconds_while_there_is_a_client() -> None:
+def test_samples_are_taken_each_second_while_a_client_is_connected() -> None:
     harness = Harness()
     harness.metrics.connections = 1
     harness.sampling.start()
@@ -37,7 +37,7 @@ def test_samples_are_taken_at_full_seconds_while_there_is_a_client() -> None:
 
 
 @pytest.mark.parametrize("gauge", ["connections", "detached_turns"])
-def test_the_first_sample_without_a_client_is_the_last(gauge: str) -> None:
+def test_sampling_stops_after_the_first_sample_without_a_client(gauge: str) -> None:
     harness = Harness()
     setattr(harness.metrics, gauge, 1)
     harness.sampling.start()
@@ -48,7 +48,7 @@ def test_the_first_sample_without_a_client_is_the_last(gauge: str) -> None:
     assert (harness.sampled_s, harness.wheel.waiting) == ([1001.0, 1002.0, 1003.0], {})
 
 
-def test_samples_of_a_short_connection_are_kept() -> None:
+def test_samples_of_short_connections_are_recorded() -> None:
     harness = Harness()
     harness.metrics.tokens = 7
     harness.sampling.start()

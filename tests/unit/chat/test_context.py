@@ -21,22 +21,22 @@ def said(limit: int, *, system: Message | None = None) -> list[str]:
 @pytest.mark.parametrize(
     ("limit", "numbers"), [(0, []), (1, []), (2, [3]), (3, [3]), (4, [2, 3]), (6, [1, 2, 3]), (100, [1, 2, 3])]
 )
-def test_context_is_the_newest_complete_turns_and_the_question(limit: int, numbers: list[int]) -> None:
+def test_context_has_the_newest_complete_turns_and_the_question(limit: int, numbers: list[int]) -> None:
     turns = [text for number in numbers for text in (f"question {number}", f"answer {number}")]
 
     assert said(limit) == [*turns, "And?"]
 
 
-def test_the_system_message_comes_first_and_does_not_count() -> None:
+def test_system_message_comes_first_and_does_not_count() -> None:
     assert said(2, system=SYSTEM) == ["Be brief.", "question 3", "answer 3", "And?"]
 
 
-def test_a_first_question_is_sent_alone() -> None:
+def test_context_of_the_first_question_is_the_question() -> None:
     assert context([], QUESTION, system=None, limit=20) == (QUESTION,)
 
 
 @pytest.mark.parametrize(("messages", "turns"), [(0, 0), (1, 0), (2, 1), (3, 1), (20, 10)])
-def test_how_many_turns_fit(messages: int, turns: int) -> None:
+def test_number_of_turns_depends_on_the_message_limit(messages: int, turns: int) -> None:
     assert turns_within(messages) == turns
 
 
@@ -50,7 +50,7 @@ def sized(number: int, *, question: int, answer: int) -> Turn:
 @pytest.mark.parametrize(
     ("text", "tokens"), [("", 4), ("a", 5), ("abcd", 5), ("abcde", 6), ("éé", 5), ("😀😀", 6), ("\ud800", 5)]
 )
-def test_a_message_is_its_frame_and_a_token_for_each_four_bytes(text: str, tokens: int) -> None:
+def test_estimated_tokens_are_a_constant_and_one_per_four_bytes(text: str, tokens: int) -> None:
     assert estimated_tokens(Message("user", text)) == tokens
 
 
@@ -65,7 +65,7 @@ def test_context_is_the_newest_complete_turns_within_the_budget(budget: int, num
     assert [message.content for message in sent] == [*turns, "And?"]
 
 
-def test_a_turn_that_does_not_fit_ends_the_context_though_an_older_one_would() -> None:
+def test_context_ends_at_the_first_turn_that_does_not_fit() -> None:
     turns = [sized(1, question=1, answer=1), sized(2, question=1, answer=1_000), sized(3, question=1, answer=1)]
     sent = context(turns, QUESTION, system=None, limit=100, max_tokens=100)
 
@@ -78,7 +78,9 @@ def test_a_turn_that_does_not_fit_ends_the_context_though_an_older_one_would() -
     st.integers(0, 10),
     st.integers(0, 200),
 )
-def test_whatever_the_budget(sizes: list[tuple[int, int]], with_system: bool, limit: int, budget: int) -> None:
+def test_context_within_any_budget_is_the_newest_complete_turns(
+    sizes: list[tuple[int, int]], with_system: bool, limit: int, budget: int
+) -> None:
     turns = [sized(number, question=question, answer=answer) for number, (question, answer) in enumerate(sizes)]
     fixed = (*([SYSTEM] if with_system else []), QUESTION)
     sent = context(turns, QUESTION, system=SYSTEM if with_system else None, limit=limit, max_tokens=budget)

@@ -97,7 +97,7 @@ async def detached(chat: Chat, engine: ManualEngine, *texts: str) -> tuple[TurnR
 # A turn that begins
 
 
-async def test_each_turn_has_an_id_of_its_own(history: MemoryHistory) -> None:
+async def test_turn_ids_are_unique(history: MemoryHistory) -> None:
     for _ in range(3):
         await ask(text_engine("Hi"), history)
 
@@ -105,7 +105,7 @@ async def test_each_turn_has_an_id_of_its_own(history: MemoryHistory) -> None:
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("down"), OSError("s3cret")])
-async def test_a_turn_that_does_not_begin_is_no_turn(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_turn_whose_history_read_fails_is_removed(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SlowHistory()
     slow.may_read.clear()
     chat = chat_on(text_engine("Hi"), slow)
@@ -218,7 +218,7 @@ async def regenerated(history: MemoryHistory, *texts: str) -> Turn:
     return (await kept(history))[-1]
 
 
-async def test_a_regenerated_turn_keeps_the_earlier_responses(history: MemoryHistory) -> None:
+async def test_regenerated_turn_has_the_earlier_responses_as_variants(history: MemoryHistory) -> None:
     await asked_thrice(history)
     before = (await kept(history))[-1]
     turn = await regenerated(history, "second", "third")
@@ -230,14 +230,14 @@ async def test_a_regenerated_turn_keeps_the_earlier_responses(history: MemoryHis
     )
 
 
-async def test_a_turn_keeps_only_its_newest_variants(history: MemoryHistory) -> None:
+async def test_number_of_variants_is_limited_to_the_newest(history: MemoryHistory) -> None:
     await ask(text_engine("0"), history)
     turn = await regenerated(history, *map(str, range(1, MAX_VARIANTS + 3)))
 
     assert [each.content for each in turn.variants] == [str(number) for number in range(2, MAX_VARIANTS + 2)]
 
 
-async def test_an_edited_turn_keeps_no_variants(history: MemoryHistory) -> None:
+async def test_edited_turn_has_no_variants(history: MemoryHistory) -> None:
     await ask(text_engine("first"), history)
     turn = await regenerated(history, "second")
     await (await chat_on(text_engine("other"), history).begin(question("edited", replaces=turn.id))).run(deaf)
@@ -245,7 +245,7 @@ async def test_an_edited_turn_keeps_no_variants(history: MemoryHistory) -> None:
     assert [each.variants for each in await kept(history)] == [()]
 
 
-async def test_a_continued_turn_keeps_its_variants(history: MemoryHistory) -> None:
+async def test_continued_turn_keeps_its_variants(history: MemoryHistory) -> None:
     await ask(text_engine("first"), history)
     turn = await regenerated(history, "second")
     await (await chat_on(text_engine(" part"), history).begin(question("go on", continues=turn.id))).run(deaf)
@@ -355,7 +355,7 @@ async def test_failed_continuation_without_text_leaves_the_turn_unchanged(histor
     assert await kept(history) == before
 
 
-async def test_a_turn_that_is_not_there_cannot_be_continued(history: MemoryHistory) -> None:
+async def test_unknown_turn_cannot_be_continued(history: MemoryHistory) -> None:
     with pytest.raises(ConversationChanged, match="continues"):
         await chat_on(text_engine("never"), history).begin(question(continues="turn_0"))
 
@@ -410,13 +410,13 @@ async def test_key_is_free_again_after_a_failure_before_the_first_token(history:
 # Complete responses
 
 
-async def test_whole_returns_text_and_end(history: MemoryHistory) -> None:
+async def test_complete_response_returns_text_and_end(history: MemoryHistory) -> None:
     chat = chat_on(text_engine("Be", "cause"), history)
 
     assert await chat.runner.complete_response(await chat.begin(question())) == ("Because", END)
 
 
-async def test_cancelling_whole_before_it_starts_leaves_no_task(history: MemoryHistory) -> None:
+async def test_complete_response_cancelled_before_it_starts_leaves_no_task(history: MemoryHistory) -> None:
     engine = text_engine("Hi")
     chat = chat_on(engine, history)
     answering = await begun(chat, question())
@@ -433,7 +433,7 @@ async def test_cancelling_whole_before_it_starts_leaves_no_task(history: MemoryH
 @pytest.mark.parametrize(
     ("on_disconnect", "kept_as"), [("finish", ("ab", "complete")), ("cancel", ("a", "interrupted"))]
 )
-async def test_cancelling_whole_cancels_or_detaches_the_turn(
+async def test_cancelled_complete_response_cancels_or_detaches_the_turn(
     history: MemoryHistory, on_disconnect: OnDisconnect, kept_as: tuple[str, str]
 ) -> None:
     engine = ManualEngine()
@@ -453,7 +453,7 @@ async def test_cancelling_whole_cancels_or_detaches_the_turn(
     assert await said(history) == [kept_as]
 
 
-async def test_follower_of_whole_keeps_the_turn_running_until_it_leaves(history: MemoryHistory) -> None:
+async def test_follower_of_a_complete_response_keeps_the_turn_running(history: MemoryHistory) -> None:
     engine = ManualEngine()
     chat = chat_on(engine, history)
     first = asyncio.create_task(chat.runner.complete_response(await chat.begin(question(key="k"))))
@@ -487,7 +487,7 @@ async def test_on_disconnect_setting_applies_without_a_request_option(history: M
 # Resumed and stopped
 
 
-async def test_a_turn_is_resumed_and_stopped_by_its_owner_alone(history: MemoryHistory) -> None:
+async def test_only_the_owner_can_resume_or_stop_a_turn(history: MemoryHistory) -> None:
     engine = ManualEngine()
     chat = chat_on(engine, history)
     answering = await begun(chat, question())
@@ -509,16 +509,14 @@ async def test_a_turn_is_resumed_and_stopped_by_its_owner_alone(history: MemoryH
 
 
 @pytest.mark.parametrize("shared", [None, FakeSharedTurns()])
-def test_turns_outlive_the_process_where_they_are_shared(
-    history: MemoryHistory, shared: FakeSharedTurns | None
-) -> None:
+def test_turns_survive_a_restart_only_if_shared(history: MemoryHistory, shared: FakeSharedTurns | None) -> None:
     assert chat_on(text_engine(), history, shared=shared).survives_restart is (shared is not None)
 
 
 # The end
 
 
-async def test_a_drain_waits_for_nothing_when_there_is_nothing(history: MemoryHistory) -> None:
+async def test_drain_without_turns_ends_at_once(history: MemoryHistory) -> None:
     chat = chat_on(text_engine("Hi"), history)
     await chat.runner.drain(1e9)
     await chat.runner.close()
@@ -526,7 +524,7 @@ async def test_a_drain_waits_for_nothing_when_there_is_nothing(history: MemoryHi
     assert chat.runner.draining
 
 
-async def test_a_turn_without_a_client_may_finish_while_the_server_drains(history: MemoryHistory) -> None:
+async def test_drain_waits_for_a_detached_turn_to_finish(history: MemoryHistory) -> None:
     engine = ManualEngine()
     chat = chat_on(engine, history)
     _, running = await detached(chat, engine, "a")
@@ -599,7 +597,7 @@ async def test_settle_ends_detached_turns(history: MemoryHistory) -> None:
     assert await said(history) == [("a", "interrupted")]
 
 
-async def test_settling_waits_for_every_writing() -> None:
+async def test_settle_waits_for_every_write() -> None:
     slow = SlowHistory()
     chat = chat_on(text_engine("Hi"), slow)
     asking = asyncio.create_task((await chat.begin(question())).run(deaf))
@@ -614,7 +612,7 @@ async def test_settling_waits_for_every_writing() -> None:
     assert await said(slow) == [("Hi", "complete")]
 
 
-async def test_settling_does_not_repeat_failures() -> None:
+async def test_settle_does_not_raise_failures_of_writes() -> None:
     slow = SlowHistory()
     slow.failure = OSError("disk full")
     chat = chat_on(text_engine("Hi"), slow)
@@ -638,7 +636,7 @@ async def test_settle_closes_the_shared_turns(history: MemoryHistory) -> None:
 # What the model sees
 
 
-async def test_the_newest_turns_are_the_context(history: MemoryHistory) -> None:
+async def test_context_is_the_newest_turns(history: MemoryHistory) -> None:
     engine = text_engine("So.")
     for number in range(4):
         await ask(engine, history, f"{number}?")
@@ -646,7 +644,7 @@ async def test_the_newest_turns_are_the_context(history: MemoryHistory) -> None:
     assert [message.content for message in engine.requests[3].messages] == ["1?", "So.", "2?", "So.", "3?"]
 
 
-async def test_the_callers_system_message_takes_the_place_of_the_default(history: MemoryHistory) -> None:
+async def test_system_message_of_the_question_replaces_the_default(history: MemoryHistory) -> None:
     engine = text_engine("Hi")
     defaults = Defaults(model="m", max_tokens=1, system=Message("system", "default"), context_messages=4)
     chat = chat_on(engine, history, defaults=defaults)
@@ -678,7 +676,7 @@ async def test_concurrent_turns_do_not_interleave(history: MemoryHistory) -> Non
 # The history
 
 
-async def test_a_conversation_that_has_not_begun(history: MemoryHistory) -> None:
+async def test_missing_conversation_is_empty_or_not_found(history: MemoryHistory) -> None:
     chat = chat_on(text_engine("Hi"), history)
 
     assert await chat.history(HERE, may_be_missing=True) == ()
@@ -689,7 +687,7 @@ async def test_a_conversation_that_has_not_begun(history: MemoryHistory) -> None
         await chat.clear(HERE, may_be_missing=False)
 
 
-async def test_a_conversation_that_has(history: MemoryHistory) -> None:
+async def test_existing_conversation_is_listed_until_cleared(history: MemoryHistory) -> None:
     chat = chat_on(text_engine("Hi"), history)
     await ask(text_engine("Hi"), history)
 
@@ -700,7 +698,7 @@ async def test_a_conversation_that_has(history: MemoryHistory) -> None:
     assert await chat.conversations("alice", limit=9, after=None) == ([], False)
 
 
-async def test_a_conversation_is_named_by_its_owner(history: MemoryHistory) -> None:
+async def test_only_the_owner_can_rename_a_conversation(history: MemoryHistory) -> None:
     chat = chat_on(text_engine("Hi"), history)
     await ask(text_engine("Hi"), history)
     await chat.rename(HERE, "Reasons")
@@ -710,7 +708,7 @@ async def test_a_conversation_is_named_by_its_owner(history: MemoryHistory) -> N
     assert [each.title for each in (await chat.conversations("alice", limit=9, after=None))[0]] == ["Reasons"]
 
 
-async def test_a_conversation_is_pinned_and_found_by_its_owner(history: MemoryHistory) -> None:
+async def test_only_the_owner_can_pin_and_find_a_conversation(history: MemoryHistory) -> None:
     chat = chat_on(text_engine("Hi"), history)
     await ask(text_engine("Hi"), history)
     await chat.pin(HERE, True)
@@ -724,7 +722,7 @@ async def test_a_conversation_is_pinned_and_found_by_its_owner(history: MemoryHi
     assert await chat.conversations("bob", limit=9, after=None, search=("hi",)) == ([], False)
 
 
-async def test_the_context_keeps_to_its_budget(history: MemoryHistory) -> None:
+async def test_context_is_limited_by_its_token_budget(history: MemoryHistory) -> None:
     engine = text_engine("So.")
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=100, context_tokens=16)
     chat = chat_on(engine, history, defaults=defaults)

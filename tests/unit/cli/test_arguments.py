@@ -61,7 +61,9 @@ def test_invalid_arguments_exit_with_a_usage_line(words: tuple[str, ...], capsys
         ("--nonsense", "; tokenfall serve --help lists all flags"),
     ],
 )
-def test_a_wrong_flag_suggests_the_right_one(word: str, suggested: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_flag_error_suggests_a_similar_flag(
+    word: str, suggested: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_status("serve", word) == 2
     assert capsys.readouterr().err.endswith(f"unrecognized arguments: {word}{suggested}\n")
 

@@ -99,7 +99,7 @@ def test_names_of_other_programs_are_ignored_in_the_environment() -> None:
     assert misspelled_settings([field.upper() for field in setting_fields()], least=0) == []
 
 
-def test_short_names_in_an_env_file_are_reported_too() -> None:
+def test_short_misspelled_names_are_reported_in_an_env_file() -> None:
     assert misspelled_settings(["MODE", "HOSTS"], least=0) == [("MODE", "MODEL"), ("HOSTS", "HOST")]
 
 

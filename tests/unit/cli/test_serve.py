@@ -47,7 +47,7 @@ def stopper(server: Stopping, monkeypatch: pytest.MonkeyPatch) -> Stopper:
 
 @pytest.mark.usefixtures("_own_signals")
 @pytest.mark.parametrize("number", stop_signals())
-def test_one_signal_drains_and_a_second_ends_at_once(
+def test_first_signal_drains_and_second_signal_exits_at_once(
     number: int, server: Stopping, stopper: Stopper, reactor: Reactor
 ) -> None:
     stopper.stop_on_signals()
@@ -60,7 +60,7 @@ def test_one_signal_drains_and_a_second_ends_at_once(
     assert (len(server.stopped), stopper.status) == (1, 130)
 
 
-def test_the_end_of_the_drain_ends_the_run(server: Stopping, stopper: Stopper, reactor: Reactor) -> None:
+def test_run_ends_when_the_drain_ends(server: Stopping, stopper: Stopper, reactor: Reactor) -> None:
     stopper.stop()
     stopper.stop()
     reactor.call_soon(server.stopped[0])

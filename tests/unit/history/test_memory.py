@@ -89,7 +89,7 @@ async def test_full_memory_drops_oldest_turns_of_a_single_conversation() -> None
     assert await history.turns(ALICE) == [turn(1, text="xy"), turn(2, text="xy")]
 
 
-async def test_turn_larger_than_the_limit_is_stored_alone() -> None:
+async def test_turn_larger_than_the_limit_evicts_all_others_and_is_stored() -> None:
     history = small(2)
     await history.append(ALICE, turn(1, text="xy"))
     await history.append(BOB, turn(2, text="x" * 5_000))

@@ -28,7 +28,7 @@ def test_page_starts_after_any_name() -> None:
         recency.page(1, "d")
 
 
-def test_dropped_name_is_gone_and_can_be_used_again() -> None:
+def test_dropped_name_is_not_listed_until_used_again() -> None:
     recency = used("a", "b", "c")
     recency.drop("b")
     assert recency.page(9, None) == ["c", "a"]

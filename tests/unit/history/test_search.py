@@ -35,13 +35,13 @@ def test_conversation_deleted_meanwhile_is_skipped() -> None:
 
 
 @pytest.mark.parametrize("start", range(PIECE_CHARACTERS - 8, PIECE_CHARACTERS + 2))
-def test_word_on_the_boundary_of_two_pieces_is_found(start: int) -> None:
+def test_word_across_two_slices_is_found(start: int) -> None:
     text = "x" * start + "STRASSE" + "x" * PIECE_CHARACTERS
 
     assert found(Scan(["straße"], 9), (info("a"), [text])) == ["a"]
 
 
-def test_texts_are_compared_in_pieces() -> None:
+def test_texts_are_searched_in_slices() -> None:
     slices = list(Scan(["a"], 9).add([(info("a"), ["x" * 5 * PIECE_CHARACTERS, "x"])]))
 
     assert len(slices) >= 6
@@ -54,7 +54,7 @@ def test_page_ends_when_it_is_full() -> None:
     assert scan.is_done
 
 
-def test_page_ends_after_its_number_of_characters_with_those_found() -> None:
+def test_page_ends_at_the_character_limit_with_the_matches_so_far() -> None:
     scan = Scan(["a"], 9, characters=2 * PIECE_CHARACTERS)
     long = ["x" * PIECE_CHARACTERS] * 3 + ["a"]
 

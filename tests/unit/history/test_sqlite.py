@@ -130,7 +130,7 @@ async def test_file_is_durable_and_readable_only_for_its_owner(path: Path, monke
     assert list_of(path.parent) == ["history.db"]
 
 
-async def test_turns_are_there_after_reopening_the_file(path: Path) -> None:
+async def test_turns_are_readable_after_reopening_the_file(path: Path) -> None:
     first = SQLiteHistory(str(path), limit=LIMIT)
     await first.append(ALICE, turn(1))
     await first.rename(ALICE, "named")

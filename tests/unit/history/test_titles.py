@@ -18,7 +18,7 @@ from tests.contracts.history import turn
         ("x" * 61, "x" * 59 + "…"),
     ],
 )
-def test_a_title_is_the_beginning_of_the_question(question: str, title: str) -> None:
+def test_title_is_the_beginning_of_the_question(question: str, title: str) -> None:
     first = replace(turn(1), question=Message("user", question))
 
     assert title_of(first) == title

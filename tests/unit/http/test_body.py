@@ -42,7 +42,7 @@ def chunked(*chunks: bytes, trailers: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize("headers", [{}, {"content-length": "0"}, {"content-length": "000"}])
-def test_a_request_without_a_body_needs_no_reader(headers: dict[str, str]) -> None:
+def test_request_without_a_body_has_no_body_reader(headers: dict[str, str]) -> None:
     assert body_reader(request(headers=headers), 10) is None
 
 
@@ -110,7 +110,7 @@ def test_transfer_coding_in_http_1_0_is_refused() -> None:
 
 
 @given(st.binary(min_size=1, max_size=60), st.lists(st.integers(min_value=0)))
-def test_fixed_body_parses_whole_byte_by_byte_and_with_a_tail(body: bytes, places: list[int]) -> None:
+def test_fixed_body_parses_at_once_byte_by_byte_and_with_trailing_bytes(body: bytes, places: list[int]) -> None:
     for pieces in ([body], one_by_one(body), cut(body, places)):
         assert fed(FixedBody(len(body)), pieces) == (body, b"")
     for pieces in ([body + TAIL], one_by_one(body + TAIL), cut(body + TAIL, places)):
@@ -127,7 +127,7 @@ TRAILERS = st.sampled_from([b"", b"Digest: x\r\n", b"a:\r\nb:\t c \r\n"])
 
 
 @given(CHUNKS, EXTENSIONS, TRAILERS, st.lists(st.integers(min_value=0)))
-def test_chunked_body_parses_whole_byte_by_byte_and_with_a_tail(
+def test_chunked_body_parses_at_once_byte_by_byte_and_with_trailing_bytes(
     chunks: list[bytes], extension: bytes, trailers: bytes, places: list[int]
 ) -> None:
     sized = [(b"%X" % len(each)).rjust(4, b"0") + extension + b"\r\n" + each + b"\r\n" for each in chunks]
@@ -178,7 +178,7 @@ def test_chunked_body_up_to_the_limit_is_accepted(feed: Cut, size: int) -> None:
 
 @pytest.mark.parametrize("feed", WAYS)
 @pytest.mark.parametrize("size", [101, 1_000])
-def test_a_chunked_body_over_the_limit_is_refused(feed: Cut, size: int) -> None:
+def test_chunked_body_over_the_limit_is_refused(feed: Cut, size: int) -> None:
     assert refused(ChunkedBody(100), feed(chunked(b"x" * size))) == 413
     assert refused(ChunkedBody(100), feed(chunked(*[b"x"] * size))) == 413
 
@@ -226,7 +226,7 @@ def test_malformed_coding_is_refused(feed: Cut, coded: bytes) -> None:
 
 
 @pytest.mark.parametrize("feed", WAYS)
-def test_a_size_line_has_a_limit(feed: Cut) -> None:
+def test_chunk_size_line_over_the_limit_is_refused(feed: Cut) -> None:
     extension = b";" + b"x" * (MAX_CHUNK_LINE_BYTES - 2)
     assert fed(ChunkedBody(100), feed(b"1%b\r\nx\r\n0\r\n\r\n" % extension)) == (b"x", b"")
 
@@ -240,7 +240,7 @@ def test_endless_size_line_is_refused_early(line: bytes) -> None:
 
 
 @pytest.mark.parametrize("feed", WAYS)
-def test_trailers_have_a_limit(feed: Cut) -> None:
+def test_trailers_over_the_limit_are_refused(feed: Cut) -> None:
     most = b"a: " + b"x" * (MAX_TRAILER_BYTES - 7) + b"\r\n"  # and two for the blank line
     assert fed(ChunkedBody(100), feed(chunked(b"x", trailers=most))) == (b"x", b"")
 

@@ -17,7 +17,7 @@ def test_large_body_beyond_the_limit_is_refused_and_smaller_ones_are_not() -> No
     assert bodies.held_bytes == MAX + ALWAYS_ALLOWED_BYTES
 
 
-def test_a_body_may_use_the_whole_limit_in_steps() -> None:
+def test_body_may_grow_up_to_the_limit_and_not_beyond() -> None:
     bodies = BodyMemory(MAX)
     for size_bytes in (MAX // 2, MAX, MAX):
         bodies.resize("a", size_bytes)

@@ -90,14 +90,14 @@ async def test_request_split_anywhere_gets_the_same_status(connect: Connect, dat
 
 
 @pytest.mark.parametrize(("size", "status"), [(8_191, 200), (8_192, 200), (8_193, 414), (14_000, 414), (60_000, 414)])
-async def test_a_target_has_a_limit(client: FakeClient, size: int, status: int) -> None:
+async def test_target_over_the_limit_is_refused(client: FakeClient, size: int, status: int) -> None:
     client.send(b"GET /" + b"a" * (size - 1) + b" HTTP/1.1\r\nHost: a\r\n\r\n")
 
     assert client.read().startswith(b"HTTP/1.1 %d " % status)
 
 
 @pytest.mark.parametrize(("size", "status"), [(16_383, 200), (16_384, 200), (16_385, 431), (160_000, 431)])
-async def test_a_head_has_a_limit(client: FakeClient, size: int, status: int) -> None:
+async def test_head_over_the_limit_is_refused(client: FakeClient, size: int, status: int) -> None:
     head = b"GET /a HTTP/1.1\r\nHost: a\r\nX: "
     client.send(head + b"x" * (size - len(head) - 4) + b"\r\n\r\n")
 
@@ -105,7 +105,7 @@ async def test_a_head_has_a_limit(client: FakeClient, size: int, status: int) ->
 
 
 @pytest.mark.parametrize(("size", "status"), [(999, 200), (1_000, 200), (1_001, 413), (10_000, 413)])
-async def test_a_body_has_a_limit(client: FakeClient, size: int, status: int) -> None:
+async def test_body_over_the_limit_is_refused(client: FakeClient, size: int, status: int) -> None:
     client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
 
     assert client.read().startswith(b"HTTP/1.1 %d " % status)

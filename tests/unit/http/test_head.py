@@ -47,7 +47,7 @@ def test_request_line_and_headers_are_parsed(parser: HeadParser) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH", "TRACE"])
-def test_a_method_is_passed_on(parser: HeadParser, method: str) -> None:
+def test_method_is_parsed(parser: HeadParser, method: str) -> None:
     assert parser.parse(head(f"{method} / HTTP/1.1")).method == method
 
 
@@ -119,7 +119,7 @@ def test_any_authority_is_a_valid_host(parser: HeadParser, host: str) -> None:
     "fields",
     [("Connection: Upgrade", "Upgrade: websocket"), ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c")],
 )
-def test_an_upgrade_is_ignored(parser: HeadParser, fields: tuple[str, ...]) -> None:
+def test_upgrade_header_is_ignored(parser: HeadParser, fields: tuple[str, ...]) -> None:
     request = parser.parse(head("GET /x HTTP/1.1", *fields))
 
     assert (request.path, request.keep_alive) == ("/x", True)
@@ -218,7 +218,7 @@ def test_other_versions_are_refused(parser: HeadParser, line: str) -> None:
 
 
 @pytest.mark.parametrize("host", [None, "a"])
-def test_the_preface_of_http_2_is_refused(parser: HeadParser, host: str | None) -> None:
+def test_http_2_preface_is_refused(parser: HeadParser, host: str | None) -> None:
     assert refused(parser, head("PRI * HTTP/2.0", host=host)) == 505
     assert serves_the_next(parser)
 

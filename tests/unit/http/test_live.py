@@ -120,7 +120,7 @@ async def test_exception_becomes_the_applications_error_response(
     assert body(client) == b"crashed: ZeroDivisionError"
 
 
-async def test_a_live_stream_may_be_awaited_too(
+async def test_handler_may_return_a_live_stream_from_a_coroutine(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     async def later() -> LiveStream:
@@ -254,7 +254,7 @@ class Ends:
 @pytest.mark.parametrize(
     "steps", [(b"a", b"", b"end"), (b"a", ZeroDivisionError()), (ZeroDivisionError(),)], ids=["end", "late", "early"]
 )
-async def test_stream_says_once_that_it_has_ended(
+async def test_ended_callback_is_called_once(
     client: FakeClient, application: FakeApplication, script: Script, steps: tuple[bytes | Exception, ...]
 ) -> None:
     ends = Ends(application, script)
@@ -268,7 +268,7 @@ async def test_stream_says_once_that_it_has_ended(
 
 
 @pytest.mark.parametrize("frames", [(), (b"a",)])
-async def test_stream_of_a_client_that_leaves_says_that_it_has_ended(
+async def test_ended_callback_is_called_after_a_disconnect(
     client: FakeClient, application: FakeApplication, script: Script, frames: tuple[bytes, ...]
 ) -> None:
     ends = Ends(application, script)
@@ -281,7 +281,7 @@ async def test_stream_of_a_client_that_leaves_says_that_it_has_ended(
     assert ends.count == 1
 
 
-async def test_stream_that_does_not_run_says_that_it_has_ended(
+async def test_ended_callback_is_called_for_a_stream_that_does_not_run(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     ends = Ends(application, script)
@@ -291,7 +291,7 @@ async def test_stream_that_does_not_run_says_that_it_has_ended(
     assert ends.count == 1
 
 
-async def test_stream_that_is_cut_says_that_it_has_ended(
+async def test_ended_callback_is_called_for_a_stream_cut_by_a_drain(
     client: FakeClient, application: FakeApplication, script: Script, drain: Drain
 ) -> None:
     ends = Ends(application, script)
@@ -411,7 +411,7 @@ async def test_failure_after_the_announcement_is_the_last_frame(
 # Failures: before the first byte a status, after it an error frame
 
 
-async def test_a_failure_before_the_first_byte_is_a_status(
+async def test_failure_before_the_first_byte_is_an_error_response(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     client.send(ASK)
@@ -438,7 +438,7 @@ async def test_failure_before_the_first_byte_keeps_reply_headers(
     assert b"\r\nx-request-id: 7\r\n" in client.read()
 
 
-async def test_a_failure_after_the_first_byte_is_the_last_frame(
+async def test_failure_after_the_first_byte_is_the_last_frame(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     client.send(ASK)
@@ -449,7 +449,7 @@ async def test_a_failure_after_the_first_byte_is_the_last_frame(
     assert [(end.status, end.outcome) for end in application.ends] == [(200, "failed")]
 
 
-async def test_a_failure_after_a_heartbeat_is_the_last_frame(
+async def test_failure_after_a_keepalive_is_the_last_frame(
     client: FakeClient, script: Script, wheel: FakeWheel
 ) -> None:
     client.send(ASK)
@@ -557,7 +557,7 @@ async def test_slow_client_makes_the_stream_wait(
     assert body(client).endswith(b"3\r\nend\r\n0\r\n\r\n")
 
 
-async def test_frames_sent_without_waiting_all_reach_a_slow_client(
+async def test_frames_sent_without_awaiting_are_all_delivered_to_a_slow_client(
     client: FakeClient, application: FakeApplication
 ) -> None:
     async def hasty(send: Send) -> bytes:
@@ -772,7 +772,7 @@ async def test_disconnect_ends_the_wait_for_a_slow_client(
     assert lasting.steps.empty()
 
 
-async def test_stream_detaches_if_a_write_finds_the_client_gone(
+async def test_stream_detaches_if_a_write_fails_after_a_disconnect(
     client: FakeClient, application: FakeApplication, lasting: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)

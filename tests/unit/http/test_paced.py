@@ -125,7 +125,7 @@ async def test_tokens_and_latencies_are_counted(client: FakeClient, wheel: FakeW
     assert server.metrics.inter_token_s.total == pytest.approx(1.0)
 
 
-async def test_a_last_frame_that_is_a_token_is_counted(
+async def test_last_frame_that_is_a_token_is_counted(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     answer = stream()
@@ -327,7 +327,7 @@ async def test_pipelined_request_is_answered_after_the_stream(
     assert client.read().count(b"0\r\n\r\n") == 2
 
 
-async def test_a_defect_in_the_frames_ends_the_stream_with_a_reset(
+async def test_exception_in_the_frames_iterator_resets_the_connection(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(chunked: bool) -> Iterator[bytes]:

@@ -50,7 +50,7 @@ PIECES = {
 
 
 @given(st.lists(st.sampled_from(list(PIECES)), max_size=5), st.lists(st.integers(min_value=0)))
-def test_requests_parse_equally_fed_whole_byte_by_byte_or_split(asked: list[bytes], places: list[int]) -> None:
+def test_requests_parse_equally_at_once_byte_by_byte_or_split(asked: list[bytes], places: list[int]) -> None:
     data = b"".join(asked)
     expected = [PIECES[each] for each in asked]
 

@@ -22,7 +22,7 @@ from tests.doubles.requests import request
         ("/a?b=%20", "/a", b"b=%20"),
     ],
 )
-def test_a_target_is_a_path_and_a_query(target: str, path: str, query: bytes) -> None:
+def test_target_is_split_into_path_and_query(target: str, path: str, query: bytes) -> None:
     asked = request(target)
 
     assert (asked.path, asked.query_string) == (path, query)

@@ -26,7 +26,7 @@ def test_response_without_body_has_no_content_length(status: int) -> None:
     assert b"content-length" not in Response(status).head
 
 
-def test_a_stream_is_neither_cached_nor_buffered() -> None:
+def test_stream_is_neither_cached_nor_buffered() -> None:
     assert StreamHead("text/event-stream", (("a", "b"),)).lines == (
         b"HTTP/1.1 200 OK\r\n"
         b"content-type: text/event-stream\r\n"
@@ -36,7 +36,7 @@ def test_a_stream_is_neither_cached_nor_buffered() -> None:
     )
 
 
-def test_frames_are_kept_in_both_codings() -> None:
+def test_frames_are_available_with_and_without_chunked_coding() -> None:
     frames = EncodedFrames(iter([b"a", b"bc"]))
 
     assert frames.coded(chunked=False) == (b"a", b"bc")

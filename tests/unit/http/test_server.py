@@ -18,7 +18,7 @@ from tests.unit.http.conftest import BOUNDS, Connect, Drain
         (1_709_251_199.9, "Thu, 29 Feb 2024 23:59:59 GMT"),
     ],
 )
-def test_a_date_is_an_imf_fixdate(unix_s: float, text: str) -> None:
+def test_http_date_is_an_imf_fixdate(unix_s: float, text: str) -> None:
     assert http_date(unix_s) == text
 
 
@@ -44,15 +44,13 @@ async def test_connections_are_counted(connect: Connect, server: HTTPServer) -> 
     assert server.metrics.connections == 2
 
 
-async def test_a_drain_without_connections_ends_at_once(server: HTTPServer, drain: Drain) -> None:
+async def test_drain_without_connections_ends_at_once(server: HTTPServer, drain: Drain) -> None:
     assert (await drain(3_600.0)).is_set()
 
     assert server.draining
 
 
-async def test_a_listener_that_the_poller_refuses_is_closed(
-    server: HTTPServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_listener_is_closed_if_the_poller_refuses_it(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(fd: int, handler: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -65,7 +63,7 @@ async def test_a_listener_that_the_poller_refuses_is_closed(
     assert open_descriptors() <= before
 
 
-async def test_a_refusal_that_fails_at_the_cap_resets_the_connection(
+async def test_failing_refusal_at_the_connection_limit_resets_the_connection(
     server: HTTPServer, connect: Connect, application: FakeApplication, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(request: Request, status: int, *, detail: str) -> Response:

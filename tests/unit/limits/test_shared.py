@@ -187,7 +187,7 @@ def program(*arguments: str) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "rate"), [("fast", 100.0), ("fast", 50_000.0), ("slow", 200.0)])
-def test_two_processes_together_are_limited_as_one(mode: str, rate: float) -> None:
+def test_two_processes_share_one_limit(mode: str, rate: float) -> None:
     figures = program(mode, str(rate))
 
     assert hammering.BURST <= sum(figures["each"]) <= hammering.BURST + rate * figures["elapsed_s"]

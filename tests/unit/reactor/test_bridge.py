@@ -56,14 +56,14 @@ def test_hang_up_is_reported_as_readable_and_writable(selector: ReactorSelector,
     assert selector.select(5) == [(key, BOTH)]
 
 
-def test_a_descriptor_is_registered_once(selector: ReactorSelector, pair: Pair) -> None:
+def test_descriptor_is_registered_once(selector: ReactorSelector, pair: Pair) -> None:
     selector.register(pair[0].fileno(), selectors.EVENT_READ)
 
     with pytest.raises(KeyError, match="already registered"):
         selector.register(pair[0], selectors.EVENT_READ)
 
 
-def test_an_unknown_descriptor_is_a_key_error(selector: ReactorSelector, pair: Pair) -> None:
+def test_unregistering_an_unknown_descriptor_is_a_key_error(selector: ReactorSelector, pair: Pair) -> None:
     with pytest.raises(KeyError, match="not registered"):
         selector.unregister(pair[0])
 

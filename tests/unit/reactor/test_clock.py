@@ -47,7 +47,7 @@ async def test_many_past_deadlines_yield_to_other_tasks(clock: WheelClock) -> No
     await waiting
 
 
-async def test_a_sleeper_wakes_at_its_deadline_and_not_before(wheel: FakeWheel, clock: WheelClock) -> None:
+async def test_sleeper_wakes_at_its_deadline_and_not_before(wheel: FakeWheel, clock: WheelClock) -> None:
     sleeper = asyncio.create_task(clock.sleep_until(1000.5))
     await asyncio.sleep(0)
     wheel.advance(0.4)
@@ -70,7 +70,7 @@ async def test_cancelled_sleeper_leaves_the_wheel(wheel: FakeWheel, clock: Wheel
     assert wheel.waiting == {}
 
 
-async def test_a_sleeper_cancelled_as_it_is_woken_ends_once(wheel: FakeWheel, clock: WheelClock) -> None:
+async def test_sleeper_cancelled_as_it_is_woken_ends_once(wheel: FakeWheel, clock: WheelClock) -> None:
     sleeper = asyncio.create_task(clock.sleep_until(1000.5))
     await asyncio.sleep(0)
     sleeper.cancel()

@@ -74,7 +74,7 @@ def test_cleared_deadline_never_expires_and_leaves_the_wheel(wheel: FakeWheel) -
     assert (watched.expirations, wheel.waiting) == ([], {})
 
 
-def test_a_deadline_may_be_set_again_after_it_was_cleared(wheel: FakeWheel) -> None:
+def test_deadline_may_be_set_again_after_it_was_cleared(wheel: FakeWheel) -> None:
     watched = Watched(wheel)
     watched.set_deadline(1010.0)
     watched.clear_deadline()
@@ -84,7 +84,7 @@ def test_a_deadline_may_be_set_again_after_it_was_cleared(wheel: FakeWheel) -> N
     assert watched.expirations == [1020.0]
 
 
-def test_a_new_deadline_may_be_set_when_one_expires(wheel: FakeWheel) -> None:
+def test_new_deadline_may_be_set_when_one_expires(wheel: FakeWheel) -> None:
     watched = Watched(wheel, again_s=1030.0)
     watched.set_deadline(1010.0)
     wheel.advance(100)

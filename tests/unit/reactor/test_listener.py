@@ -62,7 +62,7 @@ def test_accepted_socket_is_non_blocking_and_has_its_peer_address(listen: Listen
         assert (os.get_blocking(fd), peer) == (False, "127.0.0.1")
 
 
-def test_a_turn_accepts_a_bounded_number(
+def test_number_of_accepts_per_turn_is_limited(
     listen: Listen, until: Until, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listeners, "ACCEPTS_PER_TURN", 2)

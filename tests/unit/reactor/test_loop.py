@@ -47,7 +47,7 @@ def pipe() -> Iterator[tuple[int, int]]:
         os.close(fd)
 
 
-def test_a_ready_descriptor_reaches_its_handler(reactor: Reactor, pipe: tuple[int, int], until: Until) -> None:
+def test_handler_of_a_ready_descriptor_is_called(reactor: Reactor, pipe: tuple[int, int], until: Until) -> None:
     reader = Reader(reactor, pipe[0])
     os.write(pipe[1], b"hello")
     until(lambda: reader.read)
@@ -56,7 +56,7 @@ def test_a_ready_descriptor_reaches_its_handler(reactor: Reactor, pipe: tuple[in
     assert reader.read == b"hello"
 
 
-def test_a_handler_removed_in_the_same_turn_is_not_called(reactor: Reactor, until: Until) -> None:
+def test_handler_removed_in_the_same_turn_is_not_called(reactor: Reactor, until: Until) -> None:
     pipes = [os.pipe() for _ in range(2)]
     called: list[int] = []
 
@@ -216,7 +216,7 @@ def test_stop_before_the_asyncio_loop_runs_does_not_stop_its_next_run(reactor: R
     assert all(task.done() for task in tasks)
 
 
-def test_another_thread_ends_a_wait(reactor: Reactor) -> None:
+def test_call_from_another_thread_ends_a_wait(reactor: Reactor) -> None:
     reactor.enable_wakeups()
     thread = threading.Thread(target=lambda: reactor.call_soon_threadsafe(reactor.stop))
     reactor.call_soon(thread.start)
@@ -224,7 +224,7 @@ def test_another_thread_ends_a_wait(reactor: Reactor) -> None:
     thread.join()
 
 
-def test_a_wake_up_after_close_is_harmless() -> None:
+def test_wake_up_after_close_is_harmless() -> None:
     reactor = Reactor()
     reactor.enable_wakeups()
     reactor.close()
@@ -276,9 +276,7 @@ def test_measured_load_adapts_the_wheel(reactor: Reactor, monkeypatch: pytest.Mo
     assert shares[0] < 0.5, "it only waited"
 
 
-def test_a_loop_that_oversleeps_counts_as_saturated(
-    reactor: Reactor, monkeypatch: pytest.MonkeyPatch, until: Until
-) -> None:
+def test_oversleeping_loop_counts_as_saturated(reactor: Reactor, monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
     shares: list[float] = []
     wait = reactor.poller.wait
 
@@ -300,7 +298,7 @@ def test_a_loop_that_oversleeps_counts_as_saturated(
 # Coroutines
 
 
-def test_nothing_imports_asyncio_before_the_first_coroutine() -> None:
+def test_asyncio_is_not_imported_before_the_first_coroutine() -> None:
     program = (
         "import sys\n"
         "from tokenfall.reactor.loop import Reactor\n"
@@ -319,7 +317,7 @@ def test_nothing_imports_asyncio_before_the_first_coroutine() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
 
 
-def test_a_coroutine_shares_the_loop_with_descriptors_and_deadlines(reactor: Reactor, pipe: tuple[int, int]) -> None:
+def test_coroutine_shares_the_loop_with_descriptors_and_deadlines(reactor: Reactor, pipe: tuple[int, int]) -> None:
     told: list[str] = []
     reader = Reader(reactor, pipe[0])
 
@@ -406,7 +404,7 @@ def test_run_after_a_stop_continues_the_same_tasks(reactor: Reactor) -> None:
     assert task.done()
 
 
-def test_a_descriptor_that_the_poller_refuses_has_no_handler(
+def test_handler_is_removed_if_the_poller_refuses_its_descriptor(
     reactor: Reactor, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
@@ -453,7 +451,7 @@ def test_failed_enable_wakeups_leaks_no_descriptor(reactor: Reactor) -> None:
     assert open_descriptors() <= before
 
 
-def test_a_pipe_that_the_poller_refuses_is_closed(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wakeup_pipe_is_closed_if_the_poller_refuses_it(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(fd: int, handler: object) -> None:
         raise OSError(28, "No space left on device")
 

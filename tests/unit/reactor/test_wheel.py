@@ -145,7 +145,7 @@ def test_cancel_removes_an_entry_and_may_be_repeated(bench: Bench) -> None:
     assert entry.called == []
 
 
-def test_an_emptied_slot_causes_no_wake_up(bench: Bench) -> None:
+def test_cancelled_earlier_entry_does_not_shorten_the_wait(bench: Bench) -> None:
     later = bench.schedule(2.0)
     bench.wheel.cancel(bench.schedule(1.0))
 
@@ -172,7 +172,7 @@ def test_entry_cancelled_while_its_slot_is_called_is_not_called(bench: Bench) ->
     assert other.called == []
 
 
-def test_a_moved_entry_is_called_once_at_its_new_deadline(bench: Bench) -> None:
+def test_moved_entry_is_called_once_at_its_new_deadline(bench: Bench) -> None:
     entry = bench.schedule(0.1)
     bench.wheel.schedule(entry, START_S + 0.2)
     bench.run()
@@ -180,7 +180,7 @@ def test_a_moved_entry_is_called_once_at_its_new_deadline(bench: Bench) -> None:
     assert entry.called == [pytest.approx(START_S + 0.2, abs=2 * TICK_S)]
 
 
-def test_an_entry_moved_while_its_slot_is_called_waits_for_its_new_deadline(bench: Bench) -> None:
+def test_entry_moved_while_its_slot_is_called_waits_for_its_new_deadline(bench: Bench) -> None:
     bench.schedule(0.1, lambda _: bench.wheel.schedule(other, START_S + 0.5))
     other = bench.schedule(0.1)
     bench.run()
@@ -188,7 +188,7 @@ def test_an_entry_moved_while_its_slot_is_called_waits_for_its_new_deadline(benc
     assert other.called == [pytest.approx(START_S + 0.5, abs=2 * TICK_S)]
 
 
-def test_an_entry_may_join_another_while_it_is_called(bench: Bench) -> None:
+def test_entry_may_join_another_while_it_is_called(bench: Bench) -> None:
     other = Entry()
     bench.schedule(0.1, lambda _: bench.wheel.schedule(other, START_S + 0.2))
     bench.run()
@@ -196,7 +196,7 @@ def test_an_entry_may_join_another_while_it_is_called(bench: Bench) -> None:
     assert other.called == [pytest.approx(START_S + 0.2, abs=2 * TICK_S)]
 
 
-def test_an_entry_joined_past_its_deadline_is_due_in_the_next_turn(bench: Bench) -> None:
+def test_entry_joined_past_its_deadline_is_due_in_the_next_turn(bench: Bench) -> None:
     entry = bench.schedule(-1.0)
 
     assert bench.wheel.wait_s() == 0
@@ -204,7 +204,7 @@ def test_an_entry_joined_past_its_deadline_is_due_in_the_next_turn(bench: Bench)
     assert entry.called == [START_S]
 
 
-def test_an_entry_that_is_always_due_is_called_once_a_turn(bench: Bench) -> None:
+def test_entry_that_is_always_due_is_called_once_a_turn(bench: Bench) -> None:
     always = bench.schedule(-1.0, lambda _: START_S - 1.0)
     other = bench.schedule(0.001)
     for _ in range(10):
@@ -225,7 +225,9 @@ def test_overdue_entry_cancelled_while_slots_are_called_is_not_called(bench: Ben
     assert bench.wheel.wait_s() is None
 
 
-def test_an_exception_ends_one_entry_and_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_exception_in_an_entry_is_logged_and_other_entries_are_called(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(now_s: float) -> None:
         raise ZeroDivisionError
 
@@ -283,7 +285,7 @@ def test_empty_wheel_has_no_wait(bench: Bench) -> None:
     assert bench.wheel.wait_s() is None
 
 
-def test_the_wait_ends_at_the_earliest_deadline(bench: Bench) -> None:
+def test_wait_ends_at_the_earliest_deadline(bench: Bench) -> None:
     for after_s in (0.5, 0.1, 0.3):
         bench.schedule(after_s)
 
@@ -319,7 +321,7 @@ def test_lateness_counts_the_width_of_coarse_slots(bench: Bench) -> None:
     assert bench.late_s.total / 2_000 == pytest.approx(width_s / 2, rel=0.1)
 
 
-def test_a_busy_loop_gets_coarser_slots_and_an_idle_one_finer() -> None:
+def test_slots_are_coarser_under_load_and_finer_when_idle() -> None:
     wheel = Bench().wheel
     widths = []
     for share in (0.5, 0.5, 0.9, 0.9, *[1.0] * 4, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1):

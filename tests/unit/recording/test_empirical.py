@@ -76,7 +76,7 @@ def test_values_between_two_quantiles_are_interpolated_linearly() -> None:
     assert found.at(0.9975) == pytest.approx(3.99)
 
 
-def test_a_schedule_begins_with_the_ttft_and_is_the_same_for_the_same_seed() -> None:
+def test_schedule_begins_with_the_ttft_and_is_the_same_for_the_same_seed() -> None:
     profile = Empirical(ttft=quantiles([0.5]), gap=quantiles([0.01, 0.02]))
     first, *gaps = islice(profile.schedule(Random(7)), 50)
 

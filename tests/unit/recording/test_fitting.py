@@ -79,5 +79,5 @@ def test_recording_with_too_little_data_is_refused(exchanges: list[RecordedExcha
         (b"\xff", False),
     ],
 )
-def test_which_events_are_tokens(event: bytes, says: bool) -> None:
+def test_token_events_are_recognized(event: bytes, says: bool) -> None:
     assert is_token(event) == says

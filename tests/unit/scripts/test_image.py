@@ -32,7 +32,7 @@ def test_imports_inside_functions_are_found_with_their_names() -> None:
     assert imports_in_functions(SOURCE) == {"json", "a.b", "c", "c.d", "e.f", "e.f.g"}
 
 
-def test_future_imports_are_no_modules_to_take(tmp_path: Path) -> None:
+def test_future_import_is_not_a_module(tmp_path: Path) -> None:
     (tmp_path / "x.py").write_text("def f():\n    import __main__, json\n", encoding="utf-8")
 
     assert lazy_imports([tmp_path / "x.py"]) == {"json"}
@@ -50,7 +50,7 @@ def recorded(folder: Path, *words: str, excluded: str = "-") -> set[str]:
     return {Path(line).name for line in record.read_text(encoding="utf-8").splitlines()}
 
 
-def test_a_run_is_recorded_with_its_modules_and_the_data_beside_them(tmp_path: Path) -> None:
+def test_recorded_run_lists_its_modules_and_data_files(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(f"import colorsys, sys\nopen('{tmp_path}/data.txt')\n", encoding="utf-8")
     (tmp_path / "data.txt").touch()
 
@@ -104,7 +104,7 @@ def test_archive_has_sizes_digest_and_files(archive: Path) -> None:
         image.text("etc/shadow")
 
 
-def test_two_builds_of_the_same_image_are_the_same_archive(tmp_path: Path, archive: Path) -> None:
+def test_image_archive_is_reproducible(tmp_path: Path, archive: Path) -> None:
     original = archive.read_bytes()
     digests = set()
     built = tmp_path

@@ -39,7 +39,7 @@ def run(path: Path, script: str, *arguments: str, **environment: str) -> subproc
     )
 
 
-def test_an_interpreter_that_is_only_a_name_or_too_old_is_passed_over(path: Path) -> None:
+def test_missing_or_outdated_interpreter_is_skipped(path: Path) -> None:
     command(path, "python3.13", exit_status=127)
     command(path, "python3.12", exit_status=1)
     good = command(path, "python3.11", exit_status=0)
@@ -59,14 +59,14 @@ def test_requested_interpreter_is_used_or_refused(path: Path) -> None:
     assert refused.stderr == f"PYTHON={old} does not run as Python 3.11 or later\n"
 
 
-def test_no_interpreter_at_all_is_one_clear_line(path: Path) -> None:
+def test_missing_interpreter_is_a_one_line_error(path: Path) -> None:
     result = run(path, "find-python")
 
     assert result.returncode == 1
     assert result.stderr == "missing: Python 3.11 or later (name one with PYTHON=/path/to/python)\n"
 
 
-def test_missing_packages_of_the_group_are_one_line_and_a_failure(path: Path, tmp_path: Path) -> None:
+def test_missing_packages_of_the_group_are_a_one_line_error(path: Path, tmp_path: Path) -> None:
     command(path, "present", exit_status=0)
     listed = tmp_path / "packages.list"
     listed.write_text(
@@ -81,7 +81,7 @@ def test_missing_packages_of_the_group_are_one_line_and_a_failure(path: Path, tm
     assert result.stderr == "missing: redis-server chromium (apt-get install redis-server chromium)\n"
 
 
-def test_nothing_missing_is_silence(path: Path, tmp_path: Path) -> None:
+def test_no_missing_package_prints_nothing(path: Path, tmp_path: Path) -> None:
     command(path, "present", exit_status=0)
     listed = tmp_path / "packages.list"
     listed.write_text("test here present\nbench gcc absent\n", encoding="utf-8")

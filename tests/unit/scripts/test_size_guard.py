@@ -17,7 +17,7 @@ def planted(folder: Path, name: str, text: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["py", "js", "css"])
-def test_a_file_over_the_limit_is_named_with_its_size(
+def test_file_over_the_limit_is_named_with_its_size(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
 ) -> None:
     path = planted(tmp_path, f"deep/down/long.{suffix}", "\n" * (MAX_FILE_LINES + 1))
@@ -27,7 +27,7 @@ def test_a_file_over_the_limit_is_named_with_its_size(
 
 
 @pytest.mark.parametrize("suffix", ["py", "js", "css"])
-def test_a_file_at_the_limit_passes(tmp_path: Path, suffix: str) -> None:
+def test_file_at_the_limit_passes(tmp_path: Path, suffix: str) -> None:
     planted(tmp_path, f"full.{suffix}", "\n" * MAX_FILE_LINES)
 
     assert main([str(tmp_path)]) == 0
@@ -43,7 +43,7 @@ def test_other_files_have_no_limit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "name"), [("def long():", "long"), ("async def slow():", "slow")], ids=["plain", "async"]
 )
-def test_a_function_over_the_limit_is_named_with_its_line(
+def test_function_over_the_limit_is_named_with_its_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], head: str, name: str
 ) -> None:
     path = planted(tmp_path, "a.py", "x = 1\n" + function_of(MAX_FUNCTION_LINES + 1, head=head))
@@ -52,13 +52,13 @@ def test_a_function_over_the_limit_is_named_with_its_line(
     assert capsys.readouterr().out == f"{path}:2: 61 lines in {name}(), at most 60\n"
 
 
-def test_a_function_at_the_limit_passes(tmp_path: Path) -> None:
+def test_function_at_the_limit_passes(tmp_path: Path) -> None:
     planted(tmp_path, "a.py", function_of(MAX_FUNCTION_LINES))
 
     assert main([str(tmp_path)]) == 0
 
 
-def test_a_method_and_a_function_inside_a_function_are_counted(
+def test_method_and_a_function_inside_a_function_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = "\n".join(["            pass"] * MAX_FUNCTION_LINES)
@@ -79,6 +79,6 @@ def test_every_violation_is_reported_at_once(tmp_path: Path, capsys: pytest.Capt
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_a_guard_that_sees_no_file_does_not_pass(tmp_path: Path) -> None:
+def test_guard_fails_if_it_finds_no_file(tmp_path: Path) -> None:
     assert main([str(tmp_path / "moved-away")]) == 2
     assert main([]) == 2

@@ -321,7 +321,7 @@ def test_unavailable_poller_is_refused_in_one_line(monkeypatch: pytest.MonkeyPat
     assert load({"POLLER": "selectors"}).poller == "selectors"
 
 
-def test_an_unknown_poller_is_refused_in_one_line() -> None:
+def test_unknown_poller_is_refused_in_one_line() -> None:
     with pytest.raises(InvalidSetting, match=r"^POLLER: got 'uring', takes one of auto, epoll, kqueue, selectors$"):
         load({"POLLER": "uring"})
 

@@ -40,7 +40,7 @@ class Answer:
 
 
 @pytest.mark.parametrize("sim", ["profile=groq-70b", "profile=groq-70b,gap=5ms", "profile=groq-70b,ttft=1s,gap=5ms"])
-async def test_a_named_profile_times_the_response_but_for_times_set_beside_it(sim: str) -> None:
+async def test_profile_sets_the_times_that_the_grammar_does_not_set(sim: str) -> None:
     times = {"profile=groq-70b": (0.31, 0.00357), "profile=groq-70b,gap=5ms": (0.31, 0.005)}.get(sim, (1.0, 0.005))
     answer = Answer()
     await answer.of(asked(model=f"sim:{sim},tokens=400,seed=1", max_tokens=400), "gap=1s,ttft=9s")
@@ -96,7 +96,7 @@ async def test_default_gap_is_a_tenth_of_a_second() -> None:
     assert answer.times == pytest.approx([0.1, 0.2, 0.3])
 
 
-async def test_times_are_absolute_so_that_lateness_does_not_add_up() -> None:
+async def test_late_events_do_not_delay_later_events() -> None:
     answer = Answer()
 
     def late(delta: TextDelta | ReasoningDelta) -> None:

@@ -20,7 +20,7 @@ from tests.doubles.engines import text_engine
         ("", False),
     ],
 )
-async def test_the_models_name_chooses(model: str, simulated: bool) -> None:
+async def test_model_name_selects_simulator_or_upstream(model: str, simulated: bool) -> None:
     simulator, upstream = text_engine("sim"), text_engine("up")
     request = ChatRequest(messages=(Message("user", "Hi"),), model=model, max_tokens=1)
     heard: list[str] = []

@@ -21,7 +21,7 @@ def test_estimate_is_close_to_the_count_of_tokenizers(text: str, theirs: int) ->
     assert theirs / 3 <= estimated_tokens(request(Message("user", text))) <= theirs * 3
 
 
-def test_all_parts_of_a_prompt_count() -> None:
+def test_every_part_of_a_prompt_is_estimated() -> None:
     call = ToolCall("c", "f" * 4, "x" * 40)
     plain = estimated_tokens(request(Message("assistant", "")))
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokenfall.disconnect import Disconnect
+from tokenfall.simulator.concurrency import ConcurrencyLimiter
 from tokenfall.simulator.fault_plan import SPLIT_S, SPLIT_SUFFIX, FaultPlan, garbled
-from tokenfall.simulator.gates import ConcurrencyLimiter, TestGate
+from tokenfall.simulator.gates import TestGate
 from tokenfall.simulator.values import faults
 
 if TYPE_CHECKING:
@@ -43,24 +44,24 @@ ALL = [PERMIT, *map(token, range(TOKENS))]
 AT = [0, 2, TOKENS - 1]
 
 
-def test_nothing_happens_where_nothing_is_to() -> None:
+def test_stream_without_faults_is_unchanged() -> None:
     assert played() == [*ALL, (END, 6.0)]
 
 
 @pytest.mark.parametrize("kind", ["reset", "close"])
 @pytest.mark.parametrize("at", [*AT, TOKENS, 99])
-def test_a_connection_is_broken_before_its_token(kind: str, at: int) -> None:
+def test_disconnect_precedes_its_token(kind: str, at: int) -> None:
     assert played(f"{kind}@{at}") == [*ALL[: 1 + at], (Disconnect(kind), 0.0)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("at", [*AT, TOKENS, 99])
-def test_an_error_comes_in_place_of_its_token_and_is_the_last(at: int) -> None:
+def test_error_frame_replaces_its_token_and_ends_the_stream(at: int) -> None:
     at_gap = min(at, TOKENS) + 1.0
     assert played(f"error@{at}") == [*ALL[: 1 + at], (b"<broken>", at_gap)]
 
 
 @pytest.mark.parametrize("at", [*AT, TOKENS, 99])
-def test_garbage_comes_before_its_token(at: int) -> None:
+def test_garbage_precedes_its_token(at: int) -> None:
     frame = b"t%d\n" % at if at < TOKENS else END
     assert played(f"garbage@{at}") == [
         *ALL[: 1 + at],
@@ -95,7 +96,7 @@ def test_stream_without_its_end_has_all_tokens(at: int) -> None:
 
 
 @pytest.mark.parametrize("at", [*AT, TOKENS])
-def test_a_stall_is_one_longer_gap(at: int) -> None:
+def test_stall_lengthens_one_gap(at: int) -> None:
     wanted: list[tuple[object, float]] = [*ALL, (END, 6.0)]
     item, gap_s = wanted[1 + at]
     wanted[1 + at] = (item, gap_s + 30.0)
@@ -104,7 +105,7 @@ def test_a_stall_is_one_longer_gap(at: int) -> None:
 
 
 @pytest.mark.parametrize("at", [*AT, TOKENS])
-def test_from_a_drip_on_all_gaps_are_its_own(at: int) -> None:
+def test_drip_replaces_all_gaps_from_its_token_on(at: int) -> None:
     wanted = [*ALL, (END, 6.0)]
 
     assert played(f"drip@{at}:500ms") == [*wanted[: 1 + at], *((item, 0.5) for item, _ in wanted[1 + at :])]
@@ -123,12 +124,12 @@ def test_several_faults_happen_at_their_tokens() -> None:
     ]
 
 
-def test_the_worst_of_several_at_one_token_is_the_last() -> None:
+def test_most_severe_of_several_faults_at_one_token_applies() -> None:
     assert played("close@1+reset@1+error@1") == [*ALL[:2], (Disconnect("reset"), 0.0)]
     assert played("stall@1:30s+stall@1:10s", tokens=2)[2] == (b"t1\n", 42.0)
 
 
-def test_a_gate_is_passed_at_each_token_from_its_place_on() -> None:
+def test_gate_precedes_each_token_from_its_position_on() -> None:
     assert played(gate_at=3) == [
         *ALL[:4],
         ("gate", 0.0),
@@ -153,7 +154,7 @@ def test_disconnect_precedes_a_gate_at_the_same_token() -> None:
         ("error@9", [*ALL, (b"<broken>", 6.0)]),
     ],
 )
-def test_a_format_without_an_end_can_break_there_all_the_same(text: str, expected: list[object]) -> None:
+def test_faults_at_the_end_apply_to_a_format_without_an_end_frame(text: str, expected: list[object]) -> None:
     assert played(text, end=b"") == expected
 
 
@@ -173,7 +174,7 @@ def test_only_split_faults_change_the_writes() -> None:
     "frame",
     [b"data: [DONE]\n\n", b'{"a":1}\n', b'event: x\ndata: {"a":1}\n\n', b'data: {"a":1}\n\ndata: {"b":2}\n\n', b""],
 )
-def test_garbage_is_no_text_and_ends_as_its_frame_does(frame: bytes) -> None:
+def test_garbage_is_invalid_utf_8_and_ends_like_its_frame(frame: bytes) -> None:
     garbage = garbled(frame)
 
     assert garbage.endswith(b"\0" + frame[len(frame.rstrip(b"\n")) :])
@@ -183,7 +184,7 @@ def test_garbage_is_no_text_and_ends_as_its_frame_does(frame: bytes) -> None:
         last.decode()
 
 
-def test_frames_are_coded_as_they_go_out() -> None:
+def test_frames_are_chunk_encoded_when_sent() -> None:
     def encode_chunk(frame: bytes) -> bytes:
         return b"<%b>" % frame
 

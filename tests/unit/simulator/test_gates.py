@@ -1,61 +1,17 @@
-import weakref
-
 import pytest
 
-from tokenfall.simulator.gates import (
-    IDLE_S,
-    MAX_GATES,
-    SPARE,
-    ConcurrencyLimiter,
-    ConcurrencyLimiters,
-    Gates,
-    Permit,
-    TestGate,
-)
-from tokenfall.simulator.values import Load
+from tokenfall.simulator.gates import IDLE_S, MAX_GATES, Gates, TestGate
 
 from tests.doubles.clocks import FakeClock
+from tests.doubles.waiting_streams import WaitingStream
 
 
-class Stream:
-    """One that waits; it checks again when notified, as a player does."""
-
-    def __init__(self, name: str, passed: list[str], *, at_once: bool = True) -> None:
-        self.name = name
-        self.hold: TestGate | Permit | None = None
-        self.woken = 0
-        self._passed = passed
-        self._at_once = at_once
-
-    def resume(self) -> None:
-        self.woken += 1
-        if self._at_once:
-            self.ask()
-
-    def ask(self, hold: TestGate | Permit | None = None) -> bool:
-        self.hold = hold or self.hold
-        assert self.hold is not None
-        passes = self.hold.passes(self.resume)
-        if passes:
-            self._passed.append(self.name)
-        return passes
-
-    def leave(self) -> None:
-        assert self.hold is not None
-        self.hold.cancel_wait(self.resume)
-        if isinstance(self.hold, Permit):
-            self.hold.release()
-
-
-def waiting_at(gate: TestGate, names: str, *, at_once: bool = True) -> tuple[list[Stream], list[str]]:
+def waiting_at(gate: TestGate, names: str, *, at_once: bool = True) -> tuple[list[WaitingStream], list[str]]:
     passed: list[str] = []
-    streams = [Stream(name, passed, at_once=at_once) for name in names]
+    streams = [WaitingStream(name, passed, at_once=at_once) for name in names]
     for stream in streams:
-        assert not stream.ask(gate)
+        assert not stream.try_pass(gate)
     return streams, passed
-
-
-# A test's gates
 
 
 def test_a_gate_begins_closed_and_opens_for_all_in_their_order() -> None:
@@ -71,7 +27,7 @@ def test_a_gate_begins_closed_and_opens_for_all_in_their_order() -> None:
 def test_joining_a_gate_twice_keeps_the_position() -> None:
     gate = TestGate()
     (first, _), passed = waiting_at(gate, "ab")
-    assert not first.ask()
+    assert not first.try_pass()
     assert gate.waiting == 2
     gate.allow(1)
 
@@ -108,7 +64,7 @@ def test_closing_revokes_allowed_and_assigned_tokens() -> None:
     assert stream.woken == 1
     gate.close()
 
-    assert not stream.ask()
+    assert not stream.try_pass()
     assert passed == []
 
 
@@ -116,10 +72,10 @@ def test_tokens_are_assigned_in_fifo_order() -> None:
     gate = TestGate()
     (slow,), passed = waiting_at(gate, "a", at_once=False)
     gate.allow(1)
-    quick = Stream("b", passed)
+    quick = WaitingStream("b", passed)
 
-    assert not quick.ask(gate)
-    assert slow.ask()
+    assert not quick.try_pass(gate)
+    assert slow.try_pass()
     assert passed == ["a"]
 
 
@@ -128,21 +84,21 @@ def test_waiter_cancelled_after_its_wakeup_wakes_the_next() -> None:
     (first, second), _ = waiting_at(gate, "ab", at_once=False)
     gate.allow(1)
     assert (first.woken, second.woken) == (1, 0)
-    first.leave()
+    first.disconnect()
 
     assert second.woken == 1
-    assert second.ask()
+    assert second.try_pass()
 
 
 def test_cancelled_waiter_is_removed() -> None:
     gate = TestGate()
     (first, second), passed = waiting_at(gate, "ab")
-    first.leave()
-    first.leave()
+    first.disconnect()
+    first.disconnect()
     gate.allow(1)
 
     assert (first.woken, passed, gate.waiting) == (0, ["b"], 0)
-    second.leave()
+    second.disconnect()
 
 
 def test_gate_is_created_at_its_first_use_and_opened_when_dropped() -> None:
@@ -209,184 +165,6 @@ def test_gate_held_by_a_stream_stays_registered() -> None:
     gates.pinned("a").open()
 
     assert passed == ["x"]
-
-
-# A full house
-
-
-def test_gaps_grow_linearly_up_to_the_capacity() -> None:
-    limiter, load = ConcurrencyLimiter(), Load(3.0, 4)
-    factors = []
-    for _ in range(6):
-        factors.append(limiter.factor(load))
-        limiter.acquire()
-
-    assert factors == [1.0, 1.5, 2.0, 2.5, 3.0, 3.0]
-
-
-def queued(
-    limiter: ConcurrencyLimiter, names: str, load: Load, *, at_once: bool = True
-) -> tuple[list[Stream], list[str]]:
-    passed: list[str] = []
-    streams = [Stream(name, passed, at_once=at_once) for name in names]
-    for stream in streams:
-        stream.ask(limiter.permit(load))
-    return streams, passed
-
-
-def test_queued_streams_are_admitted_in_fifo_order() -> None:
-    limiter = ConcurrencyLimiter()
-    streams, passed = queued(limiter, "abcd", Load(1.0, 2))
-    assert (passed, limiter.active, limiter.waiting) == (["a", "b"], 2, 2)
-    streams[1].leave()
-    assert (passed, limiter.active) == (["a", "b", "c"], 2)
-    streams[0].leave()
-
-    assert (passed, limiter.active, limiter.waiting) == (["a", "b", "c", "d"], 2, 0)
-
-
-def test_running_stream_passes_the_concurrency_limit_again() -> None:
-    limiter = ConcurrencyLimiter()
-    (stream,), _ = queued(limiter, "a", Load(1.0, 1))
-    assert stream.ask()
-    assert limiter.active == 1
-    stream.leave()
-    stream.leave()
-
-    assert limiter.active == 0
-
-
-def test_concurrency_limit_without_load_admits_at_once() -> None:
-    limiter = ConcurrencyLimiter()
-    queued(limiter, "a", Load(1.0, 1))
-    permit = limiter.permit(None)
-
-    assert permit.passes(lambda: None)
-    assert limiter.active == 2
-
-
-def test_cancelled_queued_stream_is_not_admitted() -> None:
-    limiter = ConcurrencyLimiter()
-    (first, second, third), passed = queued(limiter, "abc", Load(1.0, 1))
-    second.leave()
-    first.leave()
-
-    assert (second.woken, passed, limiter.active, limiter.waiting) == (0, ["a", "c"], 1, 0)
-    third.leave()
-    assert limiter.active == 0
-
-
-def test_permit_of_a_stream_cancelled_before_its_wakeup_goes_to_the_next() -> None:
-    limiter = ConcurrencyLimiter()
-    (first, second, third), _ = queued(limiter, "abc", Load(1.0, 1), at_once=False)
-    first.leave()
-    assert (second.woken, third.woken) == (1, 0)
-    second.leave()
-
-    assert (third.woken, limiter.active) == (1, 1)
-
-
-def test_assigned_permit_cannot_be_taken_by_another_stream() -> None:
-    limiter = ConcurrencyLimiter()
-    (first, second), passed = queued(limiter, "ab", Load(1.0, 1), at_once=False)
-    first.leave()
-    _, quick = queued(limiter, "c", Load(1.0, 1))
-
-    assert quick == []
-    assert second.ask()
-    assert passed == ["a", "b"]
-
-
-def test_stream_with_a_smaller_limit_does_not_block_others() -> None:
-    limiter = ConcurrencyLimiter()
-    queued(limiter, "a", Load(1.0, 9))
-    _, narrow = queued(limiter, "b", Load(1.0, 1))
-    _, wide = queued(limiter, "c", Load(1.0, 9))
-
-    assert (narrow, wide, limiter.active, limiter.waiting) == ([], ["c"], 2, 1)
-
-
-def test_free_permit_skips_streams_with_a_smaller_limit() -> None:
-    limiter = ConcurrencyLimiter()
-    streams, _ = queued(limiter, "ab", Load(1.0, 2))
-    _, narrow = queued(limiter, "c", Load(1.0, 1))
-    _, wide = queued(limiter, "d", Load(1.0, 2))
-    streams[0].leave()
-    assert (narrow, wide) == ([], ["d"])
-    streams[1].leave()
-
-    assert narrow == []
-    assert limiter.active == 1
-
-
-def test_disconnect_in_the_queue_releases_everything() -> None:
-    limiter = ConcurrencyLimiter()
-    (inside,), _ = queued(limiter, "a", Load(1.0, 1))
-    waiting, passed = queued(limiter, "b" * 3 * SPARE, Load(1.0, 1))
-    for stream in waiting[1:]:
-        stream.leave()
-    inside.leave()
-
-    assert (passed, limiter.active, limiter.waiting) == (["b"], 1, 0)
-
-
-def test_joining_the_queue_twice_keeps_the_position() -> None:
-    limiter = ConcurrencyLimiter()
-    (inside,), _ = queued(limiter, "a", Load(1.0, 1))
-    (first, second), passed = queued(limiter, "bc", Load(1.0, 1))
-    assert not first.ask()
-    inside.leave()
-
-    assert (passed, second.woken) == (["b"], 0)
-
-
-# Callers apart
-
-
-def test_queues_of_callers_are_apart() -> None:
-    limiters, load = ConcurrencyLimiters(), Load(1.0, 1)
-    passed: list[str] = []
-    streams = [Stream(name, passed) for name in "abc"]
-    for stream, caller in zip(streams, ("one", "one", "two"), strict=True):
-        stream.ask(limiters.permit(load, caller=caller))
-    assert (passed, limiters.active, limiters.waiting) == (["a", "c"], 2, 1)
-    streams[0].leave()
-
-    assert (passed, limiters.active, limiters.waiting) == (["a", "c", "b"], 2, 0)
-
-
-def test_load_counts_the_streams_of_its_caller_only() -> None:
-    limiters, load = ConcurrencyLimiters(), Load(3.0, 2)
-    permit = limiters.permit(load, caller="one")
-    assert permit.passes(lambda: None)
-
-    assert limiters.of("one").factor(load) == 2.0
-    assert limiters.of("two").factor(load) == 1.0
-
-
-def test_callers_without_streams_are_forgotten() -> None:
-    limiters, load = ConcurrencyLimiters(), Load(1.0, 1)
-    first = weakref.ref(limiters.of("one"))
-    assert first() is None
-    permit = limiters.permit(load, caller="one")
-    second = weakref.ref(limiters.of("one"))
-    assert second() is limiters.of("one")
-    permit.release()
-    del permit
-
-    assert second() is None
-
-
-def test_streams_without_load_count_for_the_sum_only() -> None:
-    limiters = ConcurrencyLimiters()
-    limiters.acquire()
-    permit = limiters.permit(None, caller="one")
-    assert permit.passes(lambda: None)
-    assert (limiters.active, limiters.of("one").active) == (2, 0)
-    permit.release()
-    limiters.release()
-
-    assert limiters.active == 0
 
 
 def test_gates_of_owners_are_apart() -> None:

@@ -53,7 +53,7 @@ def test_duration_is_parsed(text: str, expected: float) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 1001))
-def test_a_duration_is_the_float_that_is_written_like_it(number: int) -> None:
+def test_duration_is_the_nearest_float_of_its_decimal_value(number: int) -> None:
     assert seconds(f"{number}ms") == float(f"{number}e-3")
     assert seconds(f"{number}us") == float(f"{number}e-6")
 
@@ -145,7 +145,7 @@ def test_invalid_value_names_key_value_and_accepted_values(text: str) -> None:
         ("status=" + "+".join(["500"] * 17), "+".join(["500"] * 17)[:40]),
     ],
 )
-def test_the_invalid_one_of_several_items_is_named(text: str, wrong: str) -> None:
+def test_error_names_the_invalid_item_of_several(text: str, wrong: str) -> None:
     key = text.partition("=")[0]
     with pytest.raises(InvalidRequest) as caught:
         parse(text)
@@ -187,13 +187,13 @@ def test_unknown_key_error_lists_the_known_keys(text: str) -> None:
     assert caught.value.message == f"simulator: unknown key {key[:40]!r}; keys: {', '.join(KEYS)}"
 
 
-def test_a_limits_second_half_is_a_key_only_behind_the_first() -> None:
+def test_rpm_and_tpm_are_keys_only_inside_limit() -> None:
     for text in ("rpm=60", "limit=rpm=60,seed=1,tpm=6000"):
         with pytest.raises(InvalidRequest, match=r"unknown key '[rt]pm'"):
             parse(text)
 
 
-def test_a_field_that_does_not_exist_is_refused() -> None:
+def test_field_that_does_not_exist_is_refused() -> None:
     with pytest.raises(TypeError, match="there is no field 'speech'"):
         Simulation(speech="echo")
 
@@ -212,14 +212,14 @@ def test_repeated_key_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["gap=\r\nx", "\x1b[31m", "a\0b=1"])
-def test_a_mistake_is_quoted_without_control_characters(text: str) -> None:
+def test_error_message_has_no_control_characters(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse(text)
 
     assert caught.value.message.isprintable()
 
 
-def test_pairs_are_read_as_a_query_brings_them() -> None:
+def test_query_pairs_are_parsed() -> None:
     assert from_pairs([("gap", "20ms"), ("seed", "7")]) == Simulation(gap=Spread(0.02), seed=7)
 
 
@@ -233,7 +233,7 @@ def test_inner_settings_override_outer_ones() -> None:
     assert farther.overlay(Simulation()) == farther
 
 
-def test_a_nearer_profile_takes_the_place_of_farther_times() -> None:
+def test_inner_profile_replaces_outer_times() -> None:
     farther = parse("gap=1ms,ttft=2ms,prefill=3ms,tokens=4")
 
     assert farther.overlay(parse("profile=groq-70b")) == parse("profile=groq-70b,tokens=4")

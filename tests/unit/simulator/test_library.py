@@ -96,7 +96,7 @@ def test_error_of_a_broken_recording_has_its_line_and_not_its_folder(library: Li
         library.recording("none.jsonl")
 
 
-def test_a_profile_is_named_or_measured(library: Library, tmp_path: Path) -> None:
+def test_profile_is_builtin_or_a_file(library: Library, tmp_path: Path) -> None:
     times = quantiles([0.1, 0.2, 0.3])
     (tmp_path / "p.json").write_bytes(encode(Empirical(times, times)))
     named = library.profile("groq-70b")
@@ -107,7 +107,7 @@ def test_a_profile_is_named_or_measured(library: Library, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["nope", "none.json"])
-def test_an_unknown_profile_is_refused(library: Library, tmp_path: Path, name: str) -> None:
+def test_unknown_profile_is_refused(library: Library, tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidRequest, match="profile") as refused:
         library.profile(name)
     assert refused.value.param == "profile"

@@ -86,7 +86,9 @@ def test_prose_has_its_natural_length_without_a_limit() -> None:
         ({"max_tokens": 99, "reasoning": True, "ignore_eos": True}, "", 99 - THOUGHT_TOKENS, "length"),
     ],
 )
-def test_how_long_prose_is(fields: dict[str, Any], simulation: str, length: int, reason: str) -> None:
+def test_prose_length_depends_on_limit_and_settings(
+    fields: dict[str, Any], simulation: str, length: int, reason: str
+) -> None:
     choice = one(asked(**fields), simulation)
 
     assert (sum(len(part.tokens) for part in choice.parts if not part.thought), choice.reason) == (length, reason)
@@ -100,7 +102,7 @@ def test_reasoning_comes_first_and_only_on_request() -> None:
 
 
 @pytest.mark.parametrize("most", [1, THOUGHT_TOKENS - 1, THOUGHT_TOKENS])
-def test_thoughts_count_too(most: int) -> None:
+def test_reasoning_counts_towards_the_token_limit(most: int) -> None:
     choice = one(asked(reasoning=True, max_tokens=most))
 
     assert [len(part.tokens) for part in choice.parts] == [most]
@@ -137,7 +139,7 @@ def test_stop_text_after_the_limit_has_no_effect() -> None:
     assert one(asked(stop=(WORDS[3],), max_tokens=3)).reason == "length"
 
 
-def test_a_text_over_the_seam_of_two_paragraphs_stops_too() -> None:
+def test_stop_text_is_found_across_two_paragraphs() -> None:
     seam = f"{WORDS[-1]} {WORDS[0]}"
     long = "".join(f" {word}" for word in WORDS)
 
@@ -146,21 +148,21 @@ def test_a_text_over_the_seam_of_two_paragraphs_stops_too() -> None:
     assert one(asked(stop=(long,), ignore_eos=True)).stop == long  # however much there would be to say
 
 
-def test_structured_output_stops_too() -> None:
+def test_stop_text_ends_structured_output() -> None:
     assert "fall" not in text(one(asked(json_object=True, stop=("fall",))))
 
 
 # Structured output
 
 
-def test_a_schema_is_satisfied() -> None:
+def test_schema_is_satisfied() -> None:
     choice = one(asked(schema=PLACE_TEXT))
     jsonschema.validate(json.loads(text(choice)), PLACE)
 
     assert (choice.reason, list(choice.parts[0].tokens)) == ("stop", tokens_of(text(choice)))
 
 
-def test_any_json_object_is_one() -> None:
+def test_json_object_format_gives_an_object() -> None:
     assert isinstance(json.loads(text(one(asked(json_object=True)))), dict)
     assert one(asked(json_object=True, max_tokens=2)).reason == "length"
 
@@ -194,14 +196,14 @@ def test_unsatisfiable_request_is_refused(fields: dict[str, Any]) -> None:
         ("The weather?", {"schema": PLACE_TEXT}, ["weather"]),
     ],
 )
-def test_which_tools_are_called(question: str, fields: dict[str, Any], called: list[str]) -> None:
+def test_mentioned_or_chosen_tools_are_called(question: str, fields: dict[str, Any], called: list[str]) -> None:
     choice = one(asked(question, **{"tools": (WEATHER, CLOCK), **fields}))
 
     assert calls(choice) == called
     assert choice.reason == ("tool_calls" if called else "stop")
 
 
-def test_the_last_question_counts() -> None:
+def test_tools_are_mentioned_in_the_last_user_message() -> None:
     messages = (Message("user", "clock"), Message("assistant", "weather"), Message("user", "hm"))
 
     assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK)))) == []
@@ -253,7 +255,7 @@ def test_calls_of_earlier_turns_do_not_count() -> None:
         ("x.find", []),
     ],
 )
-def test_a_name_within_another_is_not_mentioned(question: str, called: list[str]) -> None:
+def test_tool_name_inside_another_name_is_not_a_mention(question: str, called: list[str]) -> None:
     assert calls(one(asked(question, tools=(Tool("find"), Tool("find-files"), Tool("files"))))) == called
 
 
@@ -267,21 +269,21 @@ def test_calls_of_all_choices_have_different_ids() -> None:
 @pytest.mark.parametrize(
     ("choice", "called"), [("required", ["clock"]), ("weather", ["weather"]), ("clock", ["clock"]), ("none", [])]
 )
-def test_a_demanded_call_is_made_after_results_too(choice: str, called: list[str]) -> None:
+def test_required_call_is_made_after_tool_results(choice: str, called: list[str]) -> None:
     asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
     messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
 
     assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK), tool_choice=choice))) == called
 
 
-def test_a_demanded_call_is_repeated_where_all_tools_were_called() -> None:
+def test_required_call_is_repeated_if_all_tools_were_called() -> None:
     asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", "{}"),))
     messages = (Message("user", "hm"), asking, Message("tool", "rain", tool_call_id="call_0"))
 
     assert calls(one(asked(messages=messages, tools=(WEATHER,), tool_choice="required"))) == ["weather"]
 
 
-def test_a_custom_tool_is_called_with_text() -> None:
+def test_custom_tool_is_called_with_text() -> None:
     part = one(asked("run weather", tools=(Tool("run", custom=True), WEATHER))).parts[0]
 
     assert part.call == ToolCall("call_0", "run", "", custom=True)
@@ -289,7 +291,7 @@ def test_a_custom_tool_is_called_with_text() -> None:
     assert calls(one(asked("run", tools=(Tool("run", custom=True),)))) == ["run"]
 
 
-def test_a_call_has_an_id_and_arguments_that_its_schema_takes() -> None:
+def test_call_has_an_id_and_arguments_valid_for_its_schema() -> None:
     first, second = one(asked("weather clock", tools=(WEATHER, CLOCK), reasoning=True)).parts[1:]
 
     assert (first.call, second.call) == (ToolCall("call_0", "weather", ""), ToolCall("call_1", "clock", ""))
@@ -313,7 +315,7 @@ def test_calls_of_one_request_share_the_budget_of_their_schemas() -> None:
         planned(asked(every, tools=tools))
 
 
-def test_names_of_tools_are_searched_in_a_bounded_part_of_the_question() -> None:
+def test_tool_names_are_searched_only_in_the_beginning_of_the_question() -> None:
     tools = (WEATHER, CLOCK)
     far = MENTIONS_SEARCHED // len("weather clock")
     near = far - len("clock")
@@ -339,7 +341,7 @@ def test_plan_has_at_most_the_maximum_number_of_tokens() -> None:
         planned(asked(min_tokens=10_000_000))
 
 
-def test_a_prompt_is_counted_by_the_one_splitter() -> None:
+def test_prompt_tokens_are_counted_by_the_tokenizer() -> None:
     asking = Message("assistant", "So ", tool_calls=(ToolCall("c", "n", '{"a": 1}'),))
     messages = (Message("system", "Be  brief."), Message("user", "a b\nc"), asking, Message("tool", "x"))
 
@@ -359,7 +361,7 @@ def test_different_seeds_give_different_responses() -> None:
     assert len({planned(asked(seed=seed), "tokens=5..5000").usage for seed in range(5)}) > 1
 
 
-def test_times_are_those_of_the_grammar() -> None:
+def test_gaps_follow_the_grammar() -> None:
     assert list(islice(planned(asked(), "ttft=1s,gap=20ms").gaps, 3)) == [1.0, 0.02, 0.02]
     assert list(islice(planned(asked()).gaps, 2)) == [0.1, 0.1]
 
@@ -368,26 +370,26 @@ def test_times_are_those_of_the_grammar() -> None:
 
 
 @pytest.mark.parametrize("simulation", ["text=echo", "tokens=100000,text=echo"])
-def test_a_long_response_is_planned_in_slices(simulation: str) -> None:
+def test_long_response_is_planned_in_slices(simulation: str) -> None:
     work = plan(asked("a b " * 7_500), parse(simulation), call_ids="")
     slices = sum(1 for _ in work)
 
     assert slices > 5
 
 
-def test_a_short_response_is_planned_in_one_slice() -> None:
+def test_short_response_is_planned_in_one_slice() -> None:
     for simulation in ("", "text=echo", "text=words", "tokens=100"):
         with pytest.raises(StopIteration):
             next(plan(asked(stop=("zz",)), parse(simulation), call_ids=""))
 
 
-def test_an_echo_is_bounded_in_characters() -> None:
+def test_echo_is_bounded_in_characters() -> None:
     with pytest.raises(InvalidRequest, match="echoes no more than 8388608 characters"):
         one(asked("a" * 30_000), "text=echo,tokens=300")
 
 
 @pytest.mark.parametrize("text", ["a", "é", "😀", "\ud800"])
-def test_a_text_to_echo_is_bounded_in_bytes(text: str) -> None:
+def test_text_to_echo_is_bounded_in_bytes(text: str) -> None:
     size_bytes = len(text.encode("utf-8", "surrogatepass"))
     most = MAX_ECHOED_BYTES // size_bytes
     one(asked(text * most), "text=echo")

@@ -11,7 +11,7 @@ NAMES = sorted(profiles.load_profiles())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_profile_is_the_grammars(name: str) -> None:
+def test_builtin_profile_is_valid_grammar(name: str) -> None:
     simulation = parse(profiles.text_of(name))
 
     assert simulation.ttft is not None
@@ -35,12 +35,12 @@ def test_documented_profiles_exist() -> None:
     assert {"groq-70b", "gpt-4o", "gpt-4o-mini", "claude-sonnet", "claude-haiku", "llama-8b-local"} <= {*NAMES}
 
 
-def test_another_name_is_refused_with_those_there_are() -> None:
+def test_unknown_profile_error_lists_the_profiles() -> None:
     with pytest.raises(ValueError, match=r"no profile 'gpt-9'.*groq-70b"):
         profiles.text_of("gpt-9")
 
 
-def test_a_file_is_known_by_its_ending_and_read(tmp_path: Path) -> None:
+def test_profile_file_is_recognized_by_its_suffix(tmp_path: Path) -> None:
     profile = Empirical(quantiles([0.1, 0.2]), quantiles([0.01]))
     file = tmp_path / "mine.json"
     file.write_bytes(encode(profile))
@@ -60,7 +60,7 @@ def test_unreadable_profile_is_refused_by_name(tmp_path: Path) -> None:
         profiles.read(str(bad))
 
 
-def test_the_page_shows_every_profile() -> None:
+def test_recording_docs_list_every_profile() -> None:
     page = (Path(__file__).parents[3] / "docs" / "recording.md").read_text(encoding="utf-8")
 
     for name, profile in profiles.load_profiles().items():

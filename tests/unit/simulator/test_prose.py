@@ -7,7 +7,7 @@ from tokenfall.tokens import count_tokens
 LONG = 3 * len(WORDS) + 2
 
 
-def test_the_tokens_of_the_paragraph_are_the_paragraph() -> None:
+def test_prose_tokens_join_to_the_paragraph() -> None:
     assert "".join(Prose(len(WORDS))) == PARAGRAPH
 
 
@@ -19,7 +19,7 @@ def test_prose_has_the_requested_number_of_tokens(count: int) -> None:
     assert count_tokens("".join(said)) == count
 
 
-def test_the_paragraph_repeats() -> None:
+def test_paragraph_repeats() -> None:
     said = Prose(len(WORDS) + 1)
 
     assert (said[0], said[-1]) == (WORDS[0], f" {WORDS[0]}")

@@ -19,7 +19,7 @@ def test_stream_with_gate_load_or_faults_has_a_fault_plan(text: str) -> None:
     assert SimulatorState().fault_plan(parse(""), faults("reset@1")) is not None
 
 
-def test_a_gate_is_the_one_of_that_name() -> None:
+def test_fault_plan_uses_the_gate_of_the_configured_name() -> None:
     state = SimulatorState()
     fault_plan = state.fault_plan(parse("gate=a@1"), ())
     assert fault_plan is not None
@@ -36,7 +36,7 @@ def test_gates_of_others_never_refuse_a_stream() -> None:
     assert state.fault_plan(parse("gate=a"), ()) is not None
 
 
-def test_gaps_follow_the_load_of_the_moment() -> None:
+def test_gaps_follow_the_current_load() -> None:
     state = SimulatorState()
     gaps = state.gaps(repeat(1.0), Load(3.0, 2))
     first = next(gaps)

@@ -14,7 +14,7 @@ def said(question: str, *stops: str) -> tuple[list[str], str]:
 
 
 @pytest.mark.parametrize("offset", [-3, -2, -1, 0, 1])
-def test_a_stop_text_is_found_across_two_windows(offset: int) -> None:
+def test_stop_text_is_found_across_two_windows(offset: int) -> None:
     words = SLICE_CHARACTERS // 2 + offset  # each is two characters
 
     assert said("a " * words + "b c d", "b c", "zzzzzz") == (tokens_of("a " * words), "b c")
@@ -35,7 +35,7 @@ def test_text_before_the_stop_has_unchanged_tokens(text: str, stops: list[str]) 
     assert said(text, *stops) == (tokens_of(text if found is None else text[: found[0]]), found[1] if found else "")
 
 
-def test_a_long_text_is_searched_in_slices() -> None:
+def test_long_text_is_searched_in_slices() -> None:
     work = truncate_at_stop(["a "] * SLICE_CHARACTERS, ("b", "c"))
 
     assert sum(1 for _ in work) > 3

@@ -102,18 +102,18 @@ def test_ordinary_large_schema_is_satisfied() -> None:
     jsonschema.Draft202012Validator(schema).validate(json.loads(written(schema)))
 
 
-def test_text_has_white_space_where_people_write_it() -> None:
+def test_generated_json_has_spaces_after_separators() -> None:
     schema = {"properties": {"a": {"const": [1, 2]}, "b": {"const": None}}, "required": ["a", "b"]}
 
     assert written(schema) == '{"a": [1, 2], "b": null}'
 
 
 @pytest.mark.parametrize("schema", [{}, {"description": "d"}, {"additionalProperties": False}, {"type": "object"}])
-def test_schema_of_a_tool_that_names_no_type_is_one_of_objects(schema: Any) -> None:
+def test_tool_schema_without_a_type_is_an_object_schema(schema: Any) -> None:
     assert written(schema, objects=True) == "{}"
 
 
-def test_schema_of_a_tool_that_names_a_type_keeps_it() -> None:
+def test_tool_schema_with_a_type_is_unchanged() -> None:
     assert written({"const": 1}, objects=True) == written({"enum": [1]}, objects=True) == "1"
     assert generated([b"true"], objects=True) == generated([b"{}"]) == ['"large language models"']
 
@@ -126,7 +126,7 @@ def test_schemas_of_one_request_share_one_budget() -> None:
         generated([schema] * 8)
 
 
-def test_text_is_paid_for_each_of_its_copies() -> None:
+def test_every_copy_of_a_text_spends_budget() -> None:
     schema = {"const": "x" * 20_000}
 
     assert len(written(schema, copies=2)) == 20_002

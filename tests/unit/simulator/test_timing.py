@@ -19,19 +19,19 @@ def test_first_token_without_ttft_comes_after_one_gap() -> None:
     assert first(3, None, Spread(0.02)) == [0.02, 0.02, 0.02]
 
 
-def test_a_ttft_is_the_first_gap_alone() -> None:
+def test_ttft_replaces_only_the_first_gap() -> None:
     assert first(3, Spread(0.3), Spread(0.02)) == [0.3, 0.02, 0.02]
 
 
-def test_without_variation_dice_change_nothing() -> None:
+def test_random_source_without_variation_changes_nothing() -> None:
     assert first(3, Spread(0.3), Spread(0.02), random=Random(7)) == [0.3, 0.02, 0.02]
 
 
-def test_variation_without_dice_is_the_mean() -> None:
+def test_variation_without_a_random_source_is_the_mean() -> None:
     assert first(2, None, Spread(0.02, 0.5)) == [0.02, 0.02]
 
 
-def test_a_seed_repeats_a_schedule() -> None:
+def test_same_seed_gives_the_same_gaps() -> None:
     spreads = Spread(0.3, 0.4), Spread(0.02, 0.4)
     one, two, other = (first(20, *spreads, random=Random(seed)) for seed in (7, 7, 8))
 
@@ -40,14 +40,14 @@ def test_a_seed_repeats_a_schedule() -> None:
     assert len(set(one)) == 20
 
 
-def test_the_gaps_may_vary_while_the_ttft_does_not() -> None:
+def test_gaps_may_vary_while_the_ttft_does_not() -> None:
     gaps = first(3, Spread(0.3), Spread(0.02, 0.4), random=Random(7))
 
     assert gaps[0] == 0.3
     assert gaps[1] != gaps[2]
 
 
-def test_the_ttft_may_vary_while_the_gaps_do_not() -> None:
+def test_ttft_may_vary_while_the_gaps_do_not() -> None:
     gaps = first(3, Spread(0.3, 0.4), Spread(0.02), random=Random(7))
 
     assert gaps[0] != 0.3
@@ -63,19 +63,19 @@ def test_lognormal_has_the_configured_mean_and_variation(mean_s: float, cv: floa
     assert min(times) > 0
 
 
-def test_no_time_at_all_does_not_vary() -> None:
+def test_zero_time_does_not_vary() -> None:
     assert draw(Spread(0.0, 0.5), Random(7)) == 0.0
     assert draw(Spread(0.3, 0.5), Random(7)) != 0.3
 
 
-def test_a_length_is_drawn_from_both_ends() -> None:
+def test_random_length_includes_both_bounds() -> None:
     lengths = {response_length(Length(3, 5), Random(seed)) for seed in range(50)}
 
     assert lengths == {3, 4, 5}
     assert response_length(Length(3, 500), Random(7)) == response_length(Length(3, 500), Random(7))
 
 
-def test_a_length_without_choice_needs_no_dice() -> None:
+def test_fixed_length_needs_no_random_source() -> None:
     assert response_length(Length(4, 4), None) == 4
     assert response_length(Length(4, 4), Random(7)) == 4
     assert response_length(Length(3, 5), None) == 3
@@ -119,13 +119,13 @@ def test_times_to_first_token_are_lognormal(mean_s: float, cv: float) -> None:
 
 
 @pytest.mark.parametrize(("mean_s", "cv"), [(0.021, 0.3), (0.02, 0.32), (0.02, 0.28)])
-def test_a_distribution_that_is_a_little_off_would_be_seen(mean_s: float, cv: float) -> None:
+def test_distance_detects_a_slightly_different_distribution(mean_s: float, cv: float) -> None:
     times = list(islice(draws(Spread(0.02, 0.3), Random(7)), DRAWS))
 
     assert distance(times, lognormal(mean_s, cv)) > CRITICAL
 
 
-def test_a_length_is_uniform() -> None:
+def test_random_length_is_uniform() -> None:
     dice = Random(7)
     lengths = [response_length(Length(80, 200), dice) for _ in range(DRAWS)]
     expected = DRAWS / 121

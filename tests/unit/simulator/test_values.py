@@ -56,7 +56,7 @@ def test_invalid_fault_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)
-def test_every_kind_is_read(kind: str) -> None:
+def test_every_fault_kind_is_parsed(kind: str) -> None:
     (found,) = values.faults(f"{kind}@2" + (":1s" if kind in ("stall", "drip") else ""))
 
     assert (found.kind, found.at, found.probability) == (kind, 2, 1.0)
@@ -140,7 +140,7 @@ def test_invalid_limit_is_refused(text: str) -> None:
         (values.integer, "000", 0),
     ],
 )
-def test_other_values_are_parsed(read: Callable[[str], object], text: str, found: object) -> None:
+def test_value_is_parsed_by_its_parser(read: Callable[[str], object], text: str, found: object) -> None:
     assert read(text) == found
 
 

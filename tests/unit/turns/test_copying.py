@@ -29,7 +29,7 @@ def test_new_turn_is_written_and_an_idle_one_is_renewed() -> None:
     assert copy.take(RENEW_S)
 
 
-def test_new_pieces_are_taken_and_lost_ones_again() -> None:
+def test_new_and_unconfirmed_chunks_are_written() -> None:
     turn = running_turn("a", "b")
     copy = Copy(turn)
     copy.take(1.0)
@@ -83,7 +83,7 @@ def test_unwritten_ends_are_dropped_after_the_timeout() -> None:
     assert len(copies) == 1, "who still answers is never given up"
 
 
-def test_of_too_many_ends_the_newest_are_kept() -> None:
+def test_number_of_unwritten_ends_is_limited_to_the_newest() -> None:
     copies = Copies()
     first = ended(copies, 1.0)
     for _ in range(MAX_ENDED):
@@ -98,7 +98,7 @@ def test_of_too_many_ends_the_newest_are_kept() -> None:
     assert first not in [copy.turn for copy in copies.take(1.0)]
 
 
-def test_a_copy_that_was_replaced_meanwhile_does_not_drop_the_new_one() -> None:
+def test_copy_that_was_replaced_meanwhile_does_not_drop_the_new_one() -> None:
     copies, turn = Copies(), running_turn("a")
     copies.add(turn)
     (old,) = copies.take(1.0)

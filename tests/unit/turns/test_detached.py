@@ -30,7 +30,7 @@ async def answered(turn: RunningTurn) -> str:
     raise AssertionError
 
 
-async def test_the_oldest_turn_ends_when_there_are_too_many() -> None:
+async def test_oldest_detached_turn_is_ended_over_the_limit() -> None:
     detached = detached_turns(max_turns=2)
     turns = [running_turn() for _ in range(4)]
     for turn in turns[:3]:
@@ -47,7 +47,7 @@ async def test_the_oldest_turn_ends_when_there_are_too_many() -> None:
     ]
 
 
-async def test_ended_turn_frees_its_place() -> None:
+async def test_removed_turn_does_not_count_as_detached() -> None:
     detached = detached_turns(max_turns=1)
     first, second = running_turn(), running_turn()
     detached.add(first, held_bytes=1)
@@ -84,7 +84,7 @@ async def test_reasoning_counts_as_memory() -> None:
     assert ended_by(second) is None
 
 
-async def test_a_turn_that_grows_or_grows_old_is_ended_without_another_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_detached_turn_over_its_size_or_age_is_ended_by_the_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenfall.turns.detached.LOOK_EVERY_S", 0.001)
     clock = FakeClock()
     detached = detached_turns(clock, max_s=10.0)

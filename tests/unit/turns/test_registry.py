@@ -272,7 +272,7 @@ async def claimed(turns: TurnRegistry, turn: RunningTurn, *, key: str = "k", dig
     return await turns.claim(turn, key=key, digest=digest)
 
 
-async def test_the_same_key_at_the_same_time_is_one_turn() -> None:
+async def test_simultaneous_requests_with_one_key_share_a_turn() -> None:
     turns = turn_registry()
     asked = [running_turn() for _ in range(3)]
     first, *others = await asyncio.gather(*(claimed(turns, turn) for turn in asked))
@@ -283,14 +283,14 @@ async def test_the_same_key_at_the_same_time_is_one_turn() -> None:
     assert turns.running() == [asked[0]]
 
 
-async def test_the_same_key_with_another_request_is_refused() -> None:
+async def test_key_used_with_another_request_is_refused() -> None:
     turns = turn_registry()
     await claimed(turns, running_turn())
     with pytest.raises(IdempotencyMismatch):
         await claimed(turns, running_turn(), digest="other")
 
 
-async def test_keys_of_other_owners_are_apart() -> None:
+async def test_owners_have_separate_keys() -> None:
     turns = turn_registry()
     await claimed(turns, running_turn())
     others = running_turn(conversation=Conversation("bob", "default"))
@@ -345,7 +345,7 @@ async def test_keys_are_refused_if_workers_do_not_share_turns() -> None:
     assert turns.running() == []
 
 
-async def test_a_key_is_claimed_in_all_processes() -> None:
+async def test_key_is_claimed_in_all_processes() -> None:
     shared = FakeSharedTurns()
     turn = running_turn()
 

@@ -18,7 +18,7 @@ def buffer_of(pieces: list[str]) -> ResponseBuffer:
 
 
 @given(PIECES)
-def test_since_a_position_returns_the_later_pieces_unchanged(pieces: list[str]) -> None:
+def test_since_returns_the_later_chunks_unchanged(pieces: list[str]) -> None:
     buffer = buffer_of(pieces)
 
     for position in range(len(pieces) + 2):
@@ -26,7 +26,7 @@ def test_since_a_position_returns_the_later_pieces_unchanged(pieces: list[str]) 
 
 
 @given(PIECES)
-def test_text_is_all_pieces_joined_and_length_their_number(pieces: list[str]) -> None:
+def test_text_is_the_joined_chunks_and_length_their_number(pieces: list[str]) -> None:
     buffer = buffer_of(pieces)
 
     assert buffer.text() == "".join(pieces)
@@ -34,7 +34,7 @@ def test_text_is_all_pieces_joined_and_length_their_number(pieces: list[str]) ->
 
 
 @pytest.mark.parametrize("number", [INDEXED - 1, INDEXED, INDEXED + 1, 3 * INDEXED, 3 * INDEXED + 1])
-def test_no_piece_is_lost_where_the_index_has_an_entry(number: int) -> None:
+def test_no_chunk_is_lost_at_an_index_entry(number: int) -> None:
     pieces = [f"<{at}>" for at in range(number)]
     buffer = buffer_of(pieces)
 
@@ -42,14 +42,14 @@ def test_no_piece_is_lost_where_the_index_has_an_entry(number: int) -> None:
         assert buffer.since(position) == pieces[position:]
 
 
-def test_returned_pieces_are_a_copy() -> None:
+def test_returned_chunks_are_a_copy() -> None:
     buffer = buffer_of(["a", "b"])
     buffer.since(0).append("c")
 
     assert buffer.since(0) == ["a", "b"]
 
 
-def test_halves_of_a_surrogate_pair_in_two_pieces_are_not_changed() -> None:
+def test_surrogate_halves_in_two_chunks_are_unchanged() -> None:
     buffer = buffer_of(["\ud83d", "\ude00"])
 
     assert buffer.since(0) == ["\ud83d", "\ude00"]
@@ -61,14 +61,14 @@ def test_size_is_at_least_that_of_the_text_in_utf_8(pieces: list[str]) -> None:
     assert buffer_of(pieces).size_bytes() >= len("".join(pieces).encode("utf-8", "surrogatepass"))
 
 
-def test_a_short_piece_takes_less_memory_than_a_string() -> None:
+def test_short_chunk_takes_less_memory_than_a_string() -> None:
     pieces = [f"{number:>5}" for number in range(1_000)]
 
     assert buffer_of(pieces).size_bytes() < sum(map(getsizeof, pieces)) / 4
 
 
 @given(st.lists(st.sampled_from(["a", "é" * 255, "b" * 255, "b" * 256, "c" * 70_000]), max_size=10))
-def test_pieces_over_255_bytes_are_not_changed(pieces: list[str]) -> None:
+def test_chunks_over_255_bytes_are_unchanged(pieces: list[str]) -> None:
     buffer = buffer_of(pieces)
 
     assert buffer.since(0) == pieces
@@ -77,7 +77,7 @@ def test_pieces_over_255_bytes_are_not_changed(pieces: list[str]) -> None:
 
 @pytest.mark.parametrize("position", [0, 1, INDEXED - 1, INDEXED, 3 * INDEXED + 2, 5 * INDEXED + 1])
 @pytest.mark.parametrize("most", [1, 3, INDEXED, 2 * INDEXED + 1, 10_000])
-def test_since_returns_at_most_the_wanted_number(position: int, most: int) -> None:
+def test_since_returns_at_most_the_requested_number(position: int, most: int) -> None:
     pieces = [f"{number} " for number in range(5 * INDEXED + 3)]
 
     assert buffer_of(pieces).since(position, most) == pieces[position : position + most]

@@ -77,7 +77,7 @@ async def test_interrupted_turn_is_stored_with_its_error(end: Finished | Excepti
     assert [turn.end_code for turn in asked.harness.history.appended] == [code]
 
 
-async def test_a_turn_that_was_stopped_is_kept_as_stopped() -> None:
+async def test_stopped_turn_is_stored_as_stopped() -> None:
     asked = Asked(text_engine("Be", end=Silence()))
     await settle()
     asked.turn.stop()
@@ -89,7 +89,7 @@ async def test_a_turn_that_was_stopped_is_kept_as_stopped() -> None:
 # A turn that ends as it should
 
 
-async def test_the_deltas_are_handed_on_and_the_end_returned() -> None:
+async def test_deltas_are_reported_to_the_client_and_the_end_is_returned() -> None:
     asked = Asked(text_engine("Be", "cause"))
 
     assert await asked.asking == Finished("stop", "model-1")
@@ -146,7 +146,7 @@ async def test_long_response_is_stored_in_order() -> None:
     assert asked.kept == [("".join(texts), "complete")]
 
 
-async def test_a_slow_client_makes_the_engine_wait_but_no_follower() -> None:
+async def test_engine_waits_for_a_slow_client_but_not_for_a_follower() -> None:
     asked = Asked(text_engine("a", "b"))
     asked.client.block()
     following = await asked.followed()
@@ -203,7 +203,7 @@ async def test_cancelling_during_the_write_does_not_change_the_turn(times: int) 
     assert asked.kept == [("Hi", "complete")]
 
 
-async def test_a_writing_that_is_broken_off_has_no_genuine_end() -> None:
+async def test_turn_whose_write_is_cancelled_ends_with_an_error() -> None:
     asked = Asked(text_engine("Hi"), Harness(may_write=False))
     following = await asked.followed()
     (writing,) = (task for task in asyncio.all_tasks() if "append" in repr(task))
@@ -250,7 +250,7 @@ async def test_failed_turn_without_text_is_not_stored(end: Exception) -> None:
     assert asked.is_over()
 
 
-async def test_a_turn_that_cannot_be_written_at_all_is_over_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_turn_whose_write_raises_is_ended_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
@@ -265,7 +265,7 @@ async def test_a_turn_that_cannot_be_written_at_all_is_over_all_the_same(monkeyp
     assert asked.is_over()
 
 
-async def test_an_unknown_failure_is_not_shown_to_followers() -> None:
+async def test_unexpected_error_is_not_shown_to_followers() -> None:
     asked = Asked(text_engine("Be", end=ZeroDivisionError("s3cret")))
     following = await asked.followed()
     with pytest.raises(ZeroDivisionError):
@@ -329,7 +329,7 @@ async def test_stop_during_the_write_has_no_effect() -> None:
     assert asked.kept == [("Hi", "complete")]
 
 
-async def test_a_stop_and_a_leaving_client_at_the_same_time_are_one_end() -> None:
+async def test_simultaneous_stop_and_disconnect_end_the_turn_once() -> None:
     engine = text_engine("Hi", end=Silence())
     asked = Asked(engine)
     await engine.silent.wait()
@@ -345,7 +345,7 @@ async def test_a_stop_and_a_leaving_client_at_the_same_time_are_one_end() -> Non
 # Left
 
 
-async def test_a_turn_that_finishes_does_so_without_its_client() -> None:
+async def test_detached_turn_finishes_without_its_client() -> None:
     engine = ManualEngine()
     asked = Asked(engine, finishes=True)
     engine.emit("a")
@@ -380,7 +380,7 @@ def stored(answer: str, *, thought: str = "") -> Turn:
         {"continued": stored("x", thought="x" * 60_000)},
     ],
 )
-async def test_earlier_responses_of_turns_without_their_clients_count_as_memory(earlier: dict[str, Turn]) -> None:
+async def test_variants_of_detached_turns_count_as_memory(earlier: dict[str, Turn]) -> None:
     detached = detached_turns(max_bytes=100_000)
     runner = TurnRunner(SlowHistory(), registry=turn_registry(), detached=detached)
     turns = [running_turn(finishes=True) for _ in range(2)]
@@ -397,7 +397,7 @@ async def test_earlier_responses_of_turns_without_their_clients_count_as_memory(
     detached.close()
 
 
-async def test_empty_deltas_reach_the_followers() -> None:
+async def test_empty_deltas_are_sent_to_followers() -> None:
     asked = Asked(text_engine("", "a"))
     await asked.asking
 
@@ -405,7 +405,7 @@ async def test_empty_deltas_reach_the_followers() -> None:
     assert asked.turn.since(0) == ["", "a"]
 
 
-def test_an_error_as_an_end() -> None:
+def test_turn_end_of_an_error_has_its_code_and_message() -> None:
     assert (turn_end(StoreUnavailable("down")).code, turn_end(StoreUnavailable("down")).message) == (
         "store_unavailable",
         "down",

@@ -66,7 +66,7 @@ async def leave(following: "asyncio.Task[Finished]") -> None:
 # Its name
 
 
-def test_each_has_an_id_of_its_own() -> None:
+def test_turn_ids_are_unique() -> None:
     ids = {turn().id for _ in range(100)}
 
     assert len(ids) == 100
@@ -90,7 +90,7 @@ async def test_stop_cancels_the_engine_with_the_reason() -> None:
         await answered.task
 
 
-async def test_first_stop_reason_is_kept() -> None:
+async def test_later_stop_does_not_change_the_reason() -> None:
     answered = await begun(turn())
     answered.turn.stop_with(shutting_down())
     answered.turn.stop()
@@ -156,7 +156,7 @@ async def test_finished_turn_does_not_continue_after_a_disconnect() -> None:
     assert done.detach() is False
 
 
-async def test_followers_keep_a_turn_going_and_the_last_one_to_leave_ends_it() -> None:
+async def test_turn_without_a_client_ends_when_its_last_follower_leaves() -> None:
     answered = await begun(turn())
     first, second = follow(answered.turn, RecordingListener()), follow(answered.turn, RecordingListener())
     await settle()
@@ -194,7 +194,7 @@ async def test_detached_turn_finishes_without_followers() -> None:
 # Followed
 
 
-async def test_follower_gets_past_and_new_pieces_and_the_end() -> None:
+async def test_follower_gets_past_and_new_deltas_and_the_end() -> None:
     said, listener = running_turn("a", "b"), RecordingListener()
     following = follow(said, listener)
     await settle()
@@ -217,7 +217,7 @@ async def test_late_follower_gets_the_rest(after: int) -> None:
     assert listener.texts == ["a", "b", "c"][after:]
 
 
-async def test_the_end_may_be_an_error() -> None:
+async def test_follower_of_a_failed_turn_gets_the_error() -> None:
     said, listener = running_turn("a"), RecordingListener()
     following = follow(said, listener)
     await settle()
@@ -228,7 +228,7 @@ async def test_the_end_may_be_an_error() -> None:
     assert listener.texts == ["a"]
 
 
-async def test_a_slow_follower_is_waited_for_and_loses_nothing() -> None:
+async def test_slow_follower_gets_every_delta() -> None:
     said, slow, quick = running_turn("a"), RecordingListener(), RecordingListener()
     slow.block()
     followings = [follow(said, slow), follow(said, quick)]
@@ -245,7 +245,7 @@ async def test_a_slow_follower_is_waited_for_and_loses_nothing() -> None:
     assert slow.text == "abcd"
 
 
-async def test_piece_added_during_the_last_delivery_is_delivered() -> None:
+async def test_delta_added_during_the_last_delivery_is_delivered() -> None:
     said = running_turn("a")
     heard: list[str] = []
 
@@ -261,7 +261,7 @@ async def test_piece_added_during_the_last_delivery_is_delivered() -> None:
     assert heard == ["a", "b"]
 
 
-async def test_a_follower_that_is_cancelled_does_not_disturb_others() -> None:
+async def test_cancelled_follower_does_not_affect_others() -> None:
     said, listener = running_turn(finishes=True), RecordingListener()
     leaves, stays = follow(said, RecordingListener()), follow(said, listener)
     await settle()
@@ -273,14 +273,14 @@ async def test_a_follower_that_is_cancelled_does_not_disturb_others() -> None:
     assert listener.texts == ["a"]
 
 
-async def test_a_followed_turn_is_named() -> None:
+async def test_followed_turn_has_id_conversation_and_position() -> None:
     said = running_turn("a")
     followed = FollowedLocally(said, after=1)
 
     assert (followed.id, followed.conversation, followed.after) == (said.id, HERE, 1)
 
 
-async def test_a_follower_that_is_slow_holds_little_of_a_long_turn() -> None:
+async def test_slow_follower_of_a_long_turn_uses_little_memory() -> None:
     turn = RunningTurn(HERE, on_disconnect="finish")
     for number in range(100_000):
         turn.add(f"{number} ")
@@ -322,7 +322,7 @@ async def test_follower_gets_all_reasoning_and_then_the_text() -> None:
     assert told == [ReasoningDelta("Hm,"), ReasoningDelta(" so"), TextDelta("Hi")]
 
 
-def test_thoughts_are_bounded_in_characters_and_in_pieces() -> None:
+def test_reasoning_is_limited_in_characters_and_chunks() -> None:
     turn = running_turn()
     turn.add_thought("x" * (MAX_THOUGHT_CHARACTERS + 1))
     for _ in range(MAX_THOUGHTS):
@@ -332,5 +332,5 @@ def test_thoughts_are_bounded_in_characters_and_in_pieces() -> None:
     assert len(turn.thoughts_since(0)) == MAX_THOUGHTS
 
 
-def test_a_turn_without_thoughts_took_no_time_for_them() -> None:
+def test_turn_without_reasoning_has_no_reasoning_time() -> None:
     assert running_turn("Hi").thought_s is None

@@ -115,7 +115,7 @@ async def test_request_on_a_stale_connection_is_sent_again_on_a_new_one(upstream
         assert upstream.connections == 2
 
 
-async def test_a_request_is_not_sent_a_third_time(upstream: Upstream) -> None:
+async def test_request_is_retried_only_once(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
         await ask(client)
 
@@ -129,7 +129,7 @@ async def test_a_request_is_not_sent_a_third_time(upstream: Upstream) -> None:
         assert len(upstream.exchanges) == 3
 
 
-async def test_a_request_on_a_new_connection_that_breaks_is_not_sent_again(upstream: Upstream) -> None:
+async def test_request_on_a_broken_new_connection_is_not_sent_again(upstream: Upstream) -> None:
     async def close(exchange: Exchange) -> None:
         exchange.writer.close()
 

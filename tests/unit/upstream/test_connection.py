@@ -93,7 +93,7 @@ def by_name(cases: dict[str, Case]) -> pytest.MarkDecorator:
 
 @feeds
 @by_name(COMPLETE)
-async def test_a_complete_response_is_reported_once(pair: ConnectionPair, case: Case, feed: Feed) -> None:
+async def test_complete_response_is_reported_once(pair: ConnectionPair, case: Case, feed: Feed) -> None:
     exchange = pair.send_request(is_head=case.is_head)
     feed(pair.connection, case.data)
 
@@ -182,7 +182,7 @@ UNTIL_CLOSE = {
 
 @feeds
 @pytest.mark.parametrize("data", UNTIL_CLOSE.values(), ids=UNTIL_CLOSE.keys())
-async def test_a_body_without_framing_ends_with_the_connection(pair: ConnectionPair, data: bytes, feed: Feed) -> None:
+async def test_body_without_framing_ends_with_the_connection(pair: ConnectionPair, data: bytes, feed: Feed) -> None:
     exchange = pair.send_request()
     await pair.peer_receive(len(REQUEST))
     feed(pair.connection, data)
@@ -250,7 +250,7 @@ async def test_switched_protocols_are_an_error_with_their_status(
     [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 ", b"HTTP/1.1 100 Continue\r\n\r\n"],
     ids=["header", "reason", "1xx"],
 )
-async def test_a_head_is_bounded(pair: ConnectionPair, start: bytes) -> None:
+async def test_head_size_is_limited(pair: ConnectionPair, start: bytes) -> None:
     exchange = pair.send_request()
     pair.connection.data_received(start)
     piece = start if b"100" in start else b"a" * 1_024
@@ -262,7 +262,7 @@ async def test_a_head_is_bounded(pair: ConnectionPair, start: bytes) -> None:
     assert f"over {MAX_HEAD_BYTES} bytes" in exchange.error.message
 
 
-async def test_trailers_are_bounded(pair: ConnectionPair) -> None:
+async def test_trailer_size_is_limited(pair: ConnectionPair) -> None:
     exchange = pair.send_request()
     pair.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX: ")
     for _ in range(MAX_HEAD_BYTES // 1_024 + 1):
@@ -272,7 +272,7 @@ async def test_trailers_are_bounded(pair: ConnectionPair) -> None:
     assert isinstance(exchange.error, UpstreamMalformed)
 
 
-async def test_total_framing_of_small_chunks_is_not_bounded(pair: ConnectionPair) -> None:
+async def test_total_framing_of_small_chunks_is_not_limited(pair: ConnectionPair) -> None:
     exchange = pair.send_request()
     pair.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(MAX_HEAD_BYTES // 5):
@@ -522,7 +522,7 @@ async def test_large_request_is_sent_as_the_server_reads_it(tcp_line: Connection
     assert tcp_line.connection.is_idle
 
 
-async def test_an_early_response_to_a_large_request_is_reported_and_closes(tcp_line: ConnectionPair) -> None:
+async def test_early_response_to_a_large_request_is_reported_and_closes(tcp_line: ConnectionPair) -> None:
     exchange = tcp_line.send_request(b"x" * (8 * MIB))
     tcp_line.peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nHello")
     await tcp_line.wait_closed()

@@ -128,7 +128,7 @@ async def test_models_are_fetched_by_get_without_a_body(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204, 206, 302, 304, 600, 999])
-async def test_a_status_that_is_no_error_is_not_passed_on(relay: Relay, status: int) -> None:
+async def test_status_below_400_other_than_200_is_an_error_without_status(relay: Relay, status: int) -> None:
     for asking in (fetch, pass_through, converse):
         with pytest.raises(UpstreamError, match=f"the upstream responded with status {status}") as caught:
             await asking(relay, whole(b"", status, headers=b"Location: /elsewhere\r\n"))
@@ -146,7 +146,7 @@ async def test_a_status_that_is_no_error_is_not_passed_on(relay: Relay, status: 
         (402, UpstreamError),
     ],
 )
-async def test_a_refusal_has_the_upstreams_status(relay: Relay, status: int, error: type[UpstreamError]) -> None:
+async def test_refusal_has_the_upstream_status(relay: Relay, status: int, error: type[UpstreamError]) -> None:
     headers = b"Retry-After: 7\r\nLocation: /elsewhere\r\n"
     refusing = whole(b'{"error":{"message":"no","param":"model"}}', status, headers=headers)
     for asking in (fetch, pass_through, converse):
@@ -160,7 +160,7 @@ async def test_a_refusal_has_the_upstreams_status(relay: Relay, status: int, err
 
 
 @pytest.mark.parametrize("asking", [fetch, pass_through, converse])
-async def test_the_key_is_in_no_error(relay: Relay, asking: Callable[..., Awaitable[Any]]) -> None:
+async def test_error_does_not_contain_the_key(relay: Relay, asking: Callable[..., Awaitable[Any]]) -> None:
     words = b'{"error":{"message":"Incorrect key provided: %b."}}' % KEY.encode()
     with pytest.raises(UpstreamRefused) as caught:
         await asking(relay, whole(words, 400))
@@ -170,14 +170,14 @@ async def test_the_key_is_in_no_error(relay: Relay, asking: Callable[..., Awaita
     assert caught.value.__cause__ is None
 
 
-async def test_the_key_is_in_no_error_inside_a_stream(relay: Relay) -> None:
+async def test_error_inside_a_stream_does_not_contain_the_key(relay: Relay) -> None:
     with pytest.raises(UpstreamStreamError) as caught:
         await converse(relay, stream(b'data: {"error":"key %b"}\n\n' % KEY.encode()))
 
     assert KEY not in caught.value.message
 
 
-async def test_a_compressed_response_is_malformed(relay: Relay) -> None:
+async def test_compressed_response_is_malformed(relay: Relay) -> None:
     with pytest.raises(UpstreamMalformed, match="compressed"):
         await fetch(relay, whole(b"x", headers=b"Content-Encoding: gzip\r\n"))
 
@@ -202,7 +202,7 @@ async def test_error_of_the_caller_is_not_retried(relay: Relay) -> None:
     assert len(relay.upstream.exchanges) == 1
 
 
-async def test_a_refused_connection_is_unreachable() -> None:
+async def test_refused_connection_is_unreachable() -> None:
     metrics = Metrics()
     engine = engine_for("http://127.0.0.1:1", metrics=metrics)
     with pytest.raises(UpstreamUnreachable):
@@ -268,7 +268,7 @@ async def test_refused_field_is_left_out_of_the_second_try_and_of_later_requests
 
 
 @pytest.mark.parametrize("how", ["reply", "converse", "pass_through"])
-async def test_first_token_is_recorded_for_the_model_asked_for(relay: Relay, how: str) -> None:
+async def test_first_token_is_recorded_for_the_requested_model(relay: Relay, how: str) -> None:
     engine = relay.engine(stream(STOPPED))
     if how == "pass_through":
         asked = PassthroughRequest("/chat/completions", b"{}", REQUEST.model)

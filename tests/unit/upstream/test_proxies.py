@@ -41,7 +41,7 @@ def proxy_with(monkeypatch: pytest.MonkeyPatch, url: str, **environment: str) ->
         ("http://a.example", {"HTTP_PROXY": URL, "http_proxy": ""}, False),
     ],
 )
-def test_the_variable_of_the_scheme_names_the_proxy(
+def test_variable_of_the_scheme_names_the_proxy(
     monkeypatch: pytest.MonkeyPatch, url: str, environment: dict[str, str], proxied: bool
 ) -> None:
     assert proxy_with(monkeypatch, url, **environment) == (PROXY if proxied else None)
@@ -84,7 +84,7 @@ def test_no_proxy_lists_hosts_reached_directly(
         ("http://[::1]:3128", Proxy("::1", 3128)),
     ],
 )
-def test_a_proxys_address_is_parsed(url: str, proxy: Proxy) -> None:
+def test_proxy_address_is_parsed(url: str, proxy: Proxy) -> None:
     assert parse_proxy(url, name="http_proxy") == proxy
 
 

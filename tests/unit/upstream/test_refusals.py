@@ -153,12 +153,12 @@ def test_200_that_is_not_a_stream_is_an_error(body: bytes, kind: type[UpstreamBr
         b'{"error":{"message":"' + b"x" * MAX_ERROR_BODY_BYTES + b'"}}',
     ],
 )
-def test_a_complete_response_is_no_error(body: bytes) -> None:
+def test_complete_response_is_not_an_error(body: bytes) -> None:
     assert error_document(body) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b"data: {}\n\n", b'"a"', b"{", b"{x}"])
-def test_a_complete_200_that_is_not_json_is_malformed(body: bytes) -> None:
+def test_complete_200_that_is_not_json_is_malformed(body: bytes) -> None:
     assert isinstance(error_document(body), UpstreamMalformed)
 
 
@@ -166,7 +166,7 @@ def test_a_complete_200_that_is_not_json_is_malformed(body: bytes) -> None:
     "body",
     [BODY, b'{"object":"error","message":"their own words"}', b'{"detail":"their own words"}', b"[" + BODY + b"]"],
 )
-def test_a_complete_200_that_reports_an_error_is_one(body: bytes) -> None:
+def test_complete_200_that_reports_an_error_is_an_error(body: bytes) -> None:
     error = error_document(body)
 
     assert isinstance(error, UpstreamStreamError)

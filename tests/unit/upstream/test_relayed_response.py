@@ -87,7 +87,7 @@ async def test_small_body_is_collected_and_checked(relay: Relay) -> None:
     assert relay.reads()
 
 
-async def test_small_body_that_tells_an_error_fails(relay: Relay) -> None:
+async def test_small_body_that_reports_an_error_fails(relay: Relay) -> None:
     done = relay.response.end
     relay.response.body_received(b'{"error":{"message":"no"}}')
     relay.complete()

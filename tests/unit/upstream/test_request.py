@@ -11,7 +11,7 @@ def encoded(url: str, request: UpstreamRequest, *, proxy: Proxy | None = None) -
     return RequestEncoder(parse_address(url), proxy=proxy).encode(request)
 
 
-def test_a_request_is_a_head_and_a_body() -> None:
+def test_request_is_encoded_as_head_and_body() -> None:
     request = UpstreamRequest("POST", "/chat/completions?a=b", headers=[("Accept", "*/*"), ("X", "1")], body=b"{}")
 
     assert encoded("https://a.example/v1", request) == (
@@ -32,7 +32,7 @@ def test_empty_body_has_a_content_length() -> None:
 
 
 @pytest.mark.parametrize("name", ["X\r\nY", "X\n"])
-def test_a_line_break_in_a_header_is_refused(name: str) -> None:
+def test_line_break_in_a_header_is_refused(name: str) -> None:
     for header in ((name, "1"), ("X", name)):
         with pytest.raises(ValueError, match="line break"):
             encoded("http://a.example", UpstreamRequest("GET", "/", headers=[header]))

@@ -59,7 +59,7 @@ async def test_200_over_the_size_limit_is_malformed(received: Received, monkeypa
         await received.done
 
 
-async def test_a_body_in_small_chunks_takes_no_more_memory_than_its_bytes(received: Received) -> None:
+async def test_body_in_small_chunks_takes_no_more_memory_than_its_bytes(received: Received) -> None:
     received.response.head_received(200, [])
     chunks = [b"%d" % number for number in range(10, 100)] * 1_000
 

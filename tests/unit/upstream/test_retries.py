@@ -91,7 +91,7 @@ def test_retry_after_may_exceed_the_ceiling(retry_after_s: float | None, waited_
 
 
 @pytest.mark.parametrize(("left_s", "waited_s"), [(1.01, 1.0), (1.0, None), (0.5, None), (-1.0, None)])
-def test_no_retry_that_would_start_too_late(left_s: float, waited_s: float | None) -> None:
+def test_retry_that_would_start_too_late_is_not_made(left_s: float, waited_s: float | None) -> None:
     assert wait_s(UpstreamFailed("x", retry_after_s=1.0), status=503, left_s=left_s) == waited_s
 
 

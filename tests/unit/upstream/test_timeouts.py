@@ -144,7 +144,7 @@ def test_begins_in_s_is_the_time_left_for_the_first_token(total_s: float, left_s
 # What is measured
 
 
-def test_the_time_to_the_first_token_is_recorded_once() -> None:
+def test_time_to_the_first_token_is_recorded_once() -> None:
     wheel, metrics = FakeWheel(1000.0), Metrics()
     watch = Watch(wheel, TIMEOUTS, started_s=1000.0, metrics=metrics, model="m")
     for _ in range(3):

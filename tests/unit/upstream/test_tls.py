@@ -96,7 +96,7 @@ async def test_server_name_indication_is_sent() -> None:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_a_second_connection_resumes_the_session_of_the_first(version: ssl.TLSVersion) -> None:
+async def test_second_connection_resumes_the_session_of_the_first(version: ssl.TLSVersion) -> None:
     async with secured(context_of_version(version)) as (client, upstream):
         upstream.script = hello_and_close
         for _ in range(3):
@@ -218,7 +218,7 @@ async def test_old_versions_are_refused(version: ssl.TLSVersion) -> None:
         assert upstream.exchanges == []
 
 
-async def test_a_server_without_tls_is_unreachable() -> None:
+async def test_server_without_tls_is_unreachable() -> None:
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
@@ -256,7 +256,7 @@ def garble(exchange: Exchange) -> None:
     os.write(exchange.writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x05Hello")
 
 
-async def test_a_broken_record_within_a_body_is_a_reset() -> None:
+async def test_broken_record_within_a_body_is_a_reset() -> None:
     async with secured(server_context()) as (client, upstream):
 
         async def broken(exchange: Exchange) -> None:
@@ -268,7 +268,7 @@ async def test_a_broken_record_within_a_body_is_a_reset() -> None:
             await ask(client)
 
 
-async def test_a_broken_record_in_place_of_a_response_is_unreachable_on_a_new_connection() -> None:
+async def test_broken_record_in_place_of_a_response_is_unreachable_on_a_new_connection() -> None:
     async with secured(server_context()) as (client, upstream):
 
         async def broken(exchange: Exchange) -> None:

@@ -111,10 +111,10 @@ async def test_request_is_released_with_the_first_token(relay: Relay) -> None:
 async def test_connection_is_urgent_until_the_first_token(relay: Relay) -> None:
     relay.head()
     relay.body(chunk(role="assistant"))
-    assert relay.connection.awaits_first_event
+    assert relay.connection.urgent
     relay.body(said("Be"))
 
-    assert not relay.connection.awaits_first_event
+    assert not relay.connection.urgent
 
 
 async def test_body_without_done_is_truncated(relay: Relay) -> None:
@@ -128,7 +128,7 @@ async def test_body_without_done_is_truncated(relay: Relay) -> None:
     assert relay.stream.finished is None
 
 
-async def test_a_break_of_the_connection_is_the_error(relay: Relay) -> None:
+async def test_connection_error_is_raised(relay: Relay) -> None:
     relay.head()
     relay.body(said("Be"))
     relay.stream.broken(UpstreamReset("it broke"))
@@ -176,7 +176,7 @@ async def test_missing_first_token_times_out_despite_other_events(relay: Relay) 
     assert relay.connection.calls == ["abandon"]
 
 
-async def test_error_without_a_blank_line_is_told(relay: Relay) -> None:
+async def test_error_event_without_a_final_blank_line_is_reported(relay: Relay) -> None:
     relay.head()
     relay.body(said("Be") + b'data: {"error":{"message":"busy"}}\n')
     relay.stream.body_ended()
@@ -216,7 +216,7 @@ async def test_only_the_requested_kinds_of_events_are_reported() -> None:
     assert relay.heard == [ReasoningDelta("hm"), "Be"]
 
 
-async def test_log_probabilities_without_text_are_no_progress() -> None:
+async def test_logprobs_without_text_are_not_progress() -> None:
     relay = Relay(reader=ResponseReader(logprobs=True))
     relay.head()
     scored = {"index": 0, "delta": {"content": ""}, "logprobs": {"content": [{"token": "a", "logprob": -1}]}}
@@ -261,7 +261,7 @@ async def test_reading_stops_until_the_callbacks_awaitable_is_done(relay: Relay)
     assert relay.heard == ["Be", "cause"]
 
 
-async def test_an_error_of_the_callbacks_awaitable_ends_the_stream(relay: Relay) -> None:
+async def test_error_of_the_callbacks_awaitable_ends_the_stream(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
     relay.head()
     relay.body(said("Be"))

@@ -46,7 +46,7 @@ async def test_accepted_default_needs_no_list() -> None:
     assert server.listed == 0
 
 
-async def test_only_model_of_the_upstream_is_used_and_remembered() -> None:
+async def test_single_model_of_the_upstream_is_used_and_remembered() -> None:
     server = OneModelServer("own")
     engine = engine_of(server)
 
@@ -55,7 +55,7 @@ async def test_only_model_of_the_upstream_is_used_and_remembered() -> None:
     assert server.listed == 1
 
 
-async def test_several_models_are_named() -> None:
+async def test_error_lists_the_models_if_there_are_several() -> None:
     with pytest.raises(InvalidRequest, match="several models: big, small; set MODEL") as caught:
         await ask(engine_of(OneModelServer("big", "small")))
 

@@ -79,11 +79,11 @@ def test_null_schema_is_refused_if_not_nullable() -> None:
         schema_text(msgspec.Raw(b"null"), "a", nullable=False)
 
 
-def test_no_headers_gives_no_headers() -> None:
+def test_no_headers_returns_an_empty_tuple() -> None:
     assert no_headers(LimitState(limit=1, remaining=1, reset_s=1.0, now_s=1.0)) == ()
 
 
-def test_no_immediate_response_gives_none() -> None:
+def test_no_immediate_response_returns_none() -> None:
     asked = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
 
     assert no_immediate_response(asked, ResponseMeta("0", 0.0, "m")) is None

@@ -37,7 +37,7 @@ def test_any_document_is_found_with_and_without_trailing_bytes(value: Any, place
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize("text", [b'{"a":"}', b'{"a":"\\"}', b'["\\\\\\"]', b"[[]", b'{"a":[}', b"[\\["])
-def test_an_unfinished_document_is_not_found(feed: Cut, text: bytes) -> None:
+def test_unfinished_document_is_not_found(feed: Cut, text: bytes) -> None:
     assert found(feed(text)) == []
 
 

@@ -21,7 +21,7 @@ def test_pieces_equal_the_encoding_of_msgspec(document: object) -> None:
 
 
 @pytest.mark.parametrize("items", [[], [1], [{"a": 1}, "b", None]])
-def test_an_iterator_is_an_array(items: list[object]) -> None:
+def test_iterator_is_an_array(items: list[object]) -> None:
     assert b"".join(json_pieces({"a": iter(items)})) == msgspec.json.encode({"a": items})
 
 

@@ -37,7 +37,7 @@ def test_anthropic_reset_is_a_timestamp() -> None:
         (119.999, "1m59.999s"),
     ],
 )
-def test_a_duration_is_written_as_go_does(seconds: float, text: str) -> None:
+def test_duration_is_formatted_as_in_go(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 

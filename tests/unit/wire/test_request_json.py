@@ -146,7 +146,7 @@ def test_long_array_of_numbers_is_read_in_slices() -> None:
     "body",
     [b"", b"}", b'{"a":1}}' * 5_000, b'"', b"\xff", b'{"a', b"[1 2", b"nul", b"NaN", json.dumps("a" * 20_000).encode()],
 )
-def test_what_is_no_json_object_is_left_to_the_decoder(body: bytes) -> None:
+def test_body_that_is_not_a_json_object_is_left_to_the_decoder(body: bytes) -> None:
     check(body)
 
 

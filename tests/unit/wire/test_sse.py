@@ -23,7 +23,7 @@ def decoded(pieces: Iterable[bytes], max_bytes: int = MAX_EVENT_BYTES) -> list[b
 # Frames
 
 
-def test_a_frame_is_data_in_one_line_and_a_blank_line() -> None:
+def test_frame_is_one_data_line_and_a_blank_line() -> None:
     assert sse.frame(b'{"a":1}') == b'data: {"a":1}\n\n'
 
 
@@ -120,7 +120,7 @@ def test_line_at_the_limit_is_accepted(feed: Cut) -> None:
 
 
 @pytest.mark.parametrize("feed", WAYS)
-def test_an_event_over_the_limit_is_refused(feed: Cut) -> None:
+def test_event_over_the_limit_is_refused(feed: Cut) -> None:
     with pytest.raises(UpstreamMalformed, match="more than 100 bytes"):
         decoded(feed(b"data: " + b"x" * 101 + b"\n\n"), 100)
 
@@ -222,7 +222,7 @@ def test_other_lines_are_not_documents(feed: Cut, line: bytes) -> None:
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_a_document_over_the_limit_is_refused(feed: Cut) -> None:
+def test_document_over_the_limit_is_refused(feed: Cut) -> None:
     with pytest.raises(UpstreamMalformed, match="more than 100 bytes"):
         decoded(feed(b'{"a":"' + b"x" * 200), 100)
 
@@ -233,7 +233,7 @@ def test_byte_order_mark_is_accepted_only_at_the_start() -> None:
 
 
 @pytest.mark.parametrize("start", [b"data: ", b"{"])
-def test_an_unfinished_event_in_small_reads_takes_no_more_memory_than_its_bytes(start: bytes) -> None:
+def test_unfinished_event_in_small_reads_takes_no_more_memory_than_its_bytes(start: bytes) -> None:
     def read() -> SSEDecoder:
         decoder = SSEDecoder()
         decoder.feed(start)

@@ -28,7 +28,7 @@ def told(stops: list[str], pieces: list[str]) -> tuple[str, str]:
     ],
 )
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_a_text_ends_before_the_first_stop_text(
+def test_text_ends_before_the_first_stop_text(
     feed: object, stops: list[str], text: str, expected: tuple[str, str]
 ) -> None:
     pieces = [text] if feed is whole else list(text)

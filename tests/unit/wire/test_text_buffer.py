@@ -2,15 +2,16 @@ from tokenfall.wire.text_buffer import TextBuffer
 
 
 def test_text_is_the_joined_pieces() -> None:
-    buffer = TextBuffer("Grü")
-    buffer.add("")
-    buffer.add("ße")
+    buffer = TextBuffer()
+    for text in ("Grü", "", "ße"):
+        buffer.add(text)
 
     assert buffer.text() == "Grüße"
 
 
 def test_surrogate_halves_in_two_pieces_are_preserved() -> None:
-    buffer = TextBuffer("\ud83d")
+    buffer = TextBuffer()
+    buffer.add("\ud83d")
     buffer.add("\ude00")
 
     assert buffer.text() == "\ud83d\ude00"

@@ -15,9 +15,9 @@ from tokenfall.wire.ollama.embeddings import OllamaEmbedBody, OllamaEmbeddingsBo
 from tokenfall.wire.ollama.models import OllamaShowBody
 from tokenfall.wire.ollama.request import MAX_NAME, OllamaChatBody, OllamaGenerateBody
 from tokenfall.wire.openai.response import OutputToolCall
+from tokenfall.wire.openai.responses.body import ResponsesBody
 from tokenfall.wire.openai.responses.document import ResponseItem
 from tokenfall.wire.openai.responses.input import CallItem, CallOutputItem, MessageItem
-from tokenfall.wire.openai.responses.request import ResponsesBody
 from tokenfall.wire.plain.conversations import ConversationBody
 
 Schema = dict[str, Any]

@@ -2,8 +2,8 @@
 
 The simulator uses it for arguments of tool calls and for structured output. All keywords of JSON Schema, draft 2020-12,
 validation, are supported except `$dynamicRef`, and `$ref` only within the schema; so are tuples, `dependencies` and
-boolean exclusive bounds of earlier drafts. Values are generated from the keywords of a schema; those of `VALIDATED`
-only select among alternatives, and the value is validated against them.
+boolean exclusive bounds of earlier drafts. Values are generated from the keywords of a schema; those of
+`steering.VALIDATED` only select among alternatives, and the value is validated against them.
 
 Raises `InvalidRequest` for a schema that is malformed, unsatisfiable, or needs more than the request's `Budget`. An
 unsatisfiable part raises `Unsatisfiable`, and the next alternative is tried.
@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 
 from tokenfall.simulator.schema.budget import MAX_STEPS, Budget, Unsatisfiable, malformed, unsatisfiable
-from tokenfall.simulator.schema.keywords import Schema, check_keywords, count_of, merge_schemas, types_of
-from tokenfall.simulator.schema.references import resolve_reference
-from tokenfall.simulator.schema.scalars import Scalars, fits
-from tokenfall.simulator.schema.steering import VALIDATED, alternatives, conditions_of
+from tokenfall.simulator.schema.flattening import Condition, FlatSchema, Flattener
+from tokenfall.simulator.schema.keywords import Schema, count_of, types_of
+from tokenfall.simulator.schema.scalars import FITTED, Scalars, fits
+from tokenfall.simulator.schema.steering import alternatives
 from tokenfall.simulator.schema.validation import Validator
 
 MAX_DEPTH = 32
@@ -30,8 +30,6 @@ MAX_CHOICES = 100
 MAX_ITEMS = 1_000
 VARIANTS = 3
 """How many values of a schema are tried if the first is not valid."""
-
-_APPLIED = VALIDATED - {"contains", "minContains", "maxContains", "propertyNames"} | {"$ref", "allOf", "anyOf"}
 
 
 def instance(schema: Schema, budget: Budget | None = None) -> Any:  # noqa: ANN401 - a JSON value
@@ -52,39 +50,10 @@ class _Place(msgspec.Struct, frozen=True):
         return _Place(name, keyword, self.depth + 1, self.choices, self.inside)
 
 
-class _Condition(msgspec.Struct, frozen=True):
-    """A schema that a value must satisfy. `above` are the targets that contain it.
-
-    `is_steered`: its alternatives are being tried.
-    """
-
-    part: dict[str, Any]
-    above: frozenset[int]
-    is_steered: bool = False
-
-    @property
-    def keyword(self) -> str:
-        return next(iter(self.part))
-
-
-class _Flat(msgspec.Struct):
-    """A schema with `$ref` and `allOf` resolved.
-
-    Of each of `groups`, one alternative must hold; its third item are the targets that contain the group. `inside` are
-    the `$ref` targets resolved for this value, and `outer` those of the values around it.
-    """
-
-    plain: dict[str, Any]
-    groups: list[tuple[str, Iterable[Schema], frozenset[int]]]
-    conditions: list[_Condition]
-    inside: frozenset[int]
-    outer: frozenset[int]
-
-
 class _Writer:
     def __init__(self, root: Schema, budget: Budget) -> None:
-        self._root = root
         self._budget = budget
+        self._flattener = Flattener(root, budget)
         self._scalars = Scalars(budget)
         self._validator = Validator(root, budget, parse_pattern=self._scalars.pattern)
         self._variant = 0
@@ -93,28 +62,28 @@ class _Writer:
     def value(self, schema: Schema, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
         if place.depth > MAX_DEPTH:
             raise unsatisfiable(f"`{place.keyword}`: values are nested more than {MAX_DEPTH} deep")
-        return self._value(_Flat({}, [], [], place.inside, place.inside), schema, place=place, above=place.inside)
+        return self._value(FlatSchema({}, [], [], place.inside, place.inside), schema, place=place, above=place.inside)
 
-    def _value(self, flat: _Flat, schema: Schema, *, place: _Place, above: frozenset[int]) -> Any:  # noqa: ANN401 - a JSON value
+    def _value(self, flat: FlatSchema, schema: Schema, *, place: _Place, above: frozenset[int]) -> Any:  # noqa: ANN401 - a JSON value
         """A value that satisfies both `schema` and `flat`, from the first satisfiable alternative.
 
         `above` are the `$ref` targets that contain `schema`.
         """
-        flat = self._flattened(flat, schema, keyword=place.keyword, above=above)
+        flat = self._flattener.flattened(flat, schema, keyword=place.keyword, above=above)
         place = _Place(place.name, place.keyword, place.depth, place.choices, flat.inside)
         return self._grouped(flat, place) if flat.groups else self._valid(flat, place)
 
-    def _grouped(self, flat: _Flat, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
+    def _grouped(self, flat: FlatSchema, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
         """A value that satisfies an alternative of each group."""
         (keyword, choices, above), *groups = flat.groups
         if place.choices >= MAX_CHOICES:
             raise unsatisfiable(f"`{keyword}`: alternatives are nested more than {MAX_CHOICES} deep")
-        remaining = _Flat(flat.plain, groups, flat.conditions, flat.inside, flat.outer)
+        remaining = FlatSchema(flat.plain, groups, flat.conditions, flat.inside, flat.outer)
         place = _Place(place.name, keyword, place.depth, place.choices + 1, flat.inside)
         writes = (partial(self._value, remaining, each, place=place, above=above) for each in choices)
         return self._first(writes, keyword)
 
-    def _valid(self, flat: _Flat, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
+    def _valid(self, flat: FlatSchema, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
         """A value without further groups that satisfies the conditions."""
         value = self._plain(flat.plain, place)
         failed = self._failed(flat, value)
@@ -133,7 +102,7 @@ class _Writer:
             self._variant = before
         raise unsatisfiable(f"`{failed.keyword}`: no valid value was found")
 
-    def _failed(self, flat: _Flat, value: Any) -> _Condition | None:  # noqa: ANN401 - a JSON value
+    def _failed(self, flat: FlatSchema, value: Any) -> Condition | None:  # noqa: ANN401 - a JSON value
         """A condition that `value` does not satisfy, if possible one whose alternatives are not being tried yet."""
         failed = None
         for each in flat.conditions:
@@ -143,54 +112,16 @@ class _Writer:
                 failed = each
         return failed
 
-    def _steered(self, flat: _Flat, failed: _Condition, *, value: Any, place: _Place) -> Any:  # noqa: ANN401 - JSON values
+    def _steered(self, flat: FlatSchema, failed: Condition, *, value: Any, place: _Place) -> Any:  # noqa: ANN401 - JSON values
         """A value from one of the alternatives for a condition that `value` does not satisfy."""
-        steered = _Condition(failed.part, failed.above, is_steered=True)
+        steered = Condition(failed.part, failed.above, is_steered=True)
         conditions = [steered if each is failed else each for each in flat.conditions]
         choices = chain(alternatives(failed.part, value, validator=self._validator, budget=self._budget), (True,))
         group = (failed.keyword, choices, failed.above)
-        return self._grouped(_Flat(flat.plain, [group], conditions, flat.inside, flat.outer), place)
+        return self._grouped(FlatSchema(flat.plain, [group], conditions, flat.inside, flat.outer), place)
 
-    def _is_valid(self, value: Any, condition: _Condition) -> bool:  # noqa: ANN401 - a JSON value
+    def _is_valid(self, value: Any, condition: Condition) -> bool:  # noqa: ANN401 - a JSON value
         return self._validator.satisfies(value, condition.part, keyword=condition.keyword)
-
-    def _flattened(self, flat: _Flat, schema: Schema, *, keyword: str, above: frozenset[int]) -> _Flat:
-        plain, groups, conditions, inside = flat.plain, flat.groups, flat.conditions, flat.inside
-        parts = [(keyword, schema, above)]
-        while parts:
-            keyword, subschema, above = parts.pop()
-            self._budget.spend(4 + len(inside) // 16, keyword)
-            if subschema is True:
-                continue
-            if subschema is False:
-                raise unsatisfiable(f"`{keyword}`: false allows no value")
-            if not isinstance(subschema, dict):
-                raise malformed(keyword, "a schema: an object, true or false")
-            part = check_keywords(subschema, self._budget)
-            if "$ref" in part:
-                target = resolve_reference(self._root, part["$ref"], budget=self._budget)
-                # A value nested in a value of the same schema would satisfy that schema by itself. So the smallest
-                # value is never recursive, and recursion can be refused. Schemas are compared by identity, because
-                # a client can write a reference to the same schema in many ways.
-                if id(target) in above or id(target) in flat.outer:
-                    raise unsatisfiable("`$ref`: the recursion has no end")
-                if id(target) not in inside:
-                    parts.append(("$ref", target, above | {id(target)} if isinstance(target, dict) else above))
-                    inside |= {id(target)} if isinstance(target, dict) else set()
-            if not _APPLIED.isdisjoint(part) or not VALIDATED.isdisjoint(part):
-                parts += self._parts(part, above)
-                groups = groups + [(key, part[key], above) for key in ("anyOf", "oneOf") if part.get(key)]
-                conditions = conditions + [_Condition(each, above) for each in conditions_of(part)]
-                self._budget.spend(len(groups) + len(conditions) // 4, "anyOf")
-                part = {key: value for key, value in part.items() if key not in _APPLIED}
-            plain = merge_schemas(plain, part, budget=self._budget) if plain else part
-        return _Flat(plain, groups, conditions, inside, flat.outer)
-
-    def _parts(self, part: dict[str, Any], above: frozenset[int]) -> list[tuple[str, Schema, frozenset[int]]]:
-        """The parts of `allOf` in reverse order, as they are popped from a stack."""
-        parts = part.get("allOf", [])
-        self._budget.spend(len(parts) // 4, "allOf")
-        return [("allOf", each, above) for each in reversed(parts)]
 
     def _first(self, writes: Iterable[Callable[[], Any]], keyword: str) -> Any:  # noqa: ANN401 - a JSON value
         """The value of the first of `writes` that is satisfiable. If none is, raises the error of the first."""
@@ -216,7 +147,7 @@ class _Writer:
     def _enum_value(self, schema: dict[str, Any]) -> Any:  # noqa: ANN401 - a JSON value
         fitting: list[Any] = []
         others = {key: value for key, value in schema.items() if key not in {"enum", "const"}}
-        simple = _FITTED.issuperset(others)
+        simple = FITTED.issuperset(others)
         for value in schema["enum"]:
             self._budget.spend(1, "enum")
             if fits(value, schema) and (simple or self._validator.satisfies(value, others, keyword="enum")):
@@ -366,11 +297,5 @@ def _containing(schemas: list[Schema], schema: dict[str, Any], *, items: Schema)
     others: Schema = {"not": contained} if "maxContains" in schema else True
     return [{"allOf": [each, contained if place < least else others]} for place, each in enumerate(schemas)]
 
-
-_FITTED = frozenset(
-    {"type", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "title"}
-    | {"description", "default", "examples", "format"}
-)
-"""Keywords that `fits` checks, or that need no check."""
 
 _NONE = object()

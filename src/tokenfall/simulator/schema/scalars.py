@@ -47,6 +47,13 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
+FITTED = frozenset(
+    {"type", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "title"}
+    | {"description", "default", "examples", "format"}
+)
+"""Keywords that `fits` checks, or that need no check."""
+
+
 def fits(value: object, schema: dict[str, Any]) -> bool:
     """Whether type and bounds of `schema` allow `value`, one of its `enum`."""
     kinds = schema.get("type")

@@ -26,8 +26,9 @@ from tokenfall.wire.dialect import (
     ResponseTiming,
 )
 from tokenfall.wire.json_pieces import json_pieces
+from tokenfall.wire.ollama.document import response_document
 from tokenfall.wire.ollama.request import OllamaOptions, decode_generate_with_context
-from tokenfall.wire.ollama.response import LineEncoder, response_document
+from tokenfall.wire.ollama.stream import LineEncoder
 
 MAX_CONTEXT = 65_536
 """Limit of numbers in a context: a request may have 100,000 values."""
@@ -109,8 +110,8 @@ class _ContextEncoder(LineEncoder):
         if len(self._text) <= MAX_TEXT_BYTES:
             self._text += text.encode(errors="replace")
 
-    def metrics(self, finished: Finished, timing: ResponseTiming) -> dict[str, Any]:
-        reason, *durations = super().metrics(finished, timing).items()
+    def final_members(self, finished: Finished, timing: ResponseTiming) -> dict[str, Any]:
+        reason, *durations = super().final_members(finished, timing).items()
         context = _context(self._messages, text=self._text.decode())
         return dict((reason, *([] if context is UNSET else [("context", context)]), *durations))
 

@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.wire.dialect import Count, ResponseTiming, decoded
+from tokenfall.wire.ollama.document import Nanoseconds, nanoseconds
 from tokenfall.wire.ollama.request import model_name
-from tokenfall.wire.ollama.response import Nanoseconds, nanoseconds
 from tokenfall.wire.openai.embeddings import DIMENSIONS, MAX_INPUTS, seeds_of, vector, vector_of
 
 _encode = msgspec.json.encode

@@ -14,9 +14,7 @@ from tokenfall.wire.upstream.usage import whole_number
 _DELTA = ".delta"
 
 
-def read_passthrough(
-    event: ServerSentEvent, ends: Callable[[str], bool], *, frame: bytes = b""
-) -> PassthroughEvent | None:
+def read_passthrough(event: ServerSentEvent, ends: Callable[[str], bool], *, frame: bytes) -> PassthroughEvent | None:
     """The event to forward, None for one without data; data that is not JSON is forwarded, too.
 
     `frame` is the event as received, if that is only one `data:` line. A standard chunk can be sent in this form.

@@ -125,7 +125,9 @@ class ResponseReader:
 
     def _read(self, chunk: CompletionChunk, events: list[OutputEvent | Finished]) -> None:
         if chunk.choices:
-            choice = self._own(chunk.choices)
+            choice = chunk.choices[0]
+            if choice.index != self._choice:
+                choice = self._own(chunk.choices)
             delta = choice.delta
             if self._logprobs and choice.logprobs is not None:
                 events += self._events(delta or ChunkDelta(), encoded(choice.logprobs))

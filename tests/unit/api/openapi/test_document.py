@@ -46,7 +46,7 @@ def operations(told: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{method.upper()} {path}", operation
 
 
-def test_every_route_has_its_operation_and_the_other_way_round(routes: list[Route], told: dict[str, Any]) -> None:
+def test_every_route_has_one_operation_and_every_operation_one_route(routes: list[Route], told: dict[str, Any]) -> None:
     served = {f"{route.method} {route.path.replace('...}', '}')}" for route in routes}
 
     assert {name for name, _ in operations(told)} == served
@@ -59,25 +59,25 @@ def test_every_route_names_an_operation_and_every_operation_belongs_to_a_route(r
 @pytest.mark.slow
 @pytest.mark.parametrize("keyed", [True, False])
 @pytest.mark.parametrize("relays", [True, False])
-def test_the_document_is_valid(routes: list[Route], keyed: bool, relays: bool) -> None:
+def test_document_is_valid(routes: list[Route], keyed: bool, relays: bool) -> None:
     from schemathesis.openapi import from_dict  # noqa: PLC0415 - takes longer to import than the other tests to run
 
     from_dict(document(routes, keyed=keyed, relays=relays)).validate()
 
 
-def test_operations_have_names_of_their_own(told: dict[str, Any]) -> None:
+def test_operation_ids_are_unique(told: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(told)]
 
     assert sorted(set(names)) == sorted(names)
 
 
-def test_the_parameters_of_a_path_are_those_in_it(told: dict[str, Any]) -> None:
+def test_path_parameters_of_an_operation_match_its_path(told: dict[str, Any]) -> None:
     for name, operation in operations(told):
         parameters = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"]
         assert parameters == re.findall(r"{(\w+)}", name), name
 
 
-def test_every_code_stands_with_its_status(routes: list[Route], told: dict[str, Any]) -> None:
+def test_every_error_code_is_listed_under_its_status(routes: list[Route], told: dict[str, Any]) -> None:
     known = [*STATUS_OF_CODE.items(), *((code, status) for status, code in CODE_OF_STATUS.items())]
     unkeyed = document(routes, keyed=False, relays=True)["components"]["responses"]
     problems = {
@@ -92,7 +92,7 @@ def test_every_code_stands_with_its_status(routes: list[Route], told: dict[str, 
         assert problems[f"Problem{status}"]["status"] == {"const": status}
 
 
-def test_references_lead_somewhere_and_no_private_name_is_shown(told: dict[str, Any]) -> None:
+def test_references_resolve_and_schemas_have_public_names(told: dict[str, Any]) -> None:
     text = msgspec.json.encode(told).decode()
     kinds = told["components"]
 
@@ -112,7 +112,7 @@ def test_schemas_of_bodies_and_responses_do_not_share_a_name() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-def test_bodies_are_described_by_the_structs_that_decode_them(told: dict[str, Any]) -> None:
+def test_body_schemas_have_the_fields_of_the_decoded_structs(told: dict[str, Any]) -> None:
     schemas = told["components"]["schemas"]
 
     assert set(schemas["ChatRequest"]["properties"]) == set(plain.ChatBody.__struct_fields__)
@@ -121,7 +121,7 @@ def test_bodies_are_described_by_the_structs_that_decode_them(told: dict[str, An
     assert schemas["ConversationRequest"]["properties"]["title"] == {"type": "string", "minLength": 1, "maxLength": 200}
 
 
-def test_the_default_is_replaced_by_a_whole_one_and_changed_by_any_part(told: dict[str, Any]) -> None:
+def test_put_sim_requires_sim_and_patch_sim_requires_no_field(told: dict[str, Any]) -> None:
     operation = dict(operations(told))["PUT /sim"]
     body = operation["requestBody"]["content"]["application/json"]["schema"]
     schemas = told["components"]["schemas"]
@@ -132,7 +132,7 @@ def test_the_default_is_replaced_by_a_whole_one_and_changed_by_any_part(told: di
     assert not schemas["SimRequest"]["required"]
 
 
-def test_the_board_is_events_behind_a_key_and_its_page_is_not(told: dict[str, Any]) -> None:
+def test_dashboard_events_require_a_key_and_the_dashboard_page_does_not(told: dict[str, Any]) -> None:
     served = dict(operations(told))
     events, page = served["GET /board/events"], served["GET /board"]
 
@@ -142,7 +142,7 @@ def test_the_board_is_events_behind_a_key_and_its_page_is_not(told: dict[str, An
     assert "security" not in page
 
 
-def test_errors_are_told_in_the_words_of_the_path(told: dict[str, Any]) -> None:
+def test_error_responses_have_the_schema_of_the_paths_dialect(told: dict[str, Any]) -> None:
     responses = told["components"]["responses"]
     error = responses["OpenAI429"]["content"]["application/json"]["schema"]["properties"]["error"]["properties"]
 
@@ -152,7 +152,7 @@ def test_errors_are_told_in_the_words_of_the_path(told: dict[str, Any]) -> None:
     assert "previous_response_not_found" in codes["code"]["enum"]
 
 
-def test_keys_and_upstreams_are_described_where_there_are_any(routes: list[Route]) -> None:
+def test_security_and_upstream_models_are_described_only_if_configured(routes: list[Route]) -> None:
     guarded = dict(operations(document(routes, keyed=True, relays=True)))
     free = document(routes, keyed=False, relays=False)
 
@@ -164,7 +164,7 @@ def test_keys_and_upstreams_are_described_where_there_are_any(routes: list[Route
     assert "default" not in dict(operations(free))["POST /v1/messages"]["responses"]
 
 
-def test_it_is_written_once_and_described_itself() -> None:
+def test_document_is_encoded_once_and_lists_its_own_route() -> None:
     routes = with_openapi([], keyed=False, relays=False)
     needed = routes[0].needs
     assert needed is not None

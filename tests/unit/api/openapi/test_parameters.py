@@ -7,7 +7,7 @@ from tokenfall.simulator.grammar import KEYS, from_pairs
 
 
 @pytest.mark.parametrize("key", sorted(PATTERNS))
-def test_what_matches_a_pattern_is_taken_by_the_grammar(key: str) -> None:
+def test_value_that_matches_the_schema_pattern_is_valid_grammar(key: str) -> None:
     @settings(max_examples=50, derandomize=True, database=None)
     @given(st.from_regex(PATTERNS[key].replace("$", r"\Z").replace(r"\d", "[0-9]")))
     def taken(value: str) -> None:

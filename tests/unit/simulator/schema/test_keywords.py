@@ -70,7 +70,7 @@ def test_const_and_enum_must_both_hold(const: object, enum: list[object], allowe
     ("one", "other", "both"),
     [(4, 6, 12), (0.5, 0.75, 1.5), (2, 0.4, 2), (0.1, 0.25, 0.5), (0, 3, 0), (3, -1, -1)],
 )
-def test_a_multiple_of_both_is_a_multiple_of_each(one: float, other: float, both: float) -> None:
+def test_multiple_of_both_is_a_multiple_of_each(one: float, other: float, both: float) -> None:
     assert merge_schemas({"multipleOf": one}, {"multipleOf": other}, budget=Budget()) == {"multipleOf": both}
 
 

@@ -59,7 +59,7 @@ VALUES: list[Any] = [
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=str)
-def test_values_are_valid_if_another_validator_says_so(schema: Any) -> None:
+def test_validation_agrees_with_jsonschema(schema: Any) -> None:
     reference = jsonschema.Draft202012Validator(schema)
 
     assert [satisfies(value, schema) for value in VALUES] == [reference.is_valid(value) for value in VALUES]
@@ -67,14 +67,14 @@ def test_values_are_valid_if_another_validator_says_so(schema: Any) -> None:
 
 @given(st.sampled_from(SCHEMAS), st.sampled_from(SCHEMAS), st.sampled_from(VALUES))
 @settings(max_examples=200, deadline=None)
-def test_combined_schemas_are_validated_like_by_another_validator(one: Any, other: Any, value: Any) -> None:
+def test_validation_of_combined_schemas_agrees_with_jsonschema(one: Any, other: Any, value: Any) -> None:
     for keyword in ("allOf", "oneOf"):
         schema = {"$defs": {"a": {"type": "array"}}, keyword: [one, other]}
         assert satisfies(value, schema) == jsonschema.Draft202012Validator(schema).is_valid(value)
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
-def test_a_number_beyond_a_double_is_no_multiple(value: float) -> None:
+def test_number_beyond_a_double_is_not_a_multiple(value: float) -> None:
     assert not satisfies(value, {"multipleOf": 2})
 
 
@@ -84,7 +84,7 @@ def test_malformed_schema_is_refused(schema: Any) -> None:
         satisfies(1, schema)
 
 
-def test_a_recursive_reference_ends() -> None:
+def test_recursive_reference_ends() -> None:
     assert satisfies(1, {"$ref": "#", "type": "integer"})
     assert not satisfies("a", {"$ref": "#", "type": "integer"})
 

@@ -52,7 +52,7 @@ def test_search_results_and_images_in_documents_are_read() -> None:
 
 
 @pytest.mark.parametrize("kind", ["redacted_thinking", "server_tool_use", "new_tomorrow"])
-def test_other_blocks_are_accepted(kind: str) -> None:
+def test_blocks_of_other_types_are_decoded_as_other(kind: str) -> None:
     assert blocks([{"type": kind, "text": "a", "content": 7}], "f") == [Other()]
 
 

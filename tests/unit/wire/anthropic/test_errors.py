@@ -26,7 +26,7 @@ from tokenfall.wire.api_error import ApiError
         (529, b"overloaded_error"),
     ],
 )
-def test_a_status_has_its_type(status: int, kind: bytes) -> None:
+def test_status_is_mapped_to_the_error_type(status: int, kind: bytes) -> None:
     told = error(ApiError(status=status, code="x", message="m", request_id=""))
 
     assert told == b'{"type":"error","error":{"type":"%b","message":"m"},"request_id":null}' % kind

@@ -50,7 +50,7 @@ def test_string_and_text_blocks_give_the_same_message() -> None:
     assert read(user(text("Hi"))) == read(HI)
 
 
-def test_the_system_prompt_comes_first_and_its_blocks_are_paragraphs() -> None:
+def test_system_prompt_is_the_first_message_with_blocks_as_paragraphs() -> None:
     assert messages("Be brief.", [HI]) == (Message("system", "Be brief."), Message("user", "Hi"))
     assert messages([text("A"), text("B")], [HI])[0] == Message("system", "A\n\nB")
     assert messages("", [HI]) == messages([], [HI]) == (Message("user", "Hi"),)
@@ -68,7 +68,7 @@ def test_system_message_in_the_middle_is_accepted() -> None:
     assert [message.role for message in read_] == ["user", "system", "assistant", "user", "system"]
 
 
-def test_a_call_and_its_results() -> None:
+def test_call_and_its_results_are_decoded() -> None:
     image = {"type": "image", "source": {"type": "url", "url": "https://a.b/c"}}
     answered = user(result(1, content=[text("sun"), image]), result(2, content="rain", is_error=True), text("And?"))
 
@@ -81,7 +81,7 @@ def test_a_call_and_its_results() -> None:
     ]
 
 
-def test_results_may_come_in_messages_of_one_turn_and_be_empty() -> None:
+def test_results_in_several_messages_of_one_turn_are_decoded() -> None:
     said = read(HI, assistant(use(1)), assistant(use(2)), user(result(2)), user(result(1)))
 
     assert [message.role for message in said] == ["user", "assistant", "assistant", "tool", "tool"]
@@ -145,7 +145,7 @@ def test_trailing_whitespace_is_accepted_before_the_last_message() -> None:
     assert read(HI, assistant("Ho "), HI)[1] == Message("assistant", "Ho ")
 
 
-def test_an_empty_system_prompt_is_refused() -> None:
+def test_empty_system_prompt_is_refused() -> None:
     with pytest.raises(InvalidRequest, match=r"^system: text content blocks must be non-empty$"):
         messages([text("")], [HI])
 
@@ -172,7 +172,7 @@ UNCALLED = (
         [HI, assistant(use(1)), RawMessage("system", "S")],
     ],
 )
-def test_a_call_without_its_result_is_refused(raw: list[RawMessage]) -> None:
+def test_call_without_its_result_is_refused(raw: list[RawMessage]) -> None:
     assert refusal(*raw) == ("messages.1", UNANSWERED)
 
 
@@ -192,7 +192,7 @@ def test_calls_without_results_are_listed_together() -> None:
         ([HI, assistant(use(1)), user(result(1)), assistant("Ho"), user(result(1))], "messages.4.content.0"),
     ],
 )
-def test_a_result_without_its_call_is_refused(raw: list[RawMessage], place: str) -> None:
+def test_result_without_its_call_is_refused(raw: list[RawMessage], place: str) -> None:
     assert refusal(*raw) == (place, f"{place}: {UNCALLED}")
 
 

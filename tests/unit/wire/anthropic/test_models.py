@@ -8,7 +8,7 @@ from tokenfall.wire.anthropic import models as anthropic_models
 ONE = b'{"type":"model","id":"%b","display_name":"%b","created_at":"2023-11-14T22:13:20Z","lifecycle":"active"}'
 
 
-def test_a_count() -> None:
+def test_token_count_is_encoded() -> None:
     assert anthropic_models.count(14) == b'{"input_tokens":14}'
 
 
@@ -16,7 +16,7 @@ def test_model_has_all_fields() -> None:
     assert anthropic_models.model("sim", 1_700_000_000.9) == ONE % (b"sim", b"sim")
 
 
-def test_a_list_of_models() -> None:
+def test_model_list_has_first_and_last_id() -> None:
     listed = anthropic_models.model_list(["a", "b"], 1_700_000_000)
 
     assert listed == b'{"data":[%b,%b],"has_more":false,"first_id":"a","last_id":"b"}' % (
@@ -25,7 +25,7 @@ def test_a_list_of_models() -> None:
     )
 
 
-def test_an_empty_list_of_models() -> None:
+def test_empty_model_list_has_null_ids() -> None:
     assert anthropic_models.model_list([], 0) == b'{"data":[],"has_more":false,"first_id":null,"last_id":null}'
 
 
@@ -42,7 +42,7 @@ def test_an_empty_list_of_models() -> None:
         ({"after_id": "unknown", "beta": "true"}, ["a", "b", "c", "d"], False),
     ],
 )
-def test_a_page_of_models(query: dict[str, str], names: list[str], has_more: bool) -> None:
+def test_model_list_is_paginated(query: dict[str, str], names: list[str], has_more: bool) -> None:
     page = json.loads(anthropic_models.model_list(["a", "b", "c", "d"], 0, query=query.items()))
 
     assert ([each["id"] for each in page["data"]], page["has_more"]) == (names, has_more)
@@ -50,6 +50,6 @@ def test_a_page_of_models(query: dict[str, str], names: list[str], has_more: boo
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "x", "", "\u0663", "1" * 20])
-def test_an_invalid_limit_of_a_page_is_refused(limit: str) -> None:
+def test_invalid_page_limit_is_refused(limit: str) -> None:
     with pytest.raises(InvalidRequest, match="limit: Input should be an integer between 1 and 1000"):
         anthropic_models.model_list(["a"], 0, query=[("limit", limit)])

@@ -158,7 +158,7 @@ def test_output_format_is_accepted_as_legacy_name() -> None:
         ("thinking", None, "enabled", "Input should be a valid dictionary"),
     ],
 )
-def test_each_field_has_its_bounds(field: str, good: object, bad: object, said: str) -> None:
+def test_field_out_of_bounds_is_refused(field: str, good: object, bad: object, said: str) -> None:
     decode(body(**{field: good}))
 
     assert refusal(body(**{field: bad})) == (field, f"{field}: {said}")
@@ -204,7 +204,7 @@ def test_each_field_has_its_bounds(field: str, good: object, bad: object, said: 
         ({"output_format": {"type": "json_schema", "schema": []}}, "output_format.schema", NOT_AN_OBJECT),
     ],
 )
-def test_nested_fields_have_their_bounds(fields: dict[str, object], param: str, said: str) -> None:
+def test_nested_field_out_of_bounds_is_refused(fields: dict[str, object], param: str, said: str) -> None:
     assert refusal(body(**fields)) == (param, f"{param}: {said}")
 
 

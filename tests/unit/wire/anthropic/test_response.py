@@ -124,7 +124,7 @@ def test_omitted_thinking_has_only_a_signature() -> None:
     assert stream([(THOUGHT, ["Hm"])], asked=QUIET) == START + THOUGHT_START + PING + SIGNED + STOP % 0 + TURN_END
 
 
-def test_a_call() -> None:
+def test_tool_call_is_streamed_as_json_deltas() -> None:
     assert stream([(WEATHER, ['{"city":', '"Ulm"}'])], "tool_calls") == (
         START
         + WEATHER_START % 0
@@ -136,7 +136,7 @@ def test_a_call() -> None:
     )
 
 
-def test_a_text_and_two_calls() -> None:
+def test_text_and_two_calls_are_streamed_in_blocks() -> None:
     assert stream([(TEXT, ["Look"]), (WEATHER, ["{}"]), (TIME, [])], "tool_calls") == (
         START
         + TEXT_START % 0
@@ -172,7 +172,7 @@ def test_empty_response_has_a_stop_reason_and_no_block(
     assert stream([], reason, stop=stop) == START + END % (told, sequence, details, 5)
 
 
-def test_a_block_ends_once() -> None:
+def test_finish_after_the_end_of_a_block_writes_nothing() -> None:
     encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
     encoder.open(TEXT)
 
@@ -219,11 +219,11 @@ OVERLOADED = ApiError(status=529, code="upstream_failed", message="too\nmuch", r
 TOLD = b'{"type":"error","error":{"type":"overloaded_error","message":"too\\nmuch"},"request_id":"req_1"}'
 
 
-def test_an_error_before_the_first_token_is_a_body() -> None:
+def test_error_before_the_first_token_is_a_document() -> None:
     assert ANTHROPIC.error(OVERLOADED) == TOLD
 
 
-def test_an_error_after_the_first_token_is_an_event() -> None:
+def test_error_after_the_first_token_is_an_event() -> None:
     encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
     frames = encoder.open(TEXT) + encoder.token("Hi") + ANTHROPIC.error_frame(OVERLOADED)
 

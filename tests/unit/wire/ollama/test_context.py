@@ -49,7 +49,7 @@ def whole(asked: ParsedRequest, text: str) -> dict[str, Any]:
 
 
 @given(st.lists(st.tuples(roles, texts), max_size=5))
-def test_a_context_is_the_conversation_that_it_was_made_of(said: list[tuple[Any, str]]) -> None:
+def test_context_round_trips(said: list[tuple[Any, str]]) -> None:
     messages = tuple(Message(role, text) for role, text in said)
     context = encode_context(messages)
 
@@ -72,7 +72,7 @@ def test_a_context_is_the_conversation_that_it_was_made_of(said: list[tuple[Any,
         (0x20,) * (MAX_CONTEXT + 1),
     ],
 )
-def test_a_context_of_another_server_is_ignored(context: tuple[int, ...]) -> None:
+def test_context_of_another_server_is_ignored(context: tuple[int, ...]) -> None:
     assert decode_context(context) == ()
     assert parsed(context=list(context)).request.messages == (Message("user", "Hi"),)
 
@@ -95,13 +95,13 @@ def test_context_continues_its_conversation_without_images() -> None:
     assert decode_context(whole(asked, "Ho")["context"]) == (*TALK, Message("user", "Hi"), Message("assistant", "Ho"))
 
 
-def test_a_new_system_message_takes_the_place_of_the_old_one() -> None:
+def test_new_system_message_replaces_that_of_the_context() -> None:
     asked = parsed(context=encode_context(TALK), system="Be long.")
 
     assert asked.request.messages == (Message("system", "Be long."), *TALK[1:], Message("user", "Hi"))
 
 
-def test_the_last_line_of_a_stream_has_the_context_at_its_place() -> None:
+def test_last_line_of_a_stream_has_the_context_in_field_order() -> None:
     lines = streamed(parsed(), (THOUGHT, ["Hm"]), (TEXT, ["Good", " day"]))
 
     assert [line.get("response") for line in lines] == ["", "Good", " day", ""]

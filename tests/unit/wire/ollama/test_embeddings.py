@@ -78,7 +78,7 @@ def test_response_is_the_same_with_known_seeds() -> None:
     )
 
 
-def test_vectors_of_an_upstream_are_encoded_as_they_are_one_at_a_time() -> None:
+def test_upstream_vectors_are_encoded_unchanged_one_at_a_time() -> None:
     vectors = [msgspec.Raw(b"[0.5,-1.0]"), msgspec.Raw(b"[0.0,2.0]")]
     pieces = list(relayed_pieces("m", vectors, tokens=3, timing=ResponseTiming(total_s=0.5)))
 

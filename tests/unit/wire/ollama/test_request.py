@@ -150,7 +150,7 @@ def test_num_predict_sets_max_tokens(num_predict: float, max_tokens: int) -> Non
 @pytest.mark.parametrize(
     ("given", "seed"), [(0, 0), (-1, None), (-2, -2), (1e300, 2**63 - 1), (-(10**30), -(2**63)), (2**63 - 1, 2**63 - 1)]
 )
-def test_a_seed_has_64_bits(given: float, seed: int | None) -> None:
+def test_seed_has_64_bits(given: float, seed: int | None) -> None:
     assert chat(options={"seed": given}).request.seed == seed
 
 
@@ -163,7 +163,7 @@ def test_think_requests_reasoning(think: object, reasoning: bool) -> None:
     assert generate(think=think).request.reasoning is reasoning
 
 
-def test_no_format_is_empty() -> None:
+def test_empty_format_is_no_format() -> None:
     assert chat(format="") == chat()
     assert chat(format={}).request.schema == b"{}"
 
@@ -180,7 +180,7 @@ def test_zero_keep_alive_unloads_the_model(keep_alive: object) -> None:
     assert generate(keep_alive=keep_alive).input == OllamaOptions(generate=True)
 
 
-def test_an_empty_prompt_loads_the_model() -> None:
+def test_empty_prompt_loads_the_model() -> None:
     asked = generate(prompt=None, system="Be brief.", images=["iVBORw0KGgo="])
 
     assert asked.input == OllamaOptions(generate=True, load=True)

@@ -17,7 +17,7 @@ from tokenfall.wire.dialect import (
     ResponseMeta,
     ResponseTiming,
 )
-from tokenfall.wire.ollama import response as ollama
+from tokenfall.wire.ollama.document import load_response
 from tokenfall.wire.ollama.request import OllamaOptions
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 
@@ -85,7 +85,7 @@ def test_reasoning_is_sent_in_thinking() -> None:
     assert stream([(THOUGHT, ["Hm"]), (TEXT, ["The"])]) == HM + THE + STOP
 
 
-def test_a_tool_call_is_one_line_with_its_arguments_as_an_object() -> None:
+def test_tool_call_is_one_line_with_its_arguments_as_an_object() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
 
     assert encoder.open(WEATHER) == b""
@@ -112,7 +112,7 @@ def test_two_tool_calls_are_two_lines() -> None:
     assert stream(said, "tool_calls") == WEATHER_LINE + TIME_LINE + STOP
 
 
-def test_a_call_may_follow_a_text() -> None:
+def test_call_may_follow_a_text() -> None:
     assert stream([(TEXT, ["The"]), (WEATHER, ['{"city":"Graz"}'])], "tool_calls") == THE + WEATHER_LINE + STOP
 
 
@@ -259,17 +259,17 @@ def test_request_without_a_prompt_loads_the_model(dialect: Dialect, body: bytes,
     asked = dialect.decode(body)
 
     assert asked.input.load
-    assert ollama.load_response(asked, IDENTITY) == HEAD + told % b'"done":true,"done_reason":'
+    assert load_response(asked, IDENTITY) == HEAD + told % b'"done":true,"done_reason":'
 
 
 # Errors
 
 
-def test_an_error_before_the_first_token_is_a_document() -> None:
+def test_error_before_the_first_token_is_a_document() -> None:
     assert OLLAMA_CHAT.error(FAULT) == b'{"error":"model \'x\' not found"}'
 
 
-def test_an_error_after_the_first_token_is_a_line() -> None:
+def test_error_after_the_first_token_is_a_line() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
     encoder.open(TEXT)
     api_error = FAULT.replaced(message="it\u2028broke")

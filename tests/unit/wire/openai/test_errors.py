@@ -4,7 +4,7 @@ from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.openai import errors as openai_errors
 
 
-def test_an_error_is_a_message_a_type_a_param_and_a_code() -> None:
+def test_error_has_message_type_param_and_code() -> None:
     api_error = ApiError(status=400, code="invalid_request", message="no", param="messages[0].role", request_id="r")
 
     assert openai_errors.error(api_error) == (
@@ -24,7 +24,7 @@ def test_an_error_is_a_message_a_type_a_param_and_a_code() -> None:
         (502, "upstream_reset", b"server_error", b"upstream_reset"),
     ],
 )
-def test_each_status_has_its_type_and_some_codes_openais_name(
+def test_error_has_the_type_of_its_status_and_the_openai_code(
     status: int, code: str, type_: bytes, told: bytes
 ) -> None:
     body = openai_errors.error(ApiError(status=status, code=code, message="m"))

@@ -40,7 +40,7 @@ def test_alternatives_are_unique_and_begin_with_the_token(token: str, top: int) 
 
 
 @given(st.text())
-def test_a_token_always_has_the_same_logprob(token: str) -> None:
+def test_token_always_has_the_same_logprob(token: str) -> None:
     assert -1 < logprob_of(token) <= 0
     assert logprob_of(token) == logprob_of(token)
 

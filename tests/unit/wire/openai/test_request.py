@@ -87,7 +87,7 @@ def test_max_completion_tokens_has_precedence() -> None:
     assert request(max_tokens=7, max_completion_tokens=9).max_tokens == 9
 
 
-def test_a_choice_of_one_tool_is_its_name() -> None:
+def test_tool_choice_of_one_tool_is_decoded_as_its_name() -> None:
     assert request(tools=[LOOK], tool_choice={"type": "function", "function": {"name": "look"}}).tool_choice == "look"
     assert request(tool_choice="none").tool_choice == "none"
     assert request(tools=[LOOK], tool_choice="auto").tool_choice == "auto"
@@ -303,7 +303,7 @@ def test_tools_of_other_types_are_ignored() -> None:
     assert request(tools=[LOOK, {"type": "web_search"}]).tools == request(tools=[LOOK]).tools
 
 
-def test_a_custom_call_in_the_history_is_read() -> None:
+def test_custom_call_in_the_history_is_read() -> None:
     call = {"id": "c", "type": "custom", "custom": {"name": "run", "input": "x"}}
     result = {"role": "tool", "tool_call_id": "c", "content": "y"}
     read = request(messages=[{"role": "assistant", "tool_calls": [call]}, result])

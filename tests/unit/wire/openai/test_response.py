@@ -236,7 +236,7 @@ def test_complete_response_with_reasoning_and_logprobs(dialect: Dialect, name: s
     )
 
 
-def test_a_custom_call_has_an_input() -> None:
+def test_custom_call_has_an_input() -> None:
     call = ToolCall("c", "run", "", custom=True)
     told = documents(frames(OPENAI_CHAT, chat(), [(ContentBlock("call", call=call), ["a", "b"])]))
     deltas = [each["choices"][0]["delta"].get("tool_calls") for each in told if each["choices"]]
@@ -263,7 +263,7 @@ def test_raw_reasoning_is_between_tags_in_the_content(blocks: list[tuple[Content
     assert complete["choices"][0]["message"] == {"role": "assistant", "content": content, "refusal": None}
 
 
-def test_a_service_tier_is_in_each_chunk() -> None:
+def test_service_tier_is_in_each_chunk() -> None:
     told = documents(frames(OPENAI_CHAT, chat(service_tier="flex"), [(TEXT, ["Hi"])]))
 
     assert {each.get("service_tier") for each in told} == {"flex"}

@@ -13,22 +13,7 @@ from tokenfall.wire.plain import chat as plain
 from tokenfall.wire.plain import stream as plain_stream
 from tokenfall.wire.sse_decoder import SSEDecoder
 
-ASKED = {"role": "user", "content": "Hi"}
-
-
-def body(**fields: object) -> bytes:
-    return json.dumps({"messages": [ASKED], **fields}).encode()
-
-
-TURN = Turn(
-    id="t1",
-    question=Message("user", "Why?"),
-    answer=Message("assistant", "So."),
-    status="complete",
-    model="m",
-    asked_at=1.5,
-    answered_at=2.5,
-)
+from tests.unit.wire.plain.samples import TURN, USER, body
 
 
 def test_messages_are_sufficient() -> None:
@@ -51,12 +36,12 @@ def test_all_fields_are_decoded() -> None:
 @pytest.mark.parametrize(
     ("field", "good", "bad"),
     [
-        ("messages", [ASKED] * 2_048, [ASKED] * 2_049),
-        ("messages", [ASKED], []),
-        ("messages", [ASKED], [{"role": "tool", "content": "x"}]),
-        ("messages", [ASKED], [{"role": "user"}]),
-        ("messages", [ASKED], [{"role": "user", "content": 7}]),
-        ("messages", [ASKED], "Hi"),
+        ("messages", [USER] * 2_048, [USER] * 2_049),
+        ("messages", [USER], []),
+        ("messages", [USER], [{"role": "tool", "content": "x"}]),
+        ("messages", [USER], [{"role": "user"}]),
+        ("messages", [USER], [{"role": "user", "content": 7}]),
+        ("messages", [USER], "Hi"),
         ("stream", False, "false"),
         ("conversation", "c" * 64, "c" * 65),
         ("conversation", "c", ""),
@@ -79,7 +64,7 @@ def test_all_fields_are_decoded() -> None:
         ("details", True, "true"),
     ],
 )
-def test_each_field_has_its_bounds(field: str, good: object, bad: object) -> None:
+def test_field_out_of_bounds_is_refused(field: str, good: object, bad: object) -> None:
     plain.decode_chat(body(**{field: good}))
     with pytest.raises(InvalidRequest, match=field):
         plain.decode_chat(body(**{field: bad}))
@@ -122,7 +107,7 @@ def test_nul_in_a_message_is_accepted() -> None:
 
 
 def test_question_is_the_last_user_message() -> None:
-    said = [ASKED, {"role": "user", "content": "new"}, {"role": "assistant", "content": "old"}]
+    said = [USER, {"role": "user", "content": "new"}, {"role": "assistant", "content": "old"}]
 
     assert plain.decode_chat(body(messages=said)).question == Message("user", "new")
 
@@ -131,20 +116,20 @@ def test_question_is_the_last_user_message() -> None:
     "said",
     [
         [{"role": "user", "content": " \t\n"}],
-        [ASKED, {"role": "user", "content": ""}],
+        [USER, {"role": "user", "content": ""}],
         [{"role": "system", "content": "x"}, {"role": "assistant", "content": "x"}],
     ],
 )
-def test_a_chat_without_a_question_is_refused(said: list[dict[str, str]]) -> None:
+def test_chat_without_a_user_message_is_refused(said: list[dict[str, str]]) -> None:
     with pytest.raises(InvalidRequest, match="new turn"):
         plain.decode_chat(body(messages=said))
 
 
-def test_only_a_leading_system_message_is_the_system_message() -> None:
+def test_system_message_is_used_only_if_it_is_the_first() -> None:
     system = {"role": "system", "content": "Be brief."}
 
-    assert plain.decode_chat(body(messages=[system, ASKED])).system == Message("system", "Be brief.")
-    assert plain.decode_chat(body(messages=[ASKED, system])).system is None
+    assert plain.decode_chat(body(messages=[system, USER])).system == Message("system", "Be brief.")
+    assert plain.decode_chat(body(messages=[USER, system])).system is None
 
 
 @pytest.mark.parametrize(

@@ -5,29 +5,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tokenfall.conversations import ConversationInfo, Turn, Variant
+from tokenfall.conversations import ConversationInfo, Variant
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Usage
-from tokenfall.messages import Message
 from tokenfall.wire.plain import conversations
 from tokenfall.wire.plain.chat import decode_chat
 
-ASKED = {"role": "user", "content": "Hi"}
-
-
-def body(**fields: object) -> bytes:
-    return json.dumps({"messages": [ASKED], **fields}).encode()
-
-
-TURN = Turn(
-    id="t1",
-    question=Message("user", "Why?"),
-    answer=Message("assistant", "So."),
-    status="complete",
-    model="m",
-    asked_at=1.5,
-    answered_at=2.5,
-)
+from tests.unit.wire.plain.samples import TURN, body
 
 
 @pytest.mark.parametrize("name", ["a", "A-z.0_9:@", "x" * 64])

@@ -35,7 +35,7 @@ def decoded(**document: Any) -> tuple[str, list[Turn]]:
     return decode_import(json.dumps(document).encode(), now_s=9.0, new_id=lambda: f"turn_{next(numbers)}")
 
 
-def test_an_exported_history_is_imported_unchanged() -> None:
+def test_exported_history_is_imported_unchanged() -> None:
     messages = json.loads(b"".join(plain_conversations.history([TURN], variants=True)))
 
     assert decoded(conversation="c", title=" Reasons ", messages=messages) == ("Reasons", [TURN])
@@ -66,7 +66,7 @@ def test_messages_without_details_are_imported() -> None:
         ("text", "messages"),
     ],
 )
-def test_other_documents_are_refused_with_their_fault(messages: object, words: str) -> None:
+def test_invalid_import_is_refused_with_the_reason(messages: object, words: str) -> None:
     with pytest.raises(InvalidRequest, match=words):
         decoded(messages=messages)
 

@@ -105,7 +105,7 @@ def test_error_body_without_a_message_gives_an_empty_one(body: bytes) -> None:
         (None, None),
     ],
 )
-def test_which_documents_report_an_error(document: Any, words: str | None) -> None:
+def test_error_document_is_recognized(document: Any, words: str | None) -> None:
     assert document_error(document) == words
 
 

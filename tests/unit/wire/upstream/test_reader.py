@@ -455,7 +455,7 @@ def test_usage_is_found_in_any_place(fields: dict[str, Any]) -> None:
     assert read([said("a") + chunk(**fields) + DONE])[-1] == Finished("stop", "", Usage(3, 2))
 
 
-def test_a_model_may_be_null() -> None:
+def test_model_may_be_null() -> None:
     assert read([said("a", model="m-1") + ended("stop", model=None) + DONE])[-1] == Finished("stop", "m-1")
     assert read([odd({"content": ["a"]}, model="m\ud800") + DONE])[-1] == Finished("stop", "m\ufffd")
 

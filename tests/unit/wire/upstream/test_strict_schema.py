@@ -57,7 +57,7 @@ def test_supported_schema_fits_strict(schema: dict[str, Any]) -> None:
         [closed()],
     ],
 )
-def test_a_schema_that_does_not_fit(schema: Any) -> None:
+def test_unsupported_schema_does_not_fit_strict(schema: Any) -> None:
     assert not fits_strict(json.dumps(schema).encode())
 
 

@@ -202,7 +202,7 @@ def test_completeness_check_takes_linear_time() -> None:
     assert len(reader.read(pieces)) == 20_001
 
 
-def test_the_number_of_calls_is_limited() -> None:
+def test_number_of_calls_is_limited() -> None:
     reader = ToolCallReader()
     for number in range(MAX_CALLS):
         reader.read([piece(number, None, "f", "")])

@@ -14,7 +14,8 @@ from tokenfall.messages import ToolCall
 from tokenfall.tokens import count_tokens
 from tokenfall.wire.dialect import Count, ResponseMeta
 from tokenfall.wire.openai.logprobs import TokenLogprob
-from tokenfall.wire.openai.responses.request import Reasoning, ResponsesOptions
+from tokenfall.wire.openai.responses.body import Reasoning
+from tokenfall.wire.openai.responses.options import ResponsesOptions
 
 Status = Literal["in_progress", "completed", "incomplete"]
 

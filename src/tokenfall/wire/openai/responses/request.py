@@ -6,141 +6,22 @@ accepted; an `item_reference` is resolved from its id and the request's tools. T
 `custom`, and fields that are not listed, are accepted and ignored.
 """
 
-from collections.abc import Iterator, Sequence
-from sys import getsizeof
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Iterator
 
 import msgspec
-from msgspec import Meta, Raw, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
-from tokenfall.wire.dialect import MAX_ITEMS, UNBOUNDED, NullableSchema, ParsedRequest, decoded, no_schema, schema_text
+from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest, decoded, schema_text
 from tokenfall.wire.openai.errors import missing_parameter
-from tokenfall.wire.openai.request import Fraction
+from tokenfall.wire.openai.responses.body import Format, Reasoning, ResponsesBody, ToolChoice
 from tokenfall.wire.openai.responses.input import messages_of
+from tokenfall.wire.openai.responses.options import options_of, repeated_bytes
 
 MIN_OUTPUT_TOKENS = 16
-_ENCRYPTED = "reasoning.encrypted_content"
-_LOGPROBS = "message.output_text.logprobs"
-
 _TOOL_TYPES = ("function", "custom")
-_Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
-_Metadata = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]]
-
-
-class _Reference(Struct):
-    id: str
-
-
-class _Tool(Struct):
-    type: str
-    name: _Name | None = None
-    description: str | None = None
-    parameters: NullableSchema = msgspec.field(default_factory=no_schema)
-
-
-class _AllowedTool(Struct):
-    type: str
-    name: str | None = None
-
-
-class _ToolChoice(Struct):
-    type: str
-    name: str | None = None
-    mode: Literal["auto", "required"] = "auto"
-    tools: Annotated[list[_AllowedTool], Meta(max_length=128)] | None = None
-
-
-class _Format(Struct):
-    type: Literal["text", "json_object", "json_schema"]
-    name: _Name | None = None
-    schema: NullableSchema = msgspec.field(default_factory=no_schema)
-
-
-class _Text(Struct):
-    format: _Format | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
-
-
-class Reasoning(Struct):
-    effort: str | None = None
-    summary: Literal["auto", "concise", "detailed"] | None = None
-
-
-class ResponsesBody(Struct, kw_only=True):
-    """The members of a request that are decoded."""
-
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
-    input: str | Annotated[list[Raw], Meta(max_length=MAX_ITEMS)] | None = None
-    instructions: str | None = None
-    stream: bool | None = None
-    max_output_tokens: Annotated[int, Meta(le=10_000_000)] | None = None
-    max_tool_calls: int | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    top_p: Fraction | None = None
-    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    tools: Annotated[list[_Tool], Meta(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | _ToolChoice | None = None
-    parallel_tool_calls: bool | None = None
-    text: _Text | None = None
-    reasoning: Reasoning | None = None
-    store: bool | None = None
-    background: bool | None = None
-    previous_response_id: str | None = None
-    conversation: str | _Reference | None = None
-    prompt: _Reference | None = None
-    metadata: Annotated[_Metadata, Meta(max_length=16)] | None = None
-    truncation: Literal["auto", "disabled"] | None = None
-    include: Annotated[list[str], Meta(max_length=64)] | None = None
-    service_tier: str | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-
-
-class ResponsesOptions(Struct, frozen=True):
-    """The request members that a response repeats. `tools`, `tool_choice` and `format` are the original JSON."""
-
-    instructions: str | None
-    max_output_tokens: int | None
-    max_tool_calls: int | None
-    metadata: dict[str, str]
-    parallel_tool_calls: bool
-    reasoning: Reasoning
-    store: bool
-    temperature: float
-    text: dict[str, Any]
-    tool_choice: Any
-    tools: list[Any]
-    top_logprobs: int
-    top_p: float
-    truncation: str
-    service_tier: str
-    user: str | None
-    safety_identifier: str | None
-    prompt_cache_key: str | None
-    encrypted: bool = False
-    """Whether reasoning items have `encrypted_content`."""
-    logprobs: bool = False
-    """Whether texts have log probabilities, with `top_logprobs` alternatives. In a stream, only deltas have them."""
-
-
-class _RepeatedText(Struct):
-    format: Raw = msgspec.field(default_factory=Raw)
-    verbosity: str | None = None
-
-
-class _Repeated(Struct):
-    """Request members that a response repeats as original JSON: schemas in them are not decoded."""
-
-    tools: list[Raw] | None = None
-    tool_choice: Raw = msgspec.field(default_factory=Raw)
-    text: _RepeatedText | None = None
-
 
 _decoder = msgspec.json.Decoder(ResponsesBody)
-_repeated_decoder = msgspec.json.Decoder(_Repeated)
 
 
 def decode(body: bytes) -> ParsedRequest:
@@ -149,7 +30,6 @@ def decode(body: bytes) -> ParsedRequest:
     _check_stored_references(read)
     _check_output(read)
     _check_tools(read)
-    repeated = decoded(_repeated_decoder, body)
     form = read.text.format if read.text is not None else None
     instructions = () if read.instructions is None else (Message("system", read.instructions),)
     request = ChatRequest(
@@ -166,9 +46,9 @@ def decode(body: bytes) -> ParsedRequest:
         json_object=form is not None and form.type == "json_object",
         reasoning=_wants_reasoning(read.reasoning),
     )
-    options = _options(read, repeated)
+    options = options_of(read, body)
     return ParsedRequest(
-        request=request, stream=bool(read.stream), input=options, repeated_bytes=_repeated_bytes(options)
+        request=request, stream=bool(read.stream), input=options, repeated_bytes=repeated_bytes(options)
     )
 
 
@@ -176,13 +56,13 @@ def _allowed_tools(body: ResponsesBody) -> Iterator[Tool]:
     """The tools that may be called: all function and custom tools, or those that `allowed_tools` lists."""
     choice = body.tool_choice
     allowed = None
-    if isinstance(choice, _ToolChoice) and choice.type == "allowed_tools":
+    if isinstance(choice, ToolChoice) and choice.type == "allowed_tools":
         allowed = {tool.name for tool in choice.tools or ()}
-    return (tool for tool in _supported_tools(body.tools or ()) if allowed is None or tool.name in allowed)
+    return (tool for tool in _supported_tools(body) if allowed is None or tool.name in allowed)
 
 
-def _supported_tools(tools: Sequence[_Tool]) -> Iterator[Tool]:
-    for number, tool in enumerate(tools):
+def _supported_tools(body: ResponsesBody) -> Iterator[Tool]:
+    for number, tool in enumerate(body.tools or ()):
         parameters = schema_text(tool.parameters, f"tools[{number}].parameters")
         if tool.type in _TOOL_TYPES and tool.name is not None:
             custom = tool.type == "custom"
@@ -193,7 +73,7 @@ def _tool_names(body: ResponsesBody) -> Iterator[str]:
     return (tool.name for tool in body.tools or () if tool.name is not None)
 
 
-def _schema(form: _Format) -> bytes | None:
+def _schema(form: Format) -> bytes | None:
     return schema_text(form.schema, "text.format.schema")
 
 
@@ -239,9 +119,9 @@ def _check_tools(body: ResponsesBody) -> None:
     choice = body.tool_choice
     if choice == "required" and not tools:
         raise InvalidRequest("Tool choice 'required' must be specified with 'tools' parameter.", param="tool_choice")
-    if isinstance(choice, _ToolChoice) and choice.type == "allowed_tools":
-        _check_allowed(choice, tools)
-    if not isinstance(choice, _ToolChoice) or choice.type not in _TOOL_TYPES:
+    if isinstance(choice, ToolChoice) and choice.type == "allowed_tools":
+        _check_allowed(choice, {tool.name for tool in tools})
+    if not isinstance(choice, ToolChoice) or choice.type not in _TOOL_TYPES:
         return
     if choice.name is None:
         raise missing_parameter("tool_choice.name")
@@ -250,10 +130,9 @@ def _check_tools(body: ResponsesBody) -> None:
         raise InvalidRequest(message, param="tool_choice")
 
 
-def _check_allowed(choice: _ToolChoice, tools: Sequence[_Tool]) -> None:
+def _check_allowed(choice: ToolChoice, names: Collection[str | None]) -> None:
     if choice.tools is None:
         raise missing_parameter("tool_choice.tools")
-    names = {tool.name for tool in tools}
     for allowed in choice.tools:
         if allowed.type in _TOOL_TYPES and allowed.name not in names:
             message = f"Tool choice '{(allowed.name or '')[:80]}' not found in 'tools' parameter."
@@ -263,7 +142,7 @@ def _check_allowed(choice: _ToolChoice, tools: Sequence[_Tool]) -> None:
 def _choice(body: ResponsesBody) -> str:
     """`auto`, `none`, `required` or a tool's name; `auto` if the choice is a tool of another type."""
     choice = body.tool_choice
-    if isinstance(choice, _ToolChoice):
+    if isinstance(choice, ToolChoice):
         return {"function": choice.name or "", "custom": choice.name or "", "allowed_tools": choice.mode}.get(
             choice.type, "auto"
         )
@@ -274,41 +153,3 @@ def _wants_reasoning(reasoning: Reasoning | None) -> bool:
     if reasoning is None:
         return False
     return reasoning.effort not in (None, "none", "minimal") or reasoning.summary is not None
-
-
-def _options(body: ResponsesBody, repeated: _Repeated) -> ResponsesOptions:
-    text = repeated.text or _RepeatedText()
-    return ResponsesOptions(
-        instructions=body.instructions,
-        max_output_tokens=body.max_output_tokens,
-        max_tool_calls=body.max_tool_calls,
-        metadata=body.metadata or {},
-        parallel_tool_calls=body.parallel_tool_calls is not False,
-        reasoning=body.reasoning or Reasoning(),
-        store=body.store is not False,
-        temperature=1.0 if body.temperature is None else body.temperature,
-        text={"format": _raw_or_none(text.format) or {"type": "text"}, "verbosity": text.verbosity or "medium"},
-        tool_choice=_raw_or_none(repeated.tool_choice) or "auto",
-        tools=[tool.copy() for tool in repeated.tools or ()],
-        top_logprobs=body.top_logprobs or 0,
-        top_p=1.0 if body.top_p is None else body.top_p,
-        truncation=body.truncation or "disabled",
-        service_tier="default" if body.service_tier in (None, "auto") else body.service_tier,
-        user=body.user,
-        safety_identifier=body.safety_identifier,
-        prompt_cache_key=body.prompt_cache_key,
-        encrypted=_ENCRYPTED in (body.include or ()),
-        logprobs=_LOGPROBS in (body.include or ()),
-    )
-
-
-def _raw_or_none(raw: Raw) -> Raw | None:
-    """A copy of `raw`, which refers to the whole body."""
-    return raw.copy() if bytes(raw) not in (b"", b"null") else None
-
-
-def _repeated_bytes(options: ResponsesOptions) -> int:
-    """Memory of the texts and the JSON that a response repeats."""
-    texts = (options.instructions or "", *options.metadata.values())
-    raws = (*options.tools, options.tool_choice, options.text["format"])
-    return sum(map(getsizeof, texts)) + sum(len(bytes(raw)) for raw in raws if isinstance(raw, Raw))

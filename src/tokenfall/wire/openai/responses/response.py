@@ -15,9 +15,11 @@ from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.logprobs import TokenLogprob, check_size, logprobs_lazily
+from tokenfall.wire.openai.responses.body import ResponsesBody
 from tokenfall.wire.openai.responses.document import OutputItem, ResponsesResponse, response_document
 from tokenfall.wire.openai.responses.item_ids import item_id
-from tokenfall.wire.openai.responses.request import ResponsesBody, ResponsesOptions, decode
+from tokenfall.wire.openai.responses.options import ResponsesOptions
+from tokenfall.wire.openai.responses.request import decode
 from tokenfall.wire.openai.responses.stream import ResponsesEncoder, event_count
 
 _encode = msgspec.json.encode

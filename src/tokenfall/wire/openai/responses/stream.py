@@ -22,7 +22,7 @@ from tokenfall.wire.openai.responses.document import (
     status_of,
 )
 from tokenfall.wire.openai.responses.item_ids import item_id
-from tokenfall.wire.openai.responses.request import ResponsesOptions
+from tokenfall.wire.openai.responses.options import ResponsesOptions
 
 _DELTAS = {
     "text": "response.output_text.delta",

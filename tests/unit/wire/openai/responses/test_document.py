@@ -32,7 +32,7 @@ def test_encrypted_reasoning_is_included_if_requested() -> None:
     assert "encrypted_content" not in msgspec.to_builtins(item_document(plain, "completed"))
 
 
-def test_a_custom_call_has_an_input() -> None:
+def test_custom_call_has_an_input() -> None:
     item = OutputItem(kind="call", id="ctc_1", text="x", call=ToolCall("c", "run", "", custom=True))
     named = {"call_id": "c", "name": "run"}
 

@@ -132,7 +132,7 @@ def test_invalid_item_is_refused_with_its_path(item: Any, param: str, message: s
     assert (caught.value.param, caught.value.message) == (param, message)
 
 
-def test_an_item_nested_too_deeply_is_named() -> None:
+def test_item_nested_too_deeply_is_named() -> None:
     with pytest.raises(InvalidRequest) as caught:
         messages_of([Raw(b'{"type":"message","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")])
 

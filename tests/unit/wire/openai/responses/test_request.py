@@ -7,7 +7,8 @@ import pytest
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
-from tokenfall.wire.openai.responses.request import Reasoning, ResponsesOptions
+from tokenfall.wire.openai.responses.body import Reasoning
+from tokenfall.wire.openai.responses.options import ResponsesOptions
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.unit.wire.openai.streams import asked
@@ -123,11 +124,11 @@ def test_all_fields_are_decoded() -> None:
     )
 
 
-def test_an_input_may_be_items() -> None:
+def test_input_may_be_items() -> None:
     assert respond(input=[{"role": "user", "content": "Hi"}]).request.messages == (Message("user", "Hi"),)
 
 
-def test_an_empty_text_is_an_input() -> None:
+def test_empty_text_is_an_input() -> None:
     assert respond(input="").request.messages == (Message("user", ""),)
 
 

@@ -200,7 +200,7 @@ def test_any_text_round_trips_in_its_frame(text: str, block: Any) -> None:
     assert text in [each.get("text", each.get("arguments")) for each in told]
 
 
-def test_a_custom_call_has_an_input() -> None:
+def test_custom_call_has_an_input() -> None:
     call = ToolCall("c", "run", "", custom=True)
     told = b"".join(frames(OPENAI_RESPONSES, respond(), [(ContentBlock("call", call=call), ["a", "b"])]))
 

@@ -1,0 +1,178 @@
+import weakref
+
+from tokenfall.simulator.concurrency import SPARE, ConcurrencyLimiter, ConcurrencyLimiters
+from tokenfall.simulator.values import Load
+
+from tests.doubles.waiting_streams import WaitingStream
+
+
+def test_gaps_grow_linearly_up_to_the_capacity() -> None:
+    limiter, load = ConcurrencyLimiter(), Load(3.0, 4)
+    factors = []
+    for _ in range(6):
+        factors.append(limiter.factor(load))
+        limiter.acquire()
+
+    assert factors == [1.0, 1.5, 2.0, 2.5, 3.0, 3.0]
+
+
+def queued(
+    limiter: ConcurrencyLimiter, names: str, load: Load, *, at_once: bool = True
+) -> tuple[list[WaitingStream], list[str]]:
+    passed: list[str] = []
+    streams = [WaitingStream(name, passed, at_once=at_once) for name in names]
+    for stream in streams:
+        stream.try_pass(limiter.permit(load))
+    return streams, passed
+
+
+def test_queued_streams_are_admitted_in_fifo_order() -> None:
+    limiter = ConcurrencyLimiter()
+    streams, passed = queued(limiter, "abcd", Load(1.0, 2))
+    assert (passed, limiter.active, limiter.waiting) == (["a", "b"], 2, 2)
+    streams[1].disconnect()
+    assert (passed, limiter.active) == (["a", "b", "c"], 2)
+    streams[0].disconnect()
+
+    assert (passed, limiter.active, limiter.waiting) == (["a", "b", "c", "d"], 2, 0)
+
+
+def test_running_stream_passes_the_concurrency_limit_again() -> None:
+    limiter = ConcurrencyLimiter()
+    (stream,), _ = queued(limiter, "a", Load(1.0, 1))
+    assert stream.try_pass()
+    assert limiter.active == 1
+    stream.disconnect()
+    stream.disconnect()
+
+    assert limiter.active == 0
+
+
+def test_concurrency_limit_without_load_admits_at_once() -> None:
+    limiter = ConcurrencyLimiter()
+    queued(limiter, "a", Load(1.0, 1))
+    permit = limiter.permit(None)
+
+    assert permit.passes(lambda: None)
+    assert limiter.active == 2
+
+
+def test_cancelled_queued_stream_is_not_admitted() -> None:
+    limiter = ConcurrencyLimiter()
+    (first, second, third), passed = queued(limiter, "abc", Load(1.0, 1))
+    second.disconnect()
+    first.disconnect()
+
+    assert (second.woken, passed, limiter.active, limiter.waiting) == (0, ["a", "c"], 1, 0)
+    third.disconnect()
+    assert limiter.active == 0
+
+
+def test_permit_of_a_stream_cancelled_before_its_wakeup_goes_to_the_next() -> None:
+    limiter = ConcurrencyLimiter()
+    (first, second, third), _ = queued(limiter, "abc", Load(1.0, 1), at_once=False)
+    first.disconnect()
+    assert (second.woken, third.woken) == (1, 0)
+    second.disconnect()
+
+    assert (third.woken, limiter.active) == (1, 1)
+
+
+def test_assigned_permit_cannot_be_taken_by_another_stream() -> None:
+    limiter = ConcurrencyLimiter()
+    (first, second), passed = queued(limiter, "ab", Load(1.0, 1), at_once=False)
+    first.disconnect()
+    _, quick = queued(limiter, "c", Load(1.0, 1))
+
+    assert quick == []
+    assert second.try_pass()
+    assert passed == ["a", "b"]
+
+
+def test_stream_with_a_smaller_limit_does_not_block_others() -> None:
+    limiter = ConcurrencyLimiter()
+    queued(limiter, "a", Load(1.0, 9))
+    _, narrow = queued(limiter, "b", Load(1.0, 1))
+    _, wide = queued(limiter, "c", Load(1.0, 9))
+
+    assert (narrow, wide, limiter.active, limiter.waiting) == ([], ["c"], 2, 1)
+
+
+def test_free_permit_skips_streams_with_a_smaller_limit() -> None:
+    limiter = ConcurrencyLimiter()
+    streams, _ = queued(limiter, "ab", Load(1.0, 2))
+    _, narrow = queued(limiter, "c", Load(1.0, 1))
+    _, wide = queued(limiter, "d", Load(1.0, 2))
+    streams[0].disconnect()
+    assert (narrow, wide) == ([], ["d"])
+    streams[1].disconnect()
+
+    assert narrow == []
+    assert limiter.active == 1
+
+
+def test_disconnect_in_the_queue_releases_everything() -> None:
+    limiter = ConcurrencyLimiter()
+    (inside,), _ = queued(limiter, "a", Load(1.0, 1))
+    waiting, passed = queued(limiter, "b" * 3 * SPARE, Load(1.0, 1))
+    for stream in waiting[1:]:
+        stream.disconnect()
+    inside.disconnect()
+
+    assert (passed, limiter.active, limiter.waiting) == (["b"], 1, 0)
+
+
+def test_joining_the_queue_twice_keeps_the_position() -> None:
+    limiter = ConcurrencyLimiter()
+    (inside,), _ = queued(limiter, "a", Load(1.0, 1))
+    (first, second), passed = queued(limiter, "bc", Load(1.0, 1))
+    assert not first.try_pass()
+    inside.disconnect()
+
+    assert (passed, second.woken) == (["b"], 0)
+
+
+def test_queues_of_callers_are_apart() -> None:
+    limiters, load = ConcurrencyLimiters(), Load(1.0, 1)
+    passed: list[str] = []
+    streams = [WaitingStream(name, passed) for name in "abc"]
+    for stream, caller in zip(streams, ("one", "one", "two"), strict=True):
+        stream.try_pass(limiters.permit(load, caller=caller))
+    assert (passed, limiters.active, limiters.waiting) == (["a", "c"], 2, 1)
+    streams[0].disconnect()
+
+    assert (passed, limiters.active, limiters.waiting) == (["a", "c", "b"], 2, 0)
+
+
+def test_load_counts_the_streams_of_its_caller_only() -> None:
+    limiters, load = ConcurrencyLimiters(), Load(3.0, 2)
+    permit = limiters.permit(load, caller="one")
+    assert permit.passes(lambda: None)
+
+    assert limiters.of("one").factor(load) == 2.0
+    assert limiters.of("two").factor(load) == 1.0
+
+
+def test_callers_without_streams_are_forgotten() -> None:
+    limiters, load = ConcurrencyLimiters(), Load(1.0, 1)
+    first = weakref.ref(limiters.of("one"))
+    assert first() is None
+    permit = limiters.permit(load, caller="one")
+    second = weakref.ref(limiters.of("one"))
+    assert second() is limiters.of("one")
+    permit.release()
+    del permit
+
+    assert second() is None
+
+
+def test_streams_without_load_count_for_the_sum_only() -> None:
+    limiters = ConcurrencyLimiters()
+    limiters.acquire()
+    permit = limiters.permit(None, caller="one")
+    assert permit.passes(lambda: None)
+    assert (limiters.active, limiters.of("one").active) == (2, 0)
+    permit.release()
+    limiters.release()
+
+    assert limiters.active == 0
