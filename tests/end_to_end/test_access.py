@@ -1,4 +1,4 @@
-"""Who may ask, how often, and from which page."""
+"""API keys, rate limits, client addresses, CORS and request ids."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ ALICE, BOB = "alice-key-1", "bob-key-2"
 
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a server that asks for a key; Bob's is known by its digest."""
+    """The port of a server that requires a key; the second key is configured by its digest."""
     digest = hashlib.sha256(BOB.encode()).hexdigest()
     server = ServerProcess(tmp_path_factory.mktemp("keyed"), environment={"API_KEY": f"{ALICE},sha256:{digest}"})
     yield server.port
@@ -88,7 +88,9 @@ async def test_conversations_belong_to_their_key(keyed: int) -> None:
         other = await fetch(keyed, request("/history?conversation=plans", method=method, X_API_Key=BOB))
         missing = await fetch(keyed, request("/history?conversation=missing", method=method, X_API_Key=BOB))
         assert other.status == missing.status == 404
-        assert json.loads(other.body)["detail"] == json.loads(missing.body)["detail"], "they cannot be told apart"
+        assert json.loads(other.body)["detail"] == json.loads(missing.body)["detail"], (
+            "the error reveals that the conversation exists"
+        )
     listed = json.loads((await fetch(keyed, request("/conversations", X_API_Key=BOB))).body)
     assert "plans" not in {each["id"] for each in listed}
     await fetch(keyed, chat("my own", conversation="plans", headers={"X_API_Key": BOB}))
@@ -122,10 +124,10 @@ async def test_trusted_proxy_may_forward_client_addresses() -> None:
             return (await fetch(here.port, request("/history", X_Forwarded_For=forwarded_for))).status
 
         assert [await status(address) for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2")] == [200, 429, 200]
-        assert await status("203.0.113.9, 192.0.2.1") == 429, "what a client wrote to the left is not believed"
+        assert await status("203.0.113.9, 192.0.2.1") == 429, "only the last address of X-Forwarded-For is trusted"
         assert await status("2001:db8::1") == 200
-        assert await status("2001:db8::2") == 429, "one /64 is one client"
-        assert await status("::ffff:192.0.2.2") == 429, "IPv4 in IPv6 is IPv4"
+        assert await status("2001:db8::2") == 429, "addresses of one /64 share a limit"
+        assert await status("::ffff:192.0.2.2") == 429, "an IPv4-mapped address is the IPv4 address"
 
 
 PAGE = "https://page.example"
@@ -162,7 +164,7 @@ async def test_pages_of_other_sites_may_not_use_private_routes_without_a_key(por
     for origin in (b"https://page.example", b"null", b"http://test.example"):
         response = await fetch(port, of(origin))
         assert (response.status, json.loads(response.body)["code"]) == (403, "origin_not_allowed")
-    for origin in (b"http://test", b"http://localhost:5173"):  # its own page, and this machine's
+    for origin in (b"http://test", b"http://localhost:5173"):  # the server's own origin and one on localhost
         assert (await fetch(port, of(origin))).status != 403
     assert (await fetch(port, data)).status != 403
 

@@ -1,4 +1,4 @@
-"""`/board`, `/board/events` and `PUT /sim` on a real server."""
+"""The dashboard page, its events and history, and the replacement of the simulator's settings."""
 
 import asyncio
 import gzip
@@ -19,11 +19,11 @@ from tests.end_to_end.test_workers import clients, clients_by_worker
 WATCH = request("/board/events")
 ENDLESS = request("/stream-loop?gap=20ms")
 MANY = 20
-"""So many streams that each of two workers has one: the odds against are 1 in 500,000."""
+"""Number of streams with which each of two workers has one, except with probability 1 in 500,000."""
 
 
 async def next_event(stream: Stream) -> dict[str, Any]:
-    """The next event that is no heartbeat."""
+    """Return the next event, skipping heartbeats."""
     frame = await stream.frame()
     while frame == PING:
         frame = await stream.frame()
@@ -34,7 +34,7 @@ async def next_event(stream: Stream) -> dict[str, Any]:
 
 
 async def final_error(stream: Stream) -> dict[str, Any]:
-    """The error that ends a stream which has an event every second until then."""
+    """Read the event stream to its end and return its error."""
     async with asyncio.timeout(PATIENCE_S):
         return error_of(b"".join(await stream.frames()))
 
@@ -157,11 +157,11 @@ async def test_all_workers_are_added_up(serve: Serve) -> None:
         assert "WORKERS=1" in json.loads(refused.body)["detail"]
 
 
-# The past
+# History
 
 
 async def dashboard_history(port: int, name: str = "15m") -> dict[str, Any]:
-    """The history of a range, once it has the second in which it was requested."""
+    """Return the dashboard history of a range."""
     response = await fetch(port, request(f"/board/history?range={name}"))
     assert (response.status, response.headers["content-type"]) == (200, "application/json")
     trend: dict[str, Any] = json.loads(response.body)
@@ -176,7 +176,7 @@ async def test_history_shows_an_earlier_incident(serve: Serve, workers: dict[str
         assert (await client.fetch(request("/nothing"))).status == 404
     async with clients(port, request("/stream-sse?gap=20ms&tokens=5&fault=close@3"), count=3):
         await metric_becomes(port, 'tokenfall_streams_ended_total{outcome="failed"}', 3)
-    await asyncio.sleep(2.2)  # by then the server is at rest
+    await asyncio.sleep(2.2)  # until the sampler has stopped
     trend = await dashboard_history(port)
 
     assert abs(trend["at"] - time.time()) < 5
@@ -197,11 +197,11 @@ async def test_a_server_at_rest_is_not_sampled() -> None:
         async with await Client.connect(here.port) as client:
             await client.fetch(request("/livez"))
             assert here.server.sampling.slot is not None
-        await eventually(lambda: here.server.sampling.slot is None, lambda: "it is sampled still")
+        await eventually(lambda: here.server.sampling.slot is None, lambda: "the sampler is still scheduled")
         assert here.server.wheel.entries == 0
 
 
-# The end
+# Shutdown
 
 
 async def test_viewer_does_not_delay_the_drain(serve: Serve) -> None:
@@ -227,7 +227,7 @@ async def test_viewer_gets_the_shutdown_frame_also_in_a_short_drain(serve: Serve
         assert server.wait() == 0
 
 
-# The simulator's default
+# Default simulator settings
 
 
 async def test_replaced_simulator_settings_apply_to_streams(serve: Serve) -> None:
@@ -240,7 +240,7 @@ async def test_replaced_simulator_settings_apply_to_streams(serve: Serve) -> Non
         assert (await client.fetch(put("tokens=3"))).status == 200
         begun_s = time.monotonic()
         assert (await client.fetch(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 3))
-        assert time.monotonic() - begun_s >= 0.25, "nothing is left of the gap that was said before"
+        assert time.monotonic() - begun_s >= 0.25, "the previous gap still applies"
         assert (await client.fetch(put("gap=fast"))).status == 400
         assert json.loads((await client.fetch(request("/sim"))).body)["sim"] == "gap=0.1s,tokens=3..3"
         assert (await client.fetch(request("/sim", method="DELETE"))).status == 204

@@ -1,4 +1,4 @@
-"""A caller that fills its queue of `load` delays no other caller: with keys by key, without by address."""
+"""The `load` queue is per caller, identified by API key or address: a full queue delays no other caller."""
 
 from contextlib import AsyncExitStack
 
@@ -17,7 +17,7 @@ ROUTES = {
     "a whole response": chat("load=1@1,ttft=300s"),
     "a chat": post("/chat", {"messages": user("hi")}, X_Sim="load=1@1,ttft=300s"),
 }
-"""Each keeps the one place that there is."""
+"""Requests that each occupy the only slot."""
 
 CALLERS = {
     "keys": (KEYS, b"X-API-Key: one", b"X-API-Key: one", b"X-API-Key: two"),
@@ -34,11 +34,11 @@ CALLERS = {
         b"X-Forwarded-For: 2001:db8:0:1::1",
     ),
 }
-"""Settings, two headers of one caller, and that of another."""
+"""Settings, two headers that identify the same caller, and the header of another caller."""
 
 
 def counts(here: Running) -> tuple[int, int]:
-    """Running and waiting simulated responses."""
+    """Return the numbers of running and of waiting simulated responses."""
     limiter = here.server.parts.state.limiter
     return limiter.active, limiter.waiting
 

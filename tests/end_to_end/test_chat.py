@@ -1,4 +1,4 @@
-"""The chat on the simulator, turn by turn."""
+"""Chat turns on the simulator."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ async def test_response_arrives_token_by_token_and_is_in_the_history(port: int) 
         assert frames == [
             b'id: %d\ndata: {"content":"%b"}\n\n' % (at, word.encode()) for at, word in enumerate(words, 1)
         ]
-        assert client.buffered == b"", "the end comes a gap later"
+        assert client.buffered == b"", "the end arrived without its gap"
         assert await client.chunks() == [DONE]
         question, response = await history(port, "?conversation=by-token")
         assert (question["role"], question["content"]) == ("user", "Hello?")
@@ -67,7 +67,7 @@ async def test_max_tokens_ends_the_response_with_reason_length(port: int) -> Non
 
 @pytest.mark.parametrize("disconnect", ["close", "reset"])
 async def test_disconnected_chat_is_stored_as_interrupted(port: int, disconnect: str) -> None:
-    name = f"left-by-{disconnect}"
+    name = f"disconnect-by-{disconnect}"
     client = await Client.connect(port)
     await client.send(chat("And then?", model="sim:ttft=1ms,gap=50ms,tokens=1000", conversation=name))
     await client.head()
@@ -102,7 +102,7 @@ async def test_context_grows_and_is_trimmed_to_complete_turns() -> None:
             response = await fetch(here.port, chat("one two", stream=False, model="sim:gap=0ms,tokens=3"))
             counts.append(json.loads(response.body)["usage"]["prompt_tokens"])
         assert counts[:3] == [2, 7, 12]
-        assert counts[3:] == [12, 12], "two words of the question and two turns of five before it"
+        assert counts[3:] == [12, 12], "the prompt is not the question (2 words) and two earlier turns (5 words each)"
 
 
 async def test_concurrent_turns_are_stored_completely() -> None:
@@ -127,7 +127,7 @@ async def test_history_is_cleared_and_bounded() -> None:
         assert (await fetch(here.port, request("/history?conversation=a", method="DELETE"))).status == 204
         assert (await fetch(here.port, request("/history?conversation=a"))).status == 404
         assert (await fetch(here.port, request("/history?conversation=a", method="DELETE"))).status == 404
-        assert await history(here.port) == [], "the default conversation exists before its first turn"
+        assert await history(here.port) == [], "the history of the default conversation is not empty"
 
 
 @pytest.mark.parametrize(

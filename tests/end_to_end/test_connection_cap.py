@@ -1,4 +1,4 @@
-"""More clients than there is room for. (E9)"""
+"""More connections than MAX_CONNECTIONS or the descriptor limit allow. (E9)"""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from tests.end_to_end.conftest import Serve
 
 
 async def served(port: int) -> bool:
-    """Whether a new connection gets a response; one beyond the cap gets 503 or a close."""
+    """Return whether a new connection is served; one over the cap gets 503 or is closed."""
     try:
         response = await fetch(port, request("/health"))
     except (ConnectionError, EOFError):
@@ -28,7 +28,7 @@ async def test_connection_over_the_limit_is_503_until_one_closes(serve: Serve) -
         await client.send(request("/stream-loop?gap=50ms"))
         assert (await client.head()).status == 200
     async with await Client.connect(server.port) as silent:
-        refusal = await silent.read_response()  # without a request, so that no reset can overtake it
+        refusal = await silent.read_response()  # no request is sent, so that no RST discards the response
         assert refusal.status == 503
         assert await silent.wait_closed() == "closed"
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""Conversations that are named, listed, and deleted."""
+"""Titles, lists and deletion of conversations."""
 
 import json
 from typing import Any
@@ -107,7 +107,9 @@ async def test_token_budget_omits_complete_turns() -> None:
             counts.append(json.loads(response.body)["usage"]["prompt_tokens"])
         assert counts[:2] == [2, 7]
         assert counts[-1] == counts[-2] < 2 + 5 * 5
-        assert all((count - 2) % 5 == 0 for count in counts), "two words of the question and turns of five"
+        assert all((count - 2) % 5 == 0 for count in counts), (
+            "the prompt is not the question (2 words) and complete turns (5 words each)"
+        )
 
 
 async def test_readiness_checks_the_stores(port: int) -> None:

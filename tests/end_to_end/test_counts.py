@@ -1,4 +1,4 @@
-"""What the server counts is what a client counts: tokens and their times, in every dialect, simulated and relayed."""
+"""Token and latency metrics equal what clients receive, in every dialect, simulated and relayed."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.end_to_end.conftest import Serve
 STREAMS = 3
 TOKENS = 5
 BEFORE = 3
-"""Tokens that an upstream sends before it pauses."""
+"""Number of tokens that the upstream sends before it pauses."""
 PAUSE_S = 0.05
 HELLO = [{"role": "user", "content": "Hello"}]
 DIALECTS: dict[str, dict[str, object]] = {
@@ -29,7 +29,7 @@ FAULTS = ("", "fault=nodone@5", "fault=close@5", "fault=reset@5", "fault=error@5
 
 
 def stream_request(path: str, *, model: str, sim: str = "") -> bytes:
-    """A request for a stream, in the grammar of `path`."""
+    """Return a streaming request in the dialect of `path`."""
     if path.startswith("/stream"):
         return request(f"{path}?{sim.replace(',', '&')}")
     fields: dict[str, object] = {"messages": HELLO} if path == "/chat" else {"stream": True, **DIALECTS[path]}
@@ -38,13 +38,13 @@ def stream_request(path: str, *, model: str, sim: str = "") -> bytes:
 
 
 async def read_stream(port: int, data: bytes) -> None:
-    """The whole stream, which may be broken off."""
+    """Read a stream to its end, which may be a break."""
     with suppress(ConnectionError, EOFError):
         await fetch(port, data)
 
 
 async def token_counts(port: int) -> tuple[float, float, float]:
-    """Tokens, first tokens, and gaps between two."""
+    """Return the numbers of tokens, first tokens and inter-token gaps."""
     names = ("tokenfall_tokens_total", "tokenfall_ttft_seconds_count", "tokenfall_inter_token_seconds_count")
     tokens, firsts, gaps = [await metric(port, name) for name in names]
     return tokens, firsts, gaps
@@ -121,4 +121,4 @@ async def test_each_token_of_an_upstream_is_counted_once(serve: Serve, path: str
 
     assert [*await token_counts(server.port)] == [*ALL]
     between_s = await metric(server.port, "tokenfall_inter_token_seconds_sum")
-    assert between_s >= STREAMS * (open_s - closed_s)  # the gap, and not the time from one frame to the next of the end
+    assert between_s >= STREAMS * (open_s - closed_s)  # the sum has the pause of each stream

@@ -1,4 +1,4 @@
-"""Deadlines are absolute: bytes that dribble in do not move them. (E1)"""
+"""Request deadlines are absolute: slow bytes do not extend them. (E1)"""
 
 import asyncio
 import time
@@ -13,12 +13,12 @@ from tests.end_to_end.process import ServerProcess
 
 TIMEOUT_S = 0.5
 LATE_S = 2.5
-"""A quarter of a second for the wheel's coarse slots, the rest for a busy machine."""
+"""Tolerance: 0.25 s for the slots of the timer wheel, the rest for a busy machine."""
 
 
 @pytest.fixture(scope="module")
 def short_deadlines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a server with deadlines of half a second."""
+    """The port of a server with request deadlines of 0.5 s."""
     names = ("HEADER_TIMEOUT", "BODY_TIMEOUT", "IDLE_TIMEOUT")
     server = ServerProcess(tmp_path_factory.mktemp("hasty"), environment=dict.fromkeys(names, f"{TIMEOUT_S}s"))
     yield server.port
@@ -26,7 +26,7 @@ def short_deadlines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 async def send_slowly(client: Client, data: bytes) -> None:
-    """A byte every 50 ms until the other side has had enough."""
+    """Send a byte every 50 ms until the server closes the connection."""
     try:
         for at in range(len(data)):
             await client.send(data[at : at + 1])
@@ -36,7 +36,7 @@ async def send_slowly(client: Client, data: bytes) -> None:
 
 
 async def status_and_duration(client: Client, data: bytes, *, begun: float) -> tuple[int, float]:
-    """The status (0 for a close without one) while `data` dribbles in, and when it came."""
+    """Send `data` slowly; return the status, 0 for a close without a response, and the time since `begun`."""
     sending = asyncio.create_task(send_slowly(client, data))
     try:
         status = (await client.read_response()).status
@@ -93,7 +93,7 @@ async def test_missing_body_is_refused_at_its_deadline(short_deadlines: int) -> 
 async def test_the_head_of_a_later_request_has_a_deadline_from_its_first_byte(short_deadlines: int) -> None:
     async with await Client.connect(short_deadlines) as client:
         assert (await client.fetch(request("/health"))).status == 200
-        await asyncio.sleep(0.3)  # idle; the deadline must not run from here
+        await asyncio.sleep(0.3)  # idle time, which the deadline must not include
         begun = time.monotonic()
         status, after_s = await status_and_duration(client, request("/health", X="a" * 200), begun=begun)
         assert status == 408
@@ -113,7 +113,9 @@ async def test_a_stream_is_under_no_deadline_of_requests(short_deadlines: int) -
         await client.send(request("/stream-sse?gap=200ms&tokens=5"))
         await client.head()
         assert len(await client.chunks()) == 6
-        assert (await client.fetch(request("/health"))).status == 200, "and idles from its end"
+        assert (await client.fetch(request("/health"))).status == 200, (
+            "the idle timeout starts at the end of the response"
+        )
 
 
 async def test_blank_lines_do_not_extend_the_deadline(short_deadlines: int) -> None:
@@ -136,7 +138,7 @@ async def test_two_hundred_slow_clients_are_refused_and_others_are_served(short_
     async with await Client.connect(short_deadlines) as client:
         for _ in range(20):
             assert (await client.fetch(request("/health"))).status == 200
-    assert await slow_clients == [408] * 200, "0 of 200 were kept"
+    assert await slow_clients == [408] * 200, "a slow client did not get 408"
 
 
 @pytest.mark.every_poller
@@ -156,6 +158,6 @@ async def test_deadlines_release_everything() -> None:
 async def test_a_first_token_weeks_away_ends_no_process(serve: Serve) -> None:
     server = serve()
     async with await Client.connect(server.port) as client:
-        await client.send(request("/stream-sse?ttft=86400s~10&seed=275"))  # the draw is longer than 2**31 ms
+        await client.send(request("/stream-sse?ttft=86400s~10&seed=275"))  # the drawn time is over 2**31 ms
         assert (await client.head()).status == 200
         assert (await fetch(server.port, request("/health"))).status == 200

@@ -1,4 +1,4 @@
-"""A client that leaves takes everything with it: stream, task, timer, descriptor. (E8, contract 4)"""
+"""A client disconnect releases stream, task, timer and descriptor. (E8, contract 4)"""
 
 import pytest
 
@@ -9,13 +9,13 @@ from tests.end_to_end.process import ServerProcess
 pytestmark = pytest.mark.every_poller
 
 SOON_S = 2.0
-"""At once, for a machine that is busy: far below the half minute until the next token of these streams."""
+"""Time limit of the release: far below the 30 s until the next token of these streams."""
 
 CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:ttft=1ms,gap=30s"%b}'
 
 
 def streams(gap: str) -> dict[str, bytes]:
-    """Requests for a stream of each kind whose first token comes at once and the next after `gap`."""
+    """Return a request per kind of stream: the first token comes at once, the next after `gap`."""
     return {
         "sse": request(f"/stream-sse?ttft=1ms&gap={gap}"),
         "ndjson": request(f"/stream-ndjson?ttft=1ms&gap={gap}"),
@@ -34,7 +34,7 @@ AWAITED = {
 
 
 async def streaming_client(here: Running, data: bytes) -> Client:
-    """A client that has read the first token, so that nothing unread turns its FIN into a reset."""
+    """Return a client that has read the first token: unread data would turn its FIN into a RST."""
     client = await Client.connect(here.port)
     await client.send(data)
     await client.head()
@@ -138,7 +138,7 @@ async def test_fin_or_reset_at_each_byte_of_a_response_releases_everything(data:
 
 async def test_process_returns_to_its_baseline_after_three_hundred_clients(shared: ServerProcess) -> None:
     port = shared.port
-    await fetch(port, request("/history"))  # the first coroutine brings asyncio, which keeps two descriptors
+    await fetch(port, request("/history"))  # loads asyncio, which keeps two descriptors
     await metric_becomes(port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(port, "tokenfall_connections", 1)
     descriptors = shared.descriptors()
@@ -154,5 +154,5 @@ async def test_process_returns_to_its_baseline_after_three_hundred_clients(share
             client.close() if number % 2 and kind != "ndjson" else client.reset()
         await metric_becomes(port, "tokenfall_streams_in_flight", 0, within_s=SOON_S)
     await metric_becomes(port, "tokenfall_connections", 1, within_s=SOON_S)
-    # The last look at the metrics is a connection too, which the server may be closing still.
+    # The server may still be closing the connection of the last metrics request.
     await eventually(lambda: shared.descriptors() <= descriptors, shared.descriptors, within_s=SOON_S)

@@ -1,4 +1,4 @@
-"""SIGTERM: streams may finish; what is incomplete at the end of the drain ends with an error. (S1, contract 6)"""
+"""SIGTERM: streams may finish; those incomplete at the end of the drain time end with an error. (S1, contract 6)"""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ ERROR_FRAME = b'event: error\ndata: {"error":{"code":"shutting_down",'
 
 
 async def started_client(port: int, data: bytes) -> Client:
-    """A client whose response has begun."""
+    """Send `data` and return the client once the response has begun."""
     client = await Client.connect(port)
     await client.send(data)
     client.buffered = await client.receive()
@@ -29,7 +29,7 @@ async def started_client(port: int, data: bytes) -> Client:
 
 
 async def draining(server: ServerProcess) -> None:
-    """Send SIGTERM and return once the server reports that it drains."""
+    """Send SIGTERM and return once `/readyz` is 503."""
     server.signal(signal.SIGTERM)
     async with asyncio.timeout(5):
         while (await fetch(server.port, request("/readyz"))).status != 503:
@@ -54,7 +54,7 @@ async def test_drain_finishes_streams_and_refuses_new_requests(serve: Serve) -> 
     signalled = time.monotonic()
     await draining(server)
     assert await idle.read_to_end() == b""
-    assert time.monotonic() - signalled < DRAIN_S, "idle connections close at once"
+    assert time.monotonic() - signalled < DRAIN_S, "the idle connection was not closed at once"
     await check_refuses_new_work(port)
     response = await short.read_response()
     assert response.body == b"".join(frames("/stream-sse", 10))
@@ -63,7 +63,7 @@ async def test_drain_finishes_streams_and_refuses_new_requests(serve: Serve) -> 
 
     responses = {path: await client.read_response() for path, client in long.items()}
     after_s = time.monotonic() - signalled
-    assert after_s >= DRAIN_S - 0.05, "not before the drain time is over"
+    assert after_s >= DRAIN_S - 0.05, "streams ended before the drain time was over"
     check_cut(responses["/stream-sse"], ERROR_FRAME)
     check_cut(responses["/stream-loop"], ERROR_FRAME)
     check_cut(responses["/stream-ndjson"], b'{"error":"the server is shutting down","code":"shutting_down"}\n')
@@ -78,7 +78,7 @@ async def test_drain_finishes_streams_and_refuses_new_requests(serve: Serve) -> 
 
 
 async def check_refuses_new_work(port: int) -> None:
-    """No new work, but probes are served."""
+    """Check that new work is refused with 503 and that probes are served."""
     for data in (
         request("/stream-sse"),
         request("/chat", method="POST", body=CHAT % b""),
@@ -95,7 +95,7 @@ async def check_refuses_new_work(port: int) -> None:
 
 
 def check_cut(response: ClientResponse, shutdown_frame: bytes) -> None:
-    """Stopped, with the reason in the last frame, and does not look complete."""
+    """Check that the response ends with the shutdown frame and does not look complete."""
     assert shutdown_frame in response.body
     end = response.body[response.body.index(shutdown_frame) :]
     assert end.count(b"\n") == shutdown_frame.count(b"\n") + (2 if shutdown_frame.startswith(b"event") else 0)
@@ -165,7 +165,7 @@ async def test_stalled_client_does_not_delay_the_drain(serve: Serve) -> None:
         begun_s = time.monotonic()
         await draining(server)
         assert server.wait() == 0
-        assert time.monotonic() - begun_s < 0.5 + 0.5 + 1  # the drain, and the time to be told that it is over
+        assert time.monotonic() - begun_s < 0.5 + 0.5 + 1  # the drain time and the time for the shutdown frames
 
 
 async def test_incomplete_request_does_not_delay_the_drain(serve: Serve) -> None:
@@ -184,7 +184,7 @@ async def test_incomplete_request_does_not_delay_the_drain(serve: Serve) -> None
 async def client_with_opening(port: int, opening: bytes) -> Client:
     client = await Client.connect(port)
     await client.send(opening)
-    await fetch(port, request("/health"))  # after this the opening has been read
+    await fetch(port, request("/health"))  # after this response the server has read the opening
     return client
 
 

@@ -1,4 +1,4 @@
-"""What the simulator makes go wrong, as a raw socket sees it; gates, load and control while streams run."""
+"""Simulated faults as seen by a raw client; gates, load limits and control requests while streams run."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ CONFIGURED_ERROR = b"as configured"
 
 @dataclass(frozen=True)
 class Stream:
-    """A streaming route: `end` is the end of a complete response, `error` the beginning of an error event."""
+    """A streaming route: `end` marks a complete response, `error` begins an error event."""
 
     path: str
     end: bytes
@@ -77,7 +77,10 @@ provider_streams = pytest.mark.parametrize("stream", PROVIDERS, ids=lambda strea
 
 
 def served(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Give the test a server, `here`; when it is over nothing may be left. A fixture would end in another task."""
+    """Pass the test a server as `here` and check afterwards that it released everything.
+
+    A fixture would be torn down in another task.
+    """
 
     @wraps(test)
     async def run(**given: object) -> None:
@@ -92,7 +95,7 @@ def served(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coro
 
 
 async def wait_released(server: Running) -> None:
-    """Return once no stream is left, nor a place in the house; tasks are looked at when the server has stopped."""
+    """Return once streams, timers and slots of the concurrency limiter are released; `running` checks tasks."""
     limiter = server.server.parts.state.limiter
     kinds = ("connections", "streams", "on the wheel")
 
@@ -103,7 +106,7 @@ async def wait_released(server: Running) -> None:
 
 
 async def reads(client: Client) -> tuple[list[bytes], str]:
-    """All that comes, read by read, and how it ends: `closed` or `reset`."""
+    """Return all reads until the peer closes, and `closed` or `reset`."""
     got: list[bytes] = []
     try:
         while data := await client.receive():
@@ -129,7 +132,7 @@ async def control(here: Running, path: str, body: object = None, *, method: str 
 
 
 async def wait_for_gate(here: Running, name: str, **state: int) -> None:
-    """Return once a gate is in this state: each look is a request's round trip."""
+    """Request `/sim/gates` until a gate has this state."""
     async with asyncio.timeout(10):
         while True:
             gates = {gate["name"]: gate for gate in (await control(here, "/sim/gates"))["gates"]}
@@ -138,7 +141,7 @@ async def wait_for_gate(here: Running, name: str, **state: int) -> None:
 
 
 async def wait_gate_removed(here: Running, name: str) -> None:
-    """Return once the gate is forgotten, because nobody moved it and no stream holds it."""
+    """Request `/sim/gates` until an unused gate is removed."""
     async with asyncio.timeout(10):
         while name in {gate["name"] for gate in (await control(here, "/sim/gates"))["gates"]}:
             pass
@@ -190,7 +193,7 @@ async def test_without_its_end_a_body_is_complete_all_the_same(here: Running, st
         response = await client.fetch(stream.request("fault=nodone@0"))
         assert LAST in response.body
         assert not stream.end or stream.end not in response.body
-        assert (await client.fetch(request("/livez"))).status == 200  # the connection is sound
+        assert (await client.fetch(request("/livez"))).status == 200  # the connection stays usable
 
 
 @plain_and_providers
@@ -492,7 +495,7 @@ async def test_changed_settings_apply_to_later_requests(here: Running) -> None:
             assert AFTER not in body
         noted = (await control(here, "/sim/requests"))["requests"]
         assert [each["path"] for each in noted] == ["/stream-ndjson", "/v1/chat/completions", "/chat"]
-        await control(here, "/sim", None, method="DELETE")  # the gate is removed, and requests that wait there continue
+        await control(here, "/sim", None, method="DELETE")  # removes the gate and releases the requests that wait at it
         assert (await control(here, "/sim")) == {"sim": "gap=0.1s", "journal": False, "streams": 1}
         assert AFTER in await client.until(AFTER)
 

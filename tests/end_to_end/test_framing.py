@@ -1,4 +1,4 @@
-"""What the routes say on the wire, byte by byte."""
+"""HTTP/1.1 framing of responses, compared byte for byte."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ def document(word: str, *, finish: bool = False) -> bytes:
 
 
 def frames(path: str, count: int) -> list[bytes]:
-    """The frames of a stream of `count` tokens, by API.md."""
+    """Return the frames of a stream of `count` tokens."""
     words = [WORDS[number % len(WORDS)] for number in range(count)]
     if path == "/stream-loop":
         return [b"data: %b\n\n" % word.encode() for word in words]
@@ -31,7 +31,7 @@ def frames(path: str, count: int) -> list[bytes]:
 @pytest.mark.parametrize("path", STREAMS)
 async def test_stream_has_one_chunk_per_token_and_stays_alive(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
-        for count in (3, 0, len(WORDS) + 1):  # the second and third on the connection of the first
+        for count in (3, 0, len(WORDS) + 1):  # all on one connection
             await client.send(request(f"{path}?gap=1ms&tokens={count}"))
             head = await client.head()
             assert head.status == 200
@@ -136,7 +136,7 @@ async def test_http_1_0_client_may_keep_the_connection_for_non_streaming_respons
 
 
 async def test_connection_close_does_not_affect_later_requests(port: int) -> None:
-    """One parser serves all connections of a process: what it read before must not show."""
+    """One parser serves all connections of a process, so its state must not leak between requests."""
     endings = (
         request("/health", Connection="close"),
         b"GET /health HTTP/1.0\r\n\r\n",
@@ -167,7 +167,7 @@ async def test_head_is_the_head_of_get_without_a_body(port: int, path: str) -> N
         assert {k: v for k, v in head.headers.items() if k not in varying} == {
             k: v for k, v in got.headers.items() if k not in varying
         }
-        assert (await client.fetch(request("/health"))).body == b"OK", "the HEAD answer had no body"
+        assert (await client.fetch(request("/health"))).body == b"OK", "the response to HEAD had a body"
 
 
 @pytest.mark.parametrize(

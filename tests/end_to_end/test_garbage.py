@@ -1,4 +1,4 @@
-"""What a stream held is freed when it ends, not when the garbage collector comes round: that may take hours."""
+"""Streams create no reference cycles: their memory is freed at their end, without the garbage collector."""
 
 import asyncio
 import gc
@@ -16,7 +16,7 @@ OURS = "tokenfall."
 
 @pytest.fixture
 def gc_disabled() -> Iterator[None]:
-    """The collector does not run while the test does."""
+    """Disable the garbage collector during the test."""
     gc.collect()
     gc.disable()
     yield
@@ -26,7 +26,7 @@ def gc_disabled() -> Iterator[None]:
 
 
 def collect_cycles() -> list[str]:
-    """What of ours, and which tracebacks, only the collector would free."""
+    """Return the types of our objects, tracebacks, coroutines and tasks that only the collector frees."""
     gc.set_debug(gc.DEBUG_SAVEALL)
     gc.collect()
     gc.set_debug(0)
@@ -60,13 +60,13 @@ async def disconnect_midway(here: Running, data: bytes) -> None:
     client = await Client.connect(here.port)
     await client.send(data)
     await eventually(lambda: bool(here.connections()), lambda: "not connected")
-    await asyncio.sleep(0.02)  # whatever it has come to by then
+    await asyncio.sleep(0.02)  # at any point of the response
     client.reset()
     await wait_no_streams(here)
 
 
 async def wait_no_streams(here: Running) -> None:
-    """Return once nothing is under way; connections to an upstream may wait in their pool."""
+    """Return once no stream runs and no client is connected; pooled upstream connections may remain."""
     streams = here.server.metrics
     await eventually(lambda: not here.connections() and not streams.streams, here.resources)
     await asyncio.sleep(0)
@@ -84,7 +84,7 @@ ENDS: dict[str, tuple[str, Callable[[Running, bytes], Awaitable[None]]]] = {
 async def test_simulated_response_creates_no_reference_cycles(kind: str, end: str, gc_disabled: None) -> None:
     grammar, play = ENDS[end]
     async with running() as here:
-        await play(here, requests(f"sim:{grammar}")[kind])  # what is made once
+        await play(here, requests(f"sim:{grammar}")[kind])  # warm-up: objects created once
         collect_cycles()
         for _ in range(3):
             await play(here, requests(f"sim:{grammar}")[kind])

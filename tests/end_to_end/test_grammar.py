@@ -1,4 +1,4 @@
-"""The simulator's grammar in its four places, seen in what is sent and when."""
+"""The simulator's grammar in query, header, model name and settings: tokens sent and their timing."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from tests.end_to_end.test_framing import STREAMS, frames
 
 
 async def duration_s(port: int, data: bytes) -> float:
-    """How long a response takes from first byte sent to last byte read."""
+    """Return the time from the first byte sent to the last byte received."""
     begun = time.monotonic()
     assert (await fetch(port, data)).status == 200
     return time.monotonic() - begun
@@ -20,7 +20,7 @@ async def duration_s(port: int, data: bytes) -> float:
 @pytest.mark.parametrize(
     ("grammar", "least_s"),
     [
-        ("gap=50ms&tokens=4", 0.2),  # four words and the end, the end with the last
+        ("gap=50ms&tokens=4", 0.2),  # gaps of four tokens; the end follows the last at once
         ("tps=20&tokens=4", 0.2),
         ("ttft=300ms&gap=0ms&tokens=2", 0.3),
         ("ttft=100ms&gap=50ms&tokens=4", 0.25),

@@ -1,4 +1,4 @@
-"""A client that has closed its sending side and still reads. (E8)"""
+"""Clients that half-close the connection and still read. (E8)"""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=40ms,token
 
 
 async def half_closed_response(port: int, data: bytes, *, after_first: bool) -> ClientResponse:
-    """The response to a client that half-closes after the first token, or in one packet with the request."""
+    """Return the response to a client that half-closes after the first token or right after the request."""
     async with await Client.connect(port) as client:
         await client.send(data)
         if after_first:
@@ -57,7 +57,7 @@ async def test_chat_after_its_first_token_finishes_after_a_half_close() -> None:
 @pytest.mark.parametrize("path", ["/health", "/api/data", "/version", "/web", "/nowhere", "/history", "/conversations"])
 async def test_immediate_response_is_sent_after_a_half_close(path: str) -> None:
     async with running(RATE_LIMIT_RPS="1000", RATE_LIMIT_BURST="1000") as here:
-        for _ in range(20):  # where the FIN is read depends on who is quicker
+        for _ in range(20):  # the FIN is read before or after the response is sent
             assert (await half_closed_response(here.port, request(path), after_first=False)).status in {200, 404}
         await here.wait_idle()
 

@@ -1,4 +1,4 @@
-"""What a caller can make the server hold is bounded in bytes: each request is sent by clients that read nothing."""
+"""Server memory per connection is bounded when clients send large requests and read nothing."""
 
 import asyncio
 import re
@@ -15,14 +15,14 @@ from tests.end_to_end.process import ServerProcess
 
 CLIENTS = 16
 HELD_BYTES = 262_144
-"""For a connection, beyond what the kernel holds."""
+"""Limit per connection, without kernel buffers."""
 
 MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-"""Lets the allocator give back what is freed: what sixteen requests needed while they were read is not held."""
+"""Makes the allocator return freed memory, so that RSS does not include what parsing needed."""
 
 CHECKS, PAUSE_S = 600, 0.05
 IDLE_CHECKS = 10
-"""A server that slept and used no processor for so many checks has handled all input."""
+"""After this number of checks without CPU use, the server has handled all input."""
 
 REQUESTS: dict[str, Make] = {
     "embeddings": lambda: embed(input=["hi"] * 2_048, dimensions=4_096),
@@ -67,13 +67,13 @@ def resident_bytes(server: ServerProcess) -> int:
 
 
 def is_sleeping(server: ServerProcess) -> bool:
-    """No thread of the server runs or waits for a processor, as one on a busy machine may do for long."""
+    """Return whether all threads of the server sleep, so that none waits for a processor."""
     tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
     return all((task / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "S" for task in tasks)
 
 
 async def resident_bytes_at_rest(server: ServerProcess) -> int:
-    """The memory of the server once it has nothing more to do."""
+    """Return the resident memory once the server is idle."""
     idle_checks, used_s = 0, -1.0
     for _ in range(CHECKS):
         await asyncio.sleep(PAUSE_S)
@@ -81,11 +81,11 @@ async def resident_bytes_at_rest(server: ServerProcess) -> int:
         idle_checks, used_s = (idle_checks + 1, used_s) if is_sleeping(server) and now_s == used_s else (0, now_s)
         if idle_checks == IDLE_CHECKS:
             return resident_bytes(server)
-    raise AssertionError("the server does not come to rest")
+    raise AssertionError("the server does not become idle")
 
 
 async def send_without_reading(server: ServerProcess, clients: AsyncExitStack, data: bytes) -> None:
-    """A client that sends a request and reads nothing of the response."""
+    """Connect a client, send a request and read nothing."""
     client = await clients.enter_async_context(await Client.connect(server.port, receive_buffer=4_096))
     await client.send(data)
 
@@ -95,7 +95,7 @@ async def test_bytes_held_for_a_stopped_reader_are_bounded(serve: Serve, name: s
     server = serve(STALL_TIMEOUT="300s", **MALLOC_SETTINGS)
     data = REQUESTS[name]()
     async with AsyncExitStack() as clients:
-        for _ in range(2):  # what a first request loads, and what the allocator keeps
+        for _ in range(2):  # loads modules and fills the allocator
             await send_without_reading(server, clients, data)
         before = await resident_bytes_at_rest(server)
         for _ in range(CLIENTS):

@@ -1,4 +1,4 @@
-"""Requests that two parsers read differently, or that are invalid: refused, and never answered twice.
+"""Ambiguous and invalid requests: refused with one response, and nothing after them is parsed.
 
 Sources: FAULTS.md E4 and E10; RFC 9112, sections 2 to 7 and 11.
 """
@@ -100,13 +100,13 @@ SMUGGLING = [*lengths(), *codings(), *both(), *fields(), *hosts(), *lines(), *ch
 
 
 async def check_one_refusal(port: int, data: bytes) -> None:
-    """`data`, then a canary: one response, a 4xx or 5xx, and the connection ends."""
+    """Send `data` and a canary request; check for one response, a 4xx or 5xx, and a closed connection."""
     async with await Client.connect(port) as client:
         await client.send(data + CANARY)
         response = await client.read_response()
         assert 400 <= response.status < 600
         assert response.headers["connection"] == "close"
-        assert await client.read_to_end() == b"", "nothing after a refusal"
+        assert await client.read_to_end() == b"", "data follows the refusal"
         assert "canary" not in response.headers.get("x-request-id", "")
 
 

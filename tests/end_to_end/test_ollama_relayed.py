@@ -1,4 +1,4 @@
-"""Ollama's `context` and embeddings in front of an upstream that knows neither."""
+"""Ollama's `context`, embeddings and log probabilities on an OpenAI-compatible upstream."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from tests.end_to_end.upstream import DONE, FINISH, Exchange, event, respond_wit
 
 
 async def generate(port: int, **fields: Any) -> dict[str, Any]:
-    """The response of `/api/generate`, or the last line of its stream."""
+    """Return the response of `/api/generate`, or the last line of its stream."""
     body = json.dumps({"model": "up-1", **fields})
     response = await fetch(port, request("/api/generate", method="POST", body=body, Content_Type="application/json"))
     assert response.status == 200, response.body
@@ -46,7 +46,7 @@ async def test_the_simulator_has_no_context_and_takes_any() -> None:
 
 
 async def embed(body: bytes, *, route: str, **fields: Any) -> ClientResponse:
-    """The response to a request for embeddings, which the upstream answers with `body`."""
+    """Request embeddings from a server whose upstream responds with `body`."""
 
     async def script(exchange: Exchange) -> None:
         await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))

@@ -1,4 +1,4 @@
-"""The page and its assets."""
+"""The chat page and its static files."""
 
 import re
 from urllib.parse import urljoin
@@ -22,7 +22,7 @@ async def test_page_and_its_files_have_a_strict_csp(port: int) -> None:
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         text = page.body.decode()
         named = {name for name in re.findall(r'(?:src|href)="([^"#]+)"', text) if not name.startswith("data:")}
-        assert named, "an app and a style"
+        assert named, "the page does not load its script and stylesheet"
         assert not {name for name in named if name.startswith(("http", "//"))}
         assets = {urljoin("/web", name) for name in named}
         for path in ("/web", *assets):
@@ -33,7 +33,7 @@ async def test_page_and_its_files_have_a_strict_csp(port: int) -> None:
             assert "unsafe" not in policy
             assert response.headers["x-content-type-options"] == "nosniff"
         assert "<script>" not in text
-        assert not re.search(r"\son\w+=", text), "no handler in the markup"
+        assert not re.search(r"\son\w+=", text), "the markup has inline event handlers"
 
 
 @pytest.mark.parametrize("path", ["/web", "/web/app.js", "/web/style.css"])

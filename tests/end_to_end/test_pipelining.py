@@ -1,4 +1,4 @@
-"""Requests sent before the responses to earlier ones."""
+"""HTTP/1.1 pipelining."""
 
 import asyncio
 import fcntl
@@ -75,7 +75,7 @@ async def test_pipelined_requests_do_not_starve_another_connection(port: int) ->
 
 
 def unread_bytes(client: Client, connection: Connection) -> int:
-    """What the client has sent and the server has not read: it is in the kernel's two queues."""
+    """Return the bytes in the kernel's send and receive queues: sent by the client, not read by the server."""
     counts = [array("i", [0]), array("i", [0])]
     fcntl.ioctl(client.sock, termios.TIOCOUTQ, counts[0])
     fcntl.ioctl(connection.fd, termios.FIONREAD, counts[1])
@@ -83,14 +83,14 @@ def unread_bytes(client: Client, connection: Connection) -> int:
 
 
 async def fill(client: Client, data: bytes, *, at_most: int) -> int:
-    """Send until nothing more was taken for a while, or `at_most` bytes were; how many."""
+    """Send until the socket stays full or `at_most` bytes are sent; return the number of bytes."""
     sent = 0
     refused = 0
     while sent < at_most and refused < 50:
         count = client.send_now(data)
         sent += count
         refused = 0 if count else refused + 1
-        await asyncio.sleep(0 if count else 0.01)  # there is no event for a full socket
+        await asyncio.sleep(0 if count else 0.01)  # no event tells that a socket stays full
     return sent
 
 
@@ -104,7 +104,7 @@ async def test_ten_thousand_requests_during_an_endless_stream_stay_in_the_kernel
         before = server.resident_bytes()
         await fill(client, flood, at_most=len(flood))
         for _ in range(3):
-            assert (await client.chunk()).startswith(b"data: "), "the stream goes on, and nothing comes between"
+            assert (await client.chunk()).startswith(b"data: "), "another response interrupts the stream"
         assert server.resident_bytes() - before < MIB
     await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(server.port, "tokenfall_connections", 1)
@@ -117,9 +117,9 @@ async def test_server_stops_reading_requests_pipelined_behind_an_endless_stream(
             await client.send(request("/stream-loop?gap=20ms"))
             await client.head()
             sent = await fill(client, request("/api/data") * 1_000, at_most=16 * MIB)
-            assert sent < 16 * MIB, "reading pauses, so that the kernel's buffers fill"
+            assert sent < 16 * MIB, "the server keeps reading"
             (connection,) = here.connections()
-            assert sent - unread_bytes(client, connection) < MAX_READ, "one read beyond the bound, whatever a read is"
+            assert sent - unread_bytes(client, connection) < MAX_READ, "more than one read beyond the bound"
         await here.wait_idle()
 
 
@@ -128,7 +128,7 @@ async def test_server_stops_reading_from_a_client_that_never_reads() -> None:
     async with running(STALL_TIMEOUT="5s") as here:
         async with await Client.connect(here.port, receive_buffer=4_096) as client:
             sent = await fill(client, request("/api/data") * 1_000, at_most=32 * MIB)
-            assert sent < 32 * MIB, "reading pauses while an answer is not taken"
+            assert sent < 32 * MIB, "the server keeps reading although its response is not read"
             (connection,) = here.connections()
             assert sent - unread_bytes(client, connection) < MAX_READ
         await here.wait_idle()

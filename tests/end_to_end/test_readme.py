@@ -1,4 +1,4 @@
-"""The README's snippets, run as they are written: only the port is another. What is printed beside them is compared."""
+"""Run the README's snippets unchanged except for the port, and compare the printed output."""
 
 import os
 import re
@@ -16,21 +16,21 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NODE_MODULES = ROOT / "tests" / "npm" / "node_modules"
 PORT = 8080
-"""The port that the README's commands name."""
+"""The port in the README's commands."""
 
 SETTINGS = {"Rate limits": {"RATE_LIMIT_RPS": "0.1"}, "API keys": {"API_KEY": "letmein"}}
-"""What the section's server is started with: a limit that a slow machine reaches too, and the key of the section."""
+"""Server settings by section: a limit that a slow machine reaches too, and an API key."""
 
 NOT_RUN = re.compile(r"^(?:API_KEY=\w+ )?(?:make|docker)\b")
 VARYING = {"Probes", "Rate limits"}
-"""Sections whose numbers differ from run to run."""
+"""Sections whose output has varying numbers."""
 
 _PROGRESS = re.compile(r"\s*(?:% Total|Dload|\d+ +\S+ +\d+|$)")
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks() -> list[tuple[str, str, str]]:
-    """(heading, language, text) of each fenced block."""
+    """Yield (heading, language, text) of each fenced block."""
     found = []
     for section in re.split(r"^(?=#{2,3} )", README, flags=re.MULTILINE)[1:]:
         heading = section.partition("\n")[0].lstrip("# ")
@@ -42,7 +42,7 @@ BLOCKS = blocks()
 
 
 def printed() -> list[tuple[str, str, str]]:
-    """(heading, commands, what they print) of each block of commands that can be run here."""
+    """Yield (heading, commands, expected output) of each runnable block of commands."""
     found = []
     for place, (heading, language, text) in enumerate(BLOCKS):
         if language != "sh" or NOT_RUN.match(text):
@@ -65,7 +65,7 @@ def here(text: str, server: ServerProcess) -> str:
 
 
 def run(words: list[str], folder: Path) -> str:
-    """What was printed, as on a terminal: there curl shows no progress, and only its errors."""
+    """Return the output as on a terminal, without curl's progress meter."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     errors = [line for line in done.stderr.splitlines() if not _PROGRESS.match(line)]
@@ -73,7 +73,7 @@ def run(words: list[str], folder: Path) -> str:
 
 
 def differences(output: str, expected: str) -> list[str]:
-    """Lines of `expected` that are not in `said`, in order; `...` stands for the rest of a line or for any lines."""
+    """Return lines of `expected` missing in `output`, in order; `...` matches the rest of a line or any lines."""
     lines = iter(output.splitlines())
     missing = []
     for line in expected.splitlines():
@@ -105,7 +105,7 @@ def test_readme_commands_print_the_shown_output(serve: Serve, tmp_path: Path, se
         assert differences(output, expected) == [], output
 
 
-@pytest.mark.timeout(240)  # a pytest in a pytest, and a client library
+@pytest.mark.timeout(240)  # runs pytest and imports a client library
 @pytest.mark.parametrize("number", range(len(of("python"))))
 def test_the_python_runs(tmp_path: Path, number: int) -> None:
     _, text = of("python")[number]

@@ -43,13 +43,13 @@ class Recorder:
         self.port = int(first.split()[3].rpartition(":")[2])
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Its exit status and all its output."""
+        """Stop it; return the exit status and the output."""
         self.process.send_signal(number)
         out, errors = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, (out + errors).decode()
 
     def exchanges(self) -> list[RecordedExchange]:
-        """What it recorded; it is ended for that, with status 0."""
+        """Stop it, check for status 0, and return the recorded exchanges."""
         status, output = self.end()
         exchanges = list(Recording.load(str(self.file)).exchanges)
         assert (status, output) == (0, f"{len(exchanges)} exchanges written, 0 lost\n")
@@ -79,13 +79,13 @@ def chat_request(text: str = "Hi", path: str = CHAT, **headers: str) -> bytes:
 
 
 def with_loopback_host(data: bytes, host: bytes = b"127.0.0.1") -> bytes:
-    """The request under a name by which the relay knows itself."""
+    """Replace the Host header by one that the recorder accepts."""
     return data.replace(b"Host: test", b"Host: " + host)
 
 
 async def test_a_stream_passes_unchanged_and_is_replayed_with_the_same_bytes(record: Record) -> None:
     whole = b"".join((delta("H"), event('{"é":1}'.encode()), FINISH, DONE))
-    cut = whole.index("é".encode()) + 1  # one read ends within a character
+    cut = whole.index("é".encode()) + 1  # inside a character
     chunk_received = asyncio.Event()
 
     async def script(exchange: upstream.Exchange) -> None:
@@ -141,7 +141,7 @@ async def test_errors_and_non_streaming_responses_pass_unchanged_on_any_path(rec
 
 
 async def test_ten_secrets_leave_no_trace(record: Record) -> None:
-    """The upstream repeats every one of them, split by its reads."""
+    """The upstream repeats all secrets, split across reads."""
     document = {
         "model": "m",
         "stream": True,
@@ -186,8 +186,8 @@ async def test_ten_secrets_leave_no_trace(record: Record) -> None:
 
     assert provider.exchanges[0].headers["authorization"] == f"Bearer {CANARIES[0]}"
     sent = provider.exchanges[0].head.decode()
-    assert [canary for canary in CANARIES[1:4] if canary in sent] == [], "the client's own keys go nowhere"
-    assert first.endswith(CANARIES[1][:9].encode()), "a read cuts a secret in two"
+    assert [canary for canary in CANARIES[1:4] if canary in sent] == [], "the client's keys were forwarded"
+    assert first.endswith(CANARIES[1][:9].encode()), "no secret is split by a read"
     assert response.count(b"canary") == 7
     content = recorder.file.read_text(encoding="utf-8")
     assert [canary for canary in CANARIES if canary in content or canary[:8] in content] == []
@@ -333,7 +333,7 @@ async def test_recording_can_be_fitted(record: Record, tmp_path: Path) -> None:
 
 
 def fit(folder: Path) -> str:
-    """What a real `tokenfall fit` shows."""
+    """Return the output of `tokenfall fit`."""
     fitted = subprocess.run(
         [sys.executable, "-m", "tokenfall", "fit", "r.jsonl", "--out", "p.json"],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""What is too large or not served is refused before it is stored, exactly at its limit."""
+"""Requests over a limit or with unsupported features are refused, exactly at the limit and before they are stored."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -16,7 +16,7 @@ MAX_BODY = 1_048_576
 
 
 async def status_of(port: int, data: bytes, *, split_at: int | None = None) -> int:
-    """The status that `data` gets; a refusal must close, everything else must leave the connection usable."""
+    """Return the status of `data`; check that a refusal closes the connection and that others keep it usable."""
     async with await Client.connect(port) as client:
         if split_at is not None:
             await client.send(data[:split_at])
@@ -60,7 +60,7 @@ async def test_an_endless_head_is_refused_before_its_end(port: int) -> None:
 
 @pytest.mark.parametrize(("count", "status"), [(MAX_HEADERS, 200), (MAX_HEADERS + 1, 431)])
 async def test_number_of_header_fields_is_limited(port: int, count: int, status: int) -> None:
-    fields = {f"X{number}": "" for number in range(count - 1)}  # and Host
+    fields = {f"X{number}": "" for number in range(count - 1)}  # plus Host
     assert await status_of(port, request("/health", **fields)) == status
 
 

@@ -1,4 +1,4 @@
-"""Turns that are resumed, stopped, finished without their client, and requested twice."""
+"""Turns: resume, stop, completion after a disconnect, and idempotency keys."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ from tests.end_to_end.in_process import Running, eventually, running
 from tests.end_to_end.upstream import Exchange, respond_with, scripted
 
 ENDLESS = "sim:ttft=1ms,gap=30s"
-"""One token at once, and the next when the test is long over."""
+"""One token at once, the next long after the test."""
 
 RUNNING = "sim:ttft=1ms,gap=3ms,tokens=60"
 UNKNOWN_TURN = "turn_" + "0" * 24
@@ -37,22 +37,22 @@ DISCONNECTS = pytest.mark.parametrize("disconnect", [Client.close, Client.reset]
 
 def stored(here: Running) -> HistoryStore:
     history = here.server.parts.history
-    assert history is not None, "no conversation has begun"
+    assert history is not None, "the server has no history yet"
     return history
 
 
 async def disconnect_and_wait(here: Running, stream: Stream, disconnect: object) -> None:
-    """Leave, and return once the server has noticed."""
+    """Disconnect and return once the server has closed the connection."""
     stream.client.close() if disconnect is Client.close else stream.client.reset()
     await eventually(lambda: here.resources()["connections"] == 0, here.resources)
 
 
 async def status_of(port: int, query: str = "") -> list[str]:
-    """How the responses of a conversation ended."""
+    """Return the status of each response of a conversation."""
     return [response.get("status", "complete") for response in (await history(port, query))[1::2]]
 
 
-# Heard again
+# Resume
 
 
 @pytest.mark.every_poller
@@ -151,7 +151,7 @@ async def test_oldest_resumable_turn_is_dropped_first() -> None:
         assert statuses == [404, 404, 200, 200]
 
 
-# Left by its client
+# Disconnect
 
 
 @DISCONNECTS
@@ -167,7 +167,9 @@ async def test_disconnect_ends_the_turn_which_can_be_resumed_up_to_its_end(disco
         assert frames[0] == first
         assert error_of(b"".join(frames))["code"] == "interrupted"
         nothing_left = await fetch(here.port, resume(stream.turn, len(frames) - 1))
-        assert (nothing_left.status, code_of(nothing_left)) == (409, "interrupted"), "no token, so it is a status"
+        assert (nothing_left.status, code_of(nothing_left)) == (409, "interrupted"), (
+            "an error without a token is a status"
+        )
 
 
 @DISCONNECTS
@@ -192,7 +194,7 @@ async def test_on_disconnect_setting_can_be_overridden_by_a_request() -> None:
     async with running(ON_DISCONNECT="finish") as here:
         requests = (
             chat("x", model=RUNNING, conversation="set"),
-            chat("x", model=RUNNING, conversation="said", on_disconnect="cancel"),
+            chat("x", model=RUNNING, conversation="overridden", on_disconnect="cancel"),
         )
         for data in requests:
             async with streaming(here.port, data) as stream:
@@ -200,7 +202,7 @@ async def test_on_disconnect_setting_can_be_overridden_by_a_request() -> None:
                 await disconnect_and_wait(here, stream, Client.reset)
             await here.wait_idle()
         assert await status_of(here.port, "?conversation=set") == ["complete"]
-        assert await status_of(here.port, "?conversation=said") == ["interrupted"]
+        assert await status_of(here.port, "?conversation=overridden") == ["interrupted"]
 
 
 async def test_non_streaming_response_that_finishes_after_a_disconnect_is_in_the_history() -> None:
@@ -230,7 +232,7 @@ async def test_follower_keeps_a_detached_turn_running_until_it_disconnects() -> 
         assert await status_of(here.port) == ["interrupted"]
 
 
-# Stopped
+# Stop
 
 
 @pytest.mark.every_poller
@@ -244,7 +246,7 @@ async def test_running_turn_is_stopped_and_stored() -> None:
         rest = await stream.frames()
         assert error_of(b"".join(rest))["code"] == "stopped"
         assert await resumed(here.port, stream.turn) == [first, *rest]
-        assert (await fetch(here.port, stop(stream.turn))).status == 204, "it has ended: that is what was asked for"
+        assert (await fetch(here.port, stop(stream.turn))).status == 204, "stopping an ended turn is not idempotent"
         metrics = (await fetch(here.port, request("/metrics"))).body
         assert b'tokenfall_requests_total{route="/chat",status="200"} 1' in metrics
         assert b'outcome="failed"' not in metrics
@@ -261,11 +263,11 @@ async def test_a_turn_is_stopped_before_its_first_token() -> None:
         responses = await asyncio.gather(*(fetch(here.port, stop(turn.id)) for _ in range(2)))
         statuses = {response.status for response in responses}
         assert 204 in statuses
-        assert statuses <= {204, 404}, "404 when it was forgotten by then"
+        assert statuses <= {204, 404}, "only 404 is allowed, for a turn already removed"
         refused = await client.read_response()
         assert code_of(refused) == "stopped"
         assert await history(here.port) == []
-        assert (await fetch(here.port, resume(turn.id))).status == 404, "it came to nothing"
+        assert (await fetch(here.port, resume(turn.id))).status == 404, "a turn without a token is resumable"
 
 
 async def test_a_turn_without_a_client_is_stopped() -> None:
@@ -286,7 +288,7 @@ async def test_ended_turn_does_not_change(port: int) -> None:
     assert await resumed(port, turn) == frames
 
 
-# Asked for twice
+# Idempotency keys
 
 
 def keyed(key: str, text: str = "x", *, model: str = RUNNING, **body: object) -> bytes:
@@ -301,7 +303,7 @@ async def test_two_requests_with_one_key_are_one_turn_and_the_same_bytes() -> No
         turn, frames = responses[0]
         assert (len(frames), frames[-1]) == (61, DONE)
         assert [message["turn"] for message in await history(here.port)] == [turn] * 2
-        assert await whole_frames(here.port, keyed("k")) == responses[0], "and after its end"
+        assert await whole_frames(here.port, keyed("k")) == responses[0], "the ended turn differs"
         assert len(await history(here.port)) == 2
         await here.wait_idle()
 
@@ -314,7 +316,9 @@ async def test_non_streaming_requests_with_one_key_are_one_turn() -> None:
         assert {response.body for response in [*responses, await fetch(here.port, data)]} == {responses[0].body}
         assert len({response.headers["x-turn-id"] for response in responses}) == 1
         resumed_text = response_text(b"".join(await resumed(here.port, responses[0].headers["x-turn-id"])))
-        assert json.loads(responses[0].body)["content"] == resumed_text, "what was whole can be heard as a stream"
+        assert json.loads(responses[0].body)["content"] == resumed_text, (
+            "the stream of a non-streaming response differs"
+        )
         assert len(await history(here.port)) == 2
 
 
@@ -370,7 +374,7 @@ async def test_invalid_idempotency_key_is_400(port: int, key: str) -> None:
     assert (response.status, code_of(response)) == (400, "invalid_request")
 
 
-# The server stops
+# Shutdown
 
 
 async def test_detached_turn_ended_by_the_drain_is_stored_as_interrupted() -> None:

@@ -1,4 +1,4 @@
-"""Scripts, recordings and profiles over real sockets, in every dialect that they reach."""
+"""Scripts, recordings and profiles over real sockets, in all dialects that support them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Several processes that serve the same callers: servers with one Redis, and workers with one file."""
+"""Several processes for the same callers: servers that share a Redis, workers that share a SQLite file."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.stores.redis_server import RedisServer
 __all__ = ["redis", "redis_server"]
 
 LONG = "sim:gap=20ms,tokens=400"
-"""Eight seconds."""
+"""Runs for 8 s."""
 
 SHORT = "sim:gap=20ms,tokens=40"
 
@@ -29,7 +29,7 @@ Pair = tuple[ServerProcess, ServerProcess]
 
 @pytest.fixture
 def pair(serve: Serve, redis: RedisServer) -> Callable[..., Pair]:
-    """Starts two servers that know nothing of each other but Redis."""
+    """Starts two servers that share only Redis."""
 
     def start(**environment: str) -> Pair:
         first, second = (serve(REDIS_URL=redis.url, **environment) for _ in range(2))
@@ -39,7 +39,7 @@ def pair(serve: Serve, redis: RedisServer) -> Callable[..., Pair]:
 
 
 async def start_turn(server: ServerProcess, model: str, **headers: str) -> tuple[Client, str]:
-    """A client that has got a stream's first bytes, and the turn's id."""
+    """Start a chat stream; return its client after the head, and the turn id."""
     client = await start_stream(server.port, chat("Hi", model=model, headers=headers))
     head = await client.head()
     assert head.status == 200
@@ -47,7 +47,7 @@ async def start_turn(server: ServerProcess, model: str, **headers: str) -> tuple
 
 
 async def rest_of_stream(client: Client) -> bytes:
-    """The rest of the stream, whose head was read."""
+    """Return the rest of a stream whose head was read."""
     return b"".join(await client.chunks())
 
 
@@ -66,7 +66,7 @@ async def resumed(server: ServerProcess, turn: str, *, after: int = 0) -> bytes:
 
 
 def after_event(stream: bytes, number: int) -> bytes:
-    """What follows an event of a stream."""
+    """Return the frames after event `number`."""
     frames = stream.split(b"\n\n")
     (at,) = [at for at, frame in enumerate(frames) if b"id: %d\n" % number in frame + b"\n"]
     return b"\n\n".join(frames[at + 1 :])
@@ -77,7 +77,7 @@ def problem(response: ClientResponse) -> dict[str, str]:
     return document
 
 
-# One Redis
+# Servers with one Redis
 
 
 async def test_turn_is_resumed_from_another_process_during_and_after_it(pair: Callable[..., Pair]) -> None:
@@ -218,7 +218,7 @@ async def test_processes_without_redis_report_degraded_features(pair: Callable[.
             while await readiness(server) != (200, {"status": "ready"}):
                 pass
     client, turn = await start_turn(here, SHORT)
-    async with asyncio.timeout(PATIENCE_S):  # who copies turns looks every half second whether Redis is back
+    async with asyncio.timeout(PATIENCE_S):  # the copying of turns retries Redis every 0.5 s
         while (await fetch(there.port, resume(turn))).status == 404:
             pass
     assert await resumed(there, turn) == await rest_of_stream(client)
@@ -235,7 +235,7 @@ async def test_two_servers_share_a_limit(pair: Callable[..., Pair]) -> None:
     await within_the_limit([here.port, there.port])
 
 
-# One file
+# Workers with one file
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ async def test_turn_of_one_worker_is_in_the_history_of_all(workers: Callable[...
     assert all(response.body.endswith(DONE) for response in responses)
     for number, messages in enumerate(kept):
         assert [message["content"] for message in messages] == [f"Hi {number}", response_text(responses[number].body)]
-    for _ in range(10):  # one conversation, by whomever
+    for _ in range(10):  # one conversation, served by any worker
         assert (await fetch(server.port, chat("More", conversation="c0"))).body.endswith(DONE)
     assert len(await history(server.port, "?conversation=c0")) == 22
 
@@ -273,7 +273,7 @@ async def test_workers_share_a_limit(workers: Callable[..., ServerProcess]) -> N
 
 
 async def within_the_limit(ports: list[int]) -> None:
-    """Ask as fast as can be, on connections old and new: never more than burst + rate x t, and not much less."""
+    """Send requests on old and new connections as fast as possible; check for burst + rate x t, not much less."""
     statuses: list[int] = []
     begun_s = time.monotonic()
     until_s = begun_s + 2.0

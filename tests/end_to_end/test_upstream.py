@@ -1,4 +1,4 @@
-"""The chat in front of a provider: what is relayed, what is not, and how each failure ends. (U1 to U4)"""
+"""Chat relayed to an upstream: what is relayed, and the effect of each upstream failure. (U1 to U4)"""
 
 import asyncio
 import gzip
@@ -49,7 +49,7 @@ async def relaying(**settings: str) -> AsyncIterator[tuple[Running, Upstream]]:
     """A server and the upstream that it relays to."""
     async with scripted() as upstream:
         async with running(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY=KEY, **settings) as here:
-            # `Host: test` is not this machine, and there is no API key: ask as a program of this machine does.
+            # Without an API key only this machine may use the upstream, and `Host: test` is not this machine.
             here.server.app.loopback_guard = None
             disable_retries(here)
             yield here, upstream
@@ -59,12 +59,12 @@ async def relaying(**settings: str) -> AsyncIterator[tuple[Running, Upstream]]:
 
 
 async def wait_for_requests(upstream: Upstream, *, times: int) -> None:
-    """Return once the upstream has got this number of requests."""
-    await eventually(lambda: len(upstream.exchanges) >= times, lambda: f"asked {len(upstream.exchanges)} times")
+    """Return once the upstream has received this number of requests."""
+    await eventually(lambda: len(upstream.exchanges) >= times, lambda: f"{len(upstream.exchanges)} requests")
 
 
 def only_model(name: str) -> Script:
-    """An upstream that lists one model and refuses all others."""
+    """Return a script of an upstream that lists one model and refuses all others."""
 
     async def script(exchange: Exchange) -> None:
         if b"GET /v1/models" in exchange.head:
@@ -131,7 +131,7 @@ async def test_upstream_request_has_the_chat_and_its_options() -> None:
         assert (first.body["model"], first.body["max_tokens"]) == ("up-2", 77)
         assert (second.body["model"], second.body["max_tokens"], second.body["temperature"]) == ("other", 5, 0.5)
         assert [message["content"] for message in second.body["messages"]] == ["Be kind.", "one", "Hello", "two"]
-        assert upstream.connections == 1, "the connection of an answer that is over serves the next"
+        assert upstream.connections == 1, "the connection was not reused"
 
 
 async def test_usage_and_reason_come_from_the_upstream() -> None:
@@ -383,7 +383,9 @@ async def test_a_refusal_before_the_first_token_is_a_status(
         assert (response.status, json.loads(response.body)["code"]) == (ours, code)
         assert response.headers["content-type"] == "application/problem+json"
         assert response.headers.get("retry-after") == retry_after
-        assert (b"the model said no" in response.body) == (ours == 400), "the caller's mistakes are told to the caller"
+        assert (b"the model said no" in response.body) == (ours == 400), (
+            "only errors of the caller's request show the upstream's message"
+        )
         assert response.headers["x-request-id"] == json.loads(response.body)["request_id"] == "mine"
         assert response.headers["access-control-allow-origin"] == "http://localhost:1"
         assert await history(here.port) == []
@@ -410,7 +412,7 @@ SHORT = {
 
 
 async def comment(exchange: Exchange) -> None:
-    """Words that are no token, until the other side has had enough."""
+    """Send SSE comments until the server closes the connection."""
     leaving = asyncio.ensure_future(exchange.wait_closed())
     while not leaving.done():
         await exchange.send_chunks(b": ping\n\n", event(b'{"choices":[{"delta":{"role":"assistant"}}]}'))
@@ -500,14 +502,14 @@ async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
             while quiet_s < 0.3:
                 quiet_s = quiet_s + 0.05 if written == before else 0.0
                 before = written
-                assert written < 64 * KIB * KIB, "the upstream is never stopped"
+                assert written < 64 * KIB * KIB, "the server keeps reading from the upstream"
                 await asyncio.sleep(0.05)
             assert written < 16 * KIB * KIB
             (connection,) = here.connections()
             assert connection.unsent_bytes < 512 * KIB
             assert len(await client.until(b"x" * 1_000)) < 16 * KIB
             stopped_at = written
-            while written == stopped_at:  # reading continues, and so does the upstream
+            while written == stopped_at:  # reading resumes the upstream
                 await client.receive()
         await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
 
@@ -601,7 +603,7 @@ async def test_all_time_is_over_also_for_a_client_that_reads_nothing() -> None:
         async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
             await client.send(STREAM_REQUEST)
             await wait_for_requests(upstream, times=1)
-            await eventually(lambda: bool(here.server.metrics.upstream_errors), lambda: "no time is over")
+            await eventually(lambda: bool(here.server.metrics.upstream_errors), lambda: "no timeout is counted")
             assert time.monotonic() - begun_s < 2
             assert here.server.metrics.upstream_errors == {"upstream_total_timeout": 1}
         await here.wait_idle()
@@ -643,11 +645,11 @@ async def test_thousand_client_disconnects_close_the_upstream_connections_within
         took_s: dict[str, float] = {}
         relayed: dict[str, asyncio.Event] = {}
         closed: dict[str, asyncio.Event] = {}
-        connecting = asyncio.Semaphore(8)  # a full backlog costs a second
+        connecting = asyncio.Semaphore(8)  # a full backlog delays a connect by 1 s
 
         async def script(exchange: Exchange) -> None:
             name = exchange.body["messages"][-1]["content"]
-            if int(name) % 3:  # every third leaves before its first token
+            if int(name) % 3:  # every third client disconnects before its first token
                 await exchange.send_head()
                 await exchange.send_chunks(delta("word"))
             relayed[name].set()

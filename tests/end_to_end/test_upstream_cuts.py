@@ -1,4 +1,4 @@
-"""An upstream's recorded response truncated at each of its bytes: it never counts as complete. (U3)"""
+"""An upstream response truncated at each byte never counts as complete. (U3)"""
 
 import asyncio
 import json
@@ -35,18 +35,18 @@ STREAM = (
     + DONE
 )
 END = Finished("length", "up-1", Usage(3, 4))
-# Each connection is closed: one that serves again would meet the next request just when it is closed.
+# `Connection: close`: a kept connection could be closed just when the next request uses it.
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
 BEFORE_THE_FIRST_TOKEN: set[type[TokenfallError]] = {UpstreamUnreachable, UpstreamReset, UpstreamTruncated}
 
 
 class Recorded:
-    """A response as bytes, and how much of the stream is in each prefix of it."""
+    """The bytes of a response, and the part of the stream in each prefix."""
 
     def __init__(self, head: bytes, body: Iterable[tuple[bytes, bool]]) -> None:
         self.head = head
         self.data = head
-        self._payload: list[int] = []  # for each byte of the body: how many of the stream's bytes came with it
+        self._payload: list[int] = []  # for each byte of the body, the number of stream bytes up to it
         seen = 0
         for piece, of_stream in body:
             self.data += piece
@@ -55,12 +55,12 @@ class Recorded:
                 self._payload.append(seen)
 
     def stream(self, size: int) -> bytes:
-        """The part of the stream that is in the first `size` bytes of the response."""
+        """Return the part of the stream in the first `size` bytes of the response."""
         at = size - len(self.head)
         return STREAM[: self._payload[at - 1]] if at > 0 else b""
 
     def texts(self, size: int) -> list[str]:
-        """The tokens that are complete in the first `size` bytes of the response."""
+        """Return the complete tokens in the first `size` bytes of the response."""
         return list(TOKENS[: max(self.stream(size).count(b"\n\n") - 1, 0)])
 
     def whole(self, size: int) -> bool:
@@ -68,7 +68,7 @@ class Recorded:
 
 
 def chunked() -> Recorded:
-    """In chunks that split characters, lines and events."""
+    """A chunked response whose chunks split characters, lines and events."""
 
     def body() -> Iterable[tuple[bytes, bool]]:
         for at in range(0, len(STREAM), 97):
@@ -80,7 +80,7 @@ def chunked() -> Recorded:
 
 
 def until_closed() -> Recorded:
-    """As HTTP/1.0 does it: only the end of the connection ends the body."""
+    """A response whose body ends with the connection, as in HTTP/1.0."""
     return Recorded(HEAD + b"\r\n", [(STREAM, True)])
 
 
@@ -88,9 +88,9 @@ FORMS = {"chunked": chunked(), "until closed": until_closed()}
 
 
 class TruncatingScript:
-    """Plays the script in the model's name: `fin:120` ends after 120 bytes, `packets:120` only pauses there.
+    """Plays the script in the model's name: `fin:120` closes after 120 bytes, `packets:120` only pauses there.
 
-    Over TLS `fin` ends in good order, by close_notify; `cut` is a bare FIN.
+    Over TLS, `fin` sends close_notify; `cut` is a FIN without it.
     """
 
     def __init__(self, recorded: Recorded) -> None:
@@ -107,7 +107,7 @@ class TruncatingScript:
             await asyncio.sleep(0.001)
             await exchange.write(self._data[size:])
         elif how == "rst":
-            # A reset may overtake bytes on their way: let them be received first.
+            # A RST discards unread bytes: wait until they are received.
             texts = self.texts.setdefault(name, [])
             expected = self._recorded.texts(size)
             await eventually(lambda: texts == expected, lambda: (name, texts, expected))
@@ -122,7 +122,7 @@ class TruncatingScript:
 async def truncating_engine(
     recorded: Recorded, metrics: Metrics, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[UpstreamEngine, TruncatingScript]]:
-    """An engine without retries; afterwards no task, connection, timer or descriptor is left."""
+    """An engine without retries; at the end, check that no task, connection, timer or descriptor leaked."""
     tasks = asyncio.all_tasks()
     async with scripted(tls=tls) as upstream:
         script = upstream.script = TruncatingScript(recorded)
@@ -140,11 +140,11 @@ async def wait_released(upstream: Upstream, before: int) -> None:
     await eventually(
         lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
     )
-    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors leaked")
 
 
 async def each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
-    """Run a case a size, sixteen at a time; how many there were."""
+    """Run `case` for each size, sixteen at a time; return the number of sizes."""
     left = list(sizes)
     count = len(left)
 
@@ -159,18 +159,18 @@ async def each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
 
 
 def expected_errors(recorded: Recorded, how: str, size: int) -> set[type[TokenfallError]]:
-    """The errors that are allowed after a truncation."""
+    """Return the errors allowed after a truncation."""
     if size < len(recorded.head):
         return {UpstreamUnreachable}
     in_order = how == "fin" and recorded is FORMS["until closed"]
     if how == "rst" and not recorded.texts(size):
-        return BEFORE_THE_FIRST_TOKEN  # it may come before anybody listens to the body
+        return BEFORE_THE_FIRST_TOKEN  # the break may precede the reading of the body
     return {UpstreamTruncated} if in_order else {UpstreamReset}
 
 
 @pytest.fixture
 def trusted_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """What an upstream with TLS shows, which is trusted."""
+    """A TLS context with a trusted certificate."""
     monkeypatch.setenv("SSL_CERT_FILE", trusted_file(tmp_path))
     return server_context()
 
@@ -190,7 +190,7 @@ async def test_tls_response_truncated_at_any_byte_is_complete_only_with_its_end(
 
 
 async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | None = None) -> None:
-    """Cut at each byte once, in one way after the other."""
+    """Truncate at each byte once, rotating through the ways to do it."""
     outcomes = {True: 0, False: 0}
     metrics = Metrics()
     async with truncating_engine(recorded, metrics, tls=tls) as (engine, script):
@@ -251,7 +251,7 @@ async def test_chat_truncated_at_any_byte_reports_the_error(form: str, how: str)
             async def case(size: int) -> None:
                 name = f"{how}:{size}"
                 expected = recorded.texts(size)
-                script.texts[name] = expected  # nobody listens inside: time must do
+                script.texts[name] = expected  # no event tells when the bytes are relayed
                 response = await fetch(here.port, chat("Hi", model=name, conversation=f"c{size}"))
                 codes = {kind.code for kind in expected_errors(recorded, how, size)}
                 if recorded.whole(size):

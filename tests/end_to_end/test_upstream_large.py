@@ -1,4 +1,4 @@
-"""A large non-streaming response of an upstream goes through in slices, at the speed of its client."""
+"""Large non-streaming upstream responses are relayed in slices at the speed of the client."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.end_to_end.upstream import Exchange, Script, scripted
 SIZE = 8_000_000
 CLIENTS = 8
 HELD_BYTES = 262_144
-"""For a connection, beyond what the kernel holds."""
+"""Limit per connection, without kernel buffers."""
 
 MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 ANSWER = b'{"id":"' + b"x" * (SIZE - 9) + b'"}'
@@ -39,7 +39,7 @@ def whole(body: bytes = ANSWER, *, length: int | None = None) -> Script:
 
 
 class Slow:
-    """Counts what a server takes of a body that is offered without end."""
+    """Sends an endless body and counts the bytes that the server reads."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -78,7 +78,7 @@ async def test_client_that_reads_nothing_occupies_at_most_a_few_slices(serve: Se
             assert (await client.head()).status == 200
 
         async with clients:
-            for _ in range(2):  # what a first request loads
+            for _ in range(2):  # loads modules
                 await ask()
             before = server.resident_bytes()
             for _ in range(CLIENTS):
@@ -99,7 +99,7 @@ async def test_slow_client_stops_the_reading_of_its_upstream() -> None:
             taken = -1
             while taken != slow.taken:
                 taken = slow.taken
-                await asyncio.sleep(0.3)  # an upstream that is read does not stand still so long
+                await asyncio.sleep(0.3)  # longer than any pause of an upstream that is being read
 
             assert taken < SIZE / 2
         await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")

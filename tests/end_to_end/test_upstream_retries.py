@@ -1,4 +1,4 @@
-"""Which upstream requests are retried, when, and which never are. Waits pass on a clock without sleeping. (U2)"""
+"""Retries of upstream requests: conditions, waits and limits, on a fake clock. (U2)"""
 
 import asyncio
 import json
@@ -33,20 +33,20 @@ REQUEST = ChatRequest(messages=(Message("user", "Hello"),), model="m", max_token
 
 
 class NoJitter(Random):
-    """No jitter: every wait is as short as it may be."""
+    """A random source without jitter: every wait is the minimum."""
 
     def random(self) -> float:
         return 0.0
 
 
 class WheelDrivenClock:
-    """A `Clock` whose sleeps move a wheel, so that deadlines and waits share one time."""
+    """A `Clock` whose sleeps advance a fake wheel, so that deadlines and waits share one time."""
 
     def __init__(self, wheel: FakeWheel) -> None:
         self._wheel = wheel
         self.waits_s: list[float] = []
         self.sleep_gate: asyncio.Event | None = None
-        """Set by a test that wants a wait to last."""
+        """If set, sleeps wait for this event."""
 
     def now(self) -> float:
         return self._wheel.now()
@@ -59,7 +59,7 @@ class WheelDrivenClock:
 
 
 class RetryingClient:
-    """An engine, its events, and how long it waited."""
+    """An engine with retries, the texts that it emitted, and its clock."""
 
     def __init__(self, upstream: Upstream, *, random: Random, most: int) -> None:
         self.upstream = upstream
@@ -88,7 +88,7 @@ class RetryingClient:
 async def retrying_client(
     *scripts: Script, random: Random | None = None, most: int = 2
 ) -> AsyncIterator[RetryingClient]:
-    """A client of an upstream that plays one script a request, the last one for ever."""
+    """A client of an upstream that plays one script per request, and repeats the last."""
     async with scripted() as upstream:
         left = list(scripts)
 
@@ -162,7 +162,7 @@ async def test_number_of_retries_is_limited(most: int) -> None:
         assert isinstance(await client.request_error(), UpstreamFailed)
         assert len(client.upstream.exchanges) == most + 1
         assert client.metrics.upstream_retries == len(client.clock.waits_s) == most
-        assert client.metrics.upstream_errors == {"upstream_failed": 1}, "an answer fails once"
+        assert client.metrics.upstream_errors == {"upstream_failed": 1}, "the failure is not counted once"
 
 
 @pytest.mark.parametrize("failing", [*map(respond_with_status, (400, 401, 403, 404, 413, 422, 302, 501)), junk])
@@ -235,7 +235,7 @@ async def test_late_first_token_is_not_retried() -> None:
 
     async with retrying_client(comments, respond_with(b"fine")) as client:
         failing = asyncio.ensure_future(client.request_error())
-        await eventually(lambda: len(client.upstream.exchanges) == 1, lambda: "nothing is asked")
+        await eventually(lambda: len(client.upstream.exchanges) == 1, lambda: "no request was sent")
         client.wheel.advance(30.5)
         assert isinstance(await failing, UpstreamFirstTokenTimeout)
         assert len(client.upstream.exchanges) == 1
@@ -255,7 +255,7 @@ async def test_cancellation_during_the_wait_releases_everything() -> None:
         client.clock.sleep_gate = asyncio.Event()
         before = asyncio.all_tasks()
         replying = asyncio.ensure_future(client.request())
-        await eventually(lambda: bool(client.clock.waits_s), lambda: "it does not wait")
+        await eventually(lambda: bool(client.clock.waits_s), lambda: "no wait has begun")
         replying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await replying

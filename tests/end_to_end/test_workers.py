@@ -1,4 +1,4 @@
-"""`--workers N`: one port, several processes, and what happens when one of them, or their supervisor, dies."""
+"""`--workers N`: several processes on one port, and the end of a worker or of the supervisor."""
 
 import asyncio
 import json
@@ -24,10 +24,10 @@ from tests.end_to_end.test_framing import frames
 
 WORKERS = 3
 CONNECTIONS = 60
-"""So many connections that each of three workers gets one: the odds against are 1 in 10**10."""
+"""Number of connections with which each of three workers has one, except with probability 1 in 10**10."""
 
 ENVIRONMENT = {"HISTORY_URL": "sqlite:///chat.db"}
-"""What several workers need besides: a history that they share."""
+"""Settings that several workers require: a shared history."""
 
 SHUTTING_DOWN = b'event: error\ndata: {"error":{"code":"shutting_down",'
 
@@ -45,7 +45,7 @@ Start = Callable[..., ServerProcess]
 
 @asynccontextmanager
 async def clients(port: int, data: bytes, *, count: int = CONNECTIONS) -> AsyncIterator[list[Client]]:
-    """Clients whose responses have begun."""
+    """Connect clients and yield them once their responses have begun."""
     begun = await asyncio.gather(*(start_stream(port, data) for _ in range(count)))
     yield begun
     for client in begun:
@@ -53,7 +53,7 @@ async def clients(port: int, data: bytes, *, count: int = CONNECTIONS) -> AsyncI
 
 
 def clients_by_worker(server: ServerProcess, begun: list[Client]) -> dict[int, list[Client]]:
-    """Which worker serves which client, by the workers' pids, from the kernel."""
+    """Return the clients of each worker by its pid, matched by the sockets in /proc."""
     pid_of = {
         os.readlink(link): pid
         for pid in server.workers()
@@ -72,7 +72,7 @@ def clients_by_worker(server: ServerProcess, begun: list[Client]) -> dict[int, l
 
 
 async def wait_exited(pids: set[int], *, within_s: float = PATIENCE_S) -> None:
-    """Return once the processes have ended, with any parent."""
+    """Return once the processes, children or not, have exited."""
     for pid in pids:
         try:
             pidfd = os.pidfd_open(pid)
@@ -82,7 +82,7 @@ async def wait_exited(pids: set[int], *, within_s: float = PATIENCE_S) -> None:
             ended, _, _ = await asyncio.to_thread(wait_readable, pidfd, within_s)
         finally:
             os.close(pidfd)
-        assert ended, f"{pid} is still there"
+        assert ended, f"{pid} has not exited"
 
 
 def wait_readable(descriptor: int, within_s: float) -> tuple[list[int], list[int], list[int]]:
@@ -90,7 +90,7 @@ def wait_readable(descriptor: int, within_s: float) -> tuple[list[int], list[int
 
 
 def run_failing_start(folder: Path, **environment: str) -> tuple[int, str]:
-    """Exit status and stderr of a server that does not get to its greeting."""
+    """Run a server that must fail to start; return its exit status and stderr."""
     run = subprocess.run(
         [sys.executable, "-m", "tokenfall", "serve"],
         cwd=folder,
@@ -113,7 +113,7 @@ def run_failing_start(folder: Path, **environment: str) -> tuple[int, str]:
 
 
 def fork_hook_path(folder: Path, code: str) -> str:
-    """A PYTHONPATH that makes every forked child run `code` before anything else."""
+    """Return a PYTHONPATH with a fork hook that runs `code` in every child first."""
     hook = f"import os\ndef hook():\n    {code}\nos.register_at_fork(after_in_child=hook)\n"
     (folder / "sitecustomize.py").write_text(hook, encoding="utf-8")
     return f"{folder}:{SOURCES}"
@@ -149,7 +149,7 @@ async def test_metrics_of_all_workers_are_the_exact_sum_in_each_worker(started: 
                 assert time.monotonic() < begun_s + PATIENCE_S, f"{pid}: {text}"
 
 
-# A worker dies
+# End of a worker
 
 
 async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start) -> None:
@@ -168,7 +168,7 @@ async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start
     after = server.workers()
     assert (len(after), after & before) == (WORKERS, before - {victim})
     async with clients(server.port, request("/health")) as begun:
-        assert all(clients_by_worker(server, begun).values()), "the new one serves too"
+        assert all(clients_by_worker(server, begun).values()), "the new worker has no client"
     (output,) = re.findall(r"worker (\d) \(pid (\d+)\) ended with (\w+); restarting in ([\d.]+) s", server.log())
     assert output[1:] == (str(victim), "SIGKILL", "0.1")
 
@@ -199,7 +199,7 @@ async def test_counters_of_ended_workers_remain_and_their_gauges_do_not(started:
             while victim in server.workers() or len(server.workers()) < WORKERS:
                 assert await metric_or_none(server.port, name) in {None, 100}
     await metric_becomes(server.port, "tokenfall_workers", WORKERS)
-    async with asyncio.timeout(PATIENCE_S):  # each worker may still count the connection of its last request
+    async with asyncio.timeout(PATIENCE_S):  # workers may still count connections of earlier requests
         while await metric(server.port, "tokenfall_connections") > WORKERS:
             pass
     async with clients(server.port, request("/api/data")):
@@ -207,7 +207,7 @@ async def test_counters_of_ended_workers_remain_and_their_gauges_do_not(started:
 
 
 async def metric_or_none(port: int, name: str) -> float | None:
-    """A metric; None if the worker that got the request is just being killed."""
+    """Return a metric, None if the worker is killed during the request."""
     try:
         return await metric(port, name)
     except (ConnectionError, EOFError):
@@ -227,7 +227,7 @@ async def test_crashing_worker_is_restarted_with_increasing_delay(started: Start
         known = now
     waits = re.findall(r"worker (\d).*restarting in ([\d.]+) s", server.log())
     assert [wait for _, wait in waits] == ["0.1", "0.2", "0.4"]
-    assert len({number for number, _ in waits}) == 1, "who comes gets the number of who went"
+    assert len({number for number, _ in waits}) == 1, "the new worker has another number"
 
 
 def test_supervisor_exits_if_no_worker_can_start(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_two_servers_do_not_share_a_port_by_mistake(tmp_path: Path, started: Sta
     assert (status, "cannot listen" in output) == (1, True)
 
 
-# The end
+# Shutdown
 
 
 @pytest.mark.parametrize("to_all", [False, True], ids=["to the supervisor", "to the whole group, as systemd does"])
@@ -284,7 +284,7 @@ async def test_streams_get_a_shutdown_frame_and_all_workers_end_within_the_drain
             body = (await client.read_response()).body
             assert SHUTTING_DOWN in body
             assert b"[DONE]" not in body
-        assert time.monotonic() - begun_s >= 0.65, "not before the drain time is over"
+        assert time.monotonic() - begun_s >= 0.65, "streams ended before the drain time was over"
         assert server.wait() == 0
         assert time.monotonic() - begun_s < 0.7 + 1.5
 
@@ -388,6 +388,6 @@ def fifo(path: Path) -> Path:
 
 
 def is_pending(pid: str, number: signal.Signals) -> bool:
-    """Whether the signal waits for a process that blocks it."""
+    """Return whether the signal is pending for a process that blocks it."""
     (pending,) = re.findall(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"), re.MULTILINE)
     return bool(int(pending, 16) >> (number - 1) & 1)
