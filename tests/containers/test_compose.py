@@ -1,4 +1,4 @@
-"""compose.yaml as it is, by podman-compose: the simulator in its limits; three replicas on one Redis; a small team."""
+"""compose.yaml run by podman-compose: the limited simulator, three replicas with one Redis, and the team server."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ while piece := server.recv(65536):
 
 
 class Compose:
-    """podman-compose on this project's file."""
+    """podman-compose with this project's file."""
 
     def __init__(self, podman: Podman) -> None:
         self._podman = podman
@@ -42,7 +42,7 @@ class Compose:
         self._command += ["--profile", "scaled", "--profile", "team"]
 
     def __call__(self, *words: str) -> None:
-        # What the machine's own environment has set is not the test's.
+        # Do not inherit the machine's environment.
         kept = {name: text for name, text in self._podman.environment.items() if not name.endswith("_API_KEY")}
         done = subprocess.run(
             [*self._command, *words], cwd=ROOT, env=kept, capture_output=True, text=True, timeout=COMMAND_S, check=False
@@ -73,7 +73,7 @@ def compose(podman: Podman, simulator: str, full: str) -> Compose:
 
 @pytest.fixture(scope="module")
 def gateway(podman: Podman, compose: Compose) -> Iterator[int]:
-    """The port of nginx before three replicas that listen: nginx would skip another for 10 s."""
+    """The port of nginx in front of three listening replicas; nginx skips others for 10 s."""
     with compose.up("gateway"):
         until_s = monotonic() + STARTS_WITHIN_S
         for name in replicas():
@@ -83,13 +83,13 @@ def gateway(podman: Podman, compose: Compose) -> Iterator[int]:
 
 
 async def ready(port: int) -> None:
-    """Return once a server is ready behind `port`: each look is a request. Raises TimeoutError."""
+    """Request `/readyz` until a server behind `port` is ready. Raises TimeoutError."""
     async with asyncio.timeout(STARTS_WITHIN_S):
         while True:
             try:
                 if (await fetch(port, request("/readyz"))).status == 200:
                     return
-            except (OSError, EOFError):  # the port is open before its server is
+            except (OSError, EOFError):  # the port is open before the server listens
                 pass
 
 
@@ -98,13 +98,13 @@ def replicas() -> list[str]:
 
 
 def metric(podman: Podman, container: str, name: str) -> float:
-    """A value of the server in a container, which nothing outside reaches."""
+    """Return a metric of a container whose port is not published."""
     text = podman("exec", container, "/usr/bin/python3.11", "-c", METRICS)
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
 def busy(podman: Podman) -> str:
-    """The replica that streams."""
+    """Return the replica with a running stream."""
     (found,) = [name for name in replicas() if metric(podman, name, "tokenfall_streams_in_flight") > 0]
     return found
 

@@ -1,4 +1,4 @@
-"""What is in the images."""
+"""Contents of the images."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ from scripts.image_archive import MB, ImageArchive
 from tests.containers.podman import Podman
 
 LIMITS_MB = {"simulator": (15, 6), "full": (30, 12)}
-"""Unpacked and packed."""
+"""Size limits, unpacked and packed."""
 
 TARGETS = sorted(LIMITS_MB)
 Images = dict[str, ImageArchive]

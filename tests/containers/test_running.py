@@ -1,4 +1,4 @@
-"""The images' servers in the limits that they are made for."""
+"""The images' servers under their documented resource limits."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ MEMORY_BYTES = 20_971_520
 STREAMS = 300
 TOKENS = 10
 WITHIN_S = 60.0
-"""How long anything may take in a tenth of a busy processor."""
+"""Timeout of operations with a tenth of a busy processor."""
 
 ROUTES = (
     "/health", "/livez", "/readyz", "/version", "/metrics", "/openapi.json", "/web", "/board", "/sim", "/v1/models",

@@ -15,7 +15,7 @@ PLAIN = r"go{1,3}al"
 
 
 def written(folder: Path, name: str, pattern: str) -> tuple[str, str]:
-    """A scenario file, as the option that mounts it and the value of `SIM`."""
+    """Write a scenario file; return the podman option that mounts it and the value of `SIM`."""
     turns = [{"when": {"last": {"pattern": pattern}}, "say": "Scored."}]
     (folder / name).write_text(json.dumps(turns), encoding="utf-8")  # JSON is YAML, too
     (folder / name).chmod(0o644)

@@ -1,4 +1,4 @@
-"""deploy/helm/tokenfall: linted, rendered over its value files, and held against Kubernetes' own schemas."""
+"""deploy/helm/tokenfall: lint, rendering with each value file, and validation by the Kubernetes schemas."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.deploy.helm import CHART, Helm, Manifest
 
 VALUE_FILES = sorted((CHART / "ci").glob("*.yaml"))
 KUBERNETES = ("1.30", kubernetes_validate.latest_version())
-"""The oldest that the chart takes, and the newest whose schemas are here."""
+"""The oldest supported version, and the newest with available schemas."""
 
 SECRETS = {"API_KEY", "GROQ_API_KEY", "UPSTREAM_API_KEY", "OPENAI_API_KEY"}
 Values = pytest.mark.parametrize("values", VALUE_FILES, ids=lambda path: path.stem)
@@ -54,7 +54,7 @@ def test_chart_passes_helm_lint_strict(helm: Helm, values: Path) -> None:
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_kubernetes_schemas_take_every_manifest(helm: Helm, values: Path, version: str) -> None:
     for manifest in helm.manifests("--values", str(values)):
-        if manifest["kind"] != "ServiceMonitor":  # the Prometheus Operator's, not Kubernetes'
+        if manifest["kind"] != "ServiceMonitor":  # custom resources of the Prometheus Operator
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
@@ -135,7 +135,7 @@ def test_keys_are_in_a_secret_and_nowhere_else(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "expected"),
     [
         ("replicas: three", "at '/replicas': got string, want integer"),
         ("settings: {RATE_LIMIT_RPS: 0}", "at '/settings/RATE_LIMIT_RPS': got number, want string"),
@@ -151,14 +151,14 @@ def test_keys_are_in_a_secret_and_nowhere_else(helm: Helm) -> None:
         ("autoscaling: {enabled: true, minReplicas: 9, maxReplicas: 3}", "autoscaling.minReplicas: must not be above"),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_name(helm: Helm, tmp_path: Path, values: str, said: str) -> None:
+def test_a_wrong_value_is_refused_by_its_name(helm: Helm, tmp_path: Path, values: str, expected: str) -> None:
     file = tmp_path / "values.yaml"
     file.write_text(values, encoding="utf-8")
 
     refused = helm.template("--values", str(file))
 
     assert refused.returncode != 0
-    assert said in refused.stderr
+    assert expected in refused.stderr
 
 
 def test_the_chart_is_of_the_version_of_the_package_and_the_schema_knows_every_value(helm: Helm) -> None:

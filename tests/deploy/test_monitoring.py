@@ -1,4 +1,4 @@
-"""deploy/grafana and deploy/prometheus: every metric that they name is exported, every alert has its runbook."""
+"""deploy/grafana and deploy/prometheus: all metrics used are exported, all alerts have a runbook entry."""
 
 import json
 import re
@@ -26,7 +26,7 @@ OPERATORS = "=~!"
 
 
 def exported() -> dict[str, set[str]]:
-    """Each sample's name with its labels."""
+    """Return the label names of each exported sample by its name."""
     metrics = Metrics()
     metrics.requests = {("/chat", 200): 1}
     for counts in (metrics.streams_ended, metrics.streams_failed, metrics.upstream_errors, metrics.redis_failures):

@@ -166,10 +166,8 @@ async def test_disconnect_ends_the_turn_which_can_be_resumed_up_to_its_end(disco
         frames = await resumed(here.port, stream.turn)
         assert frames[0] == first
         assert error_of(b"".join(frames))["code"] == "interrupted"
-        nothing_left = await fetch(here.port, resume(stream.turn, len(frames) - 1))
-        assert (nothing_left.status, code_of(nothing_left)) == (409, "interrupted"), (
-            "an error without a token is a status"
-        )
+        at_the_end = await fetch(here.port, resume(stream.turn, len(frames) - 1))
+        assert (at_the_end.status, code_of(at_the_end)) == (409, "interrupted"), "an error without a token is a status"
 
 
 @DISCONNECTS

@@ -589,7 +589,7 @@ async def test_upstream_response_that_is_not_http_is_malformed(head: bytes) -> N
         assert (response.status, json.loads(response.body)["code"]) == (502, "upstream_malformed")
 
 
-async def flood_until_left(exchange: Exchange) -> None:
+async def flood_until_closed(exchange: Exchange) -> None:
     await exchange.send_head()
     with suppress(ConnectionError):
         while True:
@@ -599,7 +599,7 @@ async def flood_until_left(exchange: Exchange) -> None:
 async def test_all_time_is_over_also_for_a_client_that_reads_nothing() -> None:
     async with relaying(UPSTREAM_TOTAL_TIMEOUT="1s") as (here, upstream):
         begun_s = time.monotonic()
-        upstream.script = flood_until_left
+        upstream.script = flood_until_closed
         async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
             await client.send(STREAM_REQUEST)
             await wait_for_requests(upstream, times=1)

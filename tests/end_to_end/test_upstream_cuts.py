@@ -145,12 +145,12 @@ async def wait_released(upstream: Upstream, before: int) -> None:
 
 async def each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
     """Run `case` for each size, sixteen at a time; return the number of sizes."""
-    left = list(sizes)
-    count = len(left)
+    remaining = list(sizes)
+    count = len(remaining)
 
     async def work() -> None:
-        while left:
-            await case(left.pop())  # type: ignore[misc]
+        while remaining:
+            await case(remaining.pop())  # type: ignore[misc]
 
     async with asyncio.TaskGroup() as group:
         for _ in range(16):

@@ -72,17 +72,17 @@ async def test_client_that_reads_nothing_occupies_at_most_a_few_slices(serve: Se
         clients = AsyncExitStack()
         data = RELAYED[route].replace(b"\r\n", b"\r\nAuthorization: Bearer k\r\n", 1)
 
-        async def ask() -> None:
+        async def request_once() -> None:
             client = await clients.enter_async_context(await Client.connect(server.port, receive_buffer=4_096))
             await client.send(data)
             assert (await client.head()).status == 200
 
         async with clients:
             for _ in range(2):  # loads modules
-                await ask()
+                await request_once()
             before = server.resident_bytes()
             for _ in range(CLIENTS):
-                await ask()
+                await request_once()
 
             assert (server.resident_bytes() - before) / CLIENTS < HELD_BYTES
         await eventually(

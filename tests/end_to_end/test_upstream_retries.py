@@ -90,10 +90,10 @@ async def retrying_client(
 ) -> AsyncIterator[RetryingClient]:
     """A client of an upstream that plays one script per request, and repeats the last."""
     async with scripted() as upstream:
-        left = list(scripts)
+        remaining = list(scripts)
 
         async def play(exchange: Exchange) -> None:
-            await (left.pop(0) if len(left) > 1 else left[0])(exchange)
+            await (remaining.pop(0) if len(remaining) > 1 else remaining[0])(exchange)
 
         upstream.script = play
         client = RetryingClient(upstream, random=random or NoJitter(), most=most)

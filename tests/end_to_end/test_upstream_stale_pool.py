@@ -81,24 +81,24 @@ async def test_stale_pooled_connection_fails_no_request_and_repeats_none_with_a_
     async with scripted(tls=tls) as upstream:
         upstream.script = script = Closing(1)
         engine = engine_for(upstream.url)
-        left = [f"m{number}" for number in range(REQUESTS)]
+        remaining = [f"m{number}" for number in range(REQUESTS)]
 
-        async def ask(name: str) -> str | TokenfallError:
-            heard: list[str] = []
+        async def reply(name: str) -> str | TokenfallError:
+            texts: list[str] = []
 
             def on_event(event: TextDelta | ReasoningDelta) -> None:
-                heard.append(event.text)
+                texts.append(event.text)
 
             try:
                 await engine.reply(ChatRequest(messages=(Message("user", "Hi"),), model=name, max_tokens=9), on_event)
             except TokenfallError as error:
                 return error
-            return "".join(heard)
+            return "".join(texts)
 
         async def work() -> None:
-            while left:
-                name = left.pop()
-                outcomes[name] = await ask(name)
+            while remaining:
+                name = remaining.pop()
+                outcomes[name] = await reply(name)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):

@@ -29,7 +29,7 @@ async def store(redis: RedisServer) -> AsyncIterator[RedisHistory]:
 
 @pytest.fixture
 async def raw(redis: RedisServer) -> AsyncIterator[Any]:
-    """A client to look behind the store's back; its replies are whatever Redis says."""
+    """A Redis client for direct access to the stored keys."""
     client = Redis.from_url(redis.url)
     yield client
     await client.aclose()
@@ -42,7 +42,7 @@ class TestRedisHistory(HistoryContract):
 
 
 async def spin() -> None:
-    """Let everything run that can run without the world's help."""
+    """Run all ready callbacks, without waiting for I/O."""
     for _ in range(50):
         await asyncio.sleep(0)
 
@@ -170,7 +170,7 @@ async def test_stopped_redis_is_unavailable_soon_and_recovers_without_a_restart(
 
 async def test_no_call_fails_for_a_connection_that_a_restart_broke(store: RedisHistory, redis: RedisServer) -> None:
     await asyncio.gather(*(store.turns(ALICE) for _ in range(32)))
-    # The loop does not run meanwhile: it learns that its connections are broken only when it uses them.
+    # The restart blocks the loop, so broken connections are only noticed at the next use.
     redis.restart()
 
     await asyncio.gather(*(store.append(Conversation("alice", str(number)), turn(number)) for number in range(32)))
@@ -216,7 +216,7 @@ async def test_cancelled_calls_never_give_another_caller_their_reply(
     names = [Conversation("alice", str(number)) for number in range(20)]
     for number, conversation in enumerate(names):
         await store.append(conversation, turn(number))
-    redis.pause()  # so that no connection is given back before the pool is full
+    redis.pause()  # no connection returns before the pool is full
     filling = [asyncio.create_task(store.turns(conversation)) for conversation in names * 4]
     await spin()
     redis.resume()
@@ -225,17 +225,17 @@ async def test_cancelled_calls_never_give_another_caller_their_reply(
 
     for _ in range(4):
         redis.pause()
-        asked = [asyncio.create_task(store.turns(conversation)) for conversation in names * 5]
+        reads = [asyncio.create_task(store.turns(conversation)) for conversation in names * 5]
         await spin()
-        for left in asked[::2]:
+        for left in reads[::2]:
             left.cancel()
         redis.resume()
-        responses = await asyncio.gather(*asked, return_exceptions=True)
+        responses = await asyncio.gather(*reads, return_exceptions=True)
         assert all(isinstance(response, asyncio.CancelledError) for response in responses[::2])
-        for place in range(1, len(asked), 2):
+        for place in range(1, len(reads), 2):
             assert responses[place] == [turn(place % 20)]
 
-    # No connection was thrown away with a reply in it: none had to be made anew.
+    # No connection was dropped with an unread reply: no new one was opened.
     assert (await raw.info("stats"))["total_connections_received"] == connections
 
 

@@ -1,4 +1,4 @@
-"""The fixtures in a pytest run of its own, as somebody else's project has it."""
+"""The pytest fixtures, used in a separate pytest run as in a user's project."""
 
 import subprocess
 import sys
@@ -33,11 +33,11 @@ def nothing_is_left():
     with open(os.environ["LEFT"], "a") as file:
         file.write(repr(left))
 """
-"""Torn down after the fixtures of the session that were requested later."""
+"""A conftest whose first fixture is torn down last and records leaks."""
 
 
 class Project:
-    """Somebody's tests. No plugin is loaded but ours, and what a test names."""
+    """A user's test project, with only our plugin and those that the test names."""
 
     def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         self._pytester = pytester
