@@ -109,7 +109,7 @@ def busy(podman: Podman) -> str:
     return found
 
 
-async def test_the_simulator_runs_in_the_limits_that_the_file_gives_it(podman: Podman, compose: Compose) -> None:
+async def test_compose_simulator_serves_within_its_resource_limits(podman: Podman, compose: Compose) -> None:
     with compose.up("simulator"):
         await ready(SIMULATOR_PORT)
         stream = await fetch(SIMULATOR_PORT, request("/stream-sse?gap=1ms&tokens=3"))
@@ -121,7 +121,7 @@ async def test_the_simulator_runs_in_the_limits_that_the_file_gives_it(podman: P
     assert host["EffectiveCaps"] in ([], None)
 
 
-async def test_the_history_of_a_team_stays_when_its_container_is_replaced(compose: Compose) -> None:
+async def test_replaced_container_keeps_the_history(compose: Compose) -> None:
     with compose.up("team"):
         await ready(TEAM_PORT)
         assert (await fetch(TEAM_PORT, chat("Hello", stream=False))).status == 200
@@ -142,7 +142,7 @@ async def test_three_replicas_serve_behind_nginx(podman: Podman, gateway: int) -
     assert all(metric(podman, name, requests) > 0 for name in replicas())
 
 
-async def test_a_turn_is_followed_to_its_end_by_another_replica(gateway: int) -> None:
+async def test_turn_can_be_followed_to_its_end_at_another_replica(gateway: int) -> None:
     await ready(gateway)
     async with await Client.connect(gateway) as client:
         await client.send(chat("Hello", model="sim:gap=30ms,tokens=40", on_disconnect="finish", conversation="resumed"))

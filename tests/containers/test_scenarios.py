@@ -41,7 +41,7 @@ async def test_image_serves_a_scenario_file(
     ("name", "pattern", "needed"),
     [("turns.yaml", PLAIN, "YAML needs PyYAML"), ("turns.json", NEEDS_RE2, "without google-re2")],
 )
-def test_the_small_image_names_the_library_that_a_scenario_file_needs(
+def test_small_image_names_the_library_missing_for_a_scenario_file(
     podman: Podman, simulator: str, tmp_path: Path, name: str, pattern: str, needed: str
 ) -> None:
     volume, sim = written(tmp_path, name, pattern)

@@ -39,7 +39,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         {"Authorization": "Bearer wrong", "X_API_Key": "wrong"},
     ],
 )
-async def test_no_key_or_a_wrong_one_is_401(keyed: int, headers: dict[str, str]) -> None:
+async def test_missing_or_wrong_key_is_401(keyed: int, headers: dict[str, str]) -> None:
     async with await Client.connect(keyed) as client:
         for data in (
             chat("x", headers=headers),
@@ -97,7 +97,7 @@ async def test_conversations_belong_to_their_key(keyed: int) -> None:
     assert (await history(keyed, "?conversation=plans", X_API_Key=ALICE))[0]["content"] == "secret plan"
 
 
-async def test_the_twenty_first_request_of_a_burst_is_429(serve: Serve) -> None:
+async def test_request_over_the_burst_is_429(serve: Serve) -> None:
     server = serve(RATE_LIMIT_RPS="0.1")
     async with await Client.connect(server.port) as client:
         for number in range(20):
@@ -133,7 +133,7 @@ async def test_trusted_proxy_may_forward_client_addresses() -> None:
 PAGE = "https://page.example"
 
 
-async def test_any_page_may_read_by_default(port: int) -> None:
+async def test_responses_allow_any_origin_by_default(port: int) -> None:
     for path in ("/stream-sse?gap=0ms&tokens=1", "/api/data", "/nowhere", "/chat"):
         response = await fetch(port, request(path, Origin=PAGE))
         assert response.headers["access-control-allow-origin"] == "*", path
@@ -157,7 +157,7 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("data", PRIVATE, ids=lambda data: data.split(b" HTTP")[0].decode())
-async def test_pages_of_other_sites_may_not_use_private_routes_without_a_key(port: int, data: bytes) -> None:
+async def test_private_routes_refuse_other_origins_without_a_key(port: int, data: bytes) -> None:
     def of(origin: bytes) -> bytes:
         return data.replace(b"\r\n", b"\r\nOrigin: %b\r\n" % origin, 1)
 
@@ -169,7 +169,7 @@ async def test_pages_of_other_sites_may_not_use_private_routes_without_a_key(por
     assert (await fetch(port, data)).status != 403
 
 
-async def test_private_routes_are_open_to_named_origins_and_where_a_key_protects_them() -> None:
+async def test_private_routes_allow_configured_origins_and_requests_with_a_key() -> None:
     async with running(CORS_ORIGINS=PAGE) as here:
         assert (await fetch(here.port, request("/history", Origin=PAGE))).status == 200
     async with running(API_KEY="k") as here:
@@ -193,7 +193,7 @@ async def test_preflight_allows_methods_and_headers(port: int) -> None:
     assert {"authorization", "x-api-key", "content-type", "x-sim", "x-stainless-lang"} <= allowed
 
 
-async def test_only_named_origins_read_where_some_are_named() -> None:
+async def test_responses_allow_only_configured_origins() -> None:
     async with running(CORS_ORIGINS=f"{PAGE},http://two.example:8000") as here:
         for origin, allowed in ((PAGE, True), ("http://two.example:8000", True), ("https://evil.example", False)):
             for data in (request("/api/data", Origin=origin), b"bad\r\n\r\n"):
@@ -203,7 +203,7 @@ async def test_only_named_origins_read_where_some_are_named() -> None:
                     assert "Origin" in response.headers["vary"]
 
 
-async def test_an_upstream_without_a_key_is_for_this_machines_pages_only() -> None:
+async def test_upstream_without_a_key_serves_only_local_origins() -> None:
     async with running(UPSTREAM_URL="http://127.0.0.1:9/v1") as here:
         own = {"Host": f"127.0.0.1:{here.port}"}
 
@@ -234,9 +234,7 @@ async def test_an_upstream_without_a_key_is_for_this_machines_pages_only() -> No
         (request("/chat", method="POST", Content_Length="99999999"), 413, "body_too_large"),
     ],
 )
-async def test_an_error_is_a_problem_document_with_the_requests_id(
-    port: int, data: bytes, status: int, code: str
-) -> None:
+async def test_error_is_a_problem_document_with_the_request_id(port: int, data: bytes, status: int, code: str) -> None:
     response = await fetch(port, data)
     assert response.status == status
     assert response.headers["content-type"] == "application/problem+json"
@@ -246,7 +244,7 @@ async def test_an_error_is_a_problem_document_with_the_requests_id(
     assert document["request_id"] == response.headers["x-request-id"]
 
 
-async def test_a_plain_request_id_is_echoed_and_any_other_replaced(port: int) -> None:
+async def test_valid_request_id_is_echoed_and_invalid_one_replaced(port: int) -> None:
     async with await Client.connect(port) as client:
         for path in ("/health", "/stream-sse?gap=0ms&tokens=1", "/history", "/nowhere"):
             assert (await client.fetch(request(path, X_Request_Id="a.B-3_x"))).headers["x-request-id"] == "a.B-3_x"

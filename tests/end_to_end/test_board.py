@@ -140,7 +140,7 @@ async def test_dashboard_events_need_the_key_and_its_page_does_not(serve: Serve)
     assert (await fetch(port, request("/board"))).status == 200
 
 
-async def test_all_workers_are_added_up(serve: Serve) -> None:
+async def test_dashboard_events_add_up_all_workers(serve: Serve) -> None:
     server = serve(WORKERS="2", HISTORY_URL="sqlite:///chat.db")
     async with clients(server.port, request("/stream-loop?gap=50ms"), count=MANY) as begun:
         assert all(clients_by_worker(server, begun).values())
@@ -192,7 +192,7 @@ async def test_history_shows_an_earlier_incident(serve: Serve, workers: dict[str
     assert json.loads(refused.body)["detail"] == "range takes 2m, 15m, 1h, 24h, not '1d'"
 
 
-async def test_a_server_at_rest_is_not_sampled() -> None:
+async def test_idle_server_is_not_sampled() -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.fetch(request("/livez"))

@@ -36,7 +36,7 @@ async def test_response_arrives_token_by_token_and_is_in_the_history(port: int) 
         assert "status" not in response
 
 
-async def test_one_read_a_token(port: int) -> None:
+async def test_each_token_arrives_in_its_own_read(port: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(chat("x", model="sim:gap=120ms,tokens=3"))
         await client.head()
@@ -147,7 +147,7 @@ async def test_history_is_cleared_and_bounded() -> None:
     ],
     ids=lambda body: repr(body[:60]),
 )  # fmt: skip
-async def test_a_body_that_is_no_chat_is_400_with_a_code(port: int, body: bytes) -> None:
+async def test_invalid_chat_body_is_400_with_a_code(port: int, body: bytes) -> None:
     response = await fetch(port, request("/chat", method="POST", body=body))
     assert response.status == 400
     assert json.loads(response.body)["code"] == "invalid_request"

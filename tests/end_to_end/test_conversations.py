@@ -39,7 +39,7 @@ async def test_conversation_title_is_the_first_question_until_renamed() -> None:
         assert [each["title"] for each in await listed(here.port)] == ["Blåtime 🌆"]
 
 
-async def test_a_conversation_is_deleted_once() -> None:
+async def test_second_deletion_of_a_conversation_is_404() -> None:
     async with running() as here:
         for name in ("a", "b"):
             await fetch(here.port, chat("x", conversation=name))
@@ -54,7 +54,7 @@ async def test_a_conversation_is_deleted_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["a:b@c.d_e-f", "a%3Ab%40c.d_e-f", "%61:b@c.d_e-f"])
-async def test_a_name_may_be_escaped(name: str) -> None:
+async def test_conversation_name_may_be_percent_encoded(name: str) -> None:
     async with running() as here:
         first = "a:b@c.d_e-f"
         await fetch(here.port, chat("x", conversation=first))
@@ -86,7 +86,7 @@ async def test_other_methods_are_405_with_the_allowed_methods(port: int) -> None
     assert set(response.headers["allow"].split(", ")) >= {"PATCH", "DELETE"}
 
 
-async def test_another_keys_conversation_is_out_of_reach() -> None:
+async def test_conversation_of_another_key_is_404() -> None:
     async with running(API_KEY="alice,bob") as here:
         await fetch(here.port, chat("x", conversation="c", headers={"X_API_Key": "alice"}))
         for response in (

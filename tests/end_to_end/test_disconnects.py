@@ -44,7 +44,7 @@ async def streaming_client(here: Running, data: bytes) -> Client:
 
 
 @pytest.mark.parametrize("kind", STREAMS)
-async def test_a_reset_in_the_middle_of_a_stream_frees_everything(kind: str) -> None:
+async def test_reset_during_a_stream_releases_everything(kind: str) -> None:
     async with running() as here:
         client = await streaming_client(here, STREAMS[kind])
         client.reset()
@@ -52,14 +52,14 @@ async def test_a_reset_in_the_middle_of_a_stream_frees_everything(kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", [kind for kind in STREAMS if kind != "ndjson"])
-async def test_a_close_in_the_middle_of_a_stream_frees_everything(kind: str) -> None:
+async def test_close_during_a_stream_releases_everything(kind: str) -> None:
     async with running() as here:
         client = await streaming_client(here, STREAMS[kind])
         client.close()
         await here.wait_idle(within_s=SOON_S)
 
 
-async def test_ndjson_knows_no_comment_so_that_a_close_shows_at_the_second_token_after_it() -> None:
+async def test_close_during_an_ndjson_stream_is_noticed_at_the_second_next_token() -> None:
     async with running() as here:
         client = await streaming_client(here, request("/stream-ndjson?gap=50ms&tokens=1000"))
         client.close()
@@ -68,7 +68,7 @@ async def test_ndjson_knows_no_comment_so_that_a_close_shows_at_the_second_token
 
 @pytest.mark.parametrize("disconnect", [Client.close, Client.reset], ids=["close", "reset"])
 @pytest.mark.parametrize("kind", AWAITED)
-async def test_disconnect_while_the_response_is_pending_frees_everything(kind: str, disconnect: object) -> None:
+async def test_disconnect_while_the_response_is_pending_releases_everything(kind: str, disconnect: object) -> None:
     async with running() as here:
         client = await Client.connect(here.port)
         await client.send(AWAITED[kind])

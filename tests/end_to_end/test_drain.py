@@ -127,7 +127,7 @@ async def test_drain_ends_with_the_last_stream(serve: Serve, number: signal.Sign
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
-async def test_a_signal_without_a_meaning_changes_nothing(serve: Serve, number: signal.Signals) -> None:
+async def test_unhandled_signal_is_ignored(serve: Serve, number: signal.Signals) -> None:
     server = serve()
     async with await started_client(server.port, request("/stream-sse?gap=20ms&tokens=10")) as client:
         server.signal(number)

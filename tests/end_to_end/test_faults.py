@@ -188,7 +188,7 @@ async def test_fault_after_the_last_token_applies_at_the_end(here: Running, stre
 
 @plain_and_providers
 @served
-async def test_without_its_end_a_body_is_complete_all_the_same(here: Running, stream: Stream) -> None:
+async def test_nodone_fault_omits_the_end_marker_and_completes_the_body(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
         response = await client.fetch(stream.request("fault=nodone@0"))
         assert LAST in response.body
@@ -254,7 +254,7 @@ async def test_split_token_arrives_in_two_reads_split_inside_a_character(here: R
 
 @all_streams
 @served
-async def test_a_stall_and_a_drip_take_their_time(here: Running, stream: Stream) -> None:
+async def test_stall_and_drip_faults_delay_the_response(here: Running, stream: Stream) -> None:
     for fault, least_s in (("stall@2:300ms", 0.3), ("drip@2:80ms", 0.3)):
         begun = time.monotonic()
         response = await fetch(here.port, stream.request(f"fault={fault}"))
@@ -381,7 +381,7 @@ async def test_limit_refuses_with_retry_after(here: Running, stream: Stream) -> 
 
 @all_streams
 @served
-async def test_a_stream_waits_at_its_gate_until_that_opens(here: Running, stream: Stream) -> None:
+async def test_stream_waits_at_its_gate_until_it_opens(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
         await client.send(stream.request("gate=g@2"))
         await wait_for_gate(here, "g", waiting=1, passed=0)
@@ -432,7 +432,7 @@ async def test_disconnect_at_a_gate_releases_everything(here: Running, stream: S
 
 @all_streams
 @served
-async def test_a_third_stream_begins_only_when_one_of_two_has_ended(here: Running, stream: Stream) -> None:
+async def test_stream_over_the_load_limit_begins_when_another_ends(here: Running, stream: Stream) -> None:
     limiter = here.server.parts.state.limiter
     first, second, third = [await Client.connect(here.port) for _ in range(3)]
     try:
@@ -471,7 +471,7 @@ async def test_disconnect_in_the_queue_does_not_delay_the_next_stream(here: Runn
 
 
 @served
-async def test_a_head_request_takes_no_place(here: Running) -> None:
+async def test_head_request_does_not_count_into_the_load_limit(here: Running) -> None:
     for _ in range(3):
         assert (await fetch(here.port, request("/stream-sse", method="HEAD"))).status == 200
         assert (await fetch(here.port, request("/stream-sse", method="HEAD", X_Sim="load=1@1"))).status == 200

@@ -29,7 +29,7 @@ def frames(path: str, count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("path", STREAMS)
-async def test_stream_has_one_chunk_per_token_and_stays_alive(port: int, path: str) -> None:
+async def test_stream_has_one_chunk_per_token_and_keeps_the_connection(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
         for count in (3, 0, len(WORDS) + 1):  # all on one connection
             await client.send(request(f"{path}?gap=1ms&tokens={count}"))
@@ -49,7 +49,7 @@ async def test_stream_has_one_chunk_per_token_and_stays_alive(port: int, path: s
 
 
 @pytest.mark.parametrize("path", STREAMS)
-async def test_an_http_1_0_client_gets_no_chunked_coding_and_the_end_is_the_connections(port: int, path: str) -> None:
+async def test_http_1_0_stream_is_not_chunked_and_ends_with_the_connection(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
         await client.send(b"GET %b?gap=1ms&tokens=3 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" % path.encode())
         head = await client.head()
@@ -69,7 +69,7 @@ async def test_connection_close_ends_the_connection_after_the_stream(port: int, 
 
 
 @pytest.mark.parametrize("path", STREAMS)
-async def test_each_token_arrives_alone(port: int, path: str) -> None:
+async def test_each_token_arrives_in_its_own_read(port: int, path: str) -> None:
     expected = frames(path, 4)
     async with await Client.connect(port) as client:
         await client.send(request(f"{path}?gap=120ms&tokens=4"))
@@ -126,7 +126,7 @@ async def test_every_response_has_one_date(port: int, path: str) -> None:
         assert (await client.head()).raw.lower().count(b"\r\ndate: ") == 1
 
 
-async def test_http_1_0_client_may_keep_the_connection_for_non_streaming_responses(port: int) -> None:
+async def test_http_1_0_keep_alive_works_for_non_streaming_responses(port: int) -> None:
     async with await Client.connect(port) as client:
         for _ in range(2):
             response = await client.fetch(b"GET /api/data HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
@@ -149,7 +149,7 @@ async def test_connection_close_does_not_affect_later_requests(port: int) -> Non
         assert (await fetch(port, request("/health"))).status == 200, ending
 
 
-async def test_connection_close_closes(port: int) -> None:
+async def test_connection_close_closes_after_a_non_streaming_response(port: int) -> None:
     async with await Client.connect(port) as client:
         response = await client.fetch(request("/api/data", Connection="Keep-Alive, Close"))
         assert response.headers["connection"] == "close"
@@ -212,7 +212,7 @@ async def test_unexpected_body_is_read_and_dropped(port: int) -> None:
         assert (await client.fetch(request("/version"))).status == 200
 
 
-async def test_expect_100_continue(port: int) -> None:
+async def test_expect_100_continue_gets_an_interim_response_if_a_body_is_due(port: int) -> None:
     body = b'{"messages":[]}'
     head = request("/chat", method="POST", Expect="100-Continue", Content_Length=str(len(body)))
     async with await Client.connect(port) as client:
@@ -228,7 +228,7 @@ async def test_expect_100_continue(port: int) -> None:
         assert (await client.read_response()).status == 400
 
 
-async def test_a_stream_and_its_neighbour_do_not_mix(port: int) -> None:
+async def test_concurrent_streams_do_not_mix(port: int) -> None:
     async with await Client.connect(port) as one, await Client.connect(port) as two:
         await one.send(request("/stream-sse?gap=2ms&tokens=50"))
         await two.send(request("/stream-ndjson?gap=2ms&tokens=50"))

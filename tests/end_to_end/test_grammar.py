@@ -26,7 +26,7 @@ async def duration_s(port: int, data: bytes) -> float:
         ("ttft=100ms&gap=50ms&tokens=4", 0.25),
     ],
 )
-async def test_recorded_times_are_met_and_never_early(port: int, grammar: str, least_s: float) -> None:
+async def test_configured_times_are_met_and_never_early(port: int, grammar: str, least_s: float) -> None:
     assert least_s <= await duration_s(port, request(f"/stream-sse?{grammar}")) < least_s + 1
 
 
@@ -85,7 +85,7 @@ async def test_more_specific_source_of_a_key_applies(serve: Serve) -> None:
         ("gap=1ms,tps=5", "tps"),
     ],
 )
-async def test_a_mistake_is_400_and_names_its_key(port: int, text: str, key: str) -> None:
+async def test_invalid_grammar_is_400_and_names_the_key(port: int, text: str, key: str) -> None:
     async with await Client.connect(port) as client:
         for path in (*STREAMS, "/api/data"):
             by_query = await client.fetch(request(f"{path}?{text.replace(',', '&')}"))

@@ -36,7 +36,7 @@ async def half_closed_response(port: int, data: bytes, *, after_first: bool) -> 
 
 @pytest.mark.parametrize("after_first", [False, True], ids=["at once", "after the first token"])
 @pytest.mark.parametrize("path", ["/stream-sse", "/stream-ndjson", "/stream-loop"])
-async def test_a_finite_stream_finishes(path: str, after_first: bool) -> None:
+async def test_finite_stream_finishes_after_a_half_close(path: str, after_first: bool) -> None:
     async with running() as here:
         response = await half_closed_response(here.port, request(f"{path}?gap=40ms&tokens=5"), after_first=after_first)
         assert response.body.replace(PING, b"") == b"".join(frames(path, 5))
@@ -65,7 +65,7 @@ async def test_immediate_response_is_sent_after_a_half_close(path: str) -> None:
 @pytest.mark.parametrize(
     "target", ["/stream-loop?gap=20ms", "/stream-loop?gap=1ms", "/stream-loop?gap=0ms", "/stream-loop?gap=30s&ttft=1ms"]
 )
-async def test_an_endless_stream_stops_after_its_grace(target: str) -> None:
+async def test_endless_stream_stops_after_the_grace_period(target: str) -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(request(target))

@@ -91,7 +91,7 @@ async def send_without_reading(server: ServerProcess, clients: AsyncExitStack, d
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_bytes_held_for_a_stopped_reader_are_bounded(serve: Serve, name: str) -> None:
+async def test_memory_for_a_client_that_does_not_read_is_bounded(serve: Serve, name: str) -> None:
     server = serve(STALL_TIMEOUT="300s", **MALLOC_SETTINGS)
     data = REQUESTS[name]()
     async with AsyncExitStack() as clients:

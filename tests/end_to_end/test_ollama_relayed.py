@@ -20,7 +20,7 @@ async def generate(port: int, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_context_that_is_sent_back_continues_the_conversation(stream: bool) -> None:
+async def test_returned_context_continues_the_conversation(stream: bool) -> None:
     async with relaying() as (here, upstream):
         first = await generate(here.port, prompt="one", system="Be kind.", stream=stream)
         second = await generate(here.port, prompt="two", context=first["context"], stream=stream)
@@ -36,7 +36,7 @@ async def test_a_context_that_is_sent_back_continues_the_conversation(stream: bo
         ]
 
 
-async def test_the_simulator_has_no_context_and_takes_any() -> None:
+async def test_simulator_accepts_any_context_and_returns_none() -> None:
     async with relaying() as (here, upstream):
         last = await generate(here.port, model="sim:gap=0ms,tokens=2", prompt="one", context=[1, 2, 3])
 
@@ -59,14 +59,14 @@ async def embed(body: bytes, *, route: str, **fields: Any) -> ClientResponse:
 VECTORS = b'{"object":"list","data":[{"embedding":[0.10, -2e-3]},{"embedding":[1]}]}'
 
 
-async def test_embeddings_are_passed_on_digit_by_digit() -> None:
+async def test_embeddings_are_relayed_without_changing_digits() -> None:
     response = await embed(VECTORS, route="/api/embed", input=["a", "b"])
 
     assert response.status == 200
     assert b'"embeddings":[[0.10, -2e-3],[1]]' in response.body
 
 
-async def test_one_embedding_is_passed_on() -> None:
+async def test_single_embedding_is_relayed() -> None:
     response = await embed(VECTORS, route="/api/embeddings", prompt="a")
 
     assert (response.status, response.body) == (200, b'{"embedding":[0.10, -2e-3]}')
@@ -85,7 +85,7 @@ LOGPROB_CHUNK = (
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
-async def test_log_probabilities_are_requested_and_passed_on(path: str, stream: bool) -> None:
+async def test_log_probabilities_are_requested_and_relayed(path: str, stream: bool) -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.send_head()
         await exchange.send_chunks(event(LOGPROB_CHUNK), FINISH, DONE)
@@ -103,7 +103,7 @@ async def test_log_probabilities_are_requested_and_passed_on(path: str, stream: 
         assert (upstream.exchanges[0].body["logprobs"], upstream.exchanges[0].body["top_logprobs"]) == (True, 1)
 
 
-async def test_refused_log_probabilities_are_left_out() -> None:
+async def test_request_is_repeated_without_refused_log_probabilities() -> None:
     async def script(exchange: Exchange) -> None:
         if "logprobs" in exchange.body:
             await exchange.respond(400, b'{"error":{"message":"`logprobs` is not supported with this model"}}')

@@ -50,5 +50,5 @@ async def test_unchanged_file_is_304(port: int, path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/web//", "/web/..%2f__init__.py", "/web/../__init__.py", "/web/nothing.js", "/web//app.js"]
 )
-async def test_nothing_else_is_served(port: int, path: str) -> None:
+async def test_unknown_web_paths_are_404(port: int, path: str) -> None:
     assert (await fetch(port, request(path))).status == 404

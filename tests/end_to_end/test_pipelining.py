@@ -94,7 +94,7 @@ async def fill(client: Client, data: bytes, *, at_most: int) -> int:
     return sent
 
 
-async def test_ten_thousand_requests_during_an_endless_stream_stay_in_the_kernel(serve: Serve) -> None:
+async def test_requests_pipelined_behind_an_endless_stream_stay_in_kernel_buffers(serve: Serve) -> None:
     server = serve()
     flood = request("/api/data") * 10_000
     async with await Client.connect(server.port, receive_buffer=65_536) as client:

@@ -85,7 +85,7 @@ def differences(output: str, expected: str) -> list[str]:
     return missing
 
 
-def test_a_difference_is_seen() -> None:
+def test_differences_reports_missing_lines() -> None:
     assert differences("a\nb 1\nc\n", "a\n...\nb ...\nc\n") == []
     assert differences("a\nb\n", "b\na\n") == ["a"]
 
@@ -107,7 +107,7 @@ def test_readme_commands_print_the_shown_output(serve: Serve, tmp_path: Path, se
 
 @pytest.mark.timeout(240)  # runs pytest and imports a client library
 @pytest.mark.parametrize("number", range(len(of("python"))))
-def test_the_python_runs(tmp_path: Path, number: int) -> None:
+def test_readme_python_runs(tmp_path: Path, number: int) -> None:
     _, text = of("python")[number]
     is_test = "def test_" in text
     file = tmp_path / ("test_readme_snippet.py" if is_test else "snippet.py")

@@ -140,7 +140,7 @@ async def test_errors_and_non_streaming_responses_pass_unchanged_on_any_path(rec
     assert kept.headers == {"content-type": "application/json", "retry-after": "7", "x-ratelimit-limit": "5"}
 
 
-async def test_ten_secrets_leave_no_trace(record: Record) -> None:
+async def test_recording_contains_no_secrets(record: Record) -> None:
     """The upstream repeats all secrets, split across reads."""
     document = {
         "model": "m",
@@ -205,7 +205,7 @@ async def test_clients_key_is_forwarded_without_a_configured_key(record: Record)
     assert kept.request.headers["anthropic-version"] == "2023-06-01"
 
 
-async def test_anthropic_gets_the_key_in_its_own_header(record: Record) -> None:
+async def test_anthropic_key_is_sent_in_x_api_key(record: Record) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url, "--key-env", "A_KEY", A_KEY="a-key-of-anthropic")
         await fetch(recorder.port, chat_request(path="/v1/messages", Anthropic_Version="2023-06-01"))
@@ -222,7 +222,7 @@ async def test_anthropic_gets_the_key_in_its_own_header(record: Record) -> None:
         with_loopback_host(request(CHAT, method="POST", body="{}"), b"evil.example"),
     ],
 )
-async def test_a_page_may_not_use_the_key(record: Record, data: bytes) -> None:
+async def test_requests_from_other_origins_or_hosts_are_403(record: Record, data: bytes) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url, "--key-env", "A_KEY", A_KEY="a-key-of-a-provider")
         assert (await fetch(recorder.port, data)).status == 403
@@ -239,7 +239,7 @@ async def test_absolute_target_is_sent_to_the_configured_upstream(record: Record
     assert provider.exchanges[0].head.startswith(b"POST /v1/chat%2Fcompletions?a=%41 HTTP/1.1\r\n")
 
 
-async def test_an_upstream_that_breaks_off_breaks_off_here_and_is_marked(record: Record) -> None:
+async def test_broken_upstream_response_breaks_the_relayed_one_and_is_recorded(record: Record) -> None:
     async def script(exchange: upstream.Exchange) -> None:
         await exchange.send_head()
         await exchange.send_chunks(delta("Hel"))

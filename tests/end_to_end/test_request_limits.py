@@ -162,7 +162,7 @@ async def test_refused_client_that_still_sends_gets_the_response_and_no_reset(po
         request("/" + "a" * 10_000),
     ],
 )
-async def test_a_refusal_is_a_problem_document(port: int, data: bytes) -> None:
+async def test_refusal_of_a_request_is_a_problem_document(port: int, data: bytes) -> None:
     async with await Client.connect(port) as client:
         response = await client.fetch(data)
         assert response.headers["content-type"] == "application/problem+json"

@@ -104,7 +104,7 @@ RELAYED: dict[str, tuple[bytes, Callable[[Exchange], Awaitable[None]]]] = {
 
 
 @pytest.mark.parametrize("route", RELAYED)
-async def test_relayed_response_that_does_not_fit_is_refused_and_its_upstream_left(route: str) -> None:
+async def test_relayed_response_that_does_not_fit_is_refused_and_its_upstream_closed(route: str) -> None:
     data, script = RELAYED[route]
     async with relaying(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0") as (here, upstream):
         upstream.script = script
@@ -144,7 +144,7 @@ async def test_memory_of_a_relayed_response_that_fails_is_released(how: str) -> 
         assert held_bytes(here) == 0
 
 
-async def test_history_of_a_slow_client_is_held_within_the_memory() -> None:
+async def test_history_for_a_slow_client_counts_into_the_response_memory() -> None:
     async with running(RESPONSE_MEMORY="4MiB", RATE_LIMIT_RPS="0") as here:
         long = post("/chat", CHAT | {"messages": user("x" * 900_000)}, X_Sim="tokens=1,gap=0us")
         for _ in range(3):
@@ -174,7 +174,7 @@ REPEATED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("name", REPEATED)
-async def test_what_a_response_repeats_of_its_request_is_held_within_the_memory(name: str, stream: bool) -> None:
+async def test_request_text_repeated_in_a_response_counts_into_the_response_memory(name: str, stream: bool) -> None:
     path = "/v1/completions" if name == "echo" else "/v1/responses"
     data = post(path, {"model": "sim:ttft=300s", "stream": stream} | REPEATED[name])
     async with running(RESPONSE_MEMORY="400KiB", RATE_LIMIT_RPS="0") as here:

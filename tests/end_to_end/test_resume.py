@@ -78,7 +78,7 @@ async def test_two_clients_of_a_running_turn_get_the_same_events() -> None:
         assert others[-1] == DONE
 
 
-async def test_resumed_stream_has_its_headers(port: int) -> None:
+async def test_resumed_stream_has_the_headers_of_the_turn(port: int) -> None:
     turn, _ = await whole_frames(port, chat("x", conversation="again"))
     async with streaming(port, resume(turn, 1)) as stream:
         assert stream.head.headers["content-type"] == "text/event-stream"
@@ -107,7 +107,7 @@ async def test_unknown_turn_is_404(port: int) -> None:
             assert (response.status, code_of(response)) == (404, "not_found")
 
 
-async def test_head_is_the_head_alone_and_listens_to_nothing() -> None:
+async def test_head_of_a_turn_has_no_body_and_does_not_follow_it() -> None:
     async with running() as here, streaming(here.port, chat("x", model=ENDLESS)) as stream:
         await stream.frame()
         async with await Client.connect(here.port) as client:
@@ -119,7 +119,7 @@ async def test_head_is_the_head_alone_and_listens_to_nothing() -> None:
         await here.wait_idle()
 
 
-async def test_another_keys_turn_is_not_there() -> None:
+async def test_turn_of_another_key_is_404() -> None:
     async with running(API_KEY="alice,bob") as here:
         data = chat("x", model=ENDLESS, headers={"X_API_Key": "alice"})
         async with streaming(here.port, data) as stream:
@@ -133,7 +133,7 @@ async def test_another_keys_turn_is_not_there() -> None:
             assert error_of(b"".join(await stream.frames()))["code"] == "stopped"
 
 
-async def test_a_turn_can_be_resumed_for_its_time_only() -> None:
+async def test_expired_turn_cannot_be_resumed() -> None:
     async with running(RESUME_FOR="50ms") as here:
         turn, frames = await whole_frames(here.port, chat("x"))
         assert await resumed(here.port, turn) == frames
@@ -156,7 +156,7 @@ async def test_oldest_resumable_turn_is_dropped_first() -> None:
 
 @DISCONNECTS
 @pytest.mark.every_poller
-async def test_disconnect_ends_the_turn_which_can_be_resumed_up_to_its_end(disconnect: object) -> None:
+async def test_turn_ended_by_a_disconnect_is_resumable(disconnect: object) -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=ENDLESS)) as stream:
             first = await stream.frame()
@@ -172,7 +172,7 @@ async def test_disconnect_ends_the_turn_which_can_be_resumed_up_to_its_end(disco
 
 @DISCONNECTS
 @pytest.mark.every_poller
-async def test_a_turn_that_finishes_does_so_without_its_client(disconnect: object) -> None:
+async def test_turn_with_on_disconnect_finish_completes_after_a_disconnect(disconnect: object) -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=RUNNING, on_disconnect="finish")) as stream:
             received = [await stream.frame() for _ in range(5)]
@@ -268,7 +268,7 @@ async def test_a_turn_is_stopped_before_its_first_token() -> None:
         assert (await fetch(here.port, resume(turn.id))).status == 404, "a turn without a token is resumable"
 
 
-async def test_a_turn_without_a_client_is_stopped() -> None:
+async def test_detached_turn_is_stopped() -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=ENDLESS, on_disconnect="finish")) as stream:
             await stream.frame()
@@ -280,7 +280,7 @@ async def test_a_turn_without_a_client_is_stopped() -> None:
         await here.wait_idle()
 
 
-async def test_ended_turn_does_not_change(port: int) -> None:
+async def test_stopping_an_ended_turn_changes_nothing(port: int) -> None:
     turn, frames = await whole_frames(port, chat("x"))
     assert (await fetch(port, stop(turn))).status == 204
     assert await resumed(port, turn) == frames
@@ -294,7 +294,7 @@ def keyed(key: str, text: str = "x", *, model: str = RUNNING, **body: object) ->
 
 
 @pytest.mark.every_poller
-async def test_two_requests_with_one_key_are_one_turn_and_the_same_bytes() -> None:
+async def test_requests_with_one_key_are_one_turn_with_the_same_bytes() -> None:
     async with running() as here:
         responses = await asyncio.gather(*(whole_frames(here.port, keyed("k")) for _ in range(5)))
         assert all(response == responses[0] for response in responses)
@@ -320,7 +320,7 @@ async def test_non_streaming_requests_with_one_key_are_one_turn() -> None:
         assert len(await history(here.port)) == 2
 
 
-async def test_key_is_for_one_request_of_one_owner() -> None:
+async def test_key_is_bound_to_one_request_and_owner() -> None:
     async with running(API_KEY="alice,bob") as here:
 
         def data(text: str, owner: str, **body: object) -> bytes:
@@ -386,7 +386,7 @@ async def test_detached_turn_ended_by_the_drain_is_stored_as_interrupted() -> No
         assert (turn.id, turn.status, turn.answer.content) == (stream.turn, "interrupted", response_text(first))
 
 
-async def test_a_turn_without_a_client_may_finish_within_the_drain() -> None:
+async def test_detached_turn_may_finish_within_the_drain() -> None:
     async with running(DRAIN_TIMEOUT="10s") as here:
         async with streaming(here.port, chat("x", model=RUNNING, on_disconnect="finish")) as stream:
             await stream.frame()

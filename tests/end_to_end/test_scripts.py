@@ -49,7 +49,7 @@ async def complete(port: int, *messages: dict[str, Any], **more: Any) -> ClientR
     return await fetch(port, chat_request(*messages, **more))
 
 
-async def test_a_tool_loop_is_played_to_its_end(scripted: ServerProcess) -> None:
+async def test_scripted_tool_call_and_final_response_are_played(scripted: ServerProcess) -> None:
     first = json.loads((await complete(scripted.port, user("the weather?"))).body)["choices"][0]
     result = {"role": "tool", "tool_call_id": "c1", "content": "sunny"}
     called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
@@ -74,7 +74,7 @@ async def test_script_error_is_encoded_in_the_dialect_at_its_step(scripted: Serv
     assert error_of(in_chat.body)["message"] == "the model fell over"
 
 
-async def test_turn_has_its_own_grammar(scripted: ServerProcess) -> None:
+async def test_scripted_turn_has_its_own_grammar(scripted: ServerProcess) -> None:
     response = await complete(scripted.port, user("busy"))
 
     assert response.status == 503
@@ -112,7 +112,7 @@ async def test_request_cannot_name_a_file_outside_the_folder(scripted: ServerPro
     assert os.sep + "files" not in response.body.decode()
 
 
-async def test_a_named_profile_times_chats_and_plain_streams(scripted: ServerProcess) -> None:
+async def test_named_profile_applies_to_chats_and_plain_streams(scripted: ServerProcess) -> None:
     for data in (
         chat_request(user("x"), sim="profile=groq-70b,tokens=1"),
         request("/stream-sse?profile=groq-70b&tokens=1"),

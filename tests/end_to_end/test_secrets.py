@@ -11,7 +11,7 @@ from tests.end_to_end.conftest import Serve
 CANARIES = [f"canary{number:02}" for number in range(12)]
 
 
-async def test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process_list(serve: Serve) -> None:
+async def test_secrets_are_not_in_logs_metrics_or_the_process_list(serve: Serve) -> None:
     api_key, wrong, prompt, query, header, name, system, bad, cookie, upstream, body, sim = CANARIES
     server = serve(
         API_KEY=api_key,

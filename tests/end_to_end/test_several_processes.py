@@ -115,7 +115,7 @@ async def test_turn_is_stopped_through_another_process(pair: Callable[..., Pair]
     assert (await fetch(there.port, request(f"/chat/turns/{turn}/stop", method="POST"))).status == 204
 
 
-async def test_a_question_that_comes_twice_is_one_turn(pair: Callable[..., Pair]) -> None:
+async def test_requests_with_one_key_at_two_servers_are_one_turn(pair: Callable[..., Pair]) -> None:
     here, there = pair()
     key = {"Idempotency-Key": "key 1"}
     client, turn = await start_turn(here, SHORT, **key)
@@ -246,7 +246,7 @@ def workers(serve: Serve) -> Callable[..., ServerProcess]:
     return start
 
 
-async def test_workers_without_redis_refuse_a_key_they_could_not_know(workers: Callable[..., ServerProcess]) -> None:
+async def test_workers_without_redis_refuse_idempotency_keys(workers: Callable[..., ServerProcess]) -> None:
     server = workers()
     response = await fetch(server.port, chat("Hi", headers={"Idempotency-Key": "key"}))
 

@@ -116,7 +116,7 @@ async def test_slow_reader_gets_the_shutdown_frame_at_the_end_of_the_drain(kind:
         await stopping
 
 
-async def test_a_reader_that_takes_a_sip_now_and_then_is_as_stalled(serve: Serve) -> None:
+async def test_reader_of_a_few_bytes_counts_as_stalled(serve: Serve) -> None:
     """The reads are too small for a TCP window update."""
     server = serve(STALL_TIMEOUT="500ms")
     async with await Client.connect(server.port, receive_buffer=4 * KIB) as client:

@@ -80,7 +80,7 @@ def only_model(name: str) -> Script:
     return script
 
 
-async def test_without_a_model_the_upstreams_only_one_is_used() -> None:
+async def test_unset_model_falls_back_to_the_upstreams_only_model() -> None:
     async with relaying(MODEL="") as (here, upstream):
         upstream.script = only_model("own")
         first, second = [await fetch(here.port, STREAM_REQUEST) for _ in range(2)]
@@ -90,7 +90,7 @@ async def test_without_a_model_the_upstreams_only_one_is_used() -> None:
 
 
 @pytest.mark.every_poller
-async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:
+async def test_tokens_are_relayed_as_they_arrive() -> None:
     async with relaying() as (here, upstream):
         relayed: asyncio.Queue[None] = asyncio.Queue()
 
@@ -368,7 +368,7 @@ async def test_tokens_received_with_the_break_are_relayed_and_recorded(end: byte
         (302, b"Location: http://127.0.0.1:1/\r\n", 502, "upstream_error", None),
     ],
 )
-async def test_a_refusal_before_the_first_token_is_a_status(
+async def test_upstream_error_status_is_mapped_to_a_status(
     data: bytes, status: int, headers: bytes, ours: int, code: str, retry_after: str | None
 ) -> None:
     async with relaying() as (here, upstream):
@@ -393,7 +393,7 @@ async def test_a_refusal_before_the_first_token_is_a_status(
 
 @pytest.mark.every_poller
 @pytest.mark.parametrize("data", [STREAM_REQUEST, WHOLE_REQUEST], ids=["stream", "whole"])
-async def test_a_refused_connection_is_502(data: bytes) -> None:
+async def test_refused_upstream_connection_is_502(data: bytes) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         async with running(UPSTREAM_URL=f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as here:
@@ -433,7 +433,7 @@ async def token_then_comments(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("data", [STREAM_REQUEST, WHOLE_REQUEST], ids=["stream", "whole"])
 @pytest.mark.parametrize("script", [silent, comments_only])
-async def test_a_first_token_that_is_late_is_504(script: Script, data: bytes) -> None:
+async def test_late_first_token_is_504(script: Script, data: bytes) -> None:
     async with relaying(**SHORT) as (here, upstream):
         upstream.script = script
         begun_s = time.monotonic()
@@ -444,7 +444,7 @@ async def test_a_first_token_that_is_late_is_504(script: Script, data: bytes) ->
 
 
 @pytest.mark.every_poller
-async def test_a_connection_that_is_not_accepted_is_504() -> None:
+async def test_upstream_connect_timeout_is_504() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -463,7 +463,7 @@ async def test_a_connection_that_is_not_accepted_is_504() -> None:
 
 
 @pytest.mark.parametrize("script", [one_token_then_silent, token_then_comments])
-async def test_a_next_token_that_is_late_is_an_error_event(script: Script) -> None:
+async def test_late_next_token_is_an_error_event(script: Script) -> None:
     async with relaying(**SHORT) as (here, upstream):
         upstream.script = script
         response = await fetch(here.port, STREAM_REQUEST)
@@ -482,7 +482,7 @@ async def test_endless_upstream_response_ends_at_the_total_timeout() -> None:
 
 
 @pytest.mark.every_poller
-async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
+async def test_client_that_stops_reading_pauses_the_upstream() -> None:
     written = 0
 
     async def flood(exchange: Exchange) -> None:
@@ -596,7 +596,7 @@ async def flood_until_closed(exchange: Exchange) -> None:
             await exchange.send_chunks(delta("x" * 1_000))
 
 
-async def test_all_time_is_over_also_for_a_client_that_reads_nothing() -> None:
+async def test_total_timeout_applies_to_a_client_that_reads_nothing() -> None:
     async with relaying(UPSTREAM_TOTAL_TIMEOUT="1s") as (here, upstream):
         begun_s = time.monotonic()
         upstream.script = flood_until_closed
@@ -610,7 +610,7 @@ async def test_all_time_is_over_also_for_a_client_that_reads_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
-async def test_upstream_key_is_never_shown_even_if_the_upstream_repeats_it(status: int) -> None:
+async def test_upstream_key_is_redacted_if_the_upstream_repeats_it(status: int) -> None:
     async with relaying() as (here, upstream):
 
         async def repeat(exchange: Exchange) -> None:
@@ -628,7 +628,7 @@ async def test_upstream_key_is_never_shown_even_if_the_upstream_repeats_it(statu
             assert KEY.encode() not in response.head.raw + response.body
 
 
-async def test_a_drain_ends_the_upstream_too() -> None:
+async def test_drain_ends_the_upstream_request() -> None:
     async with relaying(DRAIN_TIMEOUT="200ms") as (here, upstream):
         upstream.script = one_token_then_silent
         async with await start_stream(here.port, STREAM_REQUEST) as client:
@@ -682,7 +682,7 @@ async def test_thousand_client_disconnects_close_the_upstream_connections_within
         await here.wait_idle()
 
 
-async def test_a_process_with_an_upstream_writes_its_key_nowhere(serve: Serve) -> None:
+async def test_upstream_key_is_not_in_logs_or_arguments(serve: Serve) -> None:
     async with scripted() as upstream:
         server = serve(UPSTREAM_URL=upstream.url, GROQ_API_KEY=KEY, LOG_LEVEL="debug", API_KEY="ours")
         headers = {"X_API_Key": "ours"}

@@ -221,7 +221,7 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
 
 @pytest.mark.every_poller
 @pytest.mark.parametrize("form", FORMS)
-async def test_response_in_any_two_packets_is_the_same(form: str) -> None:
+async def test_response_split_into_two_packets_at_any_byte_is_the_same(form: str) -> None:
     recorded = FORMS[form]
     metrics = Metrics()
     async with truncating_engine(recorded, metrics) as (engine, _):

@@ -129,7 +129,7 @@ async def test_large_response_that_is_incomplete_never_looks_complete(script: Sc
         assert sum(here.server.metrics.upstream_errors.values()) == 1, cause
 
 
-async def test_large_response_that_is_no_json_is_502() -> None:
+async def test_large_response_of_invalid_json_is_502() -> None:
     async with relaying() as (here, upstream):
         upstream.script = whole(b"<html>" + b"x" * 100_000)
         response = await fetch(here.port, CHAT)

@@ -180,7 +180,7 @@ async def test_request_is_not_retried_after_a_token() -> None:
         assert len(client.upstream.exchanges) == 1
 
 
-async def test_a_token_of_a_second_try_ends_the_tries() -> None:
+async def test_request_is_not_retried_after_a_token_of_a_retry() -> None:
     async with retrying_client(respond_with_status(500), cut_after_a_token, respond_with(b"fine")) as client:
         assert isinstance(await client.request_error(), UpstreamReset)
         assert client.texts == ["one"]
@@ -212,14 +212,14 @@ async def test_wait_over_the_first_token_timeout_fails_at_once(seconds: int) -> 
         assert client.clock.waits_s == []
 
 
-async def test_wait_of_a_non_streaming_request_is_as_short() -> None:
+async def test_non_streaming_request_fails_at_once_if_the_wait_is_too_long() -> None:
     async with retrying_client(respond_with_status(429, b"Retry-After: 31\r\n"), respond_with(b"fine")) as client:
         with pytest.raises(UpstreamRateLimited):
             await client.engine.fetch(PassthroughRequest("/chat/completions", b"{}"))
         assert client.clock.waits_s == []
 
 
-async def test_the_first_tokens_time_runs_from_the_first_try() -> None:
+async def test_first_token_timeout_includes_retries() -> None:
     async with retrying_client(respond_with_status(503, b"Retry-After: 12\r\n"), most=9) as client:
         error = await client.request_error()
         assert error.retry_after_s == 12.0

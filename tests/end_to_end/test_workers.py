@@ -122,7 +122,7 @@ def fork_hook_path(folder: Path, code: str) -> str:
 # Serving
 
 
-async def test_all_workers_serve_one_port_and_one_greets(started: Start) -> None:
+async def test_all_workers_serve_one_port_with_one_greeting(started: Start) -> None:
     server = started()
     assert len(server.workers()) == WORKERS
     async with clients(server.port, request("/health")) as begun:
@@ -152,7 +152,7 @@ async def test_metrics_of_all_workers_are_the_exact_sum_in_each_worker(started: 
 # End of a worker
 
 
-async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start) -> None:
+async def test_killed_worker_affects_only_its_clients_and_is_replaced(started: Start) -> None:
     server = started()
     before = server.workers()
     async with clients(server.port, request("/stream-sse?gap=50ms&tokens=40")) as begun:
@@ -251,7 +251,7 @@ def occupied_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_port_that_is_taken_is_refused(tmp_path: Path, occupied_port: int) -> None:
+def test_occupied_port_is_refused(tmp_path: Path, occupied_port: int) -> None:
     status, output = run_failing_start(tmp_path, PORT=str(occupied_port))
 
     assert status == 1
@@ -300,7 +300,7 @@ async def test_signal_to_the_process_group_drains_all_workers(started: Start, nu
     assert server.wait() == 0
 
 
-async def test_signals_without_a_meaning_end_no_process(started: Start) -> None:
+async def test_unhandled_signals_end_no_process(started: Start) -> None:
     server = started()
     workers = server.workers()
     async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as begun:
@@ -312,7 +312,7 @@ async def test_signals_without_a_meaning_end_no_process(started: Start) -> None:
     assert server.workers() == workers
 
 
-async def test_a_second_signal_ends_all_at_once(started: Start) -> None:
+async def test_second_signal_ends_all_workers_at_once(started: Start) -> None:
     server = started(DRAIN_TIMEOUT="20s")
     workers = server.workers()
     async with clients(server.port, request("/stream-loop?gap=50ms")) as begun:

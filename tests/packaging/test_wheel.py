@@ -70,7 +70,7 @@ def fetched(port: int, path: str) -> bytes:
 
 
 @pytest.mark.parametrize("runner", ["uvx", "pipx"])
-def test_the_wheel_serves_the_stream_and_the_page(
+def test_wheel_serves_streams_and_the_page(
     runner: str, wheel: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     command = {

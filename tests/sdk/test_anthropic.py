@@ -92,7 +92,7 @@ def test_tools_are_called_and_their_results_get_a_response(anthropic: Any, *, st
     ],
     ids=["none", "auto", "any", "named", "one-at-a-time"],
 )
-def test_the_choice_of_tools_is_the_callers(
+def test_tool_choice_is_respected(
     anthropic: Any, question: str, choice: Any, called: list[str], *, stream: bool
 ) -> None:
     response = message(anthropic, [user(question)], stream=stream, tools=TOOLS, tool_choice=choice)
@@ -131,7 +131,7 @@ def test_stop_sequence_ends_the_response_before_its_text(anthropic: Any, site: S
 
 
 @BOTH_WAYS
-def test_a_bound_is_exact(anthropic: Any, *, stream: bool) -> None:
+def test_token_limit_is_exact(anthropic: Any, *, stream: bool) -> None:
     response = message(anthropic, MESSAGES, stream=stream, max_tokens=7)
     assert response.stop_reason == "max_tokens"
     assert response.usage.output_tokens == 7
@@ -144,7 +144,7 @@ def test_images_and_system_texts_are_accepted(anthropic: Any) -> None:
     assert message(anthropic, [{"role": "user", "content": content}], stream=False, system=system).content[0].text
 
 
-def test_tokens_are_counted_as_a_message_counts_them(anthropic: Any, site: Site) -> None:
+def test_token_count_equals_the_usage_of_a_message(anthropic: Any, site: Site) -> None:
     fields = {"model": MODEL, "messages": MESSAGES, "system": "Be brief."}
     counted = anthropic.messages.count_tokens(**fields).input_tokens
     assert is_near(counted, anthropic.messages.create(**fields, max_tokens=5).usage.input_tokens, site=site)

@@ -63,7 +63,9 @@ def _read_all(stream: TextStream) -> tuple[list[str], str, Exception | None]:
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(("fault", "tokens", "outcome"), FAULTS, ids=[each[0] for each in FAULTS])
-def test_a_fault_is_seen_as_the_real_thing(serve: Serve, client: str, fault: str, tokens: int, outcome: str) -> None:
+def test_client_sees_a_fault_as_a_real_failure(
+    serve: Serve, client: str, fault: str, tokens: int, outcome: str
+) -> None:
     server = serve()
     stream = CLIENTS[client](server.port, f"sim:tokens=6,gap=1ms,fault={fault}")
     texts, seen, error = _read_all(stream)
@@ -74,7 +76,7 @@ def test_a_fault_is_seen_as_the_real_thing(serve: Serve, client: str, fault: str
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_an_error_inside_a_stream_is_the_clients_own_exception(serve: Serve, client: str) -> None:
+def test_error_in_a_stream_raises_the_clients_exception(serve: Serve, client: str) -> None:
     server = serve()
     _, _, error = _read_all(CLIENTS[client](server.port, "sim:tokens=6,gap=1ms,fault=error@2"))
     kind: Any = type(error)

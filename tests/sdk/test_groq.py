@@ -51,7 +51,7 @@ def test_tools_are_called_and_their_results_get_a_response(groq: Any) -> None:
     assert complete(groq, [user(BOTH), assistant_message, *results], tools=TOOLS).choices[0].message.content
 
 
-def test_the_parts_of_a_streamed_call_make_one(groq: Any) -> None:
+def test_streamed_tool_call_parts_form_one_call(groq: Any) -> None:
     names: dict[int, str] = {}
     arguments: dict[int, str] = {}
     for chunk in complete(groq, [user(BOTH)], tools=TOOLS, stream=True):
@@ -73,7 +73,7 @@ def test_the_parts_of_a_streamed_call_make_one(groq: Any) -> None:
     ],
     ids=["none", "required", "named"],
 )
-def test_the_choice_of_tools_is_the_callers(groq: Any, choice: Any, called: list[str]) -> None:
+def test_tool_choice_is_respected(groq: Any, choice: Any, called: list[str]) -> None:
     message = complete(groq, [user(WEATHER)], tools=TOOLS, tool_choice=choice).choices[0].message
     assert [call.function.name for call in message.tool_calls or ()] == called
 

@@ -79,7 +79,7 @@ def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, strea
     ],
     ids=["none", "auto", "required", "named", "one-at-a-time"],
 )
-def test_the_choice_of_tools_is_the_callers(
+def test_tool_choice_is_respected(
     openai: Any, question: str, fields: dict[str, Any], called: list[str], *, stream: bool
 ) -> None:
     choice = completion(openai, [user(question)], stream=stream, tools=TOOLS, **fields).choices[0]
@@ -95,7 +95,7 @@ def test_response_is_parsed_into_its_model(openai: Any) -> None:
 
 
 @BOTH_WAYS
-def test_a_json_object_is_one(openai: Any, *, stream: bool) -> None:
+def test_json_object_format_returns_an_object(openai: Any, *, stream: bool) -> None:
     response = completion(openai, MESSAGES, stream=stream, response_format={"type": "json_object"})
     assert isinstance(json.loads(response.choices[0].message.content), dict)
 
@@ -119,7 +119,7 @@ def test_stop_ends_the_response_before_its_text(openai: Any, *, stream: bool) ->
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
 @BOTH_WAYS
-def test_a_bound_is_exact(openai: Any, field: str, *, stream: bool) -> None:
+def test_token_limit_is_exact(openai: Any, field: str, *, stream: bool) -> None:
     if stream:  # the client raises LengthFinishReasonError only when it parses
         options = {"stream": True, "stream_options": {"include_usage": True}, field: 7}
         chunks = list(openai.chat.completions.create(model=MODEL, messages=MESSAGES, **options))

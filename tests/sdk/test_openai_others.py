@@ -32,7 +32,7 @@ def test_legacy_stream_equals_the_non_streaming_response_token_by_token(openai: 
     assert whole.choices[0].finish_reason == "stop"
 
 
-async def test_an_async_client_completes_too(async_openai: Any) -> None:
+async def test_async_client_gets_the_same_legacy_response(async_openai: Any) -> None:
     assert (await async_openai.completions.create(model=MODEL, prompt=QUESTION)).choices[0].text
 
 

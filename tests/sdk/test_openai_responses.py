@@ -82,7 +82,7 @@ def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, strea
     ],
     ids=["none", "required", "named", "one-at-a-time"],
 )
-def test_the_choice_of_tools_is_the_callers(
+def test_tool_choice_is_respected(
     openai: Any, question: str, fields: dict[str, Any], called: list[str], *, stream: bool
 ) -> None:
     response = create_response(openai, question, stream=stream, tools=TOOLS, **fields)
@@ -97,7 +97,7 @@ def test_response_is_parsed_into_its_model(openai: Any) -> None:
 
 
 @BOTH_WAYS
-def test_a_json_object_is_one(openai: Any, *, stream: bool) -> None:
+def test_json_object_format_returns_an_object(openai: Any, *, stream: bool) -> None:
     response = create_response(openai, MESSAGES, stream=stream, text={"format": {"type": "json_object"}})
     assert isinstance(json.loads(response.output_text), dict)
 
@@ -113,7 +113,7 @@ def test_reasoning_is_sent_as_a_summary(openai: Any, *, stream: bool) -> None:
 
 
 @BOTH_WAYS
-def test_a_bound_is_exact(openai: Any, *, stream: bool) -> None:
+def test_token_limit_is_exact(openai: Any, *, stream: bool) -> None:
     if stream:
         events = list(openai.responses.create(model=MODEL, input=MESSAGES, stream=True, max_output_tokens=16))
         assert sum(event.type == "response.output_text.delta" for event in events) == 16

@@ -48,7 +48,7 @@ def _message(client: Any) -> Any:
     ],
     ids=["openai", "groq", "anthropic"],
 )
-def test_a_client_is_refused_and_comes_back_in_time(
+def test_limited_client_retries_after_retry_after(
     limited: ServerProcess,
     connect: Callable[..., Any],
     send: Callable[[Any], Any],
@@ -70,7 +70,7 @@ def test_a_client_is_refused_and_comes_back_in_time(
         assert again.parse()
 
 
-def test_ollama_is_refused(limited: ServerProcess) -> None:
+def test_ollama_client_raises_429_over_the_limit(limited: ServerProcess) -> None:
     with ollama_client(limited.port) as client:
         assert client.chat(model=MODEL, messages=MESSAGES).done
         with pytest.raises(ollama.ResponseError) as caught:

@@ -78,7 +78,7 @@ def test_ollama_client_raises_the_servers_message(ollama: Any, *, stream: bool) 
 
 
 @BOTH_WAYS
-def test_a_wrong_key_is_refused_and_the_right_one_taken(keyed: Site, *, stream: bool) -> None:
+def test_wrong_key_is_refused_and_right_key_accepted(keyed: Site, *, stream: bool) -> None:
     fields: Any = {"model": MODEL, "messages": MESSAGES, "stream": stream}
     for connect, refusal in (
         (openai_client, openai_library.AuthenticationError),

@@ -55,7 +55,7 @@ def _create(name: str, client: Any, *, stream: bool) -> Any:
 
 
 @pytest.mark.parametrize("name", ["openai", "groq", "anthropic"])
-async def test_the_providers_status_is_the_clients_exception(upstream: Upstream, port: int, name: str) -> None:
+async def test_upstream_status_raises_the_clients_exception(upstream: Upstream, port: int, name: str) -> None:
     async with async_client(name, port) as client:
         for status, expected in CLASSES.items():
             _refuse(upstream, status)
@@ -68,7 +68,7 @@ async def test_the_providers_status_is_the_clients_exception(upstream: Upstream,
                     assert caught.value.response.headers["retry-after"] == "7"
 
 
-async def test_the_providers_status_is_the_clients_exception_for_responses(upstream: Upstream, port: int) -> None:
+async def test_upstream_status_raises_the_clients_exception_for_responses(upstream: Upstream, port: int) -> None:
     async with async_client("openai", port) as client:
         for status, expected in CLASSES.items():
             _refuse(upstream, status)

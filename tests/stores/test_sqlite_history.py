@@ -109,7 +109,7 @@ async def kept(path: Path) -> list[int]:
     return numbers
 
 
-def test_a_disk_that_takes_no_more_is_unavailable_and_recovers(tmp_path: Path) -> None:
+def test_full_disk_is_unavailable_and_recovers(tmp_path: Path) -> None:
     child = start(FULL_DISK, tmp_path / "history.db")
     output, errors = child.communicate(timeout=20)
 
@@ -117,7 +117,7 @@ def test_a_disk_that_takes_no_more_is_unavailable_and_recovers(tmp_path: Path) -
     assert child.returncode == 0
 
 
-async def test_processes_that_begin_at_once_share_a_file(tmp_path: Path) -> None:
+async def test_processes_started_at_once_share_a_file(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     children = [start(WRITER, path, 100 * each, 100 * each + 30) for each in range(4)]
     for child in children:

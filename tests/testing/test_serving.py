@@ -98,7 +98,7 @@ def test_gate_passes_the_given_number_of_tokens(server: TokenfallServer) -> None
         gate.wait_until_waiting(2, within_s=0.02)
 
 
-def test_a_gate_is_forgotten(server: TokenfallServer) -> None:
+def test_deleted_gate_is_removed(server: TokenfallServer) -> None:
     gate = server.gate("door")
     with pytest.raises(ControlRefused, match="there is no such gate"):
         gate.forget()
@@ -138,7 +138,7 @@ def test_request_log_has_the_requests_without_the_key(server: TokenfallServer) -
         server.requests()
 
 
-def test_requests_are_waited_for(server: TokenfallServer) -> None:
+def test_wait_for_requests_returns_at_the_given_number(server: TokenfallServer) -> None:
     server.journal()
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(server.wait_for_requests, 2)
@@ -159,7 +159,7 @@ def test_metrics_count_since_the_reset(server: TokenfallServer) -> None:
         server.metric("tokenfall_nonsense")
 
 
-def test_a_reset_ends_conversations(server: TokenfallServer) -> None:
+def test_reset_deletes_conversations(server: TokenfallServer) -> None:
     body = {"messages": CHAT_BODY["messages"], "conversation": "a b/c", "stream": False, "max_tokens": 2}
     assert httpx.post(f"{server.url}/chat", json=body).status_code in (200, 400)
     body["conversation"] = "mine"
@@ -168,7 +168,7 @@ def test_a_reset_ends_conversations(server: TokenfallServer) -> None:
     assert httpx.get(f"{server.url}/conversations").json() == []
 
 
-def test_a_coroutine_waits_in_a_thread(server: TokenfallServer) -> None:
+def test_coroutine_can_wait_in_a_thread(server: TokenfallServer) -> None:
     async def both() -> int:
         async with httpx.AsyncClient() as client:
             body = asyncio.create_task(client.get(f"{server.url}/stream-sse?gate=door&tokens=1"))
@@ -183,7 +183,9 @@ def test_a_coroutine_waits_in_a_thread(server: TokenfallServer) -> None:
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_nothing_leaks_in_from_outside(process: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_ignores_the_environment_and_dotenv(
+    process: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".env").write_text("SIM=seed=1\nAPI_KEY=from-a-file\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIM", "seed=2")
@@ -195,7 +197,7 @@ def test_nothing_leaks_in_from_outside(process: bool, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_settings_arrive_and_controls_show_the_key(process: bool) -> None:
+def test_settings_apply_and_control_requests_send_the_key(process: bool) -> None:
     settings: Any = {"api_key": ["k1", "k2"], "rate_limit_rps": 3, "cors_origins": None, "sim": "ttft=2ms"}
     with serve(process=process, **settings) as server:
         assert server.sim == "gap=0.001s,ttft=0.002s"
@@ -220,13 +222,13 @@ def test_configured_gap_is_used(sim: str) -> None:
         ({"api_key": f"sha256:{'0' * 64}"}, "api_key: got only digests"),
     ],
 )
-def test_a_wrong_setting_is_named(settings: dict[str, Any], message: str) -> None:
+def test_invalid_setting_is_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSetting, match=message), serve(**settings):
         pass
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_a_port_that_is_taken_is_an_error(process: bool) -> None:
+def test_occupied_port_is_an_error(process: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"{port}|in use"), serve(process=process, port=port):
@@ -276,7 +278,7 @@ def test_process_state_is_unchanged_after_the_server(low_limit: None) -> None:
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_no_thread_socket_or_child_is_left(process: bool) -> None:
+def test_no_thread_socket_or_child_leaks(process: bool) -> None:
     with serve(process=process) as server:
         read(server, "tokens=1")
     before = descriptors(), set(threading.enumerate())
