@@ -141,7 +141,7 @@ async def test_expired_turn_cannot_be_resumed() -> None:
             while (await fetch(here.port, resume(turn))).status == 200:
                 pass
         assert (await fetch(here.port, resume(turn))).status == 404
-        assert len(here.server.parts.conversations().turns) == 0
+        assert len(here.server.parts.chat_service().turns) == 0
 
 
 async def test_oldest_resumable_turn_is_dropped_first() -> None:
@@ -207,7 +207,7 @@ async def test_non_streaming_response_that_finishes_after_a_disconnect_is_in_the
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(chat("x", model="sim:ttft=50ms,gap=3ms,tokens=9", stream=False, on_disconnect="finish"))
-            turns = here.server.parts.conversations().turns
+            turns = here.server.parts.chat_service().turns
             await eventually(lambda: any(turn.since(0) for turn in turns.running()), here.resources)
             client.reset()
             await eventually(lambda: here.resources()["connections"] == 0, here.resources)
@@ -255,7 +255,7 @@ async def test_running_turn_is_stopped_and_stored() -> None:
 async def test_a_turn_is_stopped_before_its_first_token() -> None:
     async with running() as here, await Client.connect(here.port) as client:
         await client.send(chat("x", model="sim:ttft=30s"))
-        turns = here.server.parts.conversations().turns
+        turns = here.server.parts.chat_service().turns
         await eventually(lambda: len(turns.running()) == 1, here.resources)
         (turn,) = turns.running()
         responses = await asyncio.gather(*(fetch(here.port, stop(turn.id)) for _ in range(2)))
@@ -362,7 +362,7 @@ async def test_disconnect_before_the_first_token_frees_the_key() -> None:
             await eventually(lambda: here.resources()["tasks"] == 1, here.resources)
             client.reset()
             await here.wait_idle()
-        assert here.server.parts.conversations().turns.claims == 0
+        assert here.server.parts.chat_service().turns.claims == 0
         assert (await whole_frames(here.port, keyed("k")))[1][-1] == DONE
 
 

@@ -202,7 +202,7 @@ FAULTS = {
     ),
     "U2": Fault(
         "429 with a numeric, date or invalid `Retry-After`; 5xx; 401",
-        "bounded retries with jitter, only before the first byte; distinct errors for the server's and the caller's key",
+        "bounded retries with jitter, only before the first byte; distinct errors for the server's and a caller's key",
         (
             f"{E2E}/test_upstream_retries.py::test_request_is_not_retried_after_a_token",
             f"{RELIABILITY}/test_upstream_faults.py::test_refused_requests_are_retried_as_often_as_allowed",

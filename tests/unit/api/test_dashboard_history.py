@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 from pathlib import Path
-from time import thread_time
 from typing import Any
 
 import msgspec
@@ -116,19 +115,17 @@ def test_codes_not_in_the_table_are_errors() -> None:
 
 def test_longest_document_is_bounded_and_encoded_in_slices() -> None:
     history = sampled(900, codes=20)
-    slices, longest_s, body = 0, 0.0, b""
+    slices, body = 0, b""
     work = trend_of(history, "15m", now_s=NOW_S, at=AT)
     try:
         while True:
-            begun_s = thread_time()
             next(work)
-            slices, longest_s = slices + 1, max(longest_s, thread_time() - begun_s)
+            slices += 1
     except StopIteration as end:
         body = end.value
 
     assert len(body) < 300_000
     assert slices > 30
-    assert longest_s < 0.02, "usually a millisecond"
 
 
 @pytest.mark.parametrize("query", ["", "?range=15m", "?other=1"])

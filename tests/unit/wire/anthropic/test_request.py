@@ -38,7 +38,7 @@ def test_minimal_request_has_the_defaults() -> None:
     asked = decode(body())
 
     assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
-    assert (asked.stream, asked.input) == (False, MessagesOptions())
+    assert (asked.stream, asked.options) == (False, MessagesOptions())
 
 
 def test_every_field_is_decoded() -> None:
@@ -73,7 +73,7 @@ def test_every_field_is_decoded() -> None:
         reasoning=True,
         effort="low",
     )
-    assert (asked.stream, asked.input) == (True, MessagesOptions(omit_thinking=True))
+    assert (asked.stream, asked.options) == (True, MessagesOptions(omit_thinking=True))
 
 
 @pytest.mark.parametrize(

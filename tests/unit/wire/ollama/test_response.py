@@ -22,8 +22,8 @@ from tokenfall.wire.ollama.request import OllamaOptions
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
-CHAT = ParsedRequest(request=REQUEST, stream=True, input=OllamaOptions(generate=False))
-GENERATE = ParsedRequest(request=REQUEST, stream=True, input=OllamaOptions(generate=True))
+CHAT = ParsedRequest(request=REQUEST, stream=True, options=OllamaOptions(generate=False))
+GENERATE = ParsedRequest(request=REQUEST, stream=True, options=OllamaOptions(generate=True))
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.25, "sim", 12)
 TIMING = ResponseTiming(total_s=1.5, first_token_s=0.25)
 USAGE = Usage(12, 5)
@@ -258,7 +258,7 @@ def test_complete_generate_response_has_all_fields() -> None:
 def test_request_without_a_prompt_loads_the_model(dialect: Dialect, body: bytes, told: bytes) -> None:
     asked = dialect.decode(body)
 
-    assert asked.input.load
+    assert asked.options.load
     assert load_response(asked, IDENTITY) == HEAD + told % b'"done":true,"done_reason":'
 
 
@@ -297,6 +297,6 @@ def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
     assert (told["token"], len(told["top_logprobs"])) == ("Hi", 2)
     assert json.loads(b"".join(dialect.encode_response(asked, answer)))["logprobs"] == [told]
     sent = dialect.for_upstream(asked)
-    assert (sent.input.logprobs, sent.request.logprobs) == (False, 2)
+    assert (sent.options.logprobs, sent.request.logprobs) == (False, 2)
     assert encoder.open(ContentBlock("thought")) == b""
     assert b"logprobs" not in encoder.token("Hm")
