@@ -1,4 +1,4 @@
-"""Servers forked from a preloaded process behave like those that are started by the command."""
+"""Servers forked from a preloaded process behave like servers started by the command."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def test_forked_server_has_the_exit_status_of_its_signal(tmp_path: Path, preload
     server.signal(signal.SIGKILL)
     assert server.wait() == -signal.SIGKILL
     assert server.process.poll() == -signal.SIGKILL
-    server.signal(signal.SIGTERM)  # as with Popen, nobody gets it
+    server.signal(signal.SIGTERM)  # unread, as with Popen
     assert server.close() == -signal.SIGKILL
 
 

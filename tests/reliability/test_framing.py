@@ -13,7 +13,7 @@ import pytest
 
 from tests.end_to_end.client import PATIENCE_S, Client, fetch, metric_becomes, request
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.test_hostile_requests import SMUGGLING, refused_once
+from tests.end_to_end.test_hostile_requests import SMUGGLING, check_one_refusal
 from tests.reliability.haproxy import HAProxy
 from tests.reliability.nginx import Nginx
 from tests.reliability.rows import Tally
@@ -40,7 +40,7 @@ CASES = list(
 async def test_no_ambiguous_request_gets_two_responses(serve: Serve, tally: Tally) -> None:
     server = serve()
     for group in tally.groups(CONNECTING):
-        await asyncio.gather(*(refused_once(server.port, CASES[number % len(CASES)]) for number in group))
+        await asyncio.gather(*(check_one_refusal(server.port, CASES[number % len(CASES)]) for number in group))
     await metric_becomes(server.port, "tokenfall_connections", 1)
     tally.passed(
         f"{len(CASES)} cases: each got one 4xx or 5xx response and a close; the second request got no response"

@@ -23,7 +23,7 @@ from tests.end_to_end.client import Client, fetch, metric, metric_becomes, reque
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually
 from tests.end_to_end.test_disconnects import ANSWERS, REQUESTS
-from tests.end_to_end.test_held_bytes import GIVES_BACK
+from tests.end_to_end.test_held_bytes import MALLOC_SETTINGS
 from tests.end_to_end.test_pipelining import fill
 from tests.end_to_end.test_request_limits import MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_TARGET, status_of
 from tests.reliability.kernel_memory import held_by_kernel
@@ -279,7 +279,7 @@ def sizes() -> list[tuple[bytes, int]]:
 
 @pytest.mark.row("sizes")
 async def test_each_limit_is_exact_to_the_byte_and_takes_no_memory(serve: Serve, tally: Tally) -> None:
-    server = serve(**GIVES_BACK)
+    server = serve(**MALLOC_SETTINGS)
     cases = sizes()
     for data, status in cases:
         assert await status_of(server.port, data) == status, data[:100]

@@ -1,4 +1,4 @@
-"""The providers' own clients, strict and without retries: each test once on a simulated, once on a relayed response."""
+"""Fixtures with the providers' clients, strict and without retries, on simulated and on relayed responses."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -16,14 +16,14 @@ __all__ = ["pytest_asyncio_loop_factories", "serve"]
 
 QUICK = "gap=100us"
 OF_ANY_LENGTH = "gap=100us,tokens=3..60"
-"""The length of a response depends on its seed."""
+"""Settings with which the length of a response depends on its seed."""
 
 API_KEY = "the-right-key"
 
 
 @dataclass(frozen=True)
 class Site:
-    """A server on `port`; `relayed` if it relays the responses of another."""
+    """A server on `port`; `relayed` says that it relays another server's responses."""
 
     port: int
     relayed: bool
@@ -31,7 +31,7 @@ class Site:
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_from_outside() -> Iterator[None]:
-    """Clients read keys, addresses and proxies from the environment: there are none."""
+    """Remove keys, addresses and proxies, which clients read from the environment."""
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.upper().startswith(("OPENAI_", "GROQ_", "ANTHROPIC_", "OLLAMA_")) or name.upper().endswith(
@@ -45,7 +45,7 @@ def _nothing_from_outside() -> Iterator[None]:
 def _site(
     factory: pytest.TempPathFactory, *, relayed: bool, sim: str = QUICK, api_key: str | None = None
 ) -> Iterator[Site]:
-    """`api_key` is that of the server at `port`; the one behind it has none."""
+    """Run a server with `api_key`; its upstream, if any, has no key."""
     key = {} if api_key is None else {"API_KEY": api_key}
     with _server(factory, {"SIM": sim, **({} if relayed else key)}) as simulating:
         if not relayed:
@@ -66,21 +66,21 @@ def _server(factory: pytest.TempPathFactory, environment: dict[str, str]) -> Ite
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server that any test may ask, with any key."""
+    """A server that accepts any key, shared by the session."""
     with _site(tmp_path_factory, relayed=request.param) as site:
         yield site
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
 def varied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One whose responses differ."""
+    """A server with responses of varying length."""
     with _site(tmp_path_factory, relayed=request.param, sim=OF_ANY_LENGTH) as site:
         yield site
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
 def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One that only `API_KEY` opens."""
+    """A server that accepts only `API_KEY`."""
     with _site(tmp_path_factory, relayed=request.param, api_key=API_KEY) as site:
         yield site
 
