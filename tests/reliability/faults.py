@@ -172,7 +172,7 @@ FAULTS = {
         "a local rate limiter takes over",
         (
             "tests/limits_on_redis/test_outage.py::test_the_local_limiter_takes_over_at_once",
-            f"{RELIABILITY}/test_wire_faults.py::test_a_client_is_never_unlimited_while_the_wire_to_the_limiter_is_broken",
+            f"{RELIABILITY}/test_wire_faults.py::test_requests_are_limited_during_network_faults_to_redis",
         ),
     ),
     "B1": Fault(
@@ -202,7 +202,7 @@ FAULTS = {
     ),
     "U2": Fault(
         "429 with a numeric, date or invalid `Retry-After`; 5xx; 401",
-        "bounded retries with jitter, only before the first byte; distinct errors for the server's and the caller's key",
+        "bounded retries with jitter before the first byte only; distinct errors for the server's and the caller's key",
         (
             f"{E2E}/test_upstream_retries.py::test_request_is_not_retried_after_a_token",
             f"{RELIABILITY}/test_upstream_faults.py::test_refused_requests_are_retried_as_often_as_allowed",
@@ -230,15 +230,15 @@ FAULTS = {
         "no turn is acknowledged; streams continue; automatic recovery",
         (
             f"{RELIABILITY}/test_sqlite_trouble.py::test_long_database_lock_gives_store_unavailable_and_loses_no_acknowledged_turn",
-            f"{RELIABILITY}/test_sqlite_trouble.py::test_full_disk_acknowledges_nothing_and_recovers_with_room",
-            f"{RELIABILITY}/test_io_errors.py::test_nothing_is_acknowledged_while_the_disk_fails_and_it_recovers",
+            f"{RELIABILITY}/test_sqlite_trouble.py::test_full_disk_acknowledges_no_turn_and_recovers_with_space",
+            f"{RELIABILITY}/test_io_errors.py::test_no_turn_is_acknowledged_during_io_errors_and_the_server_recovers",
         ),
     ),
     "D2": Fault(
         "SIGKILL at any time; power loss at any write",
         "each acknowledged turn is stored exactly once, in order",
         (
-            f"{RELIABILITY}/test_kills.py::test_a_server_killed_on_sqlite_loses_nothing_acknowledged",
+            f"{RELIABILITY}/test_kills.py::test_killed_server_on_sqlite_loses_no_acknowledged_turn",
             f"{RELIABILITY}/test_power_loss.py::test_acknowledged_turns_survive_a_power_loss_at_any_write",
         ),
         not_covered="disks that lose data after a successful fsync",
@@ -248,10 +248,10 @@ FAULTS = {
         "every call has a timeout; no caller gets another's reply; recovery; possible losses are documented",
         (
             "tests/stores/test_redis_history.py::test_cancelled_calls_never_give_another_caller_their_reply",
-            f"{RELIABILITY}/test_kills.py::test_a_redis_that_is_killed_has_every_acknowledged_turn_once",
-            f"{RELIABILITY}/test_wire_faults.py::test_faults_on_the_wire_mix_up_no_replies_and_lose_no_acknowledged_turn",
+            f"{RELIABILITY}/test_kills.py::test_killed_redis_keeps_every_acknowledged_turn_once",
+            f"{RELIABILITY}/test_wire_faults.py::test_network_faults_mix_up_no_replies_and_lose_no_acknowledged_turn",
             f"{RELIABILITY}/test_failover.py::test_turns_are_stored_again_after_a_redis_failover",
-            f"{RELIABILITY}/test_clocks.py::test_turns_are_equal_in_processes_with_different_clocks",
+            f"{RELIABILITY}/test_clocks.py::test_turns_are_shared_by_processes_with_different_clocks",
         ),
         not_covered="Redis Cluster and Sentinel, which are not supported",
     ),

@@ -216,4 +216,4 @@ async def test_no_secret_is_written_when_stores_fail(
     found = [name for name, canary in CANARIES.items() if any(canary in text for text in texts)]
     assert found == [], [where(text, C[name]) for name in found for text in texts]
     warnings = sum(text.count('"level":"warning"') for text in texts)
-    tally.passed(f"{len(found)} of {len(CANARIES)} found, {warnings} warnings logged", times=len(CANARIES))
+    tally.passed(f"{len(found)} of {len(CANARIES)} found, {warnings} warnings logged", count=len(CANARIES))

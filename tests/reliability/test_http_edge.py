@@ -123,7 +123,7 @@ async def test_slowhttptest_holds_no_connection_and_others_are_served(serve: Ser
         if "-X" not in attack:  # a slow reader sees only much later that it was reset
             assert "No open connections left" in text, text
         await metric_becomes(server.port, "tokenfall_connections", 1)
-    slow_readers = len(range(SLOW_ATTACKS.index(SLOW_READ), tally.wanted, len(SLOW_ATTACKS)))
+    slow_readers = len(range(SLOW_ATTACKS.index(SLOW_READ), tally.required, len(SLOW_ATTACKS)))
     assert await metric(server.port, "tokenfall_stalled_readers_total") == slow_readers * ATTACKERS
     tally.passed(f"no connection left after each run; {served} other requests were served meanwhile")
 
@@ -229,14 +229,14 @@ async def test_streams_that_are_always_due_take_turns_with_another(serve: Serve,
     await metric_becomes(server.port, "tokenfall_streams_in_flight", 20)
     late_s = float("inf")
     for _ in range(MOST_TRIES):
-        gaps = await gaps_of(server.port, clock, gap_ms=int(GAP_S * 1e3), tokens=tally.wanted + 1)
+        gaps = await gaps_of(server.port, clock, gap_ms=int(GAP_S * 1e3), tokens=tally.required + 1)
         late_s = min(late_s, gaps[len(gaps) * 99 // 100 - 1] - GAP_S)
         if late_s <= LATE_BESIDE_S:
             break
     readers.kill()
     await readers.wait()
     assert late_s <= LATE_BESIDE_S
-    tally.passed(f"p99 of the lateness {max(0.0, late_s) * 1e3:.1f} ms", times=tally.wanted)
+    tally.passed(f"p99 of the lateness {max(0.0, late_s) * 1e3:.1f} ms", count=tally.required)
 
 
 # E3

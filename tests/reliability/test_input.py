@@ -173,13 +173,13 @@ async def test_any_text_is_unchanged_by_other_sse_parsers(serve: Serve, tally: T
     async with scripted() as upstream:
         upstream.script = script
         server = serve(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="up", API_KEY="key")
-        for number in range(0, tally.wanted, TEXTS_A_TURN):
+        for number in range(0, tally.required, TEXTS_A_TURN):
             texts[:] = [text for text in (random_text(random) for _ in range(TEXTS_A_TURN)) if text]
             ask = chat("x", model=None, conversation=f"c{number % 10}", headers={"X_API_Key": "key"})
             answer = await fetch(server.port, ask)
             for name, reader in READERS.items():
                 assert "".join(read_by(reader(), answer.body)) == "".join(texts), name
-            tally.begun += TEXTS_A_TURN
+            tally.attempts += TEXTS_A_TURN
     tally.passed("identical results in the parsers of the clients of OpenAI, Anthropic and Groq")
 
 
@@ -215,7 +215,7 @@ def in_one_64(number: int) -> str:
 @pytest.mark.row("strangers")
 async def test_trusted_proxy_sets_the_address_and_a_64_is_one_client(serve: Serve, tally: Tally) -> None:
     limits = {"RATE_LIMIT_RPS": "0.001", "RATE_LIMIT_BURST": "5"}
-    third = tally.wanted // 3
+    third = tally.required // 3
     stranger, trusted = serve(**limits), serve(TRUSTED_PROXIES="127.0.0.1", **limits)
     unknown = await statuses(stranger.port, [forwarded(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}") for n in range(third)])
     one_64 = await statuses(trusted.port, [forwarded(in_one_64(number)) for number in range(third)])
@@ -226,7 +226,7 @@ async def test_trusted_proxy_sets_the_address_and_a_64_is_one_client(serve: Serv
         assert found == [200] * 5 + [429] * (len(found) - 5)
     tally.passed(
         "5 requests of each kind passed, which is the burst: each kind counted as one client",
-        times=tally.wanted // 3 * 3 + 2,
+        count=tally.required // 3 * 3 + 2,
     )
 
 
@@ -235,7 +235,7 @@ async def test_many_addresses_take_no_memory_and_do_not_reset_a_client(serve: Se
     server = serve(TRUSTED_PROXIES="127.0.0.1", RATE_LIMIT_RPS="0.001", RATE_LIMIT_BURST="2")
     debtor = [forwarded("192.0.2.1")] * 3
     assert await statuses(server.port, debtor) == [200, 200, 429]
-    addresses = [f"{11 + (n >> 24)}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in range(tally.wanted)]
+    addresses = [f"{11 + (n >> 24)}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in range(tally.required)]
     half = len(addresses) // 2
     await statuses(server.port, [forwarded(address) for address in addresses[:half]])
     before = server.resident_bytes()
@@ -244,10 +244,10 @@ async def test_many_addresses_take_no_memory_and_do_not_reset_a_client(serve: Se
     assert set(found) <= {200, 429}
     assert grown < 2 * 1024 * 1024
     assert await statuses(server.port, debtor) == [429] * 3, "nobody is pushed out of his debt"
-    many = 10 * tally.wanted
+    many = 10 * tally.required
     table = await table_bytes(many)
     assert table < TABLE_BYTES
-    tally.begun = len(addresses)
+    tally.attempts = len(addresses)
     tally.passed(
         f"the second half grew the process by {max(0, grown) / 2**20:.1f} MiB; "
         "the client over its limit was still refused; "
@@ -273,7 +273,7 @@ async def test_no_client_gets_more_than_burst_and_rate(serve: Serve, tally: Tall
     server = serve(RATE_LIMIT_RPS=str(rate), RATE_LIMIT_BURST=str(burst))
     passed: list[tuple[float, float]] = []
     refused = 0
-    until_s = time.monotonic() + tally.wanted
+    until_s = time.monotonic() + tally.required
 
     async def ask() -> None:
         nonlocal refused
@@ -293,7 +293,7 @@ async def test_no_client_gets_more_than_burst_and_rate(serve: Serve, tally: Tall
             within_s = passed[last][1] - sent_s  # at least as long as between the two verdicts
             assert last - first + 1 <= burst + rate * within_s, (first, last)
     assert refused > len(passed)
-    tally.begun = tally.wanted
+    tally.attempts = tally.required
     tally.passed(f"{len(passed)} passed, {refused} got 429; at no time more than {burst} + {rate:g} per second")
 
 

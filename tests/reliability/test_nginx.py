@@ -92,7 +92,7 @@ async def test_each_token_arrives_before_the_next_is_sent(port: int, upstream: U
                 assert await frame(client, kept) == expected
                 gate.seen.put_nowait(None)
             assert await frame(client, kept) == STREAM_DONE
-    tally.passed(f"{tally.begun * TOKENS} tokens, each received before the next was sent")
+    tally.passed(f"{tally.attempts * TOKENS} tokens, each received before the next was sent")
 
 
 @pytest.mark.row("left")

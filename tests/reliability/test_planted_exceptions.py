@@ -158,7 +158,7 @@ async def test_an_exception_in_a_callback_ends_one_connection_at_most(
         assert len(functions) > FUNCTIONS, functions
         random.shuffle(functions)
         ended: list[int] = []
-        for function in islice(cycle(functions), AT_MOST * tally.wanted):
+        for function in islice(cycle(functions), AT_MOST * tally.required):
             tries = [await failed_by(function, plant, turn)]
             while len(tries[-1][0]) > 1 and len(tries) < AT_MOST:  # on a busy machine others were late
                 tries.append(await failed_by(function, plant, turn))
@@ -166,7 +166,7 @@ async def test_an_exception_in_a_callback_ends_one_connection_at_most(
             assert len(requests) <= 1, f"{requests} ended with {function}"
             if has_raised:
                 ended.append(len(requests))
-            if len(ended) == tally.wanted:
+            if len(ended) == tally.required:
                 break
         assert await failed(port, turn) == []
         await metric_becomes(port, "tokenfall_streams_in_flight", 0)
@@ -177,5 +177,5 @@ async def test_an_exception_in_a_callback_ends_one_connection_at_most(
     assert time.monotonic() - begun_s < DRAIN_S + MARGIN_S
     tally.passed(
         f"in {len(functions)} functions; {sum(ended)} closed only the affected connection, the others none",
-        times=len(ended),
+        count=len(ended),
     )

@@ -84,7 +84,7 @@ async def test_no_request_delays_another_stream(serve: Serve, tally: Tally) -> N
         f"between two tokens of a stream with a gap of 4 ms the server used at most {held * 1e3:.0f} ms of processor "
         f"({worst['held']}); a request used at most "
         f"{used:.1f} s ({worst['used']})",
-        times=len(seen),
+        count=len(seen),
     )
 
 
@@ -115,5 +115,5 @@ async def test_no_first_request_delays_another_stream(serve: Serve, tally: Tally
         f"a token of a stream with a gap of 20 ms was at most {seen[late].late * 1e3:.0f} ms late ({late}); "
         f"between two tokens of a stream with a gap of 4 ms the server used at most {seen[worst].held * 1e3:.0f} ms of "
         f"processor ({worst}); a request used at most {seen[most].used * 1e3:.0f} ms ({most})",
-        times=len(seen),
+        count=len(seen),
     )
