@@ -1,6 +1,7 @@
 """Several processes serve one conversation concurrently: turns do not interleave and none is lost."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 

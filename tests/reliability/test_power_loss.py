@@ -113,7 +113,7 @@ async def test_acknowledged_turns_survive_a_power_loss_at_any_write(
     )
 
 
-def test_acknowledgement_before_the_sync_is_detected() -> None:
+def test_unsynced_write_is_lost_by_a_power_loss() -> None:
     records = list(read_records(b"".join(each.encoded() for each in (Record("a", 0, b"1"), Record("a", 1, b"2")))))
     end = records[-1].end
     synced = Record("a", records[0].end, is_sync=True, end=end + 1)
