@@ -47,7 +47,7 @@ class Pages:
         viewport: tuple[int, int] = (1280, 800),
         **options: Any,
     ) -> Page:
-        """Complaints so far. A round trip to the page, such as `page.title()`, processes pending events first."""
+        """Open a page in a new context with empty storage. Other pages of the context are monitored, too.
 
         `server` may be a base URL without a trailing slash, such as a proxy's. `options` are those of Playwright's
         `new_context`: color_scheme, reduced_motion, bypass_csp, has_touch and so on.
