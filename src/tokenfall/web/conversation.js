@@ -18,6 +18,8 @@ import { Unanswered } from './unanswered.js';
 import { forgetTurn, isKept, keepAsked, noteTurn, turnUnderWay } from './underway.js';
 import { unlessAborted } from './waiting.js';
 
+const CHANGED = 'This conversation was changed elsewhere. It is shown as it is now.';
+const LOST = 'The server no longer has this conversation.';
 const FINAL = new Set(['body_too_large', 'conversation_changed']); // sending the same again cannot succeed
 
 export class Conversation {
@@ -140,7 +142,7 @@ export class Conversation {
     if (this.isBusy || this.#view.isEditing) return;
     const lost = this.#lost.of(this.id);
     const hasChanged = await (lost ? this.#lookForLost(lost) : this.#loading.look().catch(asFailure));
-    if (hasChanged === true) this.#report('This conversation was changed elsewhere. It is shown as it is now.', null);
+    if (hasChanged === true) this.#report(this.#loading.newest ? CHANGED : LOST, null);
   }
 
   /** Resumes the turn that a reload or another conversation interrupted. */
@@ -187,7 +189,10 @@ export class Conversation {
     const { conversation, question, replaces, isContinued, key } = asked;
     const playing = new Playing(asked, this.#onNamed);
     const turn = new Turn(this.#api, asked, playing.handlers(() => turn));
-    this.#begin(turn);
+    this.#setTurn(turn);
+    this.#notice.clear();
+    this.#onBegin();
+    showStatus('Generating…');
     keepAsked(asked);
     let [state, failure] = ['complete', null];
     try {
@@ -222,7 +227,7 @@ export class Conversation {
     shown.settle();
     answer.end(end.state, end);
     if (end.isKept) this.#loading.newest = turn.id;
-    this.#finish();
+    this.#setTurn(null);
     if (state === 'failed') this.#lost.add(turn.id, asked.replaces);
     if (end.state === 'complete') this.#report(statusOfEnd(end.state, end), null);
     else this.#report(statusOfEnd(state), gone(failure), { ...asked, replaces: turn.id });
@@ -235,7 +240,7 @@ export class Conversation {
     const isAskedAnew = asked.isWanted && failure?.code === 'lost';
     const isShown = this.#view.has(turn.id);
     if (asked.isFollowed) forgetTurn(asked.conversation); // it belongs to the other tab
-    if (isAskedAnew || isShown || asked.isFollowed) this.#finish();
+    if (isAskedAnew || isShown || asked.isFollowed) this.#setTurn(null);
     else this.#giveUp(ended);
     if (isAskedAnew) this.#askAgain(again);
     else if (isShown) this.#report(statusOfEnd(ended.state), failure, again);
@@ -248,7 +253,7 @@ export class Conversation {
     if (isOpen) this.#unanswered.giveUp(asked.conversation);
     else this.#unanswered.refuse(asked, failure?.code === 'conversation_changed');
     if (isOpen && turn.id) this.#lost.add(turn.id, asked.replaces);
-    this.#finish();
+    this.#setTurn(null);
     this.#report(statusOfEnd(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
   }
 
@@ -261,7 +266,14 @@ export class Conversation {
     if (lost) this.#lost.lookLater(this.id, () => this.look());
     const run = () => (lost ? this.#play({ conversation: this.id, ...lost, isWanted: true }) : this.#askAgain(asked));
     this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
-    if (failure.code === 'conversation_changed') this.#loading.again((unloaded) => this.#notice.showFailure(unloaded));
+    if (failure.code === 'conversation_changed') this.#showChanged(asked);
+  }
+
+  /** Shows the server's messages; a question that was to be asked again and is not among them becomes the draft. */
+  async #showChanged({ conversation, question, replaces, isShown, isContinued }) {
+    await this.#loading.again((unloaded) => this.#notice.showFailure(unloaded));
+    if (!isShown || isContinued || conversation !== this.id) return;
+    if (this.#loading.newest === '' || !this.#view.has(replaces)) this.#composer.giveBack(question);
   }
 
   #askAgain({ question, replaces, isShown, isContinued }) {
@@ -274,22 +286,11 @@ export class Conversation {
   #leave() {
     const { id } = this;
     const turn = this.#turn;
-    this.#finish();
+    this.#setTurn(null);
     turn.leave().then(() => {
       const isAskedAgain = this.#turn?.key === turn.key;
       if (!turn.id && !isAskedAgain && turnUnderWay(id)?.key === turn.key) this.#unanswered.giveUp(id, { isHere: id === this.id && this.#loading.visit.isShown });
     });
-  }
-
-  #begin(turn) {
-    this.#setTurn(turn);
-    this.#notice.clear();
-    this.#onBegin();
-    showStatus('Generating…');
-  }
-
-  #finish() {
-    this.#setTurn(null);
   }
 
   #setTurn(turn) {
