@@ -4,7 +4,7 @@
  * It must never claim a model that the server has not named.
  */
 
-import { element } from './elements.js';
+import { button, element } from './elements.js';
 import { isSimulated } from './model_picker.js';
 
 const LONG = 'A long response, to try Stop';
@@ -46,8 +46,7 @@ export class Intro {
   }
 
   #button(label, question) {
-    const made = element('button', 'example', label);
-    made.type = 'button';
+    const made = button('example', label);
     made.addEventListener('click', () => this.#ask(question));
     return made;
   }
