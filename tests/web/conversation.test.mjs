@@ -806,18 +806,27 @@ describe('stopping', () => {
     const ended = later();
     const { api, conversation } = await asked(answering(endless(said('Rome', 1))));
     api.ending = ended.promise;
+    const [deleting, before] = [later(), api.loaded.length];
     let isOver = false;
-    const resting = conversation.rest().then(() => (isOver = true));
+    const resting = conversation.rest(() => {
+      isOver = true;
+      return deleting.promise;
+    });
     await settle();
     assert.deepEqual([api.stopped, isOver], [['turn_1'], false]);
     ended.resolve();
+    await settle();
+    assert.deepEqual([isOver, api.loaded.length], [true, before], 'nothing is loaded during the deletion');
+    deleting.resolve();
     await resting;
+    await conversation.look();
+    assert.equal(api.loaded.length, before + 1);
   });
 
   test('is nothing where nothing is under way', async () => {
     const { api, conversation } = await page();
     conversation.stop();
-    await conversation.rest();
+    await conversation.rest(async () => {});
     assert.deepEqual([api.stopped, status.textContent], [[], '']);
   });
 });

@@ -160,8 +160,8 @@ async function pin(id, pinned) {
 async function remove(id = conversation.id) {
   if (!(await confirmDelete(titleNow(id)))) return;
   await attempt('Deleted', async () => {
-    if (conversation.id === id) await conversation.rest(); // a turn stored after the deletion would create the conversation again
-    await api.delete(id);
+    const drop = () => api.delete(id);
+    await (conversation.id === id ? conversation.rest(drop) : drop()); // a turn stored later would create it again
     setup.drop(id);
     if (conversation.id !== id) return;
     const next = listed.find((other) => other.id !== id);

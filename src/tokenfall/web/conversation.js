@@ -27,10 +27,9 @@ export class Conversation {
   #view;
   #composer;
   #notice;
-  #onBegin;
-  #onNamed;
-  #onTurn;
+  #on;
   #turn = null; // the current Turn
+  #isResting = false; // the conversation is being deleted
   #loading;
   #stopping;
   #lost;
@@ -49,9 +48,7 @@ export class Conversation {
     this.#notice = notice;
     this.#stopping = new Stopping(notice);
     this.#lost = new LostTurns(view);
-    this.#onBegin = onBegin;
-    this.#onNamed = onNamed;
-    this.#onTurn = onTurn;
+    this.#on = { onBegin, onNamed, onTurn };
     this.id = '';
   }
 
@@ -80,11 +77,11 @@ export class Conversation {
     this.#notice.clear();
     try {
       const messages = await this.#loading.load();
-      this.#onTurn();
+      this.#on.onTurn();
       if (visit === this.#loading.visit && !this.isBusy) await this.#resume(messages);
     } catch (error) {
       if (visit !== this.#loading.visit) return;
-      this.#onTurn();
+      this.#on.onTurn();
       this.#showNotLoaded(asFailure(error));
     }
   }
@@ -127,10 +124,12 @@ export class Conversation {
     if (this.isBusy && !this.#turn.isOver) this.#stopping.stop(this.#turn);
   }
 
-  /** Stops the current turn, and resolves when the server has ended it. */
-  async rest() {
+  /** Stops the current turn, and runs `act` when the server has ended it. The page does not look for changes meanwhile. */
+  async rest(act) {
+    this.#isResting = true;
     this.stop();
     await this.#stopping.done;
+    await act().finally(() => (this.#isResting = false));
   }
 
   messages() {
@@ -139,7 +138,7 @@ export class Conversation {
 
   /** The page is visible again: shows what changed meanwhile. Without the server the page stays as it is. */
   async look() {
-    if (this.isBusy || this.#view.isEditing) return;
+    if (this.isBusy || this.#isResting || this.#view.isEditing) return;
     const lost = this.#lost.of(this.id);
     const hasChanged = await (lost ? this.#lookForLost(lost) : this.#loading.look().catch(asFailure));
     if (hasChanged === true) this.#report(this.#loading.newest ? CHANGED : LOST, null);
@@ -187,11 +186,11 @@ export class Conversation {
 
   async #play(asked) {
     const { conversation, question, replaces, isContinued, key } = asked;
-    const playing = new Playing(asked, this.#onNamed);
+    const playing = new Playing(asked, this.#on.onNamed);
     const turn = new Turn(this.#api, asked, playing.handlers(() => turn));
     this.#setTurn(turn);
     this.#notice.clear();
-    this.#onBegin();
+    this.#on.onBegin();
     showStatus('Generating…');
     keepAsked(asked);
     let [state, failure] = ['complete', null];
@@ -259,7 +258,7 @@ export class Conversation {
 
   #report(status, failure, asked) {
     showStatus(status);
-    this.#onTurn();
+    this.#on.onTurn();
     if (this.#loading.newest === null && this.#lost.of(this.id) === null) this.#stopping.done.then(() => this.look());
     if (!failure) return;
     const lost = isLost(failure) ? this.#lost.of(this.id) : null;
