@@ -53,7 +53,7 @@ export class Intro {
 }
 
 function aboutSimulator({ upstream }) {
-  const what = element('p', '', element('strong', '', 'The simulator responds here.'), ' It streams filler text with the timing that it is set to. No model reads your messages.');
+  const what = element('p', '', element('strong', '', 'The simulator responds here.'), ' It streams filler text with configured timing. No model reads your messages.');
   if (upstream) return [what, element('p', 'hint', 'Choose another model below to get its responses.')];
   const line = element('code', '', 'GROQ_API_KEY=gsk_...');
   const other = element('code', '', 'UPSTREAM_URL=https://...');

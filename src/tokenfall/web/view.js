@@ -75,7 +75,7 @@ export class ConversationView {
   /** Replaces all messages by the server's; `isUnknown`: the server has no such conversation. */
   showHistory(messages, { isUnknown = false } = {}) {
     this.#empty.textContent = isUnknown ? UNKNOWN : NOTHING;
-    this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#kept(message)));
+    this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#elementOf(message)));
     this.#changed();
     this.#follow.toEnd();
   }
@@ -118,7 +118,8 @@ export class ConversationView {
     };
   }
 
-  #kept(message) {
+  /** The element of a message that the server has. */
+  #elementOf(message) {
     const { role, content, turn = '', created } = message;
     if (role === 'user') {
       const question = questionElement(content, turn, created ?? NaN);
