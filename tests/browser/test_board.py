@@ -233,6 +233,16 @@ def feed(page: Page, first: int, last: int) -> None:
     page.evaluate("(events) => tell(events)", "".join(told(n) for n in range(first, last + 1)))
 
 
+def test_turns_without_a_client_are_a_current_value(open_page: Pages, serve: Serve) -> None:
+    page = fed(open_page, serve())
+    for now, words in [(3, "3 turns without a client"), (1, "1 turn without a client")]:
+        page.evaluate("(events) => tell(events)", told(now).replace('"detached_turns": 0', f'"detached_turns": {now}'))
+        expect(page.locator("#facts")).to_contain_text(words)
+    page.evaluate("(events) => tell(events)", told(5))
+    expect(page.locator("#facts")).not_to_contain_text("without a client")
+    expect(page.locator("#counters")).not_to_contain_text("without a client")
+
+
 POINTS = "document.querySelector('.area .line').getAttribute('d').split(/[ML]/).length - 1"
 MEMORY_LINE = ".plot:last-child .area .line"
 NODES = "document.querySelectorAll('*').length"
@@ -373,7 +383,7 @@ def test_range_shows_the_history_of_the_server(open_page: Pages, serve: Serve, a
     slider = page.get_by_role("slider", name="Look back")
     slider.focus()
     slider.press("ArrowLeft")
-    expect(page.locator("#looked-at")).to_have_text("1 min 0 s ago")
+    expect(page.locator("#looked-at")).to_have_text("1 min ago")
     page.screenshot(path=artefact("board-24h.png"), full_page=True)
 
     page.get_by_role("radio", name="24 h").press("ArrowLeft")
@@ -512,7 +522,7 @@ def test_another_grammar_is_put_in_place_and_taken_back(open_page: Pages, serve:
     expect(page.get_by_label("Default grammar")).to_have_value(holds(server))
     assert call(server, "/stream-sse")[1].count('"finish":false') == 2
     page.get_by_role("button", name="Reset").click()
-    expect(page.locator("#sim-status")).to_have_text("Reset to the settings of the startup.")
+    expect(page.locator("#sim-status")).to_have_text("Reset to the settings from startup.")
     expect(page.get_by_label("Default grammar")).to_have_value("gap=0.003s")
     assert holds(server) == "gap=0.003s"
 

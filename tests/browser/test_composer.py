@@ -422,7 +422,7 @@ def test_enter_during_a_response_sends_nothing_and_shows_why(open_page: Pages, s
     ask(page, "one two three")
     says(page, "one two")
     ask(page, "next")
-    expect(status(page)).to_have_text("Wait for the end of the response or stop it, then send.")
+    expect(status(page)).to_have_text("Wait for the response to end, or stop it, then send.")
     expect(draft(page)).to_have_value("next")
     gate(server, "hold")
     ended(page)

@@ -41,7 +41,7 @@ NARROW = (400, 800)
 NOT_KEPT = "status of 404"
 """The console's word of a conversation of which the server has nothing yet."""
 
-CHANGED = "This conversation was changed elsewhere in the meantime. It is shown as it is now."
+CHANGED = "This conversation was changed elsewhere, or the server lost it. Check it, then try again."
 ODD_NAMES = ["עברית ואנגלית", "a <b>bold</b> & “odd” name", "👩‍👩‍👧‍👦 family", "n" * 200, "e\u0301"]
 RLO = "\u202e"
 FILE_NAMES = {
@@ -186,20 +186,20 @@ def test_conversation_is_titled_by_its_first_question_until_renamed(open_page: P
 def test_list_shows_the_age_of_conversations(open_page: Pages, three: ServerProcess) -> None:
     page = open_page("about:blank", "", locale="en-GB")
     now_s = time.time()
-    for passed_s, words in [(10, "this minute"), (150, "2 minutes ago"), (7_300, "2 hours ago"), (90_000, "yesterday")]:
+    for passed_s, words in [(10, "now"), (150, "2 minutes ago"), (7_300, "2 hours ago"), (90_000, "yesterday")]:
         page.clock.set_fixed_time(now_s + passed_s)
         page.goto(f"http://127.0.0.1:{three.port}/web?conversation=a")
         expect(page.locator(".when")).to_have_text([words] * 3)
     page.clock.set_fixed_time(now_s - 5_000)  # a clock that is behind the server's
     page.reload()
-    expect(page.locator(".when")).to_have_text(["this minute"] * 3)
+    expect(page.locator(".when")).to_have_text(["now"] * 3)
 
 
 def test_list_updates_the_age_of_conversations(open_page: Pages, three: ServerProcess) -> None:
     page = open_page("about:blank", "", locale="en-GB")
     page.clock.install(time=time.time())
     page.goto(f"http://127.0.0.1:{three.port}/web?conversation=a")
-    expect(page.locator(".when")).to_have_text(["this minute"] * 3)
+    expect(page.locator(".when")).to_have_text(["now"] * 3)
     page.clock.run_for(150_000)
     expect(page.locator(".when")).to_have_text(["2 minutes ago"] * 3)
 
@@ -667,9 +667,12 @@ def test_invalid_import_file_is_refused_with_the_reason(
     open_page.allow("status of 4(00|13)")
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")
+    rename(page, "b")
+    expect(status(page)).to_have_text("Renamed")
     (tmp_path / "file.json").write_text(text)
     import_file(page, tmp_path / "file.json")
     expect(alert(page)).to_contain_text(words)
+    expect(status(page)).to_have_text("")  # of what was done before
     assert len(titles(three)) == 3
     says(page, "in b")
 

@@ -126,7 +126,7 @@ def test_conversation_changed_elsewhere_is_reloaded(open_page: Pages, serve: Ser
     asked = {"messages": [{"role": "user", "content": "elsewhere"}], "stream": False}
     assert call(server, "/chat", method="POST", body=asked)[0] == 200
     press(page, "Regenerate")
-    failed(page, "This conversation was changed elsewhere in the meantime. It is shown as it is now.")
+    failed(page, "This conversation was changed elsewhere, or the server lost it. Check it, then try again.")
     expect(page.locator("#messages > .message").first).to_contain_text("elsewhere")
     assert texts(page) == contents(server) == ["elsewhere", "elsewhere"]
     expect(draft(page)).to_have_value(COUNTING)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 
 import { asJSON, asMarkdown, download, fileName } from '../../src/tokenfall/web/exporting.js';
-import { parse } from '../../src/tokenfall/web/markdown.js';
+import { parse } from './whole.mjs';
 
 const user = (content) => ({ role: 'user', content, turn: 'turn_1' });
 const assistant = (content, more = {}) => ({ role: 'assistant', content, turn: 'turn_1', model: 'sim', ...more });
