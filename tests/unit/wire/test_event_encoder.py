@@ -66,6 +66,21 @@ def test_without_frame_template_each_token_is_encoded() -> None:
     assert said(TextDelta("a"), TextDelta(""), TextDelta("b"), affixed=False) == [b"<text0>[a]", b"", b"[b]"]
 
 
+class NotesLogprobs(Notes):
+    """One of a dialect that requests log probabilities of an upstream."""
+
+    def token_with_logprobs(self, text: str, logprobs: bytes) -> bytes:
+        return f"[{text}|{logprobs.decode()}]".encode()
+
+
+def test_log_probabilities_are_encoded_by_a_dialect_that_has_them() -> None:
+    delta = TextDelta("a", logprobs=b"{}")
+    encoder = EventEncoder(NotesLogprobs())
+
+    assert [encoder.frames(delta), encoder.frames(TextDelta("b"))] == [b"<text0>[a|{}]", b'("b")']
+    assert said(delta) == [b'<text0>("a")']
+
+
 def test_end_finishes_choice_0() -> None:
     assert EventEncoder(Notes()).end(FINISHED, TIMING) == b"</0stop></up-1>"
 
