@@ -18,6 +18,7 @@ from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import DEFAULT, alert, answer, ask, begun, call, ended, press, write
 from tests.end_to_end.conftest import Serve, ended_well
+from tests.end_to_end.preloaded import Preloaded
 from tests.end_to_end.process import ServerProcess
 
 PHONE, DESK, WALL, ZOOMED = (360, 640), (1280, 800), (3840, 2160), (320, 256)
@@ -159,20 +160,21 @@ IN_VIEW = """() => {
 
 
 @pytest.fixture(scope="module")
-def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def talking(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded, bundled: Path) -> Iterator[ServerProcess]:
     """A server that says what the question asks for, with some conversations; tests ask in one of their own."""
-    folder = tmp_path_factory.mktemp("talking")
-    server = served(folder)
+    preloaded.web = bundled
+    server = served(tmp_path_factory.mktemp("talking"), preloaded)
     for number, question in enumerate(QUESTIONS):
         tell(server, question, conversation=f"old-{number}")
     yield server
     ended_well(server)
 
 
-def served(folder: Path) -> ServerProcess:
+def served(folder: Path, preloaded: Preloaded) -> ServerProcess:
     script = folder / "turns.json"
     script.write_text(json.dumps(TURNS), encoding="utf-8")
-    return ServerProcess(folder, environment={"SIM": f"script={script},gap=100us", "DRAIN_TIMEOUT": "100ms"})
+    environment = {"SIM": f"script={script},gap=100us", "DRAIN_TIMEOUT": "100ms"}
+    return ServerProcess(folder, environment=environment, preloaded=preloaded)
 
 
 def tell(server: ServerProcess, question: str, *, conversation: str = DEFAULT) -> None:
