@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from tokenfall.api.page import WEB
+
+from tests.browser.bundle import bundled_pages
 from tests.browser.chromium import Chromium, started
 from tests.browser.pages import Pages
 from tests.end_to_end.conftest import Serve, servers
@@ -51,9 +54,22 @@ def preloaded() -> Iterator[Preloaded]:
     parent.close()
 
 
+@pytest.fixture(scope="session")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages with the modules of each in one file."""
+    return bundled_pages(Path(WEB), tmp_path_factory.mktemp("bundled") / "web")
+
+
 @pytest.fixture
-def serve(tmp_path: Path, preloaded: Preloaded) -> Iterator[Serve]:
+def web(bundled: Path) -> Path | None:
+    """The folder of the pages that `serve` serves. A test module that needs the single files overrides it with None."""
+    return bundled
+
+
+@pytest.fixture
+def serve(tmp_path: Path, preloaded: Preloaded, web: Path | None) -> Iterator[Serve]:
     """Starts servers for one test: `serve(SIM="gap=5ms")`. Each must exit with status 0 and without logged errors."""
+    preloaded.web = web
     yield from servers(tmp_path, preloaded)
 
 
