@@ -115,9 +115,19 @@ class IdempotencyUnavailable(TokenfallError):
 
 
 class ResponseMemoryFull(TokenfallError):
-    """The responses that the server holds complete use all of `RESPONSE_MEMORY`; the request may be sent again."""
+    """The responses that the server holds complete use all of `RESPONSE_MEMORY`, or those of this caller its share; the
+    request may be sent again.
+    """
 
     code = "response_memory_full"
+
+
+class RequestMemoryFull(TokenfallError):
+    """The requests that are being served use all of `REQUEST_MEMORY`, or those of this caller its share; the request
+    may be sent again.
+    """
+
+    code = "request_memory_full"
 
 
 class RateLimited(TokenfallError):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tokenfall.api.access import AccessLog
     from tokenfall.api.cors import CORS
-    from tokenfall.api.guard import CrossSiteGuard, Keys, LoopbackGuard
+    from tokenfall.api.guard import Callers, CrossSiteGuard, LoopbackGuard
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.request_log import RequestLog
     from tokenfall.api.routing import Refuse, Route, Router
@@ -48,7 +48,14 @@ class App:
     """Implements `tokenfall.http.application.Application`."""
 
     def __init__(
-        self, router: Router, *, keys: Keys, cors: CORS, metrics: Metrics, access: AccessLog | None, log_quiet: bool
+        self,
+        router: Router,
+        *,
+        callers: Callers,
+        cors: CORS,
+        metrics: Metrics,
+        access: AccessLog | None,
+        log_quiet: bool,
     ) -> None:
         self.draining = False
         self.throttle: Callable[[], Throttle] | None = None
@@ -59,7 +66,8 @@ class App:
         self.request_log: RequestLog | None = None
         self.vllm: VLLMMetrics | None = None
         self._router = router
-        self._keys = keys
+        self._callers = callers
+        self._keys = callers.keys
         self._cors = cors
         self._metrics = metrics
         self._access = access
@@ -114,6 +122,9 @@ class App:
 
     def cut(self, request: Request) -> Response:
         return self._failed(request, shutting_down())
+
+    def caller(self, request: Request) -> str:
+        return self._callers.named(request)
 
     def crashed(self, request: Request, error: Exception) -> Response:
         if not isinstance(error, TokenfallError):

@@ -28,6 +28,7 @@ STATUS_OF_CODE = {
     "idempotency_mismatch": 422,
     "idempotency_unavailable": 400,
     "rate_limited": 429,
+    "request_memory_full": 503,
     "response_memory_full": 503,
     "shutting_down": 503,
     "store_unavailable": 503,

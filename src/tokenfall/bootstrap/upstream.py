@@ -33,7 +33,7 @@ def upstream_of(parts: Parts, reactor: Reactor) -> UpstreamEngine:
         total_s=settings.upstream_total_timeout,
     )
     dialer = Dialer(address, reactor=reactor, connect_s=timeouts.connect_s, proxy=proxy)
-    return UpstreamEngine(
+    engine = UpstreamEngine(
         HTTPClient(dialer, reactor, warm=settings.upstream_warm),
         key=settings.upstream_key,
         timeouts=timeouts,
@@ -41,3 +41,5 @@ def upstream_of(parts: Parts, reactor: Reactor) -> UpstreamEngine:
         metrics=parts.metrics,
         retries=Retries(parts.clock, Random(), max_retries=settings.upstream_retries),  # noqa: S311 - jitter, not a secret
     )
+    engine.memory = parts.request_memory
+    return engine
