@@ -42,6 +42,12 @@ class InvalidRequest(TokenfallError):
     code = "invalid_request"
 
 
+class UnsupportedCoding(TokenfallError):
+    """The request body has a content coding; only bodies without one are accepted."""
+
+    code = "unsupported_content_coding"
+
+
 class Unauthorized(TokenfallError):
     """The API key is missing or unknown."""
 

@@ -10,7 +10,7 @@ from os import urandom
 from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.disconnect import Disconnect
-from tokenfall.errors import NotFound, TokenfallError, shutting_down
+from tokenfall.errors import NotFound, TokenfallError, UnsupportedCoding, shutting_down
 from tokenfall.http.encoding import header_lines
 from tokenfall.http.loadable import Loadable
 from tokenfall.http.response import LiveStream, Response, TimedStream
@@ -98,6 +98,8 @@ class App:
         try:
             if self.draining and not route.open_while_draining:
                 raise shutting_down()
+            if request.body and b"content-encoding" in request.headers:
+                _check_coding(request)
             if route.limited and self.throttle is not None:
                 return self._respond_throttled(request, route=route, throttle=self.throttle())
             self._check(request, route)
@@ -197,3 +199,11 @@ class App:
             request.response_headers += header_lines((("allow", allowed),))
             return self.refuse(request, 405, detail=f"{request.path[:200]} takes {allowed}")
         return self._failed(request, NotFound("there is no such path; the chat page is at /web"))
+
+
+def _check_coding(request: Request) -> None:
+    """Raises `UnsupportedCoding` for a coded body; the response names what is accepted: RFC 9110, section 12.5.3."""
+    coding = request.header(b"content-encoding") or ""
+    if coding.strip().lower() not in ("", "identity"):
+        request.response_headers += b"accept-encoding: identity\r\n"
+        raise UnsupportedCoding("the server accepts no content coding of request bodies; send them without one")

@@ -18,6 +18,7 @@ CONTENT_TYPE = "application/problem+json"
 STATUS_OF_CODE = {
     "invalid_request": 400,
     "unauthorized": 401,
+    "unsupported_content_coding": 415,
     "origin_not_allowed": 403,
     "not_found": 404,
     "conversation_changed": 409,

@@ -39,6 +39,7 @@ STATUSES = {
     "IdempotencyUnavailable": 400,
     "RateLimited": 429,
     "ResponseMemoryFull": 503,
+    "UnsupportedCoding": 415,
     "RequestMemoryFull": 503,
     "ShuttingDown": 503,
     "SimulatedFailure": 500,

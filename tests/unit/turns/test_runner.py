@@ -437,16 +437,14 @@ async def test_turn_without_text_has_no_times() -> None:
 
 async def test_texts_of_a_turn_are_counted_until_it_has_ended() -> None:
     harness = Harness(memory_bytes=1_000)
-    turn = running_turn()
-    run = TurnRun(turn, REQUEST, engine=ManualEngine(), runner=harness.runner)
+    engine = ManualEngine()
+    run = TurnRun(running_turn(), REQUEST, engine=engine, runner=harness.runner)
+    large = replace(REQUEST, messages=(Message("user", "x" * 500),))
     with pytest.raises(RequestMemoryFull):
-        TurnRun(
-            running_turn(),
-            replace(REQUEST, messages=(Message("user", "x" * 500),)),
-            engine=ManualEngine(),
-            runner=harness.runner,
-        )
+        TurnRun(running_turn(), large, engine=engine, runner=harness.runner)
     held_bytes = harness.memory.shares.held_bytes
+    engine.emit("Because.")
+    engine.finish()
     await run.run(RecordingListener().on_event)
 
     assert 0 < held_bytes < 100
