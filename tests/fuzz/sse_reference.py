@@ -1,7 +1,8 @@
 """The simplest reader of server-sent events: WHATWG HTML, 9.2.6, written down line by line, on a whole stream.
 
-It knows one addition, as `SSEDecoder` does: a line that begins a JSON document ends the events, since some providers
-report an error in this way. What is read of the document is not compared.
+It knows three additions, as `SSEDecoder` does: a line that begins a JSON document ends the events, since some providers
+report an error in this way (what is read of the document is not compared); a field `error` with a JSON object is data
+of an event of this name; the line `data: [DONE]` alone is an event.
 """
 
 import re
@@ -47,11 +48,18 @@ def read(stream: bytes) -> Reading:
             data.append(value)
         elif key == b"event":
             name = value
+        elif key == b"error":
+            if value.startswith(b"{"):
+                data.append(value)
+                name = key
         else:
             continue
         event_bytes += len(line)
         reading.largest_event_bytes = max(reading.largest_event_bytes, event_bytes)
         reading.longest_bytes = max(reading.longest_bytes, event_bytes)
+        if key == b"data" and data == [b"[DONE]"]:
+            reading.events.append((name, b"[DONE]"))
+            data, name, event_bytes = [], b"", 0
     reading.longest_bytes = max(reading.longest_bytes, len(unfinished))
     reading.has_document = UNFINISHED_DOCUMENT.match(unfinished) is not None
     return reading
