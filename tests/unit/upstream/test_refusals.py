@@ -171,3 +171,21 @@ def test_complete_200_that_reports_an_error_is_an_error(body: bytes) -> None:
 
     assert isinstance(error, UpstreamStreamError)
     assert error.message == "the upstream's stream failed: their own words"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_shown"),
+    [
+        (400, True),
+        (402, True),
+        (409, True),
+        (418, True),
+        (401, False),
+        (403, False),
+        (429, False),
+        (500, False),
+        (302, False),
+    ],
+)
+def test_words_of_the_provider_are_shown_for_errors_of_the_request(status: int, is_shown: bool) -> None:
+    assert ("their own words" in refusal(status, BODY, retry_after=None).message) is is_shown
