@@ -49,7 +49,7 @@ async def test_texts_of_running_chats_are_limited(chat: str) -> None:
 
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert code_of(refused.body) in {"request_memory_full", "overloaded"}  # the latter while it is received
-        await here.rests()
+        await here.wait_idle()
         assert held_bytes(here) == 0
         assert here.server.parts.conversations().turns.running() == []
 
@@ -74,7 +74,7 @@ async def test_chats_of_one_client_leave_room_for_others(kind: str) -> None:
             await holding(here, clients, with_header(WAITING, first))
             assert (await fetch(here.port, with_header(WAITING, same))).status == 503
             await holding(here, clients, with_header(WAITING, other))
-        await here.rests()
+        await here.wait_idle()
         assert held_bytes(here) == 0
 
 
@@ -87,7 +87,7 @@ async def test_incomplete_bodies_of_one_client_leave_room_for_others(kind: str) 
             refused = await fetch(here.port, with_header(WAITING, same)[:-1])
             assert (refused.status, code_of(refused.body)) == (503, "overloaded")
             await holding(here, clients, with_header(WAITING, other)[:-1])
-        await here.rests()
+        await here.wait_idle()
         assert held_bytes(here) == 0
 
 
@@ -104,7 +104,7 @@ RELAYED: dict[str, tuple[str, dict[str, Any], int]] = {
 
 
 async def silent(exchange: Exchange) -> None:
-    await exchange.left()
+    await exchange.wait_closed()
     exchange.writer.close()
 
 
@@ -121,7 +121,7 @@ async def test_requests_that_wait_for_the_upstream_are_limited(route: str, strea
 
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert here.server.metrics.upstream_errors == {}
-        await here.rests()
+        await here.wait_idle()
         assert held_bytes(here) == 0
 
 
@@ -132,8 +132,8 @@ async def test_request_is_not_counted_after_the_first_token(route: str) -> None:
         reached = asyncio.Event()
 
         async def speaks(exchange: Exchange) -> None:
-            await exchange.begin()
-            await exchange.say(delta("hi"))
+            await exchange.send_head()
+            await exchange.send_chunks(delta("hi"))
             await eventually(lambda: held_bytes(here) == 0, lambda: held_bytes(here))
             reached.set()
             await silent(exchange)

@@ -202,7 +202,7 @@ async def test_client_that_uses_all_it_may_leaves_room_for_others(kind: str) -> 
             await holding(here, clients, with_header(data, first))
             assert (await fetch(here.port, with_header(data, same))).status == 503
             await holding(here, clients, with_header(data, other))
-        await here.rests()
+        await here.wait_idle()
         assert held_bytes(here) == 0
 
 
