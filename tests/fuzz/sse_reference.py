@@ -1,7 +1,8 @@
 """A reference implementation of SSE parsing: WHATWG HTML, section 9.2.6, line by line, on a complete stream.
 
-It has the one extension of `SSEDecoder`: a line that starts a JSON document ends the events, because some providers
-report errors in this way. The content of the document is not compared.
+It has three extensions of `SSEDecoder`: a line that starts a JSON document ends the events, because some providers report
+errors in this way (the content of the document is not compared); a field `error` with a JSON object is the data of an
+event of this name; the line `data: [DONE]` alone is an event.
 """
 
 import re
@@ -47,11 +48,18 @@ def parse(stream: bytes) -> ParsedStream:
             data.append(value)
         elif key == b"event":
             name = value
+        elif key == b"error":
+            if value.startswith(b"{"):
+                data.append(value)
+                name = key
         else:
             continue
         event_bytes += len(line)
         parsed.largest_event_bytes = max(parsed.largest_event_bytes, event_bytes)
         parsed.longest_bytes = max(parsed.longest_bytes, event_bytes)
+        if key == b"data" and data == [b"[DONE]"]:
+            parsed.events.append((name, b"[DONE]"))
+            data, name, event_bytes = [], b"", 0
     parsed.longest_bytes = max(parsed.longest_bytes, len(unfinished))
     parsed.has_document = UNFINISHED_DOCUMENT.match(unfinished) is not None
     return parsed

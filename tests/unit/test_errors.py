@@ -20,6 +20,8 @@ CODES = {
     "IdempotencyUnavailable": "idempotency_unavailable",
     "RateLimited": "rate_limited",
     "ResponseMemoryFull": "response_memory_full",
+    "UnsupportedCoding": "unsupported_content_coding",
+    "RequestMemoryFull": "request_memory_full",
     "ShuttingDown": "shutting_down",
     "SimulatedFailure": "simulated_failure",
     "UpstreamError": "upstream_error",

@@ -46,8 +46,9 @@ def test_signal_during_the_start_ends_it_silently(tmp_path: Path, number: signal
     assert run(tmp_path, number, at=at) == (128 + number, "")
 
 
+@pytest.mark.parametrize("at", ["tokenfall.reactor", "tokenfall.cli"])
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
-def test_ignored_signal_does_not_end_the_start(tmp_path: Path, number: signal.Signals) -> None:
-    status, output = run(tmp_path, number, at="tokenfall.cli", words=("--version",))
+def test_ignored_signal_does_not_end_the_start(tmp_path: Path, number: signal.Signals, at: str) -> None:
+    status, output = run(tmp_path, number, at=at, words=("--version",))
 
     assert (status, output) == (0, f"tokenfall {tokenfall.__version__}\n")

@@ -9,7 +9,7 @@ from tokenfall.api.access import AccessLog
 from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
-from tokenfall.api.guard import Keys, LoopbackGuard
+from tokenfall.api.guard import LoopbackGuard
 from tokenfall.api.providers import FunctionHandler
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.routing import ErrorEncoder, Route, Router
@@ -23,6 +23,7 @@ from tokenfall.metrics import Metrics
 from tokenfall.wire.api_error import ApiError
 
 from tests.contracts.limits import BURST, RATE
+from tests.doubles.callers import callers
 from tests.doubles.clocks import FakeClock, FakeWheel
 from tests.doubles.requests import lines_of, request
 
@@ -82,7 +83,7 @@ class Harness:
         self.access = AccessLog(self.written.append, FakeWheel(), metrics=self.metrics, as_json=False)
         self.app = App(
             Router(ROUTES, error_encoders=[("/provider/", ErrorEncoder(own_dialect_error))]),
-            keys=Keys(keys),
+            callers=callers(*keys),
             cors=CORS((), loopback_only=False),
             metrics=self.metrics,
             access=self.access,
@@ -141,7 +142,7 @@ class LazyApplication:
         )
         self.app = App(
             Router([route], error_encoders=[("/v1/", ErrorEncoder(handlers.refuse, self.needed))]),
-            keys=Keys(("secret",)),
+            callers=callers("secret"),
             cors=CORS((), loopback_only=False),
             metrics=Metrics(),
             access=None,
@@ -455,7 +456,12 @@ def test_quiet_routes_are_logged_only_on_errors(path: str, status: int, log_quie
 def test_responses_are_counted_without_an_access_log() -> None:
     metrics = Metrics()
     app = App(
-        Router(ROUTES), keys=Keys(()), cors=CORS((), loopback_only=False), metrics=metrics, access=None, log_quiet=True
+        Router(ROUTES),
+        callers=callers(),
+        cors=CORS((), loopback_only=False),
+        metrics=metrics,
+        access=None,
+        log_quiet=True,
     )
     app.ended(request("/x"), 404, outcome="complete", sent_bytes=0)
 

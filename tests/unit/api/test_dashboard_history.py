@@ -17,6 +17,7 @@ from tokenfall.metrics_history import MINUTES, SECONDS, MetricsHistory
 from tokenfall.metrics_sampler import MetricsSampler
 from tokenfall.slices import at_once
 
+from tests.doubles.callers import callers
 from tests.doubles.clocks import InstantClock
 from tests.doubles.memory import ample_memory
 from tests.doubles.requests import request
@@ -141,7 +142,7 @@ def test_unknown_range_error_lists_the_valid_ranges(name: str) -> None:
 
 
 async def test_handler_returns_the_history_up_to_its_clock() -> None:
-    handler = DashboardHistory(sampled(5), InstantClock(NOW_S), memory=ample_memory())
+    handler = DashboardHistory(sampled(5), InstantClock(NOW_S), memory=ample_memory(), callers=callers())
     response = handler.get(request("/board/history?range=2m"))
     if asyncio.iscoroutine(response):
         response = await response

@@ -164,7 +164,7 @@ class Memory:
 
     def __init__(self, size_bytes: int) -> None:
         self.metrics = Metrics()
-        self.lease = ResponseMemory(size_bytes, self.metrics).lease()
+        self.lease = ResponseMemory(2 * size_bytes, self.metrics).lease("a")
         self.lease.grow(size_bytes)
 
     @property

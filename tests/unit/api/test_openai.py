@@ -16,6 +16,7 @@ from tokenfall.metrics import Metrics
 from tokenfall.wire.api_error import ApiError
 
 from tests.contracts.limits import BURST, RATE
+from tests.doubles.callers import callers
 from tests.doubles.clocks import FakeClock
 from tests.doubles.requests import lines_of, request
 
@@ -30,12 +31,14 @@ class Harness:
             limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
             throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=Metrics())
         catalogue = Catalogue(self._models if upstream else None, FakeClock())
-        self.routes = OpenAIRoutes(catalogue, relay=self._relay if upstream else None, throttle=throttle)
+        self.routes = OpenAIRoutes(
+            catalogue, relay=self._relay if upstream else None, throttle=throttle, callers=callers()
+        )
 
     async def _models(self) -> bytes:
         return b'{"data":[{"id":"org/up-1"}]}'
 
-    async def _relay(self, path: str, body: bytes) -> Response:
+    async def _relay(self, path: str, body: bytes, caller: str) -> Response:
         self.fetched.append((path, body))
         return document(b'{"as":"it is"}')
 

@@ -39,6 +39,8 @@ STATUSES = {
     "IdempotencyUnavailable": 400,
     "RateLimited": 429,
     "ResponseMemoryFull": 503,
+    "UnsupportedCoding": 415,
+    "RequestMemoryFull": 503,
     "ShuttingDown": 503,
     "SimulatedFailure": 500,
     "UpstreamError": 502,

@@ -318,3 +318,12 @@ async def test_queued_events_over_the_memory_limit_end_the_response() -> None:
         await complete_body(relay, body())
 
     assert metrics.response_memory_bytes == 0
+
+
+def test_request_that_only_fills_the_prompt_cache_is_not_relayed() -> None:
+    relay = TranslatedRelay(FakeUpstream().as_engine(), ANTHROPIC, memory=ample_memory())
+    with pytest.raises(InvalidRequest) as caught:
+        relay.decode(body(max_tokens=0))
+
+    assert caught.value.param == "max_tokens"
+    assert ANTHROPIC.decode(body(max_tokens=0)).request.max_tokens == 0

@@ -1,4 +1,5 @@
 import json
+import re
 from itertools import islice
 from typing import Any
 
@@ -6,7 +7,7 @@ import jsonschema
 import pytest
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.messages import ChatRequest, Grammar, Message, Tool, ToolCall
 from tokenfall.simulator.grammar import MAX_TOKENS, parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.planning import (
@@ -281,6 +282,34 @@ def test_required_call_is_repeated_if_all_tools_were_called() -> None:
     messages = (Message("user", "hm"), asking, Message("tool", "rain", tool_call_id="call_0"))
 
     assert calls(one(chat_request(messages=messages, tools=(WEATHER,), tool_choice="required"))) == ["weather"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["[0-9]{4}-[0-9]{2}", "(?:SELECT|INSERT) [a-z]+;", "a|b", r"add\(\d+, \d+\)", "x*", "^begin .+ end$", "é+"],
+)
+def test_input_of_a_custom_tool_matches_its_regular_expression(pattern: str) -> None:
+    tool = Tool("run", custom=True, grammar=Grammar(pattern, "regex"))
+    text = "".join(one(chat_request("run", tools=(tool,))).parts[0].tokens)
+
+    assert text
+    assert re.fullmatch(pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "why"),
+    [
+        (Grammar("start: NUMBER", "lark"), "'run': of grammars it supports the syntax regex only"),
+        (Grammar("(", "regex"), "pattern"),
+        (Grammar("(?i)a", "regex"), "pattern"),
+        (Grammar("$a", "regex"), "pattern"),
+    ],
+)
+def test_a_call_whose_grammar_cannot_be_followed_is_refused(grammar: Grammar, why: str) -> None:
+    tool = Tool("run", custom=True, grammar=grammar)
+    with pytest.raises(InvalidRequest, match=why):
+        one(chat_request("run", tools=(tool,)))
+    assert calls(one(chat_request("Hello", tools=(tool,)))) == []
 
 
 def test_custom_tool_is_called_with_text() -> None:

@@ -1,10 +1,12 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from tokenfall.conversations import Turn, TurnEnd
 from tokenfall.errors import (
     DetachedLimit,
+    RequestMemoryFull,
     ShuttingDown,
     StoreUnavailable,
     TokenfallError,
@@ -15,6 +17,7 @@ from tokenfall.errors import (
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine
+from tokenfall.request_memory import RequestMemory
 from tokenfall.turns import runner as answering_module
 from tokenfall.turns import turn as turn_module
 from tokenfall.turns.response_buffer import INDEXED
@@ -23,6 +26,7 @@ from tokenfall.turns.turn import FollowedLocally
 
 from tests.doubles.connections import settle
 from tests.doubles.engines import Silence, text_engine
+from tests.doubles.memory import ample_request_memory
 from tests.doubles.stores import SlowHistory
 from tests.doubles.turns import HERE, ManualEngine, RecordingListener, detached_turns, running_turn, turn_registry
 
@@ -32,11 +36,12 @@ REQUEST = ChatRequest(messages=(Message("system", "Be brief."), Message("user", 
 class Harness:
     """A `TurnRunner` on a history whose writes complete when the test allows it."""
 
-    def __init__(self, *, may_write: bool = True) -> None:
+    def __init__(self, *, may_write: bool = True, memory_bytes: int = 2**30) -> None:
         self.history = SlowHistory()
         self.registry = turn_registry()
         self.detached = detached_turns()
-        self.runner = TurnRunner(self.history, registry=self.registry, detached=self.detached)
+        self.memory = RequestMemory(memory_bytes)
+        self.runner = TurnRunner(self.history, registry=self.registry, detached=self.detached, memory=self.memory)
         if may_write:
             self.history.may_end.set()
 
@@ -382,7 +387,7 @@ def stored(text: str, *, thought: str = "") -> Turn:
 )
 async def test_variants_of_detached_turns_count_as_memory(earlier: dict[str, Turn]) -> None:
     detached = detached_turns(max_bytes=100_000)
-    runner = TurnRunner(SlowHistory(), registry=turn_registry(), detached=detached)
+    runner = TurnRunner(SlowHistory(), registry=turn_registry(), detached=detached, memory=ample_request_memory())
     turns = [running_turn(finishes=True) for _ in range(2)]
     runs = [TurnRun(turn, REQUEST, engine=ManualEngine(), runner=runner, **earlier) for turn in turns]
     asking = [asyncio.create_task(run.run(RecordingListener().on_event)) for run in runs]
@@ -428,3 +433,19 @@ async def test_turn_without_text_has_no_times() -> None:
     await setup.running
 
     assert [(turn.ttft_s, turn.tokens_per_s) for turn in setup.harness.history.appended] == [(None, None)]
+
+
+async def test_texts_of_a_turn_are_counted_until_it_has_ended() -> None:
+    harness = Harness(memory_bytes=1_000)
+    engine = ManualEngine()
+    run = TurnRun(running_turn(), REQUEST, engine=engine, runner=harness.runner)
+    large = replace(REQUEST, messages=(Message("user", "x" * 500),))
+    with pytest.raises(RequestMemoryFull):
+        TurnRun(running_turn(), large, engine=engine, runner=harness.runner)
+    held_bytes = harness.memory.shares.held_bytes
+    engine.emit("Because.")
+    engine.finish()
+    await run.run(RecordingListener().on_event)
+
+    assert 0 < held_bytes < 100
+    assert harness.memory.shares.held_bytes == 0

@@ -559,3 +559,20 @@ def test_log_probabilities_are_read_with_their_text_if_requested() -> None:
         ("d", "\ufffd"),
     ]
     assert not any(event.logprobs for event in read(data) if isinstance(event, TextDelta))
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize("end", [b"data: [DONE]\n", b"data:[DONE]\n", b"data: [DONE]\r\n"])
+def test_done_needs_no_blank_line(feed: Cut, end: bytes) -> None:
+    assert read(feed(text_chunk("Hi") + finish("stop") + end)) == [TextDelta("Hi"), Finished("stop", "")]
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_error_field_of_llama_cpp_breaks_the_stream(feed: Cut) -> None:
+    broken = b'error: {"code":500,"message":"no slot","type":"server_error"}\n\n'
+    reader = ResponseReader()
+    events = events_until_error(feed(text_chunk("Hi") + broken), reader)
+
+    assert events == [TextDelta("Hi")]
+    assert isinstance(reader.broken, UpstreamStreamError)
+    assert reader.broken.message.endswith("no slot")
