@@ -18,18 +18,18 @@ class Harness:
 
     def __init__(self) -> None:
         self.pool = Pool(running_reactor().wheel.now)
-        self.made: list[UpstreamConnection] = []
+        self.opened: list[UpstreamConnection] = []
         self.peers: dict[UpstreamConnection, object] = {}
 
     def open(self, *, idle: bool = True) -> UpstreamConnection:
-        ours, peer = tcp_pair()
-        ours.setblocking(False)
-        connection = UpstreamConnection(running_reactor(), ours.detach(), owner=self.pool)
+        client_socket, peer = tcp_pair()
+        client_socket.setblocking(False)
+        connection = UpstreamConnection(running_reactor(), client_socket.detach(), owner=self.pool)
         self.peers[connection] = peer
         self.pool.add(connection)
         if idle:
             self.pool.connection_idle(connection)
-        self.made.append(connection)
+        self.opened.append(connection)
         return connection
 
 
