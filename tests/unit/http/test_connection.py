@@ -210,7 +210,7 @@ async def test_response_has_a_date_header(client: FakeClient) -> None:
     assert b"\r\ndate: " in client.received
 
 
-async def test_defect_closes_only_its_connection(
+async def test_exception_in_a_handler_closes_only_its_connection(
     connect: Connect, application: FakeApplication, caplog: pytest.LogCaptureFixture
 ) -> None:
     def handler(request: Request) -> AnyResponse:
@@ -230,7 +230,7 @@ async def test_defect_closes_only_its_connection(
 
 
 @pytest.mark.parametrize("name", ["ended", "refuse"])
-async def test_defect_in_an_application_callback_closes_only_its_connection(
+async def test_exception_in_an_application_callback_closes_only_its_connection(
     connect: Connect,
     application: FakeApplication,
     name: str,
