@@ -21,7 +21,7 @@ TurnStatus = Literal["complete", "interrupted"]
 
 
 class Variant(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An earlier response to the question of a turn, which was replaced by a regenerated one. Fields as in `Turn`."""
+    """An earlier response to the question of a turn, replaced by a new one. Its fields are those of `Turn`."""
 
     content: str
     status: TurnStatus

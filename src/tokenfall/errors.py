@@ -61,7 +61,7 @@ class NotFound(TokenfallError):
 
 
 class ConversationChanged(TokenfallError):
-    """The turn to be replaced is not, or no longer, in the conversation."""
+    """The conversation does not contain the turn to be replaced, or its newest turn is not the expected one."""
 
     code = "conversation_changed"
 

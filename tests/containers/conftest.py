@@ -10,7 +10,7 @@ from tests.containers.podman import Podman, why_not
 
 ROOT = Path(__file__).parents[2]
 BUILD_S = 400
-"""How long the images may take to build on a busy machine; everything else is bounded by its own waits."""
+"""Test timeout, which includes the build of the images on a busy machine."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,11 +34,11 @@ def run(podman: Podman, *command: str) -> str:
 
 @pytest.fixture(scope="session")
 def images(podman: Podman) -> dict[str, ImageArchive]:
-    """Both images, built from this working tree, by target."""
+    """Both images by target, built from this working tree."""
     if podman.tried("image", "exists", BASE).returncode:
         command = ("scripts/base-images", "debian")
         made = subprocess.run(command, cwd=ROOT, env=podman.environment, capture_output=True, text=True, check=False)
-        if made.returncode:  # Debian's packages are not within reach, or no root file system can be made of them
+        if made.returncode:  # Debian's packages cannot be downloaded, or no root file system can be built
             pytest.skip(f"no base image can be made here: {made.stderr[-300:]}")
     run(podman, sys.executable, "-m", "scripts.build_image")
     return {name: ImageArchive(OUT / f"{name}.tar") for name in ("simulator", "full")}
@@ -52,5 +52,5 @@ def simulator(images: dict[str, ImageArchive]) -> str:
 
 @pytest.fixture(scope="session")
 def full(images: dict[str, ImageArchive]) -> str:
-    """The name of the image with everything."""
+    """The name of the full image."""
     return "tokenfall:latest"

@@ -20,18 +20,18 @@ runtime = "runc"
 [containers]
 default_ulimits = ["nofile=20000:20000", "nproc=1000:1000"]
 """
-"""podman's own default of nproc may be more than this machine allows; netavark gives containers names."""
+"""podman's default nproc limit may exceed the machine's; netavark resolves container names."""
 
 LIMITS = ("--cpus=0.1", "--memory=20m", "--memory-swap=20m")
 LOCKED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=host")
 COMMAND_S = 100.0
-"""How long a command of podman may take on a busy machine."""
+"""Timeout of a podman command on a busy machine."""
 
 PROGRAMS = ("podman", "runc", "mmdebstrap")
 
 
 def why_not() -> str:
-    """Why no container can be run here, "" where they can."""
+    """Return why containers cannot run on this machine, "" if they can."""
     missing = [name for name in PROGRAMS if not shutil.which(name)]
     if missing:
         return f"containers need {', '.join(missing)}"
@@ -39,7 +39,7 @@ def why_not() -> str:
 
 
 class Podman:
-    """The command, with a configuration of its own in `folder`."""
+    """The podman command with its own configuration in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         configuration = folder / "containers.conf"
@@ -47,7 +47,7 @@ class Podman:
         self.environment = {**os.environ, "CONTAINERS_CONF": str(configuration), "CONTAINER_ENGINE": "podman"}
 
     def __call__(self, *words: str) -> str:
-        """What it prints. Raises AssertionError with what it complains of."""
+        """Run the command and return its stdout. Raises AssertionError with its stderr."""
         done = self.tried(*words)
         assert done.returncode == 0, f"podman {' '.join(words)}: {done.stderr}"
         return done.stdout.strip()
@@ -59,7 +59,7 @@ class Podman:
 
     @contextmanager
     def running(self, image: str, *, options: tuple[str, ...] = (), **settings: str) -> Iterator["Container"]:
-        """The image's server once it listens; `options` are podman's. It is removed with the block."""
+        """Run the image's server with podman `options`; yield it once it listens, and remove it at the end."""
         name, port = f"tokenfall-test-{uuid4().hex[:8]}", settings.setdefault("PORT", str(free_port()))
         given = [f"--env={key}={value}" for key, value in {"HOST": "127.0.0.1", **settings}.items()]
         command = ["podman", "run", "--name", name, *LOCKED, *options, *given, image]
@@ -78,7 +78,7 @@ class Podman:
 
 
 class Container:
-    """A server in a container, by its name; `process` is podman, which ends when it ends, with its exit status."""
+    """A server in a container; `process` is podman, which exits with the container's status."""
 
     def __init__(self, podman: Podman, name: str, *, process: "subprocess.Popen[str]", port: int) -> None:
         self.name = name
@@ -90,25 +90,25 @@ class Container:
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that it was charged for."""
+        """Return the peak memory of its cgroup."""
         return charged_to(self._memory)["peak_bytes"]
 
     def check_health(self) -> bool:
-        """Run the image's health check, as its engine does periodically. Whether it reports healthy."""
+        """Run the image's health check once; return whether it reports healthy."""
         return self._podman.tried("healthcheck", "run", self.name).returncode == 0
 
     def execute(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a program beside the server."""
+        """Run a program inside the container."""
         return self._podman.tried("exec", self.name, *words)
 
     def signal(self, name: str) -> None:
         self._podman("kill", "--signal", name, self.name)
 
     def stop(self, *, grace_s: int) -> int:
-        """SIGTERM, and SIGKILL after `grace_s`; the exit status."""
+        """Send SIGTERM, and SIGKILL after `grace_s`; return the exit status."""
         self._podman("stop", "--time", str(grace_s), self.name)
         return self.wait()
 
     def wait(self) -> int:
-        """Its exit status, once it has ended."""
+        """Wait for the exit and return the status."""
         return self._process.wait(timeout=COMMAND_S)

@@ -1,4 +1,4 @@
-"""compose.yaml as it is, by podman-compose: the simulator in its limits; three replicas on one Redis; a small team."""
+"""compose.yaml run by podman-compose: the limited simulator, three replicas with one Redis, and the team server."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ while piece := server.recv(65536):
 
 
 class Compose:
-    """podman-compose on this project's file."""
+    """podman-compose with this project's file."""
 
     def __init__(self, podman: Podman) -> None:
         self._podman = podman
@@ -42,7 +42,7 @@ class Compose:
         self._command += ["--profile", "scaled", "--profile", "team"]
 
     def __call__(self, *words: str) -> None:
-        # What the machine's own environment has set is not the test's.
+        # Do not inherit the machine's environment.
         kept = {name: text for name, text in self._podman.environment.items() if not name.endswith("_API_KEY")}
         done = subprocess.run(
             [*self._command, *words], cwd=ROOT, env=kept, capture_output=True, text=True, timeout=COMMAND_S, check=False
@@ -73,7 +73,7 @@ def compose(podman: Podman, simulator: str, full: str) -> Compose:
 
 @pytest.fixture(scope="module")
 def gateway(podman: Podman, compose: Compose) -> Iterator[int]:
-    """The port of nginx before three replicas that listen: nginx would skip another for 10 s."""
+    """The port of nginx in front of three listening replicas; nginx skips others for 10 s."""
     with compose.up("gateway"):
         until_s = monotonic() + STARTS_WITHIN_S
         for name in replicas():
@@ -83,13 +83,13 @@ def gateway(podman: Podman, compose: Compose) -> Iterator[int]:
 
 
 async def ready(port: int) -> None:
-    """Return once a server is ready behind `port`: each look is a request. Raises TimeoutError."""
+    """Request `/readyz` until a server behind `port` is ready. Raises TimeoutError."""
     async with asyncio.timeout(STARTS_WITHIN_S):
         while True:
             try:
                 if (await fetch(port, request("/readyz"))).status == 200:
                     return
-            except (OSError, EOFError):  # the port is open before its server is
+            except (OSError, EOFError):  # the port is open before the server listens
                 pass
 
 
@@ -98,18 +98,18 @@ def replicas() -> list[str]:
 
 
 def metric(podman: Podman, container: str, name: str) -> float:
-    """A value of the server in a container, which nothing outside reaches."""
+    """Return a metric of a container whose port is not published."""
     text = podman("exec", container, "/usr/bin/python3.11", "-c", METRICS)
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
 def busy(podman: Podman) -> str:
-    """The replica that streams."""
+    """Return the replica with a running stream."""
     (found,) = [name for name in replicas() if metric(podman, name, "tokenfall_streams_in_flight") > 0]
     return found
 
 
-async def test_the_simulator_runs_in_the_limits_that_the_file_gives_it(podman: Podman, compose: Compose) -> None:
+async def test_compose_simulator_serves_within_its_resource_limits(podman: Podman, compose: Compose) -> None:
     with compose.up("simulator"):
         await ready(SIMULATOR_PORT)
         stream = await fetch(SIMULATOR_PORT, request("/stream-sse?gap=1ms&tokens=3"))
@@ -121,7 +121,7 @@ async def test_the_simulator_runs_in_the_limits_that_the_file_gives_it(podman: P
     assert host["EffectiveCaps"] in ([], None)
 
 
-async def test_the_history_of_a_team_stays_when_its_container_is_replaced(compose: Compose) -> None:
+async def test_replaced_container_keeps_the_history(compose: Compose) -> None:
     with compose.up("team"):
         await ready(TEAM_PORT)
         assert (await fetch(TEAM_PORT, chat("Hello", stream=False))).status == 200
@@ -142,7 +142,7 @@ async def test_three_replicas_serve_behind_nginx(podman: Podman, gateway: int) -
     assert all(metric(podman, name, requests) > 0 for name in replicas())
 
 
-async def test_a_turn_is_followed_to_its_end_by_another_replica(gateway: int) -> None:
+async def test_turn_can_be_followed_to_its_end_at_another_replica(gateway: int) -> None:
     await ready(gateway)
     async with await Client.connect(gateway) as client:
         await client.send(chat("Hello", model="sim:gap=30ms,tokens=40", on_disconnect="finish", conversation="resumed"))
@@ -153,11 +153,11 @@ async def test_a_turn_is_followed_to_its_end_by_another_replica(gateway: int) ->
     resumed = [await fetch(gateway, request(f"/chat/turns/{turn}", Last_Event_ID="0")) for _ in range(REPLICAS)]
 
     assert response_text(first)
-    for answer in resumed:
-        assert answer.status == 200
-        assert answer.body.endswith(DONE)
-        assert response_text(answer.body) == response_text(resumed[0].body)
-        assert response_text(answer.body).startswith(response_text(first).strip())
+    for response in resumed:
+        assert response.status == 200
+        assert response.body.endswith(DONE)
+        assert response_text(response.body) == response_text(resumed[0].body)
+        assert response_text(response.body).startswith(response_text(first).strip())
 
 
 async def test_turn_of_a_killed_replica_is_lost_with_its_text(podman: Podman, gateway: int) -> None:

@@ -1,4 +1,4 @@
-"""What is in the images."""
+"""Contents of the images."""
 
 import hashlib
 import io
@@ -15,14 +15,14 @@ from scripts.image_archive import MB, ImageArchive
 from tests.containers.podman import Podman
 
 LIMITS_MB = {"simulator": (15, 6), "full": (30, 12)}
-"""Unpacked and packed."""
+"""Size limits, unpacked and packed."""
 
 TARGETS = sorted(LIMITS_MB)
 Images = dict[str, ImageArchive]
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_an_image_is_no_larger_than_promised(images: Images, target: str) -> None:
+def test_image_size_is_within_the_limit(images: Images, target: str) -> None:
     unpacked, packed = LIMITS_MB[target]
 
     assert images[target].unpacked_bytes <= unpacked * MB
@@ -30,7 +30,7 @@ def test_an_image_is_no_larger_than_promised(images: Images, target: str) -> Non
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_an_image_has_no_shell_no_pip_no_source_and_one_user(images: Images, target: str) -> None:
+def test_image_has_no_shell_pip_or_source_and_one_user(images: Images, target: str) -> None:
     image = images[target]
     names = set(image.files())
 
@@ -52,7 +52,7 @@ def test_only_root_owns_files_in_the_image(images: Images, target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_labels_health_check_and_signal_are_the_images_own(images: Images, target: str) -> None:
+def test_image_has_its_labels_health_check_and_stop_signal(images: Images, target: str) -> None:
     config = images[target].config
 
     assert config["Labels"]["org.opencontainers.image.version"] == __version__
@@ -73,7 +73,7 @@ def test_sbom_lists_the_contents_of_the_image(images: Images, target: str) -> No
     assert not {"pip", "setuptools", "bash", "hatchling"} & set(parts)
 
 
-def test_same_sources_give_the_same_files(podman: Podman, images: Images) -> None:
+def test_image_build_is_reproducible(podman: Podman, images: Images) -> None:
     podman("build", "--isolation=chroot", "--format=docker", "--timestamp=0", "--layers", "--target=build",
            "--tag=tokenfall:build", ".")  # fmt: skip
     again = "python3.11 -m scripts.image simulator venv/lib/python3.11/site-packages /image >&2 && tar -C /image -c ."

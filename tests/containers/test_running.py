@@ -1,4 +1,4 @@
-"""The images' servers in the limits that they are made for."""
+"""The images' servers under their documented resource limits."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ MEMORY_BYTES = 20_971_520
 STREAMS = 300
 TOKENS = 10
 WITHIN_S = 60.0
-"""How long anything may take in a tenth of a busy processor."""
+"""Timeout of operations with a tenth of a busy processor."""
 
 ROUTES = (
     "/health", "/livez", "/readyz", "/version", "/metrics", "/openapi.json", "/web", "/board", "/sim", "/v1/models",
@@ -28,8 +28,8 @@ async def fetched(port: int, data: bytes) -> tuple[int, bytes]:
     async with await Client.connect(port) as client:
         await client.send(data)
         client.buffered = await client.receive(within_s=WITHIN_S)
-        answer = await client.read_response()
-    return answer.status, answer.body
+        response = await client.read_response()
+    return response.status, response.body
 
 
 async def test_small_image_serves_every_kind_of_route_within_its_limits(podman: Podman, simulator: str) -> None:

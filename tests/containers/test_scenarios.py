@@ -15,7 +15,7 @@ PLAIN = r"go{1,3}al"
 
 
 def written(folder: Path, name: str, pattern: str) -> tuple[str, str]:
-    """A scenario file, as the option that mounts it and the value of `SIM`."""
+    """Write a scenario file; return the podman option that mounts it and the value of `SIM`."""
     turns = [{"when": {"last": {"pattern": pattern}}, "say": "Scored."}]
     (folder / name).write_text(json.dumps(turns), encoding="utf-8")  # JSON is YAML, too
     (folder / name).chmod(0o644)
@@ -41,7 +41,7 @@ async def test_image_serves_a_scenario_file(
     ("name", "pattern", "needed"),
     [("turns.yaml", PLAIN, "YAML needs PyYAML"), ("turns.json", NEEDS_RE2, "without google-re2")],
 )
-def test_the_small_image_names_the_library_that_a_scenario_file_needs(
+def test_small_image_names_the_library_missing_for_a_scenario_file(
     podman: Podman, simulator: str, tmp_path: Path, name: str, pattern: str, needed: str
 ) -> None:
     volume, sim = written(tmp_path, name, pattern)

@@ -1,4 +1,4 @@
-"""The real helm on the chart."""
+"""The helm command on the chart."""
 
 import subprocess
 from pathlib import Path
@@ -9,13 +9,13 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "tokenfall"
 BUILD_S = 600
-"""How long helm may take to build."""
+"""Timeout of building helm."""
 
 Manifest = dict[str, Any]
 
 
 class Helm:
-    """The command at `path`."""
+    """The helm command at `path`."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -33,6 +33,6 @@ class Helm:
 
 
 def found() -> tuple[str, str]:
-    """The path of helm, or why there is none."""
+    """Return the path of helm, or why it is not available."""
     done = subprocess.run([ROOT / "scripts" / "helm"], capture_output=True, text=True, timeout=BUILD_S, check=False)
     return done.stdout.strip(), done.stderr.strip()

@@ -1,4 +1,4 @@
-"""deploy/helm/tokenfall: linted, rendered over its value files, and held against Kubernetes' own schemas."""
+"""deploy/helm/tokenfall: lint, rendering with each value file, and validation by the Kubernetes schemas."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.deploy.helm import CHART, Helm, Manifest
 
 VALUE_FILES = sorted((CHART / "ci").glob("*.yaml"))
 KUBERNETES = ("1.30", kubernetes_validate.latest_version())
-"""The oldest that the chart takes, and the newest whose schemas are here."""
+"""The oldest supported version, and the newest with available schemas."""
 
 SECRETS = {"API_KEY", "GROQ_API_KEY", "UPSTREAM_API_KEY", "OPENAI_API_KEY"}
 Values = pytest.mark.parametrize("values", VALUE_FILES, ids=lambda path: path.stem)
@@ -52,14 +52,14 @@ def test_chart_passes_helm_lint_strict(helm: Helm, values: Path) -> None:
 
 @Values
 @pytest.mark.parametrize("version", KUBERNETES)
-def test_kubernetes_schemas_take_every_manifest(helm: Helm, values: Path, version: str) -> None:
+def test_every_manifest_matches_the_kubernetes_schemas(helm: Helm, values: Path, version: str) -> None:
     for manifest in helm.manifests("--values", str(values)):
-        if manifest["kind"] != "ServiceMonitor":  # the Prometheus Operator's, not Kubernetes'
+        if manifest["kind"] != "ServiceMonitor":  # custom resources of the Prometheus Operator
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
 @Values
-def test_every_selector_finds_the_pods_and_every_pod_is_restricted(helm: Helm, values: Path) -> None:
+def test_selectors_match_the_pods_and_pods_are_restricted(helm: Helm, values: Path) -> None:
     kinds = by_kind(helm.manifests("--values", str(values)))
     pod = kinds["Deployment"]["spec"]["template"]
     labels = pod["metadata"]["labels"].items()
@@ -93,7 +93,7 @@ def test_grace_period_covers_the_hook_and_the_drain(helm: Helm, values: Path) ->
 
 
 @Values
-def test_the_server_takes_its_environment(helm: Helm, values: Path) -> None:
+def test_server_accepts_the_rendered_environment(helm: Helm, values: Path) -> None:
     texts = environment(by_kind(helm.manifests("--values", str(values))))
     known = {name.upper() for name in setting_fields()}
     written = {name: text for name, text in texts.items() if text not in ("from a secret", "sqlite:////data/chat.db")}
@@ -103,7 +103,7 @@ def test_the_server_takes_its_environment(helm: Helm, values: Path) -> None:
     load({**written, "API_KEY": "key"})
 
 
-def test_replicas_scale_by_a_metric_that_is_exported(helm: Helm) -> None:
+def test_autoscaler_uses_an_exported_metric(helm: Helm) -> None:
     kinds = by_kind(helm.manifests("--values", str(CHART / "ci" / "autoscaled.yaml")))
     first, *others = kinds["HorizontalPodAutoscaler"]["spec"]["metrics"]
 
@@ -113,7 +113,7 @@ def test_replicas_scale_by_a_metric_that_is_exported(helm: Helm) -> None:
     assert kinds["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
 
 
-def test_prometheus_is_led_to_the_port_that_the_service_has(helm: Helm) -> None:
+def test_service_monitor_scrapes_the_service_port(helm: Helm) -> None:
     kinds = by_kind(helm.manifests("--values", str(CHART / "ci" / "autoscaled.yaml")))
     (endpoint,) = kinds["ServiceMonitor"]["spec"]["endpoints"]
 
@@ -125,7 +125,7 @@ def test_prometheus_is_led_to_the_port_that_the_service_has(helm: Helm) -> None:
     )
 
 
-def test_keys_are_in_a_secret_and_nowhere_else(helm: Helm) -> None:
+def test_keys_are_only_in_the_secret(helm: Helm) -> None:
     manifests = helm.manifests("--values", str(CHART / "ci" / "autoscaled.yaml"), "--set", "keys.values.API_KEY=a-key")
     kinds = by_kind(manifests)
 
@@ -135,7 +135,7 @@ def test_keys_are_in_a_secret_and_nowhere_else(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "expected"),
     [
         ("replicas: three", "at '/replicas': got string, want integer"),
         ("settings: {RATE_LIMIT_RPS: 0}", "at '/settings/RATE_LIMIT_RPS': got number, want string"),
@@ -151,17 +151,17 @@ def test_keys_are_in_a_secret_and_nowhere_else(helm: Helm) -> None:
         ("autoscaling: {enabled: true, minReplicas: 9, maxReplicas: 3}", "autoscaling.minReplicas: must not be above"),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_name(helm: Helm, tmp_path: Path, values: str, said: str) -> None:
+def test_invalid_value_is_refused_by_name(helm: Helm, tmp_path: Path, values: str, expected: str) -> None:
     file = tmp_path / "values.yaml"
     file.write_text(values, encoding="utf-8")
 
     refused = helm.template("--values", str(file))
 
     assert refused.returncode != 0
-    assert said in refused.stderr
+    assert expected in refused.stderr
 
 
-def test_the_chart_is_of_the_version_of_the_package_and_the_schema_knows_every_value(helm: Helm) -> None:
+def test_chart_has_the_package_version_and_a_schema_for_every_value(helm: Helm) -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""deploy/grafana and deploy/prometheus: every metric that they name is exported, every alert has its runbook."""
+"""deploy/grafana and deploy/prometheus: all metrics used are exported, all alerts have a runbook entry."""
 
 import json
 import re
@@ -26,7 +26,7 @@ OPERATORS = "=~!"
 
 
 def exported() -> dict[str, set[str]]:
-    """Each sample's name with its labels."""
+    """Return the label names of each exported sample by its name."""
     metrics = Metrics()
     metrics.requests = {("/chat", 200): 1}
     for counts in (metrics.streams_ended, metrics.streams_failed, metrics.upstream_errors, metrics.redis_failures):
@@ -50,7 +50,7 @@ def expressions() -> list[str]:
 
 
 @pytest.mark.parametrize("expression", expressions())
-def test_every_metric_and_label_that_is_named_is_exported(expression: str) -> None:
+def test_metrics_and_labels_of_expressions_are_exported(expression: str) -> None:
     known = exported()
 
     assert [name for name in NAMED.findall(expression) if name not in known] == []
@@ -59,7 +59,7 @@ def test_every_metric_and_label_that_is_named_is_exported(expression: str) -> No
         assert labels - FROM_PROMETHEUS <= known[name], name
 
 
-def test_the_dashboard_shows_every_metric() -> None:
+def test_dashboard_uses_every_metric() -> None:
     shown = {name for panel in panels() for target in panel["targets"] for name in NAMED.findall(target["expr"])}
     histograms = {name.removesuffix("_bucket") for name in shown if name.endswith("_bucket")}
     families = {name for name in exported() if not name.endswith(("_bucket", "_count", "_sum"))} | histograms
@@ -83,7 +83,7 @@ def test_panels_do_not_overlap_and_use_the_selected_data_source() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
-def test_every_alert_has_its_line_of_the_runbook() -> None:
+def test_every_alert_has_a_runbook_entry() -> None:
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     rules = [rule for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
 
@@ -93,7 +93,7 @@ def test_every_alert_has_its_line_of_the_runbook() -> None:
 
 
 @pytest.mark.parametrize("words", [("check", "rules", str(RULES)), ("test", "rules", str(RULE_TESTS))], ids=" ".join)
-def test_promtool_takes_the_rules_and_sees_them_fire(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_promtool_accepts_the_rules_and_their_tests_pass(words: tuple[str, ...], tmp_path: Path) -> None:
     if not shutil.which("promtool"):
         pytest.skip("promtool is not here (Debian's package prometheus)")
 

@@ -1,9 +1,9 @@
-"""Callers of servers with and without API keys."""
+"""Caller identification with and without API keys."""
 
 from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.guard import Callers, Keys
 
 
 def callers(*keys: str) -> Callers:
-    """Known by these keys, or else by their addresses."""
+    """Return a `Callers` that identifies callers by these keys, or by address if there are none."""
     return Callers(Keys(keys), TrustedProxies(()))

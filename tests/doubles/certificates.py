@@ -1,4 +1,4 @@
-"""Certificates of a test's own authority, and servers that show them."""
+"""A test certificate authority, and TLS server contexts with certificates issued by it."""
 
 import ssl
 import warnings
@@ -14,12 +14,12 @@ DAY = timedelta(days=1)
 
 @cache
 def authority() -> trustme.CA:
-    """The one that tests trust."""
+    """Return the CA that tests trust."""
     return trustme.CA()
 
 
 def trusted_file(folder: Path) -> str:
-    """A file for `SSL_CERT_FILE`."""
+    """Write the CA certificate into `folder` and return its path, for `SSL_CERT_FILE`."""
     path = folder / "authority.pem"
     authority().cert_pem.write_to_path(path)
     return str(path)
@@ -27,7 +27,7 @@ def trusted_file(folder: Path) -> str:
 
 @cache
 def server_context(*names: str, from_days: int = -1, to_days: int = 30, is_known: bool = True) -> ssl.SSLContext:
-    """A server's context. Its certificate is for `names` and valid between the days from now."""
+    """Return a server context whose certificate covers `names` and is valid `from_days` to `to_days` from now."""
     issuer = authority() if is_known else trustme.CA()
     now = datetime.now(UTC)
     certificate = issuer.issue_cert(*(names or NAMES), not_before=now + from_days * DAY, not_after=now + to_days * DAY)
@@ -37,7 +37,7 @@ def server_context(*names: str, from_days: int = -1, to_days: int = 30, is_known
 
 
 def context_of_version(version: ssl.TLSVersion) -> ssl.SSLContext:
-    """A server's context that speaks one version of TLS, however old."""
+    """Return a server context that supports exactly one TLS version, also an obsolete one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority().issue_cert(*NAMES).configure_cert(context)
     with warnings.catch_warnings():

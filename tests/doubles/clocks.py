@@ -1,10 +1,10 @@
-"""Time that stands still until a test moves it."""
+"""Fake clocks and a fake timer wheel, advanced by the test."""
 
 from tokenfall.ports import TimerEntry
 
 
 class FakeClock:
-    """Monotonic seconds, called as a limiter or a wheel calls its `now`."""
+    """A callable monotonic clock, for the `now` parameter of limiters and wheels."""
 
     def __init__(self, now_s: float = 1000.0) -> None:
         self.now_s = now_s
@@ -17,7 +17,7 @@ class FakeClock:
 
 
 class FakeWheel:
-    """A `Wheel` that plays each entry at its very deadline, in the order of deadlines, while `advance` runs."""
+    """A `Wheel` whose `advance` runs due entries at their exact deadlines, in deadline order."""
 
     def __init__(self, now_s: float = 1000.0) -> None:
         self.now_s = now_s
@@ -54,7 +54,7 @@ class FakeWheel:
 
 
 class InstantClock:
-    """A `Clock` on which sleeping moves the time; `slept` has every requested deadline."""
+    """A `Clock` whose sleeps return at once and advance the time; `slept` records the requested deadlines."""
 
     def __init__(self, now_s: float = 1000.0) -> None:
         self.now_s = now_s

@@ -1,4 +1,4 @@
-"""A connection without a network: a client over a pipe that reads when the test does, a reactor, an application."""
+"""Fakes around a server connection: a pipe in place of the socket, a client, a reactor and an application."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from tokenfall.http.application import Outcome
 
 PIPE_BYTES = 4_096
-"""How much is taken before the client has to read: one page, the least that a pipe holds."""
+"""Capacity of the pipe before the client has to read: one page, the minimum."""
 
 
 class FakeReactor:
-    """What connections ask of a `Reactor`: timers on a fake wheel, calls and tasks of the running asyncio loop."""
+    """The `Reactor` methods that connections use: timers on a fake wheel, calls and tasks on the asyncio loop."""
 
     def __init__(self, wheel: FakeWheel) -> None:
         self.wheel = wheel
         self._loop = asyncio.get_running_loop()
         self.masks: dict[int, int] = {}
-        """Each watched descriptor, and what it is watched for."""
+        """The event mask of each watched descriptor."""
         self._handlers: dict[int, object] = {}
 
     @property
@@ -45,7 +45,7 @@ class FakeReactor:
         self._handlers[fd] = handler
 
     def change(self, fd: int, mask: int) -> None:
-        assert fd in self.masks, "watched although it was removed"
+        assert fd in self.masks, "the descriptor is not registered"
         self.masks[fd] = mask
 
     def remove(self, fd: int) -> None:
@@ -69,12 +69,12 @@ class FakeReactor:
         return asyncio.get_running_loop().create_task(coroutine)
 
     def as_reactor(self) -> Reactor:
-        """Itself, under the type that its users ask for."""
+        """Return `self` typed as a `Reactor`."""
         return cast(Reactor, self)
 
 
 class PipeConnection(Connection):
-    """A connection that writes into a pipe, and notes what a pipe cannot do."""
+    """A connection that writes into a pipe and records socket operations that a pipe does not support."""
 
     __slots__ = ("aborted", "eof_written", "options", "sends")
 
@@ -83,7 +83,7 @@ class PipeConnection(Connection):
         self.eof_written = False
         self.options: list[tuple[int, int, int | bytes]] = []
         self.sends: list[bytes] = []
-        """The bytes of each call of `send`."""
+        """The data of each `send` call."""
         super().__init__(edge, fd, peer=peer)
 
     def set_option(self, level: int, name: int, *, value: int | bytes) -> None:
@@ -103,7 +103,7 @@ class PipeConnection(Connection):
 
 
 class FakeClient:
-    """A client of an `HTTPServer`: sends at once, reads only on request."""
+    """A client of an `HTTPServer`: `send` delivers synchronously, nothing is read before `read`."""
 
     def __init__(self, edge: HTTPServer, peer: str = "127.0.0.1") -> None:
         self._reader, writer = os.pipe2(os.O_NONBLOCK)
@@ -114,25 +114,25 @@ class FakeClient:
         self.connection = PipeConnection(edge, writer, peer=peer)
 
     def is_closed(self) -> bool:
-        """Whether the server has closed the connection, or will when the client has read what there is."""
+        """Return whether the server has closed the connection or only has to flush before it closes."""
         return self.connection.fd < 0 or (not self._masks[self._fd] & READ and self._masks[self._fd] & WRITE != 0)
 
     def is_server_reading(self) -> bool:
-        """Whether the server reads what the client sends."""
+        """Return whether the server watches the connection for input."""
         return bool(self._masks.get(self._fd, 0) & READ)
 
     def send(self, data: bytes) -> None:
         self.connection.data_received(data)
 
     def half_close(self) -> bool:
-        """Send a FIN; whether the server keeps its side open."""
+        """Send FIN; return whether the server keeps its side open."""
         kept_open = bool(self.connection.eof_received())
         if not kept_open:
             self.connection.close()
         return kept_open
 
     def read(self) -> bytes:
-        """Take all that was sent; everything received so far, with the date left out of heads."""
+        """Read all available data; return everything received so far without `date` headers."""
         while True:
             try:
                 data = os.read(self._reader, 65_536)
@@ -146,29 +146,29 @@ class FakeClient:
         return re.sub(rb"date: [^\r]*\r\n", b"", self.received)
 
     def reset(self) -> None:
-        """Reset the connection, as reported by the server's poller."""
+        """Reset the connection and report the hangup to the server."""
         if self.connection.fd >= 0:
             self.connection.pause_reading()
             self.connection.ready(HANGUP)
 
     def close_unnoticed(self) -> None:
-        """The client is gone, but the server has no event of it: its next write fails."""
+        """Close the client's end without an event for the server, whose next write fails."""
         if self._reader >= 0:
             os.close(self._reader)
             self._reader = -1
 
     def was_reset(self) -> bool:
-        """Whether the server ended the connection with a reset."""
+        """Return whether the server has reset the connection."""
         return self.connection.aborted
 
     def close(self) -> None:
-        """Leave, and give the descriptor back."""
+        """Reset the connection and close the descriptor."""
         self.reset()
         self.close_unnoticed()
 
 
 class EndedResponse(NamedTuple):
-    """What an application was told of a response that is over."""
+    """The arguments of one `ended` call."""
 
     path: str
     status: int
@@ -184,7 +184,7 @@ class FakeApplication:
             200, b"ok"
         )
         self.needed: Loadable | None = None
-        """What `refuse` needs."""
+        """The loadable that `refuse` needs."""
         self.requests: list[Request] = []
         self.bodies: list[bytes] = []
         self.ends: list[EndedResponse] = []
@@ -217,6 +217,6 @@ class FakeApplication:
 
 
 async def settle() -> None:
-    """Let everything that is ready run: no time passes."""
+    """Run all ready callbacks of the loop without advancing time."""
     for _ in range(20):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Engines that are scripted by a test."""
+"""Engines that play a script."""
 
 import asyncio
 
@@ -8,19 +8,19 @@ from tokenfall.ports import OnDelta
 
 
 class Silence:
-    """A step of a script: no more events, until the response is cancelled."""
+    """Script step: emit nothing until the response is cancelled."""
 
 
 class ScriptedEngine:
-    """Plays its script for every request: emits deltas, raises exceptions, falls silent, returns the end."""
+    """Plays its script for each request: emits deltas, raises exceptions, waits on `Silence`, returns `Finished`."""
 
     def __init__(self, *script: TextDelta | ReasoningDelta | Finished | Exception | Silence) -> None:
         self._script = script
         self.requests: list[ChatRequest] = []
         self.silent = asyncio.Event()
-        """Set once a response has fallen silent."""
+        """Set when a response reaches `Silence`."""
         self.ended = 0
-        """How many responses are over, however they ended."""
+        """Number of responses that ended, for any reason."""
 
     async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
         self.requests.append(request)
@@ -43,5 +43,5 @@ class ScriptedEngine:
 
 
 def text_engine(*texts: str, end: Finished | Exception | Silence | None = None) -> ScriptedEngine:
-    """An engine that emits `texts` and then `end`."""
+    """Return an engine that emits `texts` and then `end`."""
     return ScriptedEngine(*map(TextDelta, texts), end or Finished("stop", "model-1"))

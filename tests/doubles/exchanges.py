@@ -1,4 +1,4 @@
-"""Exchanges that record what a connection reports, and a connection that records what an exchange asks of it."""
+"""An exchange that records its connection's callbacks, and a connection that records its exchange's calls."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tokenfall.upstream.exchange import Headers, StaleConnection, UpstreamExchan
 
 
 class RecordedExchange(UpstreamExchange):
-    """`calls` holds the reports in their order: names, and the body's parts joined in `body`."""
+    """`calls` lists the callbacks in order, consecutive body parts as one; `body` has the joined data."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class RecordedExchange(UpstreamExchange):
 
 
 class FakeConnection:
-    """Stands where an exchange sees its `UpstreamConnection`."""
+    """Replaces the `UpstreamConnection` of an exchange."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -46,7 +46,7 @@ class FakeConnection:
         self.urgent = True
 
     def attach(self, exchange: UpstreamExchange) -> None:
-        """As `UpstreamConnection.send`."""
+        """Become the connection of `exchange`, as `UpstreamConnection.send` does."""
         connection: Any = self
         exchange.connection = connection
 

@@ -1,4 +1,4 @@
-"""The first request of a server to each of its parts: what it is imported or made for."""
+"""One request for each part of the server that is imported or built at first use."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ from tests.end_to_end.client import request
 
 
 def too_large() -> bytes:
-    """A head whose body is refused before it comes, in the words of the path's dialect."""
+    """Return a head with a body too large: refused before the body, with an error of the path's dialect."""
     head = request("/v1/messages", method="POST", body="x")
     return head.replace(b"Content-Length: 1\r\n", b"Content-Length: 999999999\r\n").removesuffix(b"x")
 

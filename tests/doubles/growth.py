@@ -1,11 +1,11 @@
-"""How much processor a call takes. On a busy machine, too: waiting does not count."""
+"""CPU time of a call; time spent waiting on a busy machine does not count."""
 
 import time
 from collections.abc import Callable
 
 
 def cpu_s(call: Callable[[], object], *, tries: int = 3) -> float:
-    """Seconds of processor that `call` takes in this thread, the least of some tries."""
+    """Return the CPU seconds of `call` in this thread, the minimum of `tries` runs."""
     took = []
     for _ in range(tries):
         began = time.thread_time()

@@ -1,6 +1,6 @@
-"""Requests that ask for as much as they can: one for each size, number and list that a caller gives.
+"""The most expensive valid requests: one for each size, number and list that a caller controls.
 
-Each is the bytes of a request. They are made when they are sent, since together they are some 60 megabytes.
+Each value builds the bytes of a request. They are built on demand, since together they have some 60 megabytes.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 from tests.end_to_end.client import request
 
 MOST = 1_000_000
-"""Characters of a text: nearly as many as a body has bytes."""
+"""Characters of a text that nearly fills the largest body."""
 
 Make = Callable[[], bytes]
 
@@ -30,7 +30,7 @@ def chat(sim: str = "", /, *, path: str = "/v1/chat/completions", **fields: Any)
 
 
 def turn(**fields: Any) -> bytes:
-    """A turn of the chat page, whole and without pauses."""
+    """A non-streaming turn of the chat page without pauses."""
     return post("/chat", {"messages": user("hi"), "stream": False} | fields, X_Sim="gap=0us")
 
 
@@ -55,14 +55,14 @@ def embed(**fields: Any) -> bytes:
 
 
 def in_chat(member: bytes) -> bytes:
-    """A chat with one more member, as it is."""
+    """Return a chat request whose body has one more member, given as raw JSON."""
     return post(
         "/v1/chat/completions", b'{"model":"sim:gap=0us","messages":[{"role":"user","content":"a"}],' + member + b"}"
     )
 
 
 def in_tool(value: bytes) -> bytes:
-    """A chat whose tool has this value in its schema."""
+    """Return a chat request with this raw JSON value in a tool's schema."""
     return in_chat(b'"tools":[{"type":"function","function":{"name":"a","parameters":{"x":' + value + b"}}}]")
 
 
@@ -95,7 +95,7 @@ def with_schema(schema: dict[str, Any]) -> bytes:
 
 
 def imported(messages: int, **fields: Any) -> bytes:
-    """A conversation to import."""
+    """Return a request that imports a conversation."""
     said = [{"role": "assistant" if number % 2 else "user", "content": "a"} | fields for number in range(messages)]
     return post("/conversations", {"title": "a", "messages": said})
 

@@ -1,7 +1,7 @@
-"""JSON schemas that a caller could send to hold the server: each is small on the wire for the work that it asks for.
+"""JSON schemas that cost much processor time for their size.
 
-`HOSTILE` has one at least for each keyword of JSON Schema 2020-12, `doubled` makes a schema twice as large. Used by the
-unit tests of the cost of schemas, and by tests that send them through HTTP. All of them fit into a body of 1 MiB.
+`HOSTILE` has at least one for each keyword of JSON Schema 2020-12; `doubled` returns a schema of twice the size. The
+unit tests of the cost of schemas use them, and tests that send them over HTTP. All fit into a body of 1 MiB.
 """
 
 from collections.abc import Callable
@@ -9,38 +9,38 @@ from typing import Any
 
 Schema = Any
 Make = Callable[[int], Schema]
-"""A schema of a size: 1 is the hostile one itself, 2 is twice as large."""
+"""Builds a schema of a relative size: 1 is the original, 2 is twice as large."""
 
 
 def nested(depth: int, wrap: Callable[[Schema], Schema], leaf: Schema = True) -> Schema:
-    """`leaf` wrapped so many times."""
+    """Return `leaf` wrapped `depth` times."""
     for _ in range(depth):
         leaf = wrap(leaf)
     return leaf
 
 
 def definitions(count: int, write: Callable[[int], Schema]) -> Schema:
-    """A reference to the first of `count` definitions; `write` gets each number."""
+    """Return a reference to the first of `count` definitions; `write` builds each from its number."""
     return {"$ref": "#/$defs/0", "$defs": {str(number): write(number) for number in range(count)}}
 
 
 def references(count: int) -> list[Schema]:
-    """References to the first `count` definitions."""
+    """Return references to the first `count` definitions."""
     return [{"$ref": f"#/$defs/{number}"} for number in range(count)]
 
 
 def required(schema: Schema, *names: str) -> Schema:
-    """An object that requires properties of these names, each with `schema`."""
+    """Return an object schema with these required properties, each with `schema`."""
     return {"type": "object", "properties": dict.fromkeys(names, schema), "required": list(names)}
 
 
 def many(schema: Schema, count: int = 1_000, **fields: Any) -> Schema:
-    """An array of so many values."""
+    """Return an array schema with `count` values."""
     return {"type": "array", "items": schema, "minItems": count, **fields}
 
 
 def names(count: int) -> list[str]:
-    """Names of properties, all different."""
+    """Return `count` distinct property names."""
     return [f"p{number}" for number in range(count)]
 
 
@@ -180,5 +180,5 @@ HOSTILE: dict[str, Schema] = {name: make(1) for name, make in MADE.items()}
 
 
 def doubled(name: str) -> Schema:
-    """The hostile schema of this name at twice its size."""
+    """Return the hostile schema of this name at twice its size."""
     return MADE[name](2)

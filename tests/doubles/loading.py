@@ -1,4 +1,4 @@
-"""Something that the test loads."""
+"""A loadable whose loading the test controls."""
 
 import asyncio
 import threading
@@ -7,7 +7,7 @@ from tokenfall.http.loadable import Loadable
 
 
 class SlowLoadable(Loadable):
-    """Loaded once `allowed` is set; its first loads fail with the errors in `failures`."""
+    """`load` blocks until `allowed` is set; the first loads raise the errors in `failures`."""
 
     def __init__(self, *failures: Exception, after: Loadable | None = None) -> None:
         super().__init__(after=after)
@@ -27,7 +27,7 @@ class SlowLoadable(Loadable):
         self._ended.set()
 
     async def finish_loading(self) -> None:
-        """Let it be loaded, which must not fail, and wait until it was and all waiters were notified."""
+        """Allow the load, which must succeed, and return once all waiters are notified."""
         self.allowed.set()
         await self._ended.wait()
         self._ended.clear()

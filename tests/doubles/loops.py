@@ -1,4 +1,4 @@
-"""asyncio loops for tests that run in the same loop as what they test: a reactor's, on any of its pollers."""
+"""asyncio event loops on a reactor, for tests that run in the same loop as the code under test."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from tokenfall.reactor.poller import make_poller
 
 
 class TestLoop(ReactorEventLoop):
-    """A loop that owns its reactor."""
+    """An event loop that owns its reactor and closes it."""
 
     __test__ = False
 
@@ -23,7 +23,7 @@ class TestLoop(ReactorEventLoop):
 
 
 def running_reactor() -> Reactor:
-    """The reactor under the running test."""
+    """Return the reactor of the running loop."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, ReactorEventLoop)
     return loop.reactor

@@ -1,4 +1,4 @@
-"""How much memory something takes, and memory for complete responses."""
+"""Measuring allocated memory, and a response memory without a practical limit."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from tokenfall.response_memory import ResponseMemory
 
 
 def ample_memory() -> ResponseMemory:
-    """More than the complete responses of a test take."""
+    """Return a response memory larger than any test needs."""
     return ResponseMemory(2**30, Metrics())
 
 
 def held_bytes(make: Callable[[], object]) -> int:
-    """Of what `make` returns, with all that it made and that is still there."""
+    """Return the bytes that `make` allocated and that remain allocated while its result lives."""
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()

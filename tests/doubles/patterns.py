@@ -1,4 +1,4 @@
-"""Patterns made by hypothesis, short enough to be given to `re`."""
+"""Hypothesis strategies for short regular expressions that `re` accepts."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The ways in which reads may split a stream of bytes."""
+"""Functions that split bytes into reads."""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -7,16 +7,16 @@ Cut = Callable[[bytes], list[bytes]]
 
 
 def whole(data: bytes) -> list[bytes]:
-    """One read."""
+    """Return all data as one read."""
     return [data]
 
 
 def one_by_one(data: bytes) -> list[bytes]:
-    """A read for each byte."""
+    """Return one read per byte."""
     return [data[at : at + 1] for at in range(len(data))]
 
 
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
-    """Reads that end at `places`, whatever the numbers."""
+    """Return reads that end at `places`, taken modulo the length plus one."""
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[start:end] for start, end in pairwise(edges)]

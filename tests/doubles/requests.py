@@ -1,4 +1,4 @@
-"""Requests as the edge hands them to the application."""
+"""Requests as the HTTP server passes them to the application."""
 
 from tokenfall.http.request import Request
 
@@ -11,7 +11,7 @@ def request(
     body: bytes = b"",
     client: str = "127.0.0.1",
 ) -> Request:
-    """A request with lower-case header names, as the head parser leaves it."""
+    """Return a request with lower-case header names, as the head parser creates it."""
     lines = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
     made = Request(method, target.encode(), headers=lines, http_minor=1)
     made.body = body
@@ -21,5 +21,5 @@ def request(
 
 
 def lines_of(head: bytes) -> list[str]:
-    """The lines of a response's head or of added header lines, without their ends."""
+    """Return the lines of a response head or of added header lines, without line ends."""
     return head.decode("latin-1").removesuffix("\r\n").split("\r\n")

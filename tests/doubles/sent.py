@@ -1,10 +1,10 @@
-"""What a live stream sends, where no edge plays it."""
+"""A `Send` that records the frames of a live stream."""
 
 from collections.abc import Awaitable
 
 
 class RecordingSend(list[bytes]):
-    """A `Send` to a client that takes all at once; `tokens` are the frames that are counted as such."""
+    """A `Send` without backpressure; `tokens` has the frames that count as tokens."""
 
     def __init__(self) -> None:
         super().__init__()

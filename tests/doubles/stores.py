@@ -1,4 +1,4 @@
-"""Stores whose operations a test controls."""
+"""A history store and shared turns whose operations the test blocks and fails."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tokenfall.ports import Followed, LiveTurn, OnDelta
 
 
 class SlowHistory(MemoryHistory):
-    """A store whose reads and writes the test completes or fails."""
+    """A store whose reads and writes wait for the test; writes raise `failure` if it is set."""
 
     def __init__(self) -> None:
         super().__init__(limit=100, max_bytes=1_000_000)
@@ -38,7 +38,7 @@ class SlowHistory(MemoryHistory):
 
 
 class FollowedElsewhere:
-    """A turn of another process: emits its pieces and ends."""
+    """A followed turn of another process: emits its pieces and ends."""
 
     def __init__(self, turn: str, conversation: Conversation, *, after: int, pieces: Sequence[str]) -> None:
         self.id = turn
@@ -55,7 +55,7 @@ class FollowedElsewhere:
 
 
 class FakeSharedTurns:
-    """A `SharedTurns`. `elsewhere` are the turns of another process, by owner and id."""
+    """A `SharedTurns`; `elsewhere` has the turns of another process by owner and id."""
 
     def __init__(self) -> None:
         self.published: list[LiveTurn] = []

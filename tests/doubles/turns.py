@@ -1,4 +1,4 @@
-"""Running turns, and their listeners."""
+"""Turns, their registry and service, an engine driven by the test, and a listener of a turn."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -27,25 +27,25 @@ def turn_registry(
     max_bytes: int = 1_000_000,
     clock: FakeClock | None = None,
 ) -> TurnRegistry:
-    """What a process remembers of its turns, on a clock that stands still."""
+    """Return a turn registry on a fake clock."""
     return TurnRegistry(keep_s=keep_s, max_bytes=max_bytes, now=clock or FakeClock(), shared=shared, alone=alone)
 
 
 def detached_turns(clock: FakeClock | None = None, **bounds: Any) -> DetachedTurns:
-    """What bounds the turns that go on without their clients, on a clock that stands still."""
+    """Return the limiter of detached turns on a fake clock."""
     return DetachedTurns(DetachedBounds(**bounds), now=clock or FakeClock())
 
 
 def chat_service(
     engine: Engine, history: HistoryStore, *, defaults: Defaults, shared: SharedTurns | None = None
 ) -> Chat:
-    """A chat service that remembers its turns as `turns_of` does."""
+    """Return a chat service with a registry of `turn_registry`."""
     runner = TurnRunner(history, registry=turn_registry(shared=shared), detached=detached_turns())
     return Chat(engine, history, defaults=defaults, runner=runner)
 
 
 def running_turn(*texts: str, finishes: bool = False, conversation: Conversation = HERE) -> RunningTurn:
-    """A turn that has begun, if only to say this."""
+    """Return a running turn that has emitted `texts`."""
     turn = RunningTurn(conversation, on_disconnect="finish" if finishes else "cancel")
     for text in texts:
         turn.add(text)
@@ -53,7 +53,7 @@ def running_turn(*texts: str, finishes: bool = False, conversation: Conversation
 
 
 class ManualEngine:
-    """An engine whose events the test emits."""
+    """An engine that emits the events and the end given by the test."""
 
     def __init__(self) -> None:
         self.requested = asyncio.Event()
@@ -87,7 +87,7 @@ class ManualEngine:
 
 
 class RecordingListener:
-    """A listener of a turn, full when the test makes it full."""
+    """Records the texts of a turn; the test switches backpressure on and off."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -102,11 +102,11 @@ class RecordingListener:
         return self.full
 
     def block(self) -> None:
-        """From now on nothing fits."""
+        """Apply backpressure: `on_event` returns a pending future."""
         self.full = asyncio.get_running_loop().create_future()
 
     def unblock(self) -> None:
-        """There is room again."""
+        """Release the backpressure."""
         full, self.full = self.full, None
         assert full is not None
         full.set_result(None)

@@ -1,4 +1,4 @@
-"""A connection to an upstream whose other end the test holds."""
+"""An upstream connection whose peer socket the test controls."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: upstream\r\n\r\n"
 
 
 class RecordedOwner(Owner):
-    """Keeps what becomes idle, as a pool does, and counts."""
+    """Counts idle and closed connections, and keeps idle ones open as a pool does."""
 
     def __init__(self) -> None:
         self.idle = 0
@@ -31,7 +31,7 @@ class RecordedOwner(Owner):
 
 
 class ConnectionPair:
-    """`connection` and its peer, which is a plain socket."""
+    """An upstream connection and the plain socket that is its peer."""
 
     def __init__(self, *, kind: socket.AddressFamily = socket.AF_UNIX) -> None:
         ours, self.peer = socket.socketpair() if kind is socket.AF_UNIX else tcp_pair()
@@ -41,7 +41,7 @@ class ConnectionPair:
         self.connection = UpstreamConnection(running_reactor(), ours.detach(), owner=self.owner)
 
     def send_request(self, request: bytes = REQUEST, *, is_head: bool = False) -> RecordedExchange:
-        """Send a request; its exchange."""
+        """Send a request and return its exchange."""
         exchange = RecordedExchange()
         exchange.begin()
         exchange.end.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -50,10 +50,10 @@ class ConnectionPair:
 
     async def wait_closed(self) -> None:
         """Return once the connection is closed."""
-        await eventually(lambda: self.connection.fd < 0, lambda: "it is open")
+        await eventually(lambda: self.connection.fd < 0, lambda: "the connection is open")
 
     async def peer_receive(self, size_bytes: int) -> bytes:
-        """What the peer was sent."""
+        """Return at least `size_bytes` received by the peer."""
         data = b""
         async with asyncio.timeout(PATIENCE_S):
             while len(data) < size_bytes:
@@ -61,7 +61,7 @@ class ConnectionPair:
         return data
 
     def reset_peer(self) -> None:
-        """The peer breaks a TCP connection by RST."""
+        """Close the peer of a TCP connection with RST."""
         self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.peer.close()
 
@@ -72,7 +72,7 @@ class ConnectionPair:
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
-    """Two ends of a connection on loopback."""
+    """Return both ends of a TCP connection on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         ours = socket.create_connection(server.getsockname())
         theirs, _ = server.accept()

@@ -1,4 +1,4 @@
-"""Engines that ask a test's own upstream."""
+"""Engines that send requests to a test upstream."""
 
 from tokenfall.metrics import Metrics
 from tokenfall.ports import Wheel
@@ -22,7 +22,7 @@ def engine_for(
     retries: Retries | None = None,
     proxy: Proxy | None = None,
 ) -> UpstreamEngine:
-    """An engine on the running loop. `wheel` counts the deadlines of responses, those of connections are real."""
+    """Return an engine on the running loop. `wheel` has the response deadlines; connection deadlines use real time."""
     reactor = running_reactor()
     dialer = Dialer(parse_address(url), reactor=reactor, connect_s=5.0, proxy=proxy)
     return UpstreamEngine(

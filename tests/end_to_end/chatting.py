@@ -1,4 +1,4 @@
-"""Requests and responses of a chat client."""
+"""Chat requests, and readers of chat responses."""
 
 import json
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ PING = b": ping\n\n"
 def chat(
     content: str, *, model: str | None = "sim:gap=1ms,tokens=3", headers: dict[str, str] | None = None, **body: Any
 ) -> bytes:
-    """A request to `POST /chat` with one user's message."""
+    """Return a request to `POST /chat` with one user message."""
     document: dict[str, Any] = {"messages": [{"role": "user", "content": content}], **body}
     if model is not None:
         document["model"] = model
@@ -23,13 +23,13 @@ def chat(
 
 
 def response_text(frames: bytes) -> str:
-    """The text of a stream's content frames, whatever follows them."""
+    """Return the joined text of the content frames."""
     lines = [line[6:] for line in frames.split(b"\n") if line.startswith(b'data: {"content":')]
     return "".join(json.loads(line)["content"] for line in lines)
 
 
 def error_of(frames: bytes) -> dict[str, Any]:
-    """The error that ends a stream; the stream must not look whole."""
+    """Return the error of the stream's last frame, and check that the stream has no `[DONE]`."""
     assert b"[DONE]" not in frames
     *_, last, empty = frames.split(b"\n\n")
     assert empty == b""
@@ -40,14 +40,14 @@ def error_of(frames: bytes) -> dict[str, Any]:
 
 
 async def history(port: int, query: str = "", **headers: str) -> list[dict[str, Any]]:
-    answer = await fetch(port, request(f"/history{query}", **headers))
-    assert answer.status == 200
-    messages: list[dict[str, Any]] = json.loads(answer.body)
+    response = await fetch(port, request(f"/history{query}", **headers))
+    assert response.status == 200
+    messages: list[dict[str, Any]] = json.loads(response.body)
     return messages
 
 
 async def start_stream(port: int, data: bytes) -> Client:
-    """A client whose stream has begun; it stores what it read."""
+    """Send `data` and return the client once the response has begun; the data read stays buffered."""
     client = await Client.connect(port)
     await client.send(data)
     client.buffered = await client.receive()
@@ -55,7 +55,7 @@ async def start_stream(port: int, data: bytes) -> Client:
 
 
 class Stream:
-    """A stream under way: its turn, and the client that reads it."""
+    """A streaming response: its head, its turn id, and the client that reads it."""
 
     def __init__(self, client: Client, head: Head) -> None:
         self.client = client
@@ -63,7 +63,7 @@ class Stream:
         self.turn = head.headers.get("x-turn-id", "")
 
     async def frames(self) -> list[bytes]:
-        """The rest of it, chunk by chunk; a heartbeat is no part of it."""
+        """Return the remaining chunks without heartbeats."""
         return [chunk for chunk in await self.client.chunks() if chunk != PING]
 
     async def frame(self) -> bytes:
@@ -72,7 +72,7 @@ class Stream:
 
 @asynccontextmanager
 async def streaming(port: int, data: bytes) -> AsyncIterator[Stream]:
-    """The response to `data` once its head is there."""
+    """Send `data` and yield the stream once its head with status 200 is received."""
     async with await Client.connect(port) as client:
         await client.send(data)
         head = await client.head()
@@ -81,31 +81,31 @@ async def streaming(port: int, data: bytes) -> AsyncIterator[Stream]:
 
 
 def resume(turn: str, after: int | str | None = None, *, method: str = "GET", **headers: str) -> bytes:
-    """A request for the rest of a turn."""
+    """Return a request that resumes a turn after an event."""
     if after is not None:
         headers["Last_Event_ID"] = str(after)
     return request(f"/chat/turns/{turn}", method=method, **headers)
 
 
 def stop(turn: str, **headers: str) -> bytes:
-    """A request for a turn to end."""
+    """Return a request that stops a turn."""
     return request(f"/chat/turns/{turn}/stop", method="POST", **headers)
 
 
 async def resumed(port: int, turn: str, after: int | str | None = None, **headers: str) -> list[bytes]:
-    """All frames of a turn after an event, chunk by chunk."""
+    """Resume a turn after an event and return all its frames."""
     async with streaming(port, resume(turn, after, **headers)) as stream:
         assert stream.turn == turn
         return await stream.frames()
 
 
 async def whole_frames(port: int, data: bytes) -> tuple[str, list[bytes]]:
-    """A turn and all of its frames."""
+    """Send a chat request and return the turn id and all frames."""
     async with streaming(port, data) as stream:
         return stream.turn, await stream.frames()
 
 
-def code_of(answer: ClientResponse) -> str:
-    """The code of an error that is a status."""
-    assert answer.status >= 400
-    return str(json.loads(answer.body)["code"])
+def code_of(response: ClientResponse) -> str:
+    """Return the code of an error response."""
+    assert response.status >= 400
+    return str(json.loads(response.body)["code"])

@@ -1,4 +1,4 @@
-"""A raw HTTP client for tests: it sends given bytes and shows the received bytes, read by read."""
+"""A raw HTTP/1.1 client: it sends the given bytes unchanged and gives access to each read."""
 
 import asyncio
 import socket
@@ -8,14 +8,14 @@ from types import TracebackType
 from typing import Self
 
 PATIENCE_S = 10.0
-"""How long anything may take that is not itself a matter of time: the machine may be busy."""
+"""Timeout of operations whose duration is not under test."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True)
 class Head:
-    """The head of a response; names in lower case, values of repeated fields joined by ", "."""
+    """The head of a response; header names in lower case, values of repeated fields joined by ", "."""
 
     raw: bytes
     version: str
@@ -25,7 +25,7 @@ class Head:
 
 @dataclass(frozen=True)
 class ClientResponse:
-    """A complete response; `body` is free of any transfer coding."""
+    """A complete response; `body` has its transfer coding removed."""
 
     head: Head
     body: bytes
@@ -40,12 +40,12 @@ class ClientResponse:
 
 
 class Client:
-    """One connection. Every wait is bounded by `PATIENCE_S` unless another bound is given."""
+    """One connection. Every operation raises TimeoutError after `PATIENCE_S` unless another timeout is given."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.buffered = b""
-        """Received and not yet returned."""
+        """Received data that has not been returned yet."""
 
     @classmethod
     async def connect(cls, port: int, *, receive_buffer: int | None = None) -> Self:
@@ -70,36 +70,35 @@ class Client:
     ) -> None:
         self.close()
 
-    # Out
+    # Sending
 
     async def send(self, data: bytes) -> None:
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.get_running_loop().sock_sendall(self.sock, data)
 
     def send_now(self, data: bytes) -> int:
-        """As much as the kernel takes at once; 0 when it takes nothing. Raises OSError when nobody is there."""
+        """Send what fits into the socket buffer; return its size. Raises OSError if the peer has closed."""
         try:
             return self.sock.send(data)
         except BlockingIOError:
             return 0
 
     def half_close(self) -> None:
-        """Close this side only: FIN."""
+        """Send FIN; the client can still receive."""
         self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """Leave with RST."""
+        """Close the connection with RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.sock.close()
 
     def close(self) -> None:
-        """Leave."""
         self.sock.close()
 
-    # In
+    # Receiving
 
     async def receive(self, *, within_s: float = PATIENCE_S) -> bytes:
-        """What is buffered, else one read; b"" at the end. Raises TimeoutError and ConnectionError."""
+        """Return the buffered data or one read, b"" at the end. Raises TimeoutError and ConnectionError."""
         if self.buffered:
             data, self.buffered = self.buffered, b""
             return data
@@ -107,7 +106,7 @@ class Client:
             return await asyncio.get_running_loop().sock_recv(self.sock, 65536)
 
     async def until(self, marker: bytes, *, within_s: float = PATIENCE_S) -> bytes:
-        """Everything up to and with `marker`. Raises EOFError when the connection ends before."""
+        """Return the data up to and including `marker`. Raises EOFError if the connection ends before it."""
         data = bytearray()
         async with asyncio.timeout(within_s):
             while (at := data.find(marker)) < 0:
@@ -130,7 +129,7 @@ class Client:
         return data[:size]
 
     async def read_to_end(self, *, within_s: float = PATIENCE_S) -> bytes:
-        """All that comes until the other side closes. Raises ConnectionError on a reset."""
+        """Return all data until the peer closes. Raises ConnectionError on a reset."""
         data = bytearray()
         async with asyncio.timeout(within_s):
             while more := await self.receive(within_s=within_s):
@@ -138,7 +137,7 @@ class Client:
         return bytes(data)
 
     async def wait_closed(self, *, within_s: float = PATIENCE_S) -> str:
-        """Read all away until the other side has closed: `closed` for FIN, `reset` for RST."""
+        """Discard data until the peer closes; return `closed` for FIN and `reset` for RST."""
         try:
             await self.read_to_end(within_s=within_s)
         except ConnectionError:
@@ -159,22 +158,22 @@ class Client:
         return Head(raw, version, int(status), headers)
 
     async def chunk(self) -> bytes:
-        """The next chunk's data, b"" for the last; its framing is checked to the byte."""
+        """Return the data of the next chunk, b"" for the last, and check its exact framing."""
         size = await self.until(b"\r\n")
-        assert size == b"%x\r\n" % int(size, 16), "a size in lower-case hex, no leading zero, no extension"
+        assert size == b"%x\r\n" % int(size, 16), "the chunk size is not plain lower-case hex without extensions"
         data = await self.exactly(int(size, 16) + 2)
         assert data.endswith(b"\r\n")
         return data[:-2]
 
     async def chunks(self) -> list[bytes]:
-        """All chunks up to the last, which is left out."""
+        """Return all chunks without the empty last one."""
         chunks = []
         while data := await self.chunk():
             chunks.append(data)
         return chunks
 
     async def read_response(self, *, to_head: bool = False) -> ClientResponse:
-        """The next final response; `to_head`: to a HEAD request, so without a body."""
+        """Read the next final response; `to_head`: the request was HEAD, so there is no body."""
         head = await self.head()
         if to_head or head.status in (204, 304):
             return ClientResponse(head, b"")
@@ -191,7 +190,7 @@ class Client:
 
 
 def request(target: str, *, method: str = "GET", body: bytes | str | None = None, **headers: str) -> bytes:
-    """A request's bytes; underscores of `headers` are hyphens."""
+    """Return the bytes of a request; underscores in names of `headers` become hyphens."""
     if isinstance(body, str):
         body = body.encode()
     lines = [f"{method} {target} HTTP/1.1", "Host: test"]
@@ -202,13 +201,13 @@ def request(target: str, *, method: str = "GET", body: bytes | str | None = None
 
 
 async def fetch(port: int, data: bytes) -> ClientResponse:
-    """One request on a connection of its own."""
+    """Send one request on a new connection and return its response."""
     async with await Client.connect(port) as client:
         return await client.fetch(data)
 
 
 async def status_or_zero(client: Client, data: bytes) -> int:
-    """The status of the response to a request, 0 if the connection ends before one."""
+    """Send a request and return the status, 0 if the connection ends without a response."""
     try:
         await client.send(data)
         return (await client.head()).status
@@ -217,17 +216,17 @@ async def status_or_zero(client: Client, data: bytes) -> int:
 
 
 async def metric(port: int, name: str) -> float:
-    """A value of `/metrics`; a labelled one by its whole name with labels. 0 for one that is not there yet."""
-    answer = await fetch(port, request("/metrics"))
-    assert answer.status == 200
-    for line in answer.body.decode().splitlines():
+    """Return the value of a sample of `/metrics`, named with its labels; 0 if it is not exported yet."""
+    response = await fetch(port, request("/metrics"))
+    assert response.status == 200
+    for line in response.body.decode().splitlines():
         if line.startswith(f"{name} "):
             return float(line.rpartition(" ")[2])
     return 0.0
 
 
 async def metric_becomes(port: int, name: str, value: float, *, within_s: float = PATIENCE_S) -> None:
-    """Return once a metric has `value`: each look is a request's round trip. Raises TimeoutError."""
+    """Request `/metrics` until a sample has `value`. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
         while await metric(port, name) != value:
             pass

@@ -1,4 +1,4 @@
-"""Servers for the tests of this folder."""
+"""Fixtures that start servers."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ Serve = Callable[..., ServerProcess]
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
-    """A server in the test's own loop is tried on every poller; who talks to a process needs only one."""
+    """Run tests with the `every_poller` marker on each poller, all others on the first."""
     names = available() if item.get_closest_marker("every_poller") else available()[:1]
     return {name: partial(TestLoop, name) for name in names}
 
@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def check_clean_exit(server: ServerProcess) -> None:
-    """End a server and see that it ended as it should and had nothing to complain of."""
+    """Stop a server and check its exit status and that its log has no errors."""
     status = server.close()
     log = server.log()
     assert status == server.expected_status, f"exit status {status}\n{log}"
@@ -39,7 +39,7 @@ def check_clean_exit(server: ServerProcess) -> None:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server with default settings for all tests that leave it as they found it."""
+    """A session-wide server with default settings, for tests that do not change its state."""
     server = ServerProcess(tmp_path_factory.mktemp("shared"), environment={})
     yield server
     check_clean_exit(server)
@@ -52,7 +52,7 @@ def port(shared: ServerProcess) -> int:
 
 
 def servers(folder: Path, preloaded: Preloaded | None = None) -> Iterator[Serve]:
-    """Starts servers in `folder`; at the end, each must end well."""
+    """Yield a function that starts servers in `folder`; at the end, stop and check each."""
     started: list[ServerProcess] = []
 
     def start(*, descriptors: int | None = None, program: Path | None = None, **environment: Any) -> ServerProcess:
@@ -71,5 +71,5 @@ def servers(folder: Path, preloaded: Preloaded | None = None) -> Iterator[Serve]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts servers of this test's own: `serve(DRAIN_TIMEOUT="1s")`. Each must end well."""
+    """Start servers for one test, such as `serve(DRAIN_TIMEOUT="1s")`; each must exit cleanly."""
     yield from servers(tmp_path)

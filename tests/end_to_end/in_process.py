@@ -1,4 +1,4 @@
-"""A server inside the test's own event loop, for what only its inside can show: that nothing is left."""
+"""A server in the test's event loop, for tests that check its internal state and that it releases its resources."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ _WMEM_QUEUED = 5
 
 
 class Running:
-    """A server that listens, and what it holds."""
+    """A listening server and the resources that it uses."""
 
     def __init__(self, server: Server, port: int) -> None:
         self.server = server
@@ -29,16 +29,16 @@ class Running:
         self._descriptors = descriptors()
         self._tasks = asyncio.all_tasks()
         self.loop_errors: list[str] = []
-        """What the loop had to say of exceptions that nobody caught."""
+        """Contexts passed to the loop's exception handler."""
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.loop_errors.append(repr(context)))
 
     def connections(self) -> list[Connection]:
         return self.server.http.connections
 
     def resources(self) -> dict[str, int]:
-        """What the server holds beyond what it held when it began to listen; all zero at rest.
+        """Return the resources in use beyond those at start; all values are 0 when the server is idle.
 
-        The sampling of the metrics is left out: it ends by itself, up to a second after the last client has left.
+        The metrics sampler does not count: it stops by itself up to a second after the last client disconnected.
         """
         return {
             "connections": len(self.server.http.connections),
@@ -49,12 +49,12 @@ class Running:
         }
 
     async def wait_idle(self, *, within_s: float = PATIENCE_S) -> None:
-        """Return once nothing is held any more."""
+        """Return once all resources are released."""
         await eventually(lambda: not any(self.resources().values()), self.resources, within_s=within_s)
 
 
 async def eventually(holds: Callable[[], bool], shown: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
-    """Give the loop turns until `holds()` is true; fails with the text of `shown`."""
+    """Run the loop until `holds()` is true; after `within_s`, fail with `shown()`."""
     loop = asyncio.get_running_loop()
     until_s = loop.time() + within_s
     while not holds():
@@ -64,9 +64,9 @@ async def eventually(holds: Callable[[], bool], shown: Callable[[], object], *, 
 
 @asynccontextmanager
 async def running(*routes: Route, **settings: str) -> AsyncIterator[Running]:
-    """A server with the settings' environment names as keywords, stopped at the end and then found empty.
+    """Run a server with `settings` by environment name; at the end, stop it and check that it released everything.
 
-    `routes` are added to its own.
+    `routes` are served in addition to the server's own.
     """
 
     class ExtendedServer(Server):
@@ -83,7 +83,7 @@ async def running(*routes: Route, **settings: str) -> AsyncIterator[Running]:
         "MODEL": "m",
     } | settings
     raise_descriptor_limit()
-    # A guest does not collect and freeze all objects at its start: those of the tests take most of a test's time.
+    # `embedded` skips the garbage collection at start, which takes long with all objects of the test process.
     server = ExtendedServer(load(texts), None, reactor=running_reactor(), json_logs=True, embedded=True)
     addresses = server.start()
     here = Running(server, addresses[0][1])
@@ -91,7 +91,7 @@ async def running(*routes: Route, **settings: str) -> AsyncIterator[Running]:
         yield here
     finally:
         await server.stop()
-    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors leaked")
     await eventually(lambda: asyncio.all_tasks() <= tasks, lambda: asyncio.all_tasks() - tasks)
     assert server.metrics.streams == 0
     assert here.loop_errors == []
@@ -102,7 +102,7 @@ def descriptors() -> int:
 
 
 def held_bytes(connection: Connection) -> int:
-    """What the kernel and the server hold unsent or unread-by-the-peer for a connection, with their overhead."""
+    """Return the bytes of a connection's send queues in server and kernel, including the kernel's overhead."""
     copy = socket.socket(fileno=os.dup(connection.fd))
     with copy:
         counts = struct.unpack("9I", copy.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36))

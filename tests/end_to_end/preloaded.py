@@ -1,11 +1,11 @@
-"""Servers forked from one process that has imported Tokenfall, for tests that start hundreds of servers.
+"""Servers forked from a process that has imported Tokenfall, for test suites that start hundreds of servers.
 
 A forked server runs the command's own `main` with its own environment, folder and output. It skips the start of an
-interpreter and the imports: a quarter of its processor time remains. What a test says about the process itself (its
-start, its memory, what it imports) needs a `ServerProcess` without a `Preloaded`.
+interpreter and the imports, and takes a quarter of the processor time. Tests of the process itself (its start, memory
+or imports) need a `ServerProcess` without a `Preloaded`.
 
-The parent and the tests talk through a socket pair of packets. A request is the folder and the environment as JSON with
-three descriptors: for standard output, standard error and the exit status. The reply is the pid.
+The tests control the parent through a SOCK_SEQPACKET socket pair. A request is the folder and the environment as JSON
+with three descriptors: for standard output, standard error and the exit status. The reply is the pid.
 """
 
 import gc
@@ -23,17 +23,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import tokenfall
+from tokenfall.api import page
+
+from tests.doubles.requests import request as page_request
 
 REQUEST_BYTES = 65_536
 DESCRIPTORS = 3
 NOT_PRELOADED = {"tokenfall.__main__", "tokenfall.testing"}
-"""The first would run the command. The second is for test suites, no server imports it."""
+"""Importing the first runs the command. The second is for test suites; no server imports it."""
 
 
 class Preloaded:
-    """The parent process, in the tests that use it."""
+    """The tests' handle of the parent process."""
 
     def __init__(self, environment: dict[str, str], command: tuple[str, ...]) -> None:
+        self.web: Path | None = None
+        """The folder of the pages of servers to come, where it is not the package's."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -45,11 +50,12 @@ class Preloaded:
             )
 
     def start(self, folder: Path, environment: dict[str, str], log: int) -> "ForkedProcess":
-        """A process that runs the command, with standard error into `log`."""
+        """Fork a process that runs the command with standard error to `log`."""
         out, out_of_child = os.pipe()
         status, status_of_child = os.pipe()
         try:
-            request = json.dumps({"folder": str(folder), "environment": environment}).encode()
+            web = None if self.web is None else str(self.web)
+            request = json.dumps({"folder": str(folder), "environment": environment, "web": web}).encode()
             socket.send_fds(self._control, [request], [out_of_child, log, status_of_child])
         finally:
             os.close(out_of_child)
@@ -57,13 +63,13 @@ class Preloaded:
         return ForkedProcess(int(self._control.recv(REQUEST_BYTES)), out, status)
 
     def close(self) -> None:
-        """End the parent; the servers have ended before."""
+        """Stop the parent; all servers must have ended before."""
         self._control.close()
         self._process.wait()
 
 
 class ForkedProcess:
-    """What tests use of `subprocess.Popen`, for a process whose parent is another."""
+    """The part of `subprocess.Popen`'s interface that tests use, for a process that is no child of this one."""
 
     def __init__(self, pid: int, out: int, status: int) -> None:
         self.pid = pid
@@ -72,14 +78,14 @@ class ForkedProcess:
         self._status = status
 
     def poll(self) -> int | None:
-        """The exit status, None while the process runs."""
+        """Return the exit status, None while the process runs."""
         try:
             return self.wait(0)
         except subprocess.TimeoutExpired:
             return None
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit status. Raises subprocess.TimeoutExpired."""
+        """Return the exit status. Raises subprocess.TimeoutExpired."""
         if self.returncode is not None:
             return self.returncode
         with selectors.DefaultSelector() as selector:
@@ -108,11 +114,14 @@ class _Parent:
         self._control = control
         self._command = command
         self._statuses: dict[int, int] = {}
-        """By pid, the descriptor that the exit status goes to."""
+        """By pid, the descriptor to write the exit status to."""
         self._woken, self._waker = os.pipe()
+        self._web = page.WEB
+        self._compressed: set[str] = set()
+        """The folders whose pages are in the cache."""
 
     def run(self) -> None:
-        """Until the tests close their end. Returns nothing in the parent; a child does not return from here."""
+        """Serve requests until the tests close their end. Returns in the parent only."""
         os.set_blocking(self._waker, False)
         signal.set_wakeup_fd(self._waker)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -128,19 +137,30 @@ class _Parent:
                     return
 
     def _serve(self, selector: selectors.BaseSelector) -> bool:
-        request, descriptors, _, _ = socket.recv_fds(self._control, REQUEST_BYTES, DESCRIPTORS)
-        if not request:
+        message, descriptors, _, _ = socket.recv_fds(self._control, REQUEST_BYTES, DESCRIPTORS)
+        if not message:
             return False
         out, log, status = descriptors
+        request = json.loads(message)
+        self._use_pages(request["web"] or self._web)
         pid = os.fork()
         if pid == 0:
             selector.close()
-            self._become_server(json.loads(request), out, log)
+            self._become_server(request, out, log)
         os.close(out)
         os.close(log)
         self._statuses[pid] = status
         self._control.send(str(pid).encode())
         return True
+
+    def _use_pages(self, web: str) -> None:
+        """Servers to come serve the pages in this folder, which are compressed once, here, and not by each server."""
+        page.WEB = web
+        if web not in self._compressed:
+            self._compressed.add(web)
+            pages = page.Page()
+            for path in pages.files:
+                pages.serve(page_request(path, headers={"Accept-Encoding": "gzip"}))
 
     def _reap(self) -> None:
         while self._statuses:
@@ -152,7 +172,7 @@ class _Parent:
             os.close(status)
 
     def _become_server(self, request: dict[str, Any], out: int, log: int) -> NoReturn:
-        """What `exec` would do for a new process, then the command."""
+        """Set up the child as a new process: signals, descriptors, folder, environment. Then run the command."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.dup2(out, 1)
@@ -163,19 +183,19 @@ class _Parent:
         os.environ.clear()
         os.environ.update(request["environment"])
         sys.argv = self._command
-        from tokenfall.__main__ import main  # noqa: PLC0415 - as late as the command does it
+        from tokenfall.__main__ import main  # noqa: PLC0415 - imported as late as in the command
 
         status = 1
         try:
             status = main()
-        except Exception:  # noqa: BLE001 - what the interpreter does with an exception of the command
+        except Exception:  # noqa: BLE001 - printed, as the interpreter does
             traceback.print_exc()
         sys.stdout.flush()
-        os._exit(status)  # to take down all that was imported for the next one would take longer than the start
+        os._exit(status)  # skips the interpreter's teardown, which takes longer than the start
 
 
 def import_all() -> None:
-    """Import what a server may import, so that the forked ones need not."""
+    """Import all modules that a server may import, once for all forked servers."""
     for module in pkgutil.walk_packages(tokenfall.__path__, "tokenfall."):
         if not any(module.name == name or module.name.startswith(f"{name}.") for name in NOT_PRELOADED):
             importlib.import_module(module.name)
@@ -184,5 +204,5 @@ def import_all() -> None:
 if __name__ == "__main__":
     import_all()
     gc.collect()
-    gc.freeze()  # what the children share with this process stays shared
+    gc.freeze()  # keeps pages shared with the children: no collection writes to them
     _Parent(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:]).run()

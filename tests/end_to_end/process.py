@@ -13,19 +13,19 @@ import tokenfall
 from tests.end_to_end.preloaded import ForkedProcess, Preloaded
 
 SOURCES = Path(tokenfall.__file__).parents[1]
-"""Of the package that the tests import, so that the process runs the very same tree."""
+"""Source folder of the imported package, so that the process runs the same tree."""
 
 ROOT = Path(__file__).parents[2]
-"""Of the tests, for the programs among them."""
+"""Root of the repository, for programs in `tests`."""
 
 COMMAND = ("tokenfall", "serve")
 
 EXIT_S = 20.0
-"""How long a process may take to end, where that is not what is tested."""
+"""Exit timeout of a process where the exit is not under test."""
 
 
 def command(descriptors: int | None = None, program: Path | None = None) -> list[str | Path]:
-    """What starts a server, with a limit of open descriptors if one is given."""
+    """Return the command line of a server, with a limit of open descriptors if one is given."""
     words = [sys.executable, *(("-m", "tokenfall") if program is None else (program,)), "serve"]
     if descriptors is None:
         return words
@@ -33,7 +33,7 @@ def command(descriptors: int | None = None, program: Path | None = None) -> list
 
 
 def environment_of(environment: dict[str, str], program: Path | None = None) -> dict[str, str]:
-    """The whole environment of a server with these settings."""
+    """Return the complete environment of a server with these settings."""
     folders = (SOURCES,) if program is None else (SOURCES, ROOT)
     return {
         "PATH": os.defpath,
@@ -45,13 +45,13 @@ def environment_of(environment: dict[str, str], program: Path | None = None) -> 
 
 
 def preload() -> Preloaded:
-    """A process to fork servers from."""
+    """Start a process to fork servers from."""
     python_path = os.pathsep.join(map(os.fspath, (SOURCES, ROOT)))
     return Preloaded({"PATH": os.defpath, "PYTHONPATH": python_path}, COMMAND)
 
 
 class ServerProcess:
-    """Started on a free port in an empty folder, so that neither an environment nor a `.env` leaks in."""
+    """A server on a free port in an empty folder, with no inherited environment and no `.env`."""
 
     def __init__(
         self,
@@ -62,20 +62,20 @@ class ServerProcess:
         program: Path | None = None,
         preloaded: Preloaded | None = None,
     ) -> None:
-        """`program` runs in place of the package: it changes what is around Tokenfall, then calls its `main`.
+        """`program` runs in place of the package: it patches the environment of Tokenfall, then calls its `main`.
 
         With `preloaded`, the server is forked from that process instead of started by its command.
         """
         self.may_log_errors = False
-        """Whether a line of level error in its log is what the test is about."""
+        """Whether error lines are expected in the log."""
         self.expected_status = 0
-        """The expected end; set by a test that ends it otherwise."""
+        """The expected exit status."""
         self.log_path = folder / "stderr"
         variables = environment_of(environment, program)
         self.process: subprocess.Popen[bytes] | ForkedProcess
         with self.log_path.open("wb") as log:
             if preloaded is not None:
-                assert (descriptors, program) == (None, None), "a forked server has neither"
+                assert (descriptors, program) == (None, None), "a forked server supports neither"
                 self.process = preloaded.start(folder, variables, log.fileno())
             else:
                 self.process = subprocess.Popen(
@@ -95,11 +95,11 @@ class ServerProcess:
         self.port = int(first.rpartition(":")[2])
 
     def log(self) -> str:
-        """What was written to stderr."""
+        """Return what was written to stderr."""
         return self.log_path.read_text(encoding="utf-8")
 
     def remaining_stdout(self) -> str:
-        """What was written to stdout after the first line; to be called once, after the end."""
+        """Return what was written to stdout after the first line; call it once, after the exit."""
         assert self.process.stdout is not None
         return self.process.stdout.read().decode()
 
@@ -107,11 +107,11 @@ class ServerProcess:
         self.process.send_signal(number)
 
     def wait(self, within_s: float = EXIT_S) -> int:
-        """The exit status. Raises subprocess.TimeoutExpired."""
+        """Return the exit status. Raises subprocess.TimeoutExpired."""
         return self.process.wait(within_s)
 
     def close(self) -> int:
-        """End it in whatever state it is, by SIGTERM while that helps; the exit status."""
+        """Stop the process with SIGTERM, after a timeout with SIGKILL, and return the exit status."""
         try:
             if self.process.poll() is None:
                 self.process.terminate()
@@ -125,7 +125,7 @@ class ServerProcess:
                 self.process.stdout.close()
 
     def workers(self) -> set[int]:
-        """The pids of the processes that it has started and that are there."""
+        """Return the pids of its running child processes."""
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
         return {int(child) for child in children.split()}
@@ -135,7 +135,7 @@ class ServerProcess:
         return int(statm.split()[1]) * resource.getpagesize()
 
     def processor_s(self) -> float:
-        """Seconds of processor time that its process has used; its workers are others."""
+        """Return the CPU seconds of its own process, without workers."""
         return time.clock_gettime(~self.process.pid << 3 | 2)  # clock_getcpuclockid(3)
 
     def descriptors(self) -> int:

@@ -1,4 +1,4 @@
-"""Who may ask, how often, and from which page."""
+"""API keys, rate limits, client addresses, CORS and request ids."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ ALICE, BOB = "alice-key-1", "bob-key-2"
 
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a server that asks for a key; Bob's is known by its digest."""
+    """The port of a server that requires a key; the second key is configured by its digest."""
     digest = hashlib.sha256(BOB.encode()).hexdigest()
     server = ServerProcess(tmp_path_factory.mktemp("keyed"), environment={"API_KEY": f"{ALICE},sha256:{digest}"})
     yield server.port
@@ -39,7 +39,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         {"Authorization": "Bearer wrong", "X_API_Key": "wrong"},
     ],
 )
-async def test_no_key_or_a_wrong_one_is_401(keyed: int, headers: dict[str, str]) -> None:
+async def test_missing_or_wrong_key_is_401(keyed: int, headers: dict[str, str]) -> None:
     async with await Client.connect(keyed) as client:
         for data in (
             chat("x", headers=headers),
@@ -52,11 +52,11 @@ async def test_no_key_or_a_wrong_one_is_401(keyed: int, headers: dict[str, str])
             request("/api/data", **headers),
             request("/api/data", method="HEAD", **headers),
         ):
-            answer = await client.fetch(data)
-            assert answer.status == 401
-            assert answer.headers["www-authenticate"].startswith("Bearer")
-            assert answer.headers["content-type"] == "application/problem+json"
-            assert ALICE.encode() not in answer.head.raw + answer.body
+            response = await client.fetch(data)
+            assert response.status == 401
+            assert response.headers["www-authenticate"].startswith("Bearer")
+            assert response.headers["content-type"] == "application/problem+json"
+            assert ALICE.encode() not in response.head.raw + response.body
 
 
 @pytest.mark.parametrize("key", [ALICE, BOB])
@@ -88,21 +88,23 @@ async def test_conversations_belong_to_their_key(keyed: int) -> None:
         other = await fetch(keyed, request("/history?conversation=plans", method=method, X_API_Key=BOB))
         missing = await fetch(keyed, request("/history?conversation=missing", method=method, X_API_Key=BOB))
         assert other.status == missing.status == 404
-        assert json.loads(other.body)["detail"] == json.loads(missing.body)["detail"], "they cannot be told apart"
+        assert json.loads(other.body)["detail"] == json.loads(missing.body)["detail"], (
+            "the error reveals that the conversation exists"
+        )
     listed = json.loads((await fetch(keyed, request("/conversations", X_API_Key=BOB))).body)
     assert "plans" not in {each["id"] for each in listed}
     await fetch(keyed, chat("my own", conversation="plans", headers={"X_API_Key": BOB}))
     assert (await history(keyed, "?conversation=plans", X_API_Key=ALICE))[0]["content"] == "secret plan"
 
 
-async def test_the_twenty_first_request_of_a_burst_is_429(serve: Serve) -> None:
+async def test_request_over_the_burst_is_429(serve: Serve) -> None:
     server = serve(RATE_LIMIT_RPS="0.1")
     async with await Client.connect(server.port) as client:
         for number in range(20):
-            answer = await client.fetch(request("/history") if number % 2 else chat("x", stream=False))
-            assert answer.status == 200
-            assert f"r={19 - number};" in answer.headers["ratelimit"]
-            assert answer.headers["ratelimit-policy"] == '"address";q=20;w=200'
+            response = await client.fetch(request("/history") if number % 2 else chat("x", stream=False))
+            assert response.status == 200
+            assert f"r={19 - number};" in response.headers["ratelimit"]
+            assert response.headers["ratelimit-policy"] == '"address";q=20;w=200'
         refused = await client.fetch(chat("x"))
         assert refused.status == 429
         assert 1 <= int(refused.headers["retry-after"]) <= 10
@@ -122,21 +124,21 @@ async def test_trusted_proxy_may_forward_client_addresses() -> None:
             return (await fetch(here.port, request("/history", X_Forwarded_For=forwarded_for))).status
 
         assert [await status(address) for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2")] == [200, 429, 200]
-        assert await status("203.0.113.9, 192.0.2.1") == 429, "what a client wrote to the left is not believed"
+        assert await status("203.0.113.9, 192.0.2.1") == 429, "only the last address of X-Forwarded-For is trusted"
         assert await status("2001:db8::1") == 200
-        assert await status("2001:db8::2") == 429, "one /64 is one client"
-        assert await status("::ffff:192.0.2.2") == 429, "IPv4 in IPv6 is IPv4"
+        assert await status("2001:db8::2") == 429, "addresses of one /64 share a limit"
+        assert await status("::ffff:192.0.2.2") == 429, "an IPv4-mapped address is the IPv4 address"
 
 
 PAGE = "https://page.example"
 
 
-async def test_any_page_may_read_by_default(port: int) -> None:
+async def test_responses_allow_any_origin_by_default(port: int) -> None:
     for path in ("/stream-sse?gap=0ms&tokens=1", "/api/data", "/nowhere", "/chat"):
-        answer = await fetch(port, request(path, Origin=PAGE))
-        assert answer.headers["access-control-allow-origin"] == "*", path
-        assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
-        assert "access-control-allow-credentials" not in answer.headers
+        response = await fetch(port, request(path, Origin=PAGE))
+        assert response.headers["access-control-allow-origin"] == "*", path
+        assert "X-Request-Id" in response.headers["access-control-expose-headers"]
+        assert "access-control-allow-credentials" not in response.headers
     assert "access-control-allow-origin" not in (await fetch(port, request("/api/data"))).headers
 
 
@@ -154,20 +156,20 @@ PRIVATE = [
 ]
 
 
-@pytest.mark.parametrize("ask", PRIVATE, ids=lambda ask: ask.split(b" HTTP")[0].decode())
-async def test_pages_of_other_sites_may_not_use_private_routes_without_a_key(port: int, ask: bytes) -> None:
+@pytest.mark.parametrize("data", PRIVATE, ids=lambda data: data.split(b" HTTP")[0].decode())
+async def test_private_routes_refuse_other_origins_without_a_key(port: int, data: bytes) -> None:
     def of(origin: bytes) -> bytes:
-        return ask.replace(b"\r\n", b"\r\nOrigin: %b\r\n" % origin, 1)
+        return data.replace(b"\r\n", b"\r\nOrigin: %b\r\n" % origin, 1)
 
     for origin in (b"https://page.example", b"null", b"http://test.example"):
-        answer = await fetch(port, of(origin))
-        assert (answer.status, json.loads(answer.body)["code"]) == (403, "origin_not_allowed")
-    for origin in (b"http://test", b"http://localhost:5173"):  # its own page, and this machine's
+        response = await fetch(port, of(origin))
+        assert (response.status, json.loads(response.body)["code"]) == (403, "origin_not_allowed")
+    for origin in (b"http://test", b"http://localhost:5173"):  # the server's own origin and one on localhost
         assert (await fetch(port, of(origin))).status != 403
-    assert (await fetch(port, ask)).status != 403
+    assert (await fetch(port, data)).status != 403
 
 
-async def test_private_routes_are_open_to_named_origins_and_where_a_key_protects_them() -> None:
+async def test_private_routes_allow_configured_origins_and_requests_with_a_key() -> None:
     async with running(CORS_ORIGINS=PAGE) as here:
         assert (await fetch(here.port, request("/history", Origin=PAGE))).status == 200
     async with running(API_KEY="k") as here:
@@ -176,32 +178,32 @@ async def test_private_routes_are_open_to_named_origins_and_where_a_key_protects
 
 
 async def test_preflight_allows_methods_and_headers(port: int) -> None:
-    ask = request(
+    data = request(
         "/chat",
         method="OPTIONS",
         Origin=PAGE,
         Access_Control_Request_Method="POST",
         Access_Control_Request_Headers="authorization,content-type,x-stainless-lang",
     )
-    answer = await fetch(port, ask)
-    assert answer.status == 204
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert "POST" in answer.headers["access-control-allow-methods"]
-    allowed = {name.strip() for name in answer.headers["access-control-allow-headers"].lower().split(",")}
+    response = await fetch(port, data)
+    assert response.status == 204
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert "POST" in response.headers["access-control-allow-methods"]
+    allowed = {name.strip() for name in response.headers["access-control-allow-headers"].lower().split(",")}
     assert {"authorization", "x-api-key", "content-type", "x-sim", "x-stainless-lang"} <= allowed
 
 
-async def test_only_named_origins_read_where_some_are_named() -> None:
+async def test_responses_allow_only_configured_origins() -> None:
     async with running(CORS_ORIGINS=f"{PAGE},http://two.example:8000") as here:
         for origin, allowed in ((PAGE, True), ("http://two.example:8000", True), ("https://evil.example", False)):
-            for ask in (request("/api/data", Origin=origin), b"bad\r\n\r\n"):
-                answer = await fetch(here.port, ask)
-                if ask.startswith(b"GET"):
-                    assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
-                    assert "Origin" in answer.headers["vary"]
+            for data in (request("/api/data", Origin=origin), b"bad\r\n\r\n"):
+                response = await fetch(here.port, data)
+                if data.startswith(b"GET"):
+                    assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
+                    assert "Origin" in response.headers["vary"]
 
 
-async def test_an_upstream_without_a_key_is_for_this_machines_pages_only() -> None:
+async def test_upstream_without_a_key_serves_only_local_origins() -> None:
     async with running(UPSTREAM_URL="http://127.0.0.1:9/v1") as here:
         own = {"Host": f"127.0.0.1:{here.port}"}
 
@@ -216,8 +218,8 @@ async def test_an_upstream_without_a_key_is_for_this_machines_pages_only() -> No
         assert await status("/history", Origin="null") == 403
         assert await status("/history", host="rebound.example") == 403
         assert await status("/history", host="127.0.0.1.evil.example") == 403
-        answer = await fetch(here.port, request("/history", Origin="https://evil.example"))
-        assert "access-control-allow-origin" not in answer.headers
+        response = await fetch(here.port, request("/history", Origin="https://evil.example"))
+        assert "access-control-allow-origin" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -232,19 +234,17 @@ async def test_an_upstream_without_a_key_is_for_this_machines_pages_only() -> No
         (request("/chat", method="POST", Content_Length="99999999"), 413, "body_too_large"),
     ],
 )
-async def test_an_error_is_a_problem_document_with_the_requests_id(
-    port: int, data: bytes, status: int, code: str
-) -> None:
-    answer = await fetch(port, data)
-    assert answer.status == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    document = json.loads(answer.body)
+async def test_error_is_a_problem_document_with_the_request_id(port: int, data: bytes, status: int, code: str) -> None:
+    response = await fetch(port, data)
+    assert response.status == status
+    assert response.headers["content-type"] == "application/problem+json"
+    document = json.loads(response.body)
     assert (document["status"], document["code"]) == (status, code)
     assert {"type", "title", "detail"} <= document.keys()
-    assert document["request_id"] == answer.headers["x-request-id"]
+    assert document["request_id"] == response.headers["x-request-id"]
 
 
-async def test_a_plain_request_id_is_echoed_and_any_other_replaced(port: int) -> None:
+async def test_valid_request_id_is_echoed_and_invalid_one_replaced(port: int) -> None:
     async with await Client.connect(port) as client:
         for path in ("/health", "/stream-sse?gap=0ms&tokens=1", "/history", "/nowhere"):
             assert (await client.fetch(request(path, X_Request_Id="a.B-3_x"))).headers["x-request-id"] == "a.B-3_x"

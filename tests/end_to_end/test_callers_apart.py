@@ -1,4 +1,4 @@
-"""A caller that fills its queue of `load` delays no other caller: with keys by key, without by address."""
+"""The `load` queue is per caller, identified by API key or address: a full queue delays no other caller."""
 
 from contextlib import AsyncExitStack
 
@@ -17,7 +17,7 @@ ROUTES = {
     "a whole response": chat("load=1@1,ttft=300s"),
     "a chat": post("/chat", {"messages": user("hi")}, X_Sim="load=1@1,ttft=300s"),
 }
-"""Each keeps the one place that there is."""
+"""Requests that each occupy the only slot."""
 
 CALLERS = {
     "keys": (KEYS, b"X-API-Key: one", b"X-API-Key: one", b"X-API-Key: two"),
@@ -34,11 +34,11 @@ CALLERS = {
         b"X-Forwarded-For: 2001:db8:0:1::1",
     ),
 }
-"""Settings, two headers of one caller, and that of another."""
+"""Settings, two headers that identify the same caller, and the header of another caller."""
 
 
 def counts(here: Running) -> tuple[int, int]:
-    """Running and waiting simulated responses."""
+    """Return the numbers of running and of waiting simulated responses."""
     limiter = here.server.parts.state.limiter
     return limiter.active, limiter.waiting
 
@@ -50,13 +50,13 @@ async def test_full_queue_of_a_caller_delays_no_other(route: str, kind: str) -> 
     async with running(RATE_LIMIT_RPS="0", **settings) as here:
         async with AsyncExitStack() as clients:
 
-            async def ask(header: bytes, expected: tuple[int, int]) -> None:
+            async def send(header: bytes, expected: tuple[int, int]) -> None:
                 client = await clients.enter_async_context(await Client.connect(here.port))
                 await client.send(ROUTES[route].replace(b"\r\n", b"\r\n" + header + b"\r\n", 1))
                 await eventually(lambda: counts(here) == expected, lambda: counts(here))
 
-            await ask(first, (1, 0))
-            await ask(same, (1, 1))
-            await ask(other, (2, 1))
+            await send(first, (1, 0))
+            await send(same, (1, 1))
+            await send(other, (2, 1))
         await here.wait_idle()
         assert counts(here) == (0, 0)

@@ -1,4 +1,4 @@
-"""The chat on the simulator, turn by turn."""
+"""Chat turns on the simulator."""
 
 import asyncio
 import json
@@ -27,16 +27,16 @@ async def test_response_arrives_token_by_token_and_is_in_the_history(port: int) 
         assert frames == [
             b'id: %d\ndata: {"content":"%b"}\n\n' % (at, word.encode()) for at, word in enumerate(words, 1)
         ]
-        assert client.buffered == b"", "the end comes a gap later"
+        assert client.buffered == b"", "the end arrived without its gap"
         assert await client.chunks() == [DONE]
-        question, answer = await history(port, "?conversation=by-token")
+        question, response = await history(port, "?conversation=by-token")
         assert (question["role"], question["content"]) == ("user", "Hello?")
-        assert (answer["role"], answer["content"]) == ("assistant", "".join(words))
-        assert answer["turn"] == question["turn"] == head.headers["x-turn-id"]
-        assert "status" not in answer
+        assert (response["role"], response["content"]) == ("assistant", "".join(words))
+        assert response["turn"] == question["turn"] == head.headers["x-turn-id"]
+        assert "status" not in response
 
 
-async def test_one_read_a_token(port: int) -> None:
+async def test_each_token_arrives_in_its_own_read(port: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(chat("x", model="sim:gap=120ms,tokens=3"))
         await client.head()
@@ -46,11 +46,11 @@ async def test_one_read_a_token(port: int) -> None:
 
 
 async def test_non_streaming_chat_is_one_document(port: int) -> None:
-    ask = chat("One two three", stream=False, conversation="whole", model="sim:gap=1ms,tokens=4")
-    answer = await fetch(port, ask)
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-conversation-id"] == "whole"
-    assert json.loads(answer.body) == {
+    data = chat("One two three", stream=False, conversation="whole", model="sim:gap=1ms,tokens=4")
+    response = await fetch(port, data)
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-conversation-id"] == "whole"
+    assert json.loads(response.body) == {
         "content": " ".join(WORDS[:4]),
         "finish_reason": "stop",
         "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
@@ -60,27 +60,27 @@ async def test_non_streaming_chat_is_one_document(port: int) -> None:
 
 
 async def test_max_tokens_ends_the_response_with_reason_length(port: int) -> None:
-    answer = await fetch(port, chat("x", stream=False, max_tokens=2, model="sim:gap=1ms,tokens=9"))
-    document = json.loads(answer.body)
+    response = await fetch(port, chat("x", stream=False, max_tokens=2, model="sim:gap=1ms,tokens=9"))
+    document = json.loads(response.body)
     assert (document["finish_reason"], document["usage"]["completion_tokens"]) == ("length", 2)
 
 
-@pytest.mark.parametrize("leave", ["close", "reset"])
-async def test_disconnected_chat_is_stored_as_interrupted(port: int, leave: str) -> None:
-    name = f"left-by-{leave}"
+@pytest.mark.parametrize("disconnect", ["close", "reset"])
+async def test_disconnected_chat_is_stored_as_interrupted(port: int, disconnect: str) -> None:
+    name = f"disconnect-by-{disconnect}"
     client = await Client.connect(port)
     await client.send(chat("And then?", model="sim:ttft=1ms,gap=50ms,tokens=1000", conversation=name))
     await client.head()
-    heard = response_text(await client.chunk() + await client.chunk())
-    client.close() if leave == "close" else client.reset()
+    received_text = response_text(await client.chunk() + await client.chunk())
+    client.close() if disconnect == "close" else client.reset()
     async with asyncio.timeout(5):
         while (await fetch(port, request(f"/history?conversation={name}"))).status == 404:
             pass
-    question, answer = await history(port, f"?conversation={name}")
+    question, response = await history(port, f"?conversation={name}")
     assert question["content"] == "And then?"
-    assert answer["status"] == "interrupted"
-    assert answer["content"].startswith(heard)
-    assert len(answer["content"]) < 500
+    assert response["status"] == "interrupted"
+    assert response["content"].startswith(received_text)
+    assert len(response["content"]) < 500
     listed = json.loads((await fetch(port, request("/conversations"))).body)
     assert {"id": name, "messages": 2}.items() <= next(each for each in listed if each["id"] == name).items()
 
@@ -99,23 +99,23 @@ async def test_context_grows_and_is_trimmed_to_complete_turns() -> None:
     async with running(CONTEXT_MESSAGES="4") as here:
         counts = []
         for _ in range(5):
-            answer = await fetch(here.port, chat("one two", stream=False, model="sim:gap=0ms,tokens=3"))
-            counts.append(json.loads(answer.body)["usage"]["prompt_tokens"])
+            response = await fetch(here.port, chat("one two", stream=False, model="sim:gap=0ms,tokens=3"))
+            counts.append(json.loads(response.body)["usage"]["prompt_tokens"])
         assert counts[:3] == [2, 7, 12]
-        assert counts[3:] == [12, 12], "two words of the question and two turns of five before it"
+        assert counts[3:] == [12, 12], "the prompt is not the question (2 words) and two earlier turns (5 words each)"
 
 
 async def test_concurrent_turns_are_stored_completely() -> None:
     async with running() as here:
-        asks = [chat(f"question {number}", model="sim:gap=1ms~1,tokens=1..20") for number in range(40)]
-        answers = await asyncio.gather(*(fetch(here.port, ask) for ask in asks))
+        requests = [chat(f"question {number}", model="sim:gap=1ms~1,tokens=1..20") for number in range(40)]
+        responses = await asyncio.gather(*(fetch(here.port, data) for data in requests))
         messages = await history(here.port)
         assert len(messages) == 80
         for question, reply in zip(messages[::2], messages[1::2], strict=True):
             assert (question["role"], reply["role"]) == ("user", "assistant")
             assert question["turn"] == reply["turn"]
             number = int(question["content"].removeprefix("question "))
-            assert reply["content"] == response_text(answers[number].body)
+            assert reply["content"] == response_text(responses[number].body)
 
 
 async def test_history_is_cleared_and_bounded() -> None:
@@ -127,7 +127,7 @@ async def test_history_is_cleared_and_bounded() -> None:
         assert (await fetch(here.port, request("/history?conversation=a", method="DELETE"))).status == 204
         assert (await fetch(here.port, request("/history?conversation=a"))).status == 404
         assert (await fetch(here.port, request("/history?conversation=a", method="DELETE"))).status == 404
-        assert await history(here.port) == [], "the default conversation exists before its first turn"
+        assert await history(here.port) == [], "the history of the default conversation is not empty"
 
 
 @pytest.mark.parametrize(
@@ -147,19 +147,19 @@ async def test_history_is_cleared_and_bounded() -> None:
     ],
     ids=lambda body: repr(body[:60]),
 )  # fmt: skip
-async def test_a_body_that_is_no_chat_is_400_with_a_code(port: int, body: bytes) -> None:
-    answer = await fetch(port, request("/chat", method="POST", body=body))
-    assert answer.status == 400
-    assert json.loads(answer.body)["code"] == "invalid_request"
+async def test_invalid_chat_body_is_400_with_a_code(port: int, body: bytes) -> None:
+    response = await fetch(port, request("/chat", method="POST", body=body))
+    assert response.status == 400
+    assert json.loads(response.body)["code"] == "invalid_request"
 
 
 async def test_error_before_the_first_token_has_the_response_headers(port: int) -> None:
-    ask = chat("x", model="sim:gap=x", headers={"X_Request_Id": "mine", "Origin": "https://page.example"})
-    answer = await fetch(port, ask)
-    assert answer.status == 400
-    assert answer.headers["x-request-id"] == "mine"
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert json.loads(answer.body)["request_id"] == "mine"
+    data = chat("x", model="sim:gap=x", headers={"X_Request_Id": "mine", "Origin": "https://page.example"})
+    response = await fetch(port, data)
+    assert response.status == 400
+    assert response.headers["x-request-id"] == "mine"
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert json.loads(response.body)["request_id"] == "mine"
 
 
 async def test_text_with_line_breaks_and_frames_stays_one_frame(port: int) -> None:

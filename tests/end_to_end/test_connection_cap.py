@@ -1,4 +1,4 @@
-"""More clients than there is room for. (E9)"""
+"""More connections than MAX_CONNECTIONS or the descriptor limit allow. (E9)"""
 
 import asyncio
 import time
@@ -8,17 +8,17 @@ from tests.end_to_end.conftest import Serve
 
 
 async def served(port: int) -> bool:
-    """Whether a new connection gets a response; one beyond the cap gets 503 or a close."""
+    """Return whether a new connection is served; one over the cap gets 503 or is closed."""
     try:
-        answer = await fetch(port, request("/health"))
+        response = await fetch(port, request("/health"))
     except (ConnectionError, EOFError):
         return False
-    if answer.status == 503:
-        assert answer.headers["connection"] == "close"
-        assert int(answer.headers["retry-after"]) > 0
-        assert answer.headers["content-type"] == "application/problem+json"
+    if response.status == 503:
+        assert response.headers["connection"] == "close"
+        assert int(response.headers["retry-after"]) > 0
+        assert response.headers["content-type"] == "application/problem+json"
         return False
-    return answer.status == 200
+    return response.status == 200
 
 
 async def test_connection_over_the_limit_is_503_until_one_closes(serve: Serve) -> None:
@@ -28,7 +28,7 @@ async def test_connection_over_the_limit_is_503_until_one_closes(serve: Serve) -
         await client.send(request("/stream-loop?gap=50ms"))
         assert (await client.head()).status == 200
     async with await Client.connect(server.port) as silent:
-        refusal = await silent.read_response()  # without a request, so that no reset can overtake it
+        refusal = await silent.read_response()  # no request is sent, so that no RST discards the response
         assert refusal.status == 503
         assert await silent.wait_closed() == "closed"
     for _ in range(20):
@@ -49,8 +49,8 @@ async def test_more_clients_than_descriptors_are_served_or_refused(serve: Serve)
     server = serve(descriptors=128)
     begun = time.monotonic()
     clients = await asyncio.gather(*(Client.connect(server.port) for _ in range(300)))
-    ask = request("/stream-loop?gap=20ms")
-    statuses = await asyncio.gather(*(status_or_zero(client, ask) for client in clients))
+    data = request("/stream-loop?gap=20ms")
+    statuses = await asyncio.gather(*(status_or_zero(client, data) for client in clients))
     assert set(statuses) <= {200, 503, 0}
     assert 32 <= statuses.count(200) <= 128
     for client, status in zip(clients, statuses, strict=True):

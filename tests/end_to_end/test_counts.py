@@ -1,4 +1,4 @@
-"""What the server counts is what a client counts: tokens and their times, in every dialect, simulated and relayed."""
+"""Token and latency metrics equal what clients receive, in every dialect, simulated and relayed."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.end_to_end.conftest import Serve
 STREAMS = 3
 TOKENS = 5
 BEFORE = 3
-"""Tokens that an upstream sends before it pauses."""
+"""Number of tokens that the upstream sends before it pauses."""
 PAUSE_S = 0.05
 HELLO = [{"role": "user", "content": "Hello"}]
 DIALECTS: dict[str, dict[str, object]] = {
@@ -28,8 +28,8 @@ KEY = "ours"
 FAULTS = ("", "fault=nodone@5", "fault=close@5", "fault=reset@5", "fault=error@5")
 
 
-def asked(path: str, *, model: str, sim: str = "") -> bytes:
-    """A request for a stream, in the grammar of `path`."""
+def stream_request(path: str, *, model: str, sim: str = "") -> bytes:
+    """Return a streaming request in the dialect of `path`."""
     if path.startswith("/stream"):
         return request(f"{path}?{sim.replace(',', '&')}")
     fields: dict[str, object] = {"messages": HELLO} if path == "/chat" else {"stream": True, **DIALECTS[path]}
@@ -37,14 +37,14 @@ def asked(path: str, *, model: str, sim: str = "") -> bytes:
     return request(path, method="POST", X_API_Key=KEY, X_Sim=sim, body=body)
 
 
-async def streamed(port: int, ask: bytes) -> None:
-    """The whole stream, which may be broken off."""
+async def read_stream(port: int, data: bytes) -> None:
+    """Read a stream to its end, which may be a break."""
     with suppress(ConnectionError, EOFError):
-        await fetch(port, ask)
+        await fetch(port, data)
 
 
-async def counted(port: int) -> tuple[float, float, float]:
-    """Tokens, first tokens, and gaps between two."""
+async def token_counts(port: int) -> tuple[float, float, float]:
+    """Return the numbers of tokens, first tokens and inter-token gaps."""
     names = ("tokenfall_tokens_total", "tokenfall_ttft_seconds_count", "tokenfall_inter_token_seconds_count")
     tokens, firsts, gaps = [await metric(port, name) for name in names]
     return tokens, firsts, gaps
@@ -57,17 +57,17 @@ ALL = (STREAMS * TOKENS, STREAMS, STREAMS * (TOKENS - 1))
 async def test_each_token_of_the_simulator_is_counted_once(serve: Serve, path: str) -> None:
     server = serve(RATE_LIMIT_RPS="0")
     for times, fault in enumerate(FAULTS, 1):
-        ask = asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,{fault}".rstrip(","))
-        await asyncio.gather(*[streamed(server.port, ask) for _ in range(STREAMS)])
+        data = stream_request(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,{fault}".rstrip(","))
+        await asyncio.gather(*[read_stream(server.port, data) for _ in range(STREAMS)])
 
-        assert await counted(server.port) == tuple(times * each for each in ALL), fault
+        assert await token_counts(server.port) == tuple(times * each for each in ALL), fault
 
 
 @pytest.mark.parametrize("path", ["/stream-sse", "/stream-ndjson", "/stream-loop", "/chat", *DIALECTS])
 async def test_a_stream_that_ends_in_an_error_counts_as_failed(serve: Serve, path: str) -> None:
     server = serve(RATE_LIMIT_RPS="0")
     for fault in ("error@2", "reset@2"):
-        await streamed(server.port, asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,fault={fault}"))
+        await read_stream(server.port, stream_request(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,fault={fault}"))
 
     assert await metric(server.port, 'tokenfall_streams_ended_total{outcome="failed"}') == 2
     assert await metric(server.port, f'tokenfall_streams_failed_total{{route="{path}"}}') == 2
@@ -76,12 +76,12 @@ async def test_a_stream_that_ends_in_an_error_counts_as_failed(serve: Serve, pat
 @pytest.mark.parametrize("path", DIALECTS)
 async def test_vllms_metrics_count_responses_of_every_dialect(serve: Serve, path: str) -> None:
     server = serve(RATE_LIMIT_RPS="0", METRICS_VLLM="true")
-    await streamed(server.port, asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms"))
+    await read_stream(server.port, stream_request(path, model="sim", sim=f"tokens={TOKENS},gap=1ms"))
     fields = {name: value for name, value in DIALECTS[path].items() if name != "stream_options"}
     body = json.dumps({"model": "sim", **fields, "stream": False}).encode()
     whole = request(path, method="POST", X_API_Key=KEY, X_Sim=f"tokens={TOKENS},gap=1ms", body=body)
     assert (await fetch(server.port, whole)).status == 200
-    await streamed(server.port, asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,fault=reset@2"))
+    await read_stream(server.port, stream_request(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,fault=reset@2"))
 
     labels = 'engine="0",model_name="sim"'
     values = {
@@ -110,15 +110,15 @@ async def test_each_token_of_an_upstream_is_counted_once(serve: Serve, path: str
     upstream = serve(SIM=f"tokens={TOKENS},gap=1ms,gate=pause@{BEFORE}")
     url = f"http://127.0.0.1:{upstream.port}/v1"
     server = serve(RATE_LIMIT_RPS="0", UPSTREAM_URL=url, UPSTREAM_API_KEY="any", API_KEY=KEY)
-    asking = asyncio.gather(*[streamed(server.port, asked(path, model="up-1")) for _ in range(STREAMS)])
+    streams = asyncio.gather(*[read_stream(server.port, stream_request(path, model="up-1")) for _ in range(STREAMS)])
     await metric_becomes(server.port, "tokenfall_tokens_total", STREAMS * BEFORE)
     closed_s = time.monotonic()
     await asyncio.sleep(PAUSE_S)
     open_s = time.monotonic()
     opened = request("/sim/gates/pause", method="PATCH", body='{"open":true}')
     assert (await fetch(upstream.port, opened)).status == 200
-    await asking
+    await streams
 
-    assert [*await counted(server.port)] == [*ALL]
+    assert [*await token_counts(server.port)] == [*ALL]
     between_s = await metric(server.port, "tokenfall_inter_token_seconds_sum")
-    assert between_s >= STREAMS * (open_s - closed_s)  # the gap, and not the time from one frame to the next of the end
+    assert between_s >= STREAMS * (open_s - closed_s)  # the sum has the pause of each stream

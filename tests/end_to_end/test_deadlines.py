@@ -1,4 +1,4 @@
-"""Deadlines are absolute: bytes that dribble in do not move them. (E1)"""
+"""Request deadlines are absolute: slow bytes do not extend them. (E1)"""
 
 import asyncio
 import time
@@ -13,20 +13,20 @@ from tests.end_to_end.process import ServerProcess
 
 TIMEOUT_S = 0.5
 LATE_S = 2.5
-"""A quarter of a second for the wheel's coarse slots, the rest for a busy machine."""
+"""Tolerance: 0.25 s for the slots of the timer wheel, the rest for a busy machine."""
 
 
 @pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a server with deadlines of half a second."""
+def short_deadlines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a server with request deadlines of 0.5 s."""
     names = ("HEADER_TIMEOUT", "BODY_TIMEOUT", "IDLE_TIMEOUT")
     server = ServerProcess(tmp_path_factory.mktemp("hasty"), environment=dict.fromkeys(names, f"{TIMEOUT_S}s"))
     yield server.port
     check_clean_exit(server)
 
 
-async def dribble(client: Client, data: bytes) -> None:
-    """A byte every 50 ms until the other side has had enough."""
+async def send_slowly(client: Client, data: bytes) -> None:
+    """Send a byte every 50 ms until the server closes the connection."""
     try:
         for at in range(len(data)):
             await client.send(data[at : at + 1])
@@ -35,108 +35,110 @@ async def dribble(client: Client, data: bytes) -> None:
         pass
 
 
-async def answered_after_s(client: Client, data: bytes, *, begun: float) -> tuple[int, float]:
-    """The status (0 for a close without one) while `data` dribbles in, and when it came."""
-    dribbling = asyncio.create_task(dribble(client, data))
+async def status_and_duration(client: Client, data: bytes, *, begun: float) -> tuple[int, float]:
+    """Send `data` slowly; return the status, 0 for a close without a response, and the time since `begun`."""
+    sending = asyncio.create_task(send_slowly(client, data))
     try:
         status = (await client.read_response()).status
     except EOFError:
         status = 0
     after_s = time.monotonic() - begun
-    dribbling.cancel()
-    await asyncio.wait([dribbling])
+    sending.cancel()
+    await asyncio.wait([sending])
     await client.wait_closed()
     return status, after_s
 
 
-async def test_slow_head_is_refused_at_its_deadline_from_accept(hasty: int) -> None:
-    async with await Client.connect(hasty) as client:
+async def test_slow_head_is_refused_at_its_deadline_from_accept(short_deadlines: int) -> None:
+    async with await Client.connect(short_deadlines) as client:
         begun = time.monotonic()
-        status, after_s = await answered_after_s(client, request("/health", X="a" * 200), begun=begun)
+        status, after_s = await status_and_duration(client, request("/health", X="a" * 200), begun=begun)
         assert status == 408
         assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
 
 
-async def test_silent_connection_is_closed(hasty: int) -> None:
-    async with await Client.connect(hasty) as client:
+async def test_silent_connection_is_closed(short_deadlines: int) -> None:
+    async with await Client.connect(short_deadlines) as client:
         begun = time.monotonic()
         assert await client.read_to_end() == b""
         assert TIMEOUT_S - 0.1 <= time.monotonic() - begun < TIMEOUT_S + LATE_S
 
 
-async def test_slow_body_is_refused_at_its_deadline_from_the_head(hasty: int) -> None:
-    async with await Client.connect(hasty) as client:
+async def test_slow_body_is_refused_at_its_deadline_from_the_head(short_deadlines: int) -> None:
+    async with await Client.connect(short_deadlines) as client:
         begun = time.monotonic()
         await client.send(request("/chat", method="POST", Content_Length="500"))
-        status, after_s = await answered_after_s(client, b" " * 200, begun=begun)
+        status, after_s = await status_and_duration(client, b" " * 200, begun=begun)
         assert status == 408
         assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
 
 
-async def test_slow_chunks_are_refused_at_the_deadline(hasty: int) -> None:
-    async with await Client.connect(hasty) as client:
+async def test_slow_chunks_are_refused_at_the_deadline(short_deadlines: int) -> None:
+    async with await Client.connect(short_deadlines) as client:
         begun = time.monotonic()
         await client.send(request("/chat", method="POST", Transfer_Encoding="chunked"))
-        status, after_s = await answered_after_s(client, b"1\r\n \r\n" * 40, begun=begun)
+        status, after_s = await status_and_duration(client, b"1\r\n \r\n" * 40, begun=begun)
         assert status == 408
         assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
 
 
-async def test_missing_body_is_refused_at_its_deadline(hasty: int) -> None:
-    async with await Client.connect(hasty) as client:
+async def test_missing_body_is_refused_at_its_deadline(short_deadlines: int) -> None:
+    async with await Client.connect(short_deadlines) as client:
         begun = time.monotonic()
         await client.send(request("/chat", method="POST", Content_Length="5"))
         assert (await client.read_response()).status == 408
         assert time.monotonic() - begun < TIMEOUT_S + LATE_S
 
 
-async def test_the_head_of_a_later_request_has_a_deadline_from_its_first_byte(hasty: int) -> None:
-    async with await Client.connect(hasty) as client:
+async def test_the_head_of_a_later_request_has_a_deadline_from_its_first_byte(short_deadlines: int) -> None:
+    async with await Client.connect(short_deadlines) as client:
         assert (await client.fetch(request("/health"))).status == 200
-        await asyncio.sleep(0.3)  # idle; the deadline must not run from here
+        await asyncio.sleep(0.3)  # idle time, which the deadline must not include
         begun = time.monotonic()
-        status, after_s = await answered_after_s(client, request("/health", X="a" * 200), begun=begun)
+        status, after_s = await status_and_duration(client, request("/health", X="a" * 200), begun=begun)
         assert status == 408
         assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
 
 
-async def test_idle_connection_is_closed_without_a_response(hasty: int) -> None:
-    async with await Client.connect(hasty) as client:
+async def test_idle_connection_is_closed_without_a_response(short_deadlines: int) -> None:
+    async with await Client.connect(short_deadlines) as client:
         assert (await client.fetch(request("/health"))).status == 200
         begun = time.monotonic()
         assert await client.read_to_end() == b""
         assert TIMEOUT_S - 0.1 <= time.monotonic() - begun < TIMEOUT_S + LATE_S
 
 
-async def test_a_stream_is_under_no_deadline_of_requests(hasty: int) -> None:
-    async with await Client.connect(hasty) as client:
+async def test_stream_is_not_limited_by_request_deadlines(short_deadlines: int) -> None:
+    async with await Client.connect(short_deadlines) as client:
         await client.send(request("/stream-sse?gap=200ms&tokens=5"))
         await client.head()
         assert len(await client.chunks()) == 6
-        assert (await client.fetch(request("/health"))).status == 200, "and idles from its end"
+        assert (await client.fetch(request("/health"))).status == 200, (
+            "the idle timeout starts at the end of the response"
+        )
 
 
-async def test_blank_lines_do_not_extend_the_deadline(hasty: int) -> None:
-    async with await Client.connect(hasty) as client:
+async def test_blank_lines_do_not_extend_the_deadline(short_deadlines: int) -> None:
+    async with await Client.connect(short_deadlines) as client:
         begun = time.monotonic()
-        dribbling = asyncio.create_task(dribble(client, b"\r\n" * 100))
+        sending = asyncio.create_task(send_slowly(client, b"\r\n" * 100))
         await client.wait_closed()
         assert time.monotonic() - begun < TIMEOUT_S + LATE_S
-        dribbling.cancel()
-        await asyncio.wait([dribbling])
+        sending.cancel()
+        await asyncio.wait([sending])
 
 
-async def test_two_hundred_slow_clients_are_refused_and_others_are_served(hasty: int) -> None:
+async def test_two_hundred_slow_clients_are_refused_and_others_are_served(short_deadlines: int) -> None:
     async def one() -> int:
-        async with await Client.connect(hasty) as client:
-            return (await answered_after_s(client, request("/", X="a" * 100), begun=0.0))[0]
+        async with await Client.connect(short_deadlines) as client:
+            return (await status_and_duration(client, request("/", X="a" * 100), begun=0.0))[0]
 
-    dribblers = asyncio.gather(*(one() for _ in range(200)))
+    slow_clients = asyncio.gather(*(one() for _ in range(200)))
     await asyncio.sleep(0.2)
-    async with await Client.connect(hasty) as client:
+    async with await Client.connect(short_deadlines) as client:
         for _ in range(20):
             assert (await client.fetch(request("/health"))).status == 200
-    assert await dribblers == [408] * 200, "0 of 200 were kept"
+    assert await slow_clients == [408] * 200, "a slow client did not get 408"
 
 
 @pytest.mark.every_poller
@@ -153,9 +155,9 @@ async def test_deadlines_release_everything() -> None:
         await here.wait_idle()
 
 
-async def test_a_first_token_weeks_away_ends_no_process(serve: Serve) -> None:
+async def test_first_token_delay_over_2_31_ms_does_not_crash_the_server(serve: Serve) -> None:
     server = serve()
     async with await Client.connect(server.port) as client:
-        await client.send(request("/stream-sse?ttft=86400s~10&seed=275"))  # the draw is longer than 2**31 ms
+        await client.send(request("/stream-sse?ttft=86400s~10&seed=275"))  # the drawn time is over 2**31 ms
         assert (await client.head()).status == 200
         assert (await fetch(server.port, request("/health"))).status == 200

@@ -1,4 +1,4 @@
-"""A defect in any callback ends one connection, with 500 if the head was not sent, and never the process. (E11)"""
+"""An exception in any callback ends only its connection, with 500 if no head was sent, never the process. (E11)"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Handler = Callable[[Request], AnyResponse | Coroutine[Any, Any, AnyResponse]]
 
 
 class Defect(Exception):
-    """Planted."""
+    """The exception that the tests raise."""
 
 
 def breaks() -> Any:
@@ -82,9 +82,9 @@ def gaps_that_break() -> Iterator[float]:
     breaks()
 
 
-async def soon(answer: Callable[[], AnyResponse]) -> AnyResponse:
+async def awaited(response: Callable[[], AnyResponse]) -> AnyResponse:
     await asyncio.sleep(0)
-    return answer()
+    return response()
 
 
 def defect(handler: Handler) -> Route:
@@ -99,11 +99,11 @@ def defect(handler: Handler) -> Route:
 async def test_failing_handler_is_500_and_the_connection_stays_open(handler: Handler) -> None:
     async with running(defect(handler)) as here:
         async with await Client.connect(here.port) as client:
-            answer = await client.fetch(request("/defect", X_Request_Id="mine"))
-            assert answer.status == 500
-            assert b'"code":"internal_error"' in answer.body
-            assert b'"request_id":"mine"' in answer.body
-            assert SECRET.encode() not in answer.body
+            response = await client.fetch(request("/defect", X_Request_Id="mine"))
+            assert response.status == 500
+            assert b'"code":"internal_error"' in response.body
+            assert b'"request_id":"mine"' in response.body
+            assert SECRET.encode() not in response.body
             assert (await client.fetch(request("/health"))).status == 200
         await here.wait_idle()
 
@@ -111,8 +111,8 @@ async def test_failing_handler_is_500_and_the_connection_stays_open(handler: Han
 async def test_failing_live_stream_ends_with_an_error_event() -> None:
     async with running(defect(lambda request: live(one_then_defect))) as here:
         async with await Client.connect(here.port) as client:
-            answer = await client.fetch(request("/defect"))
-            assert answer.body == b"data: one\n\nevent: error\ndata: {}\n\n"
+            response = await client.fetch(request("/defect"))
+            assert response.body == b"data: one\n\nevent: error\ndata: {}\n\n"
             assert (await client.fetch(request("/health"))).status == 200
         await here.wait_idle()
 
@@ -122,11 +122,11 @@ BROKEN: dict[str, Handler] = {
     "gaps of a paced stream": lambda request: paced(lambda chunked: repeat(b"3\r\none\r\n"), gaps_that_break()),
     "gaps that run out": lambda request: paced(lambda chunked: repeat(b"3\r\none\r\n"), iter((0.01, 0.01))),
     "the making of frames": lambda request: paced(lambda chunked: breaks(), repeat(0.01)),
-    "the making of frames, later": lambda request: soon(lambda: paced(lambda chunked: breaks(), repeat(0.01))),
+    "the making of frames, later": lambda request: awaited(lambda: paced(lambda chunked: breaks(), repeat(0.01))),
     "gaps that run out at once": lambda request: paced(lambda chunked: repeat(b"x"), iter(())),
-    "gaps that run out at once, later": lambda request: soon(lambda: paced(lambda chunked: repeat(b"x"), iter(()))),
-    "an answer that is none": lambda request: None,  # type: ignore[dict-item, return-value]
-    "an answer that is none, later": lambda request: soon(lambda: None),  # type: ignore[arg-type, return-value]
+    "gaps that run out at once, later": lambda request: awaited(lambda: paced(lambda chunked: repeat(b"x"), iter(()))),
+    "no response": lambda request: None,  # type: ignore[dict-item, return-value]
+    "no response from a coroutine": lambda request: awaited(lambda: None),  # type: ignore[arg-type, return-value]
     "the words for a failure": lambda request: LiveStream(HEAD, one_then_defect, failure=lambda error: breaks()),
 }
 
@@ -138,24 +138,24 @@ async def test_failure_after_the_head_closes_only_its_connection(place: str) -> 
         async with await Client.connect(here.port) as client:
             await client.send(request("/defect"))
             try:
-                said = await client.read_to_end(within_s=SOON_S)
+                received = await client.read_to_end(within_s=SOON_S)
             except ConnectionError:
-                said = b""
-            assert said.count(b"HTTP/1.1 ") <= 1, "no second head inside of a body"
-            assert not said.endswith(b"0\r\n\r\n"), "what broke must not look whole"
+                received = b""
+            assert received.count(b"HTTP/1.1 ") <= 1, "a second response head was sent in the body"
+            assert not received.endswith(b"0\r\n\r\n"), "the broken response has a last chunk"
         assert len((await other.read_response()).body.split(b"\n\n")) == 22
         other.close()
         await here.wait_idle(within_s=SOON_S)
 
 
 class Stub:
-    """An application whose methods break as configured."""
+    """An application in which the method named by `breaking` raises."""
 
     def __init__(self, *, breaking: str) -> None:
         self.breaking = breaking
 
     def respond(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
-        if self.breaking == "answer":
+        if self.breaking == "respond":
             breaks()
         if request.path == "/later":
             return later(request)
@@ -189,18 +189,18 @@ class Stub:
 
 @asynccontextmanager
 async def edge(stub: Stub) -> AsyncIterator[tuple[HTTPServer, int]]:
-    """An edge with nothing but the stub behind it."""
+    """Run an HTTP server with the stub as its application; at the end, check that it released everything."""
     loop = asyncio.get_running_loop()
     reactor = running_reactor()
     metrics = Metrics()
     bounds = Bounds(header_timeout_s=0.25, body_timeout_s=0.25, idle_timeout_s=5.0, linger_timeout_s=0.25)
     server = HTTPServer(stub, reactor=reactor, bounds=bounds, metrics=metrics)
     addresses = server.listen("127.0.0.1", 0)
-    loop.set_exception_handler(lambda loop, context: None)  # the loop's report of them is not tested
+    loop.set_exception_handler(lambda loop, context: None)  # the planted exceptions are reported here
     try:
         yield server, addresses[0][1]
         await eventually(lambda: not server.connections, lambda: server.connections, within_s=SOON_S)
-        await eventually(lambda: not reactor.wheel.entries, lambda: "something is left on the wheel", within_s=SOON_S)
+        await eventually(lambda: not reactor.wheel.entries, lambda: "timers leaked", within_s=SOON_S)
     finally:
         stub.breaking = ""
         drained = asyncio.Event()
@@ -208,7 +208,7 @@ async def edge(stub: Stub) -> AsyncIterator[tuple[HTTPServer, int]]:
         await drained.wait()
 
 
-@pytest.mark.parametrize("method", ["answer", "refuse", "crashed", "ended"])
+@pytest.mark.parametrize("method", ["respond", "refuse", "crashed", "ended"])
 async def test_failing_application_method_closes_only_its_connection(method: str) -> None:
     stub = Stub(breaking="")
     async with edge(stub) as (server, port):
@@ -226,7 +226,7 @@ async def test_failing_application_method_closes_only_its_connection(method: str
 
 
 async def test_heartbeats_are_sent_only_before_the_first_frame() -> None:
-    """Here because the heartbeat's time is no setting."""
+    """Uses `edge` because the heartbeat interval is no setting."""
     tokens: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def run(send: Send) -> bytes:

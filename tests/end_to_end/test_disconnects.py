@@ -1,4 +1,4 @@
-"""A client that leaves takes everything with it: stream, task, timer, descriptor. (E8, contract 4)"""
+"""A client disconnect releases stream, task, timer and descriptor. (E8, contract 4)"""
 
 import pytest
 
@@ -9,13 +9,13 @@ from tests.end_to_end.process import ServerProcess
 pytestmark = pytest.mark.every_poller
 
 SOON_S = 2.0
-"""At once, for a machine that is busy: far below the half minute until the next token of these streams."""
+"""Time limit of the release: far below the 30 s until the next token of these streams."""
 
 CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:ttft=1ms,gap=30s"%b}'
 
 
 def streams(gap: str) -> dict[str, bytes]:
-    """Requests for a stream of each kind whose first token comes at once and the next after `gap`."""
+    """Return a request per kind of stream: the first token comes at once, the next after `gap`."""
     return {
         "sse": request(f"/stream-sse?ttft=1ms&gap={gap}"),
         "ndjson": request(f"/stream-ndjson?ttft=1ms&gap={gap}"),
@@ -33,8 +33,8 @@ AWAITED = {
 }
 
 
-async def begun(here: Running, data: bytes) -> Client:
-    """A client that has read the first token, so that nothing unread turns its FIN into a reset."""
+async def streaming_client(here: Running, data: bytes) -> Client:
+    """Return a client that has read the first token: unread data would turn its FIN into a RST."""
     client = await Client.connect(here.port)
     await client.send(data)
     await client.head()
@@ -44,43 +44,43 @@ async def begun(here: Running, data: bytes) -> Client:
 
 
 @pytest.mark.parametrize("kind", STREAMS)
-async def test_a_reset_in_the_middle_of_a_stream_frees_everything(kind: str) -> None:
+async def test_reset_during_a_stream_releases_everything(kind: str) -> None:
     async with running() as here:
-        client = await begun(here, STREAMS[kind])
+        client = await streaming_client(here, STREAMS[kind])
         client.reset()
         await here.wait_idle(within_s=SOON_S)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in STREAMS if kind != "ndjson"])
-async def test_a_close_in_the_middle_of_a_stream_frees_everything(kind: str) -> None:
+async def test_close_during_a_stream_releases_everything(kind: str) -> None:
     async with running() as here:
-        client = await begun(here, STREAMS[kind])
+        client = await streaming_client(here, STREAMS[kind])
         client.close()
         await here.wait_idle(within_s=SOON_S)
 
 
-async def test_ndjson_knows_no_comment_so_that_a_close_shows_at_the_second_token_after_it() -> None:
+async def test_close_during_an_ndjson_stream_is_noticed_at_the_second_next_token() -> None:
     async with running() as here:
-        client = await begun(here, request("/stream-ndjson?gap=50ms&tokens=1000"))
+        client = await streaming_client(here, request("/stream-ndjson?gap=50ms&tokens=1000"))
         client.close()
         await here.wait_idle(within_s=SOON_S)
 
 
-@pytest.mark.parametrize("leave", [Client.close, Client.reset], ids=["close", "reset"])
+@pytest.mark.parametrize("disconnect", [Client.close, Client.reset], ids=["close", "reset"])
 @pytest.mark.parametrize("kind", AWAITED)
-async def test_disconnect_while_the_response_is_pending_frees_everything(kind: str, leave: object) -> None:
+async def test_disconnect_while_the_response_is_pending_releases_everything(kind: str, disconnect: object) -> None:
     async with running() as here:
         client = await Client.connect(here.port)
         await client.send(AWAITED[kind])
         await eventually(lambda: here.resources()["tasks"] > 0, here.resources, within_s=SOON_S)
-        client.close() if leave is Client.close else client.reset()
+        client.close() if disconnect is Client.close else client.reset()
         await here.wait_idle(within_s=SOON_S)
 
 
 @pytest.mark.parametrize("kind", STREAMS)
 async def test_disconnect_behind_unread_bytes_is_noticed_at_the_next_token(kind: str) -> None:
     async with running() as here:
-        client = await begun(here, streams("50ms")[kind])
+        client = await streaming_client(here, streams("50ms")[kind])
         await client.send(request("/health") * 5_000)
         client.reset()
         await here.wait_idle(within_s=SOON_S)
@@ -102,11 +102,11 @@ REQUESTS = (
 async def test_fin_or_reset_at_each_byte_of_a_request_releases_everything(data: bytes) -> None:
     async with running() as here:
         for at in range(len(data) + 1):
-            for leave in (Client.half_close, Client.close, Client.reset):
+            for disconnect in (Client.half_close, Client.close, Client.reset):
                 client = await Client.connect(here.port)
                 await client.send(data[:at])
-                leave(client)
-                if leave is Client.half_close:
+                disconnect(client)
+                if disconnect is Client.half_close:
                     await client.wait_closed()
                     client.close()
         await here.wait_idle(within_s=SOON_S)
@@ -125,20 +125,20 @@ async def test_fin_or_reset_at_each_byte_of_a_response_releases_everything(data:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(data)
-            answer = await client.read_response()
-        size = len(answer.head.raw) + len(answer.body)
+            response = await client.read_response()
+        size = len(response.head.raw) + len(response.body)
         for at in range(0, size, max(1, size // 150)):
-            for leave in (Client.close, Client.reset):
+            for disconnect in (Client.close, Client.reset):
                 client = await Client.connect(here.port)
                 await client.send(data)
                 await client.exactly(at)
-                leave(client)
+                disconnect(client)
         await here.wait_idle(within_s=SOON_S)
 
 
 async def test_process_returns_to_its_baseline_after_three_hundred_clients(shared: ServerProcess) -> None:
     port = shared.port
-    await fetch(port, request("/history"))  # the first coroutine brings asyncio, which keeps two descriptors
+    await fetch(port, request("/history"))  # loads asyncio, which keeps two descriptors
     await metric_becomes(port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(port, "tokenfall_connections", 1)
     descriptors = shared.descriptors()
@@ -154,5 +154,5 @@ async def test_process_returns_to_its_baseline_after_three_hundred_clients(share
             client.close() if number % 2 and kind != "ndjson" else client.reset()
         await metric_becomes(port, "tokenfall_streams_in_flight", 0, within_s=SOON_S)
     await metric_becomes(port, "tokenfall_connections", 1, within_s=SOON_S)
-    # The last look at the metrics is a connection too, which the server may be closing still.
+    # The server may still be closing the connection of the last metrics request.
     await eventually(lambda: shared.descriptors() <= descriptors, shared.descriptors, within_s=SOON_S)

@@ -1,4 +1,4 @@
-"""SIGTERM: streams may finish; what is incomplete at the end of the drain ends with an error. (S1, contract 6)"""
+"""SIGTERM: streams may finish; those incomplete at the end of the drain time end with an error. (S1, contract 6)"""
 
 import asyncio
 import json
@@ -20,8 +20,8 @@ CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=50ms,token
 ERROR_FRAME = b'event: error\ndata: {"error":{"code":"shutting_down",'
 
 
-async def begun(port: int, data: bytes) -> Client:
-    """A client whose response has begun."""
+async def started_client(port: int, data: bytes) -> Client:
+    """Send `data` and return the client once the response has begun."""
     client = await Client.connect(port)
     await client.send(data)
     client.buffered = await client.receive()
@@ -29,7 +29,7 @@ async def begun(port: int, data: bytes) -> Client:
 
 
 async def draining(server: ServerProcess) -> None:
-    """Send SIGTERM and return once the server reports that it drains."""
+    """Send SIGTERM and return once `/readyz` is 503."""
     server.signal(signal.SIGTERM)
     async with asyncio.timeout(5):
         while (await fetch(server.port, request("/readyz"))).status != 503:
@@ -41,32 +41,32 @@ async def test_drain_finishes_streams_and_refuses_new_requests(serve: Serve) -> 
     port = server.port
     idle = await Client.connect(port)
     assert (await idle.fetch(request("/health"))).status == 200
-    short = await begun(port, request("/stream-sse?gap=50ms&tokens=10"))
+    short = await started_client(port, request("/stream-sse?gap=50ms&tokens=10"))
     long = {
-        path: await begun(port, request(f"{path}?gap=50ms&tokens=1000"))
+        path: await started_client(port, request(f"{path}?gap=50ms&tokens=1000"))
         for path in ("/stream-sse", "/stream-ndjson", "/stream-loop")
     }
-    old = await begun(port, b"GET /stream-sse?gap=50ms&tokens=1000 HTTP/1.0\r\n\r\n")
-    chat = await begun(port, request("/chat", method="POST", body=CHAT % b""))
+    old = await started_client(port, b"GET /stream-sse?gap=50ms&tokens=1000 HTTP/1.0\r\n\r\n")
+    chat = await started_client(port, request("/chat", method="POST", body=CHAT % b""))
     whole = await Client.connect(port)
     await whole.send(request("/chat", method="POST", body=CHAT % b',"stream":false'))
 
     signalled = time.monotonic()
     await draining(server)
     assert await idle.read_to_end() == b""
-    assert time.monotonic() - signalled < DRAIN_S, "idle connections close at once"
-    await check_what_is_answered(port)
-    answer = await short.read_response()
-    assert answer.body == b"".join(frames("/stream-sse", 10))
+    assert time.monotonic() - signalled < DRAIN_S, "the idle connection was not closed at once"
+    await check_refuses_new_work(port)
+    response = await short.read_response()
+    assert response.body == b"".join(frames("/stream-sse", 10))
     assert await short.wait_closed() == "closed"
     assert time.monotonic() - signalled < DRAIN_S
 
-    answers = {path: await client.read_response() for path, client in long.items()}
+    responses = {path: await client.read_response() for path, client in long.items()}
     after_s = time.monotonic() - signalled
-    assert after_s >= DRAIN_S - 0.05, "not before the drain time is over"
-    check_cut(answers["/stream-sse"], ERROR_FRAME)
-    check_cut(answers["/stream-loop"], ERROR_FRAME)
-    check_cut(answers["/stream-ndjson"], b'{"error":"the server is shutting down","code":"shutting_down"}\n')
+    assert after_s >= DRAIN_S - 0.05, "streams ended before the drain time was over"
+    check_cut(responses["/stream-sse"], ERROR_FRAME)
+    check_cut(responses["/stream-loop"], ERROR_FRAME)
+    check_cut(responses["/stream-ndjson"], b'{"error":"the server is shutting down","code":"shutting_down"}\n')
     check_cut(await old.read_response(), ERROR_FRAME)
     check_cut(await chat.read_response(), ERROR_FRAME)
     refused = await whole.read_response()
@@ -77,30 +77,30 @@ async def test_drain_finishes_streams_and_refuses_new_requests(serve: Serve) -> 
         client.close()
 
 
-async def check_what_is_answered(port: int) -> None:
-    """No new work, but probes are served."""
+async def check_refuses_new_work(port: int) -> None:
+    """Check that new work is refused with 503 and that probes are served."""
     for data in (
         request("/stream-sse"),
         request("/chat", method="POST", body=CHAT % b""),
         request("/api/data"),
         request("/history"),
     ):
-        answer = await fetch(port, data)
-        assert answer.status == 503
-        assert int(answer.headers["retry-after"]) > 0
-        assert answer.headers["connection"] == "close"
-        assert json.loads(answer.body)["code"] == "shutting_down"
+        response = await fetch(port, data)
+        assert response.status == 503
+        assert int(response.headers["retry-after"]) > 0
+        assert response.headers["connection"] == "close"
+        assert json.loads(response.body)["code"] == "shutting_down"
     for path, status in (("/readyz", 503), ("/health", 200), ("/livez", 200), ("/metrics", 200)):
         assert (await fetch(port, request(path))).status == status
 
 
-def check_cut(answer: ClientResponse, shutdown_frame: bytes) -> None:
-    """Stopped, with the reason in the last frame, and does not look complete."""
-    assert shutdown_frame in answer.body
-    end = answer.body[answer.body.index(shutdown_frame) :]
+def check_cut(response: ClientResponse, shutdown_frame: bytes) -> None:
+    """Check that the response ends with the shutdown frame and does not look complete."""
+    assert shutdown_frame in response.body
+    end = response.body[response.body.index(shutdown_frame) :]
     assert end.count(b"\n") == shutdown_frame.count(b"\n") + (2 if shutdown_frame.startswith(b"event") else 0)
-    assert b"[DONE]" not in answer.body
-    assert b'"finish":true' not in answer.body
+    assert b"[DONE]" not in response.body
+    assert b'"finish":true' not in response.body
 
 
 async def test_drain_without_streams_ends_at_once(serve: Serve) -> None:
@@ -118,7 +118,7 @@ async def test_drain_without_streams_ends_at_once(serve: Serve) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 async def test_drain_ends_with_the_last_stream(serve: Serve, number: signal.Signals) -> None:
     server = serve(DRAIN_TIMEOUT="20s")
-    async with await begun(server.port, request("/stream-sse?gap=50ms&tokens=10")) as client:
+    async with await started_client(server.port, request("/stream-sse?gap=50ms&tokens=10")) as client:
         begun_s = time.monotonic()
         server.signal(number)
         assert (await client.read_response()).body == b"".join(frames("/stream-sse", 10))
@@ -127,9 +127,9 @@ async def test_drain_ends_with_the_last_stream(serve: Serve, number: signal.Sign
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
-async def test_a_signal_without_a_meaning_changes_nothing(serve: Serve, number: signal.Signals) -> None:
+async def test_unhandled_signal_is_ignored(serve: Serve, number: signal.Signals) -> None:
     server = serve()
-    async with await begun(server.port, request("/stream-sse?gap=20ms&tokens=10")) as client:
+    async with await started_client(server.port, request("/stream-sse?gap=20ms&tokens=10")) as client:
         server.signal(number)
         assert (await client.read_response()).body == b"".join(frames("/stream-sse", 10))
         assert (await fetch(server.port, request("/readyz"))).status == 200
@@ -138,7 +138,7 @@ async def test_a_signal_without_a_meaning_changes_nothing(serve: Serve, number: 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 async def test_second_signal_ends_the_drain_at_once(serve: Serve, second: signal.Signals) -> None:
     server = serve(DRAIN_TIMEOUT="20s")
-    async with await begun(server.port, request("/stream-loop?gap=50ms")) as client:
+    async with await started_client(server.port, request("/stream-loop?gap=50ms")) as client:
         await draining(server)
         begun_s = time.monotonic()
         server.signal(second)
@@ -165,13 +165,13 @@ async def test_stalled_client_does_not_delay_the_drain(serve: Serve) -> None:
         begun_s = time.monotonic()
         await draining(server)
         assert server.wait() == 0
-        assert time.monotonic() - begun_s < 0.5 + 0.5 + 1  # the drain, and the time to be told that it is over
+        assert time.monotonic() - begun_s < 0.5 + 0.5 + 1  # the drain time and the time for the shutdown frames
 
 
 async def test_incomplete_request_does_not_delay_the_drain(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="500ms")
     openings = (b"GET /hea", request("/chat", method="POST", Content_Length="5") + b"ab")
-    clients = [await begun_to_ask(server.port, opening) for opening in openings]
+    clients = [await client_with_opening(server.port, opening) for opening in openings]
     begun_s = time.monotonic()
     server.signal()
     assert server.wait() == 0
@@ -181,10 +181,10 @@ async def test_incomplete_request_does_not_delay_the_drain(serve: Serve) -> None
         client.close()
 
 
-async def begun_to_ask(port: int, opening: bytes) -> Client:
+async def client_with_opening(port: int, opening: bytes) -> Client:
     client = await Client.connect(port)
     await client.send(opening)
-    await fetch(port, request("/health"))  # after this the opening has been read
+    await fetch(port, request("/health"))  # after this response the server has read the opening
     return client
 
 
@@ -195,13 +195,13 @@ async def test_hundred_streams_of_each_kind_get_a_shutdown_frame_and_release_eve
         request("/chat", method="POST", body=(CHAT % b"").replace(b"gap=50ms", b"ttft=1ms,gap=30s")),
     ]
     async with running(DRAIN_TIMEOUT="250ms") as here:
-        clients = [await begun(here.port, data) for data in datas for _ in range(100)]
+        clients = [await started_client(here.port, data) for data in datas for _ in range(100)]
         begun_s = time.monotonic()
-        _, *answers = await asyncio.gather(here.server.stop(), *(client.read_response() for client in clients))
+        _, *responses = await asyncio.gather(here.server.stop(), *(client.read_response() for client in clients))
         assert time.monotonic() - begun_s < 0.25 + 1
-        for answer in answers:
-            assert answer is not None
-            check_cut(answer, ERROR_FRAME)
+        for response in responses:
+            assert response is not None
+            check_cut(response, ERROR_FRAME)
         for client in clients:
             client.close()
 
@@ -209,12 +209,14 @@ async def test_hundred_streams_of_each_kind_get_a_shutdown_frame_and_release_eve
 @pytest.mark.every_poller
 async def test_turn_ended_by_the_drain_is_stored_as_interrupted() -> None:
     async with running(DRAIN_TIMEOUT="200ms") as here:
-        client = await begun(here.port, request("/chat", method="POST", body=CHAT % b""))
-        _, answer = await asyncio.gather(here.server.stop(), client.read_response())
+        client = await started_client(here.port, request("/chat", method="POST", body=CHAT % b""))
+        _, response = await asyncio.gather(here.server.stop(), client.read_response())
         client.close()
-        said = [json.loads(line[6:])["content"] for line in answer.body.split(b"\n") if line.startswith(b'data: {"con')]
+        texts = [
+            json.loads(line[6:])["content"] for line in response.body.split(b"\n") if line.startswith(b'data: {"con')
+        ]
         assert here.server.parts.history is not None
         (turn,) = await here.server.parts.history.turns(Conversation("", "default")) or ()
         assert turn.status == "interrupted"
-        assert turn.answer.content == "".join(said)
-        assert said
+        assert turn.answer.content == "".join(texts)
+        assert texts

@@ -1,4 +1,4 @@
-"""What the simulator makes go wrong, as a raw socket sees it; gates, load and control while streams run."""
+"""Simulated faults as seen by a raw client; gates, load limits and control requests while streams run."""
 
 import asyncio
 import json
@@ -22,12 +22,12 @@ BEFORE, AFTER = WORDS[1].encode(), WORDS[2].encode()
 LAST = WORDS[5].encode()
 BASE = "gap=5ms,tokens=6,seed=1"
 LAST_CHUNK = b"0\r\n\r\n"
-ASKED_FOR = b"as configured"
+CONFIGURED_ERROR = b"as configured"
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A streaming route: `end` is the end of a complete response, `error` the beginning of an error event."""
+    """A streaming route: `end` marks a complete response, `error` begins an error event."""
 
     path: str
     end: bytes
@@ -35,11 +35,11 @@ class Stream:
     body: dict[str, Any] | None = None
 
     def request(self, sim: str = "", *, base: str = BASE, whole: bool = False) -> bytes:
-        said = ",".join(filter(None, (base, sim)))
+        sim = ",".join(filter(None, (base, sim)))
         if self.body is None:
-            return request(self.path, X_Sim=said)
+            return request(self.path, X_Sim=sim)
         body = self.body | ({"stream": False} if whole else {})
-        return request(self.path, method="POST", body=json.dumps(body), X_Sim=said)
+        return request(self.path, method="POST", body=json.dumps(body), X_Sim=sim)
 
 
 PLAIN = [
@@ -71,19 +71,22 @@ PROVIDERS = [
 ]
 CHAT = Stream("/chat", b"[DONE]", b"event: error\ndata: {", {"messages": MESSAGES})
 
-on_the_wire = pytest.mark.parametrize("stream", [*PLAIN, *PROVIDERS], ids=lambda stream: stream.path)
-everywhere = pytest.mark.parametrize("stream", [*PLAIN, *PROVIDERS, CHAT], ids=lambda stream: stream.path)
-of_providers = pytest.mark.parametrize("stream", PROVIDERS, ids=lambda stream: stream.path)
+plain_and_providers = pytest.mark.parametrize("stream", [*PLAIN, *PROVIDERS], ids=lambda stream: stream.path)
+all_streams = pytest.mark.parametrize("stream", [*PLAIN, *PROVIDERS, CHAT], ids=lambda stream: stream.path)
+provider_streams = pytest.mark.parametrize("stream", PROVIDERS, ids=lambda stream: stream.path)
 
 
 def served(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Give the test a server, `here`; when it is over nothing may be left. A fixture would end in another task."""
+    """Pass the test a server as `here` and check afterwards that it released everything.
+
+    A fixture would be torn down in another task.
+    """
 
     @wraps(test)
     async def run(**given: object) -> None:
         async with running() as here:
             await test(here=here, **given)
-            await nothing_held(here)
+            await wait_released(here)
 
     asked = signature(test)
     kept = [each for name, each in asked.parameters.items() if name != "here"]
@@ -91,19 +94,19 @@ def served(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coro
     return run
 
 
-async def nothing_held(server: Running) -> None:
-    """Return once no stream is left, nor a place in the house; tasks are looked at when the server has stopped."""
-    house = server.server.parts.state.limiter
+async def wait_released(server: Running) -> None:
+    """Return once streams, timers and slots of the concurrency limiter are released; `running` checks tasks."""
+    limiter = server.server.parts.state.limiter
     kinds = ("connections", "streams", "on the wheel")
 
     def held() -> list[int]:
-        return [*map(server.resources().__getitem__, kinds), house.active, house.waiting]
+        return [*map(server.resources().__getitem__, kinds), limiter.active, limiter.waiting]
 
     await eventually(lambda: not any(held()), held)
 
 
 async def reads(client: Client) -> tuple[list[bytes], str]:
-    """All that comes, read by read, and how it ends: `closed` or `reset`."""
+    """Return all reads until the peer closes, and `closed` or `reset`."""
     got: list[bytes] = []
     try:
         while data := await client.receive():
@@ -113,23 +116,23 @@ async def reads(client: Client) -> tuple[list[bytes], str]:
     return got, "closed"
 
 
-async def broken(here: Running, ask: bytes) -> tuple[bytes, str]:
+async def read_to_break(here: Running, data: bytes) -> tuple[bytes, str]:
     async with await Client.connect(here.port) as client:
-        await client.send(ask)
+        await client.send(data)
         got, how = await reads(client)
         return b"".join(got), how
 
 
 async def control(here: Running, path: str, body: object = None, *, method: str = "PATCH") -> dict[str, Any]:
-    ask = request(path) if body is None and method == "PATCH" else request(path, method=method, body=json.dumps(body))
-    answer = await fetch(here.port, ask)
-    assert answer.status in (200, 204), answer.body
-    told: dict[str, Any] = json.loads(answer.body) if answer.body else {}
-    return told
+    data = request(path) if body is None and method == "PATCH" else request(path, method=method, body=json.dumps(body))
+    response = await fetch(here.port, data)
+    assert response.status in (200, 204), response.body
+    document: dict[str, Any] = json.loads(response.body) if response.body else {}
+    return document
 
 
-async def gate_waits(here: Running, name: str, **state: int) -> None:
-    """Return once a gate is in this state: each look is a request's round trip."""
+async def wait_for_gate(here: Running, name: str, **state: int) -> None:
+    """Request `/sim/gates` until a gate has this state."""
     async with asyncio.timeout(10):
         while True:
             gates = {gate["name"]: gate for gate in (await control(here, "/sim/gates"))["gates"]}
@@ -137,8 +140,8 @@ async def gate_waits(here: Running, name: str, **state: int) -> None:
                 return
 
 
-async def no_gate(here: Running, name: str) -> None:
-    """Return once the gate is forgotten, because nobody moved it and no stream holds it."""
+async def wait_gate_removed(here: Running, name: str) -> None:
+    """Request `/sim/gates` until an unused gate is removed."""
     async with asyncio.timeout(10):
         while name in {gate["name"] for gate in (await control(here, "/sim/gates"))["gates"]}:
             pass
@@ -147,10 +150,10 @@ async def no_gate(here: Running, name: str) -> None:
 # Faults on the wire
 
 
-@on_the_wire
+@plain_and_providers
 @served
 async def test_reset_fault_resets_after_the_earlier_tokens(here: Running, stream: Stream) -> None:
-    data, how = await broken(here, stream.request("fault=reset@2"))
+    data, how = await read_to_break(here, stream.request("fault=reset@2"))
 
     assert how == "reset"
     assert data.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -159,10 +162,10 @@ async def test_reset_fault_resets_after_the_earlier_tokens(here: Running, stream
     assert not data.endswith(LAST_CHUNK)
 
 
-@on_the_wire
+@plain_and_providers
 @served
 async def test_close_fault_is_a_fin_without_the_end_of_the_body(here: Running, stream: Stream) -> None:
-    data, how = await broken(here, stream.request("fault=close@2"))
+    data, how = await read_to_break(here, stream.request("fault=close@2"))
 
     assert how == "closed"
     assert BEFORE in data
@@ -171,11 +174,11 @@ async def test_close_fault_is_a_fin_without_the_end_of_the_body(here: Running, s
     assert not stream.end or stream.end not in data
 
 
-@on_the_wire
+@plain_and_providers
 @pytest.mark.parametrize("kind", ["reset", "close"])
 @served
 async def test_fault_after_the_last_token_applies_at_the_end(here: Running, stream: Stream, kind: str) -> None:
-    data, how = await broken(here, stream.request(f"fault={kind}@99"))
+    data, how = await read_to_break(here, stream.request(f"fault={kind}@99"))
 
     assert how == {"reset": "reset", "close": "closed"}[kind]
     assert LAST in data
@@ -183,36 +186,36 @@ async def test_fault_after_the_last_token_applies_at_the_end(here: Running, stre
     assert not stream.end or stream.end not in data
 
 
-@on_the_wire
+@plain_and_providers
 @served
-async def test_without_its_end_a_body_is_complete_all_the_same(here: Running, stream: Stream) -> None:
+async def test_nodone_fault_omits_the_end_marker_and_completes_the_body(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
-        answer = await client.fetch(stream.request("fault=nodone@0"))
-        assert LAST in answer.body
-        assert not stream.end or stream.end not in answer.body
-        assert (await client.fetch(request("/livez"))).status == 200  # the connection is sound
+        response = await client.fetch(stream.request("fault=nodone@0"))
+        assert LAST in response.body
+        assert not stream.end or stream.end not in response.body
+        assert (await client.fetch(request("/livez"))).status == 200  # the connection stays usable
 
 
-@on_the_wire
+@plain_and_providers
 @served
 async def test_error_fault_is_a_dialect_error_and_the_last_frame(here: Running, stream: Stream) -> None:
-    answer = await fetch(here.port, stream.request("fault=error@2"))
-    *_, last = re.split(rb"\n(?=data: |event: |\{)", answer.body.rstrip(b"\n")) if stream.error else [b""]
+    response = await fetch(here.port, stream.request("fault=error@2"))
+    *_, last = re.split(rb"\n(?=data: |event: |\{)", response.body.rstrip(b"\n")) if stream.error else [b""]
 
-    assert answer.status == 200
-    assert BEFORE in answer.body
-    assert AFTER not in answer.body
-    assert ASKED_FOR in last
+    assert response.status == 200
+    assert BEFORE in response.body
+    assert AFTER not in response.body
+    assert CONFIGURED_ERROR in last
     assert stream.error.rpartition(b"\n")[2].removeprefix(b"data: ").rstrip(b"{") in last
-    assert stream.error in answer.body
-    assert not stream.end or stream.end not in answer.body
+    assert stream.error in response.body
+    assert not stream.end or stream.end not in response.body
 
 
-@on_the_wire
+@plain_and_providers
 @served
 async def test_garbage_fault_is_unparsable_and_the_stream_continues(here: Running, stream: Stream) -> None:
-    answer = await fetch(here.port, stream.request("fault=garbage@2"))
-    lines = answer.body.split(b"\n")
+    response = await fetch(here.port, stream.request("fault=garbage@2"))
+    lines = response.body.split(b"\n")
     (garbage,) = [line for line in lines if b"\xff" in line]
 
     with pytest.raises(UnicodeDecodeError):
@@ -220,15 +223,15 @@ async def test_garbage_fault_is_unparsable_and_the_stream_continues(here: Runnin
     assert garbage.startswith((b"data: ", b"{"))
     with pytest.raises(ValueError, match=r".*"):
         json.loads(garbage.removeprefix(b"data: ").decode("utf-8", "replace"))
-    assert stream.end in answer.body
-    assert LAST in answer.body
+    assert stream.end in response.body
+    assert LAST in response.body
 
 
 def timeless(body: bytes) -> bytes:
     return re.sub(rb'_(duration|time)":[\d.]+', b"", body)
 
 
-@on_the_wire
+@plain_and_providers
 @served
 async def test_split_token_arrives_in_two_reads_split_inside_a_character(here: Running, stream: Stream) -> None:
     whole = await fetch(here.port, stream.request())
@@ -249,24 +252,24 @@ async def test_split_token_arrives_in_two_reads_split_inside_a_character(here: R
     assert timeless(split.body.replace("é".encode(), b"")) == timeless(whole.body)
 
 
-@everywhere
+@all_streams
 @served
-async def test_a_stall_and_a_drip_take_their_time(here: Running, stream: Stream) -> None:
+async def test_stall_and_drip_faults_delay_the_response(here: Running, stream: Stream) -> None:
     for fault, least_s in (("stall@2:300ms", 0.3), ("drip@2:80ms", 0.3)):
         begun = time.monotonic()
-        answer = await fetch(here.port, stream.request(f"fault={fault}"))
+        response = await fetch(here.port, stream.request(f"fault={fault}"))
         assert time.monotonic() - begun >= least_s
-        assert answer.status == 200
-        assert stream.end in answer.body
+        assert response.status == 200
+        assert stream.end in response.body
 
 
-@everywhere
+@all_streams
 @served
 async def test_fault_with_probability_zero_never_happens(here: Running, stream: Stream) -> None:
-    answer = await fetch(here.port, stream.request("fault=reset@2%0+close@1%0+error@0%0"))
+    response = await fetch(here.port, stream.request("fault=reset@2%0+close@1%0+error@0%0"))
 
-    assert stream.end in answer.body
-    assert LAST in answer.body
+    assert stream.end in response.body
+    assert LAST in response.body
 
 
 @pytest.mark.parametrize(
@@ -281,49 +284,49 @@ async def test_fault_with_probability_zero_never_happens(here: Running, stream: 
 )
 @served
 async def test_chat_reports_a_fault_as_an_upstream_error(here: Running, fault: str, code: bytes) -> None:
-    answer = await fetch(here.port, CHAT.request(f"fault={fault}@2"))
+    response = await fetch(here.port, CHAT.request(f"fault={fault}@2"))
 
-    assert answer.status == 200
-    assert BEFORE in answer.body
-    assert b'event: error\ndata: {"error":{"code":"%b"' % code in answer.body
-    assert ASKED_FOR in answer.body
-    assert CHAT.end not in answer.body
-    assert (AFTER in answer.body) is (fault == "nodone")
+    assert response.status == 200
+    assert BEFORE in response.body
+    assert b'event: error\ndata: {"error":{"code":"%b"' % code in response.body
+    assert CONFIGURED_ERROR in response.body
+    assert CHAT.end not in response.body
+    assert (AFTER in response.body) is (fault == "nodone")
 
 
 @served
 async def test_chat_joins_a_split_character(here: Running) -> None:
-    answer = await fetch(here.port, CHAT.request("fault=split@2"))
+    response = await fetch(here.port, CHAT.request("fault=split@2"))
 
-    assert "é".encode() in answer.body
-    assert CHAT.end in answer.body
+    assert "é".encode() in response.body
+    assert CHAT.end in response.body
 
 
 # Complete responses
 
 
-@of_providers
+@provider_streams
 @pytest.mark.parametrize(("fault", "how"), [("reset@2", "reset"), ("close@99", "closed"), ("nodone@0", "closed")])
 @served
 async def test_fault_in_a_non_streaming_response_precedes_its_first_byte(
     here: Running, stream: Stream, fault: str, how: str
 ) -> None:
-    assert await broken(here, stream.request(f"fault={fault}", whole=True)) == (b"", how)
+    assert await read_to_break(here, stream.request(f"fault={fault}", whole=True)) == (b"", how)
 
 
-@of_providers
+@provider_streams
 @served
 async def test_non_streaming_response_may_be_an_error_or_garbage(here: Running, stream: Stream) -> None:
     error = await fetch(here.port, stream.request("fault=error@2", whole=True))
     assert error.status == 500
-    assert ASKED_FOR in error.body
+    assert CONFIGURED_ERROR in error.body
     garbage = await fetch(here.port, stream.request("fault=garbage@2", whole=True))
     assert garbage.status == 200
     with pytest.raises(ValueError, match=r".*"):
         json.loads(garbage.body)
 
 
-@of_providers
+@provider_streams
 @pytest.mark.parametrize("whole", [True, False])
 @served
 async def test_the_same_seed_and_request_give_the_same_bytes(here: Running, stream: Stream, whole: bool) -> None:
@@ -337,17 +340,17 @@ async def test_the_same_seed_and_request_give_the_same_bytes(here: Running, stre
 # Errors instead of responses
 
 
-@everywhere
+@all_streams
 @served
 async def test_status_rule_is_applied_the_given_number_of_times_with_retry_after(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
-        answers = [await client.fetch(stream.request("status=503x2:retry=3")) for _ in range(3)]
+        responses = [await client.fetch(stream.request("status=503x2:retry=3")) for _ in range(3)]
 
-    assert [answer.status for answer in answers] == [503, 503, 200]
-    assert answers[0].headers["retry-after"] == "3"
-    assert ASKED_FOR in answers[0].body
-    assert isinstance(json.loads(answers[0].body), dict)
-    assert stream.end in answers[2].body
+    assert [response.status for response in responses] == [503, 503, 200]
+    assert responses[0].headers["retry-after"] == "3"
+    assert CONFIGURED_ERROR in responses[0].body
+    assert isinstance(json.loads(responses[0].body), dict)
+    assert stream.end in responses[2].body
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 529])
@@ -358,34 +361,34 @@ async def test_every_status_can_be_configured(here: Running, status: int) -> Non
     assert (await fetch(here.port, request("/api/data", X_Sim=f"status={status}"))).status == status
 
 
-@everywhere
+@all_streams
 @served
 async def test_limit_refuses_with_retry_after(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
-        answers: list[ClientResponse] = [await client.fetch(stream.request("limit=rpm=2")) for _ in range(3)]
+        responses: list[ClientResponse] = [await client.fetch(stream.request("limit=rpm=2")) for _ in range(3)]
 
-    assert [answer.status for answer in answers] == [200, 200, 429]
-    assert 28 <= int(answers[2].headers["retry-after"]) <= 30
+    assert [response.status for response in responses] == [200, 200, 429]
+    assert 28 <= int(responses[2].headers["retry-after"]) <= 30
     if stream.path == "/v1/messages":
-        left = [answer.headers["anthropic-ratelimit-requests-remaining"] for answer in answers]
-        assert left == ["1", "0", "0"]
+        remaining = [response.headers["anthropic-ratelimit-requests-remaining"] for response in responses]
+        assert remaining == ["1", "0", "0"]
     if stream.path.endswith("/v1/chat/completions"):
-        assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["1", "0", "0"]
+        assert [response.headers["x-ratelimit-remaining-requests"] for response in responses] == ["1", "0", "0"]
 
 
 # Gates
 
 
-@everywhere
+@all_streams
 @served
-async def test_a_stream_waits_at_its_gate_until_that_opens(here: Running, stream: Stream) -> None:
+async def test_stream_waits_at_its_gate_until_it_opens(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
         await client.send(stream.request("gate=g@2"))
-        await gate_waits(here, "g", waiting=1, passed=0)
+        await wait_for_gate(here, "g", waiting=1, passed=0)
         before = await client.until(BEFORE)
         assert AFTER not in before + client.buffered
         await control(here, "/sim/gates/g", {"tokens": 1})
-        await gate_waits(here, "g", waiting=1, passed=1, tokens=0)
+        await wait_for_gate(here, "g", waiting=1, passed=1, tokens=0)
         await client.until(AFTER)
         assert LAST not in client.buffered
         await control(here, "/sim/gates/g", {"open": True})
@@ -400,9 +403,9 @@ async def test_allowed_tokens_pass_in_fifo_order(here: Running) -> None:
     try:
         for number, client in enumerate(clients):
             await client.send(stream.request("gate=g"))
-            await gate_waits(here, "g", waiting=number + 1)
+            await wait_for_gate(here, "g", waiting=number + 1)
         await control(here, "/sim/gates/g", {"tokens": 2})
-        await gate_waits(here, "g", passed=2, waiting=3)
+        await wait_for_gate(here, "g", passed=2, waiting=3)
         for client in clients[:2]:
             await client.until(WORDS[0].encode())
         assert b"data:" not in await clients[2].until(b"\r\n\r\n") + clients[2].buffered
@@ -414,31 +417,31 @@ async def test_allowed_tokens_pass_in_fifo_order(here: Running) -> None:
             client.close()
 
 
-@everywhere
+@all_streams
 @served
 async def test_disconnect_at_a_gate_releases_everything(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
         await client.send(stream.request("gate=g@1,load=2@8"))
-        await gate_waits(here, "g", waiting=1)
-    await no_gate(here, "g")
-    await nothing_held(here)
+        await wait_for_gate(here, "g", waiting=1)
+    await wait_gate_removed(here, "g")
+    await wait_released(here)
 
 
 # Load
 
 
-@everywhere
+@all_streams
 @served
-async def test_a_third_stream_begins_only_when_one_of_two_has_ended(here: Running, stream: Stream) -> None:
-    house = here.server.parts.state.limiter
+async def test_stream_over_the_load_limit_begins_when_another_ends(here: Running, stream: Stream) -> None:
+    limiter = here.server.parts.state.limiter
     first, second, third = [await Client.connect(here.port) for _ in range(3)]
     try:
         await first.send(stream.request("load=1@2,gate=a@1"))
-        await gate_waits(here, "a", waiting=1)
+        await wait_for_gate(here, "a", waiting=1)
         await second.send(stream.request("load=1@2,gate=b@1"))
-        await gate_waits(here, "b", waiting=1)
+        await wait_for_gate(here, "b", waiting=1)
         await third.send(stream.request("load=1@2"))
-        await eventually(lambda: house.waiting == 1, lambda: house.waiting)
+        await eventually(lambda: limiter.waiting == 1, lambda: limiter.waiting)
         assert (await control(here, "/sim"))["streams"] == 2
         await control(here, "/sim/gates/a", {"open": True})
         await first.until(LAST_CHUNK)
@@ -453,22 +456,22 @@ async def test_a_third_stream_begins_only_when_one_of_two_has_ended(here: Runnin
 
 @served
 async def test_disconnect_in_the_queue_does_not_delay_the_next_stream(here: Running) -> None:
-    house, stream = here.server.parts.state.limiter, PLAIN[0]
+    limiter, stream = here.server.parts.state.limiter, PLAIN[0]
     first, second, third = [await Client.connect(here.port) for _ in range(3)]
     await first.send(stream.request("load=1@1,gate=a"))
-    await gate_waits(here, "a", waiting=1)
+    await wait_for_gate(here, "a", waiting=1)
     for number, client in enumerate((second, third)):
         await client.send(stream.request("load=1@1"))
-        await eventually(lambda number=number: house.waiting == number + 1, lambda: house.waiting)  # type: ignore[misc]
+        await eventually(lambda number=number: limiter.waiting == number + 1, lambda: limiter.waiting)  # type: ignore[misc]
     second.close()
-    await eventually(lambda: house.waiting == 1, lambda: house.waiting)
+    await eventually(lambda: limiter.waiting == 1, lambda: limiter.waiting)
     first.close()
     await third.until(LAST_CHUNK)
     third.close()
 
 
 @served
-async def test_a_head_request_takes_no_place(here: Running) -> None:
+async def test_head_request_does_not_count_into_the_load_limit(here: Running) -> None:
     for _ in range(3):
         assert (await fetch(here.port, request("/stream-sse", method="HEAD"))).status == 200
         assert (await fetch(here.port, request("/stream-sse", method="HEAD", X_Sim="load=1@1"))).status == 200
@@ -483,16 +486,16 @@ async def test_a_head_request_takes_no_place(here: Running) -> None:
 async def test_changed_settings_apply_to_later_requests(here: Running) -> None:
     async with await Client.connect(here.port) as client:
         await client.send(request("/stream-sse?gate=g"))
-        await gate_waits(here, "g", waiting=1)
-        told = await control(here, "/sim", {"sim": "tokens=2,gap=1ms", "journal": True})
-        assert told == {"sim": "gap=0.001s,tokens=2..2", "journal": True, "streams": 1}
-        for ask in (request("/stream-ndjson"), PROVIDERS[0].request(base=""), CHAT.request(base="")):
-            body = (await fetch(here.port, ask)).body
+        await wait_for_gate(here, "g", waiting=1)
+        document = await control(here, "/sim", {"sim": "tokens=2,gap=1ms", "journal": True})
+        assert document == {"sim": "gap=0.001s,tokens=2..2", "journal": True, "streams": 1}
+        for data in (request("/stream-ndjson"), PROVIDERS[0].request(base=""), CHAT.request(base="")):
+            body = (await fetch(here.port, data)).body
             assert BEFORE in body
             assert AFTER not in body
         noted = (await control(here, "/sim/requests"))["requests"]
         assert [each["path"] for each in noted] == ["/stream-ndjson", "/v1/chat/completions", "/chat"]
-        await control(here, "/sim", None, method="DELETE")  # the gate is removed, and requests that wait there continue
+        await control(here, "/sim", None, method="DELETE")  # removes the gate and releases the requests that wait at it
         assert (await control(here, "/sim")) == {"sim": "gap=0.1s", "journal": False, "streams": 1}
         assert AFTER in await client.until(AFTER)
 
@@ -501,7 +504,7 @@ async def test_drain_ends_a_stream_at_a_gate_with_a_shutdown_frame() -> None:
     async with running() as server:
         client = await Client.connect(server.port)
         await client.send(PLAIN[0].request("gate=g@1,load=1@1"))
-        await gate_waits(server, "g", waiting=1)
+        await wait_for_gate(server, "g", waiting=1)
         await server.server.stop()
         rest = await client.read_to_end()
         client.close()

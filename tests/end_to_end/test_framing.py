@@ -1,4 +1,4 @@
-"""What the routes say on the wire, byte by byte."""
+"""HTTP/1.1 framing of responses, compared byte for byte."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ def document(word: str, *, finish: bool = False) -> bytes:
 
 
 def frames(path: str, count: int) -> list[bytes]:
-    """The frames of a stream of `count` tokens, by API.md."""
+    """Return the frames of a stream of `count` tokens."""
     words = [WORDS[number % len(WORDS)] for number in range(count)]
     if path == "/stream-loop":
         return [b"data: %b\n\n" % word.encode() for word in words]
@@ -29,9 +29,9 @@ def frames(path: str, count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("path", STREAMS)
-async def test_stream_has_one_chunk_per_token_and_stays_alive(port: int, path: str) -> None:
+async def test_stream_has_one_chunk_per_token_and_keeps_the_connection(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
-        for count in (3, 0, len(WORDS) + 1):  # the second and third on the connection of the first
+        for count in (3, 0, len(WORDS) + 1):  # all on one connection
             await client.send(request(f"{path}?gap=1ms&tokens={count}"))
             head = await client.head()
             assert head.status == 200
@@ -49,7 +49,7 @@ async def test_stream_has_one_chunk_per_token_and_stays_alive(port: int, path: s
 
 
 @pytest.mark.parametrize("path", STREAMS)
-async def test_an_http_1_0_client_gets_no_chunked_coding_and_the_end_is_the_connections(port: int, path: str) -> None:
+async def test_http_1_0_stream_is_not_chunked_and_ends_with_the_connection(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
         await client.send(b"GET %b?gap=1ms&tokens=3 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" % path.encode())
         head = await client.head()
@@ -62,14 +62,14 @@ async def test_an_http_1_0_client_gets_no_chunked_coding_and_the_end_is_the_conn
 async def test_connection_close_ends_the_connection_after_the_stream(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
         await client.send(request(f"{path}?gap=1ms&tokens=2", Connection="close"))
-        answer = await client.read_response()
-        assert answer.headers["connection"] == "close"
-        assert answer.body == b"".join(frames(path, 2))
+        response = await client.read_response()
+        assert response.headers["connection"] == "close"
+        assert response.body == b"".join(frames(path, 2))
         assert await client.wait_closed() == "closed"
 
 
 @pytest.mark.parametrize("path", STREAMS)
-async def test_each_token_arrives_alone(port: int, path: str) -> None:
+async def test_each_token_arrives_in_its_own_read(port: int, path: str) -> None:
     expected = frames(path, 4)
     async with await Client.connect(port) as client:
         await client.send(request(f"{path}?gap=120ms&tokens=4"))
@@ -88,8 +88,8 @@ async def test_the_first_byte_of_the_head_does_not_wait_for_the_first_token(port
 
 
 async def test_stream_sends_the_complete_paragraph_by_default(port: int) -> None:
-    answer = await fetch(port, request("/stream-ndjson?gap=1ms"))
-    documents = [json.loads(line) for line in answer.body.splitlines()]
+    response = await fetch(port, request("/stream-ndjson?gap=1ms"))
+    documents = [json.loads(line) for line in response.body.splitlines()]
     assert "".join(each["content"] for each in documents) == PARAGRAPH + " "
     assert [each["finish"] for each in documents] == [False] * len(WORDS) + [True]
 
@@ -98,23 +98,23 @@ async def test_stream_loop_repeats_its_text(port: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(request("/stream-loop?gap=0ms"))
         await client.head()
-        said = [await client.chunk() for _ in range(2 * len(WORDS))]
-        assert said == frames("/stream-loop", 2 * len(WORDS))
+        received = [await client.chunk() for _ in range(2 * len(WORDS))]
+        assert received == frames("/stream-loop", 2 * len(WORDS))
 
 
 async def test_non_streaming_responses_share_a_connection_and_have_length_and_date(port: int) -> None:
     async with await Client.connect(port) as client:
         bodies = set()
         for _ in range(3):
-            answer = await client.fetch(request("/api/data"))
-            assert answer.status == 200
-            assert answer.headers["content-type"] == "application/json"
-            assert int(answer.headers["content-length"]) == len(answer.body)
-            assert "connection" not in answer.headers
-            date = parsedate_to_datetime(answer.headers["date"])
+            response = await client.fetch(request("/api/data"))
+            assert response.status == 200
+            assert response.headers["content-type"] == "application/json"
+            assert int(response.headers["content-length"]) == len(response.body)
+            assert "connection" not in response.headers
+            date = parsedate_to_datetime(response.headers["date"])
             assert abs(date.timestamp() - time.time()) < 5
-            assert answer.headers["date"].endswith(" GMT")
-            bodies.add(answer.body)
+            assert response.headers["date"].endswith(" GMT")
+            bodies.add(response.body)
         (body,) = bodies
         assert json.loads(body)["type"] == "static_response"
 
@@ -126,17 +126,17 @@ async def test_every_response_has_one_date(port: int, path: str) -> None:
         assert (await client.head()).raw.lower().count(b"\r\ndate: ") == 1
 
 
-async def test_http_1_0_client_may_keep_the_connection_for_non_streaming_responses(port: int) -> None:
+async def test_http_1_0_keep_alive_works_for_non_streaming_responses(port: int) -> None:
     async with await Client.connect(port) as client:
         for _ in range(2):
-            answer = await client.fetch(b"GET /api/data HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-            assert answer.headers["connection"] == "keep-alive"
+            response = await client.fetch(b"GET /api/data HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            assert response.headers["connection"] == "keep-alive"
         assert (await client.fetch(b"GET /api/data HTTP/1.0\r\n\r\n")).headers["connection"] == "close"
         assert await client.wait_closed() == "closed"
 
 
 async def test_connection_close_does_not_affect_later_requests(port: int) -> None:
-    """One parser serves all connections of a process: what it read before must not show."""
+    """One parser serves all connections of a process, so its state must not leak between requests."""
     endings = (
         request("/health", Connection="close"),
         b"GET /health HTTP/1.0\r\n\r\n",
@@ -149,10 +149,10 @@ async def test_connection_close_does_not_affect_later_requests(port: int) -> Non
         assert (await fetch(port, request("/health"))).status == 200, ending
 
 
-async def test_connection_close_closes(port: int) -> None:
+async def test_connection_close_closes_after_a_non_streaming_response(port: int) -> None:
     async with await Client.connect(port) as client:
-        answer = await client.fetch(request("/api/data", Connection="Keep-Alive, Close"))
-        assert answer.headers["connection"] == "close"
+        response = await client.fetch(request("/api/data", Connection="Keep-Alive, Close"))
+        assert response.headers["connection"] == "close"
         assert await client.wait_closed() == "closed"
 
 
@@ -167,7 +167,7 @@ async def test_head_is_the_head_of_get_without_a_body(port: int, path: str) -> N
         assert {k: v for k, v in head.headers.items() if k not in varying} == {
             k: v for k, v in got.headers.items() if k not in varying
         }
-        assert (await client.fetch(request("/health"))).body == b"OK", "the HEAD answer had no body"
+        assert (await client.fetch(request("/health"))).body == b"OK", "the response to HEAD had a body"
 
 
 @pytest.mark.parametrize(
@@ -181,9 +181,9 @@ async def test_head_is_the_head_of_get_without_a_body(port: int, path: str) -> N
 )
 async def test_options_lists_the_methods_and_others_are_refused(port: int, path: str, allowed: str) -> None:
     async with await Client.connect(port) as client:
-        answer = await client.fetch(request(path, method="OPTIONS"))
-        assert (answer.status, answer.headers["allow"]) == (204, allowed)
-        assert "content-length" not in answer.headers
+        response = await client.fetch(request(path, method="OPTIONS"))
+        assert (response.status, response.headers["allow"]) == (204, allowed)
+        assert "content-length" not in response.headers
         refused = await client.fetch(request(path, method="PUT" if path != "/chat" else "GET"))
         assert (refused.status, refused.headers["allow"]) == (405, allowed)
         assert (await client.fetch(request("*", method="OPTIONS"))).status == 204
@@ -212,7 +212,7 @@ async def test_unexpected_body_is_read_and_dropped(port: int) -> None:
         assert (await client.fetch(request("/version"))).status == 200
 
 
-async def test_expect_100_continue(port: int) -> None:
+async def test_expect_100_continue_gets_an_interim_response_if_a_body_is_due(port: int) -> None:
     body = b'{"messages":[]}'
     head = request("/chat", method="POST", Expect="100-Continue", Content_Length=str(len(body)))
     async with await Client.connect(port) as client:
@@ -228,7 +228,7 @@ async def test_expect_100_continue(port: int) -> None:
         assert (await client.read_response()).status == 400
 
 
-async def test_a_stream_and_its_neighbour_do_not_mix(port: int) -> None:
+async def test_concurrent_streams_do_not_mix(port: int) -> None:
     async with await Client.connect(port) as one, await Client.connect(port) as two:
         await one.send(request("/stream-sse?gap=2ms&tokens=50"))
         await two.send(request("/stream-ndjson?gap=2ms&tokens=50"))

@@ -1,4 +1,4 @@
-"""What a stream held is freed when it ends, not when the garbage collector comes round: that may take hours."""
+"""Streams create no reference cycles: their memory is freed at their end, without the garbage collector."""
 
 import asyncio
 import gc
@@ -15,8 +15,8 @@ OURS = "tokenfall."
 
 
 @pytest.fixture
-def no_collector() -> Iterator[None]:
-    """The collector does not run while the test does."""
+def gc_disabled() -> Iterator[None]:
+    """Disable the garbage collector during the test."""
     gc.collect()
     gc.disable()
     yield
@@ -25,8 +25,8 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def unreachable() -> list[str]:
-    """What of ours, and which tracebacks, only the collector would free."""
+def collect_cycles() -> list[str]:
+    """Return the types of our objects, tracebacks, coroutines and tasks that only the collector frees."""
     gc.set_debug(gc.DEBUG_SAVEALL)
     gc.collect()
     gc.set_debug(0)
@@ -42,7 +42,7 @@ def unreachable() -> list[str]:
 PROVIDER = b'{"model":"%b","stream":true,"max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}'
 
 
-def asks(model: str) -> dict[str, bytes]:
+def requests(model: str) -> dict[str, bytes]:
     body = PROVIDER % model.encode()
     return {
         "chat": chat("Hi", model=model),
@@ -52,53 +52,53 @@ def asks(model: str) -> dict[str, bytes]:
     }
 
 
-async def whole(here: Running, ask: bytes) -> None:
-    await fetch(here.port, ask)
+async def read_whole(here: Running, data: bytes) -> None:
+    await fetch(here.port, data)
 
 
-async def left(here: Running, ask: bytes) -> None:
+async def disconnect_midway(here: Running, data: bytes) -> None:
     client = await Client.connect(here.port)
-    await client.send(ask)
+    await client.send(data)
     await eventually(lambda: bool(here.connections()), lambda: "not connected")
-    await asyncio.sleep(0.02)  # whatever it has come to by then
+    await asyncio.sleep(0.02)  # at any point of the response
     client.reset()
-    await nothing_streams(here)
+    await wait_no_streams(here)
 
 
-async def nothing_streams(here: Running) -> None:
-    """Return once nothing is under way; connections to an upstream may wait in their pool."""
+async def wait_no_streams(here: Running) -> None:
+    """Return once no stream runs and no client is connected; pooled upstream connections may remain."""
     streams = here.server.metrics
     await eventually(lambda: not here.connections() and not streams.streams, here.resources)
     await asyncio.sleep(0)
 
 
 ENDS: dict[str, tuple[str, Callable[[Running, bytes], Awaitable[None]]]] = {
-    "complete": ("gap=1ms,tokens=3", whole),
-    "left": ("gap=30s", left),
-    "fault": ("gap=1ms,tokens=9,error@2", whole),
+    "complete": ("gap=1ms,tokens=3", read_whole),
+    "left": ("gap=30s", disconnect_midway),
+    "fault": ("gap=1ms,tokens=9,error@2", read_whole),
 }
 
 
-@pytest.mark.parametrize("kind", asks("sim"))
+@pytest.mark.parametrize("kind", requests("sim"))
 @pytest.mark.parametrize("end", ENDS)
-async def test_simulated_response_creates_no_reference_cycles(kind: str, end: str, no_collector: None) -> None:
+async def test_simulated_response_creates_no_reference_cycles(kind: str, end: str, gc_disabled: None) -> None:
     grammar, play = ENDS[end]
     async with running() as here:
-        await play(here, asks(f"sim:{grammar}")[kind])  # what is made once
-        unreachable()
+        await play(here, requests(f"sim:{grammar}")[kind])  # warm-up: objects created once
+        collect_cycles()
         for _ in range(3):
-            await play(here, asks(f"sim:{grammar}")[kind])
-        await nothing_streams(here)
-        assert unreachable() == []
+            await play(here, requests(f"sim:{grammar}")[kind])
+        await wait_no_streams(here)
+        assert collect_cycles() == []
 
 
-async def said(exchange: Exchange) -> None:
+async def complete(exchange: Exchange) -> None:
     await exchange.send_head()
     await exchange.send_chunks(delta("a"), event(b"[DONE]"))
     await exchange.send_last_chunk()
 
 
-async def broke(exchange: Exchange) -> None:
+async def reset_after_token(exchange: Exchange) -> None:
     await exchange.send_head()
     await exchange.send_chunks(delta("a"))
     exchange.reset()
@@ -108,25 +108,30 @@ async def refused(exchange: Exchange) -> None:
     await exchange.respond(400, b'{"error":{"message":"no"}}')
 
 
-async def silent(exchange: Exchange) -> None:
+async def silent_after_token(exchange: Exchange) -> None:
     await exchange.send_head()
     await exchange.send_chunks(delta("a"))
     await exchange.wait_closed()
 
 
-UPSTREAMS = {"said": (said, whole), "broke": (broke, whole), "refused": (refused, whole), "silent": (silent, left)}
+UPSTREAMS = {
+    "complete": (complete, read_whole),
+    "reset": (reset_after_token, read_whole),
+    "refused": (refused, read_whole),
+    "silent": (silent_after_token, disconnect_midway),
+}
 
 
-@pytest.mark.parametrize("kind", asks("up"))
+@pytest.mark.parametrize("kind", requests("up"))
 @pytest.mark.parametrize("end", UPSTREAMS)
-async def test_relayed_response_creates_no_reference_cycles(kind: str, end: str, no_collector: None) -> None:
+async def test_relayed_response_creates_no_reference_cycles(kind: str, end: str, gc_disabled: None) -> None:
     script, play = UPSTREAMS[end]
     async with scripted() as upstream, running(UPSTREAM_URL=upstream.url, UPSTREAM_RETRIES="0") as here:
         here.server.app.loopback_guard = None
         upstream.script = script
-        await play(here, asks("up")[kind])
-        unreachable()
+        await play(here, requests("up")[kind])
+        collect_cycles()
         for _ in range(3):
-            await play(here, asks("up")[kind])
-        await nothing_streams(here)
-        assert unreachable() == []
+            await play(here, requests("up")[kind])
+        await wait_no_streams(here)
+        assert collect_cycles() == []

@@ -1,4 +1,4 @@
-"""The simulator's grammar in its four places, seen in what is sent and when."""
+"""The simulator's grammar in query, header, model name and settings: tokens sent and their timing."""
 
 import asyncio
 import time
@@ -10,8 +10,8 @@ from tests.end_to_end.conftest import Serve
 from tests.end_to_end.test_framing import STREAMS, frames
 
 
-async def took_s(port: int, data: bytes) -> float:
-    """How long a response takes from first byte sent to last byte read."""
+async def duration_s(port: int, data: bytes) -> float:
+    """Return the time from the first byte sent to the last byte received."""
     begun = time.monotonic()
     assert (await fetch(port, data)).status == 200
     return time.monotonic() - begun
@@ -20,32 +20,32 @@ async def took_s(port: int, data: bytes) -> float:
 @pytest.mark.parametrize(
     ("grammar", "least_s"),
     [
-        ("gap=50ms&tokens=4", 0.2),  # four words and the end, the end with the last
+        ("gap=50ms&tokens=4", 0.2),  # gaps of four tokens; the end follows the last at once
         ("tps=20&tokens=4", 0.2),
         ("ttft=300ms&gap=0ms&tokens=2", 0.3),
         ("ttft=100ms&gap=50ms&tokens=4", 0.25),
     ],
 )
-async def test_recorded_times_are_met_and_never_early(port: int, grammar: str, least_s: float) -> None:
-    assert least_s <= await took_s(port, request(f"/stream-sse?{grammar}")) < least_s + 1
+async def test_configured_times_are_met_and_never_early(port: int, grammar: str, least_s: float) -> None:
+    assert least_s <= await duration_s(port, request(f"/stream-sse?{grammar}")) < least_s + 1
 
 
 async def test_api_data_waits_for_its_time_to_first_token(port: int) -> None:
-    assert await took_s(port, request("/api/data?ttft=2s")) >= 2.0
-    assert await took_s(port, request("/api/data", X_Sim="ttft=200ms")) >= 0.2
-    assert await took_s(port, request("/api/data")) < 1.0
+    assert await duration_s(port, request("/api/data?ttft=2s")) >= 2.0
+    assert await duration_s(port, request("/api/data", X_Sim="ttft=200ms")) >= 0.2
+    assert await duration_s(port, request("/api/data")) < 1.0
 
 
 @pytest.mark.parametrize("path", STREAMS)
 async def test_tokens_bound_every_stream(port: int, path: str) -> None:
-    answer = await fetch(port, request(f"{path}?gap=0ms&tokens=7"))
-    assert answer.body == b"".join(frames(path, 7))
+    response = await fetch(port, request(f"{path}?gap=0ms&tokens=7"))
+    assert response.body == b"".join(frames(path, 7))
 
 
 async def test_seed_determines_token_count_and_timing(port: int) -> None:
     async def sizes(seed: int) -> list[int]:
-        ask = request(f"/stream-ndjson?gap=0ms&tokens=5..500&seed={seed}")
-        return [len((await fetch(port, ask)).body) for _ in range(2)]
+        data = request(f"/stream-ndjson?gap=0ms&tokens=5..500&seed={seed}")
+        return [len((await fetch(port, data)).body) for _ in range(2)]
 
     several = await asyncio.gather(*(sizes(seed) for seed in range(6)))
     assert all(one == other for one, other in several)
@@ -85,7 +85,7 @@ async def test_more_specific_source_of_a_key_applies(serve: Serve) -> None:
         ("gap=1ms,tps=5", "tps"),
     ],
 )
-async def test_a_mistake_is_400_and_names_its_key(port: int, text: str, key: str) -> None:
+async def test_invalid_grammar_is_400_and_names_the_key(port: int, text: str, key: str) -> None:
     async with await Client.connect(port) as client:
         for path in (*STREAMS, "/api/data"):
             by_query = await client.fetch(request(f"{path}?{text.replace(',', '&')}"))

@@ -1,4 +1,4 @@
-"""A client that has closed its sending side and still reads. (E8)"""
+"""Clients that half-close the connection and still read. (E8)"""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ PING = b": ping\n\n"
 CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=40ms,tokens=5"}'
 
 
-async def heard(port: int, data: bytes, *, after_first: bool) -> ClientResponse:
-    """The response to a client that half-closes after the first token, or in one packet with the request."""
+async def half_closed_response(port: int, data: bytes, *, after_first: bool) -> ClientResponse:
+    """Return the response to a client that half-closes after the first token or right after the request."""
     async with await Client.connect(port) as client:
         await client.send(data)
         if after_first:
@@ -29,25 +29,25 @@ async def heard(port: int, data: bytes, *, after_first: bool) -> ClientResponse:
             client.buffered = head.raw + client.buffered
         else:
             client.half_close()
-        answer = await client.read_response()
+        response = await client.read_response()
         assert await client.wait_closed() == "closed"
-        return answer
+        return response
 
 
 @pytest.mark.parametrize("after_first", [False, True], ids=["at once", "after the first token"])
 @pytest.mark.parametrize("path", ["/stream-sse", "/stream-ndjson", "/stream-loop"])
-async def test_a_finite_stream_finishes(path: str, after_first: bool) -> None:
+async def test_finite_stream_finishes_after_a_half_close(path: str, after_first: bool) -> None:
     async with running() as here:
-        answer = await heard(here.port, request(f"{path}?gap=40ms&tokens=5"), after_first=after_first)
-        assert answer.body.replace(PING, b"") == b"".join(frames(path, 5))
-        assert answer.body.count(PING) <= (0 if path == "/stream-ndjson" else 3)
+        response = await half_closed_response(here.port, request(f"{path}?gap=40ms&tokens=5"), after_first=after_first)
+        assert response.body.replace(PING, b"") == b"".join(frames(path, 5))
+        assert response.body.count(PING) <= (0 if path == "/stream-ndjson" else 3)
         await here.wait_idle()
 
 
 async def test_chat_after_its_first_token_finishes_after_a_half_close() -> None:
     async with running() as here:
-        answer = await heard(here.port, request("/chat", method="POST", body=CHAT), after_first=True)
-        assert answer.body.endswith(b"data: [DONE]\n\n")
+        response = await half_closed_response(here.port, request("/chat", method="POST", body=CHAT), after_first=True)
+        assert response.body.endswith(b"data: [DONE]\n\n")
         async with await Client.connect(here.port) as client:
             history = json.loads((await client.fetch(request("/history"))).body)
         assert [message.get("status") for message in history] == [None, None]
@@ -57,15 +57,15 @@ async def test_chat_after_its_first_token_finishes_after_a_half_close() -> None:
 @pytest.mark.parametrize("path", ["/health", "/api/data", "/version", "/web", "/nowhere", "/history", "/conversations"])
 async def test_immediate_response_is_sent_after_a_half_close(path: str) -> None:
     async with running(RATE_LIMIT_RPS="1000", RATE_LIMIT_BURST="1000") as here:
-        for _ in range(20):  # where the FIN is read depends on who is quicker
-            assert (await heard(here.port, request(path), after_first=False)).status in {200, 404}
+        for _ in range(20):  # the FIN is read before or after the response is sent
+            assert (await half_closed_response(here.port, request(path), after_first=False)).status in {200, 404}
         await here.wait_idle()
 
 
 @pytest.mark.parametrize(
     "target", ["/stream-loop?gap=20ms", "/stream-loop?gap=1ms", "/stream-loop?gap=0ms", "/stream-loop?gap=30s&ttft=1ms"]
 )
-async def test_an_endless_stream_stops_after_its_grace(target: str) -> None:
+async def test_endless_stream_stops_after_the_grace_period(target: str) -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(request(target))

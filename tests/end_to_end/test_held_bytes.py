@@ -1,4 +1,4 @@
-"""What a caller can make the server hold is bounded in bytes: each request is sent by clients that read nothing."""
+"""Server memory per connection is bounded when clients send large requests and read nothing."""
 
 import asyncio
 import re
@@ -15,14 +15,14 @@ from tests.end_to_end.process import ServerProcess
 
 CLIENTS = 16
 HELD_BYTES = 262_144
-"""For a connection, beyond what the kernel holds."""
+"""Limit per connection, without kernel buffers."""
 
-GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-"""Lets the allocator give back what is freed: what sixteen requests needed while they were read is not held."""
+MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""Makes the allocator return freed memory, so that RSS does not include what parsing needed."""
 
-LOOKS, PAUSE_S = 600, 0.05
-STILL = 10
-"""A server that slept and used no processor for so many checks has handled all input."""
+CHECKS, PAUSE_S = 600, 0.05
+IDLE_CHECKS = 10
+"""After this number of checks without CPU use, the server has handled all input."""
 
 REQUESTS: dict[str, Make] = {
     "embeddings": lambda: embed(input=["hi"] * 2_048, dimensions=4_096),
@@ -66,40 +66,40 @@ def resident_bytes(server: ServerProcess) -> int:
     return int(found[1]) * 1_024
 
 
-def sleeps(server: ServerProcess) -> bool:
-    """No thread of the server runs or waits for a processor, as one on a busy machine may do for long."""
+def is_sleeping(server: ServerProcess) -> bool:
+    """Return whether all threads of the server sleep, so that none waits for a processor."""
     tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
     return all((task / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "S" for task in tasks)
 
 
-async def at_rest(server: ServerProcess) -> int:
-    """The memory of the server once it has nothing more to do."""
-    still, used_s = 0, -1.0
-    for _ in range(LOOKS):
+async def resident_bytes_at_rest(server: ServerProcess) -> int:
+    """Return the resident memory once the server is idle."""
+    idle_checks, used_s = 0, -1.0
+    for _ in range(CHECKS):
         await asyncio.sleep(PAUSE_S)
         now_s = server.processor_s()
-        still, used_s = (still + 1, used_s) if sleeps(server) and now_s == used_s else (0, now_s)
-        if still == STILL:
+        idle_checks, used_s = (idle_checks + 1, used_s) if is_sleeping(server) and now_s == used_s else (0, now_s)
+        if idle_checks == IDLE_CHECKS:
             return resident_bytes(server)
-    raise AssertionError("the server does not come to rest")
+    raise AssertionError("the server does not become idle")
 
 
-async def stuck(server: ServerProcess, clients: AsyncExitStack, data: bytes) -> None:
-    """A client that sends a request and reads nothing of the response."""
+async def send_without_reading(server: ServerProcess, clients: AsyncExitStack, data: bytes) -> None:
+    """Connect a client, send a request and read nothing."""
     client = await clients.enter_async_context(await Client.connect(server.port, receive_buffer=4_096))
     await client.send(data)
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_bytes_held_for_a_stopped_reader_are_bounded(serve: Serve, name: str) -> None:
-    server = serve(STALL_TIMEOUT="300s", **GIVES_BACK)
+async def test_memory_for_a_client_that_does_not_read_is_bounded(serve: Serve, name: str) -> None:
+    server = serve(STALL_TIMEOUT="300s", **MALLOC_SETTINGS)
     data = REQUESTS[name]()
     async with AsyncExitStack() as clients:
-        for _ in range(2):  # what a first request loads, and what the allocator keeps
-            await stuck(server, clients, data)
-        before = await at_rest(server)
+        for _ in range(2):  # loads modules and fills the allocator
+            await send_without_reading(server, clients, data)
+        before = await resident_bytes_at_rest(server)
         for _ in range(CLIENTS):
-            await stuck(server, clients, data)
-        held = (await at_rest(server) - before) / CLIENTS
+            await send_without_reading(server, clients, data)
+        held = (await resident_bytes_at_rest(server) - before) / CLIENTS
 
         assert held < HELD_BYTES, f"{held / 1024:.0f} KiB a connection"

@@ -1,4 +1,4 @@
-"""Requests that two parsers read differently, or that are invalid: refused, and never answered twice.
+"""Ambiguous and invalid requests: refused with one response, and nothing after them is parsed.
 
 Sources: FAULTS.md E4 and E10; RFC 9112, sections 2 to 7 and 11.
 """
@@ -99,20 +99,20 @@ def chunkings() -> list[bytes]:
 SMUGGLING = [*lengths(), *codings(), *both(), *fields(), *hosts(), *lines(), *chunkings()]
 
 
-async def refused_once(port: int, data: bytes) -> None:
-    """`data`, then a canary: one response, a 4xx or 5xx, and the connection ends."""
+async def check_one_refusal(port: int, data: bytes) -> None:
+    """Send `data` and a canary request; check for one response, a 4xx or 5xx, and a closed connection."""
     async with await Client.connect(port) as client:
         await client.send(data + CANARY)
-        answer = await client.read_response()
-        assert 400 <= answer.status < 600
-        assert answer.headers["connection"] == "close"
-        assert await client.read_to_end() == b"", "nothing after a refusal"
-        assert "canary" not in answer.headers.get("x-request-id", "")
+        response = await client.read_response()
+        assert 400 <= response.status < 600
+        assert response.headers["connection"] == "close"
+        assert await client.read_to_end() == b"", "data follows the refusal"
+        assert "canary" not in response.headers.get("x-request-id", "")
 
 
 @pytest.mark.parametrize("data", SMUGGLING, ids=lambda data: repr(data[:70]))
 async def test_ambiguously_framed_request_is_refused_and_nothing_after_it_is_read(port: int, data: bytes) -> None:
-    await refused_once(port, data)
+    await check_one_refusal(port, data)
 
 
 @pytest.mark.parametrize("data", SMUGGLING[::4], ids=lambda data: repr(data[:70]))
@@ -125,8 +125,8 @@ async def test_ambiguously_framed_request_is_refused_byte_by_byte(port: int, dat
         except ConnectionError:
             pass
         try:
-            answer = await client.read_response()
-            assert 400 <= answer.status < 600
+            response = await client.read_response()
+            assert 400 <= response.status < 600
             assert await client.read_to_end() == b""
         except ConnectionResetError:
             pass
@@ -148,10 +148,10 @@ async def test_ambiguously_framed_request_is_refused_byte_by_byte(port: int, dat
 async def test_unusual_valid_request_is_served(port: int, data: bytes, statuses: set[int]) -> None:
     async with await Client.connect(port) as client:
         await client.send(data)
-        answer = await client.read_response()
-        assert answer.status in statuses
-        assert "upgrade" not in answer.headers
-        if answer.headers.get("connection") != "close":
+        response = await client.read_response()
+        assert response.status in statuses
+        assert "upgrade" not in response.headers
+        if response.headers.get("connection") != "close":
             assert (await client.fetch(CANARY)).headers["x-request-id"] == "canary"
 
 
@@ -176,15 +176,15 @@ async def test_unsupported_request_is_4xx_or_5xx_or_closed(port: int, data: byte
     async with await Client.connect(port) as client:
         await client.send(data)
         try:
-            answer = await client.read_response()
+            response = await client.read_response()
         except EOFError:
             return
-        assert 400 <= answer.status < 600
-        assert "elsewhere" not in answer.body.decode()
+        assert 400 <= response.status < 600
+        assert "elsewhere" not in response.body.decode()
 
 
 async def test_hostile_requests_release_everything() -> None:
     async with running() as here:
         for data in SMUGGLING:
-            await refused_once(here.port, data)
+            await check_one_refusal(here.port, data)
         await here.wait_idle()

@@ -1,4 +1,4 @@
-"""The page and its assets."""
+"""The chat page and its static files."""
 
 import re
 from urllib.parse import urljoin
@@ -9,9 +9,9 @@ from tests.end_to_end.client import Client, fetch, request
 
 
 async def test_root_redirects_to_the_page_by_a_relative_url(port: int) -> None:
-    answer = await fetch(port, request("/"))
-    assert answer.status in {301, 302, 307, 308}
-    location = answer.headers["location"]
+    response = await fetch(port, request("/"))
+    assert response.status in {301, 302, 307, 308}
+    location = response.headers["location"]
     assert not location.startswith(("/", "http"))
     assert urljoin("https://example.org/prefix/", location) == "https://example.org/prefix/web"
 
@@ -22,18 +22,18 @@ async def test_page_and_its_files_have_a_strict_csp(port: int) -> None:
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         text = page.body.decode()
         named = {name for name in re.findall(r'(?:src|href)="([^"#]+)"', text) if not name.startswith("data:")}
-        assert named, "an app and a style"
+        assert named, "the page does not load its script and stylesheet"
         assert not {name for name in named if name.startswith(("http", "//"))}
         assets = {urljoin("/web", name) for name in named}
         for path in ("/web", *assets):
-            answer = await client.fetch(request(path))
-            assert answer.status == 200, path
-            policy = answer.headers["content-security-policy"]
+            response = await client.fetch(request(path))
+            assert response.status == 200, path
+            policy = response.headers["content-security-policy"]
             assert "default-src 'none'" in policy
             assert "unsafe" not in policy
-            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert response.headers["x-content-type-options"] == "nosniff"
         assert "<script>" not in text
-        assert not re.search(r"\son\w+=", text), "no handler in the markup"
+        assert not re.search(r"\son\w+=", text), "the markup has inline event handlers"
 
 
 @pytest.mark.parametrize("path", ["/web", "/web/app.js", "/web/style.css"])
@@ -50,5 +50,5 @@ async def test_unchanged_file_is_304(port: int, path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/web//", "/web/..%2f__init__.py", "/web/../__init__.py", "/web/nothing.js", "/web//app.js"]
 )
-async def test_nothing_else_is_served(port: int, path: str) -> None:
+async def test_unknown_web_paths_are_404(port: int, path: str) -> None:
     assert (await fetch(port, request(path))).status == 404

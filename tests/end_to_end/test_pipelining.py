@@ -1,4 +1,4 @@
-"""Requests sent before the responses to earlier ones."""
+"""HTTP/1.1 pipelining."""
 
 import asyncio
 import fcntl
@@ -21,7 +21,7 @@ MAX_READ = 300_000
 
 async def test_responses_are_in_request_order(port: int) -> None:
     bodies = (b'{"messages":[{"role":"user","content":"x"}],"stream":false,"model":"sim:gap=5ms,tokens=1"}', b"{}")
-    asks = [
+    requests = [
         request("/api/data?ttft=30ms"),
         request("/stream-sse?gap=5ms&tokens=3"),
         request("/health"),
@@ -33,14 +33,14 @@ async def test_responses_are_in_request_order(port: int) -> None:
         request("/stream-ndjson?gap=1ms&tokens=2"),
         request("/version"),
     ]
-    named = [ask.replace(b"\r\n", b"\r\nX-Request-Id: no%d\r\n" % number, 1) for number, ask in enumerate(asks)]
+    named = [data.replace(b"\r\n", b"\r\nX-Request-Id: no%d\r\n" % number, 1) for number, data in enumerate(requests)]
     async with await Client.connect(port) as client:
         await client.send(b"".join(named))
-        answers = [await client.read_response(to_head=ask.startswith(b"HEAD")) for ask in asks]
-    assert [answer.headers["x-request-id"] for answer in answers] == [f"no{n}" for n in range(len(asks))]
-    assert [answer.status for answer in answers] == [200, 200, 200, 200, 200, 404, 200, 400, 200, 200]
-    assert answers[1].body == b"".join(frames("/stream-sse", 3))
-    assert answers[8].body == b"".join(frames("/stream-ndjson", 2))
+        responses = [await client.read_response(to_head=data.startswith(b"HEAD")) for data in requests]
+    assert [response.headers["x-request-id"] for response in responses] == [f"no{n}" for n in range(len(requests))]
+    assert [response.status for response in responses] == [200, 200, 200, 200, 200, 404, 200, 400, 200, 200]
+    assert responses[1].body == b"".join(frames("/stream-sse", 3))
+    assert responses[8].body == b"".join(frames("/stream-ndjson", 2))
 
 
 async def test_two_thousand_pipelined_requests_are_served(port: int) -> None:
@@ -59,23 +59,23 @@ async def test_two_thousand_pipelined_requests_are_served(port: int) -> None:
 
 async def test_pipelined_requests_do_not_starve_another_connection(port: int) -> None:
     async with await Client.connect(port) as one, await Client.connect(port) as other:
-        asks = request("/version") * 5_000
+        requests = request("/version") * 5_000
 
         async def flood() -> None:
-            await one.send(asks)
+            await one.send(requests)
 
-        async def drink() -> None:
+        async def read_all() -> None:
             for _ in range(5_000):
                 await one.read_response()
 
-        flooding = asyncio.gather(flood(), drink())
+        flooding = asyncio.gather(flood(), read_all())
         for _ in range(5):
             assert (await other.fetch(request("/health"))).status == 200
         await flooding
 
 
 def unread_bytes(client: Client, connection: Connection) -> int:
-    """What the client has sent and the server has not read: it is in the kernel's two queues."""
+    """Return the bytes in the kernel's send and receive queues: sent by the client, not read by the server."""
     counts = [array("i", [0]), array("i", [0])]
     fcntl.ioctl(client.sock, termios.TIOCOUTQ, counts[0])
     fcntl.ioctl(connection.fd, termios.FIONREAD, counts[1])
@@ -83,18 +83,18 @@ def unread_bytes(client: Client, connection: Connection) -> int:
 
 
 async def fill(client: Client, data: bytes, *, at_most: int) -> int:
-    """Send until nothing more was taken for a while, or `at_most` bytes were; how many."""
+    """Send until the socket stays full or `at_most` bytes are sent; return the number of bytes."""
     sent = 0
     refused = 0
     while sent < at_most and refused < 50:
         count = client.send_now(data)
         sent += count
         refused = 0 if count else refused + 1
-        await asyncio.sleep(0 if count else 0.01)  # there is no event for a full socket
+        await asyncio.sleep(0 if count else 0.01)  # no event tells that a socket stays full
     return sent
 
 
-async def test_ten_thousand_requests_during_an_endless_stream_stay_in_the_kernel(serve: Serve) -> None:
+async def test_requests_pipelined_behind_an_endless_stream_stay_in_kernel_buffers(serve: Serve) -> None:
     server = serve()
     flood = request("/api/data") * 10_000
     async with await Client.connect(server.port, receive_buffer=65_536) as client:
@@ -104,7 +104,7 @@ async def test_ten_thousand_requests_during_an_endless_stream_stay_in_the_kernel
         before = server.resident_bytes()
         await fill(client, flood, at_most=len(flood))
         for _ in range(3):
-            assert (await client.chunk()).startswith(b"data: "), "the stream goes on, and nothing comes between"
+            assert (await client.chunk()).startswith(b"data: "), "another response interrupts the stream"
         assert server.resident_bytes() - before < MIB
     await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(server.port, "tokenfall_connections", 1)
@@ -117,9 +117,9 @@ async def test_server_stops_reading_requests_pipelined_behind_an_endless_stream(
             await client.send(request("/stream-loop?gap=20ms"))
             await client.head()
             sent = await fill(client, request("/api/data") * 1_000, at_most=16 * MIB)
-            assert sent < 16 * MIB, "reading pauses, so that the kernel's buffers fill"
+            assert sent < 16 * MIB, "the server keeps reading"
             (connection,) = here.connections()
-            assert sent - unread_bytes(client, connection) < MAX_READ, "one read beyond the bound, whatever a read is"
+            assert sent - unread_bytes(client, connection) < MAX_READ, "more than one read beyond the bound"
         await here.wait_idle()
 
 
@@ -128,7 +128,7 @@ async def test_server_stops_reading_from_a_client_that_never_reads() -> None:
     async with running(STALL_TIMEOUT="5s") as here:
         async with await Client.connect(here.port, receive_buffer=4_096) as client:
             sent = await fill(client, request("/api/data") * 1_000, at_most=32 * MIB)
-            assert sent < 32 * MIB, "reading pauses while an answer is not taken"
+            assert sent < 32 * MIB, "the server keeps reading although its response is not read"
             (connection,) = here.connections()
             assert sent - unread_bytes(client, connection) < MAX_READ
         await here.wait_idle()

@@ -1,4 +1,4 @@
-"""The README's snippets, run as they are written: only the port is another. What is printed beside them is compared."""
+"""Run the README's snippets unchanged except for the port, and compare the printed output."""
 
 import os
 import re
@@ -16,21 +16,21 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NODE_MODULES = ROOT / "tests" / "npm" / "node_modules"
 PORT = 8080
-"""The port that the README's commands name."""
+"""The port in the README's commands."""
 
 SETTINGS = {"Rate limits": {"RATE_LIMIT_RPS": "0.1"}, "API keys": {"API_KEY": "letmein"}}
-"""What the section's server is started with: a limit that a slow machine reaches too, and the key of the section."""
+"""Server settings by section: a limit that a slow machine reaches too, and an API key."""
 
 NOT_RUN = re.compile(r"^(?:API_KEY=\w+ )?(?:make|docker)\b")
 VARYING = {"Probes", "Rate limits"}
-"""Sections whose numbers differ from run to run."""
+"""Sections whose output has varying numbers."""
 
 _PROGRESS = re.compile(r"\s*(?:% Total|Dload|\d+ +\S+ +\d+|$)")
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks() -> list[tuple[str, str, str]]:
-    """(heading, language, text) of each fenced block."""
+    """Yield (heading, language, text) of each fenced block."""
     found = []
     for section in re.split(r"^(?=#{2,3} )", README, flags=re.MULTILINE)[1:]:
         heading = section.partition("\n")[0].lstrip("# ")
@@ -42,7 +42,7 @@ BLOCKS = blocks()
 
 
 def printed() -> list[tuple[str, str, str]]:
-    """(heading, commands, what they print) of each block of commands that can be run here."""
+    """Yield (heading, commands, expected output) of each runnable block of commands."""
     found = []
     for place, (heading, language, text) in enumerate(BLOCKS):
         if language != "sh" or NOT_RUN.match(text):
@@ -65,16 +65,16 @@ def here(text: str, server: ServerProcess) -> str:
 
 
 def run(words: list[str], folder: Path) -> str:
-    """What was printed, as on a terminal: there curl shows no progress, and only its errors."""
+    """Return the output as on a terminal, without curl's progress meter."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     errors = [line for line in done.stderr.splitlines() if not _PROGRESS.match(line)]
     return "\n".join([*errors, done.stdout.replace("\r", "")])
 
 
-def differences(said: str, expected: str) -> list[str]:
-    """Lines of `expected` that are not in `said`, in order; `...` stands for the rest of a line or for any lines."""
-    lines = iter(said.splitlines())
+def differences(output: str, expected: str) -> list[str]:
+    """Return lines of `expected` missing in `output`, in order; `...` matches the rest of a line or any lines."""
+    lines = iter(output.splitlines())
     missing = []
     for line in expected.splitlines():
         if line == "...":
@@ -85,7 +85,7 @@ def differences(said: str, expected: str) -> list[str]:
     return missing
 
 
-def test_a_difference_is_seen() -> None:
+def test_differences_reports_missing_lines() -> None:
     assert differences("a\nb 1\nc\n", "a\n...\nb ...\nc\n") == []
     assert differences("a\nb\n", "b\na\n") == ["a"]
 
@@ -97,25 +97,25 @@ def test_readme_commands_print_the_shown_output(serve: Serve, tmp_path: Path, se
     for heading, commands, expected in COMMANDS:
         if heading != section:
             continue
-        said = run(["bash", "-c", here(commands, server)], tmp_path)
+        output = run(["bash", "-c", here(commands, server)], tmp_path)
         if section in VARYING:
-            said, expected = (re.sub(r"[\d.]+", "N", text) for text in (said, expected))  # noqa: PLW2901
+            output, expected = (re.sub(r"[\d.]+", "N", text) for text in (output, expected))  # noqa: PLW2901
             expected = expected.replace('tokenfall_streams_ended_total{outcome="left"} N\n', "")  # noqa: PLW2901
-        assert said.strip(), commands
-        assert differences(said, expected) == [], said
+        assert output.strip(), commands
+        assert differences(output, expected) == [], output
 
 
-@pytest.mark.timeout(240)  # a pytest in a pytest, and a client library
+@pytest.mark.timeout(240)  # runs pytest and imports a client library
 @pytest.mark.parametrize("number", range(len(of("python"))))
-def test_the_python_runs(tmp_path: Path, number: int) -> None:
+def test_readme_python_runs(tmp_path: Path, number: int) -> None:
     _, text = of("python")[number]
     is_test = "def test_" in text
     file = tmp_path / ("test_readme_snippet.py" if is_test else "snippet.py")
     file.write_text(text, encoding="utf-8")
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", file.name] if is_test else [file.name]
-    said = run([sys.executable, *command], tmp_path)
+    output = run([sys.executable, *command], tmp_path)
 
-    assert ("1 passed" if is_test else 'data: {"content":"Large ","finish":false}') in said, said
+    assert ("1 passed" if is_test else 'data: {"content":"Large ","finish":false}') in output, output
 
 
 @pytest.mark.parametrize("number", range(len(of("js"))))
@@ -125,10 +125,10 @@ def test_readme_javascript_runs(serve: Serve, tmp_path: Path, number: int) -> No
     _, text = of("js")[number]
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     (tmp_path / "snippet.mjs").write_text(here(text, serve(SIM="gap=1ms")), encoding="utf-8")
-    said = run([node, "snippet.mjs"], tmp_path)
+    output = run([node, "snippet.mjs"], tmp_path)
 
     for word in ("Large", "language", "models"):
-        assert word in said, said
+        assert word in output, output
 
 
 def test_examples_need_only_their_requirements() -> None:

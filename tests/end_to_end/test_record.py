@@ -15,7 +15,7 @@ import pytest
 from tokenfall.recording.recordings import RecordedExchange, Recording
 
 from tests.end_to_end import upstream
-from tests.end_to_end.client import PATIENCE_S, Client, ClientResponse, fetch, request
+from tests.end_to_end.client import PATIENCE_S, Client, fetch, request
 from tests.end_to_end.process import SOURCES
 from tests.end_to_end.upstream import DONE, FINISH, delta, event
 
@@ -43,16 +43,16 @@ class Recorder:
         self.port = int(first.split()[3].rpartition(":")[2])
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Its exit status and all its output."""
+        """Stop it; return the exit status and the output."""
         self.process.send_signal(number)
         out, errors = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, (out + errors).decode()
 
     def exchanges(self) -> list[RecordedExchange]:
-        """What it recorded; it is ended for that, with status 0."""
-        status, said = self.end()
+        """Stop it, check for status 0, and return the recorded exchanges."""
+        status, output = self.end()
         exchanges = list(Recording.load(str(self.file)).exchanges)
-        assert (status, said) == (0, f"{len(exchanges)} exchanges written, 0 lost\n")
+        assert (status, output) == (0, f"{len(exchanges)} exchanges written, 0 lost\n")
         return exchanges
 
 
@@ -73,29 +73,25 @@ def record(tmp_path: Path) -> Iterator[Record]:
         each.process.communicate()
 
 
-def asking(said: str = "Hi", path: str = CHAT, **headers: str) -> bytes:
-    document = {"model": "m", "stream": True, "messages": [{"role": "user", "content": said}]}
-    return at_home(request(path, method="POST", body=json.dumps(document), **headers))
+def chat_request(text: str = "Hi", path: str = CHAT, **headers: str) -> bytes:
+    document = {"model": "m", "stream": True, "messages": [{"role": "user", "content": text}]}
+    return with_loopback_host(request(path, method="POST", body=json.dumps(document), **headers))
 
 
-def at_home(asked: bytes, host: bytes = b"127.0.0.1") -> bytes:
-    """The request under a name by which the relay knows itself."""
-    return asked.replace(b"Host: test", b"Host: " + host)
-
-
-async def ask(port: int, data: bytes) -> ClientResponse:
-    return await fetch(port, data)
+def with_loopback_host(data: bytes, host: bytes = b"127.0.0.1") -> bytes:
+    """Replace the Host header by one that the recorder accepts."""
+    return data.replace(b"Host: test", b"Host: " + host)
 
 
 async def test_a_stream_passes_unchanged_and_is_replayed_with_the_same_bytes(record: Record) -> None:
     whole = b"".join((delta("H"), event('{"é":1}'.encode()), FINISH, DONE))
-    cut = whole.index("é".encode()) + 1  # one read ends within a character
-    heard = asyncio.Event()
+    cut = whole.index("é".encode()) + 1  # inside a character
+    chunk_received = asyncio.Event()
 
     async def script(exchange: upstream.Exchange) -> None:
         await exchange.send_head()
         await exchange.send_chunks(b": hello\r\n\r\n", whole[:cut])
-        await heard.wait()
+        await chunk_received.wait()
         await exchange.send_chunks(whole[cut:])
         await exchange.send_last_chunk()
 
@@ -103,18 +99,18 @@ async def test_a_stream_passes_unchanged_and_is_replayed_with_the_same_bytes(rec
         provider.script = script
         recorder = record(provider.url)
         async with await Client.connect(recorder.port) as client:
-            await client.send(asking())
+            await client.send(chat_request())
             head = await client.head()
             body = b""
             while not body.endswith(whole[:cut]):
                 body += await client.chunk()
-            heard.set()
+            chunk_received.set()
             body += b"".join(await client.chunks())
         (kept,) = recorder.exchanges()
 
     assert (head.status, head.headers["content-type"]) == (200, "text/event-stream")
     assert body == b": hello\r\n\r\n" + whole
-    found = Recording([kept]).find(asking().partition(b"\r\n\r\n")[2], CHAT)
+    found = Recording([kept]).find(chat_request().partition(b"\r\n\r\n")[2], CHAT)
     assert found is not None
     frames = list(found.frames())
     assert b"".join(payload for _, payload in frames) == body
@@ -134,18 +130,18 @@ async def test_errors_and_non_streaming_responses_pass_unchanged_on_any_path(rec
     async with upstream.scripted() as provider:
         provider.script = script
         recorder = record(provider.url)
-        answer = await ask(recorder.port, asking(path=path))
+        response = await fetch(recorder.port, chat_request(path=path))
         (kept,) = recorder.exchanges()
 
     bare = path.removeprefix("/openai").removeprefix("/v1")
     assert provider.exchanges[0].head.startswith(b"POST /v1%b HTTP/1.1" % bare.encode())
-    assert (answer.status, answer.headers["retry-after"], answer.body) == (429, "7", b'{"error": "slow"}')
+    assert (response.status, response.headers["retry-after"], response.body) == (429, "7", b'{"error": "slow"}')
     assert (kept.status, kept.body, kept.streamed) == (429, b'{"error": "slow"}', False)
     assert kept.headers == {"content-type": "application/json", "retry-after": "7", "x-ratelimit-limit": "5"}
 
 
-async def test_ten_secrets_leave_no_trace(record: Record) -> None:
-    """The upstream repeats every one of them, split by its reads."""
+async def test_recording_contains_no_secrets(record: Record) -> None:
+    """The upstream repeats all secrets, split across reads."""
     document = {
         "model": "m",
         "stream": True,
@@ -154,7 +150,7 @@ async def test_ten_secrets_leave_no_trace(record: Record) -> None:
         "tools": [{"auth": {"access_token": CANARIES[6], "api_keys": [CANARIES[7]]}}],
         "input": "sk-" + CANARIES[8],
     }
-    asked = request(
+    data = request(
         f"{CHAT}?api-key={CANARIES[9]}",
         method="POST",
         body=json.dumps(document),
@@ -162,88 +158,88 @@ async def test_ten_secrets_leave_no_trace(record: Record) -> None:
         X_Api_Key=CANARIES[2],
         Cookie=f"session={CANARIES[3]}",
     )
-    heard = asyncio.Event()
+    chunk_received = asyncio.Event()
 
     async def script(exchange: upstream.Exchange) -> None:
-        told = delta(" ".join((CANARIES[0], CANARIES[1], CANARIES[2], CANARIES[3], CANARIES[4])))
+        content = delta(" ".join((CANARIES[0], CANARIES[1], CANARIES[2], CANARIES[3], CANARIES[4])))
         field = delta(json.dumps({"api_key": CANARIES[5]}), password=CANARIES[6])
-        at = told.index(CANARIES[1].encode()) + 9
+        at = content.index(CANARIES[1].encode()) + 9
         await exchange.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
             b"Set-Cookie: s=%b; Path=/\r\nX-Request-Id: %b\r\n\r\n" % (CANARIES[4].encode(), CANARIES[0].encode())
         )
-        await exchange.send_chunks(told[:at])
-        await heard.wait()
-        await exchange.send_chunks(told[at:], field, DONE)
+        await exchange.send_chunks(content[:at])
+        await chunk_received.wait()
+        await exchange.send_chunks(content[at:], field, DONE)
         await exchange.send_last_chunk()
 
     async with upstream.scripted() as provider:
         provider.script = script
         recorder = record(provider.url, "--key-env", "A_KEY", A_KEY=CANARIES[0])
         async with await Client.connect(recorder.port) as client:
-            await client.send(at_home(asked))
+            await client.send(with_loopback_host(data))
             await client.head()
             first = await client.chunk()
-            heard.set()
-            answer = first + b"".join(await client.chunks())
+            chunk_received.set()
+            response = first + b"".join(await client.chunks())
         (kept,) = recorder.exchanges()
 
     assert provider.exchanges[0].headers["authorization"] == f"Bearer {CANARIES[0]}"
     sent = provider.exchanges[0].head.decode()
-    assert [canary for canary in CANARIES[1:4] if canary in sent] == [], "the client's own keys go nowhere"
-    assert first.endswith(CANARIES[1][:9].encode()), "a read cuts a secret in two"
-    assert answer.count(b"canary") == 7
+    assert [canary for canary in CANARIES[1:4] if canary in sent] == [], "the client's keys were forwarded"
+    assert first.endswith(CANARIES[1][:9].encode()), "no secret is split by a read"
+    assert response.count(b"canary") == 7
     content = recorder.file.read_text(encoding="utf-8")
     assert [canary for canary in CANARIES if canary in content or canary[:8] in content] == []
-    assert len(kept.body) == len(answer)
+    assert len(kept.body) == len(response)
     assert stat.S_IMODE(recorder.file.stat().st_mode) == 0o600
 
 
 async def test_clients_key_is_forwarded_without_a_configured_key(record: Record) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url)
-        await ask(recorder.port, asking(Authorization="Bearer my-own-key", Anthropic_Version="2023-06-01"))
+        await fetch(recorder.port, chat_request(Authorization="Bearer my-own-key", Anthropic_Version="2023-06-01"))
         (kept,) = recorder.exchanges()
 
     assert provider.exchanges[0].headers["authorization"] == "Bearer my-own-key"
     assert kept.request.headers["anthropic-version"] == "2023-06-01"
 
 
-async def test_anthropic_gets_the_key_in_its_own_header(record: Record) -> None:
+async def test_anthropic_key_is_sent_in_x_api_key(record: Record) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url, "--key-env", "A_KEY", A_KEY="a-key-of-anthropic")
-        await ask(recorder.port, asking(path="/v1/messages", Anthropic_Version="2023-06-01"))
+        await fetch(recorder.port, chat_request(path="/v1/messages", Anthropic_Version="2023-06-01"))
 
     assert provider.exchanges[0].headers["x-api-key"] == "a-key-of-anthropic"
     assert "authorization" not in provider.exchanges[0].headers
 
 
 @pytest.mark.parametrize(
-    "strange",
+    "data",
     [
-        asking(Origin="https://evil.example"),
-        asking(Origin="null"),
-        at_home(request(CHAT, method="POST", body="{}"), b"evil.example"),
+        chat_request(Origin="https://evil.example"),
+        chat_request(Origin="null"),
+        with_loopback_host(request(CHAT, method="POST", body="{}"), b"evil.example"),
     ],
 )
-async def test_a_page_may_not_use_the_key(record: Record, strange: bytes) -> None:
+async def test_requests_from_other_origins_or_hosts_are_403(record: Record, data: bytes) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url, "--key-env", "A_KEY", A_KEY="a-key-of-a-provider")
-        assert (await ask(recorder.port, strange)).status == 403
+        assert (await fetch(recorder.port, data)).status == 403
         assert provider.exchanges == []
-        assert (await ask(recorder.port, asking(Origin="http://localhost:5173"))).status == 200
+        assert (await fetch(recorder.port, chat_request(Origin="http://localhost:5173"))).status == 200
 
 
 async def test_absolute_target_is_sent_to_the_configured_upstream(record: Record) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url)
-        answer = await ask(recorder.port, asking(path="http://elsewhere.example/v1/chat%2Fcompletions?a=%41"))
+        response = await fetch(recorder.port, chat_request(path="http://elsewhere.example/v1/chat%2Fcompletions?a=%41"))
 
-    assert answer.status == 200
+    assert response.status == 200
     assert provider.exchanges[0].head.startswith(b"POST /v1/chat%2Fcompletions?a=%41 HTTP/1.1\r\n")
 
 
-async def test_an_upstream_that_breaks_off_breaks_off_here_and_is_marked(record: Record) -> None:
+async def test_broken_upstream_response_breaks_the_relayed_one_and_is_recorded(record: Record) -> None:
     async def script(exchange: upstream.Exchange) -> None:
         await exchange.send_head()
         await exchange.send_chunks(delta("Hel"))
@@ -253,29 +249,29 @@ async def test_an_upstream_that_breaks_off_breaks_off_here_and_is_marked(record:
         provider.script = script
         recorder = record(provider.url)
         with pytest.raises((EOFError, ConnectionError)):
-            await ask(recorder.port, asking())
+            await fetch(recorder.port, chat_request())
         (kept,) = recorder.exchanges()
 
     assert (kept.interrupted, kept.broken, kept.body) == ("upstream", True, delta("Hel"))
 
 
 async def test_client_disconnect_ends_the_upstream_request_and_is_recorded(record: Record) -> None:
-    left = asyncio.Event()
+    upstream_closed = asyncio.Event()
 
     async def script(exchange: upstream.Exchange) -> None:
         await exchange.send_head()
         await exchange.send_chunks(delta("Hel"))
         await exchange.wait_closed()
-        left.set()
+        upstream_closed.set()
 
     async with upstream.scripted() as provider:
         provider.script = script
         recorder = record(provider.url)
         async with await Client.connect(recorder.port) as client:
-            await client.send(asking())
+            await client.send(chat_request())
             await client.until(b"Hel")
         async with asyncio.timeout(PATIENCE_S):
-            await left.wait()
+            await upstream_closed.wait()
         (kept,) = recorder.exchanges()
 
     assert (kept.interrupted, kept.body) == ("client", delta("Hel"))
@@ -291,7 +287,7 @@ async def test_exchange_in_progress_at_shutdown_is_recorded_as_interrupted(recor
         provider.script = script
         recorder = record(provider.url)
         async with await Client.connect(recorder.port) as client:
-            await client.send(asking())
+            await client.send(chat_request())
             await client.until(b"Hel")
             (kept,) = recorder.exchanges()
 
@@ -302,9 +298,9 @@ async def test_killed_recorder_leaves_complete_lines(record: Record) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url)
         for number in range(3):
-            await ask(recorder.port, asking(str(number)))
+            await fetch(recorder.port, chat_request(str(number)))
         async with await Client.connect(recorder.port) as client:
-            await client.send(asking("3"))
+            await client.send(chat_request("3"))
             await client.until(b"[DONE]")
             recorder.end(signal.SIGKILL)
 
@@ -315,20 +311,20 @@ async def test_unreachable_upstream_is_502_and_recorded(record: Record) -> None:
     async with upstream.scripted() as provider:
         url = provider.url
     recorder = record(url)
-    answer = await ask(recorder.port, asking())
+    response = await fetch(recorder.port, chat_request())
     (kept,) = recorder.exchanges()
 
-    assert answer.status == 502
-    assert "cannot be reached" in json.loads(answer.body)["error"]["message"]
+    assert response.status == 502
+    assert "cannot be reached" in json.loads(response.body)["error"]["message"]
     assert (kept.answer, kept.interrupted) == (None, "upstream")
 
 
 async def test_recording_can_be_fitted(record: Record, tmp_path: Path) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url)
-        await ask(recorder.port, asking())
+        await fetch(recorder.port, chat_request())
         provider.script = upstream.respond_with(b"a", b"b", b"c")
-        await ask(recorder.port, asking())
+        await fetch(recorder.port, chat_request())
         recorder.exchanges()
     table = fit(tmp_path)
 
@@ -337,7 +333,7 @@ async def test_recording_can_be_fitted(record: Record, tmp_path: Path) -> None:
 
 
 def fit(folder: Path) -> str:
-    """What a real `tokenfall fit` shows."""
+    """Return the output of `tokenfall fit`."""
     fitted = subprocess.run(
         [sys.executable, "-m", "tokenfall", "fit", "r.jsonl", "--out", "p.json"],
         cwd=folder,

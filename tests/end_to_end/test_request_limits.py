@@ -1,4 +1,4 @@
-"""What is too large or not served is refused before it is stored, exactly at its limit."""
+"""Requests over a limit or with unsupported features are refused, exactly at the limit and before they are stored."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -16,18 +16,18 @@ MAX_BODY = 1_048_576
 
 
 async def status_of(port: int, data: bytes, *, split_at: int | None = None) -> int:
-    """The status that `data` gets; a refusal must close, everything else must leave the connection usable."""
+    """Return the status of `data`; check that a refusal closes the connection and that others keep it usable."""
     async with await Client.connect(port) as client:
         if split_at is not None:
             await client.send(data[:split_at])
             data = data[split_at:]
         await client.send(data)
-        answer = await client.read_response()
-        if answer.headers.get("connection") == "close":
+        response = await client.read_response()
+        if response.headers.get("connection") == "close":
             assert await client.wait_closed() == "closed"
         else:
             assert (await client.fetch(request("/health"))).status == 200
-        return answer.status
+        return response.status
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -60,7 +60,7 @@ async def test_an_endless_head_is_refused_before_its_end(port: int) -> None:
 
 @pytest.mark.parametrize(("count", "status"), [(MAX_HEADERS, 200), (MAX_HEADERS + 1, 431)])
 async def test_number_of_header_fields_is_limited(port: int, count: int, status: int) -> None:
-    fields = {f"X{number}": "" for number in range(count - 1)}  # and Host
+    fields = {f"X{number}": "" for number in range(count - 1)}  # plus Host
     assert await status_of(port, request("/health", **fields)) == status
 
 
@@ -81,8 +81,8 @@ async def test_chunked_body_size_is_limited(port: int, size: int, status: int) -
 async def test_a_length_too_large_is_refused_before_its_body(port: int, length: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(request("/chat", method="POST", Content_Length=str(length), Expect="100-continue"))
-        answer = await client.read_response()
-        assert (answer.status, answer.headers["connection"]) == (413, "close")
+        response = await client.read_response()
+        assert (response.status, response.headers["connection"]) == (413, "close")
 
 
 async def test_a_chunk_too_large_is_refused_before_its_data(port: int) -> None:
@@ -129,10 +129,10 @@ async def test_incomplete_bodies_of_many_connections_are_bounded(serve: Serve) -
             await client.send(large)
         refused = {asyncio.create_task(client.read_response()) for client in clients}
         (done,), waiting = await asyncio.wait(refused, return_when=asyncio.FIRST_COMPLETED)
-        answer = done.result()
-        assert answer.status == 503
-        assert answer.headers["retry-after"] == "1"
-        assert b"overloaded" in answer.body
+        response = done.result()
+        assert response.status == 503
+        assert response.headers["retry-after"] == "1"
+        assert b"overloaded" in response.body
         async with await Client.connect(server.port) as another:
             small = request("/api/data", method="POST", Content_Length="16000") + b" " * 15_000
             await another.send(small)
@@ -162,9 +162,9 @@ async def test_refused_client_that_still_sends_gets_the_response_and_no_reset(po
         request("/" + "a" * 10_000),
     ],
 )
-async def test_a_refusal_is_a_problem_document(port: int, data: bytes) -> None:
+async def test_refusal_of_a_request_is_a_problem_document(port: int, data: bytes) -> None:
     async with await Client.connect(port) as client:
-        answer = await client.fetch(data)
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert b'"code":"' in answer.body
-        assert answer.headers["date"]
+        response = await client.fetch(data)
+        assert response.headers["content-type"] == "application/problem+json"
+        assert b'"code":"' in response.body
+        assert response.headers["date"]

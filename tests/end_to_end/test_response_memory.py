@@ -1,4 +1,4 @@
-"""Responses that are held complete share `RESPONSE_MEMORY`: above it a request is refused, and nothing stays held."""
+"""Complete responses in memory share `RESPONSE_MEMORY`: requests over it are refused, and all memory is released."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ from tests.end_to_end.test_upstream import relaying
 from tests.end_to_end.upstream import Exchange, delta
 
 WORDS = 16_000
-"""Words of a response: some 100 kB of text."""
+"""Words of a response, about 100 kB of text."""
 
 MEMORY = "256KiB"
 """Enough for one such response, not for two."""
 
 SIM = f"sim:tokens={WORDS},gap=0us,ttft=300s"
 ECHO = "text=echo,tokens=1200,gap=0us,fault=stall@1199:300s"
-"""A chat is collected token by token: 120 kB in few of them."""
+"""120 kB of text in few tokens, since a chat is collected token by token."""
 
 CHAT = {"messages": user("hi"), "stream": False, "max_tokens": 20_000}
 
@@ -35,7 +35,7 @@ LATE = {
     "ollama.generate": post("/api/generate", {"model": SIM, "prompt": "hi", "stream": False}),
     "chat": post("/chat", CHAT | {"messages": user(("x" * 99 + " ") * 300)}, X_Sim=ECHO),
 }
-"""Whole responses that are complete long before they are due."""
+"""Non-streaming responses that are complete long before they are due."""
 
 
 def held_bytes(here: Running) -> int:
@@ -43,7 +43,7 @@ def held_bytes(here: Running) -> int:
 
 
 async def holding(here: Running, clients: AsyncExitStack, data: bytes) -> None:
-    """Send a request, and return once its response is held."""
+    """Send a request and return once its response is in memory."""
     before = held_bytes(here)
     client = await clients.enter_async_context(await Client.connect(here.port, receive_buffer=4_096))
     await client.send(data)
@@ -51,7 +51,7 @@ async def holding(here: Running, clients: AsyncExitStack, data: bytes) -> None:
 
 
 def code_of(body: bytes) -> Any:
-    """The code of an error, or its type in the dialects without codes."""
+    """Return the code of an error, or its type in dialects without codes."""
     document = json.loads(body)
     error = document.get("error", document)
     return error if isinstance(error, str) else error.get("code") or error["type"]
@@ -81,7 +81,7 @@ async def test_simulated_response_that_does_not_fit_is_refused_until_others_have
 
 
 async def long_then_silent(exchange: Exchange) -> None:
-    """Half of the memory, and then nothing more."""
+    """Send half of the memory limit, then wait."""
     await exchange.send_head()
     await exchange.send_chunks(*[delta("x" * 10_000)] * 15)
     await exchange.wait_closed()
@@ -89,7 +89,7 @@ async def long_then_silent(exchange: Exchange) -> None:
 
 
 async def one_long_part(exchange: Exchange) -> None:
-    """A list of vectors that is never complete."""
+    """Send an incomplete list of vectors, then wait."""
     await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"[" * 150_000)
     await exchange.wait_closed()
     exchange.writer.close()
@@ -104,7 +104,7 @@ RELAYED: dict[str, tuple[bytes, Callable[[Exchange], Awaitable[None]]]] = {
 
 
 @pytest.mark.parametrize("route", RELAYED)
-async def test_relayed_response_that_does_not_fit_is_refused_and_its_upstream_left(route: str) -> None:
+async def test_relayed_response_that_does_not_fit_is_refused_and_its_upstream_closed(route: str) -> None:
     data, script = RELAYED[route]
     async with relaying(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0") as (here, upstream):
         upstream.script = script
@@ -137,14 +137,14 @@ async def test_memory_of_a_relayed_response_that_fails_is_released(how: str) -> 
                 exchange.writer.close()
 
         upstream.script = fails
-        answer = await fetch(here.port, RELAYED["anthropic"][0])
+        response = await fetch(here.port, RELAYED["anthropic"][0])
 
-        assert answer.status in (502, 504)
+        assert response.status in (502, 504)
         assert reached.get_nowait() > 100_000
         assert held_bytes(here) == 0
 
 
-async def test_history_of_a_slow_client_is_held_within_the_memory() -> None:
+async def test_history_for_a_slow_client_counts_into_the_response_memory() -> None:
     async with running(RESPONSE_MEMORY="4MiB", RATE_LIMIT_RPS="0") as here:
         long = post("/chat", CHAT | {"messages": user("x" * 900_000)}, X_Sim="tokens=1,gap=0us")
         for _ in range(3):
@@ -169,12 +169,12 @@ REPEATED: dict[str, dict[str, Any]] = {
     },
     "echo": {"prompt": LONG, "echo": True},
 }
-"""Requests that a response repeats: 50 kB, of which there may be five copies."""
+"""Requests whose 50 kB the response repeats, with memory for five copies."""
 
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("name", REPEATED)
-async def test_what_a_response_repeats_of_its_request_is_held_within_the_memory(name: str, stream: bool) -> None:
+async def test_request_text_repeated_in_a_response_counts_into_the_response_memory(name: str, stream: bool) -> None:
     path = "/v1/completions" if name == "echo" else "/v1/responses"
     data = post(path, {"model": "sim:ttft=300s", "stream": stream} | REPEATED[name])
     async with running(RESPONSE_MEMORY="400KiB", RATE_LIMIT_RPS="0") as here:

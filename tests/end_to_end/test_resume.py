@@ -1,4 +1,4 @@
-"""Turns that are resumed, stopped, finished without their client, and requested twice."""
+"""Turns: resume, stop, completion after a disconnect, and idempotency keys."""
 
 import asyncio
 import json
@@ -28,31 +28,31 @@ from tests.end_to_end.in_process import Running, eventually, running
 from tests.end_to_end.upstream import Exchange, respond_with, scripted
 
 ENDLESS = "sim:ttft=1ms,gap=30s"
-"""One token at once, and the next when the test is long over."""
+"""One token at once, the next long after the test."""
 
 RUNNING = "sim:ttft=1ms,gap=3ms,tokens=60"
-NOBODY = "turn_" + "0" * 24
-LEAVE = pytest.mark.parametrize("leave", [Client.close, Client.reset], ids=["FIN", "RST"])
+UNKNOWN_TURN = "turn_" + "0" * 24
+DISCONNECTS = pytest.mark.parametrize("disconnect", [Client.close, Client.reset], ids=["FIN", "RST"])
 
 
 def stored(here: Running) -> HistoryStore:
     history = here.server.parts.history
-    assert history is not None, "no conversation has begun"
+    assert history is not None, "the server has no history yet"
     return history
 
 
-async def left(here: Running, stream: Stream, leave: object) -> None:
-    """Leave, and return once the server has noticed."""
-    stream.client.close() if leave is Client.close else stream.client.reset()
+async def disconnect_and_wait(here: Running, stream: Stream, disconnect: object) -> None:
+    """Disconnect and return once the server has closed the connection."""
+    stream.client.close() if disconnect is Client.close else stream.client.reset()
     await eventually(lambda: here.resources()["connections"] == 0, here.resources)
 
 
 async def status_of(port: int, query: str = "") -> list[str]:
-    """How the responses of a conversation ended."""
-    return [answer.get("status", "complete") for answer in (await history(port, query))[1::2]]
+    """Return the status of each response of a conversation."""
+    return [response.get("status", "complete") for response in (await history(port, query))[1::2]]
 
 
-# Heard again
+# Resume
 
 
 @pytest.mark.every_poller
@@ -78,7 +78,7 @@ async def test_two_clients_of_a_running_turn_get_the_same_events() -> None:
         assert others[-1] == DONE
 
 
-async def test_resumed_stream_has_its_headers(port: int) -> None:
+async def test_resumed_stream_has_the_headers_of_the_turn(port: int) -> None:
     turn, _ = await whole_frames(port, chat("x", conversation="again"))
     async with streaming(port, resume(turn, 1)) as stream:
         assert stream.head.headers["content-type"] == "text/event-stream"
@@ -90,50 +90,50 @@ async def test_resumed_stream_has_its_headers(port: int) -> None:
 @pytest.mark.parametrize("junk", ["x", "-1", "1.5", "0x1", "1 2", "9" * 13, "%31", "+1"])
 async def test_invalid_last_event_id_is_400(port: int, junk: str) -> None:
     turn, _ = await whole_frames(port, chat("x"))
-    answer = await fetch(port, resume(turn, junk))
-    assert (answer.status, code_of(answer)) == (400, "invalid_request")
+    response = await fetch(port, resume(turn, junk))
+    assert (response.status, code_of(response)) == (400, "invalid_request")
 
 
 async def test_last_event_id_past_the_end_is_410(port: int) -> None:
     turn, frames = await whole_frames(port, chat("x"))
-    answer = await fetch(port, resume(turn, len(frames)))
-    assert (answer.status, code_of(answer)) == (410, "resume_expired")
+    response = await fetch(port, resume(turn, len(frames)))
+    assert (response.status, code_of(response)) == (410, "resume_expired")
 
 
 async def test_unknown_turn_is_404(port: int) -> None:
-    for name in (NOBODY, "turn_1", "x", "%00", "..", "turn_" + "0" * 23 + "%0a"):
-        for ask in (resume(name), stop(name)):
-            answer = await fetch(port, ask)
-            assert (answer.status, code_of(answer)) == (404, "not_found")
+    for name in (UNKNOWN_TURN, "turn_1", "x", "%00", "..", "turn_" + "0" * 23 + "%0a"):
+        for data in (resume(name), stop(name)):
+            response = await fetch(port, data)
+            assert (response.status, code_of(response)) == (404, "not_found")
 
 
-async def test_head_is_the_head_alone_and_listens_to_nothing() -> None:
+async def test_head_of_a_turn_has_no_body_and_does_not_follow_it() -> None:
     async with running() as here, streaming(here.port, chat("x", model=ENDLESS)) as stream:
         await stream.frame()
         async with await Client.connect(here.port) as client:
-            answer = await client.fetch(resume(stream.turn, method="HEAD"))
-            assert answer.status == 200
-            assert answer.headers["x-turn-id"] == stream.turn
-            assert (await client.fetch(resume(NOBODY, method="HEAD"))).status == 404
-        await left(here, stream, Client.reset)
+            response = await client.fetch(resume(stream.turn, method="HEAD"))
+            assert response.status == 200
+            assert response.headers["x-turn-id"] == stream.turn
+            assert (await client.fetch(resume(UNKNOWN_TURN, method="HEAD"))).status == 404
+        await disconnect_and_wait(here, stream, Client.reset)
         await here.wait_idle()
 
 
-async def test_another_keys_turn_is_not_there() -> None:
+async def test_turn_of_another_key_is_404() -> None:
     async with running(API_KEY="alice,bob") as here:
-        ask = chat("x", model=ENDLESS, headers={"X_API_Key": "alice"})
-        async with streaming(here.port, ask) as stream:
+        data = chat("x", model=ENDLESS, headers={"X_API_Key": "alice"})
+        async with streaming(here.port, data) as stream:
             await stream.frame()
             for data in (resume(stream.turn, X_API_Key="bob"), stop(stream.turn, X_API_Key="bob")):
-                answer = await fetch(here.port, data)
-                assert (answer.status, code_of(answer)) == (404, "not_found")
+                response = await fetch(here.port, data)
+                assert (response.status, code_of(response)) == (404, "not_found")
             for data in (resume(stream.turn), stop(stream.turn)):
                 assert (await fetch(here.port, data)).status == 401
             assert (await fetch(here.port, stop(stream.turn, X_API_Key="alice"))).status == 204
             assert error_of(b"".join(await stream.frames()))["code"] == "stopped"
 
 
-async def test_a_turn_can_be_resumed_for_its_time_only() -> None:
+async def test_expired_turn_cannot_be_resumed() -> None:
     async with running(RESUME_FOR="50ms") as here:
         turn, frames = await whole_frames(here.port, chat("x"))
         assert await resumed(here.port, turn) == frames
@@ -141,7 +141,7 @@ async def test_a_turn_can_be_resumed_for_its_time_only() -> None:
             while (await fetch(here.port, resume(turn))).status == 200:
                 pass
         assert (await fetch(here.port, resume(turn))).status == 404
-        assert len(here.server.parts.conversations().turns) == 0
+        assert len(here.server.parts.chat_service().turns) == 0
 
 
 async def test_oldest_resumable_turn_is_dropped_first() -> None:
@@ -151,63 +151,63 @@ async def test_oldest_resumable_turn_is_dropped_first() -> None:
         assert statuses == [404, 404, 200, 200]
 
 
-# Left by its client
+# Disconnect
 
 
-@LEAVE
+@DISCONNECTS
 @pytest.mark.every_poller
-async def test_disconnect_ends_the_turn_which_can_be_resumed_up_to_its_end(leave: object) -> None:
+async def test_turn_ended_by_a_disconnect_is_resumable(disconnect: object) -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=ENDLESS)) as stream:
             first = await stream.frame()
-            await left(here, stream, leave)
+            await disconnect_and_wait(here, stream, disconnect)
         await here.wait_idle()
         assert await status_of(here.port) == ["interrupted"]
         frames = await resumed(here.port, stream.turn)
         assert frames[0] == first
         assert error_of(b"".join(frames))["code"] == "interrupted"
-        nothing_left = await fetch(here.port, resume(stream.turn, len(frames) - 1))
-        assert (nothing_left.status, code_of(nothing_left)) == (409, "interrupted"), "no token, so it is a status"
+        at_the_end = await fetch(here.port, resume(stream.turn, len(frames) - 1))
+        assert (at_the_end.status, code_of(at_the_end)) == (409, "interrupted"), "an error without a token is a status"
 
 
-@LEAVE
+@DISCONNECTS
 @pytest.mark.every_poller
-async def test_a_turn_that_finishes_does_so_without_its_client(leave: object) -> None:
+async def test_turn_with_on_disconnect_finish_completes_after_a_disconnect(disconnect: object) -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=RUNNING, on_disconnect="finish")) as stream:
-            heard = [await stream.frame() for _ in range(5)]
-            await left(here, stream, leave)
+            received = [await stream.frame() for _ in range(5)]
+            await disconnect_and_wait(here, stream, disconnect)
         assert here.resources()["tasks"] == 1
         frames = await resumed(here.port, stream.turn)
-        assert frames[:5] == heard
+        assert frames[:5] == received
         assert (len(frames), frames[-1]) == (61, DONE)
-        question, answer = await history(here.port)
+        question, response = await history(here.port)
         assert question["turn"] == stream.turn
-        assert (answer["content"], answer["finish_reason"]) == (response_text(b"".join(frames)), "stop")
-        assert "status" not in answer
+        assert (response["content"], response["finish_reason"]) == (response_text(b"".join(frames)), "stop")
+        assert "status" not in response
         await here.wait_idle()
 
 
 async def test_on_disconnect_setting_can_be_overridden_by_a_request() -> None:
     async with running(ON_DISCONNECT="finish") as here:
-        asks = (
+        requests = (
             chat("x", model=RUNNING, conversation="set"),
-            chat("x", model=RUNNING, conversation="said", on_disconnect="cancel"),
+            chat("x", model=RUNNING, conversation="overridden", on_disconnect="cancel"),
         )
-        for ask in asks:
-            async with streaming(here.port, ask) as stream:
+        for data in requests:
+            async with streaming(here.port, data) as stream:
                 await stream.frame()
-                await left(here, stream, Client.reset)
+                await disconnect_and_wait(here, stream, Client.reset)
             await here.wait_idle()
         assert await status_of(here.port, "?conversation=set") == ["complete"]
-        assert await status_of(here.port, "?conversation=said") == ["interrupted"]
+        assert await status_of(here.port, "?conversation=overridden") == ["interrupted"]
 
 
 async def test_non_streaming_response_that_finishes_after_a_disconnect_is_in_the_history() -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(chat("x", model="sim:ttft=50ms,gap=3ms,tokens=9", stream=False, on_disconnect="finish"))
-            turns = here.server.parts.conversations().turns
+            turns = here.server.parts.chat_service().turns
             await eventually(lambda: any(turn.since(0) for turn in turns.running()), here.resources)
             client.reset()
             await eventually(lambda: here.resources()["connections"] == 0, here.resources)
@@ -230,21 +230,21 @@ async def test_follower_keeps_a_detached_turn_running_until_it_disconnects() -> 
         assert await status_of(here.port) == ["interrupted"]
 
 
-# Stopped
+# Stop
 
 
 @pytest.mark.every_poller
 async def test_running_turn_is_stopped_and_stored() -> None:
     async with running() as here, streaming(here.port, chat("x", model=ENDLESS)) as stream:
         first = await stream.frame()
-        answer = await fetch(here.port, stop(stream.turn))
-        assert (answer.status, answer.body) == (204, b"")
+        response = await fetch(here.port, stop(stream.turn))
+        assert (response.status, response.body) == (204, b"")
         assert [message["content"] for message in await history(here.port)] == ["x", response_text(first)]
         assert await status_of(here.port) == ["interrupted"]
         rest = await stream.frames()
         assert error_of(b"".join(rest))["code"] == "stopped"
         assert await resumed(here.port, stream.turn) == [first, *rest]
-        assert (await fetch(here.port, stop(stream.turn))).status == 204, "it has ended: that is what was asked for"
+        assert (await fetch(here.port, stop(stream.turn))).status == 204, "stopping an ended turn is not idempotent"
         metrics = (await fetch(here.port, request("/metrics"))).body
         assert b'tokenfall_requests_total{route="/chat",status="200"} 1' in metrics
         assert b'outcome="failed"' not in metrics
@@ -255,24 +255,24 @@ async def test_running_turn_is_stopped_and_stored() -> None:
 async def test_a_turn_is_stopped_before_its_first_token() -> None:
     async with running() as here, await Client.connect(here.port) as client:
         await client.send(chat("x", model="sim:ttft=30s"))
-        turns = here.server.parts.conversations().turns
+        turns = here.server.parts.chat_service().turns
         await eventually(lambda: len(turns.running()) == 1, here.resources)
         (turn,) = turns.running()
-        answers = await asyncio.gather(*(fetch(here.port, stop(turn.id)) for _ in range(2)))
-        statuses = {answer.status for answer in answers}
+        responses = await asyncio.gather(*(fetch(here.port, stop(turn.id)) for _ in range(2)))
+        statuses = {response.status for response in responses}
         assert 204 in statuses
-        assert statuses <= {204, 404}, "404 when it was forgotten by then"
+        assert statuses <= {204, 404}, "only 404 is allowed, for a turn already removed"
         refused = await client.read_response()
         assert code_of(refused) == "stopped"
         assert await history(here.port) == []
-        assert (await fetch(here.port, resume(turn.id))).status == 404, "it came to nothing"
+        assert (await fetch(here.port, resume(turn.id))).status == 404, "a turn without a token is resumable"
 
 
-async def test_a_turn_without_a_client_is_stopped() -> None:
+async def test_detached_turn_is_stopped() -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=ENDLESS, on_disconnect="finish")) as stream:
             await stream.frame()
-            await left(here, stream, Client.reset)
+            await disconnect_and_wait(here, stream, Client.reset)
         assert here.resources()["tasks"] == 1
         assert (await fetch(here.port, stop(stream.turn))).status == 204
         assert await status_of(here.port) == ["interrupted"]
@@ -280,13 +280,13 @@ async def test_a_turn_without_a_client_is_stopped() -> None:
         await here.wait_idle()
 
 
-async def test_ended_turn_does_not_change(port: int) -> None:
+async def test_stopping_an_ended_turn_changes_nothing(port: int) -> None:
     turn, frames = await whole_frames(port, chat("x"))
     assert (await fetch(port, stop(turn))).status == 204
     assert await resumed(port, turn) == frames
 
 
-# Asked for twice
+# Idempotency keys
 
 
 def keyed(key: str, text: str = "x", *, model: str = RUNNING, **body: object) -> bytes:
@@ -294,42 +294,44 @@ def keyed(key: str, text: str = "x", *, model: str = RUNNING, **body: object) ->
 
 
 @pytest.mark.every_poller
-async def test_two_requests_with_one_key_are_one_turn_and_the_same_bytes() -> None:
+async def test_requests_with_one_key_are_one_turn_with_the_same_bytes() -> None:
     async with running() as here:
-        answers = await asyncio.gather(*(whole_frames(here.port, keyed("k")) for _ in range(5)))
-        assert all(answer == answers[0] for answer in answers)
-        turn, frames = answers[0]
+        responses = await asyncio.gather(*(whole_frames(here.port, keyed("k")) for _ in range(5)))
+        assert all(response == responses[0] for response in responses)
+        turn, frames = responses[0]
         assert (len(frames), frames[-1]) == (61, DONE)
         assert [message["turn"] for message in await history(here.port)] == [turn] * 2
-        assert await whole_frames(here.port, keyed("k")) == answers[0], "and after its end"
+        assert await whole_frames(here.port, keyed("k")) == responses[0], "the ended turn differs"
         assert len(await history(here.port)) == 2
         await here.wait_idle()
 
 
 async def test_non_streaming_requests_with_one_key_are_one_turn() -> None:
     async with running() as here:
-        ask = keyed("k", stream=False)
-        answers = await asyncio.gather(*(fetch(here.port, ask) for _ in range(3)))
-        assert {answer.status for answer in answers} == {200}
-        assert {answer.body for answer in [*answers, await fetch(here.port, ask)]} == {answers[0].body}
-        assert len({answer.headers["x-turn-id"] for answer in answers}) == 1
-        resumed_text = response_text(b"".join(await resumed(here.port, answers[0].headers["x-turn-id"])))
-        assert json.loads(answers[0].body)["content"] == resumed_text, "what was whole can be heard as a stream"
+        data = keyed("k", stream=False)
+        responses = await asyncio.gather(*(fetch(here.port, data) for _ in range(3)))
+        assert {response.status for response in responses} == {200}
+        assert {response.body for response in [*responses, await fetch(here.port, data)]} == {responses[0].body}
+        assert len({response.headers["x-turn-id"] for response in responses}) == 1
+        resumed_text = response_text(b"".join(await resumed(here.port, responses[0].headers["x-turn-id"])))
+        assert json.loads(responses[0].body)["content"] == resumed_text, (
+            "the stream of a non-streaming response differs"
+        )
         assert len(await history(here.port)) == 2
 
 
-async def test_key_is_for_one_request_of_one_owner() -> None:
+async def test_key_is_bound_to_one_request_and_owner() -> None:
     async with running(API_KEY="alice,bob") as here:
 
-        def ask(text: str, owner: str, **body: object) -> bytes:
+        def data(text: str, owner: str, **body: object) -> bytes:
             headers = {"Idempotency_Key": "k", "X_API_Key": owner}
             return chat(text, model="sim:gap=1ms,tokens=3", headers=headers, **body)
 
-        turn, _ = await whole_frames(here.port, ask("x", "alice"))
-        for other in (ask("y", "alice"), ask("x", "alice", stream=False)):
-            answer = await fetch(here.port, other)
-            assert (answer.status, code_of(answer)) == (422, "idempotency_mismatch")
-        others, _ = await whole_frames(here.port, ask("y", "bob"))
+        turn, _ = await whole_frames(here.port, data("x", "alice"))
+        for other in (data("y", "alice"), data("x", "alice", stream=False)):
+            response = await fetch(here.port, other)
+            assert (response.status, code_of(response)) == (422, "idempotency_mismatch")
+        others, _ = await whole_frames(here.port, data("y", "bob"))
         assert others != turn
         for owner in ("alice", "bob"):
             assert len(await history(here.port, X_API_Key=owner)) == 2
@@ -343,13 +345,13 @@ async def test_key_is_free_again_after_a_failure_before_the_first_token() -> Non
         upstream.script = refuse
         settings = {"UPSTREAM_URL": upstream.url, "UPSTREAM_RETRIES": "0", "API_KEY": "a"}
         async with running(**settings) as here:
-            ask = chat("x", model=None, headers={"Idempotency_Key": "k", "X_API_Key": "a"})
-            failed = await fetch(here.port, ask)
+            data = chat("x", model=None, headers={"Idempotency_Key": "k", "X_API_Key": "a"})
+            failed = await fetch(here.port, data)
             assert failed.status == 502
             upstream.script = respond_with(b"Hel", b"lo")
             for _ in range(2):
-                answer = await fetch(here.port, ask)
-                assert response_text(answer.body) == "Hello"
+                response = await fetch(here.port, data)
+                assert response_text(response.body) == "Hello"
             assert len(await history(here.port, X_API_Key="a")) == 2
 
 
@@ -360,35 +362,35 @@ async def test_disconnect_before_the_first_token_frees_the_key() -> None:
             await eventually(lambda: here.resources()["tasks"] == 1, here.resources)
             client.reset()
             await here.wait_idle()
-        assert here.server.parts.conversations().turns.claims == 0
+        assert here.server.parts.chat_service().turns.claims == 0
         assert (await whole_frames(here.port, keyed("k")))[1][-1] == DONE
 
 
 @pytest.mark.parametrize("key", ["", "a" * 256, "a\tb"])
 async def test_invalid_idempotency_key_is_400(port: int, key: str) -> None:
-    answer = await fetch(port, chat("x", headers={"Idempotency_Key": key}))
-    assert (answer.status, code_of(answer)) == (400, "invalid_request")
+    response = await fetch(port, chat("x", headers={"Idempotency_Key": key}))
+    assert (response.status, code_of(response)) == (400, "invalid_request")
 
 
-# The server stops
+# Shutdown
 
 
 async def test_detached_turn_ended_by_the_drain_is_stored_as_interrupted() -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=ENDLESS, on_disconnect="finish")) as stream:
             first = await stream.frame()
-            await left(here, stream, Client.reset)
+            await disconnect_and_wait(here, stream, Client.reset)
         kept = stored(here)
         await here.server.stop()
         (turn,) = await kept.turns(Conversation("", "default")) or ()
         assert (turn.id, turn.status, turn.answer.content) == (stream.turn, "interrupted", response_text(first))
 
 
-async def test_a_turn_without_a_client_may_finish_within_the_drain() -> None:
+async def test_detached_turn_may_finish_within_the_drain() -> None:
     async with running(DRAIN_TIMEOUT="10s") as here:
         async with streaming(here.port, chat("x", model=RUNNING, on_disconnect="finish")) as stream:
             await stream.frame()
-            await left(here, stream, Client.reset)
+            await disconnect_and_wait(here, stream, Client.reset)
         await here.server.stop()
         (turn,) = await stored(here).turns(Conversation("", "default")) or ()
         assert (turn.id, turn.status) == (stream.turn, "complete")

@@ -1,4 +1,4 @@
-"""Scripts, recordings and profiles over real sockets, in every dialect that they reach."""
+"""Scripts, recordings and profiles over real sockets, in all dialects that support them."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def scripted(serve: Serve, tmp_path: Path) -> ServerProcess:
     return serve(SIM="gap=1ms", SIM_FILES=str(tmp_path / "files"))
 
 
-def asking(*messages: dict[str, Any], sim: str = "script=s.yaml", **more: Any) -> bytes:
+def chat_request(*messages: dict[str, Any], sim: str = "script=s.yaml", **more: Any) -> bytes:
     document = {"model": "m", "messages": list(messages), **more}
     return request("/v1/chat/completions", method="POST", body=json.dumps(document), X_Sim=sim)
 
@@ -45,15 +45,15 @@ def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
-async def asked(port: int, *messages: dict[str, Any], **more: Any) -> ClientResponse:
-    return await fetch(port, asking(*messages, **more))
+async def complete(port: int, *messages: dict[str, Any], **more: Any) -> ClientResponse:
+    return await fetch(port, chat_request(*messages, **more))
 
 
-async def test_a_tool_loop_is_played_to_its_end(scripted: ServerProcess) -> None:
-    first = json.loads((await asked(scripted.port, user("the weather?"))).body)["choices"][0]
+async def test_scripted_tool_call_and_final_response_are_played(scripted: ServerProcess) -> None:
+    first = json.loads((await complete(scripted.port, user("the weather?"))).body)["choices"][0]
     result = {"role": "tool", "tool_call_id": "c1", "content": "sunny"}
     called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-    second = json.loads((await asked(scripted.port, user("the weather?"), called, result)).body)["choices"][0]
+    second = json.loads((await complete(scripted.port, user("the weather?"), called, result)).body)["choices"][0]
 
     assert first["finish_reason"] == "tool_calls"
     assert json.loads(first["message"]["tool_calls"][0]["function"]["arguments"]) == {"city": "Paris"}
@@ -61,8 +61,8 @@ async def test_a_tool_loop_is_played_to_its_end(scripted: ServerProcess) -> None
 
 
 async def test_script_error_is_encoded_in_the_dialect_at_its_step(scripted: ServerProcess) -> None:
-    stream = await asked(scripted.port, user("boom"), stream=True)
-    whole = await asked(scripted.port, user("boom"))
+    stream = await complete(scripted.port, user("boom"), stream=True)
+    whole = await complete(scripted.port, user("boom"))
     in_chat = await fetch(scripted.port, chat("boom", headers={"X_Sim": "script=s.yaml"}))
 
     assert b'"content":" to"' in stream.body
@@ -74,46 +74,49 @@ async def test_script_error_is_encoded_in_the_dialect_at_its_step(scripted: Serv
     assert error_of(in_chat.body)["message"] == "the model fell over"
 
 
-async def test_turn_has_its_own_grammar(scripted: ServerProcess) -> None:
-    answer = await asked(scripted.port, user("busy"))
+async def test_scripted_turn_has_its_own_grammar(scripted: ServerProcess) -> None:
+    response = await complete(scripted.port, user("busy"))
 
-    assert answer.status == 503
-    assert answer.headers["retry-after"] == "7"
+    assert response.status == 503
+    assert response.headers["retry-after"] == "7"
 
 
 async def test_unmatched_request_is_refused_with_the_nearest_turn(scripted: ServerProcess) -> None:
-    answer = await asked(scripted.port, user("bom"))
+    response = await complete(scripted.port, user("bom"))
 
-    assert answer.status == 404
-    assert "nearest: turn" in json.loads(answer.body)["error"]["message"]
+    assert response.status == 404
+    assert "nearest: turn" in json.loads(response.body)["error"]["message"]
 
 
 async def test_changed_script_is_reloaded_unless_it_is_invalid(scripted: ServerProcess, tmp_path: Path) -> None:
     path = tmp_path / "files" / "s.yaml"
-    assert (await asked(scripted.port, user("new"))).status == 404
+    assert (await complete(scripted.port, user("new"))).status == 404
     path.write_text("- when: {last: new}\n  say: seen\n", encoding="utf-8")
-    while (answer := await asked(scripted.port, user("new"))).status == 404:
+    while (response := await complete(scripted.port, user("new"))).status == 404:
         pass
-    assert json.loads(answer.body)["choices"][0]["message"]["content"] == "seen"
+    assert json.loads(response.body)["choices"][0]["message"]["content"] == "seen"
 
     path.write_text("- when: {last: new}\n  sey: broken\n", encoding="utf-8")
     scripted.may_log_errors = True
     while "scenario not reloaded" not in scripted.log():
-        assert (await asked(scripted.port, user("new"))).status == 200
+        assert (await complete(scripted.port, user("new"))).status == 200
     assert "s.yaml:2: turn 1" in scripted.log()
 
 
 @pytest.mark.parametrize("name", ["../s.yaml", "/etc/passwd", "none.yaml"])
 async def test_request_cannot_name_a_file_outside_the_folder(scripted: ServerProcess, name: str) -> None:
-    answer = await asked(scripted.port, user("x"), sim=f"script={name}")
+    response = await complete(scripted.port, user("x"), sim=f"script={name}")
 
-    assert answer.status == 400
-    assert json.loads(answer.body)["error"]["param"] == "script"
-    assert os.sep + "files" not in answer.body.decode()
+    assert response.status == 400
+    assert json.loads(response.body)["error"]["param"] == "script"
+    assert os.sep + "files" not in response.body.decode()
 
 
-async def test_a_named_profile_times_chats_and_plain_streams(scripted: ServerProcess) -> None:
-    for data in (asking(user("x"), sim="profile=groq-70b,tokens=1"), request("/stream-sse?profile=groq-70b&tokens=1")):
+async def test_named_profile_applies_to_chats_and_plain_streams(scripted: ServerProcess) -> None:
+    for data in (
+        chat_request(user("x"), sim="profile=groq-70b,tokens=1"),
+        request("/stream-sse?profile=groq-70b&tokens=1"),
+    ):
         assert (await fetch(scripted.port, data)).status == 200
     unknown = await fetch(scripted.port, request("/stream-sse?profile=nope"))
 
@@ -122,12 +125,12 @@ async def test_a_named_profile_times_chats_and_plain_streams(scripted: ServerPro
 
 
 async def test_recording_is_replayed_as_recorded(scripted: ServerProcess, tmp_path: Path) -> None:
-    ask = {"model": "m", "messages": [user("hi")], "stream": True}
+    data = {"model": "m", "messages": [user("hi")], "stream": True}
     frames = ['data: {"n":1}\n\n', 'data: {"n":2}\n\n', "data: [DONE]\n\n"]
     exchange: dict[str, Any] = {
         "v": 1,
         "time": "2026-01-01T00:00:00Z",
-        "request": {"method": "POST", "path": "/v1/chat/completions", "headers": {}, "body": ask},
+        "request": {"method": "POST", "path": "/v1/chat/completions", "headers": {}, "body": data},
         "answer": {
             "status": 200,
             "headers": {"content-type": "text/event-stream"},
@@ -144,9 +147,9 @@ async def test_recording_is_replayed_as_recorded(scripted: ServerProcess, tmp_pa
     lines = "".join(json.dumps(each) + "\n" for each in (exchange, refused, cut))
     (tmp_path / "files" / "r.jsonl").write_text(lines, encoding="utf-8")
 
-    replayed = await asked(scripted.port, user("hi"), stream=True, sim="script=r.jsonl,speed=2")
+    replayed = await complete(scripted.port, user("hi"), stream=True, sim="script=r.jsonl,speed=2")
     assert replayed.body.decode() == "".join(frames)
-    assert (await asked(scripted.port, user("no"), stream=True, sim="script=r.jsonl")).status == 429
-    assert (await asked(scripted.port, user("else"), stream=True, sim="script=r.jsonl")).status == 404
+    assert (await complete(scripted.port, user("no"), stream=True, sim="script=r.jsonl")).status == 429
+    assert (await complete(scripted.port, user("else"), stream=True, sim="script=r.jsonl")).status == 404
     with pytest.raises(EOFError):
-        await asked(scripted.port, user("cut"), stream=True, sim="script=r.jsonl")
+        await complete(scripted.port, user("cut"), stream=True, sim="script=r.jsonl")

@@ -1,4 +1,4 @@
-"""What must never be written down. (P3)"""
+"""Secrets never appear in logs, metrics or the process list. (P3)"""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from tests.end_to_end.conftest import Serve
 CANARIES = [f"canary{number:02}" for number in range(12)]
 
 
-async def test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process_list(serve: Serve) -> None:
+async def test_secrets_are_not_in_logs_metrics_or_the_process_list(serve: Serve) -> None:
     api_key, wrong, prompt, query, header, name, system, bad, cookie, upstream, body, sim = CANARIES
     server = serve(
         API_KEY=api_key,
@@ -21,9 +21,9 @@ async def test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process
         UPSTREAM_CONNECT_TIMEOUT="1s",
     )
     right = {"X_API_Key": api_key}
-    asks = [
+    requests = [
         chat(prompt, headers={"Authorization": f"Bearer {api_key}"}),
-        chat(prompt, model=None, headers=right),  # to the upstream, which refuses connections
+        chat(prompt, model=None, headers=right),  # relayed to an upstream that refuses connections
         chat(prompt, stream=False, headers=right),
         chat(prompt, headers={"X_API_Key": wrong}),
         chat(prompt, headers={"Authorization": f"Bearer {wrong}"}),
@@ -45,8 +45,8 @@ async def test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process
         f"GET /?{bad} HTTP/1.1\r\nHost: a b\r\n\r\n".encode(),
         f"GET /health HTTP/1.1\r\nHost: test\r\n{bad} : x\r\n\r\n".encode(),
     ]
-    for ask in asks:
-        await fetch(server.port, ask)
+    for data in requests:
+        await fetch(server.port, data)
     async with await Client.connect(server.port) as client:
         await client.send(chat(prompt, model="sim:gap=20ms", headers=right))
         await client.head()
@@ -57,7 +57,7 @@ async def test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process
     server.signal()
     assert server.wait() == 0
     log = server.log()
-    assert log.count('"logger":"access"') >= len(asks) - 4, "there is a log in which they could be found"
+    assert log.count('"logger":"access"') >= len(requests) - 4, "the access log lacks requests"
     written = log + metrics + command + server.remaining_stdout()
     assert [canary for canary in CANARIES if canary in written] == []
 
@@ -68,7 +68,7 @@ async def test_control_characters_cannot_begin_a_line_of_the_log(serve: Serve) -
         assert (await fetch(server.port, request(path))).status == 404
     server.signal()
     assert server.wait() == 0
-    lines = server.log().rstrip("\n").split("\n")  # splitlines would split at U+2028 too
+    lines = server.log().rstrip("\n").split("\n")  # not splitlines, which also splits at U+2028
     documents = [json.loads(line) for line in lines]
     assert all("forged" not in document for document in documents)
     assert len([each for each in documents if each["logger"] == "access"]) == 5

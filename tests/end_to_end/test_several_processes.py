@@ -1,4 +1,4 @@
-"""Several processes that serve the same callers: servers with one Redis, and workers with one file."""
+"""Several processes for the same callers: servers that share a Redis, workers that share a SQLite file."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.stores.redis_server import RedisServer
 __all__ = ["redis", "redis_server"]
 
 LONG = "sim:gap=20ms,tokens=400"
-"""Eight seconds."""
+"""Runs for 8 s."""
 
 SHORT = "sim:gap=20ms,tokens=40"
 
@@ -29,7 +29,7 @@ Pair = tuple[ServerProcess, ServerProcess]
 
 @pytest.fixture
 def pair(serve: Serve, redis: RedisServer) -> Callable[..., Pair]:
-    """Starts two servers that know nothing of each other but Redis."""
+    """Starts two servers that share only Redis."""
 
     def start(**environment: str) -> Pair:
         first, second = (serve(REDIS_URL=redis.url, **environment) for _ in range(2))
@@ -38,20 +38,20 @@ def pair(serve: Serve, redis: RedisServer) -> Callable[..., Pair]:
     return start
 
 
-async def asked(server: ServerProcess, model: str, **headers: str) -> tuple[Client, str]:
-    """A client that has got a stream's first bytes, and the turn's id."""
+async def start_turn(server: ServerProcess, model: str, **headers: str) -> tuple[Client, str]:
+    """Start a chat stream; return its client after the head, and the turn id."""
     client = await start_stream(server.port, chat("Hi", model=model, headers=headers))
     head = await client.head()
     assert head.status == 200
     return client, head.headers["x-turn-id"]
 
 
-async def streamed(client: Client) -> bytes:
-    """The rest of the stream, whose head was read."""
+async def rest_of_stream(client: Client) -> bytes:
+    """Return the rest of a stream whose head was read."""
     return b"".join(await client.chunks())
 
 
-async def some_of(client: Client, count: int) -> bytes:
+async def read_frames(client: Client, count: int) -> bytes:
     return b"".join([await client.chunk() for _ in range(count)])
 
 
@@ -60,32 +60,32 @@ def resume(turn: str, *, after: int = 0) -> bytes:
 
 
 async def resumed(server: ServerProcess, turn: str, *, after: int = 0) -> bytes:
-    answer = await fetch(server.port, resume(turn, after=after))
-    assert answer.status == 200, answer.body
-    return answer.body
+    response = await fetch(server.port, resume(turn, after=after))
+    assert response.status == 200, response.body
+    return response.body
 
 
 def after_event(stream: bytes, number: int) -> bytes:
-    """What follows an event of a stream."""
+    """Return the frames after event `number`."""
     frames = stream.split(b"\n\n")
     (at,) = [at for at, frame in enumerate(frames) if b"id: %d\n" % number in frame + b"\n"]
     return b"\n\n".join(frames[at + 1 :])
 
 
-def problem(answer: ClientResponse) -> dict[str, str]:
-    document: dict[str, str] = json.loads(answer.body)
+def problem(response: ClientResponse) -> dict[str, str]:
+    document: dict[str, str] = json.loads(response.body)
     return document
 
 
-# One Redis
+# Servers with one Redis
 
 
 async def test_turn_is_resumed_from_another_process_during_and_after_it(pair: Callable[..., Pair]) -> None:
     here, there = pair()
-    client, turn = await asked(here, SHORT)
-    first = await some_of(client, 10)
+    client, turn = await start_turn(here, SHORT)
+    first = await read_frames(client, 10)
     from_the_beginning, from_the_middle = (asyncio.ensure_future(resumed(there, turn, after=after)) for after in (0, 7))
-    whole = first + await streamed(client)
+    whole = first + await rest_of_stream(client)
     client.close()
 
     assert whole.endswith(DONE)
@@ -94,19 +94,19 @@ async def test_turn_is_resumed_from_another_process_during_and_after_it(pair: Ca
     for server in (here, there):
         assert await resumed(server, turn) == whole
         assert await resumed(server, turn, after=39) == after_event(whole, 39)
-    answer = await fetch(there.port, resume(turn, after=1000))
-    assert (answer.status, problem(answer)["code"]) == (410, "resume_expired")
+    response = await fetch(there.port, resume(turn, after=1000))
+    assert (response.status, problem(response)["code"]) == (410, "resume_expired")
 
 
 async def test_turn_is_stopped_through_another_process(pair: Callable[..., Pair]) -> None:
     here, there = pair()
-    client, turn = await asked(here, LONG)
-    await some_of(client, 3)
-    answer = await fetch(there.port, request(f"/chat/turns/{turn}/stop", method="POST"))
+    client, turn = await start_turn(here, LONG)
+    await read_frames(client, 3)
+    response = await fetch(there.port, request(f"/chat/turns/{turn}/stop", method="POST"))
     kept = await history(there.port)
 
-    assert answer.status == 204
-    rest = await streamed(client)
+    assert response.status == 204
+    rest = await rest_of_stream(client)
     client.close()
     assert error_of(rest)["code"] == "stopped"
     assert (kept[-1]["role"], kept[-1]["status"]) == ("assistant", "interrupted")
@@ -115,17 +115,17 @@ async def test_turn_is_stopped_through_another_process(pair: Callable[..., Pair]
     assert (await fetch(there.port, request(f"/chat/turns/{turn}/stop", method="POST"))).status == 204
 
 
-async def test_a_question_that_comes_twice_is_one_turn(pair: Callable[..., Pair]) -> None:
+async def test_requests_with_one_key_at_two_servers_are_one_turn(pair: Callable[..., Pair]) -> None:
     here, there = pair()
     key = {"Idempotency-Key": "key 1"}
-    client, turn = await asked(here, SHORT, **key)
+    client, turn = await start_turn(here, SHORT, **key)
     again = asyncio.ensure_future(fetch(there.port, chat("Hi", model=SHORT, headers=key)))
-    whole = await streamed(client)
+    whole = await rest_of_stream(client)
     client.close()
 
     assert whole.endswith(DONE)
-    for answer in (await again, *[await fetch(s.port, chat("Hi", model=SHORT, headers=key)) for s in (there, here)]):
-        assert (answer.status, answer.headers["x-turn-id"], answer.body) == (200, turn, whole)
+    for response in (await again, *[await fetch(s.port, chat("Hi", model=SHORT, headers=key)) for s in (there, here)]):
+        assert (response.status, response.headers["x-turn-id"], response.body) == (200, turn, whole)
     other = await fetch(there.port, chat("Another", model=SHORT, headers=key))
     assert (other.status, problem(other)["code"]) == (422, "idempotency_mismatch")
     assert len(await history(there.port)) == 2
@@ -134,35 +134,35 @@ async def test_a_question_that_comes_twice_is_one_turn(pair: Callable[..., Pair]
 async def test_one_of_many_concurrent_requests_with_one_key_runs(pair: Callable[..., Pair]) -> None:
     both = pair()
     question = chat("Hi", model=SHORT, headers={"Idempotency-Key": "key 2"})
-    answers = await asyncio.gather(*(fetch(both[number % 2].port, question) for number in range(30)))
+    responses = await asyncio.gather(*(fetch(both[number % 2].port, question) for number in range(30)))
 
-    assert {answer.status for answer in answers} == {200}
-    assert len({(answer.headers["x-turn-id"], answer.body) for answer in answers}) == 1
+    assert {response.status for response in responses} == {200}
+    assert len({(response.headers["x-turn-id"], response.body) for response in responses}) == 1
     assert len(await history(both[0].port)) == 2
 
 
 async def test_conversations_of_a_key_are_the_same_in_all_processes(pair: Callable[..., Pair]) -> None:
     here, there = pair(API_KEY="alice,bob")
     alice, bob = ({"Authorization": f"Bearer {key}"} for key in ("alice", "bob"))
-    answer = await fetch(here.port, chat("Hi", conversation="c1", headers=alice))
-    turn = answer.headers["x-turn-id"]
+    response = await fetch(here.port, chat("Hi", conversation="c1", headers=alice))
+    turn = response.headers["x-turn-id"]
 
-    assert response_text(answer.body)
+    assert response_text(response.body)
     (one,) = json.loads((await fetch(there.port, request("/conversations", **alice))).body)
     assert one["id"] == "c1"
     assert json.loads((await fetch(there.port, request("/conversations", **bob))).body) == []
-    assert (await history(there.port, "?conversation=c1", **alice))[-1]["content"] == response_text(answer.body)
+    assert (await history(there.port, "?conversation=c1", **alice))[-1]["content"] == response_text(response.body)
     for owner, status in ((alice, 200), (bob, 404)):
         assert (await fetch(there.port, request(f"/chat/turns/{turn}", **owner))).status == status
 
 
 async def test_turn_of_a_terminated_process_is_interrupted_for_followers_elsewhere(pair: Callable[..., Pair]) -> None:
     here, there = pair(DRAIN_TIMEOUT="500ms")
-    client, turn = await asked(here, LONG)
-    first = await some_of(client, 3)
+    client, turn = await start_turn(here, LONG)
+    first = await read_frames(client, 3)
     following = asyncio.ensure_future(resumed(there, turn))
     here.signal(signal.SIGTERM)
-    stream = first + await streamed(client)
+    stream = first + await rest_of_stream(client)
     client.close()
 
     shutdown_frame = error_of(stream)
@@ -180,17 +180,17 @@ async def test_turn_of_a_terminated_process_is_interrupted_for_followers_elsewhe
 
 async def test_turn_of_a_killed_process_is_lost_for_followers_elsewhere(pair: Callable[..., Pair]) -> None:
     here, there = pair()
-    client, turn = await asked(here, LONG)
-    stream = await some_of(client, 20)
+    client, turn = await start_turn(here, LONG)
+    stream = await read_frames(client, 20)
     async with await Client.connect(there.port) as follower:
         await follower.send(resume(turn))
         await follower.head()
-        body = await some_of(follower, 10)
+        body = await read_frames(follower, 10)
         here.signal(signal.SIGKILL)
         here.expected_status = -signal.SIGKILL
         here.wait()
         killed_s = time.monotonic()
-        body += await streamed(follower)
+        body += await rest_of_stream(follower)
         assert time.monotonic() - killed_s < 4.0
     client.close()
 
@@ -217,17 +217,17 @@ async def test_processes_without_redis_report_degraded_features(pair: Callable[.
         async with asyncio.timeout(PATIENCE_S):
             while await readiness(server) != (200, {"status": "ready"}):
                 pass
-    client, turn = await asked(here, SHORT)
-    async with asyncio.timeout(PATIENCE_S):  # who copies turns looks every half second whether Redis is back
+    client, turn = await start_turn(here, SHORT)
+    async with asyncio.timeout(PATIENCE_S):  # the copying of turns retries Redis every 0.5 s
         while (await fetch(there.port, resume(turn))).status == 404:
             pass
-    assert await resumed(there, turn) == await streamed(client)
+    assert await resumed(there, turn) == await rest_of_stream(client)
     client.close()
 
 
 async def readiness(server: ServerProcess) -> tuple[int, dict[str, object]]:
-    answer = await fetch(server.port, request("/readyz"))
-    return answer.status, json.loads(answer.body)
+    response = await fetch(server.port, request("/readyz"))
+    return response.status, json.loads(response.body)
 
 
 async def test_two_servers_share_a_limit(pair: Callable[..., Pair]) -> None:
@@ -235,7 +235,7 @@ async def test_two_servers_share_a_limit(pair: Callable[..., Pair]) -> None:
     await within_the_limit([here.port, there.port])
 
 
-# One file
+# Workers with one file
 
 
 @pytest.fixture
@@ -246,23 +246,23 @@ def workers(serve: Serve) -> Callable[..., ServerProcess]:
     return start
 
 
-async def test_workers_without_redis_refuse_a_key_they_could_not_know(workers: Callable[..., ServerProcess]) -> None:
+async def test_workers_without_redis_refuse_idempotency_keys(workers: Callable[..., ServerProcess]) -> None:
     server = workers()
-    answer = await fetch(server.port, chat("Hi", headers={"Idempotency-Key": "key"}))
+    response = await fetch(server.port, chat("Hi", headers={"Idempotency-Key": "key"}))
 
-    assert (answer.status, problem(answer)["code"]) == (400, "idempotency_unavailable")
-    assert "TURNS_URL=redis://" in problem(answer)["detail"]
+    assert (response.status, problem(response)["code"]) == (400, "idempotency_unavailable")
+    assert "TURNS_URL=redis://" in problem(response)["detail"]
 
 
 async def test_turn_of_one_worker_is_in_the_history_of_all(workers: Callable[..., ServerProcess]) -> None:
     server = workers()
-    answers = await asyncio.gather(*(fetch(server.port, chat(f"Hi {n}", conversation=f"c{n}")) for n in range(40)))
+    responses = await asyncio.gather(*(fetch(server.port, chat(f"Hi {n}", conversation=f"c{n}")) for n in range(40)))
     kept = await asyncio.gather(*(history(server.port, f"?conversation=c{n}") for n in range(40)))
 
-    assert all(answer.body.endswith(DONE) for answer in answers)
+    assert all(response.body.endswith(DONE) for response in responses)
     for number, messages in enumerate(kept):
-        assert [message["content"] for message in messages] == [f"Hi {number}", response_text(answers[number].body)]
-    for _ in range(10):  # one conversation, by whomever
+        assert [message["content"] for message in messages] == [f"Hi {number}", response_text(responses[number].body)]
+    for _ in range(10):  # one conversation, served by any worker
         assert (await fetch(server.port, chat("More", conversation="c0"))).body.endswith(DONE)
     assert len(await history(server.port, "?conversation=c0")) == 22
 
@@ -273,17 +273,17 @@ async def test_workers_share_a_limit(workers: Callable[..., ServerProcess]) -> N
 
 
 async def within_the_limit(ports: list[int]) -> None:
-    """Ask as fast as can be, on connections old and new: never more than burst + rate x t, and not much less."""
+    """Send requests on old and new connections as fast as possible; check for burst + rate x t, not much less."""
     statuses: list[int] = []
     begun_s = time.monotonic()
     until_s = begun_s + 2.0
 
     async def hammer(port: int) -> None:
         while time.monotonic() < until_s:
-            answers: list[ClientResponse] = []
+            responses: list[ClientResponse] = []
             async with await Client.connect(port) as client:
-                answers += [await client.fetch(request("/conversations")) for _ in range(5)]
-            statuses.extend(answer.status for answer in answers)
+                responses += [await client.fetch(request("/conversations")) for _ in range(5)]
+            statuses.extend(response.status for response in responses)
 
     await asyncio.gather(*(hammer(port) for port in ports for _ in range(16 // len(ports))))
     took_s = time.monotonic() - begun_s

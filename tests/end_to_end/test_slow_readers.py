@@ -1,4 +1,4 @@
-"""A reader that stops costs little, is reset after the stall deadline, and nobody else notices. (E2)"""
+"""A stalled reader takes bounded memory, is reset at the stall deadline, and does not affect others. (E2)"""
 
 import asyncio
 import time
@@ -24,11 +24,13 @@ STREAMS = {
 
 @asynccontextmanager
 async def stalled(here: Running, data: bytes) -> AsyncIterator[Client]:
-    """A client that requested a stream and reads nothing, once the server's writes block."""
+    """Request a stream without reading; yield the client once the server's writes block."""
     known = set(here.connections())
     async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
         await client.send(data)
-        await eventually(lambda: any(each.paused for each in set(here.connections()) - known), lambda: "nothing paused")
+        await eventually(
+            lambda: any(each.paused for each in set(here.connections()) - known), lambda: "no write is blocked"
+        )
         yield client
 
 
@@ -57,7 +59,7 @@ async def test_stalled_reader_is_reset_and_other_streams_continue(kind: str) -> 
 async def test_bytes_held_for_a_stalled_reader_are_bounded(kind: str) -> None:
     async with running() as here:
         async with stalled(here, STREAMS[kind]):
-            for _ in range(50):  # turns in which more could be written
+            for _ in range(50):  # time in which the server could write more
                 await asyncio.sleep(0.002)
             (connection,) = here.connections()
             assert held_bytes(connection) <= 64 * KIB
@@ -94,8 +96,8 @@ async def test_slow_reader_gets_all_tokens_and_then_the_error() -> None:
     async with scripted() as upstream, running(UPSTREAM_URL=upstream.url, UPSTREAM_RETRIES="0") as here:
         here.server.app.loopback_guard = None
         upstream.script = script
-        ask = request("/chat", method="POST", body=CHAT.replace(b"sim:gap=0ms,tokens=1000000", b"up-1"))
-        async with stalled(here, ask) as client:
+        data = request("/chat", method="POST", body=CHAT.replace(b"sim:gap=0ms,tokens=1000000", b"up-1"))
+        async with stalled(here, data) as client:
             await client.head()
             *texts, last = await client.chunks()
         assert sum(text.count(b"a" * 900) for text in texts) == 200
@@ -114,8 +116,8 @@ async def test_slow_reader_gets_the_shutdown_frame_at_the_end_of_the_drain(kind:
         await stopping
 
 
-async def test_a_reader_that_takes_a_sip_now_and_then_is_as_stalled(serve: Serve) -> None:
-    """Reads too small for a window update to the sender."""
+async def test_reader_of_a_few_bytes_counts_as_stalled(serve: Serve) -> None:
+    """The reads are too small for a TCP window update."""
     server = serve(STALL_TIMEOUT="500ms")
     async with await Client.connect(server.port, receive_buffer=4 * KIB) as client:
         await client.send(request("/stream-loop?gap=0ms"))
@@ -153,7 +155,7 @@ async def test_unread_non_streaming_response_is_reset() -> None:
             for _ in range(20):
                 client.send_now(request("/web/app.js") * 10)
                 await asyncio.sleep(0)
-            await eventually(lambda: here.server.metrics.stalled_readers == 1, lambda: "not stalled")
+            await eventually(lambda: here.server.metrics.stalled_readers == 1, lambda: "no stalled reader is counted")
             assert await client.wait_closed() == "reset"
         await here.wait_idle()
 
@@ -162,7 +164,7 @@ async def test_unread_non_streaming_response_is_reset() -> None:
 async def test_unread_response_before_a_close_is_reset() -> None:
     async with running(STALL_TIMEOUT="500ms") as here:
         async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
-            asks = request("/web/app.js") * 20 + request("/web/app.js", Connection="close")
-            await client.send(asks)
+            requests = request("/web/app.js") * 20 + request("/web/app.js", Connection="close")
+            await client.send(requests)
             await eventually(lambda: not here.connections(), here.resources, within_s=6)
         await here.wait_idle()

@@ -1,4 +1,4 @@
-"""An upstream's recorded response truncated at each of its bytes: it never counts as complete. (U3)"""
+"""An upstream response truncated at each byte never counts as complete. (U3)"""
 
 import asyncio
 import json
@@ -35,18 +35,18 @@ STREAM = (
     + DONE
 )
 END = Finished("length", "up-1", Usage(3, 4))
-# Each connection is closed: one that serves again would meet the next request just when it is closed.
+# `Connection: close`: a kept connection could be closed just when the next request uses it.
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
 BEFORE_THE_FIRST_TOKEN: set[type[TokenfallError]] = {UpstreamUnreachable, UpstreamReset, UpstreamTruncated}
 
 
 class Recorded:
-    """A response as bytes, and how much of the stream is in each prefix of it."""
+    """The bytes of a response, and the part of the stream in each prefix."""
 
     def __init__(self, head: bytes, body: Iterable[tuple[bytes, bool]]) -> None:
         self.head = head
         self.data = head
-        self._payload: list[int] = []  # for each byte of the body: how many of the stream's bytes came with it
+        self._payload: list[int] = []  # for each byte of the body, the number of stream bytes up to it
         seen = 0
         for piece, of_stream in body:
             self.data += piece
@@ -55,12 +55,12 @@ class Recorded:
                 self._payload.append(seen)
 
     def stream(self, size: int) -> bytes:
-        """The part of the stream that is in the first `size` bytes of the response."""
+        """Return the part of the stream in the first `size` bytes of the response."""
         at = size - len(self.head)
         return STREAM[: self._payload[at - 1]] if at > 0 else b""
 
     def texts(self, size: int) -> list[str]:
-        """The tokens that are complete in the first `size` bytes of the response."""
+        """Return the complete tokens in the first `size` bytes of the response."""
         return list(TOKENS[: max(self.stream(size).count(b"\n\n") - 1, 0)])
 
     def whole(self, size: int) -> bool:
@@ -68,7 +68,7 @@ class Recorded:
 
 
 def chunked() -> Recorded:
-    """In chunks that split characters, lines and events."""
+    """A chunked response whose chunks split characters, lines and events."""
 
     def body() -> Iterable[tuple[bytes, bool]]:
         for at in range(0, len(STREAM), 97):
@@ -80,23 +80,23 @@ def chunked() -> Recorded:
 
 
 def until_closed() -> Recorded:
-    """As HTTP/1.0 does it: only the end of the connection ends the body."""
+    """A response whose body ends with the connection, as in HTTP/1.0."""
     return Recorded(HEAD + b"\r\n", [(STREAM, True)])
 
 
 FORMS = {"chunked": chunked(), "until closed": until_closed()}
 
 
-class Cutting:
-    """Plays the script in the model's name: `fin:120` ends after 120 bytes, `packets:120` only pauses there.
+class TruncatingScript:
+    """Plays the script in the model's name: `fin:120` closes after 120 bytes, `packets:120` only pauses there.
 
-    Over TLS `fin` ends in good order, by close_notify; `cut` is a bare FIN.
+    Over TLS, `fin` sends close_notify; `cut` is a FIN without it.
     """
 
     def __init__(self, recorded: Recorded) -> None:
         self._data = recorded.data
         self._recorded = recorded
-        self.heard: dict[str, list[str]] = {}
+        self.texts: dict[str, list[str]] = {}
 
     async def __call__(self, exchange: Exchange) -> None:
         name = exchange.body["model"]
@@ -107,10 +107,10 @@ class Cutting:
             await asyncio.sleep(0.001)
             await exchange.write(self._data[size:])
         elif how == "rst":
-            # A reset may overtake bytes on their way: let them be received first.
-            heard = self.heard.setdefault(name, [])
+            # A RST discards unread bytes: wait until they are received.
+            texts = self.texts.setdefault(name, [])
             expected = self._recorded.texts(size)
-            await eventually(lambda: heard == expected, lambda: (name, heard, expected))
+            await eventually(lambda: texts == expected, lambda: (name, texts, expected))
             await asyncio.sleep(0.001)
             exchange.reset()
         elif how == "cut":
@@ -119,38 +119,38 @@ class Cutting:
 
 
 @asynccontextmanager
-async def cutting(
+async def truncating_engine(
     recorded: Recorded, metrics: Metrics, *, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[UpstreamEngine, Cutting]]:
-    """An engine without retries; afterwards no task, connection, timer or descriptor is left."""
+) -> AsyncIterator[tuple[UpstreamEngine, TruncatingScript]]:
+    """An engine without retries; at the end, check that no task, connection, timer or descriptor leaked."""
     tasks = asyncio.all_tasks()
     async with scripted(tls=tls) as upstream:
-        script = upstream.script = Cutting(recorded)
+        script = upstream.script = TruncatingScript(recorded)
         wheel = running_reactor().wheel
         engine = engine_for(upstream.url, metrics=metrics)
         before = descriptors()
         yield engine, script
-        await rested(upstream, before)
+        await wait_released(upstream, before)
         assert wheel.entries == 0
         await engine.close()
     await eventually(lambda: asyncio.all_tasks() <= tasks, lambda: asyncio.all_tasks() - tasks)
 
 
-async def rested(upstream: Upstream, before: int) -> None:
+async def wait_released(upstream: Upstream, before: int) -> None:
     await eventually(
         lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
     )
-    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors leaked")
 
 
 async def each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
-    """Run a case a size, sixteen at a time; how many there were."""
-    left = list(sizes)
-    count = len(left)
+    """Run `case` for each size, sixteen at a time; return the number of sizes."""
+    remaining = list(sizes)
+    count = len(remaining)
 
     async def work() -> None:
-        while left:
-            await case(left.pop())  # type: ignore[misc]
+        while remaining:
+            await case(remaining.pop())  # type: ignore[misc]
 
     async with asyncio.TaskGroup() as group:
         for _ in range(16):
@@ -159,18 +159,18 @@ async def each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
 
 
 def expected_errors(recorded: Recorded, how: str, size: int) -> set[type[TokenfallError]]:
-    """The errors that are allowed after a truncation."""
+    """Return the errors allowed after a truncation."""
     if size < len(recorded.head):
         return {UpstreamUnreachable}
     in_order = how == "fin" and recorded is FORMS["until closed"]
     if how == "rst" and not recorded.texts(size):
-        return BEFORE_THE_FIRST_TOKEN  # it may come before anybody listens to the body
+        return BEFORE_THE_FIRST_TOKEN  # the break may precede the reading of the body
     return {UpstreamTruncated} if in_order else {UpstreamReset}
 
 
 @pytest.fixture
-def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """What an upstream with TLS shows, which is trusted."""
+def trusted_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A TLS context with a trusted certificate."""
     monkeypatch.setenv("SSL_CERT_FILE", trusted_file(tmp_path))
     return server_context()
 
@@ -184,32 +184,32 @@ async def test_response_truncated_at_any_byte_is_complete_only_with_its_end(form
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_tls_response_truncated_at_any_byte_is_complete_only_with_its_end(
-    form: str, certified: ssl.SSLContext
+    form: str, trusted_tls: ssl.SSLContext
 ) -> None:
-    await cut_at_any_byte(FORMS[form], "fin", "cut", "rst", tls=certified)
+    await cut_at_any_byte(FORMS[form], "fin", "cut", "rst", tls=trusted_tls)
 
 
 async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | None = None) -> None:
-    """Cut at each byte once, in one way after the other."""
+    """Truncate at each byte once, rotating through the ways to do it."""
     outcomes = {True: 0, False: 0}
     metrics = Metrics()
-    async with cutting(recorded, metrics, tls=tls) as (engine, script):
+    async with truncating_engine(recorded, metrics, tls=tls) as (engine, script):
 
         async def case(size: int) -> None:
             how = hows[size % len(hows)]
             name = f"{how}:{size}"
-            heard = script.heard.setdefault(name, [])
+            texts = script.texts.setdefault(name, [])
             request = ChatRequest(messages=(Message("user", "Hi"),), model=name, max_tokens=9)
             end: Finished | TokenfallError
             try:
-                end = await engine.reply(request, lambda delta: heard.append(delta.text))
+                end = await engine.reply(request, lambda delta: texts.append(delta.text))
             except TokenfallError as error:
                 end = error
             if recorded.whole(size):
                 assert end == END, name
             else:
                 assert type(end) in expected_errors(recorded, how, size), (name, end)
-            assert heard == recorded.texts(size), name
+            assert texts == recorded.texts(size), name
             outcomes[recorded.whole(size)] += 1
 
         count = await each(range(len(recorded.data) + 1), case)
@@ -221,16 +221,16 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
 
 @pytest.mark.every_poller
 @pytest.mark.parametrize("form", FORMS)
-async def test_response_in_any_two_packets_is_the_same(form: str) -> None:
+async def test_response_split_into_two_packets_at_any_byte_is_the_same(form: str) -> None:
     recorded = FORMS[form]
     metrics = Metrics()
-    async with cutting(recorded, metrics) as (engine, _):
+    async with truncating_engine(recorded, metrics) as (engine, _):
 
         async def case(size: int) -> None:
-            heard: list[str] = []
+            texts: list[str] = []
             request = ChatRequest(messages=(Message("user", "Hi"),), model=f"packets:{size}", max_tokens=9)
-            assert await engine.reply(request, lambda delta: heard.append(delta.text)) == END
-            assert heard == list(TOKENS)
+            assert await engine.reply(request, lambda delta: texts.append(delta.text)) == END
+            assert texts == list(TOKENS)
 
         await each(range(1, len(recorded.data)), case)
     assert metrics.upstream_errors == {}
@@ -246,24 +246,24 @@ async def test_chat_truncated_at_any_byte_reports_the_error(form: str, how: str)
             engine = here.server.parts.upstream
             assert engine is not None
             engine.retries = None
-            script = upstream.script = Cutting(recorded)
+            script = upstream.script = TruncatingScript(recorded)
 
             async def case(size: int) -> None:
                 name = f"{how}:{size}"
                 expected = recorded.texts(size)
-                script.heard[name] = expected  # nobody listens inside: time must do
-                answer = await fetch(here.port, chat("Hi", model=name, conversation=f"c{size}"))
+                script.texts[name] = expected  # no event tells when the bytes are relayed
+                response = await fetch(here.port, chat("Hi", model=name, conversation=f"c{size}"))
                 codes = {kind.code for kind in expected_errors(recorded, how, size)}
                 if recorded.whole(size):
-                    assert answer.body.endswith(CHAT_DONE), name
-                    assert response_text(answer.body) == "".join(TOKENS)
-                elif answer.status == 200:
-                    assert error_of(answer.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
-                    assert "".join(expected).startswith(response_text(answer.body)), name
-                    assert how == "rst" or response_text(answer.body) == "".join(expected), name
+                    assert response.body.endswith(CHAT_DONE), name
+                    assert response_text(response.body) == "".join(TOKENS)
+                elif response.status == 200:
+                    assert error_of(response.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
+                    assert "".join(expected).startswith(response_text(response.body)), name
+                    assert how == "rst" or response_text(response.body) == "".join(expected), name
                 else:
-                    assert (answer.status, not expected or how == "rst") == (502, True), name
-                    assert json.loads(answer.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
+                    assert (response.status, not expected or how == "rst") == (502, True), name
+                    assert json.loads(response.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
 
             await each(range(len(recorded.data) + 1), case)
             await eventually(lambda: here.resources()["streams"] == 0, here.resources)

@@ -1,4 +1,4 @@
-"""A large non-streaming response of an upstream goes through in slices, at the speed of its client."""
+"""Large non-streaming upstream responses are relayed in slices at the speed of the client."""
 
 import asyncio
 import json
@@ -16,9 +16,9 @@ from tests.end_to_end.upstream import Exchange, Script, scripted
 SIZE = 8_000_000
 CLIENTS = 8
 HELD_BYTES = 262_144
-"""For a connection, beyond what the kernel holds."""
+"""Limit per connection, without kernel buffers."""
 
-GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 ANSWER = b'{"id":"' + b"x" * (SIZE - 9) + b'"}'
 
 CHAT = post("/v1/chat/completions", {"model": "up-1", "messages": []})
@@ -39,7 +39,7 @@ def whole(body: bytes = ANSWER, *, length: int | None = None) -> Script:
 
 
 class Slow:
-    """Counts what a server takes of a body that is offered without end."""
+    """Sends an endless body and counts the bytes that the server reads."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -57,10 +57,10 @@ class Slow:
 async def test_large_response_arrives_unchanged(route: str) -> None:
     async with relaying() as (here, upstream):
         upstream.script = whole()
-        answer = await fetch(here.port, RELAYED[route])
+        response = await fetch(here.port, RELAYED[route])
 
-        assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
-        assert answer.body == ANSWER
+        assert (response.status, response.headers["content-type"]) == (200, "application/json")
+        assert response.body == ANSWER
 
 
 @pytest.mark.parametrize("route", RELAYED)
@@ -68,21 +68,21 @@ async def test_client_that_reads_nothing_occupies_at_most_a_few_slices(serve: Se
     async with scripted() as upstream:
         upstream.script = whole()
         settings = {"UPSTREAM_URL": upstream.url, "UPSTREAM_API_KEY": "k", "API_KEY": "k", "UPSTREAM_WARM": "0"}
-        server = serve(**settings, **GIVES_BACK)
+        server = serve(**settings, **MALLOC_SETTINGS)
         clients = AsyncExitStack()
         data = RELAYED[route].replace(b"\r\n", b"\r\nAuthorization: Bearer k\r\n", 1)
 
-        async def ask() -> None:
+        async def request_once() -> None:
             client = await clients.enter_async_context(await Client.connect(server.port, receive_buffer=4_096))
             await client.send(data)
             assert (await client.head()).status == 200
 
         async with clients:
-            for _ in range(2):  # what a first request loads
-                await ask()
+            for _ in range(2):  # loads modules
+                await request_once()
             before = server.resident_bytes()
             for _ in range(CLIENTS):
-                await ask()
+                await request_once()
 
             assert (server.resident_bytes() - before) / CLIENTS < HELD_BYTES
         await eventually(
@@ -99,7 +99,7 @@ async def test_slow_client_stops_the_reading_of_its_upstream() -> None:
             taken = -1
             while taken != slow.taken:
                 taken = slow.taken
-                await asyncio.sleep(0.3)  # an upstream that is read does not stand still so long
+                await asyncio.sleep(0.3)  # longer than any pause of an upstream that is being read
 
             assert taken < SIZE / 2
         await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
@@ -129,12 +129,12 @@ async def test_large_response_that_is_incomplete_never_looks_complete(script: Sc
         assert sum(here.server.metrics.upstream_errors.values()) == 1, cause
 
 
-async def test_large_response_that_is_no_json_is_502() -> None:
+async def test_large_response_of_invalid_json_is_502() -> None:
     async with relaying() as (here, upstream):
         upstream.script = whole(b"<html>" + b"x" * 100_000)
-        answer = await fetch(here.port, CHAT)
+        response = await fetch(here.port, CHAT)
 
-        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (502, "upstream_malformed")
+        assert (response.status, json.loads(response.body)["error"]["code"]) == (502, "upstream_malformed")
 
 
 async def test_client_disconnect_ends_the_upstream_response() -> None:

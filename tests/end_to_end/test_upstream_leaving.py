@@ -1,4 +1,4 @@
-"""A client that leaves at each byte of its response, over plain HTTP and TLS: nothing is left of it upstream. (U4)"""
+"""A client disconnect at any byte closes the upstream connection, over plain HTTP and TLS. (U4)"""
 
 import asyncio
 import ssl
@@ -16,7 +16,7 @@ from tests.end_to_end.in_process import Running, eventually, running
 from tests.end_to_end.upstream import Exchange, Upstream, delta, scripted
 
 TOKENS = ("Hé", "llo", "🙂")
-ASK = chat("Hello", model=None)
+STREAM_REQUEST = chat("Hello", model=None)
 
 
 async def speak_and_wait(exchange: Exchange) -> None:
@@ -43,9 +43,9 @@ def tls(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def response_bytes(here: Running) -> int:
-    """How many bytes come before the upstream waits."""
+    """Return the size of the response before the upstream pauses."""
     async with await Client.connect(here.port) as client:
-        await client.send(ASK)
+        await client.send(STREAM_REQUEST)
         return len(await client.until(TOKENS[-1].encode())) + len(client.buffered)
 
 
@@ -56,28 +56,28 @@ async def test_client_may_disconnect_at_any_byte_of_the_response(tls: ssl.SSLCon
         took_s: list[float] = []
         for at in range(0, size, 1 if tls is None else 3):
             client = await Client.connect(here.port)
-            await client.send(ASK)
+            await client.send(STREAM_REQUEST)
             came = 0
             while came < at:
                 came += len(await asyncio.get_running_loop().sock_recv(client.sock, at - came))
             if not at:
-                await eventually(lambda: upstream.open_connections == 1, lambda: "nothing was asked")
+                await eventually(lambda: upstream.open_connections == 1, lambda: "no upstream request was sent")
             left_s = time.monotonic()
             client.close() if at % 2 else client.reset()
             await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
             took_s.append(time.monotonic() - left_s)
         assert size > 200
-        assert sorted(took_s)[len(took_s) * 9 // 10] <= 0.25, took_s  # the others may meet a busy machine
+        assert sorted(took_s)[len(took_s) * 9 // 10] <= 0.25, took_s  # the slowest tenth may be due to a busy machine
         assert max(took_s) < 2
 
 
-@pytest.mark.parametrize("leave", ["close", "reset"])
-async def test_client_may_disconnect_at_any_byte_of_the_request(tls: ssl.SSLContext | None, leave: str) -> None:
+@pytest.mark.parametrize("disconnect", ["close", "reset"])
+async def test_client_may_disconnect_at_any_byte_of_the_request(tls: ssl.SSLContext | None, disconnect: str) -> None:
     async with relaying(tls) as (here, upstream):
-        for at in range(len(ASK) + 1):
+        for at in range(len(STREAM_REQUEST) + 1):
             client = await Client.connect(here.port)
-            await client.send(ASK[:at])
-            client.close() if leave == "close" else client.reset()
+            await client.send(STREAM_REQUEST[:at])
+            client.close() if disconnect == "close" else client.reset()
         await here.wait_idle()
         await eventually(
             lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"

@@ -1,4 +1,4 @@
-"""A pool under load whose connections the upstream closes at random: no error that a retry could have avoided. (U2)"""
+"""A pool under load whose connections the upstream closes at random: stale connections cause no errors. (U2)"""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ WEIGHTS = (50, 20, 20, 6, 2, 2)
 
 
 class Closing:
-    """Closes its connections at random; `begun` counts, for each request, the responses of which a byte was sent."""
+    """Closes connections at random; `begun` counts, per request, the responses of which a byte was sent."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
@@ -39,10 +39,10 @@ class Closing:
         name = exchange.body["model"]
         self.received[name] += 1
         if exchange.writer.is_closing():
-            return  # by "later", while this request was on its way
+            return  # closed by "later" before this request arrived
         end = self._random.choices(ENDS, WEIGHTS)[0]
         if end == "instead of a response" and id(exchange.writer) not in self._served:
-            end = "keep"  # on a new connection that is a failure of its own, with nothing to retry it
+            end = "keep"  # on a new connection this is an error that is not retried
         self._served.add(id(exchange.writer))
         self.ends[end] += 1
         if end == "instead of a response":
@@ -81,24 +81,24 @@ async def test_stale_pooled_connection_fails_no_request_and_repeats_none_with_a_
     async with scripted(tls=tls) as upstream:
         upstream.script = script = Closing(1)
         engine = engine_for(upstream.url)
-        left = [f"m{number}" for number in range(REQUESTS)]
+        remaining = [f"m{number}" for number in range(REQUESTS)]
 
-        async def ask(name: str) -> str | TokenfallError:
-            heard: list[str] = []
+        async def reply(name: str) -> str | TokenfallError:
+            texts: list[str] = []
 
             def on_event(event: TextDelta | ReasoningDelta) -> None:
-                heard.append(event.text)
+                texts.append(event.text)
 
             try:
                 await engine.reply(ChatRequest(messages=(Message("user", "Hi"),), model=name, max_tokens=9), on_event)
             except TokenfallError as error:
                 return error
-            return "".join(heard)
+            return "".join(texts)
 
         async def work() -> None:
-            while left:
-                name = left.pop()
-                outcomes[name] = await ask(name)
+            while remaining:
+                name = remaining.pop()
+                outcomes[name] = await reply(name)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
@@ -111,6 +111,6 @@ async def test_stale_pooled_connection_fails_no_request_and_repeats_none_with_a_
     assert len(outcomes) == REQUESTS
     assert failed == script.broken, json.dumps({name: repr(outcomes[name]) for name in failed ^ script.broken})
     assert {name: count for name, count in script.begun.items() if count > 1} == {}
-    assert set(script.ends) == set(ENDS), "each kind of end was met"
-    assert max(script.received.values()) == 2, "a request that met a closed connection was sent again, once"
-    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+    assert set(script.ends) == set(ENDS), "a kind of end never occurred"
+    assert max(script.received.values()) == 2, "a request on a closed connection was not resent exactly once"
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors leaked")

@@ -1,4 +1,4 @@
-"""`--workers N`: one port, several processes, and what happens when one of them, or their supervisor, dies."""
+"""`--workers N`: several processes on one port, and the end of a worker or of the supervisor."""
 
 import asyncio
 import json
@@ -23,11 +23,11 @@ from tests.end_to_end.process import SOURCES, ServerProcess
 from tests.end_to_end.test_framing import frames
 
 WORKERS = 3
-ENOUGH = 60
-"""So many connections that each of three workers gets one: the odds against are 1 in 10**10."""
+CONNECTIONS = 60
+"""Number of connections with which each of three workers has one, except with probability 1 in 10**10."""
 
 ENVIRONMENT = {"HISTORY_URL": "sqlite:///chat.db"}
-"""What several workers need besides: a history that they share."""
+"""Settings that several workers require: a shared history."""
 
 SHUTTING_DOWN = b'event: error\ndata: {"error":{"code":"shutting_down",'
 
@@ -44,16 +44,16 @@ Start = Callable[..., ServerProcess]
 
 
 @asynccontextmanager
-async def clients(port: int, data: bytes, *, count: int = ENOUGH) -> AsyncIterator[list[Client]]:
-    """Clients whose responses have begun."""
+async def clients(port: int, data: bytes, *, count: int = CONNECTIONS) -> AsyncIterator[list[Client]]:
+    """Connect clients and yield them once their responses have begun."""
     begun = await asyncio.gather(*(start_stream(port, data) for _ in range(count)))
     yield begun
     for client in begun:
         client.close()
 
 
-def shares(server: ServerProcess, begun: list[Client]) -> dict[int, list[Client]]:
-    """Which worker serves which client, by the workers' pids, from the kernel."""
+def clients_by_worker(server: ServerProcess, begun: list[Client]) -> dict[int, list[Client]]:
+    """Return the clients of each worker by its pid, matched by the sockets in /proc."""
     pid_of = {
         os.readlink(link): pid
         for pid in server.workers()
@@ -71,8 +71,8 @@ def shares(server: ServerProcess, begun: list[Client]) -> dict[int, list[Client]
     return found
 
 
-async def gone(pids: set[int], *, within_s: float = PATIENCE_S) -> None:
-    """Return once the processes have ended, with any parent."""
+async def wait_exited(pids: set[int], *, within_s: float = PATIENCE_S) -> None:
+    """Return once the processes, children or not, have exited."""
     for pid in pids:
         try:
             pidfd = os.pidfd_open(pid)
@@ -82,15 +82,15 @@ async def gone(pids: set[int], *, within_s: float = PATIENCE_S) -> None:
             ended, _, _ = await asyncio.to_thread(wait_readable, pidfd, within_s)
         finally:
             os.close(pidfd)
-        assert ended, f"{pid} is still there"
+        assert ended, f"{pid} has not exited"
 
 
 def wait_readable(descriptor: int, within_s: float) -> tuple[list[int], list[int], list[int]]:
     return select.select([descriptor], [], [], within_s)
 
 
-def refused_to_start(folder: Path, **environment: str) -> tuple[int, str]:
-    """Exit status and stderr of a server that does not get to its greeting."""
+def run_failing_start(folder: Path, **environment: str) -> tuple[int, str]:
+    """Run a server that must fail to start; return its exit status and stderr."""
     run = subprocess.run(
         [sys.executable, "-m", "tokenfall", "serve"],
         cwd=folder,
@@ -112,8 +112,8 @@ def refused_to_start(folder: Path, **environment: str) -> tuple[int, str]:
     return run.returncode, run.stderr
 
 
-def in_each_child(folder: Path, code: str) -> str:
-    """A PYTHONPATH that makes every forked child run `code` before anything else."""
+def fork_hook_path(folder: Path, code: str) -> str:
+    """Return a PYTHONPATH with a fork hook that runs `code` in every child first."""
     hook = f"import os\ndef hook():\n    {code}\nos.register_at_fork(after_in_child=hook)\n"
     (folder / "sitecustomize.py").write_text(hook, encoding="utf-8")
     return f"{folder}:{SOURCES}"
@@ -122,11 +122,11 @@ def in_each_child(folder: Path, code: str) -> str:
 # Serving
 
 
-async def test_all_workers_serve_one_port_and_one_greets(started: Start) -> None:
+async def test_all_workers_serve_one_port_with_one_greeting(started: Start) -> None:
     server = started()
     assert len(server.workers()) == WORKERS
     async with clients(server.port, request("/health")) as begun:
-        assert all(shares(server, begun).values())
+        assert all(clients_by_worker(server, begun).values())
     assert await metric(server.port, "tokenfall_workers") == WORKERS
     assert await metric(server.port, "tokenfall_resident_bytes") > WORKERS * 8 * 1024**2
     server.signal()
@@ -140,37 +140,37 @@ async def test_metrics_of_all_workers_are_the_exact_sum_in_each_worker(started: 
     name = 'tokenfall_requests_total{route="/api/data",status="200"}'
     async with clients(server.port, request("/api/data"), count=200):
         pass
-    async with clients(server.port, request("/health")) as askers:
-        for client in askers:
+    async with clients(server.port, request("/health")) as metrics_clients:
+        for client in metrics_clients:
             await client.read_response()
         begun_s = time.monotonic()
-        for pid, (asker, *_) in shares(server, askers).items():
-            while f"{name} 200.0\n" not in (text := (await asker.fetch(request("/metrics"))).body.decode()):
+        for pid, (client, *_) in clients_by_worker(server, metrics_clients).items():
+            while f"{name} 200.0\n" not in (text := (await client.fetch(request("/metrics"))).body.decode()):
                 assert time.monotonic() < begun_s + PATIENCE_S, f"{pid}: {text}"
 
 
-# A worker dies
+# End of a worker
 
 
-async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start) -> None:
+async def test_killed_worker_affects_only_its_clients_and_is_replaced(started: Start) -> None:
     server = started()
     before = server.workers()
     async with clients(server.port, request("/stream-sse?gap=50ms&tokens=40")) as begun:
-        of = shares(server, begun)
+        of = clients_by_worker(server, begun)
         victim = min(of)
         os.kill(victim, signal.SIGKILL)
         others = [client for pid, theirs in of.items() if pid != victim for client in theirs]
         assert {await client.wait_closed() for client in of[victim]} <= {"closed", "reset"}
         whole = b"".join(frames("/stream-sse", 40))
-        answers = await asyncio.gather(*(client.read_response() for client in others))
-        assert {answer.body for answer in answers} == {whole}
+        responses = await asyncio.gather(*(client.read_response() for client in others))
+        assert {response.body for response in responses} == {whole}
     await metric_becomes(server.port, "tokenfall_workers", WORKERS)
     after = server.workers()
     assert (len(after), after & before) == (WORKERS, before - {victim})
     async with clients(server.port, request("/health")) as begun:
-        assert all(shares(server, begun).values()), "the new one serves too"
-    (said,) = re.findall(r"worker (\d) \(pid (\d+)\) ended with (\w+); restarting in ([\d.]+) s", server.log())
-    assert said[1:] == (str(victim), "SIGKILL", "0.1")
+        assert all(clients_by_worker(server, begun).values()), "the new worker has no client"
+    (output,) = re.findall(r"worker (\d) \(pid (\d+)\) ended with (\w+); restarting in ([\d.]+) s", server.log())
+    assert output[1:] == (str(victim), "SIGKILL", "0.1")
 
 
 @pytest.mark.timeout(60)
@@ -180,12 +180,12 @@ async def test_hanging_worker_is_replaced_and_logged(started: Start) -> None:
     before = server.workers()
     victim = min(before)
     os.kill(victim, signal.SIGSTOP)
-    await gone({victim}, within_s=30)
+    await wait_exited({victim}, within_s=30)
     await metric_becomes(server.port, "tokenfall_workers", WORKERS)
 
     assert server.workers() >= before - {victim}
-    (said,) = re.findall(r"worker \d \(pid (\d+)\) had no heartbeat for 10 s: killed", server.log())
-    assert said == str(victim)
+    (output,) = re.findall(r"worker \d \(pid (\d+)\) had no heartbeat for 10 s: killed", server.log())
+    assert output == str(victim)
 
 
 async def test_counters_of_ended_workers_remain_and_their_gauges_do_not(started: Start) -> None:
@@ -197,17 +197,17 @@ async def test_counters_of_ended_workers_remain_and_their_gauges_do_not(started:
         os.kill(victim, signal.SIGKILL)
         async with asyncio.timeout(PATIENCE_S):
             while victim in server.workers() or len(server.workers()) < WORKERS:
-                assert await asked(server.port, name) in {None, 100}
+                assert await metric_or_none(server.port, name) in {None, 100}
     await metric_becomes(server.port, "tokenfall_workers", WORKERS)
-    async with asyncio.timeout(PATIENCE_S):  # each worker may still count the connection of its last request
+    async with asyncio.timeout(PATIENCE_S):  # workers may still count connections of earlier requests
         while await metric(server.port, "tokenfall_connections") > WORKERS:
             pass
     async with clients(server.port, request("/api/data")):
-        await metric_becomes(server.port, name, 100 + ENOUGH)
+        await metric_becomes(server.port, name, 100 + CONNECTIONS)
 
 
-async def asked(port: int, name: str) -> float | None:
-    """A metric; None if the worker that got the request is just being killed."""
+async def metric_or_none(port: int, name: str) -> float | None:
+    """Return a metric, None if the worker is killed during the request."""
     try:
         return await metric(port, name)
     except (ConnectionError, EOFError):
@@ -222,19 +222,19 @@ async def test_crashing_worker_is_restarted_with_increasing_delay(started: Start
         os.kill(victim, signal.SIGKILL)
         async with asyncio.timeout(PATIENCE_S):
             while len(now := server.workers() - {victim}) < WORKERS:
-                await asked(server.port, "tokenfall_workers")
+                await metric_or_none(server.port, "tokenfall_workers")
         (victim,) = now - known
         known = now
     waits = re.findall(r"worker (\d).*restarting in ([\d.]+) s", server.log())
     assert [wait for _, wait in waits] == ["0.1", "0.2", "0.4"]
-    assert len({number for number, _ in waits}) == 1, "who comes gets the number of who went"
+    assert len({number for number, _ in waits}) == 1, "the new worker has another number"
 
 
 def test_supervisor_exits_if_no_worker_can_start(tmp_path: Path) -> None:
-    status, said = refused_to_start(tmp_path, PYTHONPATH=in_each_child(tmp_path, "os._exit(3)"))
+    status, output = run_failing_start(tmp_path, PYTHONPATH=fork_hook_path(tmp_path, "os._exit(3)"))
 
     assert status == 1
-    *deaths, last = said.splitlines()
+    *deaths, last = output.splitlines()
     assert last == f"tokenfall: WORKERS: none of {WORKERS} could start"
     assert {json.loads(line)["message"].partition(";")[0].partition(") ")[2] for line in deaths} == {
         "ended with status 3"
@@ -246,27 +246,27 @@ def test_supervisor_exits_if_no_worker_can_start(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def taken() -> Iterator[int]:
+def occupied_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
-def test_a_port_that_is_taken_is_refused(tmp_path: Path, taken: int) -> None:
-    status, said = refused_to_start(tmp_path, PORT=str(taken))
+def test_occupied_port_is_refused(tmp_path: Path, occupied_port: int) -> None:
+    status, output = run_failing_start(tmp_path, PORT=str(occupied_port))
 
     assert status == 1
-    assert said.startswith(f"tokenfall: HOST, PORT: cannot listen on 127.0.0.1:{taken}: ")
-    assert "in use" in said
-    assert len(said.splitlines()) == 1
+    assert output.startswith(f"tokenfall: HOST, PORT: cannot listen on 127.0.0.1:{occupied_port}: ")
+    assert "in use" in output
+    assert len(output.splitlines()) == 1
 
 
 def test_two_servers_do_not_share_a_port_by_mistake(tmp_path: Path, started: Start) -> None:
-    status, said = refused_to_start(tmp_path, PORT=str(started().port))
+    status, output = run_failing_start(tmp_path, PORT=str(started().port))
 
-    assert (status, "cannot listen" in said) == (1, True)
+    assert (status, "cannot listen" in output) == (1, True)
 
 
-# The end
+# Shutdown
 
 
 @pytest.mark.parametrize("to_all", [False, True], ids=["to the supervisor", "to the whole group, as systemd does"])
@@ -284,7 +284,7 @@ async def test_streams_get_a_shutdown_frame_and_all_workers_end_within_the_drain
             body = (await client.read_response()).body
             assert SHUTTING_DOWN in body
             assert b"[DONE]" not in body
-        assert time.monotonic() - begun_s >= 0.65, "not before the drain time is over"
+        assert time.monotonic() - begun_s >= 0.65, "streams ended before the drain time was over"
         assert server.wait() == 0
         assert time.monotonic() - begun_s < 0.7 + 1.5
 
@@ -300,7 +300,7 @@ async def test_signal_to_the_process_group_drains_all_workers(started: Start, nu
     assert server.wait() == 0
 
 
-async def test_signals_without_a_meaning_end_no_process(started: Start) -> None:
+async def test_unhandled_signals_end_no_process(started: Start) -> None:
     server = started()
     workers = server.workers()
     async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as begun:
@@ -312,7 +312,7 @@ async def test_signals_without_a_meaning_end_no_process(started: Start) -> None:
     assert server.workers() == workers
 
 
-async def test_a_second_signal_ends_all_at_once(started: Start) -> None:
+async def test_second_signal_ends_all_workers_at_once(started: Start) -> None:
     server = started(DRAIN_TIMEOUT="20s")
     workers = server.workers()
     async with clients(server.port, request("/stream-loop?gap=50ms")) as begun:
@@ -325,7 +325,7 @@ async def test_a_second_signal_ends_all_at_once(started: Start) -> None:
         server.expected_status = server.wait()
         assert server.expected_status == 128 + signal.SIGINT
         assert time.monotonic() - begun_s < 5
-    await gone(workers)
+    await wait_exited(workers)
 
 
 async def test_worker_that_does_not_end_is_killed_with_an_error_status(started: Start) -> None:
@@ -336,7 +336,7 @@ async def test_worker_that_does_not_end_is_killed_with_an_error_status(started: 
     server.expected_status = server.wait()
     assert server.expected_status == 1
     assert f"(pid {stopped}) ended with SIGKILL" in server.log()
-    await gone({stopped})
+    await wait_exited({stopped})
 
 
 async def test_workers_drain_and_end_when_their_supervisor_is_killed(started: Start) -> None:
@@ -348,7 +348,7 @@ async def test_workers_drain_and_end_when_their_supervisor_is_killed(started: St
         assert server.expected_status == -signal.SIGKILL
         for client in begun:
             assert SHUTTING_DOWN in (await client.read_response()).body
-    await gone(workers)
+    await wait_exited(workers)
 
 
 def test_signal_before_a_worker_handles_it_is_not_lost(tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_signal_before_a_worker_handles_it_is_not_lost(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tokenfall", "serve"],
         cwd=tmp_path,
-        env={"PORT": "0", "WORKERS": "2", "PYTHONPATH": in_each_child(tmp_path, code), **ENVIRONMENT},
+        env={"PORT": "0", "WORKERS": "2", "PYTHONPATH": fork_hook_path(tmp_path, code), **ENVIRONMENT},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -368,17 +368,17 @@ def test_signal_before_a_worker_handles_it_is_not_lost(tmp_path: Path) -> None:
         workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
         process.terminate()
         until_s = time.monotonic() + PATIENCE_S
-        while not all(pends(pid, signal.SIGTERM) for pid in workers):
+        while not all(is_pending(pid, signal.SIGTERM) for pid in workers):
             assert time.monotonic() < until_s
         os.write(go, b"go")
-        said, log = process.communicate(timeout=20)
+        output, log = process.communicate(timeout=20)
     finally:
         process.kill()
         process.wait()
         os.close(here)
         os.close(go)
     assert (len(workers), process.returncode) == (2, 0), log
-    assert "listens" not in said
+    assert "listens" not in output
     assert log.count('"message":"stopped"') == 2
 
 
@@ -387,7 +387,7 @@ def fifo(path: Path) -> Path:
     return path
 
 
-def pends(pid: str, number: signal.Signals) -> bool:
-    """Whether the signal waits for a process that blocks it."""
+def is_pending(pid: str, number: signal.Signals) -> bool:
+    """Return whether the signal is pending for a process that blocks it."""
     (pending,) = re.findall(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"), re.MULTILINE)
     return bool(int(pending, 16) >> (number - 1) & 1)

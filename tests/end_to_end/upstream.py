@@ -21,7 +21,7 @@ def event(data: bytes) -> bytes:
 
 
 def delta(text: str, **more: Any) -> bytes:
-    """A chunk of the OpenAI format with some content."""
+    """Return an OpenAI stream chunk with content."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
     document = {
         "id": "c",
@@ -39,7 +39,7 @@ DONE = event(b"[DONE]")
 
 
 class Exchange:
-    """One request of the server under test, and its response."""
+    """One request of the server under test, and methods that send its response."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -53,7 +53,7 @@ class Exchange:
         self.body: dict[str, Any] = {}
 
     async def read(self) -> bool:
-        """Read a request; False when there is none."""
+        """Read a request; return False if the connection ends before one."""
         try:
             self.head = await self._reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -72,7 +72,7 @@ class Exchange:
         await self.write(SSE_HEAD)
 
     async def send_chunks(self, *pieces: bytes) -> None:
-        """Each piece as a chunk of the body."""
+        """Send each piece as one chunk of the body."""
         for piece in pieces:
             await self.write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
@@ -84,7 +84,7 @@ class Exchange:
         await self.write(b"HTTP/1.1 %d Status\r\n" % status + headers + length + b"\r\n" + body)
 
     async def read_to_end(self) -> bytes:
-        """What comes after the request, until its sender ends in good order. Raises ConnectionError."""
+        """Return the data after the request until FIN. Raises ConnectionError on a reset."""
         async with asyncio.timeout(PATIENCE_S):
             return await self._reader.read()
 
@@ -98,20 +98,20 @@ class Exchange:
                 pass
 
     def send_fin(self) -> None:
-        """A bare FIN: without close_notify where there is TLS."""
+        """Send FIN, over TLS without close_notify."""
         self.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """RST, not FIN: what is under way to the server under test may be lost."""
+        """Send RST: data that the server under test has not read yet may be lost."""
         sock = self.writer.get_extra_info("socket")
         if sock is None:
-            return  # the other side has left already
+            return  # the peer has already closed
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
 class Upstream:
-    """Plays `script` for every request; a connection is open until its script closes it."""
+    """An upstream that plays `script` for every request; a connection stays open until the script closes it."""
 
     def __init__(self) -> None:
         self.script: Script = respond_with(b"Hello")
@@ -130,9 +130,9 @@ class Upstream:
                 await self.script(exchange)
                 if writer.is_closing():
                     break
-        except (ConnectionError, ssl.SSLError):  # also what comes after a close_notify
+        except (ConnectionError, ssl.SSLError):  # SSLError: data after close_notify
             pass
-        except Exception as error:  # noqa: BLE001 - raised in the test, which would else wait in vain
+        except Exception as error:  # noqa: BLE001 - reported by `scripted`, otherwise the test would only time out
             self.errors.append(error)
         finally:
             self.open_connections -= 1
@@ -140,7 +140,7 @@ class Upstream:
 
 
 def respond_with(*tokens: bytes) -> Script:
-    """A complete response of these tokens."""
+    """Return a script that sends a complete response of these tokens."""
 
     async def script(exchange: Exchange) -> None:
         await exchange.send_head()
@@ -152,7 +152,7 @@ def respond_with(*tokens: bytes) -> Script:
 
 @asynccontextmanager
 async def scripted(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
-    """An upstream that listens; what it complains of fails the test."""
+    """Run an upstream; an exception in its script fails the test."""
     upstream = Upstream()
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]

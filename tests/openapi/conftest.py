@@ -1,4 +1,4 @@
-"""Servers for the description's tests: the real one on a real socket, a process each for pytest's workers."""
+"""Real servers for the OpenAPI tests, one process per pytest worker."""
 
 from collections.abc import Iterator
 
@@ -13,13 +13,13 @@ KEY = "a-key"
 
 @pytest.fixture(scope="session")
 def open_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server that asks for no key."""
+    """The address of a server without keys."""
     yield from _served(tmp_path_factory, {})
 
 
 @pytest.fixture(scope="session")
 def keyed_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server that asks for `KEY`."""
+    """The address of a server that requires `KEY`."""
     yield from _served(tmp_path_factory, {"API_KEY": KEY})
 
 

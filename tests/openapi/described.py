@@ -1,4 +1,4 @@
-"""The description given to schemathesis: a server's own routes, with stricter schemas and without slow operations."""
+"""The OpenAPI description for schemathesis: the server's routes, with stricter schemas and short responses."""
 
 import asyncio
 from copy import deepcopy
@@ -15,11 +15,11 @@ from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings
 
 SHORT = {"gap": r"^\d{1,3}us$", "ttft": r"^\d{1,3}us$", "tokens": r"^[1-9]$", "seed": r"^\d{1,18}$"}
-"""Values of the simulator's keys with which a response comes at once. The other keys are not generated: `tps` may not
-stand beside `gap`, which no schema can express, and the rest break responses on purpose."""
+"""Patterns of simulator keys that keep responses short. Other keys are not generated: `tps` excludes `gap`, which no
+schema can express, and the rest inject faults."""
 
 SIMS = ("", "tokens=2", "gap=1ms,seed=7")
-"""The values of X-Sim in these tests."""
+"""Values of X-Sim used in these tests."""
 
 ENDLESS = ("min_tokens", "ignore_eos")
 """Fields that make a response millions of tokens long."""
@@ -34,15 +34,15 @@ async def _routes() -> list[Route]:
 
 
 def schema(*, keyed: bool) -> OpenApiSchema:
-    """The source of schemathesis' requests and checks. With keys, it makes few requests: only the keys matter."""
-    told = document(asyncio.run(_routes()), keyed=keyed, relays=False)
-    _shorten(told)
-    _tighten(told)
-    return from_dict(told, config=SchemathesisConfig.from_dict({"phases": {"coverage": {"enabled": not keyed}}}))
+    """Return the schema for schemathesis. With keys, only a few requests are generated, since only the keys matter."""
+    description = document(asyncio.run(_routes()), keyed=keyed, relays=False)
+    _shorten(description)
+    _tighten(description)
+    return from_dict(description, config=SchemathesisConfig.from_dict({"phases": {"coverage": {"enabled": not keyed}}}))
 
 
-def _shorten(told: dict[str, Any]) -> None:
-    for item in told["paths"].values():
+def _shorten(description: dict[str, Any]) -> None:
+    for item in description["paths"].values():
         for operation in item.values():
             parameters = [deepcopy(each) for each in operation.get("parameters", ())]
             for parameter in parameters:
@@ -53,14 +53,18 @@ def _shorten(told: dict[str, Any]) -> None:
             operation["parameters"] = [
                 each for each in parameters if each["in"] != "query" or each["name"] in {*SHORT, "conversation"}
             ]
-    for component in told["components"]["schemas"].values():
+    for component in description["components"]["schemas"].values():
         for name in ENDLESS:
             component.get("properties", {}).pop(name, None)
 
 
-def _tighten(told: dict[str, Any]) -> None:
-    """The simulator's responses have only described members; an upstream's may have others."""
-    waiting = [told["paths"][path][method]["responses"] for path in told["paths"] for method in told["paths"][path]]
+def _tighten(description: dict[str, Any]) -> None:
+    """Forbid undescribed members: only upstream responses may have them, not the simulator's."""
+    waiting = [
+        description["paths"][path][method]["responses"]
+        for path in description["paths"]
+        for method in description["paths"][path]
+    ]
     seen: set[str] = set()
     while waiting:
         value = waiting.pop()
@@ -72,13 +76,13 @@ def _tighten(told: dict[str, Any]) -> None:
         target = value.get("$ref", "")
         if target and target not in seen:
             seen.add(target)
-            waiting.append(_found(told, target))
+            waiting.append(_found(description, target))
         if "properties" in value and target == "" and "required" in value:
             value.setdefault("additionalProperties", False)
 
 
-def _found(told: dict[str, Any], target: str) -> Any:
-    found: Any = told
+def _found(description: dict[str, Any], target: str) -> Any:
+    found: Any = description
     for name in target.removeprefix("#/").split("/"):
         found = found[name]
     return found

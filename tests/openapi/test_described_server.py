@@ -38,25 +38,24 @@ RULES_BETWEEN_FIELDS = (
 
 
 def excluded(case: Case) -> list[CheckFunction]:
-    """The checks that cannot hold."""
+    """Return the checks that do not apply to this case."""
     checks: list[CheckFunction] = []
     if case.operation.path.endswith(RULES_BETWEEN_FIELDS):
-        # A tool's message follows its call, stream_options requires stream, a question is not blank: what is
-        # right by the schema may be refused by these rules, with 400.
+        # Rules between fields, which the schema cannot express, refuse some valid bodies with 400: a tool message
+        # without its call, stream_options without stream, a blank question.
         checks.append(positive_data_acceptance)
     if case.operation.path == "/sim/gates/{gate}":
-        checks.append(positive_data_acceptance)  # 1.0 is an integer to JSON schemas, and none to the server's decoder
+        checks.append(positive_data_acceptance)  # JSON Schema accepts 1.0 as an integer, the server's decoder does not
     headers: Any = case.headers or {}
     sim = headers.get("X-Sim")
-    if (case.query and readable(case.query)) or (sim not in {None, *SIMS} and said(str(sim))):
-        # The schemas of these tests allow short responses only and are narrower than the server's: what they refuse may
-        # be valid.
+    if (case.query and accepts_query(case.query)) or (sim not in {None, *SIMS} and accepts_header(str(sim))):
+        # The schemas of these tests are stricter than the server's, so values outside them may be valid.
         checks.append(negative_data_rejection)
     return checks
 
 
-def readable(query: Mapping[str, object]) -> bool:
-    """Whether the simulator's grammar takes a query."""
+def accepts_query(query: Mapping[str, object]) -> bool:
+    """Return whether the query is valid simulator grammar."""
     try:
         from_pairs([(key, str(value)) for key, value in query.items()])
     except InvalidRequest:
@@ -64,8 +63,8 @@ def readable(query: Mapping[str, object]) -> bool:
     return True
 
 
-def said(sim: str) -> bool:
-    """Whether it takes an X-Sim header; white space around a header's value is no part of it (RFC 9110, 5.5)."""
+def accepts_header(sim: str) -> bool:
+    """Return whether the X-Sim header is valid; surrounding white space does not count (RFC 9110, 5.5)."""
     try:
         parse(sim.strip())
     except InvalidRequest:

@@ -1,4 +1,4 @@
-"""The built wheel, run in the two ways that install nothing permanently: by uvx and by pipx."""
+"""The built wheel runs by uvx and by pipx."""
 
 import http.client
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(2 * BUILD_S)
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Without settings of Tokenfall, with folders of its own; package versions are those of constraints.txt."""
+    """Environment variables without Tokenfall settings, with own cache folders and the versions of constraints.txt."""
     home = tmp_path_factory.mktemp("home")
     constraints = str(ROOT / "constraints.txt")
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_", "LANG"))}
@@ -47,7 +47,7 @@ def wheel(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
 
 @contextmanager
 def running(command: list[str], environment: dict[str, str], folder: Path) -> Iterator[int]:
-    """The port of a server started by `command`, away from the checkout. It must end with status 0."""
+    """Start a server outside the checkout and yield its port; it must exit with status 0."""
     with subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -70,7 +70,7 @@ def fetched(port: int, path: str) -> bytes:
 
 
 @pytest.mark.parametrize("runner", ["uvx", "pipx"])
-def test_the_wheel_serves_the_stream_and_the_page(
+def test_wheel_serves_streams_and_the_page(
     runner: str, wheel: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     command = {

@@ -1,7 +1,7 @@
-"""The four clients, each for a server on this machine.
+"""The four client libraries, connected to a server on this machine.
 
-They check what they are told against their own models (`_strict_response_validation`) and try nothing again. Ollama's
-has neither: it always checks, and never tries again. They are `Any` to the tests: a test asks with plain documents.
+They validate responses against their own models (`_strict_response_validation`) and do not retry. Ollama's client has
+neither option: it always validates and never retries. They are typed `Any`, since tests pass plain dicts.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ def openai_client(port: int, *, key: str = KEY, retries: int = 0) -> Any:
 
 
 def groq_client(port: int, *, key: str = KEY, retries: int = 0) -> Any:
-    """Its base address has no `/openai`: the client adds that itself."""
+    """The base URL has no `/openai`, which the client adds."""
     return groq.Groq(base_url=f"http://127.0.0.1:{port}", api_key=key, **_strict(retries))
 
 
@@ -38,7 +38,7 @@ def ollama_client(port: int, *, key: str = KEY) -> Any:
 
 
 def async_client(name: str, port: int, *, key: str = KEY) -> Any:
-    """The one called `name`, for a loop."""
+    """Return the asynchronous client of this library."""
     host = f"http://127.0.0.1:{port}"
     if name == "openai":
         return openai.AsyncOpenAI(base_url=f"{host}/v1", api_key=key, **_strict(0))

@@ -1,29 +1,36 @@
-"""The providers' own clients, strict and without retries: each test once on a simulated, once on a relayed response."""
+"""Fixtures with the providers' clients, strict and without retries, on simulated and on relayed responses."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.end_to_end.conftest import check_clean_exit, pytest_asyncio_loop_factories, serve
 from tests.end_to_end.process import ServerProcess
-from tests.sdk.clients import anthropic_client, async_client, groq_client, ollama_client, openai_client
 
 __all__ = ["pytest_asyncio_loop_factories", "serve"]
 
 QUICK = "gap=100us"
 OF_ANY_LENGTH = "gap=100us,tokens=3..60"
-"""The length of a response depends on its seed."""
+"""Settings with which the length of a response depends on its seed."""
 
 API_KEY = "the-right-key"
 
 
+def _clients() -> ModuleType:
+    """Imported by the first test that needs it: the process that only distributes tests loads this file, too."""
+    from tests.sdk import clients  # noqa: PLC0415
+
+    return clients
+
+
 @dataclass(frozen=True)
 class Site:
-    """A server on `port`; `relayed` if it relays the responses of another."""
+    """A server on `port`; `relayed` says that it relays another server's responses."""
 
     port: int
     relayed: bool
@@ -31,7 +38,7 @@ class Site:
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_from_outside() -> Iterator[None]:
-    """Clients read keys, addresses and proxies from the environment: there are none."""
+    """Remove keys, addresses and proxies, which clients read from the environment."""
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.upper().startswith(("OPENAI_", "GROQ_", "ANTHROPIC_", "OLLAMA_")) or name.upper().endswith(
@@ -45,7 +52,7 @@ def _nothing_from_outside() -> Iterator[None]:
 def _site(
     factory: pytest.TempPathFactory, *, relayed: bool, sim: str = QUICK, api_key: str | None = None
 ) -> Iterator[Site]:
-    """`api_key` is that of the server at `port`; the one behind it has none."""
+    """Run a server with `api_key`; its upstream, if any, has no key."""
     key = {} if api_key is None else {"API_KEY": api_key}
     with _server(factory, {"SIM": sim, **({} if relayed else key)}) as simulating:
         if not relayed:
@@ -66,68 +73,68 @@ def _server(factory: pytest.TempPathFactory, environment: dict[str, str]) -> Ite
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server that any test may ask, with any key."""
+    """A server that accepts any key, shared by the session."""
     with _site(tmp_path_factory, relayed=request.param) as site:
         yield site
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
 def varied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One whose responses differ."""
+    """A server with responses of varying length."""
     with _site(tmp_path_factory, relayed=request.param, sim=OF_ANY_LENGTH) as site:
         yield site
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
 def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One that only `API_KEY` opens."""
+    """A server that accepts only `API_KEY`."""
     with _site(tmp_path_factory, relayed=request.param, api_key=API_KEY) as site:
         yield site
 
 
 @pytest.fixture(scope="session")
 def openai(site: Site) -> Iterator[Any]:
-    with openai_client(site.port) as client:
+    with _clients().openai_client(site.port) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def groq(site: Site) -> Iterator[Any]:
-    with groq_client(site.port) as client:
+    with _clients().groq_client(site.port) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def anthropic(site: Site) -> Iterator[Any]:
-    with anthropic_client(site.port) as client:
+    with _clients().anthropic_client(site.port) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def ollama(site: Site) -> Iterator[Any]:
-    with ollama_client(site.port) as client:
+    with _clients().ollama_client(site.port) as client:
         yield client
 
 
 @pytest.fixture
 async def async_openai(site: Site) -> AsyncIterator[Any]:
-    async with async_client("openai", site.port) as client:
+    async with _clients().async_client("openai", site.port) as client:
         yield client
 
 
 @pytest.fixture
 async def async_groq(site: Site) -> AsyncIterator[Any]:
-    async with async_client("groq", site.port) as client:
+    async with _clients().async_client("groq", site.port) as client:
         yield client
 
 
 @pytest.fixture
 async def async_anthropic(site: Site) -> AsyncIterator[Any]:
-    async with async_client("anthropic", site.port) as client:
+    async with _clients().async_client("anthropic", site.port) as client:
         yield client
 
 
 @pytest.fixture
 async def async_ollama(site: Site) -> AsyncIterator[Any]:
-    async with async_client("ollama", site.port) as client:
+    async with _clients().async_client("ollama", site.port) as client:
         yield client

@@ -1,16 +1,16 @@
-"""One streamed response with each client, as it arrives."""
+"""The texts of one streamed response, read with each client."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from tests.sdk.questions import ASK, MODEL, QUESTION
+from tests.sdk.questions import MESSAGES, MODEL, QUESTION
 
-Listen = Callable[[Any], AsyncIterator[str]]
+ReadTexts = Callable[[Any], AsyncIterator[str]]
 
 
 async def openai_chat(client: Any) -> AsyncIterator[str]:
-    """Groq's too."""
-    async with await client.chat.completions.create(model=MODEL, messages=ASK, stream=True) as stream:
+    """Works with Groq's client too."""
+    async with await client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True) as stream:
         async for chunk in stream:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content
@@ -24,13 +24,13 @@ async def openai_responses(client: Any) -> AsyncIterator[str]:
 
 
 async def anthropic_messages(client: Any) -> AsyncIterator[str]:
-    async with client.messages.stream(model=MODEL, messages=ASK, max_tokens=1_000_000) as stream:
+    async with client.messages.stream(model=MODEL, messages=MESSAGES, max_tokens=1_000_000) as stream:
         async for text in stream.text_stream:
             yield text
 
 
 async def ollama_chat(client: Any) -> AsyncIterator[str]:
-    async for part in await client.chat(model=MODEL, messages=ASK, stream=True):
+    async for part in await client.chat(model=MODEL, messages=MESSAGES, stream=True):
         if part.done:
             return
         yield part.message.content

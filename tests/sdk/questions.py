@@ -1,14 +1,14 @@
-"""The questions of the tests, and the models that responses must match."""
+"""Prompts, tools and response models of the tests."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MODEL = "llama-3.3-70b-versatile"
-"""Does not begin with `sim`: if there is an upstream, the request is relayed."""
+"""Has no `sim` prefix, so that a server with an upstream relays the request."""
 
 QUESTION = "What falls?"
-ASK: Any = [{"role": "user", "content": QUESTION}]
+MESSAGES: Any = [{"role": "user", "content": QUESTION}]
 WEATHER = "What does get_weather say of Oslo?"
 BOTH = "Ask get_weather and get_time of Oslo."
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -45,9 +45,9 @@ FUNCTIONS = [
     for name, model in FITS.items()
 ]
 TOOLS: Any = [{"type": "function", "function": function} for function in FUNCTIONS]
-"""As OpenAI, Groq and Ollama take them."""
+"""Tool definitions in the format of OpenAI, Groq and Ollama."""
 
 
-def fits(name: str, arguments: str) -> None:
-    """See that the arguments of a call are JSON that the tool takes."""
+def check_arguments(name: str, arguments: str) -> None:
+    """Check that the arguments of a call are JSON that matches the tool's parameters."""
     FITS[name].model_validate_json(arguments)

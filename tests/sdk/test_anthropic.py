@@ -1,4 +1,4 @@
-"""`anthropic` on messages."""
+"""Messages with the `anthropic` client."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import anthropic as library
 import pytest
 
 from tests.sdk.conftest import Site
-from tests.sdk.questions import ASK, BOTH, FITS, MODEL, PIXEL, WEATHER, Weather, user
+from tests.sdk.questions import BOTH, FITS, MESSAGES, MODEL, PIXEL, WEATHER, Weather, user
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 TOOLS: Any = [
@@ -15,30 +15,30 @@ TOOLS: Any = [
 ]
 
 
-def message(client: Any, messages: Any, *, stream: bool, **asked: Any) -> Any:
-    """The complete response, or the one that the client makes of its stream."""
-    asked = {"model": MODEL, "max_tokens": 4096, "messages": messages, **asked}
+def message(client: Any, messages: Any, *, stream: bool, **fields: Any) -> Any:
+    """Return the response, or the one that the client assembles from the stream."""
+    fields = {"model": MODEL, "max_tokens": 4096, "messages": messages, **fields}
     if not stream:
-        return client.messages.create(**asked)
-    with client.messages.stream(**asked) as events:
+        return client.messages.create(**fields)
+    with client.messages.stream(**fields) as events:
         return events.get_final_message()
 
 
-def calls_of(answer: Any) -> list[Any]:
-    return [block for block in answer.content if block.type == "tool_use"]
+def calls_of(response: Any) -> list[Any]:
+    return [block for block in response.content if block.type == "tool_use"]
 
 
 def is_near(counted: int, used: int, *, site: Site) -> bool:
-    """Whether a count before the response is that of the response; for an upstream's models it is an estimate."""
+    """Return whether a token count equals the response's usage; for upstream models it is only an estimate."""
     return used / 3 <= counted <= used * 3 if site.relayed else counted == used > 0
 
 
 def test_stream_equals_the_non_streaming_response_token_by_token(anthropic: Any, site: Site) -> None:
-    whole = message(anthropic, ASK, stream=False)
-    events = list(anthropic.messages.create(model=MODEL, max_tokens=4096, messages=ASK, stream=True))
-    said = [event.delta.text for event in events if event.type == "content_block_delta"]
-    assert "".join(said) == whole.content[0].text
-    assert len(said) == whole.usage.output_tokens > 10
+    whole = message(anthropic, MESSAGES, stream=False)
+    events = list(anthropic.messages.create(model=MODEL, max_tokens=4096, messages=MESSAGES, stream=True))
+    texts = [event.delta.text for event in events if event.type == "content_block_delta"]
+    assert "".join(texts) == whole.content[0].text
+    assert len(texts) == whole.usage.output_tokens > 10
     assert [event.type for event in events if event.type != "content_block_delta"] == [
         "message_start",
         "content_block_start",
@@ -52,30 +52,32 @@ def test_stream_equals_the_non_streaming_response_token_by_token(anthropic: Any,
 
 
 def test_stream_helper_returns_the_same_text(anthropic: Any) -> None:
-    with anthropic.messages.stream(model=MODEL, max_tokens=4096, messages=ASK) as stream:
-        told = "".join(stream.text_stream)
-        assert told == stream.get_final_text() == message(anthropic, ASK, stream=False).content[0].text
+    with anthropic.messages.stream(model=MODEL, max_tokens=4096, messages=MESSAGES) as stream:
+        text = "".join(stream.text_stream)
+        assert text == stream.get_final_text() == message(anthropic, MESSAGES, stream=False).content[0].text
 
 
 async def test_async_client_gets_the_same_response(async_anthropic: Any) -> None:
-    whole = await async_anthropic.messages.create(model=MODEL, max_tokens=4096, messages=ASK)
-    async with async_anthropic.messages.stream(model=MODEL, max_tokens=4096, messages=ASK) as stream:
+    whole = await async_anthropic.messages.create(model=MODEL, max_tokens=4096, messages=MESSAGES)
+    async with async_anthropic.messages.stream(model=MODEL, max_tokens=4096, messages=MESSAGES) as stream:
         assert await stream.get_final_text() == whole.content[0].text
 
 
 @BOTH_WAYS
 def test_tools_are_called_and_their_results_get_a_response(anthropic: Any, *, stream: bool) -> None:
-    asked = message(anthropic, [user(BOTH)], stream=stream, tools=TOOLS)
-    calls = calls_of(asked)
-    assert asked.stop_reason == "tool_use"
+    first = message(anthropic, [user(BOTH)], stream=stream, tools=TOOLS)
+    calls = calls_of(first)
+    assert first.stop_reason == "tool_use"
     assert [call.name for call in calls] == ["get_weather", "get_time"]
     for call in calls:
         FITS[call.name].model_validate(call.input)
     results = [{"type": "tool_result", "tool_use_id": call.id, "content": "Rain."} for call in calls]
-    told = {"role": "assistant", "content": asked.content}
-    answered = message(anthropic, [user(BOTH), told, {"role": "user", "content": results}], stream=stream, tools=TOOLS)
-    assert answered.content[0].text
-    assert calls_of(answered) == []
+    assistant_message = {"role": "assistant", "content": first.content}
+    final_response = message(
+        anthropic, [user(BOTH), assistant_message, {"role": "user", "content": results}], stream=stream, tools=TOOLS
+    )
+    assert final_response.content[0].text
+    assert calls_of(final_response) == []
 
 
 @BOTH_WAYS
@@ -90,49 +92,49 @@ def test_tools_are_called_and_their_results_get_a_response(anthropic: Any, *, st
     ],
     ids=["none", "auto", "any", "named", "one-at-a-time"],
 )
-def test_the_choice_of_tools_is_the_callers(
+def test_tool_choice_is_respected(
     anthropic: Any, question: str, choice: Any, called: list[str], *, stream: bool
 ) -> None:
-    answer = message(anthropic, [user(question)], stream=stream, tools=TOOLS, tool_choice=choice)
-    assert [call.name for call in calls_of(answer)] == called
+    response = message(anthropic, [user(question)], stream=stream, tools=TOOLS, tool_choice=choice)
+    assert [call.name for call in calls_of(response)] == called
 
 
 def test_response_is_parsed_into_its_model(anthropic: Any) -> None:
-    asked: Any = {"model": MODEL, "max_tokens": 4096, "messages": ASK, "output_format": Weather}
-    whole = anthropic.messages.parse(**asked)
+    fields: Any = {"model": MODEL, "max_tokens": 4096, "messages": MESSAGES, "output_format": Weather}
+    whole = anthropic.messages.parse(**fields)
     assert isinstance(whole.parsed_output, Weather)
-    with anthropic.messages.stream(**asked) as events:
+    with anthropic.messages.stream(**fields) as events:
         assert events.get_final_message().parsed_output == whole.parsed_output
 
 
 @BOTH_WAYS
 def test_thinking_block_comes_first_with_a_signature(anthropic: Any, *, stream: bool) -> None:
     thinking = {"type": "enabled", "budget_tokens": 1024}
-    answer = message(anthropic, ASK, stream=stream, thinking=thinking)
-    thought, text = answer.content
+    response = message(anthropic, MESSAGES, stream=stream, thinking=thinking)
+    thought, text = response.content
     assert (thought.type, text.type) == ("thinking", "text")
     assert thought.thinking
     assert thought.signature
-    told = {"role": "assistant", "content": answer.content}
-    assert message(anthropic, [*ASK, told, user("And?")], stream=stream, thinking=thinking).content
+    assistant_message = {"role": "assistant", "content": response.content}
+    assert message(anthropic, [*MESSAGES, assistant_message, user("And?")], stream=stream, thinking=thinking).content
 
 
 @BOTH_WAYS
 def test_stop_sequence_ends_the_response_before_its_text(anthropic: Any, site: Site, *, stream: bool) -> None:
-    text = message(anthropic, ASK, stream=False).content[0].text
+    text = message(anthropic, MESSAGES, stream=False).content[0].text
     word = text.split()[5]
-    stopped = message(anthropic, ASK, stream=stream, stop_sequences=["no such text", word])
+    stopped = message(anthropic, MESSAGES, stream=stream, stop_sequences=["no such text", word])
     assert stopped.content[0].text == text[: text.index(word)]
-    # An OpenAI-compatible provider does not report which text ended its response.
+    # An OpenAI-compatible upstream does not report which stop sequence matched.
     expected = ("end_turn", None) if site.relayed else ("stop_sequence", word)
     assert (stopped.stop_reason, stopped.stop_sequence) == expected
 
 
 @BOTH_WAYS
-def test_a_bound_is_exact(anthropic: Any, *, stream: bool) -> None:
-    answer = message(anthropic, ASK, stream=stream, max_tokens=7)
-    assert answer.stop_reason == "max_tokens"
-    assert answer.usage.output_tokens == 7
+def test_token_limit_is_exact(anthropic: Any, *, stream: bool) -> None:
+    response = message(anthropic, MESSAGES, stream=stream, max_tokens=7)
+    assert response.stop_reason == "max_tokens"
+    assert response.usage.output_tokens == 7
 
 
 def test_images_and_system_texts_are_accepted(anthropic: Any) -> None:
@@ -142,10 +144,10 @@ def test_images_and_system_texts_are_accepted(anthropic: Any) -> None:
     assert message(anthropic, [{"role": "user", "content": content}], stream=False, system=system).content[0].text
 
 
-def test_tokens_are_counted_as_a_message_counts_them(anthropic: Any, site: Site) -> None:
-    asked = {"model": MODEL, "messages": ASK, "system": "Be brief."}
-    counted = anthropic.messages.count_tokens(**asked).input_tokens
-    assert is_near(counted, anthropic.messages.create(**asked, max_tokens=5).usage.input_tokens, site=site)
+def test_token_count_equals_the_usage_of_a_message(anthropic: Any, site: Site) -> None:
+    fields = {"model": MODEL, "messages": MESSAGES, "system": "Be brief."}
+    counted = anthropic.messages.count_tokens(**fields).input_tokens
+    assert is_near(counted, anthropic.messages.create(**fields, max_tokens=5).usage.input_tokens, site=site)
 
 
 def test_models_are_listed_and_found(anthropic: Any, site: Site) -> None:

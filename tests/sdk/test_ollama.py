@@ -1,4 +1,4 @@
-"""`ollama`."""
+"""Chat, generation, embeddings and models with the `ollama` client."""
 
 import json
 from base64 import b64decode
@@ -8,15 +8,15 @@ import ollama as library
 import pytest
 
 from tests.sdk.conftest import Site
-from tests.sdk.questions import ASK, BOTH, FITS, MODEL, PIXEL, QUESTION, TOOLS, Weather, user
+from tests.sdk.questions import BOTH, FITS, MESSAGES, MODEL, PIXEL, QUESTION, TOOLS, Weather, user
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
-def chat(client: Any, messages: Any, *, stream: bool, **asked: Any) -> dict[str, Any]:
-    """A response's `content`, `thinking`, `calls` and its `last` document."""
-    answer = client.chat(model=MODEL, messages=messages, stream=stream, **asked)
-    parts = list(answer) if stream else [answer]
+def chat(client: Any, messages: Any, *, stream: bool, **fields: Any) -> dict[str, Any]:
+    """Return `content`, `thinking`, `calls` and the `last` document of a response."""
+    response = client.chat(model=MODEL, messages=messages, stream=stream, **fields)
+    parts = list(response) if stream else [response]
     assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
     return {
         "content": "".join(part.message.content or "" for part in parts),
@@ -27,8 +27,8 @@ def chat(client: Any, messages: Any, *, stream: bool, **asked: Any) -> dict[str,
 
 
 def test_stream_equals_the_non_streaming_response_token_by_token(ollama: Any) -> None:
-    whole = ollama.chat(model=MODEL, messages=ASK)
-    *parts, last = ollama.chat(model=MODEL, messages=ASK, stream=True)
+    whole = ollama.chat(model=MODEL, messages=MESSAGES)
+    *parts, last = ollama.chat(model=MODEL, messages=MESSAGES, stream=True)
     assert "".join(part.message.content for part in parts) == whole.message.content
     assert len(parts) == last.eval_count == whole.eval_count > 10
     assert last.prompt_eval_count == whole.prompt_eval_count > 0
@@ -39,15 +39,17 @@ def test_stream_equals_the_non_streaming_response_token_by_token(ollama: Any) ->
 
 
 async def test_async_client_gets_the_same_response(async_ollama: Any) -> None:
-    whole = await async_ollama.chat(model=MODEL, messages=ASK)
-    said = [part.message.content async for part in await async_ollama.chat(model=MODEL, messages=ASK, stream=True)]
-    assert "".join(said) == whole.message.content
+    whole = await async_ollama.chat(model=MODEL, messages=MESSAGES)
+    texts = [
+        part.message.content async for part in await async_ollama.chat(model=MODEL, messages=MESSAGES, stream=True)
+    ]
+    assert "".join(texts) == whole.message.content
 
 
 @BOTH_WAYS
 def test_generate_returns_the_requested_text(ollama: Any, *, stream: bool) -> None:
-    answer = ollama.generate(model=MODEL, prompt=QUESTION, system="Be brief.", stream=stream)
-    parts = list(answer) if stream else [answer]
+    response = ollama.generate(model=MODEL, prompt=QUESTION, system="Be brief.", stream=stream)
+    parts = list(response) if stream else [response]
     assert "".join(part.response for part in parts) == ollama.generate(model=MODEL, prompt=QUESTION).response
     assert parts[-1].done
     assert parts[-1].eval_count == len(parts) - 1 if stream else parts[-1].eval_count > 10
@@ -55,41 +57,41 @@ def test_generate_returns_the_requested_text(ollama: Any, *, stream: bool) -> No
 
 @BOTH_WAYS
 def test_tools_are_called_and_their_results_get_a_response(ollama: Any, *, stream: bool) -> None:
-    asked = chat(ollama, [user(BOTH)], stream=stream, tools=TOOLS)
-    functions = [call.function for call in asked["calls"]]
+    first = chat(ollama, [user(BOTH)], stream=stream, tools=TOOLS)
+    functions = [call.function for call in first["calls"]]
     assert [function.name for function in functions] == ["get_weather", "get_time"]
     for function in functions:
         FITS[function.name].model_validate(function.arguments)
-    told = {"role": "assistant", "content": "", "tool_calls": asked["calls"]}
+    assistant_message = {"role": "assistant", "content": "", "tool_calls": first["calls"]}
     results = [{"role": "tool", "tool_name": function.name, "content": "Rain."} for function in functions]
-    answered = chat(ollama, [user(BOTH), told, *results], stream=stream, tools=TOOLS)
-    assert answered["content"]
-    assert answered["calls"] == []
+    final_response = chat(ollama, [user(BOTH), assistant_message, *results], stream=stream, tools=TOOLS)
+    assert final_response["content"]
+    assert final_response["calls"] == []
 
 
 @BOTH_WAYS
 def test_response_has_the_requested_format(ollama: Any, *, stream: bool) -> None:
-    Weather.model_validate_json(chat(ollama, ASK, stream=stream, format=Weather.model_json_schema())["content"])
-    assert isinstance(json.loads(chat(ollama, ASK, stream=stream, format="json")["content"]), dict)
+    Weather.model_validate_json(chat(ollama, MESSAGES, stream=stream, format=Weather.model_json_schema())["content"])
+    assert isinstance(json.loads(chat(ollama, MESSAGES, stream=stream, format="json")["content"]), dict)
 
 
 @pytest.mark.parametrize("think", [True, "low"])
 @BOTH_WAYS
 def test_reasoning_is_sent_on_request(ollama: Any, think: Any, *, stream: bool) -> None:
-    answer = chat(ollama, ASK, stream=stream, think=think)
-    assert answer["thinking"]
-    assert answer["content"]
-    assert chat(ollama, ASK, stream=stream, think=False)["thinking"] == ""
-    assert ollama.generate(model=MODEL, prompt=QUESTION, think=think).thinking == answer["thinking"]
+    response = chat(ollama, MESSAGES, stream=stream, think=think)
+    assert response["thinking"]
+    assert response["content"]
+    assert chat(ollama, MESSAGES, stream=stream, think=False)["thinking"] == ""
+    assert ollama.generate(model=MODEL, prompt=QUESTION, think=think).thinking == response["thinking"]
 
 
 @BOTH_WAYS
 def test_response_is_limited_and_stopped(ollama: Any, *, stream: bool) -> None:
-    bounded = chat(ollama, ASK, stream=stream, options={"num_predict": 7})["last"]
+    bounded = chat(ollama, MESSAGES, stream=stream, options={"num_predict": 7})["last"]
     assert (bounded.eval_count, bounded.done_reason) == (7, "length")
-    text = chat(ollama, ASK, stream=False)["content"]
+    text = chat(ollama, MESSAGES, stream=False)["content"]
     word = text.split()[5]
-    stopped = chat(ollama, ASK, stream=stream, options={"stop": [word]})
+    stopped = chat(ollama, MESSAGES, stream=stream, options={"stop": [word]})
     assert stopped["content"] == text[: text.index(word)]
     assert stopped["last"].done_reason == "stop"
 

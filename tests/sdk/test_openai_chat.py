@@ -1,31 +1,33 @@
-"""`openai` on chat completions."""
+"""Chat completions with the `openai` client."""
 
 import json
 from typing import Any
 
 import pytest
 
-from tests.sdk.questions import ASK, BOTH, MODEL, PIXEL, TOOLS, WEATHER, Weather, fits, user
+from tests.sdk.questions import BOTH, MESSAGES, MODEL, PIXEL, TOOLS, WEATHER, Weather, check_arguments, user
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
-def completion(client: Any, messages: Any, *, stream: bool, **asked: Any) -> Any:
-    """The complete response, or the one that the client makes of its stream."""
+def completion(client: Any, messages: Any, *, stream: bool, **fields: Any) -> Any:
+    """Return the response, or the one that the client assembles from the stream."""
     if not stream:
-        return client.chat.completions.create(model=MODEL, messages=messages, **asked)
-    with client.chat.completions.stream(model=MODEL, messages=messages, **asked) as events:
+        return client.chat.completions.create(model=MODEL, messages=messages, **fields)
+    with client.chat.completions.stream(model=MODEL, messages=messages, **fields) as events:
         return events.get_final_completion()
 
 
 def test_stream_equals_the_non_streaming_response_token_by_token(openai: Any) -> None:
-    whole = completion(openai, ASK, stream=False)
+    whole = completion(openai, MESSAGES, stream=False)
     chunks = list(
-        openai.chat.completions.create(model=MODEL, messages=ASK, stream=True, stream_options={"include_usage": True})
+        openai.chat.completions.create(
+            model=MODEL, messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+        )
     )
-    said = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
-    assert "".join(said) == whole.choices[0].message.content
-    assert len(said) == whole.usage.completion_tokens > 10
+    texts = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+    assert "".join(texts) == whole.choices[0].message.content
+    assert len(texts) == whole.usage.completion_tokens > 10
     assert chunks[-1].choices == []
     assert chunks[-1].usage == whole.usage
     assert [chunk.usage for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
@@ -36,36 +38,38 @@ def test_stream_equals_the_non_streaming_response_token_by_token(openai: Any) ->
 
 
 def test_a_stream_without_stream_options_has_no_usage(openai: Any) -> None:
-    chunks = list(openai.chat.completions.create(model=MODEL, messages=ASK, stream=True))
+    chunks = list(openai.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True))
     assert all(chunk.usage is None and chunk.choices for chunk in chunks)
 
 
 async def test_async_client_gets_the_same_response(async_openai: Any) -> None:
-    whole = await async_openai.chat.completions.create(model=MODEL, messages=ASK)
-    stream = await async_openai.chat.completions.create(model=MODEL, messages=ASK, stream=True)
-    said = [chunk.choices[0].delta.content or "" async for chunk in stream]
-    assert "".join(said) == whole.choices[0].message.content
+    whole = await async_openai.chat.completions.create(model=MODEL, messages=MESSAGES)
+    stream = await async_openai.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True)
+    texts = [chunk.choices[0].delta.content or "" async for chunk in stream]
+    assert "".join(texts) == whole.choices[0].message.content
 
 
 @BOTH_WAYS
 def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, stream: bool) -> None:
-    asked = completion(openai, [user(BOTH)], stream=stream, tools=TOOLS).choices[0]
-    calls = asked.message.tool_calls
-    assert asked.finish_reason == "tool_calls"
+    first = completion(openai, [user(BOTH)], stream=stream, tools=TOOLS).choices[0]
+    calls = first.message.tool_calls
+    assert first.finish_reason == "tool_calls"
     assert [call.function.name for call in calls] == ["get_weather", "get_time"]
     assert len({call.id for call in calls}) == 2
     for call in calls:
-        fits(call.function.name, call.function.arguments)
+        check_arguments(call.function.name, call.function.arguments)
     results = [{"role": "tool", "tool_call_id": call.id, "content": "Rain."} for call in calls]
-    told = asked.message.model_dump(exclude_none=True, exclude={"parsed"}, warnings=False)
-    answered = completion(openai, [user(BOTH), told, *results], stream=stream, tools=TOOLS).choices[0]
-    assert answered.message.content
-    assert not answered.message.tool_calls
+    assistant_message = first.message.model_dump(exclude_none=True, exclude={"parsed"}, warnings=False)
+    final_response = completion(openai, [user(BOTH), assistant_message, *results], stream=stream, tools=TOOLS).choices[
+        0
+    ]
+    assert final_response.message.content
+    assert not final_response.message.tool_calls
 
 
 @BOTH_WAYS
 @pytest.mark.parametrize(
-    ("question", "asked", "called"),
+    ("question", "fields", "called"),
     [
         (WEATHER, {"tool_choice": "none"}, []),
         (WEATHER, {"tool_choice": "auto"}, ["get_weather"]),
@@ -75,71 +79,71 @@ def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, strea
     ],
     ids=["none", "auto", "required", "named", "one-at-a-time"],
 )
-def test_the_choice_of_tools_is_the_callers(
-    openai: Any, question: str, asked: dict[str, Any], called: list[str], *, stream: bool
+def test_tool_choice_is_respected(
+    openai: Any, question: str, fields: dict[str, Any], called: list[str], *, stream: bool
 ) -> None:
-    choice = completion(openai, [user(question)], stream=stream, tools=TOOLS, **asked).choices[0]
+    choice = completion(openai, [user(question)], stream=stream, tools=TOOLS, **fields).choices[0]
     assert [call.function.name for call in choice.message.tool_calls or ()] == called
     assert bool(choice.message.content) is (called == [])
 
 
 def test_response_is_parsed_into_its_model(openai: Any) -> None:
-    whole = openai.chat.completions.parse(model=MODEL, messages=ASK, response_format=Weather)
+    whole = openai.chat.completions.parse(model=MODEL, messages=MESSAGES, response_format=Weather)
     assert isinstance(whole.choices[0].message.parsed, Weather)
-    with openai.chat.completions.stream(model=MODEL, messages=ASK, response_format=Weather) as events:
+    with openai.chat.completions.stream(model=MODEL, messages=MESSAGES, response_format=Weather) as events:
         assert events.get_final_completion().choices[0].message.parsed == whole.choices[0].message.parsed
 
 
 @BOTH_WAYS
-def test_a_json_object_is_one(openai: Any, *, stream: bool) -> None:
-    answer = completion(openai, ASK, stream=stream, response_format={"type": "json_object"})
-    assert isinstance(json.loads(answer.choices[0].message.content), dict)
+def test_json_object_format_returns_an_object(openai: Any, *, stream: bool) -> None:
+    response = completion(openai, MESSAGES, stream=stream, response_format={"type": "json_object"})
+    assert isinstance(json.loads(response.choices[0].message.content), dict)
 
 
 @BOTH_WAYS
 def test_reasoning_is_sent_on_request(openai: Any, *, stream: bool) -> None:
-    thinking = completion(openai, ASK, stream=stream, reasoning_effort="medium").choices[0].message
+    thinking = completion(openai, MESSAGES, stream=stream, reasoning_effort="medium").choices[0].message
     assert thinking.reasoning_content
     assert thinking.content
-    assert not hasattr(completion(openai, ASK, stream=stream).choices[0].message, "reasoning_content")
+    assert not hasattr(completion(openai, MESSAGES, stream=stream).choices[0].message, "reasoning_content")
 
 
 @BOTH_WAYS
 def test_stop_ends_the_response_before_its_text(openai: Any, *, stream: bool) -> None:
-    text = completion(openai, ASK, stream=False).choices[0].message.content
+    text = completion(openai, MESSAGES, stream=False).choices[0].message.content
     word = text.split()[5]
-    stopped = completion(openai, ASK, stream=stream, stop=["no such text", word]).choices[0]
+    stopped = completion(openai, MESSAGES, stream=stream, stop=["no such text", word]).choices[0]
     assert stopped.message.content == text[: text.index(word)]
     assert stopped.finish_reason == "stop"
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
 @BOTH_WAYS
-def test_a_bound_is_exact(openai: Any, field: str, *, stream: bool) -> None:
-    if stream:  # the client's helper raises LengthFinishReasonError only where it parses
+def test_token_limit_is_exact(openai: Any, field: str, *, stream: bool) -> None:
+    if stream:  # the client raises LengthFinishReasonError only when it parses
         options = {"stream": True, "stream_options": {"include_usage": True}, field: 7}
-        chunks = list(openai.chat.completions.create(model=MODEL, messages=ASK, **options))
+        chunks = list(openai.chat.completions.create(model=MODEL, messages=MESSAGES, **options))
         assert sum(bool(chunk.choices and chunk.choices[0].delta.content) for chunk in chunks) == 7
         assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "length"
         usage = chunks[-1].usage
     else:
-        answer = completion(openai, ASK, stream=False, **{field: 7})
-        assert answer.choices[0].finish_reason == "length"
-        usage = answer.usage
+        response = completion(openai, MESSAGES, stream=False, **{field: 7})
+        assert response.choices[0].finish_reason == "length"
+        usage = response.usage
     assert usage.completion_tokens == 7
     assert usage.total_tokens == usage.prompt_tokens + 7
 
 
 @BOTH_WAYS
 def test_n_choices_are_returned(openai: Any, *, stream: bool) -> None:
-    choices = completion(openai, ASK, stream=stream, n=3).choices
+    choices = completion(openai, MESSAGES, stream=stream, n=3).choices
     assert [choice.index for choice in choices] == [0, 1, 2]
     assert all(choice.message.content and choice.finish_reason == "stop" for choice in choices)
 
 
 @BOTH_WAYS
 def test_log_probabilities_are_those_of_the_tokens(openai: Any, *, stream: bool) -> None:
-    choice = completion(openai, ASK, stream=stream, logprobs=True, top_logprobs=2).choices[0]
+    choice = completion(openai, MESSAGES, stream=stream, logprobs=True, top_logprobs=2).choices[0]
     tokens = choice.logprobs.content
     assert "".join(token.token for token in tokens) == choice.message.content
     assert all(len(token.top_logprobs) == 2 and token.logprob <= 0 for token in tokens)

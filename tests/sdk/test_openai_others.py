@@ -1,4 +1,4 @@
-"""`openai` on what is no chat: legacy completions, embeddings, models."""
+"""Legacy completions, embeddings and models with the `openai` client."""
 
 from math import isclose, sqrt
 from typing import Any
@@ -12,35 +12,35 @@ from tests.sdk.questions import MODEL, QUESTION
 
 
 def lenient(port: int) -> Any:
-    """A client that does not validate responses.
+    """Return a client that does not validate responses.
 
-    A strict one refuses embeddings in base64 before it decodes them, though it requests them if the caller does not say
-    otherwise, and the `finish_reason` null that every chunk of a legacy stream but the last has.
+    Strict validation fails on base64 embeddings, which the client requests by default, before it decodes them, and on
+    the null `finish_reason` of all chunks of a legacy stream but the last.
     """
     return library.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=KEY, max_retries=0)
 
 
 def test_legacy_stream_equals_the_non_streaming_response_token_by_token(openai: Any, site: Site) -> None:
-    asked: Any = {"model": MODEL, "prompt": QUESTION, "max_tokens": 1000}
-    whole = openai.completions.create(**asked)
+    fields: Any = {"model": MODEL, "prompt": QUESTION, "max_tokens": 1000}
+    whole = openai.completions.create(**fields)
     with lenient(site.port) as client:
-        chunks = list(client.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
-    said = [choice.text for chunk in chunks for choice in chunk.choices if choice.text]
-    assert "".join(said) == whole.choices[0].text
-    assert len(said) == whole.usage.completion_tokens > 10
+        chunks = list(client.completions.create(**fields, stream=True, stream_options={"include_usage": True}))
+    texts = [choice.text for chunk in chunks for choice in chunk.choices if choice.text]
+    assert "".join(texts) == whole.choices[0].text
+    assert len(texts) == whole.usage.completion_tokens > 10
     assert chunks[-1].usage == whole.usage
     assert whole.choices[0].finish_reason == "stop"
 
 
-async def test_an_async_client_completes_too(async_openai: Any) -> None:
+async def test_async_client_gets_the_same_legacy_response(async_openai: Any) -> None:
     assert (await async_openai.completions.create(model=MODEL, prompt=QUESTION)).choices[0].text
 
 
 def test_legacy_response_is_limited_stopped_and_repeated(openai: Any) -> None:
-    answer = openai.completions.create(model=MODEL, prompt=["One", "Two"], max_tokens=3, n=2)
-    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
-    assert {choice.finish_reason for choice in answer.choices} == {"length"}
-    assert answer.usage.completion_tokens == 12
+    response = openai.completions.create(model=MODEL, prompt=["One", "Two"], max_tokens=3, n=2)
+    assert [choice.index for choice in response.choices] == [0, 1, 2, 3]
+    assert {choice.finish_reason for choice in response.choices} == {"length"}
+    assert response.usage.completion_tokens == 12
     text = openai.completions.create(model=MODEL, prompt=QUESTION, max_tokens=1000).choices[0].text
     word = text.split()[5]
     stopped = openai.completions.create(model=MODEL, prompt=QUESTION, max_tokens=1000, stop=word)
@@ -54,11 +54,11 @@ def test_legacy_log_probabilities_are_those_of_the_tokens(openai: Any) -> None:
 
 
 def test_embeddings_are_the_same_in_floats_and_base64(openai: Any, site: Site) -> None:
-    asked = {"model": MODEL, "input": ["One", "Two"]}
-    floats = openai.embeddings.create(**asked, encoding_format="float")
+    fields = {"model": MODEL, "input": ["One", "Two"]}
+    floats = openai.embeddings.create(**fields, encoding_format="float")
     with lenient(site.port) as client:
-        decoded = client.embeddings.create(**asked)
-        raw = client.embeddings.create(**asked, encoding_format="base64")
+        decoded = client.embeddings.create(**fields)
+        raw = client.embeddings.create(**fields, encoding_format="base64")
     assert [len(each.embedding) for each in floats.data] == [1536, 1536]
     assert isinstance(raw.data[0].embedding, str)
     for one, other in zip(floats.data, decoded.data, strict=True):
@@ -69,8 +69,8 @@ def test_embeddings_are_the_same_in_floats_and_base64(openai: Any, site: Site) -
 
 
 def test_embeddings_have_the_requested_dimensions(openai: Any) -> None:
-    answer = openai.embeddings.create(model=MODEL, input="One", dimensions=8, encoding_format="float")
-    vector = answer.data[0].embedding
+    response = openai.embeddings.create(model=MODEL, input="One", dimensions=8, encoding_format="float")
+    vector = response.data[0].embedding
     assert len(vector) == 8
     assert isclose(sqrt(sum(number * number for number in vector)), 1, abs_tol=1e-6)
 

@@ -1,4 +1,4 @@
-"""A relaying server limits its callers: responses name the limit, and clients retry when the response says."""
+"""Rate limits of a relaying server: response headers, and retries by clients after Retry-After."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 from tests.sdk.clients import anthropic_client, groq_client, ollama_client, openai_client
-from tests.sdk.questions import ASK, MODEL
+from tests.sdk.questions import MESSAGES, MODEL
 
 OPENAI_HEADERS = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
 ANTHROPIC_HEADERS = (
@@ -24,23 +24,23 @@ ANTHROPIC_HEADERS = (
 
 @pytest.fixture
 def limited(serve: Serve) -> ServerProcess:
-    """Takes a request, and another half a second later."""
+    """A server that allows one request every 0.5 s."""
     upstream = serve(SIM="gap=100us")
     with openai_client(upstream.port) as client:
-        _chat(client)  # what its first request loads must not take the half second
+        _chat(client)  # loads modules, which must not count into the 0.5 s
     return serve(UPSTREAM_URL=f"http://127.0.0.1:{upstream.port}/v1", RATE_LIMIT_RPS="2", RATE_LIMIT_BURST="1")
 
 
 def _chat(client: Any) -> Any:
-    return client.chat.completions.with_raw_response.create(model=MODEL, messages=ASK)
+    return client.chat.completions.with_raw_response.create(model=MODEL, messages=MESSAGES)
 
 
 def _message(client: Any) -> Any:
-    return client.messages.with_raw_response.create(model=MODEL, messages=ASK, max_tokens=5)
+    return client.messages.with_raw_response.create(model=MODEL, messages=MESSAGES, max_tokens=5)
 
 
 @pytest.mark.parametrize(
-    ("connect", "ask", "refusal", "headers"),
+    ("connect", "send", "refusal", "headers"),
     [
         (openai_client, _chat, openai.RateLimitError, OPENAI_HEADERS),
         (groq_client, _chat, groq.RateLimitError, OPENAI_HEADERS),
@@ -48,31 +48,31 @@ def _message(client: Any) -> Any:
     ],
     ids=["openai", "groq", "anthropic"],
 )
-def test_a_client_is_refused_and_comes_back_in_time(
+def test_limited_client_retries_after_retry_after(
     limited: ServerProcess,
     connect: Callable[..., Any],
-    ask: Callable[[Any], Any],
+    send: Callable[[Any], Any],
     refusal: Any,
     headers: tuple[str, str, str],
 ) -> None:
     with connect(limited.port) as client:
-        first = ask(client)
+        first = send(client)
         assert [first.headers[name] for name in headers[:2]] == ["1", "0"]
         assert first.headers[headers[2]]
         with pytest.raises(refusal) as caught:
-            ask(client)
+            send(client)
         refused = caught.value.response.headers
         assert refused["retry-after"] == "1"
         assert [refused[name] for name in headers[:2]] == ["1", "0"]
     with connect(limited.port, retries=2) as client:
-        again = ask(client)
+        again = send(client)
         assert again.retries_taken == 1
         assert again.parse()
 
 
-def test_ollama_is_refused(limited: ServerProcess) -> None:
+def test_ollama_client_raises_429_over_the_limit(limited: ServerProcess) -> None:
     with ollama_client(limited.port) as client:
-        assert client.chat(model=MODEL, messages=ASK).done
+        assert client.chat(model=MODEL, messages=MESSAGES).done
         with pytest.raises(ollama.ResponseError) as caught:
-            client.chat(model=MODEL, messages=ASK)
+            client.chat(model=MODEL, messages=MESSAGES)
     assert caught.value.status_code == 429

@@ -1,4 +1,4 @@
-"""Refusals before a response begins: an invalid field, an invalid key. The client raises its exception for each."""
+"""Requests refused for an invalid field or key raise the client's own exception."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.sdk.clients import anthropic_client, groq_client, ollama_client, openai_client
 from tests.sdk.conftest import API_KEY, Site
-from tests.sdk.questions import ASK, MODEL, QUESTION
+from tests.sdk.questions import MESSAGES, MODEL, QUESTION
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 FIELDS = [
@@ -23,20 +23,20 @@ FIELDS = [
 
 
 @BOTH_WAYS
-@pytest.mark.parametrize(("param", "asked"), FIELDS, ids=[param for param, _ in FIELDS])
-def test_openai_names_the_field(openai: Any, param: str, asked: dict[str, Any], *, stream: bool) -> None:
+@pytest.mark.parametrize(("param", "fields"), FIELDS, ids=[param for param, _ in FIELDS])
+def test_openai_names_the_field(openai: Any, param: str, fields: dict[str, Any], *, stream: bool) -> None:
     with pytest.raises(openai_library.BadRequestError) as caught:
-        openai.chat.completions.create(**{"model": MODEL, "messages": ASK, "stream": stream, **asked})
+        openai.chat.completions.create(**{"model": MODEL, "messages": MESSAGES, "stream": stream, **fields})
     assert caught.value.param == param
     assert caught.value.type == "invalid_request_error"
     assert caught.value.request_id
 
 
 @BOTH_WAYS
-@pytest.mark.parametrize(("param", "asked"), FIELDS, ids=[param for param, _ in FIELDS])
-def test_groq_names_the_field(groq: Any, param: str, asked: dict[str, Any], *, stream: bool) -> None:
+@pytest.mark.parametrize(("param", "fields"), FIELDS, ids=[param for param, _ in FIELDS])
+def test_groq_names_the_field(groq: Any, param: str, fields: dict[str, Any], *, stream: bool) -> None:
     with pytest.raises(groq_library.BadRequestError) as caught:
-        groq.chat.completions.create(**{"model": MODEL, "messages": ASK, "stream": stream, **asked})
+        groq.chat.completions.create(**{"model": MODEL, "messages": MESSAGES, "stream": stream, **fields})
     assert caught.value.body["error"]["param"] == param  # type: ignore[index] # `object` to its class
 
 
@@ -62,7 +62,7 @@ def test_openai_names_the_field_of_an_embedding_and_of_a_completion(openai: Any)
 @BOTH_WAYS
 def test_anthropic_names_the_field(anthropic: Any, *, stream: bool) -> None:
     with pytest.raises(anthropic_library.BadRequestError) as caught:
-        anthropic.messages.create(model=MODEL, messages=ASK, max_tokens=-1, stream=stream)
+        anthropic.messages.create(model=MODEL, messages=MESSAGES, max_tokens=-1, stream=stream)
     body: Any = caught.value.body
     assert body["type"] == "error"
     assert body["error"]["type"] == caught.value.type == "invalid_request_error"
@@ -73,26 +73,26 @@ def test_anthropic_names_the_field(anthropic: Any, *, stream: bool) -> None:
 @BOTH_WAYS
 def test_ollama_client_raises_the_servers_message(ollama: Any, *, stream: bool) -> None:
     with pytest.raises(ollama_library.ResponseError, match='time: invalid duration "soon"') as caught:
-        list(ollama.chat(model=MODEL, messages=ASK, keep_alive="soon", stream=stream))
+        list(ollama.chat(model=MODEL, messages=MESSAGES, keep_alive="soon", stream=stream))
     assert caught.value.status_code == 400
 
 
 @BOTH_WAYS
-def test_a_wrong_key_is_refused_and_the_right_one_taken(keyed: Site, *, stream: bool) -> None:
-    asked: Any = {"model": MODEL, "messages": ASK, "stream": stream}
+def test_wrong_key_is_refused_and_right_key_accepted(keyed: Site, *, stream: bool) -> None:
+    fields: Any = {"model": MODEL, "messages": MESSAGES, "stream": stream}
     for connect, refusal in (
         (openai_client, openai_library.AuthenticationError),
         (groq_client, groq_library.AuthenticationError),
     ):
         with connect(keyed.port, key="wrong") as client, pytest.raises(refusal):
-            client.chat.completions.create(**asked)
+            client.chat.completions.create(**fields)
         with connect(keyed.port, key=API_KEY) as client:
-            assert client.chat.completions.create(**asked)
-    asked["max_tokens"] = 5
+            assert client.chat.completions.create(**fields)
+    fields["max_tokens"] = 5
     with anthropic_client(keyed.port, key="wrong") as client, pytest.raises(anthropic_library.AuthenticationError):
-        client.messages.create(**asked)
+        client.messages.create(**fields)
     with anthropic_client(keyed.port, key=API_KEY) as client:
-        assert client.messages.create(**asked)
+        assert client.messages.create(**fields)
 
 
 def test_openai_client_raises_an_authentication_error(keyed: Site) -> None:
@@ -104,7 +104,7 @@ def test_openai_client_raises_an_authentication_error(keyed: Site) -> None:
 @BOTH_WAYS
 def test_ollama_is_refused_with_a_wrong_key(keyed: Site, *, stream: bool) -> None:
     with ollama_client(keyed.port, key="wrong") as client, pytest.raises(ollama_library.ResponseError) as caught:
-        list(client.chat(model=MODEL, messages=ASK, stream=stream))
+        list(client.chat(model=MODEL, messages=MESSAGES, stream=stream))
     assert caught.value.status_code == 401
     with ollama_client(keyed.port, key=API_KEY) as client:
-        assert list(client.chat(model=MODEL, messages=ASK, stream=stream))
+        assert list(client.chat(model=MODEL, messages=MESSAGES, stream=stream))

@@ -1,4 +1,4 @@
-"""The same seed gives the same text, complete or streamed, where the text is otherwise random."""
+"""The same seed gives the same text, streamed or not."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,16 +7,16 @@ import pytest
 
 from tests.sdk.clients import groq_client, ollama_client, openai_client
 from tests.sdk.conftest import Site
-from tests.sdk.questions import ASK, MODEL, QUESTION
+from tests.sdk.questions import MESSAGES, MODEL, QUESTION
 
 SEEDS = range(6)
 
 
 def _chat(client: Any, seed: int, *, stream: bool) -> str:
-    answer = client.chat.completions.create(model=MODEL, messages=ASK, seed=seed, stream=stream)
+    response = client.chat.completions.create(model=MODEL, messages=MESSAGES, seed=seed, stream=stream)
     if not stream:
-        return str(answer.choices[0].message.content)
-    return "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
+        return str(response.choices[0].message.content)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in response if chunk.choices)
 
 
 def _completion(client: Any, seed: int, *, stream: bool) -> str:
@@ -24,17 +24,17 @@ def _completion(client: Any, seed: int, *, stream: bool) -> str:
 
 
 def _ollama(client: Any, seed: int, *, stream: bool) -> str:
-    answer = client.chat(model=MODEL, messages=ASK, options={"seed": seed}, stream=stream)
-    return "".join(part.message.content for part in (answer if stream else [answer]))
+    response = client.chat(model=MODEL, messages=MESSAGES, options={"seed": seed}, stream=stream)
+    return "".join(part.message.content for part in (response if stream else [response]))
 
 
 @pytest.mark.parametrize(
-    ("connect", "ask"),
+    ("connect", "send"),
     [(openai_client, _chat), (openai_client, _completion), (groq_client, _chat), (ollama_client, _ollama)],
     ids=["openai", "openai-legacy", "groq", "ollama"],
 )
-def test_seed_determines_the_response(varied: Site, connect: Callable[[int], Any], ask: Callable[..., str]) -> None:
+def test_seed_determines_the_response(varied: Site, connect: Callable[[int], Any], send: Callable[..., str]) -> None:
     with connect(varied.port) as client:
-        said = [ask(client, seed, stream=False) for seed in SEEDS]
-        assert [ask(client, seed, stream=True) for seed in SEEDS] == said
-    assert len(set(said)) > 1
+        texts = [send(client, seed, stream=False) for seed in SEEDS]
+        assert [send(client, seed, stream=True) for seed in SEEDS] == texts
+    assert len(set(texts)) > 1

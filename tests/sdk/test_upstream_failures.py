@@ -1,4 +1,4 @@
-"""A provider behind Tokenfall that refuses, or that breaks off in the midst: each client raises its own error."""
+"""Errors and broken responses of an upstream raise the client's own exceptions."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ from tests.end_to_end.conftest import Serve
 from tests.end_to_end.upstream import Exchange, Upstream, delta, event, scripted
 from tests.sdk.clients import async_client
 from tests.sdk.listening import (
-    Listen,
+    ReadTexts,
     anthropic_messages,
     ollama_chat,
     ollama_generate,
     openai_chat,
     openai_responses,
 )
-from tests.sdk.questions import ASK, MODEL, QUESTION
+from tests.sdk.questions import MESSAGES, MODEL, QUESTION
 
 CLASSES = {
     400: "BadRequestError",
@@ -43,32 +43,32 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 @pytest.fixture
 def port(upstream: Upstream, serve: Serve) -> int:
-    """Of a server that asks `upstream`, once."""
+    """The port of a server that relays to `upstream` without retries."""
     return serve(UPSTREAM_URL=upstream.url, UPSTREAM_RETRIES="0").port
 
 
-def _asking(name: str, client: Any, *, stream: bool) -> Any:
-    asked: Any = {"model": MODEL, "messages": ASK, "stream": stream}
+def _create(name: str, client: Any, *, stream: bool) -> Any:
+    fields: Any = {"model": MODEL, "messages": MESSAGES, "stream": stream}
     if name == "anthropic":
-        return client.messages.create(**asked, max_tokens=5)
-    return client.chat.completions.create(**asked)
+        return client.messages.create(**fields, max_tokens=5)
+    return client.chat.completions.create(**fields)
 
 
 @pytest.mark.parametrize("name", ["openai", "groq", "anthropic"])
-async def test_the_providers_status_is_the_clients_exception(upstream: Upstream, port: int, name: str) -> None:
+async def test_upstream_status_raises_the_clients_exception(upstream: Upstream, port: int, name: str) -> None:
     async with async_client(name, port) as client:
         for status, expected in CLASSES.items():
             _refuse(upstream, status)
             for stream in (False, True):
                 with pytest.raises(getattr(LIBRARIES[name], expected)) as caught:
-                    await _asking(name, client, stream=stream)
+                    await _create(name, client, stream=stream)
                 assert caught.value.status_code == status
                 assert isinstance(caught.value.body, dict)
                 if status == 429:
                     assert caught.value.response.headers["retry-after"] == "7"
 
 
-async def test_the_providers_status_is_the_clients_exception_for_responses(upstream: Upstream, port: int) -> None:
+async def test_upstream_status_raises_the_clients_exception_for_responses(upstream: Upstream, port: int) -> None:
     async with async_client("openai", port) as client:
         for status, expected in CLASSES.items():
             _refuse(upstream, status)
@@ -82,10 +82,10 @@ async def test_ollama_client_gets_the_provider_status(upstream: Upstream, port: 
         for status in CLASSES:
             _refuse(upstream, status)
             with pytest.raises(ollama.ResponseError) as caught:
-                await client.chat(model=MODEL, messages=ASK)
+                await client.chat(model=MODEL, messages=MESSAGES)
             assert caught.value.status_code == status
             with pytest.raises(ollama.ResponseError) as caught:
-                _ = [part async for part in await client.chat(model=MODEL, messages=ASK, stream=True)]
+                _ = [part async for part in await client.chat(model=MODEL, messages=MESSAGES, stream=True)]
             assert caught.value.status_code == status
 
 
@@ -98,8 +98,8 @@ def _refuse(upstream: Upstream, status: int) -> None:
     upstream.script = script
 
 
-LISTENERS = pytest.mark.parametrize(
-    ("name", "listen", "error"),
+STREAM_READERS = pytest.mark.parametrize(
+    ("name", "read_texts", "error"),
     [
         ("openai", openai_chat, openai.APIError),
         ("openai", openai_responses, openai.APIError),
@@ -112,70 +112,70 @@ LISTENERS = pytest.mark.parametrize(
 )
 
 
-@LISTENERS
+@STREAM_READERS
 async def test_broken_response_is_never_complete_for_a_client(
-    upstream: Upstream, port: int, name: str, listen: Listen, error: type[Exception]
+    upstream: Upstream, port: int, name: str, read_texts: ReadTexts, error: type[Exception]
 ) -> None:
     async with async_client(name, port) as client:
-        for end in ("reset", "closed", "ended", "said"):
-            heard = asyncio.Event()
-            _break(upstream, end, heard=heard)
-            said: list[str] = []
+        for end in ("reset", "closed", "ended", "error"):
+            tokens_received = asyncio.Event()
+            _set_broken_script(upstream, end, tokens_received=tokens_received)
+            texts: list[str] = []
             with pytest.raises(error) as caught:
-                await _hear(listen(client), said, heard=heard)
-            assert said == ["Two", " tokens"], end
+                await _collect_texts(read_texts(client), texts, tokens_received=tokens_received)
+            assert texts == ["Two", " tokens"], end
             assert "upstream" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["anthropic", "ollama"])
 async def test_broken_stream_is_never_complete_in_a_stream_helper(upstream: Upstream, port: int, name: str) -> None:
-    heard = asyncio.Event()
-    heard.set()
+    tokens_received = asyncio.Event()
+    tokens_received.set()
     async with async_client(name, port) as client:
-        for end in ("reset", "closed", "ended", "said"):
-            _break(upstream, end, heard=heard)
+        for end in ("reset", "closed", "ended", "error"):
+            _set_broken_script(upstream, end, tokens_received=tokens_received)
             if name == "anthropic":
                 with pytest.raises(anthropic.InternalServerError):
-                    await _asking(name, client, stream=False)
+                    await _create(name, client, stream=False)
             else:
                 with pytest.raises(ollama.ResponseError) as caught:
-                    await client.chat(model=MODEL, messages=ASK)
+                    await client.chat(model=MODEL, messages=MESSAGES)
                 assert caught.value.status_code == 502
 
 
-async def _hear(texts: AsyncIterator[str], said: list[str], *, heard: asyncio.Event) -> None:
-    """Record all text, and when two tokens have arrived."""
-    async for text in texts:
-        said.append(text)
-        if len(said) == 2:
-            heard.set()
+async def _collect_texts(stream: AsyncIterator[str], texts: list[str], *, tokens_received: asyncio.Event) -> None:
+    """Append all texts of the stream to `texts`; set the event at the second one."""
+    async for text in stream:
+        texts.append(text)
+        if len(texts) == 2:
+            tokens_received.set()
 
 
-def _break(upstream: Upstream, end: str, *, heard: asyncio.Event) -> None:
-    """Let responses break off after two tokens: by RST, FIN, an end without `[DONE]`, or an error event.
+def _set_broken_script(upstream: Upstream, end: str, *, tokens_received: asyncio.Event) -> None:
+    """Break responses after two tokens: by RST, FIN, an end without `[DONE]`, or an error event.
 
-    Not before they are `heard`: a RST drops what is still under way.
+    The break waits for `tokens_received`, since a RST discards unread data.
     """
 
     async def script(exchange: Exchange) -> None:
-        say = _spoken if exchange.head.startswith(b"POST /v1/responses ") else delta
+        make_delta = _responses_delta if exchange.head.startswith(b"POST /v1/responses ") else delta
         await exchange.send_head()
-        await exchange.send_chunks(say("Two"), say(" tokens"))
-        await heard.wait()
+        await exchange.send_chunks(make_delta("Two"), make_delta(" tokens"))
+        await tokens_received.wait()
         if end == "reset":
             exchange.reset()
         elif end == "closed":
             exchange.writer.close()
         else:
-            if end == "said":
+            if end == "error":
                 await exchange.send_chunks(event(b'{"error":{"message":"The upstream broke.","type":"server_error"}}'))
             await exchange.send_last_chunk()
 
     upstream.script = script
 
 
-def _spoken(text: str) -> bytes:
-    """A token as in responses."""
+def _responses_delta(text: str) -> bytes:
+    """Return a text delta event of the Responses API."""
     document = {
         "type": "response.output_text.delta",
         "sequence_number": 0,

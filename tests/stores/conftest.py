@@ -1,4 +1,4 @@
-"""Tests with real stores: a redis-server, and processes that share a SQLite file."""
+"""Tests with a real redis-server and with processes that share a SQLite file."""
 
 from tests.stores.fixtures import redis, redis_server
 

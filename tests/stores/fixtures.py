@@ -1,10 +1,10 @@
-"""Fixtures with a real Redis. A folder that wants them imports them in its `conftest.py`:
+"""Fixtures with a real Redis. A folder that needs them imports them in its `conftest.py`:
 
     from tests.stores.fixtures import redis, redis_server
 
     __all__ = ["redis", "redis_server"]
 
-Each worker of pytest-xdist has a server of its own.
+Each pytest-xdist worker starts its own server.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.stores.redis_server import RedisServer
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One server for the session; tests ask for `redis`."""
+    """The session's server; tests use `redis`."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
@@ -24,6 +24,6 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture
 def redis(redis_server: RedisServer) -> RedisServer:
-    """The session's server, running and empty; a test may stop, kill and pause it as it likes."""
+    """The session's server, running and empty; tests may stop, kill and pause it."""
     redis_server.reset()
     return redis_server

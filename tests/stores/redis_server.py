@@ -8,19 +8,19 @@ import time
 from pathlib import Path
 
 START_S = 10.0
-"""How long it may take until it answers."""
+"""Timeout of the start."""
 
 END_S = 10.0
-"""How long it may take to end."""
+"""Timeout of the exit."""
 
 STARTS = 5
-"""How many ports are tried: a free one may be taken before Redis has it."""
+"""Number of ports tried: another process may bind a free port first."""
 
 
 class RedisServer:
-    """Answers when the constructor returns, with an empty data set, on a free port that it keeps over a restart.
+    """A running, empty server on a free port, which it keeps after a restart.
 
-    Without `append_only` nothing outlives a restart; with it, everything that was acknowledged does.
+    With `append_only`, acknowledged writes survive a restart; without it, no data does.
     """
 
     def __init__(self, folder: Path, *, append_only: bool = False, options: tuple[str, ...] = ()) -> None:
@@ -46,7 +46,7 @@ class RedisServer:
         return (self._folder / "log").read_text(encoding="utf-8", errors="replace")
 
     def command(self, command: str) -> str:
-        """The reply to an inline command, of which only errors, one line and one bulk are understood."""
+        """Send an inline command and return its reply: an error, a simple string or a bulk string."""
         with (
             socket.create_connection(("127.0.0.1", self.port), timeout=START_S) as connection,
             connection.makefile("rb") as replies,
@@ -56,27 +56,27 @@ class RedisServer:
             return replies.read(int(head[1:])).decode() if head.startswith("$") else head
 
     def stop(self) -> None:
-        """End it in good order."""
+        """Stop it with SIGTERM."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Stop it with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """On the same port and folder, whether it runs or not."""
+        """Stop it if it runs, and start it with the same port and folder."""
         self.stop()
         assert self._start(), self.log()
 
     def pause(self) -> None:
-        """From now on it accepts connections (the kernel does) and answers nothing."""
+        """Stop the process with SIGSTOP: the kernel accepts connections, but no command gets a reply."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
     def reset(self) -> None:
-        """Running, and empty, whatever a test has done to it."""
+        """Make it run with an empty data set, whatever its state."""
         if self.running:
             self.resume()
         else:
@@ -93,15 +93,15 @@ class RedisServer:
         while self.running and time.monotonic() < deadline_s:
             if self._answers():
                 return True
-            time.sleep(0.005)  # between two tries to connect, nothing else can be waited for
+            time.sleep(0.005)  # poll: no event tells that the server accepts connections
         self.kill()
         return False
 
     def _answers(self) -> bool:
         assert self._process is not None
-        try:  # by its pid: on a port that somebody else was quicker to take, his would answer
-            told = self.command("INFO")
-            return f"process_id:{self._process.pid}\r\n" in told and "loading:0\r\n" in told
+        try:  # check the pid: another process may own the port
+            info = self.command("INFO")
+            return f"process_id:{self._process.pid}\r\n" in info and "loading:0\r\n" in info
         except (OSError, ValueError):
             return False
 
@@ -110,7 +110,7 @@ class RedisServer:
             return
         if self.running:
             self._process.send_signal(number)
-            self._process.send_signal(signal.SIGCONT)  # what is paused ends only when it goes on
+            self._process.send_signal(signal.SIGCONT)  # a stopped process handles SIGTERM only after SIGCONT
         try:
             self._process.wait(END_S)
         except subprocess.TimeoutExpired:
@@ -121,12 +121,12 @@ class RedisServer:
         assert self._process is not None
         assert self.running
         self._process.send_signal(number)
-        if number == signal.SIGSTOP:  # it is asynchronous; see it stopped
+        if number == signal.SIGSTOP:  # SIGSTOP is asynchronous: wait until it has stopped
             os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
 
 def _free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port: int = asked.getsockname()[1]
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
         return port

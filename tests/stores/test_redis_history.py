@@ -29,7 +29,7 @@ async def store(redis: RedisServer) -> AsyncIterator[RedisHistory]:
 
 @pytest.fixture
 async def raw(redis: RedisServer) -> AsyncIterator[Any]:
-    """A client to look behind the store's back; its replies are whatever Redis says."""
+    """A Redis client for direct access to the stored keys."""
     client = Redis.from_url(redis.url)
     yield client
     await client.aclose()
@@ -42,7 +42,7 @@ class TestRedisHistory(HistoryContract):
 
 
 async def spin() -> None:
-    """Let everything run that can run without the world's help."""
+    """Run all ready callbacks, without waiting for I/O."""
     for _ in range(50):
         await asyncio.sleep(0)
 
@@ -58,7 +58,7 @@ async def test_all_keys_expire(store: RedisHistory, raw: Any) -> None:
         assert 0 < await raw.pttl(key) <= EXPIRE_S * 1000
 
 
-async def test_a_turn_prolongs_and_a_name_does_not(store: RedisHistory, raw: Any) -> None:
+async def test_turn_extends_the_expiry_and_a_title_does_not(store: RedisHistory, raw: Any) -> None:
     await store.append(ALICE, turn(1))
     await raw.pexpire(KEY, 10_000)
     await raw.pexpire(INDEX, 10_000)
@@ -78,9 +78,7 @@ async def test_expired_conversations_are_not_listed(store: RedisHistory, raw: An
     assert [each.id for each in await store.conversations("alice")] == ["other"]
 
 
-async def test_the_next_turn_of_an_owner_forgets_the_ids_of_expired_conversations(
-    store: RedisHistory, raw: Any
-) -> None:
+async def test_next_turn_of_an_owner_removes_ids_of_expired_conversations(store: RedisHistory, raw: Any) -> None:
     await store.append(ALICE, turn(1))
     long_ago_us = int((time.time() - EXPIRE_S - 1) * 1e6)
     await raw.zadd(INDEX, {"default": long_ago_us})
@@ -89,7 +87,7 @@ async def test_the_next_turn_of_an_owner_forgets_the_ids_of_expired_conversation
     assert await raw.zrange(INDEX, 0, -1) == [b"other"]
 
 
-async def test_nothing_is_left_of_turns_that_were_dropped(store: RedisHistory, raw: Any) -> None:
+async def test_dropped_turns_leave_no_keys(store: RedisHistory, raw: Any) -> None:
     for number in range(50):
         await store.append(ALICE, turn(number))
 
@@ -97,7 +95,7 @@ async def test_nothing_is_left_of_turns_that_were_dropped(store: RedisHistory, r
 
 
 @pytest.mark.parametrize("owner", ["{alice}", "}{", "anonymous", "@anonymous", "%40anonymous", ""])
-async def test_all_keys_of_an_owner_are_in_one_slot_and_his_alone(store: RedisHistory, raw: Any, owner: str) -> None:
+async def test_keys_of_an_owner_share_a_slot_of_their_own(store: RedisHistory, raw: Any, owner: str) -> None:
     conversation = Conversation(owner, "}x{")
     await store.append(conversation, turn(1))
     keys = await raw.keys("*")
@@ -118,7 +116,7 @@ async def test_script_is_loaded_again_after_a_script_flush(store: RedisHistory, 
 
 
 @pytest.mark.parametrize("document", [b"", b"{", b"\xff", b'{"id": 1}'])
-async def test_a_document_that_cannot_be_read_is_no_crash(store: RedisHistory, raw: Any, document: bytes) -> None:
+async def test_invalid_stored_document_raises_store_unavailable(store: RedisHistory, raw: Any, document: bytes) -> None:
     await store.append(ALICE, turn(1))
     await store.append(BOB, turn(2))
     await raw.hset(KEY, "turn:turn_1", document)
@@ -130,7 +128,7 @@ async def test_a_document_that_cannot_be_read_is_no_crash(store: RedisHistory, r
     assert await store.turns(BOB) == [turn(2)]
 
 
-async def test_a_document_that_is_gone_is_no_crash(store: RedisHistory, raw: Any) -> None:
+async def test_missing_stored_field_raises_store_unavailable(store: RedisHistory, raw: Any) -> None:
     await store.append(ALICE, turn(1))
     await raw.hdel(KEY, "turn:turn_1", "title")
 
@@ -140,7 +138,7 @@ async def test_a_document_that_is_gone_is_no_crash(store: RedisHistory, raw: Any
         await store.conversations("alice")
 
 
-async def test_a_key_of_another_kind_is_no_crash(store: RedisHistory, raw: Any) -> None:
+async def test_key_of_another_redis_type_raises_store_unavailable(store: RedisHistory, raw: Any) -> None:
     await raw.set(KEY, "mine")
 
     with pytest.raises(StoreUnavailable):
@@ -149,7 +147,7 @@ async def test_a_key_of_another_kind_is_no_crash(store: RedisHistory, raw: Any) 
         await store.turns(ALICE)
 
 
-async def test_stopped_redis_is_unavailable_soon_and_recovers_without_a_restart(
+async def test_stopped_redis_is_unavailable_soon_and_recovers_once_it_is_back(
     store: RedisHistory, redis: RedisServer
 ) -> None:
     await store.append(ALICE, turn(1))
@@ -168,24 +166,24 @@ async def test_stopped_redis_is_unavailable_soon_and_recovers_without_a_restart(
     assert await store.turns(ALICE) == [turn(3)]
 
 
-async def test_no_call_fails_for_a_connection_that_a_restart_broke(store: RedisHistory, redis: RedisServer) -> None:
+async def test_calls_succeed_after_a_restart_broke_connections(store: RedisHistory, redis: RedisServer) -> None:
     await asyncio.gather(*(store.turns(ALICE) for _ in range(32)))
-    # The loop does not run meanwhile: it learns that its connections are broken only when it uses them.
+    # The restart blocks the loop, so broken connections are only noticed at the next use.
     redis.restart()
 
     await asyncio.gather(*(store.append(Conversation("alice", str(number)), turn(number)) for number in range(32)))
     assert len(await store.conversations("alice")) == 32
 
 
-async def test_a_silent_redis_is_given_up_in_time(store: RedisHistory, redis: RedisServer) -> None:
+async def test_unresponsive_redis_times_out(store: RedisHistory, redis: RedisServer) -> None:
     await store.check()
     redis.pause()
     began_s = time.monotonic()
     with pytest.raises(StoreUnavailable):
         await store.check()
     checked_s = time.monotonic() - began_s
-    answers = await asyncio.gather(*(store.turns(ALICE) for _ in range(100)), return_exceptions=True)
-    assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+    responses = await asyncio.gather(*(store.turns(ALICE) for _ in range(100)), return_exceptions=True)
+    assert all(isinstance(response, StoreUnavailable) for response in responses)
     assert checked_s < 1.5
     assert time.monotonic() - began_s - checked_s < 3
 
@@ -194,7 +192,7 @@ async def test_a_silent_redis_is_given_up_in_time(store: RedisHistory, redis: Re
     assert await store.turns(ALICE) == [turn(1)]
 
 
-async def test_a_cancelled_write_that_was_under_way_happens(store: RedisHistory, redis: RedisServer) -> None:
+async def test_cancelled_write_in_progress_completes(store: RedisHistory, redis: RedisServer) -> None:
     await store.append(ALICE, turn(1))
     redis.pause()
     writing = asyncio.create_task(store.append(ALICE, turn(2)))
@@ -210,13 +208,13 @@ async def test_a_cancelled_write_that_was_under_way_happens(store: RedisHistory,
     await again.close()
 
 
-async def test_cancelled_calls_never_give_another_caller_their_reply(
+async def test_cancelled_calls_never_leak_their_reply_to_another_caller(
     store: RedisHistory, redis: RedisServer, raw: Any
 ) -> None:
     names = [Conversation("alice", str(number)) for number in range(20)]
     for number, conversation in enumerate(names):
         await store.append(conversation, turn(number))
-    redis.pause()  # so that no connection is given back before the pool is full
+    redis.pause()  # no connection returns before the pool is full
     filling = [asyncio.create_task(store.turns(conversation)) for conversation in names * 4]
     await spin()
     redis.resume()
@@ -225,17 +223,17 @@ async def test_cancelled_calls_never_give_another_caller_their_reply(
 
     for _ in range(4):
         redis.pause()
-        asked = [asyncio.create_task(store.turns(conversation)) for conversation in names * 5]
+        reads = [asyncio.create_task(store.turns(conversation)) for conversation in names * 5]
         await spin()
-        for left in asked[::2]:
+        for left in reads[::2]:
             left.cancel()
         redis.resume()
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::2])
-        for place in range(1, len(asked), 2):
-            assert answers[place] == [turn(place % 20)]
+        responses = await asyncio.gather(*reads, return_exceptions=True)
+        assert all(isinstance(response, asyncio.CancelledError) for response in responses[::2])
+        for place in range(1, len(reads), 2):
+            assert responses[place] == [turn(place % 20)]
 
-    # No connection was thrown away with a reply in it: none had to be made anew.
+    # No connection was dropped with an unread reply: no new one was opened.
     assert (await raw.info("stats"))["total_connections_received"] == connections
 
 
@@ -254,7 +252,7 @@ async def test_close_waits_for_calls_in_progress(store: RedisHistory, redis: Red
     assert await raw.hget(KEY, "past") == b"2"
 
 
-async def test_an_acknowledged_turn_outlives_a_crash_of_a_redis_that_syncs_always(tmp_path: Path) -> None:
+async def test_acknowledged_turn_survives_a_crash_with_appendfsync_always(tmp_path: Path) -> None:
     server = RedisServer(tmp_path, append_only=True)
     try:
         history = RedisHistory.connect(server.url, limit=LIMIT, expire_s=EXPIRE_S)
@@ -269,7 +267,7 @@ async def test_an_acknowledged_turn_outlives_a_crash_of_a_redis_that_syncs_alway
         server.stop()
 
 
-async def test_a_redis_that_is_full_is_not_healthy(store: RedisHistory, raw: Any) -> None:
+async def test_full_redis_is_unhealthy(store: RedisHistory, raw: Any) -> None:
     await store.append(ALICE, turn(1))
     await raw.config_set("maxmemory", 1)
     try:
@@ -291,7 +289,7 @@ def test_invalid_url_is_refused_without_showing_it(url: str) -> None:
     assert refused.value.__suppress_context__
 
 
-async def test_a_password_is_in_no_log_and_no_error(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+async def test_password_is_not_in_logs_or_errors(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     history = RedisHistory.connect(redis.url.replace("//", "//:hunter2@"), limit=LIMIT, expire_s=EXPIRE_S)
     with pytest.raises(StoreUnavailable) as refused:
@@ -302,7 +300,7 @@ async def test_a_password_is_in_no_log_and_no_error(redis: RedisServer, caplog: 
     assert "Redis failed" in caplog.text
 
 
-async def test_no_conversation_gets_into_a_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_conversations_are_not_in_logs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     server = RedisServer(tmp_path, options=("--rename-command", "EVALSHA", ""))
     try:
         history = RedisHistory.connect(server.url, limit=LIMIT, expire_s=EXPIRE_S)
@@ -317,11 +315,11 @@ async def test_no_conversation_gets_into_a_log(tmp_path: Path, caplog: pytest.Lo
     assert "alice" not in caplog.text
 
 
-async def test_a_store_that_was_never_used_closes(redis: RedisServer) -> None:
+async def test_unused_store_closes(redis: RedisServer) -> None:
     await RedisHistory.connect(redis.url, limit=LIMIT, expire_s=EXPIRE_S).close()
 
 
-async def test_a_page_of_very_many_conversations_takes_no_longer_than_one_of_few(store: RedisHistory, raw: Any) -> None:
+async def test_page_of_many_conversations_is_as_fast_as_of_few(store: RedisHistory, raw: Any) -> None:
     await raw.zadd(INDEX, {f"c{number}": number for number in range(100_000)})
     page = [f"c{number}" for number in range(49_999, 49_899, -1)]
     pipeline = raw.pipeline()

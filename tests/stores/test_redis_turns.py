@@ -36,8 +36,8 @@ STOP = "tokenfall:{alice}:stop:"
 CLAIM = "tokenfall:{alice}:claim:" + sha256(b"key").hexdigest()
 
 
-class Live:
-    """A `LiveTurn` that says what the test says."""
+class FakeLiveTurn:
+    """A `LiveTurn` whose pieces the test appends."""
 
     def __init__(self, number: int = 1, *, key: str = "", conversation: Conversation = HERE) -> None:
         self.id = f"turn_{number}"
@@ -58,8 +58,8 @@ class Live:
         self.end = self.end or STOPPED
 
 
-class Waiting(RecordingListener):
-    """A listener that can be waited for."""
+class AwaitableListener(RecordingListener):
+    """A listener with a wait for its texts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ async def clock() -> WheelClock:
 
 
 class Instance(Protocol):
-    """Creates turns that share nothing but Redis, as those of another process."""
+    """Creates shared turns as in a separate process: they have only Redis in common."""
 
     def __call__(self, clock: WheelClock = ...) -> RedisTurns: ...
 
@@ -112,24 +112,24 @@ def there(instance: Instance) -> RedisTurns:
 
 @pytest.fixture
 async def raw(redis: RedisServer) -> AsyncIterator[Any]:
-    """A client to look behind the store's back."""
+    """A Redis client for direct access to the stored keys."""
     client = Redis.from_url(redis.url)
     yield client
     await client.aclose()
 
 
-async def follow(turns: RedisTurns, turn: Live, *, after: int = 0) -> Followed:
+async def follow(turns: RedisTurns, turn: FakeLiveTurn, *, after: int = 0) -> Followed:
     return await turns.follow(turn.conversation.owner, turn.id, after=after)
 
 
 async def spin() -> None:
-    """Let everything run that can run without the world's help."""
+    """Run all ready callbacks, without waiting for I/O."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
-async def stored(turns: RedisTurns, turn: Live) -> FollowedInRedis:
-    """Return once the turn is in Redis: each attempt is a round trip."""
+async def stored(turns: RedisTurns, turn: FakeLiveTurn) -> FollowedInRedis:
+    """Try to follow the turn until it is in Redis, and return it."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
@@ -138,14 +138,14 @@ async def stored(turns: RedisTurns, turn: Live) -> FollowedInRedis:
                 pass
 
 
-async def end_stored(turns: RedisTurns, turn: Live) -> None:
+async def end_stored(turns: RedisTurns, turn: FakeLiveTurn) -> None:
     """Return once the turn is in Redis with its end."""
     followed = await stored(turns, turn)
     await asyncio.wait_for(followed.end(), PATIENCE_S)
 
 
-async def told(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
-    """All that is heard of a turn."""
+async def followed_texts(turns: RedisTurns, turn: FakeLiveTurn, *, after: int = 0) -> list[str]:
+    """Follow a turn to its end and return its texts."""
     listener = RecordingListener()
     followed = await follow(turns, turn, after=after)
     assert (followed.id, followed.conversation, followed.after) == (turn.id, turn.conversation, after)
@@ -155,7 +155,7 @@ async def told(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
 
 
 class KillableClock(WheelClock):
-    """A clock whose latest sleeping task can be ended as if its process were killed: it writes nothing any more."""
+    """A clock that can cancel its last sleeping task, to simulate a killed process that writes nothing more."""
 
     sleeper: "asyncio.Task[Any] | None" = None
 
@@ -173,11 +173,11 @@ class KillableClock(WheelClock):
 
 
 async def test_turn_is_the_same_from_every_position(here: RedisTurns, there: RedisTurns) -> None:
-    turn = Live()
+    turn = FakeLiveTurn()
     here.publish(turn)
-    for piece in PIECES[:4]:  # a batch each
+    for piece in PIECES[:4]:  # one batch per piece
         turn.append(piece)
-        listener = Waiting()
+        listener = AwaitableListener()
         task = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
         await listener.wait_for_count(len(turn.pieces))
         task.cancel()
@@ -186,11 +186,11 @@ async def test_turn_is_the_same_from_every_position(here: RedisTurns, there: Red
     await end_stored(there, turn)
 
     for after in range(len(PIECES) + 1):
-        assert await told(there, turn, after=after) == PIECES[after:]
+        assert await followed_texts(there, turn, after=after) == PIECES[after:]
 
 
 async def test_pieces_are_followed_as_they_are_written(here: RedisTurns, there: RedisTurns) -> None:
-    turn, listener = Live(), Waiting()
+    turn, listener = FakeLiveTurn(), AwaitableListener()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     for number, piece in enumerate(PIECES, 1):
@@ -204,7 +204,7 @@ async def test_pieces_are_followed_as_they_are_written(here: RedisTurns, there: 
 
 
 async def test_follow_waits_for_a_position_not_copied_yet(here: RedisTurns, there: RedisTurns) -> None:
-    turn, listener = Live(), Waiting()
+    turn, listener = FakeLiveTurn(), AwaitableListener()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn, after=2)).run(listener.on_event))
     turn.append("a", "b", "c")
@@ -216,7 +216,7 @@ async def test_follow_waits_for_a_position_not_copied_yet(here: RedisTurns, ther
 
 
 async def test_follow_waits_for_a_slow_reader(here: RedisTurns, there: RedisTurns) -> None:
-    turn, listener = Live(), Waiting()
+    turn, listener = FakeLiveTurn(), AwaitableListener()
     listener.block()
     turn.append("a", "b")
     turn.end = GENUINE
@@ -233,7 +233,7 @@ async def test_follow_waits_for_a_slow_reader(here: RedisTurns, there: RedisTurn
 
 @pytest.mark.parametrize("pieces", [[], ["a"]])
 async def test_error_that_ended_the_turn_is_raised(here: RedisTurns, there: RedisTurns, pieces: list[str]) -> None:
-    turn, listener = Live(), RecordingListener()
+    turn, listener = FakeLiveTurn(), RecordingListener()
     turn.append(*pieces)
     turn.end = STOPPED
     here.publish(turn)
@@ -245,7 +245,7 @@ async def test_error_that_ended_the_turn_is_raised(here: RedisTurns, there: Redi
 
 
 async def test_unknown_turn_and_turn_of_another_owner_are_not_found(here: RedisTurns, there: RedisTurns) -> None:
-    turn = Live()
+    turn = FakeLiveTurn()
     here.publish(turn)
     await follow(there, turn)
 
@@ -257,7 +257,7 @@ async def test_unknown_turn_and_turn_of_another_owner_are_not_found(here: RedisT
 
 
 async def test_follow_past_the_end_is_refused_before_the_first_piece(here: RedisTurns, there: RedisTurns) -> None:
-    turn = Live()
+    turn = FakeLiveTurn()
     turn.append("a", "b")
     turn.end = GENUINE
     here.publish(turn)
@@ -268,7 +268,7 @@ async def test_follow_past_the_end_is_refused_before_the_first_piece(here: Redis
 
 
 async def test_follow_past_a_later_end_is_refused_at_the_end(here: RedisTurns, there: RedisTurns) -> None:
-    turn, listener = Live(), RecordingListener()
+    turn, listener = FakeLiveTurn(), RecordingListener()
     here.publish(turn)
     followed = await follow(there, turn, after=3)
     turn.append("a", "b")
@@ -280,10 +280,10 @@ async def test_follow_past_a_later_end_is_refused_at_the_end(here: RedisTurns, t
 
 
 async def test_hundred_followers_get_all_pieces(here: RedisTurns, there: RedisTurns) -> None:
-    turn = Live()
+    turn = FakeLiveTurn()
     here.publish(turn)
     await follow(there, turn)
-    listeners = [Waiting() for _ in range(100)]
+    listeners = [AwaitableListener() for _ in range(100)]
     all_followed = await asyncio.gather(*(follow(there, turn) for _ in listeners))
     running = [asyncio.ensure_future(f.run(one.on_event)) for f, one in zip(all_followed, listeners, strict=True)]
     turn.append("a")
@@ -308,7 +308,7 @@ async def test_invalid_entry_is_unavailable(there: RedisTurns, raw: Any, fields:
         await followed.run(RecordingListener().on_event)
 
 
-# Who answers dies
+# Killed processes
 
 
 @pytest.mark.parametrize("pieces", [[], ["a", "b"]])
@@ -316,7 +316,7 @@ async def test_turn_of_a_killed_process_is_lost_for_its_followers(
     instance: Instance, there: RedisTurns, pieces: list[str]
 ) -> None:
     clock = KillableClock(running_reactor().wheel)
-    here, turn, listener = instance(clock), Live(), Waiting()
+    here, turn, listener = instance(clock), FakeLiveTurn(), AwaitableListener()
     turn.append(*pieces)
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
@@ -354,7 +354,7 @@ async def test_key_is_bound_once(here: RedisTurns, there: RedisTurns) -> None:
     first, second = (Claim(f"turn_{n}", "default", f"digest {n}") for n in (1, 2))
 
     assert await here.claim("alice", "key", claim=first) is None
-    assert await here.claim("alice", "key", claim=first) is None, "as when nobody knew whether it was bound"
+    assert await here.claim("alice", "key", claim=first) is None, "binding again with the same claim must succeed"
     assert await there.claim("alice", "key", claim=second) == first
     assert await there.claim("alice", "other key", claim=second) is None
     assert await there.claim("bob", "key", claim=second) is None
@@ -362,12 +362,12 @@ async def test_key_is_bound_once(here: RedisTurns, there: RedisTurns) -> None:
 
 async def test_one_of_fifty_claims_binds_the_key(here: RedisTurns, there: RedisTurns) -> None:
     claims = [Claim(f"turn_{number}", "default", "digest") for number in range(50)]
-    said = await asyncio.gather(
+    results = await asyncio.gather(
         *((here, there)[n % 2].claim("alice", "key", claim=claim) for n, claim in enumerate(claims))
     )
 
-    (winner,) = [claim for claim, held in zip(claims, said, strict=True) if held is None]
-    assert [held for held in said if held is not None] == [winner] * 49
+    (winner,) = [claim for claim, held in zip(claims, results, strict=True) if held is None]
+    assert [held for held in results if held is not None] == [winner] * 49
 
 
 @pytest.mark.parametrize(("pieces", "end"), [(["a"], STOPPED), ([], GENUINE), (["a"], GENUINE)])
@@ -376,7 +376,7 @@ async def test_turn_with_text_or_an_end_keeps_its_key(
 ) -> None:
     mine = Claim("turn_1", "default", "digest")
     await here.claim("alice", "key", claim=mine)
-    turn = Live(key="key")
+    turn = FakeLiveTurn(key="key")
     turn.append(*pieces)
     turn.end = end
     here.publish(turn)
@@ -388,7 +388,7 @@ async def test_turn_with_text_or_an_end_keeps_its_key(
 
 async def test_failed_turn_without_text_frees_its_key(here: RedisTurns, there: RedisTurns) -> None:
     await here.claim("alice", "key", claim=Claim("turn_1", "default", "digest"))
-    turn = Live(key="key")
+    turn = FakeLiveTurn(key="key")
     turn.end = STOPPED
     here.publish(turn)
     await end_stored(there, turn)
@@ -399,7 +399,7 @@ async def test_failed_turn_without_text_frees_its_key(here: RedisTurns, there: R
 async def test_key_of_another_turn_is_not_freed(here: RedisTurns, there: RedisTurns) -> None:
     theirs = Claim("turn_2", "default", "digest")
     await there.claim("alice", "key", claim=theirs)
-    turn = Live(key="key")
+    turn = FakeLiveTurn(key="key")
     turn.end = STOPPED
     here.publish(turn)
     await end_stored(there, turn)
@@ -414,14 +414,14 @@ async def test_invalid_claim_is_unavailable(here: RedisTurns, raw: Any) -> None:
         await here.claim("alice", "key", claim=Claim("turn_1", "default", "digest"))
 
 
-# Stopping
+# Stop
 
 
 @pytest.mark.parametrize("pieces", [[], ["a"]])
 async def test_turn_is_stopped_from_another_process(
     here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str]
 ) -> None:
-    turn, other = Live(), Live(2)
+    turn, other = FakeLiveTurn(), FakeLiveTurn(2)
     turn.append(*pieces)
     here.publish(turn)
     here.publish(other)
@@ -439,7 +439,7 @@ async def test_stop_of_an_unresponsive_process_fails_after_the_timeout(
     here: RedisTurns, there: RedisTurns, raw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns_redis, "STOP_S", 1.0)
-    turn = Live()
+    turn = FakeLiveTurn()
     monkeypatch.setattr(turn, "stop", lambda: None)
     here.publish(turn)
     await follow(there, turn)
@@ -458,7 +458,7 @@ async def test_layout_is_as_documented_and_all_keys_expire(here: RedisTurns, the
     assert await ttls(raw) == bounds.keys()
     await expire_within(raw, bounds)
 
-    turn, listener = Live(key="key"), Waiting()
+    turn, listener = FakeLiveTurn(key="key"), AwaitableListener()
     turn.append("a", "b")
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
@@ -493,8 +493,10 @@ async def expire_within(raw: Any, bounds: dict[str, float]) -> None:
 
 async def test_turns_of_many_owners_are_separate(here: RedisTurns, there: RedisTurns) -> None:
     owners = ["", "anonymous", "}{", "%40anonymous", *map(str, range(150))]
-    turns = [Live(number, conversation=Conversation(owner, f"of {owner}")) for number, owner in enumerate(owners)]
-    turns += [Live(number, conversation=Conversation("", "many")) for number in range(len(turns), 400)]
+    turns = [
+        FakeLiveTurn(number, conversation=Conversation(owner, f"of {owner}")) for number, owner in enumerate(owners)
+    ]
+    turns += [FakeLiveTurn(number, conversation=Conversation("", "many")) for number in range(len(turns), 400)]
     for number, turn in enumerate(turns):
         turn.append("for ", str(number))
         turn.end = GENUINE
@@ -502,11 +504,11 @@ async def test_turns_of_many_owners_are_separate(here: RedisTurns, there: RedisT
     await end_stored(there, turns[-1])
 
     for number, turn in enumerate(turns):
-        assert await told(there, turn) == ["for ", str(number)]
+        assert await followed_texts(there, turn) == ["for ", str(number)]
 
 
 async def test_lone_surrogate_does_not_affect_other_turns(here: RedisTurns, there: RedisTurns) -> None:
-    odd, even = Live(1), Live(2)
+    odd, even = FakeLiveTurn(1), FakeLiveTurn(2)
     for turn in (odd, even):
         turn.append("a", "\ud83d", "b")
         turn.end = GENUINE
@@ -514,17 +516,17 @@ async def test_lone_surrogate_does_not_affect_other_turns(here: RedisTurns, ther
     here.publish(odd)
     here.publish(even)
 
-    assert await told(there, odd) == ["a", "?", "b"]
-    assert await told(there, even) == ["a", "🦊", "b"]
+    assert await followed_texts(there, odd) == ["a", "?", "b"]
+    assert await followed_texts(there, even) == ["a", "🦊", "b"]
 
 
-# Redis fails
+# Redis outages
 
 
 async def test_turn_is_written_again_after_redis_lost_all_data(
     redis: RedisServer, here: RedisTurns, there: RedisTurns
 ) -> None:
-    turn, listener = Live(), Waiting()
+    turn, listener = FakeLiveTurn(), AwaitableListener()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     turn.append("a", "b")
@@ -539,13 +541,13 @@ async def test_turn_is_written_again_after_redis_lost_all_data(
 
     await asyncio.wait_for(running, PATIENCE_S)
     assert listener.texts == ["a", "b", "c", "d"]
-    assert await told(there, turn) == ["a", "b", "c", "d"]
+    assert await followed_texts(there, turn) == ["a", "b", "c", "d"]
 
 
 async def test_idle_turn_is_written_again_after_redis_lost_all_data(
     redis: RedisServer, here: RedisTurns, there: RedisTurns
 ) -> None:
-    turn, listener = Live(), Waiting()
+    turn, listener = FakeLiveTurn(), AwaitableListener()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     turn.append("a")
@@ -562,7 +564,7 @@ async def test_idle_turn_is_written_again_after_redis_lost_all_data(
 async def test_restarted_redis_has_every_piece_once(
     redis: RedisServer, here: RedisTurns, there: RedisTurns, caplog: pytest.LogCaptureFixture, ends_meanwhile: bool
 ) -> None:
-    turn, listener = Live(), Waiting()
+    turn, listener = FakeLiveTurn(), AwaitableListener()
     here.publish(turn)
     turn.append("a", "b")
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
@@ -580,8 +582,8 @@ async def test_restarted_redis_has_every_piece_once(
     turn.end = GENUINE
     await stored(there, turn)
 
-    assert await told(there, turn) == turn.pieces
-    assert await told(there, turn, after=1) == turn.pieces[1:]
+    assert await followed_texts(there, turn) == turn.pieces
+    assert await followed_texts(there, turn, after=1) == turn.pieces[1:]
     await there.check()
 
 
@@ -595,7 +597,7 @@ async def failed(caplog: pytest.LogCaptureFixture) -> None:
 async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
     redis: RedisServer, here: RedisTurns, there: RedisTurns, caplog: pytest.LogCaptureFixture, clock: WheelClock
 ) -> None:
-    turn, listener = Live(key="key"), Waiting()
+    turn, listener = FakeLiveTurn(key="key"), AwaitableListener()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     turn.append("a")
@@ -608,17 +610,17 @@ async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
         now_s = clock.now()
         longest_s, before_s = max(longest_s, now_s - before_s), now_s
         turn.append("b")
-        here.publish(Live(len(turn.pieces) + 1))
+        here.publish(FakeLiveTurn(len(turn.pieces) + 1))
         failures = sum("Redis failed" in each.message or "did not respond" in each.message for each in caplog.records)
     redis.resume()
     turn.end = GENUINE
 
     assert longest_s < COMMAND_S / 2  # a call that blocks takes at least `COMMAND_S`
-    assert await told(there, turn) == turn.pieces
+    assert await followed_texts(there, turn) == turn.pieces
 
 
 async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, there: RedisTurns, raw: Any) -> None:
-    turn = Live()
+    turn = FakeLiveTurn()
     turn.append("a", "b")
     here.publish(turn)
     late = Copy(turn)
@@ -628,7 +630,7 @@ async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, th
         arguments = (KEEP_MS, LEASE_MS, *late.script_arguments())
         return await raw.execute_command("EVAL", turns_redis.COPY, 4, *late.script_keys(), *arguments)
 
-    listener = Waiting()
+    listener = AwaitableListener()
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.wait_for_count(2)
     assert await write_late() == [[2, 0, 0]]
@@ -640,7 +642,7 @@ async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, th
     assert await write_late() == [[3, 1, 0]]
 
     assert listener.texts == ["a", "b", "c"]
-    assert await told(there, turn) == ["a", "b", "c"]
+    assert await followed_texts(there, turn) == ["a", "b", "c"]
     assert await raw.exists(ALIVE + turn.id) == 0
     assert await raw.xlen(STREAM + turn.id) == 4
 
@@ -650,7 +652,7 @@ async def test_failing_copy_is_logged_once(
 ) -> None:
     caplog.set_level(logging.WARNING)
     redis.stop()
-    here.publish(Live())
+    here.publish(FakeLiveTurn())
     async with asyncio.timeout(PATIENCE_S):
         while sum("Redis failed" in each.message for each in caplog.records) < 4:
             await spin()
@@ -658,24 +660,24 @@ async def test_failing_copy_is_logged_once(
     assert caplog.text.count("cannot be copied") == 1
 
 
-# The end
+# Shutdown
 
 
 async def test_close_writes_the_ends(instance: Instance, there: RedisTurns) -> None:
-    here, turn = instance(), Live()
+    here, turn = instance(), FakeLiveTurn()
     here.publish(turn)
     turn.append("a")
     turn.end = GENUINE
     await here.close()
 
-    assert await told(there, turn) == ["a"]
+    assert await followed_texts(there, turn) == ["a"]
 
 
 @pytest.mark.parametrize("pauses", [False, True])
 async def test_close_does_not_wait_for_running_turns_or_redis(
     redis: RedisServer, here: RedisTurns, clock: WheelClock, pauses: bool
 ) -> None:
-    here.publish(Live())
+    here.publish(FakeLiveTurn())
     if pauses:
         redis.pause()
     begun_s = clock.now()

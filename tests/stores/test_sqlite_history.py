@@ -1,4 +1,4 @@
-"""What takes a process of its own: a disk that refuses, a kill -9, a start at the same moment."""
+"""SQLite history in child processes: a full disk, SIGKILL, and concurrent starts."""
 
 import signal
 import subprocess
@@ -88,7 +88,7 @@ asyncio.run(main())
 
 
 def start(program: str, *arguments: object) -> "subprocess.Popen[str]":
-    """A process that waits for a line on stdin, where its program does."""
+    """Start a Python process with stdin and stdout as pipes."""
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
         cwd=ROOT,
@@ -109,15 +109,15 @@ async def kept(path: Path) -> list[int]:
     return numbers
 
 
-def test_a_disk_that_takes_no_more_is_unavailable_and_recovers(tmp_path: Path) -> None:
+def test_full_disk_is_unavailable_and_recovers(tmp_path: Path) -> None:
     child = start(FULL_DISK, tmp_path / "history.db")
-    said, complaints = child.communicate(timeout=20)
+    output, errors = child.communicate(timeout=20)
 
-    assert said.splitlines() == ["unavailable 1", "unavailable 1", "['turn_1', 'turn_4']"], complaints
+    assert output.splitlines() == ["unavailable 1", "unavailable 1", "['turn_1', 'turn_4']"], errors
     assert child.returncode == 0
 
 
-async def test_processes_that_begin_at_once_share_a_file(tmp_path: Path) -> None:
+async def test_processes_started_at_once_share_a_file(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     children = [start(WRITER, path, 100 * each, 100 * each + 30) for each in range(4)]
     for child in children:
@@ -125,8 +125,8 @@ async def test_processes_that_begin_at_once_share_a_file(tmp_path: Path) -> None
         child.stdin.write("go\n")
         child.stdin.flush()
     for child in children:
-        said, complaints = child.communicate(timeout=20)
-        assert len(said.split()) == 30, complaints
+        output, errors = child.communicate(timeout=20)
+        assert len(output.split()) == 30, errors
     numbers = await kept(path)
 
     assert sorted(numbers) == [100 * each + number for each in range(4) for number in range(30)]
@@ -145,17 +145,19 @@ async def test_acknowledged_turns_survive_sigkill(tmp_path: Path) -> None:
         child.stdin.flush()
         acknowledged = [int(child.stdout.readline()) for _ in range(3 + 7 * round_)]
         child.send_signal(signal.SIGKILL)
-        acknowledged += [int(number) for number in child.stdout.read().split()]  # communicate() skips its buffer
+        acknowledged += [
+            int(number) for number in child.stdout.read().split()
+        ]  # communicate() ignores data buffered by readline()
         child.communicate()
         numbers = [number for number in await kept(path) if number // 10_000 == round_]
 
-        # At most the one whose acknowledgement did not get out any more comes in addition.
+        # Plus at most one turn whose acknowledgement was not printed before the kill.
         assert numbers[: len(acknowledged)] == acknowledged
         assert len(numbers) - len(acknowledged) in {0, 1}
 
 
 def test_check_fails_while_a_turn_of_the_refused_size_does_not_fit(tmp_path: Path) -> None:
     with start(LARGE_TURN, tmp_path / "history.db") as process:
-        told, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=30)
 
-    assert told.split() == ["True", "False", "False", "True", "True"]
+    assert output.split() == ["True", "False", "False", "True", "True"]

@@ -1,4 +1,4 @@
-"""The fixtures in a pytest run of its own, as somebody else's project has it."""
+"""The pytest fixtures, used in a separate pytest run as in a user's project."""
 
 import subprocess
 import sys
@@ -33,11 +33,11 @@ def nothing_is_left():
     with open(os.environ["LEFT"], "a") as file:
         file.write(repr(left))
 """
-"""Torn down after the fixtures of the session that were requested later."""
+"""A conftest whose first fixture is torn down last and records leaks."""
 
 
 class Project:
-    """Somebody's tests. No plugin is loaded but ours, and what a test names."""
+    """A user's test project, with only our plugin and those that the test names."""
 
     def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         self._pytester = pytester
@@ -149,7 +149,7 @@ def test_finds_nothing(tokenfall_server):
     run.assert_outcomes(passed=2)
 
 
-def test_a_stream_that_outlives_its_test_takes_its_server_along(project: Project) -> None:
+def test_server_of_a_stream_that_outlives_its_test_is_replaced(project: Project) -> None:
     run = project.run("""
 kept, ports = httpx.Client(), []
 
@@ -167,7 +167,7 @@ def test_has_none(tokenfall_server):
     assert project.left.read_text(encoding="utf-8") == "(0, set())"
 
 
-def test_each_worker_of_xdist_has_its_own(project: Project, tmp_path: Path) -> None:
+def test_each_xdist_worker_has_its_own_server(project: Project, tmp_path: Path) -> None:
     run = project.run(
         f"""
 @pytest.mark.parametrize("number", range(12))
@@ -240,7 +240,7 @@ def test_unused_plugin_imports_almost_nothing() -> None:
     assert loaded.isdisjoint({"asyncio", "http.client", "json", "msgspec", "ssl"})
 
 
-def test_the_package_works_without_pytest() -> None:
+def test_package_works_without_pytest() -> None:
     used = "from tokenfall.testing import serve\nwith serve() as server: server.set('seed=1')\nimport sys\n"
     assert "pytest" not in modules_of(used + "print(*sys.modules)")
 

@@ -32,6 +32,6 @@ def test_gauge_has_its_current_value() -> None:
     assert summed(samples(TEXT), "now", since=samples(TEXT)) == 7
 
 
-def test_a_name_that_is_not_there_is_an_error() -> None:
+def test_unknown_metric_name_is_an_error() -> None:
     with pytest.raises(KeyError, match="no metric is named b; there are a_total, now"):
         summed(samples(TEXT), "b", since={})

@@ -1,4 +1,4 @@
-"""A server in a thread and one in a process are the same to a test, and leave nothing behind."""
+"""Servers in a thread and in a process have the same interface and leak nothing."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ from tokenfall.testing import ControlRefused, ServerGone, TokenfallServer, serve
 from tokenfall.testing.serving import start
 from tokenfall.testing.threads import ThreadHost
 
-ASK = {"model": "sim", "messages": [{"role": "user", "content": "Hello"}]}
+CHAT_BODY = {"model": "sim", "messages": [{"role": "user", "content": "Hello"}]}
 STARTED_S = 1.0
 STOPPED_S = 5.0
 
@@ -49,11 +49,11 @@ def read(server: TokenfallServer, sim: str) -> str:
 
 def test_each_client_has_its_address(server: TokenfallServer) -> None:
     assert server.url == f"http://127.0.0.1:{server.port}"
-    assert httpx.post(f"{server.openai_url}/chat/completions", json=ASK).json()["object"] == "chat.completion"
-    assert httpx.post(f"{server.groq_url}/openai/v1/chat/completions", json=ASK).json()["x_groq"]
-    asked = {**ASK, "max_tokens": 5}
-    assert httpx.post(f"{server.anthropic_url}/v1/messages", json=asked).json()["type"] == "message"
-    assert httpx.post(f"{server.ollama_url}/api/chat", json={**ASK, "stream": False}).json()["done"]
+    assert httpx.post(f"{server.openai_url}/chat/completions", json=CHAT_BODY).json()["object"] == "chat.completion"
+    assert httpx.post(f"{server.groq_url}/openai/v1/chat/completions", json=CHAT_BODY).json()["x_groq"]
+    body = {**CHAT_BODY, "max_tokens": 5}
+    assert httpx.post(f"{server.anthropic_url}/v1/messages", json=body).json()["type"] == "message"
+    assert httpx.post(f"{server.ollama_url}/api/chat", json={**CHAT_BODY, "stream": False}).json()["done"]
 
 
 def test_settings_last_until_the_reset(server: TokenfallServer) -> None:
@@ -98,7 +98,7 @@ def test_gate_passes_the_given_number_of_tokens(server: TokenfallServer) -> None
         gate.wait_until_waiting(2, within_s=0.02)
 
 
-def test_a_gate_is_forgotten(server: TokenfallServer) -> None:
+def test_deleted_gate_is_removed(server: TokenfallServer) -> None:
     gate = server.gate("door")
     with pytest.raises(ControlRefused, match="there is no such gate"):
         gate.forget()
@@ -122,9 +122,11 @@ def test_request_log_has_the_requests_without_the_key(server: TokenfallServer) -
     with pytest.raises(RuntimeError, match="the request log is off"):
         server.requests()
     server.journal()
-    httpx.post(f"{server.openai_url}/chat/completions?a=b", json=ASK, headers={"authorization": "Bearer my-secret"})
+    httpx.post(
+        f"{server.openai_url}/chat/completions?a=b", json=CHAT_BODY, headers={"authorization": "Bearer my-secret"}
+    )
     (seen,) = server.wait_for_requests()
-    assert (seen.method, seen.path, seen.query, seen.json()) == ("POST", "/v1/chat/completions", "a=b", ASK)
+    assert (seen.method, seen.path, seen.query, seen.json()) == ("POST", "/v1/chat/completions", "a=b", CHAT_BODY)
     assert "my-secret" not in repr(seen)
     server.forget_requests()
     assert server.requests() == []
@@ -136,7 +138,7 @@ def test_request_log_has_the_requests_without_the_key(server: TokenfallServer) -
         server.requests()
 
 
-def test_requests_are_waited_for(server: TokenfallServer) -> None:
+def test_wait_for_requests_returns_at_the_given_number(server: TokenfallServer) -> None:
     server.journal()
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(server.wait_for_requests, 2)
@@ -157,31 +159,33 @@ def test_metrics_count_since_the_reset(server: TokenfallServer) -> None:
         server.metric("tokenfall_nonsense")
 
 
-def test_a_reset_ends_conversations(server: TokenfallServer) -> None:
-    asked = {"messages": ASK["messages"], "conversation": "a b/c", "stream": False, "max_tokens": 2}
-    assert httpx.post(f"{server.url}/chat", json=asked).status_code in (200, 400)
-    asked["conversation"] = "mine"
-    assert httpx.post(f"{server.url}/chat", json=asked).status_code == 200
+def test_reset_deletes_conversations(server: TokenfallServer) -> None:
+    body = {"messages": CHAT_BODY["messages"], "conversation": "a b/c", "stream": False, "max_tokens": 2}
+    assert httpx.post(f"{server.url}/chat", json=body).status_code in (200, 400)
+    body["conversation"] = "mine"
+    assert httpx.post(f"{server.url}/chat", json=body).status_code == 200
     server.reset()
     assert httpx.get(f"{server.url}/conversations").json() == []
 
 
-def test_a_coroutine_waits_in_a_thread(server: TokenfallServer) -> None:
+def test_coroutine_can_wait_in_a_thread(server: TokenfallServer) -> None:
     async def both() -> int:
         async with httpx.AsyncClient() as client:
-            asked = asyncio.create_task(client.get(f"{server.url}/stream-sse?gate=door&tokens=1"))
+            body = asyncio.create_task(client.get(f"{server.url}/stream-sse?gate=door&tokens=1"))
             await asyncio.to_thread(server.gate("door").wait_until_waiting)
             server.gate("door").open()
-            return (await asked).status_code
+            return (await body).status_code
 
     assert asyncio.run(both()) == 200
 
 
-# What it is made with
+# Settings
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_nothing_leaks_in_from_outside(process: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_ignores_the_environment_and_dotenv(
+    process: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".env").write_text("SIM=seed=1\nAPI_KEY=from-a-file\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIM", "seed=2")
@@ -193,7 +197,7 @@ def test_nothing_leaks_in_from_outside(process: bool, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_settings_arrive_and_controls_show_the_key(process: bool) -> None:
+def test_settings_apply_and_control_requests_send_the_key(process: bool) -> None:
     settings: Any = {"api_key": ["k1", "k2"], "rate_limit_rps": 3, "cors_origins": None, "sim": "ttft=2ms"}
     with serve(process=process, **settings) as server:
         assert server.sim == "gap=0.001s,ttft=0.002s"
@@ -209,7 +213,7 @@ def test_configured_gap_is_used(sim: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"sim": "gap=fast"}, "sim: got 'gap=.*', takes"),
         ({"simm": "gap=1ms"}, "simm: no such setting; there are host, port"),
@@ -218,13 +222,13 @@ def test_configured_gap_is_used(sim: str) -> None:
         ({"api_key": f"sha256:{'0' * 64}"}, "api_key: got only digests"),
     ],
 )
-def test_a_wrong_setting_is_named(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(InvalidSetting, match=told), serve(**settings):
+def test_invalid_setting_is_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message), serve(**settings):
         pass
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_a_port_that_is_taken_is_an_error(process: bool) -> None:
+def test_occupied_port_is_an_error(process: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"{port}|in use"), serve(process=process, port=port):
@@ -233,7 +237,7 @@ def test_a_port_that_is_taken_is_an_error(process: bool) -> None:
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
 def test_server_starts_and_stops_in_time(process: bool) -> None:
-    with serve(process=process):  # imports and page caches are warm
+    with serve(process=process):  # warms imports and page caches
         pass
     began_s = perf_counter()
     with serve(process=process):
@@ -241,7 +245,7 @@ def test_server_starts_and_stops_in_time(process: bool) -> None:
     assert perf_counter() - began_s < STARTED_S
 
 
-# What it leaves behind
+# Clean-up
 
 
 def process_wide() -> dict[str, object]:
@@ -274,7 +278,7 @@ def test_process_state_is_unchanged_after_the_server(low_limit: None) -> None:
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_no_thread_socket_or_child_is_left(process: bool) -> None:
+def test_no_thread_socket_or_child_leaks(process: bool) -> None:
     with serve(process=process) as server:
         read(server, "tokens=1")
     before = descriptors(), set(threading.enumerate())
@@ -294,10 +298,10 @@ def test_running_stream_is_ended_after_the_drain_time(process: bool) -> None:
     with httpx.Client() as client:
         with serve(process=process) as server:
             began_s = perf_counter()
-            answer = client.send(client.build_request("GET", f"{server.url}/stream-loop"), stream=True)
-        assert not server.is_running  # though the stream was given its drain time
+            response = client.send(client.build_request("GET", f"{server.url}/stream-loop"), stream=True)
+        assert not server.is_running  # including the drain time of the stream
         assert perf_counter() - began_s < STOPPED_S
-        assert "shutting_down" in answer.read().decode()
+        assert "shutting_down" in response.read().decode()
 
 
 def test_killed_process_raises_server_gone_at_the_next_use() -> None:
@@ -327,7 +331,7 @@ def test_failed_thread_raises_server_gone_at_the_next_use() -> None:
 
 def test_unresponsive_server_raises_server_gone() -> None:
     class Elsewhere:
-        """A host whose server is at an address where nobody listens."""
+        """A host whose server address has no listener."""
 
         def __init__(self, of: ThreadHost, port: int) -> None:
             self.address = of.address._replace(port=port)
@@ -338,7 +342,7 @@ def test_unresponsive_server_raises_server_gone() -> None:
     host = start({}, process=False)
     assert isinstance(host, ThreadHost)
     with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))  # and does not listen
+        bound.bind(("127.0.0.1", 0))  # bound but not listening
         with pytest.raises(ServerGone, match="it does not respond"):
             TokenfallServer(Elsewhere(host, bound.getsockname()[1])).reset()
     host.stop()

@@ -46,7 +46,7 @@ def first_gap_s(server: Server, path: str, query: str = "") -> float:
 
 async def reply(server: Server, model: str) -> Finished:
     """Run a reply with this model and return its end."""
-    chat = server.parts.conversations()
+    chat = server.parts.chat_service()
     question = Question(conversation=Conversation("", "c"), message=Message("user", "Hi"), model=model, max_tokens=1)
     _, end = await chat.runner.complete_response(await chat.begin(question))
     return end
@@ -127,7 +127,7 @@ async def test_settings_reach_their_parts(servers: WiredServers) -> None:
         max_tokens="8",
         context_messages="9",
     )
-    bounds, defaults = server.http.bounds, server.parts.conversations().defaults
+    bounds, defaults = server.http.bounds, server.parts.chat_service().defaults
 
     assert (bounds.header_timeout_s, bounds.body_timeout_s, bounds.idle_timeout_s) == (1.0, 2.0, 3.0)
     assert (bounds.stall_timeout_s, bounds.max_head_bytes, bounds.max_body_bytes) == (4.0, 5 * 1024, 6 * 1024)

@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall import errors
-from tokenfall.errors import RateLimited, TokenfallError, UpstreamError, shutting_down
+from tokenfall.errors import RateLimited, TokenfallError, UpstreamError, page_start_not_found, shutting_down
 
 CODES = {
     "TokenfallError": "internal_error",
@@ -75,6 +75,13 @@ def test_shutdown_error_has_a_retry_after() -> None:
 
     assert (error.code, error.message) == ("shutting_down", "the server is shutting down")
     assert error.retry_after_s == 5.0
+
+
+def test_page_after_an_unknown_conversation_is_not_found() -> None:
+    error = page_start_not_found()
+
+    assert error.code == "not_found"
+    assert error.message.endswith("start at the first page")
 
 
 @pytest.mark.parametrize("error", error_classes())

@@ -126,7 +126,7 @@ class App:
         return problems.problem(request, api_error) if refuse is None else refuse(request, api_error)
 
     def _refuse_of(self, request: Request) -> Refuse | None:
-        """The error response of the path's dialect, None for a problem document: it has none, or it is not loaded."""
+        """Encodes errors in the path's dialect; None (a problem document) without a dialect, or if it is not loaded."""
         encoder = self._router.error_encoder_of(request.route or request.path, request.method)
         return None if encoder is None or self.needed_for_refusal(request) is not None else encoder.refuse
 

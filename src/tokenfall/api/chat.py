@@ -49,7 +49,7 @@ class ChatRoutes:
     """The handlers. `keys` identifies the owner of the conversations that a request may access.
 
     `refuse`, called with the request and its model, raises the error that the simulator is configured to inject.
-    `relays`: there is an upstream, so that the simulator generates only the responses of its own models.
+    `relays`: an upstream is configured, so the simulator serves only its own models.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ChatRoutes:
         _add_headers(request, turn)
         if body.stream:
             return self._live(turn, announced=body.announce, details=body.details)
-        request.drop_content()  # it may be large, and the response late
+        request.drop_content()  # it may be large, and the response may take long
         with self._memory.lease() as lease:
             text, finished = await self._chat.runner.complete_response(turn, on_size=lease.resize)
             return await sliced(plain.complete_response(text, finished, conversation=conversation.id), lease=lease)
@@ -138,7 +138,7 @@ class ChatRoutes:
         """`DELETE /history`."""
         query = request.query()
         if len(query) > 1 or any(name != "conversation" for name, _ in query):
-            raise InvalidRequest("the query takes conversation, once, and nothing else")
+            raise InvalidRequest("the query takes only conversation, at most once")
         name, _ = plain_conversations.history_query(query)
         conversation = Conversation(self._keys.owner(request), name)
         await self._chat.clear(conversation, may_be_missing=name == plain_conversations.DEFAULT_CONVERSATION)
@@ -212,7 +212,7 @@ def _switches(request: Request) -> set[str]:
     query = request.query()
     given = dict(query)
     if len(given) < len(query) or not given.keys() <= SWITCHES or not set(given.values()) <= {"true", "false"}:
-        raise InvalidRequest("the query takes announce and details, each once and true or false, and nothing else")
+        raise InvalidRequest("the query takes only announce and details, each at most once, true or false")
     return {name for name, value in query if value == "true"}
 
 
@@ -250,7 +250,7 @@ class _Frames:
         except TurnStopped as stopped:
             if not self._begun:
                 raise
-            return problems.error_event(stopped)  # as requested, so the stream has not failed
+            return problems.error_event(stopped)  # the client requested the stop, so the stream has not failed
         finally:
             del self._send  # breaks a reference cycle with the stream
         full = send(plain.end_frame(finished)) if self._details else None

@@ -35,7 +35,7 @@ _VERSION = Response(200, flat_object({"name": "tokenfall", "version": __version_
 class Probes:
     """The handlers. `measured` returns the current metrics. Every callable is called at each request.
 
-    A check fails with `StoreUnavailable`. If one of `needed` fails, the server cannot work now; if one of `wanted`
+    A check fails with `StoreUnavailable`. If one of `required` fails, the server cannot work now; if one of `optional`
     fails, it works with less than configured. `vllm` has additional metrics for `/metrics`.
     """
 
@@ -44,14 +44,14 @@ class Probes:
         measured: Callable[[], Metrics],
         is_draining: Callable[[], bool],
         *,
-        needed: Mapping[str, Check] = _NO_CHECKS,
-        wanted: Mapping[str, Check] = _NO_CHECKS,
+        required: Mapping[str, Check] = _NO_CHECKS,
+        optional: Mapping[str, Check] = _NO_CHECKS,
         vllm: VLLMMetrics | None = None,
     ) -> None:
         self._measured = measured
         self._is_draining = is_draining
-        self._needed = needed
-        self._wanted = wanted
+        self._required = required
+        self._optional = optional
         self._vllm = vllm
         self._started_s = monotonic()
 
@@ -71,11 +71,11 @@ class Probes:
         """Whether the server accepts new work, and which checks fail."""
         if self._is_draining():
             return _json(503, {"status": "draining"})
-        if not self._needed and not self._wanted:
+        if not self._required and not self._optional:
             return _json(200, {"status": "ready"})
         from tokenfall.api.readiness import checked  # noqa: PLC0415 - imports asyncio
 
-        return checked(self._needed, self._wanted)
+        return checked(self._required, self._optional)
 
     def version(self, request: Request) -> Response:
         """Name and version."""

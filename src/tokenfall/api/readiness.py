@@ -12,9 +12,9 @@ from tokenfall.http.response import Response
 Check = Callable[[], Awaitable[None]]
 
 
-async def checked(needed: Mapping[str, Check], wanted: Mapping[str, Check]) -> Response:
-    """503 if one of `needed` fails, else 200 with the names of the failed `wanted`. All checks run concurrently."""
-    failing, degraded = await asyncio.gather(_failing(needed), _failing(wanted))
+async def checked(required: Mapping[str, Check], optional: Mapping[str, Check]) -> Response:
+    """503 if one of `required` fails, else 200 with the names of the failed `optional` ones. They run concurrently."""
+    failing, degraded = await asyncio.gather(_failing(required), _failing(optional))
     if failing:
         body = msgspec.json.encode({"status": "unavailable", "failing": failing + degraded})
         return document(body, status=503)

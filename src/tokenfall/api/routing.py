@@ -33,7 +33,7 @@ class Route:
     `open_while_draining`: also served while the server drains.
     `for_pages`: called by the chat page and the dashboard; the dashboard does not count its successful requests.
     `private`: refuses pages of other sites, if no API key protects it.
-    `quiet`: only its errors are logged above debug level: probes or load tests call it often.
+    `quiet`: called often, by probes or load tests; above debug level, only its errors are logged.
     `request_logged`: added to the simulator's request log, if that is on.
     """
 
@@ -114,11 +114,11 @@ class Router:
         ]
 
     def quiet_paths(self) -> frozenset[str]:
-        """The paths of which all routes are quiet."""
+        """The paths whose routes are all quiet."""
         return frozenset(path for path, methods in self._paths.items() if all(r.quiet for r in methods.values()))
 
     def page_paths(self) -> frozenset[str]:
-        """The paths of which all routes are for pages."""
+        """The paths whose routes are all for pages."""
         return frozenset(path for path, methods in self._paths.items() if all(r.for_pages for r in methods.values()))
 
     def methods(self, path: str) -> dict[str, Route]:
@@ -128,7 +128,7 @@ class Router:
     def error_encoder_of(self, path: str, method: str) -> ErrorEncoder | None:
         """The error encoder of a route, else of any route of the path, else of the prefix; None for problem documents.
 
-        So an unknown path or a method that the path does not support is refused in the dialect of its neighbours.
+        So clients of a dialect also get its errors for unknown paths and unsupported methods.
         """
         methods = self.methods(path)
         if not methods:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from tokenfall.ports import Engine, HistoryStore
 
 
-def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
+def build_chat(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
     """The chat service; `model` is the default model, `history` stores the conversations."""
     settings = parts.settings
-    engine: Engine = parts.simulated()
+    engine: Engine = parts.simulated_engine()
     if parts.upstream is not None:
         upstream: Engine = parts.upstream
         if settings.model is None:

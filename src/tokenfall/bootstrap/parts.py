@@ -1,6 +1,6 @@
-"""The parts of a server apart from its sockets. Most are created at their first use, because they import libraries.
+"""The parts of a server, without its sockets. Those that import libraries are created at their first use.
 
-A server that only streams from the simulator creates none of these, so it imports neither asyncio nor msgspec.
+So a server that only streams from the simulator imports neither asyncio nor msgspec.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Parts:
         self._simulated: SimulatedEngine | None = None
         self._catalogue: Catalogue | None = None
         self._throttle: Throttle | None = None
-        self.history: HistoryStore | None = self._store() if settings.history != MEMORY else None
+        self.history: HistoryStore | None = self._history_store() if settings.history != MEMORY else None
         """None for `memory://` before the first conversation."""
         self.shared_turns: SharedTurns | None = self._shared_turns() if settings.turns != MEMORY else None
         self.limiter: FallbackLimiter | None = None
@@ -80,16 +80,16 @@ class Parts:
         return any(store is not None for store in stores)
 
     def checks(self) -> tuple[dict[str, Check], dict[str, Check]]:
-        """The checks of `/readyz`: of the stores that all chats need, and of the stores that some features need."""
-        wanted: dict[str, Check] = {}
+        """The checks of `/readyz`, required and optional: only without the history does every chat fail."""
+        optional: dict[str, Check] = {}
         if self.limiter is not None:
-            wanted["limits"] = self.limiter.check
+            optional["limits"] = self.limiter.check
         if self.shared_turns is not None:
-            wanted["turns"] = self.shared_turns.check
-        return ({} if self.history is None else {"history": self.history.check}), wanted
+            optional["turns"] = self.shared_turns.check
+        return ({} if self.history is None else {"history": self.history.check}), optional
 
     async def close(self) -> None:
-        """Close all parts. Turns must be drained before."""
+        """Close all parts. The turns must have been drained."""
         if self.chat is not None:
             await self.chat.runner.close()
         elif self.shared_turns is not None:
@@ -98,7 +98,7 @@ class Parts:
             if part is not None:
                 await part.close()
 
-    # Handlers, created once for each `LazyHandlers`
+    # Handlers: each method is called once, by its `LazyHandlers`
 
     def chat_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.chat import ChatRoutes  # noqa: PLC0415 - it imports asyncio and msgspec
@@ -106,9 +106,9 @@ class Parts:
 
         if self.settings.rate_limit_rps > 0:
             self.throttle()
-        chat = self.conversations()
+        chat = self.chat_service()
         model, relays = self._default_model(), self.settings.upstream is not None
-        refuse = ChatInjectedErrors(self.shared, self.simulated(), default_model=model, relays=relays)
+        refuse = ChatInjectedErrors(self.shared, self.simulated_engine(), default_model=model, relays=relays)
         routes = ChatRoutes(
             chat, self.keys, callers=self.callers, memory=self.response_memory, refuse=refuse, relays=relays
         )
@@ -138,12 +138,12 @@ class Parts:
         return {**files, "pages.to_chat": page.redirect, "pages.to_dashboard": page.redirect}
 
     def provider_handlers(self) -> Mapping[str, ProviderHandler]:
-        from tokenfall.bootstrap.providers import ProviderParts, handlers  # noqa: PLC0415 - six dialects, and msgspec
+        from tokenfall.bootstrap.providers import ProviderParts, build_handlers  # noqa: PLC0415 - six dialects, and msgspec
 
         throttle = self.throttle() if self.settings.rate_limit_rps > 0 else None
-        return handlers(
+        return build_handlers(
             ProviderParts(
-                self.simulated(),
+                self.simulated_engine(),
                 self.upstream,
                 self.clock,
                 throttle,
@@ -157,14 +157,14 @@ class Parts:
 
     # Parts
 
-    def conversations(self) -> Chat:
+    def chat_service(self) -> Chat:
         """The chat service."""
         if self.chat is None:
-            from tokenfall.bootstrap.chat import chat_of  # noqa: PLC0415 - it imports asyncio and msgspec
+            from tokenfall.bootstrap.chat import build_chat  # noqa: PLC0415 - it imports asyncio and msgspec
 
             if self.history is None:
-                self.history = self._store()
-            self.chat = chat_of(self, self.history, model=self._default_model())
+                self.history = self._history_store()
+            self.chat = build_chat(self, self.history, model=self._default_model())
         return self.chat
 
     def catalogue(self) -> Catalogue:
@@ -175,7 +175,7 @@ class Parts:
             self._catalogue = Catalogue(None if self.upstream is None else self.upstream.models, self.clock.now)
         return self._catalogue
 
-    def simulated(self) -> SimulatedEngine:
+    def simulated_engine(self) -> SimulatedEngine:
         """The simulated engine of the chat and of the providers' APIs."""
         if self._simulated is None:
             from tokenfall.simulator.engine import SimulatedEngine  # noqa: PLC0415 - it imports msgspec
@@ -186,7 +186,7 @@ class Parts:
     def throttle(self) -> Throttle:
         """The rate limit per client address."""
         if self._throttle is None:
-            from tokenfall.api.throttle import Throttle  # noqa: PLC0415 - only needed for chats
+            from tokenfall.api.throttle import Throttle  # noqa: PLC0415 - needed only with a rate limit
             from tokenfall.bootstrap import stores  # noqa: PLC0415
 
             settings, now = self.settings, self.wheel.now
@@ -197,7 +197,7 @@ class Parts:
             self._throttle = Throttle(self.limiter or local, proxies=proxies, metrics=self.metrics)
         return self._throttle
 
-    def measured(self) -> Metrics:
+    def current_metrics(self) -> Metrics:
         """The current metrics of this process."""
         self.metrics.resident_bytes = resident_bytes()
         self.metrics.timer_resolution_s = self.wheel.resolution_s
@@ -216,7 +216,7 @@ class Parts:
             return MODEL
         return settings.default_model
 
-    def _store(self) -> HistoryStore:
+    def _history_store(self) -> HistoryStore:
         from tokenfall.bootstrap import stores  # noqa: PLC0415 - it imports msgspec and the store's library
 
         return stores.history(self.settings, self.metrics)
@@ -227,6 +227,6 @@ class Parts:
         return stores.shared_turns(self.settings, self.clock, metrics=self.metrics)
 
     def _upstream(self, reactor: Reactor) -> UpstreamEngine:
-        from tokenfall.bootstrap.upstream import upstream_of  # noqa: PLC0415 - it imports asyncio and msgspec
+        from tokenfall.bootstrap.upstream import build_upstream  # noqa: PLC0415 - it imports asyncio and msgspec
 
-        return upstream_of(self, reactor)
+        return build_upstream(self, reactor)

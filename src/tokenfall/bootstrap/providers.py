@@ -48,7 +48,7 @@ class ProviderParts(NamedTuple):
     vllm: VLLMMetrics | None = None
 
 
-def handlers(parts: ProviderParts) -> Mapping[str, ProviderHandler]:
+def build_handlers(parts: ProviderParts) -> Mapping[str, ProviderHandler]:
     """All handlers by the names used in `tokenfall.api.routes`."""
     upstream, throttle = parts.upstream, parts.throttle
     providers = {

@@ -1,7 +1,7 @@
 """Samples the metrics for their history, once a second while the server has clients.
 
 A server without clients has no wake-ups for it: the first connection starts the sampling, and the first sample without
-a client ends it. With several workers, which wake up anyway, the first worker always samples, for all of them.
+a client ends it. With several workers, the first one always samples, for all of them: workers wake up anyway.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Sampling:
     """An entry of the timer wheel. `measured` returns the metrics of all workers.
 
-    `history`: the one that the workers share; without it, the server is a single process.
+    `history` is the history that the workers share, None in a server of a single process.
     """
 
     __slots__ = ("_history", "_measured", "_page_paths", "_sampler", "_shared", "_wheel", "deadline_s", "slot")
@@ -54,7 +54,7 @@ class Sampling:
     def start(self) -> None:
         """Take the next sample at the next full second of the monotonic clock. Called while the first client connects.
 
-        So connections' deadlines, which are full seconds too, share the wake-up.
+        Deadlines of connections are full seconds too, so both need only one wake-up.
         """
         now_s = self._wheel.now()
         if self._shared and self._sampler is None:

@@ -185,8 +185,10 @@ class Server:
     def routes(self) -> list[Route]:
         """All routes with their handlers."""
         parts, shared = self.parts, self.parts.shared
-        needed, wanted = parts.checks()
-        probes = Probes(self._measured, lambda: self.app.draining, needed=needed, wanted=wanted, vllm=parts.vllm)
+        required, optional = parts.checks()
+        probes = Probes(
+            self._measured, lambda: self.app.draining, required=required, optional=optional, vllm=parts.vllm
+        )
         routes = [
             *chat_routes(LazyHandlers(parts.chat_handlers, after=THREADING)),
             *simulator_routes(
@@ -235,7 +237,7 @@ class Server:
 
     def _measured(self) -> Metrics:
         """The current metrics of all workers."""
-        return self.parts.measured() if self._worker_metrics is None else self._worker_metrics.total()
+        return self.parts.current_metrics() if self._worker_metrics is None else self._worker_metrics.total()
 
     def _publish_metrics(self, shared: SharedMetrics) -> WorkerMetrics:
         from tokenfall.shared_metrics import WorkerMetrics  # noqa: PLC0415 - not needed by a single process

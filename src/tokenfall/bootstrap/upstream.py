@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from tokenfall.reactor.loop import Reactor
 
 
-def upstream_of(parts: Parts, reactor: Reactor) -> UpstreamEngine:
-    """The engine for the upstream of the settings. Raises ValueError for an invalid proxy or CA file in the
-    environment.
-    """
+def build_upstream(parts: Parts, reactor: Reactor) -> UpstreamEngine:
+    """The engine for the configured upstream. Raises ValueError if the environment has an invalid proxy or CA file."""
     settings = parts.settings
     assert settings.upstream is not None  # noqa: S101 - checked by the caller
     address = parse_address(settings.upstream)

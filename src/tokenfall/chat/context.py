@@ -10,7 +10,7 @@ TOKENS_PER_MESSAGE = 4
 
 
 def turns_within(messages: int) -> int:
-    """How many complete turns fit into `messages`: with half a turn, the model responds to the wrong message."""
+    """Number of complete turns in `messages`: after half a turn, the model would respond to the wrong message."""
     return messages // 2
 
 

@@ -126,8 +126,9 @@ class Chat:
         )
 
     async def _previous_turns(self, question: Question) -> tuple[Sequence[Turn], Turn | None]:
-        """The turns before the question, from which `context` takes the newest, and the turn that it replaces or
-        continues, if any. Raises `ConversationChanged`.
+        """The turns before the question, and the turn that it replaces or continues, if any.
+
+        Raises `ConversationChanged`.
         """
         named = question.continues or question.replaces
         if named is None:
@@ -142,7 +143,7 @@ class Chat:
         place = next((place for place, turn in enumerate(turns) if turn.id == named), None)
         if place is None:
             member = "continues" if question.continues else "replaces"
-            raise ConversationChanged(f"the turn in {member} is not, or no longer, in the conversation")
+            raise ConversationChanged(f"the conversation does not contain the turn in {member}, or no longer")
         return turns[: place + 1 if question.continues else place], turns[place]
 
     async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
@@ -179,7 +180,7 @@ class Chat:
         _check_exists(await self._history.pin(conversation, pinned))
 
     async def add(self, conversation: Conversation, turns: Sequence[Turn], *, title: str) -> None:
-        """Store a new conversation, "" for the default title. On failure or cancellation, all of it is deleted."""
+        """Store a new conversation; a `title` of "" is the default. A failure or cancellation deletes all of it."""
         try:
             for turn in turns:
                 await self._history.append(conversation, turn)
@@ -220,5 +221,5 @@ def _check_newest(turns: Sequence[Turn], after: str | None) -> None:
     """Raise `ConversationChanged` if the newest turn is not `after`."""
     newest = turns[-1].id if turns else ""
     if after is not None and after != newest:
-        now = f"its newest turn is {newest}" if newest else "it has no turns now"
-        raise ConversationChanged(f"the conversation has changed since the turn in after: {now}")
+        now = f"its newest turn is {newest}" if newest else "it is empty"
+        raise ConversationChanged(f"the conversation has changed: {now}, not the turn in after")

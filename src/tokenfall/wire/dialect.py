@@ -20,14 +20,14 @@ from tokenfall.wire.api_error import ApiError, LimitState, no_headers
 class ParsedRequest(Struct, frozen=True, kw_only=True):
     """A request of any dialect.
 
-    `input` holds the dialect's own response options (`stream_options`, `logprobs`): fields that change the form of the
+    `options` are the dialect's response options (`stream_options`, `logprobs`): fields that change the form of the
     response, not its content. `request.max_tokens` is `UNBOUNDED` if the client set no limit. `repeated_bytes` is the
     size of the parts of the request that the response repeats.
     """
 
     request: ChatRequest
     stream: bool
-    input: Any = None
+    options: Any = None
     repeated_bytes: int = 0
 
 
@@ -53,7 +53,7 @@ class ContentBlock(Struct, frozen=True):
     kind: Literal["text", "thought", "call"]
     choice: int = 0
     call: ToolCall | None = None
-    """For a call: its id and name; `arguments` is empty, as they follow as the tokens of the block."""
+    """For a call: its id and name. Its `arguments` are empty here: they are the tokens of the block."""
     index: int = 0
     """For a call: its position among the calls of the choice, from 0."""
 
@@ -71,8 +71,8 @@ class Encoder(Protocol):
     Order of calls: `open` for each block, then `token` for each of its tokens; `finish` for each choice; `end` last.
     A stream that fails ends with the dialect's `error_frame` instead, at any point.
 
-    The encoder of a dialect that requests log probabilities of an upstream has one more method,
-    `token_with_logprobs(text, logprobs)`, used instead of `token` for a `TextDelta` that has some.
+    If the dialect requests log probabilities from an upstream, its encoder also has
+    `token_with_logprobs(text, logprobs)`, which is called instead of `token` for a `TextDelta` with log probabilities.
     """
 
     def open(self, block: ContentBlock) -> bytes:
@@ -106,8 +106,8 @@ TOKEN_BYTES = 64
 class ResponseChoice(Struct, frozen=True, kw_only=True):
     """One complete choice.
 
-    `tokens` is `text` split into tokens, to invent log probabilities; `logprobs` are those of an upstream, as in
-    `TextDelta`.
+    `tokens` is `text` split into tokens, from which log probabilities are simulated; `logprobs` are those of an
+    upstream, as in `TextDelta`.
     """
 
     text: str
@@ -118,14 +118,14 @@ class ResponseChoice(Struct, frozen=True, kw_only=True):
     logprobs: bytes = b""
 
     def size_bytes(self) -> int:
-        """Memory of its texts, its log probabilities, and of its tokens if they are a list."""
+        """Memory of the texts and log probabilities, and of `tokens` if that is a list."""
         texts = (self.text, self.thought, self.logprobs, *(call.arguments for call in self.calls))
         tokens = TOKEN_BYTES * len(self.tokens) if isinstance(self.tokens, list) else 0
         return sum(map(getsizeof, texts)) + tokens
 
 
 class ModelResponse(Struct, frozen=True, kw_only=True):
-    """A complete (not streamed) response with its choices: one, or `n`."""
+    """A complete (not streamed) response. It has as many choices as the request asked for (`n`)."""
 
     meta: ResponseMeta
     choices: Sequence[ResponseChoice]
@@ -134,7 +134,7 @@ class ModelResponse(Struct, frozen=True, kw_only=True):
 
 
 def no_immediate_response(_parsed: ParsedRequest, _meta: ResponseMeta) -> bytes | None:
-    """For a dialect in which every request needs the model."""
+    """`immediate_response` of a dialect in which every request needs the model."""
     return None
 
 
@@ -147,12 +147,12 @@ class ErrorFrame(Protocol):
 
 
 def unchanged(parsed: ParsedRequest) -> ParsedRequest:
-    """For a dialect without options that only the simulator supports."""
+    """`for_upstream` of a dialect whose options are all supported by upstreams."""
     return parsed
 
 
 def no_frame_count(_encoder: Encoder) -> int:
-    """For a dialect that does not number its frames."""
+    """`frame_count` of a dialect that does not number its frames."""
     return 0
 
 
@@ -165,7 +165,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     - `encode_response` yields a complete response in pieces; it raises `InvalidRequest` if it would be too large.
     - `error` is an error response body, `error_frame` the last frame of a stream that fails.
     - `immediate_response` is the response to a request that needs no model, else None.
-    - `for_upstream` removes options that only the simulator supports.
+    - `for_upstream` changes a request for an upstream, which lacks some options of the simulator.
     - `frame_count` is the number of frames that an encoder has written, for dialects that number them.
     """
 

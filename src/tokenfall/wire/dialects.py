@@ -17,7 +17,7 @@ _OLLAMA = (OLLAMA_CHAT, OLLAMA_GENERATE)
 
 def _load_or_none(parsed: ParsedRequest, meta: ResponseMeta) -> bytes | None:
     """An Ollama request without messages or prompt only loads or unloads the model."""
-    return load_response(parsed, meta) if parsed.input.load else None
+    return load_response(parsed, meta) if parsed.options.load else None
 
 
 DIALECTS: dict[str, Dialect] = {

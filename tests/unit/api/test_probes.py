@@ -95,7 +95,7 @@ async def bad() -> None:
 
 
 @pytest.mark.parametrize(
-    ("needed", "wanted", "status", "document"),
+    ("required", "optional", "status", "document"),
     [
         ({"history": good}, {"limits": good}, 200, {"status": "ready"}),
         ({"history": good}, {"limits": bad, "turns": good}, 200, {"status": "degraded", "failing": ["limits"]}),
@@ -105,9 +105,9 @@ async def bad() -> None:
     ids=["all up", "optional store down", "required store down", "both down"],
 )
 async def test_readiness_depends_on_the_stores(
-    needed: dict[str, Check], wanted: dict[str, Check], status: int, document: dict[str, object]
+    required: dict[str, Check], optional: dict[str, Check], status: int, document: dict[str, object]
 ) -> None:
-    response = await readiness(Probes(Metrics, lambda: False, needed=needed, wanted=wanted))
+    response = await readiness(Probes(Metrics, lambda: False, required=required, optional=optional))
 
     assert (response.status, json.loads(response.body)) == (status, document)
 
@@ -118,7 +118,7 @@ async def test_stores_are_checked_at_each_request() -> None:
     async def check() -> None:
         await next(checks)()
 
-    probes = Probes(Metrics, lambda: False, needed={"history": check})
+    probes = Probes(Metrics, lambda: False, required={"history": check})
 
     assert [(await readiness(probes)).status for _ in range(2)] == [503, 200]
 
@@ -127,7 +127,7 @@ async def test_draining_server_checks_no_store() -> None:
     async def unasked() -> None:
         raise AssertionError
 
-    assert (await readiness(Probes(Metrics, lambda: True, needed={"history": unasked}))).status == 503
+    assert (await readiness(Probes(Metrics, lambda: True, required={"history": unasked}))).status == 503
 
 
 async def test_unexpected_error_in_a_check_is_raised() -> None:
@@ -135,7 +135,7 @@ async def test_unexpected_error_in_a_check_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await readiness(Probes(Metrics, lambda: False, wanted={"limits": broken}))
+        await readiness(Probes(Metrics, lambda: False, optional={"limits": broken}))
 
 
 def test_metrics_are_read_at_each_request() -> None:

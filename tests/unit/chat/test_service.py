@@ -322,7 +322,7 @@ async def test_turn_after_an_older_turn_is_refused(history: MemoryHistory, place
 
 
 async def test_turn_in_a_deleted_conversation_is_refused(history: MemoryHistory) -> None:
-    with pytest.raises(ConversationChanged, match="no turns now"):
+    with pytest.raises(ConversationChanged, match="it is empty"):
         await chat_on(text_engine("never"), history).begin(question(after="turn_0"))
 
 

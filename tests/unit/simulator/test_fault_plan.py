@@ -196,3 +196,23 @@ def test_frames_are_chunk_encoded_when_sent() -> None:
     assert list(items("garbage@0"))[1:] == [b"<%b>" % garbled(b"a"), b"<a>", b"<z>"]
     assert list(items("error@1"))[1:] == [b"<a>", b"<!>"]
     assert b"".join(item for item in items("split@0") if isinstance(item, bytes)) == b"<a><z>"
+
+
+@pytest.mark.parametrize(
+    ("text", "has_end", "in_error", "in_token"),
+    [
+        ("stall@1:5s", True, False, False),
+        ("stall@1:5s", False, False, True),
+        ("nodone@1", True, False, True),
+        ("error@1", True, True, False),
+        ("error@1", False, True, False),
+        ("nodone@1+error@1", True, True, False),
+    ],
+)
+def test_stream_ends_in_its_end_frame_an_error_or_a_token(
+    text: str, *, has_end: bool, in_error: bool, in_token: bool
+) -> None:
+    fault_plan = FaultPlan(faults(text), permit=ConcurrencyLimiter().permit(None))
+
+    assert fault_plan.ends_in_error == in_error
+    assert fault_plan.ends_in_token(has_end=has_end) == in_token

@@ -66,6 +66,21 @@ def test_without_frame_template_each_token_is_encoded() -> None:
     assert frames(TextDelta("a"), TextDelta(""), TextDelta("b"), with_template=False) == [b"<text0>[a]", b"", b"[b]"]
 
 
+class LogprobsEncoder(RecordingEncoder):
+    """An encoder of a dialect with log probabilities."""
+
+    def token_with_logprobs(self, text: str, logprobs: bytes) -> bytes:
+        return f"[{text}|{logprobs.decode()}]".encode()
+
+
+def test_log_probabilities_are_encoded_by_a_dialect_that_has_them() -> None:
+    delta = TextDelta("a", logprobs=b"{}")
+    encoder = EventEncoder(LogprobsEncoder())
+
+    assert [encoder.frames(delta), encoder.frames(TextDelta("b"))] == [b"<text0>[a|{}]", b'("b")']
+    assert frames(delta) == [b'<text0>("a")']
+
+
 def test_end_finishes_choice_0() -> None:
     assert EventEncoder(RecordingEncoder()).end(FINISHED, TIMING) == b"</0stop></up-1>"
 

@@ -133,7 +133,7 @@ def decode(body: bytes) -> ParsedRequest:
     )
     thinking = read.thinking
     options = MessagesOptions(omit_thinking=thinking is not None and thinking.display == "omitted")
-    return ParsedRequest(request=request, stream=bool(read.stream), input=options)
+    return ParsedRequest(request=request, stream=bool(read.stream), options=options)
 
 
 def decode_count(body: bytes) -> ChatRequest:

@@ -99,7 +99,7 @@ class MessageEncoder:
     """
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
-        options: MessagesOptions = parsed.input
+        options: MessagesOptions = parsed.options
         self._omits_thinking = options.omit_thinking
         self._meta = meta
         self._started = False
@@ -204,7 +204,7 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
 
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
     """Encode a complete response: reasoning, text and calls, in this order."""
-    options: MessagesOptions = parsed.input
+    options: MessagesOptions = parsed.options
     meta, choice = response.meta, response.choices[0]
     content: list[OutputBlock] = []
     if choice.thought:

@@ -127,7 +127,7 @@ def with_context(dialect: Dialect) -> Dialect:
 
     def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
         parsed = dialect.for_upstream(parsed)
-        messages = _joined(decode_context(parsed.input.context), parsed.request.messages)
+        messages = _joined(decode_context(parsed.options.context), parsed.request.messages)
         return replace(parsed, request=replace(parsed.request, messages=messages))
 
     def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
@@ -149,7 +149,7 @@ def with_context(dialect: Dialect) -> Dialect:
 
 
 def _has_context(parsed: ParsedRequest) -> bool:
-    options: OllamaOptions = parsed.input
+    options: OllamaOptions = parsed.options
     return not options.raw
 
 

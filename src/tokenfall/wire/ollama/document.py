@@ -126,7 +126,7 @@ def response_document(parsed: ParsedRequest, response: ModelResponse) -> OllamaC
         else:
             calls.append(call_member)
     end = final_members(response.finished, response.timing)
-    options: OllamaOptions = parsed.input
+    options: OllamaOptions = parsed.options
     if options.logprobs:
         check_size(len(choice.tokens), options.top_logprobs)
         end["logprobs"] = logprobs_lazily(choice.tokens, options.top_logprobs).content
@@ -137,7 +137,7 @@ def response_document(parsed: ParsedRequest, response: ModelResponse) -> OllamaC
 
 def load_response(parsed: ParsedRequest, meta: ResponseMeta) -> bytes:
     """The response to a request that only loads or unloads the model: one `application/json` document."""
-    options: OllamaOptions = parsed.input
+    options: OllamaOptions = parsed.options
     reason = "unload" if options.unload else "load"
     return msgspec.json.encode(_document(options, meta, end={"done_reason": reason}))
 

@@ -111,7 +111,7 @@ def decode_chat(body: bytes) -> ParsedRequest:
 def decode_generate(body: bytes) -> ParsedRequest:
     """Decode a request to `/api/generate`, without its context. Raises `InvalidRequest` with the invalid field."""
     parsed = decode_generate_with_context(body)
-    return replace(parsed, input=replace(parsed.input, context=()))  # it may be large
+    return replace(parsed, options=replace(parsed.options, context=()))  # it may be large
 
 
 def decode_generate_with_context(body: bytes) -> ParsedRequest:
@@ -123,8 +123,8 @@ def decode_generate_with_context(body: bytes) -> ParsedRequest:
     if read.prompt:
         context.append(Message("user", read.prompt, images=images(read.images, "images")))
     parsed = _parsed(read, _request(read, tuple(context)), generate=True, load=not read.prompt)
-    options = replace(parsed.input, context=tuple(read.context or ()), raw=bool(read.raw))
-    return replace(parsed, input=options)
+    options = replace(parsed.options, context=tuple(read.context or ()), raw=bool(read.raw))
+    return replace(parsed, options=options)
 
 
 def model_name(name: str | None) -> str:
@@ -159,7 +159,7 @@ def _parsed(read: _Body, request: ChatRequest, *, generate: bool, load: bool) ->
         logprobs=bool(read.logprobs),
         top_logprobs=read.top_logprobs or 0,
     )
-    return ParsedRequest(request=request, stream=read.stream is not False, input=options)
+    return ParsedRequest(request=request, stream=read.stream is not False, options=options)
 
 
 def _request(read: _Body, context: tuple[Message, ...]) -> ChatRequest:

@@ -27,11 +27,11 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
 
 def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
     """Request log probabilities of the upstream; none are invented if it sends none."""
-    options: OllamaOptions = parsed.input
+    options: OllamaOptions = parsed.options
     if not options.logprobs:
         return parsed
     request = msgspec.structs.replace(parsed.request, logprobs=options.top_logprobs)
-    return msgspec.structs.replace(parsed, request=request, input=msgspec.structs.replace(options, logprobs=False))
+    return msgspec.structs.replace(parsed, request=request, options=msgspec.structs.replace(options, logprobs=False))
 
 
 def error(api_error: ApiError) -> bytes:

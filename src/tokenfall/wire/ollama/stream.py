@@ -43,7 +43,7 @@ class LineEncoder:
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
         self._form = _form(parsed)
-        self._options: OllamaOptions = parsed.input
+        self._options: OllamaOptions = parsed.options
         self._head = _head(meta)
         self._block = ContentBlock("text")
         self._arguments: list[str] = []
@@ -102,7 +102,7 @@ class LineEncoder:
 
 
 def _form(parsed: ParsedRequest) -> _Form:
-    options: OllamaOptions = parsed.input
+    options: OllamaOptions = parsed.options
     return _GENERATE if options.generate else _CHAT
 
 

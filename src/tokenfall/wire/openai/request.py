@@ -164,7 +164,7 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
         _tier(read, groq=groq),
         raw_reasoning=read.reasoning_format == "raw",
     )
-    return ParsedRequest(request=request, stream=bool(read.stream), input=options)
+    return ParsedRequest(request=request, stream=bool(read.stream), options=options)
 
 
 def _tier(body: ChatCompletionBody, *, groq: bool) -> str | None:

@@ -107,7 +107,7 @@ class ChatCompletionEncoder:
     __slots__ = ("_block", "_head", "_last", "_last_choice", "_options", "_request_id")
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
-        self._options: ChatOptions = parsed.input
+        self._options: ChatOptions = parsed.options
         tier = None if self._options.groq else self._options.service_tier
         extra = b"" if tier is None else b'"service_tier":%b,' % _encode(tier)
         extra += _NO_USAGE if self._options.include_usage else b""
@@ -244,7 +244,7 @@ def call_document(call: ToolCall) -> OutputToolCall:
 
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
     """Encode a complete response."""
-    options: ChatOptions = parsed.input
+    options: ChatOptions = parsed.options
     if options.logprobs:
         check_size(sum(len(choice.tokens) for choice in response.choices), options.top_logprobs)
     meta, usage = response.meta, response.finished.usage

@@ -110,7 +110,9 @@ def history_query(query: Sequence[tuple[str, str]]) -> tuple[str, bool]:
         or parameters.keys() - {"conversation", "variants"}
         or parameters.get("variants", "true") not in {"true", "false"}
     ):
-        raise InvalidRequest("the query takes conversation, once, and variants, true or false, and nothing else")
+        raise InvalidRequest(
+            "the query takes only conversation and variants, each at most once; variants is true or false"
+        )
     name = conversation_id(parameters["conversation"]) if "conversation" in parameters else DEFAULT_CONVERSATION
     return name, parameters.get("variants") == "true"
 
@@ -132,7 +134,7 @@ def page(query: Sequence[tuple[str, str]]) -> ListQuery:
     """The parameters `limit`, `after` and `search` of a query for conversations. Raises `InvalidRequest`."""
     parameters = dict(query)
     if len(parameters) < len(query) or parameters.keys() - {"limit", "after", "search"}:
-        raise InvalidRequest("the query takes limit, after and search, each once, and nothing else")
+        raise InvalidRequest("the query takes only limit, after and search, each at most once")
     limit = parameters.get("limit", str(DEFAULT_PAGE_SIZE))
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MAX_LISTED):
         raise InvalidRequest(f"limit takes an integer from 1 to {MAX_LISTED}", param="limit")

@@ -38,7 +38,7 @@ def test_minimal_request_has_the_defaults() -> None:
     parsed = decode(body())
 
     assert parsed.request == ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
-    assert (parsed.stream, parsed.input) == (False, MessagesOptions())
+    assert (parsed.stream, parsed.options) == (False, MessagesOptions())
 
 
 def test_every_field_is_decoded() -> None:
@@ -73,7 +73,7 @@ def test_every_field_is_decoded() -> None:
         reasoning=True,
         effort="low",
     )
-    assert (parsed.stream, parsed.input) == (True, MessagesOptions(omit_thinking=True))
+    assert (parsed.stream, parsed.options) == (True, MessagesOptions(omit_thinking=True))
 
 
 @pytest.mark.parametrize(

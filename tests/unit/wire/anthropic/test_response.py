@@ -21,8 +21,8 @@ from tokenfall.wire.dialect import (
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
-ASKED = ParsedRequest(request=REQUEST, stream=True, input=MessagesOptions())
-QUIET = ParsedRequest(request=REQUEST, stream=True, input=MessagesOptions(omit_thinking=True))
+ASKED = ParsedRequest(request=REQUEST, stream=True, options=MessagesOptions())
+QUIET = ParsedRequest(request=REQUEST, stream=True, options=MessagesOptions(omit_thinking=True))
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim", 12)
 USAGE = Usage(12, 5)
 TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")

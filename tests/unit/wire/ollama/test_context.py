@@ -138,3 +138,15 @@ def test_stream_buffers_at_most_the_text_of_a_context() -> None:
 
     assert sum(len(line["response"]) for line in lines) == 8 * len(piece)
     assert "context" not in lines[-1]
+
+
+def test_context_has_text_with_log_probabilities_and_no_buffered_thought() -> None:
+    encoder = RELAYED.encoder(parsed(), META)
+    encoder.open(THOUGHT)
+    assert json.loads(encoder.token("Hm"))["thinking"] == "Hm"
+    encoder.open(TEXT)
+    line: bytes = getattr(encoder, "token_with_logprobs")("Good", b'{"token":"Good"}')  # noqa: B009 - not in Encoder
+    last = encoder.finish(0, "stop") + encoder.end(FINISHED, Timing())
+
+    assert (json.loads(line)["response"], json.loads(line)["logprobs"]) == ("Good", [{"token": "Good"}])
+    assert decode_context(json.loads(last)["context"]) == (Message("user", "Hi"), Message("assistant", "Good"))

@@ -27,7 +27,7 @@ def refused(**fields: object) -> tuple[str, str | None]:
 def test_chat_streams_by_default() -> None:
     request = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
 
-    assert chat() == ParsedRequest(request=request, stream=True, input=OllamaOptions(generate=False))
+    assert chat() == ParsedRequest(request=request, stream=True, options=OllamaOptions(generate=False))
     assert chat(stream=None).stream
     assert chat(stream=True).stream
     assert not chat(stream=False).stream
@@ -110,7 +110,7 @@ def test_every_field_of_generate_is_decoded() -> None:
             effort="high",
         ),
         stream=False,
-        input=OllamaOptions(generate=True),
+        options=OllamaOptions(generate=True),
     )
 
 
@@ -171,19 +171,19 @@ def test_empty_format_is_no_format() -> None:
 @pytest.mark.parametrize("keep_alive", [5, -1, 0.5, "5m", "-1s", "1h30m", "1.5h", ".5s", "100ms", "3µs", "+1s", "10ns"])
 def test_valid_keep_alive_is_accepted(keep_alive: object) -> None:
     assert chat(keep_alive=keep_alive) == chat()
-    assert chat(messages=[], keep_alive=keep_alive).input == OllamaOptions(generate=False, load=True)
+    assert chat(messages=[], keep_alive=keep_alive).options == OllamaOptions(generate=False, load=True)
 
 
 @pytest.mark.parametrize("keep_alive", [0, 0.0, -0.0, "0", "0s", "-0", "0h0m", "0.0s"])
 def test_zero_keep_alive_unloads_the_model(keep_alive: object) -> None:
-    assert generate(prompt="", keep_alive=keep_alive).input == OllamaOptions(generate=True, load=True, unload=True)
-    assert generate(keep_alive=keep_alive).input == OllamaOptions(generate=True)
+    assert generate(prompt="", keep_alive=keep_alive).options == OllamaOptions(generate=True, load=True, unload=True)
+    assert generate(keep_alive=keep_alive).options == OllamaOptions(generate=True)
 
 
 def test_empty_prompt_loads_the_model() -> None:
     parsed = generate(prompt=None, system="Be brief.", images=["iVBORw0KGgo="])
 
-    assert parsed.input == OllamaOptions(generate=True, load=True)
+    assert parsed.options == OllamaOptions(generate=True, load=True)
     assert parsed.request.messages == (Message("system", "Be brief."),)
 
 

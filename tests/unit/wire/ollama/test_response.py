@@ -22,8 +22,8 @@ from tokenfall.wire.ollama.request import OllamaOptions
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
-CHAT = ParsedRequest(request=REQUEST, stream=True, input=OllamaOptions(generate=False))
-GENERATE = ParsedRequest(request=REQUEST, stream=True, input=OllamaOptions(generate=True))
+CHAT = ParsedRequest(request=REQUEST, stream=True, options=OllamaOptions(generate=False))
+GENERATE = ParsedRequest(request=REQUEST, stream=True, options=OllamaOptions(generate=True))
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.25, "sim", 12)
 TIMING = ResponseTiming(total_s=1.5, first_token_s=0.25)
 USAGE = Usage(12, 5)
@@ -258,7 +258,7 @@ def test_complete_generate_response_has_all_fields() -> None:
 def test_request_without_a_prompt_loads_the_model(dialect: Dialect, body: bytes, expected: bytes) -> None:
     parsed = dialect.decode(body)
 
-    assert parsed.input.load
+    assert parsed.options.load
     assert load_response(parsed, IDENTITY) == HEAD + expected % b'"done":true,"done_reason":'
 
 
@@ -297,6 +297,16 @@ def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
     assert (logprob["token"], len(logprob["top_logprobs"])) == ("Hi", 2)
     assert json.loads(b"".join(dialect.encode_response(parsed, response)))["logprobs"] == [logprob]
     sent = dialect.for_upstream(parsed)
-    assert (sent.input.logprobs, sent.request.logprobs) == (False, 2)
+    assert (sent.options.logprobs, sent.request.logprobs) == (False, 2)
     assert encoder.open(ContentBlock("thought")) == b""
     assert b"logprobs" not in encoder.token("Hm")
+
+
+@pytest.mark.parametrize("dialect", [OLLAMA_CHAT, OLLAMA_GENERATE], ids=lambda dialect: dialect.name)
+def test_complete_response_has_the_log_probabilities_of_the_upstream(dialect: Dialect) -> None:
+    asked = CHAT if dialect is OLLAMA_CHAT else GENERATE
+    choice = ResponseChoice(text="Hi", reason="stop", logprobs=b'{"token":"Hi"},{"token":"!"}')
+    answer = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=TIMING)
+
+    document = json.loads(b"".join(dialect.encode_response(asked, answer)))
+    assert document["logprobs"] == [{"token": "Hi"}, {"token": "!"}]

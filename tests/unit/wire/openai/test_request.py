@@ -31,7 +31,7 @@ def test_model_and_messages_are_sufficient() -> None:
     assert parsed.request == ChatRequest(
         messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED, reports_reasoning=True
     )
-    assert (parsed.stream, parsed.input) == (False, ChatOptions())
+    assert (parsed.stream, parsed.options) == (False, ChatOptions())
 
 
 def test_all_fields_are_decoded() -> None:
@@ -77,7 +77,7 @@ def test_all_fields_are_decoded() -> None:
         ignore_eos=True,
         reports_reasoning=True,
     )
-    assert (parsed.stream, parsed.input) == (
+    assert (parsed.stream, parsed.options) == (
         True,
         ChatOptions(include_usage=True, logprobs=True, top_logprobs=20, groq=True, service_tier="on_demand"),
     )
@@ -317,4 +317,4 @@ def test_custom_call_in_the_history_is_read() -> None:
 def test_service_tier_is_reported_if_requested(given: str | None, tier: str | None) -> None:
     body = {"model": "m", "messages": [ASKED], "service_tier": given}
 
-    assert decode(json.dumps(body).encode()).input.service_tier == tier
+    assert decode(json.dumps(body).encode()).options.service_tier == tier

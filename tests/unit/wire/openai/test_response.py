@@ -49,7 +49,7 @@ def chat(dialect: Dialect = OPENAI_CHAT, **fields: Any) -> ParsedRequest:
 def test_dialect_name_and_content_type() -> None:
     assert (OPENAI_CHAT.name, GROQ_CHAT.name) == ("openai.chat", "groq.chat")
     assert (OPENAI_CHAT.stream_type, OPENAI_CHAT.keepalive) == ("text/event-stream", b": ping\n\n")
-    assert (chat().input.groq, chat(GROQ_CHAT).input.groq) == (False, True)
+    assert (chat().options.groq, chat(GROQ_CHAT).options.groq) == (False, True)
 
 
 # Streams

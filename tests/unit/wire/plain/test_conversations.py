@@ -178,3 +178,37 @@ def test_invalid_query_is_refused(query: Sequence[tuple[str, str]]) -> None:
 def test_invalid_search_is_refused_with_its_limits(search: str) -> None:
     with pytest.raises(InvalidRequest, match="search takes 1 to 16 words of 200 characters in all"):
         conversations.page((("search", search),))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ([], ("default", False)),
+        ([("conversation", "a")], ("a", False)),
+        ([("variants", "true"), ("conversation", "a")], ("a", True)),
+        ([("variants", "false")], ("default", False)),
+    ],
+)
+def test_history_query_is_read(query: list[tuple[str, str]], expected: tuple[str, bool]) -> None:
+    assert conversations.history_query(query) == expected
+
+
+@pytest.mark.parametrize(
+    "query", [[("variants", "1")], [("limit", "1")], [("conversation", "a")] * 2, [("conversation", "a b")]]
+)
+def test_invalid_history_query_is_refused(query: list[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidRequest, match="conversation"):
+        conversations.history_query(query)
+
+
+@pytest.mark.parametrize(
+    ("search", "encoded"), [((), ""), (("a",), "&search=a"), (("é&b", "c"), "&search=%C3%A9%26b+c")]
+)
+def test_next_page_is_relative_and_keeps_the_search(search: tuple[str, ...], encoded: str) -> None:
+    link = conversations.next_page(conversations.ListQuery(2, None, search), last="z")
+
+    assert link == f'<conversations?limit=2&after=z{encoded}>; rel="next"'
+
+
+def test_new_conversation_has_its_id() -> None:
+    assert conversations.new_conversation("a") == b'{"id":"a"}'

@@ -82,7 +82,7 @@ def decode(body: bytes) -> ParsedRequest:
         echoed=prompts if read.echo else (),
     )
     repeated_bytes = sum(map(getsizeof, options.echoed))
-    return ParsedRequest(request=request, stream=bool(read.stream), input=options, repeated_bytes=repeated_bytes)
+    return ParsedRequest(request=request, stream=bool(read.stream), options=options, repeated_bytes=repeated_bytes)
 
 
 def _check(body: CompletionBody, choices: int) -> None:

@@ -61,7 +61,7 @@ class CompletionEncoder:
     """Implements `Encoder`. Drops reasoning and tool calls: this format has no fields for them."""
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
-        self._options: CompletionOptions = parsed.input
+        self._options: CompletionOptions = parsed.options
         self._head = _head(meta)
         self._end = b'],"usage":null}\n\n' if self._options.include_usage else b"]}\n\n"
         self._logprobs: dict[int, CompletionLogprobs] = {}
@@ -119,7 +119,7 @@ class CompletionEncoder:
 
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
     """Encode a complete response."""
-    options: CompletionOptions = parsed.input
+    options: CompletionOptions = parsed.options
     usage = response.finished.usage
     if options.logprobs is not None and usage is not None:
         echoed = options.each * usage.prompt_tokens if options.echoed else 0

@@ -48,7 +48,7 @@ def decode(body: bytes) -> ParsedRequest:
     )
     options = options_of(read, body)
     return ParsedRequest(
-        request=request, stream=bool(read.stream), input=options, repeated_bytes=repeated_bytes(options)
+        request=request, stream=bool(read.stream), options=options, repeated_bytes=repeated_bytes(options)
     )
 
 

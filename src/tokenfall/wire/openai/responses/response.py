@@ -40,14 +40,14 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
             id=item_id(kind, meta.number, index=index, call=call),
             text=text,
             call=call,
-            encrypted=parsed.input.encrypted,
-            logprobs=_logprobs(parsed.input, choice.tokens) if kind == "text" else (),
+            encrypted=parsed.options.encrypted,
+            logprobs=_logprobs(parsed.options, choice.tokens) if kind == "text" else (),
         )
         for index, (kind, text, call) in enumerate(blocks)
     ]
     usage, total_s = response.finished.usage, response.timing.total_s
     return json_pieces(
-        response_document(parsed.input, meta, items=items, reason=choice.reason, usage=usage, total_s=total_s)
+        response_document(parsed.options, meta, items=items, reason=choice.reason, usage=usage, total_s=total_s)
     )
 
 

@@ -38,7 +38,7 @@ class ResponsesEncoder:
     """Implements `Encoder`. A block is an output item; its text is buffered for the `done` events that repeat it."""
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
-        self._options: ResponsesOptions = parsed.input
+        self._options: ResponsesOptions = parsed.options
         self._meta = meta
         self.events = 0
         """Number of events written, and the sequence number of the next one."""

@@ -55,7 +55,7 @@ def test_model_and_prompt_are_sufficient() -> None:
     read = complete(user="u")
 
     assert read.request == ChatRequest(messages=(Message("user", "Say hi"),), model="sim", max_tokens=16)
-    assert (read.stream, read.input) == (False, CompletionOptions())
+    assert (read.stream, read.options) == (False, CompletionOptions())
 
 
 def test_all_fields_are_decoded() -> None:
@@ -89,7 +89,7 @@ def test_all_fields_are_decoded() -> None:
         min_tokens=1,
         ignore_eos=True,
     )
-    assert (read.stream, read.input) == (
+    assert (read.stream, read.options) == (
         True,
         CompletionOptions(include_usage=True, logprobs=5, each=3, echoed=("a", "b")),
     )

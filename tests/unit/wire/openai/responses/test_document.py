@@ -42,7 +42,7 @@ def test_custom_call_has_an_input() -> None:
 
 
 def test_cached_tokens_are_reported() -> None:
-    response = response_document(respond().input, IDENTITY, items=[], reason="stop", usage=Usage(9, 2, 5, 1))
+    response = response_document(respond().options, IDENTITY, items=[], reason="stop", usage=Usage(9, 2, 5, 1))
 
     assert response.usage is not None
     assert response.usage.input_tokens_details == InputDetails(cache_write_tokens=1, cached_tokens=5)
@@ -50,7 +50,7 @@ def test_cached_tokens_are_reported() -> None:
 
 def test_reasoning_tokens_do_not_exceed_completion_tokens() -> None:
     item = OutputItem(kind="thought", id="rs_1", text="one two three")
-    response = response_document(respond().input, IDENTITY, items=[item], reason="stop", usage=Usage(1, 2))
+    response = response_document(respond().options, IDENTITY, items=[item], reason="stop", usage=Usage(1, 2))
 
     assert response.usage is not None
     assert response.usage.output_tokens_details == {"reasoning_tokens": 2}
@@ -61,7 +61,7 @@ def test_response_repeats_request_members() -> None:
     tools = [{"type": "function", "name": "look", "strict": True}, {"type": "web_search"}]
     shape = respond(
         instructions="Be brief.", max_output_tokens=16, text={"format": form}, tools=tools, metadata={"a": "b"}
-    ).input
+    ).options
 
     decoded = msgspec.json.decode(msgspec.json.encode(response_document(shape, IDENTITY, items=[])))
 

@@ -32,7 +32,7 @@ def test_model_and_input_are_sufficient() -> None:
 
     assert read.request == ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
     assert not read.stream
-    assert read.input == ResponsesOptions(
+    assert read.options == ResponsesOptions(
         instructions=None,
         max_output_tokens=None,
         max_tool_calls=None,
@@ -59,7 +59,7 @@ def test_model_and_input_are_sufficient() -> None:
     ("given", "reported"), [(None, "default"), ("auto", "default"), ("default", "default"), ("priority", "priority")]
 )
 def test_reported_tier_is_the_requested_one(given: str | None, reported: str) -> None:
-    assert respond(service_tier=given).input.service_tier == reported
+    assert respond(service_tier=given).options.service_tier == reported
 
 
 def test_all_fields_are_decoded() -> None:
@@ -102,7 +102,7 @@ def test_all_fields_are_decoded() -> None:
         reasoning=True,
     )
     assert read.stream
-    assert read.input == ResponsesOptions(
+    assert read.options == ResponsesOptions(
         instructions="Be brief.",
         max_output_tokens=16,
         max_tool_calls=2,
@@ -282,5 +282,5 @@ def test_choice_of_an_unknown_tool_is_refused(choice: dict[str, Any], param: str
 
 
 def test_include_requests_encrypted_reasoning() -> None:
-    assert respond(include=["reasoning.encrypted_content"]).input.encrypted
-    assert not respond(include=["x"]).input.encrypted
+    assert respond(include=["reasoning.encrypted_content"]).options.encrypted
+    assert not respond(include=["x"]).options.encrypted
