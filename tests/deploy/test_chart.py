@@ -135,7 +135,7 @@ def test_keys_are_in_a_secret_and_nowhere_else(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ("replicas: three", "at '/replicas': got string, want integer"),
         ("settings: {RATE_LIMIT_RPS: 0}", "at '/settings/RATE_LIMIT_RPS': got number, want string"),
@@ -151,14 +151,14 @@ def test_keys_are_in_a_secret_and_nowhere_else(helm: Helm) -> None:
         ("autoscaling: {enabled: true, minReplicas: 9, maxReplicas: 3}", "autoscaling.minReplicas: must not be above"),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_name(helm: Helm, tmp_path: Path, values: str, said: str) -> None:
+def test_a_wrong_value_is_refused_by_its_name(helm: Helm, tmp_path: Path, values: str, message: str) -> None:
     file = tmp_path / "values.yaml"
     file.write_text(values, encoding="utf-8")
 
     refused = helm.template("--values", str(file))
 
     assert refused.returncode != 0
-    assert said in refused.stderr
+    assert message in refused.stderr
 
 
 def test_the_chart_is_of_the_version_of_the_package_and_the_schema_knows_every_value(helm: Helm) -> None:

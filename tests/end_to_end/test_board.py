@@ -29,8 +29,8 @@ async def event(stream: Stream) -> dict[str, Any]:
         frame = await stream.frame()
     assert frame.startswith(b"data: "), frame
     assert frame.endswith(b"\n\n")
-    told: dict[str, Any] = json.loads(frame.removeprefix(b"data: "))
-    return told
+    received: dict[str, Any] = json.loads(frame.removeprefix(b"data: "))
+    return received
 
 
 async def last_words(stream: Stream) -> dict[str, Any]:
@@ -72,15 +72,15 @@ async def test_dashboard_events_count_running_streams(serve: Serve) -> None:
         async with asyncio.timeout(PATIENCE_S):
             while (await event(board))["inter_token"] is None:
                 pass
-        told = await event(board)
-    assert told["streams"] == 1
-    assert 0 < told["tokens_per_s"] < 1_000
-    assert told["tokens"] > 2
-    assert told["ttft"]["count"] == 1
-    assert 0 < told["inter_token"]["p50_s"] <= told["inter_token"]["p90_s"] <= told["inter_token"]["p99_s"]
-    assert told["connections"] == 2
-    assert told["ticker_late"]["count"] > 0
-    assert told["streams_ended"] == {}
+        received = await event(board)
+    assert received["streams"] == 1
+    assert 0 < received["tokens_per_s"] < 1_000
+    assert received["tokens"] > 2
+    assert received["ttft"]["count"] == 1
+    assert 0 < received["inter_token"]["p50_s"] <= received["inter_token"]["p90_s"] <= received["inter_token"]["p99_s"]
+    assert received["connections"] == 2
+    assert received["ticker_late"]["count"] > 0
+    assert received["streams_ended"] == {}
 
 
 async def test_dashboard_events_count_ended_requests(serve: Serve) -> None:
@@ -88,24 +88,24 @@ async def test_dashboard_events_count_ended_requests(serve: Serve) -> None:
     async with streaming(server.port, WATCH) as board:
         assert (await fetch(server.port, request("/stream-sse?gap=1ms&tokens=3"))).status == 200
         assert (await fetch(server.port, request("/nothing"))).status == 404
-        told = await event(board)
-    assert told["requests"] == [
+        received = await event(board)
+    assert received["requests"] == [
         {"route": "/stream-sse", "status": 200, "count": 1, "failed": 0},
         {"route": "", "status": 404, "count": 1, "failed": 0},
     ]
-    assert told["streams_ended"] == {"complete": 1}
-    assert told["requests_per_s"] == pytest.approx(2, abs=0.3)
-    assert (told["tokens"], told["streams"]) == (await metric(server.port, "tokenfall_tokens_total"), 0)
+    assert received["streams_ended"] == {"complete": 1}
+    assert received["requests_per_s"] == pytest.approx(2, abs=0.3)
+    assert (received["tokens"], received["streams"]) == (await metric(server.port, "tokenfall_tokens_total"), 0)
 
 
 async def test_dashboard_events_omit_the_dashboards_requests(serve: Serve) -> None:
     port = serve().port
     async with streaming(port, WATCH) as board, streaming(port, WATCH):
         await event(board)
-        told = await event(board)
-    assert (told["streams"], told["tokens"], told["tokens_per_s"]) == (0, 0, 0.0)
-    assert (told["ttft"], told["inter_token"], told["streams_ended"]) == (None, None, {})
-    assert told["connections"] == 2
+        received = await event(board)
+    assert (received["streams"], received["tokens"], received["tokens_per_s"]) == (0, 0, 0.0)
+    assert (received["ttft"], received["inter_token"], received["streams_ended"]) == (None, None, {})
+    assert received["connections"] == 2
 
     await metric_becomes(port, 'tokenfall_requests_total{route="/board/events",status="200"}', 2)
     for name in ("streams_in_flight", "tokens_total", "ttft_seconds_count", "inter_token_seconds_count"):
@@ -146,12 +146,12 @@ async def test_all_workers_are_added_up(serve: Serve) -> None:
         assert all(shares(server, begun).values())
         async with streaming(server.port, WATCH) as board:
             await event(board)
-            told = await event(board)
-        assert (told["workers"], told["streams"]) == (2, MANY)
-        assert told["connections"] == MANY + 1
-        assert told["tokens"] > 2 * MANY
-        assert told["tokens_per_s"] > 0
-        assert told["resident_bytes"] > 2 * 8 * 1024**2
+            received = await event(board)
+        assert (received["workers"], received["streams"]) == (2, MANY)
+        assert received["connections"] == MANY + 1
+        assert received["tokens"] > 2 * MANY
+        assert received["tokens_per_s"] > 0
+        assert received["resident_bytes"] > 2 * 8 * 1024**2
         refused = await fetch(server.port, put("gap=1s"))
         assert refused.status == 400
         assert "WORKERS=1" in json.loads(refused.body)["detail"]

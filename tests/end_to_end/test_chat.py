@@ -71,7 +71,7 @@ async def test_disconnected_chat_is_stored_as_interrupted(port: int, leave: str)
     client = await Client.connect(port)
     await client.send(chat("And then?", model="sim:ttft=1ms,gap=50ms,tokens=1000", conversation=name))
     await client.head()
-    heard = response_text(await client.chunk() + await client.chunk())
+    received = response_text(await client.chunk() + await client.chunk())
     client.close() if leave == "close" else client.reset()
     async with asyncio.timeout(5):
         while (await fetch(port, request(f"/history?conversation={name}"))).status == 404:
@@ -79,7 +79,7 @@ async def test_disconnected_chat_is_stored_as_interrupted(port: int, leave: str)
     question, answer = await history(port, f"?conversation={name}")
     assert question["content"] == "And then?"
     assert answer["status"] == "interrupted"
-    assert answer["content"].startswith(heard)
+    assert answer["content"].startswith(received)
     assert len(answer["content"]) < 500
     listed = json.loads((await fetch(port, request("/conversations"))).body)
     assert {"id": name, "messages": 2}.items() <= next(each for each in listed if each["id"] == name).items()

@@ -28,7 +28,7 @@ KEY = "ours"
 FAULTS = ("", "fault=nodone@5", "fault=close@5", "fault=reset@5", "fault=error@5")
 
 
-def asked(path: str, *, model: str, sim: str = "") -> bytes:
+def request_data(path: str, *, model: str, sim: str = "") -> bytes:
     """A request for a stream, in the grammar of `path`."""
     if path.startswith("/stream"):
         return request(f"{path}?{sim.replace(',', '&')}")
@@ -57,7 +57,7 @@ ALL = (STREAMS * TOKENS, STREAMS, STREAMS * (TOKENS - 1))
 async def test_each_token_of_the_simulator_is_counted_once(serve: Serve, path: str) -> None:
     server = serve(RATE_LIMIT_RPS="0")
     for times, fault in enumerate(FAULTS, 1):
-        ask = asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,{fault}".rstrip(","))
+        ask = request_data(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,{fault}".rstrip(","))
         await asyncio.gather(*[streamed(server.port, ask) for _ in range(STREAMS)])
 
         assert await counted(server.port) == tuple(times * each for each in ALL), fault
@@ -67,7 +67,7 @@ async def test_each_token_of_the_simulator_is_counted_once(serve: Serve, path: s
 async def test_a_stream_that_ends_in_an_error_counts_as_failed(serve: Serve, path: str) -> None:
     server = serve(RATE_LIMIT_RPS="0")
     for fault in ("error@2", "reset@2"):
-        await streamed(server.port, asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,fault={fault}"))
+        await streamed(server.port, request_data(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,fault={fault}"))
 
     assert await metric(server.port, 'tokenfall_streams_ended_total{outcome="failed"}') == 2
     assert await metric(server.port, f'tokenfall_streams_failed_total{{route="{path}"}}') == 2
@@ -76,12 +76,12 @@ async def test_a_stream_that_ends_in_an_error_counts_as_failed(serve: Serve, pat
 @pytest.mark.parametrize("path", DIALECTS)
 async def test_vllms_metrics_count_responses_of_every_dialect(serve: Serve, path: str) -> None:
     server = serve(RATE_LIMIT_RPS="0", METRICS_VLLM="true")
-    await streamed(server.port, asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms"))
+    await streamed(server.port, request_data(path, model="sim", sim=f"tokens={TOKENS},gap=1ms"))
     fields = {name: value for name, value in DIALECTS[path].items() if name != "stream_options"}
     body = json.dumps({"model": "sim", **fields, "stream": False}).encode()
     whole = request(path, method="POST", X_API_Key=KEY, X_Sim=f"tokens={TOKENS},gap=1ms", body=body)
     assert (await fetch(server.port, whole)).status == 200
-    await streamed(server.port, asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,fault=reset@2"))
+    await streamed(server.port, request_data(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,fault=reset@2"))
 
     labels = 'engine="0",model_name="sim"'
     values = {
@@ -110,7 +110,7 @@ async def test_each_token_of_an_upstream_is_counted_once(serve: Serve, path: str
     upstream = serve(SIM=f"tokens={TOKENS},gap=1ms,gate=pause@{BEFORE}")
     url = f"http://127.0.0.1:{upstream.port}/v1"
     server = serve(RATE_LIMIT_RPS="0", UPSTREAM_URL=url, UPSTREAM_API_KEY="any", API_KEY=KEY)
-    asking = asyncio.gather(*[streamed(server.port, asked(path, model="up-1")) for _ in range(STREAMS)])
+    asking = asyncio.gather(*[streamed(server.port, request_data(path, model="up-1")) for _ in range(STREAMS)])
     await metric_becomes(server.port, "tokenfall_tokens_total", STREAMS * BEFORE)
     closed_s = time.monotonic()
     await asyncio.sleep(PAUSE_S)

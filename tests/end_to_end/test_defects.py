@@ -138,11 +138,11 @@ async def test_failure_after_the_head_closes_only_its_connection(place: str) -> 
         async with await Client.connect(here.port) as client:
             await client.send(request("/defect"))
             try:
-                said = await client.read_to_end(within_s=SOON_S)
+                sent = await client.read_to_end(within_s=SOON_S)
             except ConnectionError:
-                said = b""
-            assert said.count(b"HTTP/1.1 ") <= 1, "no second head inside of a body"
-            assert not said.endswith(b"0\r\n\r\n"), "what broke must not look whole"
+                sent = b""
+            assert sent.count(b"HTTP/1.1 ") <= 1, "no second head inside of a body"
+            assert not sent.endswith(b"0\r\n\r\n"), "what broke must not look whole"
         assert len((await other.read_response()).body.split(b"\n\n")) == 22
         other.close()
         await here.wait_idle(within_s=SOON_S)

@@ -212,9 +212,9 @@ async def test_turn_ended_by_the_drain_is_stored_as_interrupted() -> None:
         client = await begun(here.port, request("/chat", method="POST", body=CHAT % b""))
         _, answer = await asyncio.gather(here.server.stop(), client.read_response())
         client.close()
-        said = [json.loads(line[6:])["content"] for line in answer.body.split(b"\n") if line.startswith(b'data: {"con')]
+        sent = [json.loads(line[6:])["content"] for line in answer.body.split(b"\n") if line.startswith(b'data: {"con')]
         assert here.server.parts.history is not None
         (turn,) = await here.server.parts.history.turns(Conversation("", "default")) or ()
         assert turn.status == "interrupted"
-        assert turn.answer.content == "".join(said)
-        assert said
+        assert turn.answer.content == "".join(sent)
+        assert sent

@@ -35,11 +35,11 @@ class Stream:
     body: dict[str, Any] | None = None
 
     def request(self, sim: str = "", *, base: str = BASE, whole: bool = False) -> bytes:
-        said = ",".join(filter(None, (base, sim)))
+        sent = ",".join(filter(None, (base, sim)))
         if self.body is None:
-            return request(self.path, X_Sim=said)
+            return request(self.path, X_Sim=sent)
         body = self.body | ({"stream": False} if whole else {})
-        return request(self.path, method="POST", body=json.dumps(body), X_Sim=said)
+        return request(self.path, method="POST", body=json.dumps(body), X_Sim=sent)
 
 
 PLAIN = [
@@ -85,9 +85,9 @@ def served(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coro
             await test(here=here, **given)
             await nothing_held(here)
 
-    asked = signature(test)
-    kept = [each for name, each in asked.parameters.items() if name != "here"]
-    run.__signature__ = asked.replace(parameters=kept)  # type: ignore[attr-defined]
+    requested = signature(test)
+    kept = [each for name, each in requested.parameters.items() if name != "here"]
+    run.__signature__ = requested.replace(parameters=kept)  # type: ignore[attr-defined]
     return run
 
 
@@ -124,8 +124,8 @@ async def control(here: Running, path: str, body: object = None, *, method: str 
     ask = request(path) if body is None and method == "PATCH" else request(path, method=method, body=json.dumps(body))
     answer = await fetch(here.port, ask)
     assert answer.status in (200, 204), answer.body
-    told: dict[str, Any] = json.loads(answer.body) if answer.body else {}
-    return told
+    received: dict[str, Any] = json.loads(answer.body) if answer.body else {}
+    return received
 
 
 async def gate_waits(here: Running, name: str, **state: int) -> None:
@@ -484,8 +484,8 @@ async def test_changed_settings_apply_to_later_requests(here: Running) -> None:
     async with await Client.connect(here.port) as client:
         await client.send(request("/stream-sse?gate=g"))
         await gate_waits(here, "g", waiting=1)
-        told = await control(here, "/sim", {"sim": "tokens=2,gap=1ms", "journal": True})
-        assert told == {"sim": "gap=0.001s,tokens=2..2", "journal": True, "streams": 1}
+        received = await control(here, "/sim", {"sim": "tokens=2,gap=1ms", "journal": True})
+        assert received == {"sim": "gap=0.001s,tokens=2..2", "journal": True, "streams": 1}
         for ask in (request("/stream-ndjson"), PROVIDERS[0].request(base=""), CHAT.request(base="")):
             body = (await fetch(here.port, ask)).body
             assert BEFORE in body

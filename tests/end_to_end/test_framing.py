@@ -98,8 +98,8 @@ async def test_stream_loop_repeats_its_text(port: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(request("/stream-loop?gap=0ms"))
         await client.head()
-        said = [await client.chunk() for _ in range(2 * len(WORDS))]
-        assert said == frames("/stream-loop", 2 * len(WORDS))
+        sent = [await client.chunk() for _ in range(2 * len(WORDS))]
+        assert sent == frames("/stream-loop", 2 * len(WORDS))
 
 
 async def test_non_streaming_responses_share_a_connection_and_have_length_and_date(port: int) -> None:

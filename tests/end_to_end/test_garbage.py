@@ -92,7 +92,7 @@ async def test_simulated_response_creates_no_reference_cycles(kind: str, end: st
         assert unreachable() == []
 
 
-async def said(exchange: Exchange) -> None:
+async def sent(exchange: Exchange) -> None:
     await exchange.send_head()
     await exchange.send_chunks(delta("a"), event(b"[DONE]"))
     await exchange.send_last_chunk()
@@ -114,7 +114,7 @@ async def silent(exchange: Exchange) -> None:
     await exchange.wait_closed()
 
 
-UPSTREAMS = {"said": (said, whole), "broke": (broke, whole), "refused": (refused, whole), "silent": (silent, left)}
+UPSTREAMS = {"said": (sent, whole), "broke": (broke, whole), "refused": (refused, whole), "silent": (silent, left)}
 
 
 @pytest.mark.parametrize("kind", asks("up"))

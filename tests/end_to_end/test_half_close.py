@@ -18,7 +18,7 @@ PING = b": ping\n\n"
 CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=40ms,tokens=5"}'
 
 
-async def heard(port: int, data: bytes, *, after_first: bool) -> ClientResponse:
+async def received(port: int, data: bytes, *, after_first: bool) -> ClientResponse:
     """The response to a client that half-closes after the first token, or in one packet with the request."""
     async with await Client.connect(port) as client:
         await client.send(data)
@@ -38,7 +38,7 @@ async def heard(port: int, data: bytes, *, after_first: bool) -> ClientResponse:
 @pytest.mark.parametrize("path", ["/stream-sse", "/stream-ndjson", "/stream-loop"])
 async def test_a_finite_stream_finishes(path: str, after_first: bool) -> None:
     async with running() as here:
-        answer = await heard(here.port, request(f"{path}?gap=40ms&tokens=5"), after_first=after_first)
+        answer = await received(here.port, request(f"{path}?gap=40ms&tokens=5"), after_first=after_first)
         assert answer.body.replace(PING, b"") == b"".join(frames(path, 5))
         assert answer.body.count(PING) <= (0 if path == "/stream-ndjson" else 3)
         await here.wait_idle()
@@ -46,7 +46,7 @@ async def test_a_finite_stream_finishes(path: str, after_first: bool) -> None:
 
 async def test_chat_after_its_first_token_finishes_after_a_half_close() -> None:
     async with running() as here:
-        answer = await heard(here.port, request("/chat", method="POST", body=CHAT), after_first=True)
+        answer = await received(here.port, request("/chat", method="POST", body=CHAT), after_first=True)
         assert answer.body.endswith(b"data: [DONE]\n\n")
         async with await Client.connect(here.port) as client:
             history = json.loads((await client.fetch(request("/history"))).body)
@@ -58,7 +58,7 @@ async def test_chat_after_its_first_token_finishes_after_a_half_close() -> None:
 async def test_immediate_response_is_sent_after_a_half_close(path: str) -> None:
     async with running(RATE_LIMIT_RPS="1000", RATE_LIMIT_BURST="1000") as here:
         for _ in range(20):  # where the FIN is read depends on who is quicker
-            assert (await heard(here.port, request(path), after_first=False)).status in {200, 404}
+            assert (await received(here.port, request(path), after_first=False)).status in {200, 404}
         await here.wait_idle()
 
 

@@ -93,8 +93,8 @@ async def test_log_probabilities_are_requested_and_passed_on(path: str, stream: 
 
     async with relaying() as (here, upstream):
         upstream.script = script
-        asked = {"prompt": "x", "messages": [{"role": "user", "content": "x"}], "logprobs": True, "top_logprobs": 1}
-        body = json.dumps({"model": "up-1", "stream": stream, **asked})
+        requested = {"prompt": "x", "messages": [{"role": "user", "content": "x"}], "logprobs": True, "top_logprobs": 1}
+        body = json.dumps({"model": "up-1", "stream": stream, **requested})
         answer = await fetch(here.port, request(path, method="POST", body=body))
         lines = [json.loads(line) for line in answer.body.splitlines()]
 

@@ -72,9 +72,9 @@ def run(words: list[str], folder: Path) -> str:
     return "\n".join([*errors, done.stdout.replace("\r", "")])
 
 
-def differences(said: str, expected: str) -> list[str]:
+def differences(sent: str, expected: str) -> list[str]:
     """Lines of `expected` that are not in `said`, in order; `...` stands for the rest of a line or for any lines."""
-    lines = iter(said.splitlines())
+    lines = iter(sent.splitlines())
     missing = []
     for line in expected.splitlines():
         if line == "...":
@@ -97,12 +97,12 @@ def test_readme_commands_print_the_shown_output(serve: Serve, tmp_path: Path, se
     for heading, commands, expected in COMMANDS:
         if heading != section:
             continue
-        said = run(["bash", "-c", here(commands, server)], tmp_path)
+        output = run(["bash", "-c", here(commands, server)], tmp_path)
         if section in VARYING:
-            said, expected = (re.sub(r"[\d.]+", "N", text) for text in (said, expected))  # noqa: PLW2901
+            output, expected = (re.sub(r"[\d.]+", "N", text) for text in (output, expected))  # noqa: PLW2901
             expected = expected.replace('tokenfall_streams_ended_total{outcome="left"} N\n', "")  # noqa: PLW2901
-        assert said.strip(), commands
-        assert differences(said, expected) == [], said
+        assert output.strip(), commands
+        assert differences(output, expected) == [], output
 
 
 @pytest.mark.timeout(240)  # a pytest in a pytest, and a client library
@@ -113,9 +113,9 @@ def test_the_python_runs(tmp_path: Path, number: int) -> None:
     file = tmp_path / ("test_readme_snippet.py" if is_test else "snippet.py")
     file.write_text(text, encoding="utf-8")
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", file.name] if is_test else [file.name]
-    said = run([sys.executable, *command], tmp_path)
+    output = run([sys.executable, *command], tmp_path)
 
-    assert ("1 passed" if is_test else 'data: {"content":"Large ","finish":false}') in said, said
+    assert ("1 passed" if is_test else 'data: {"content":"Large ","finish":false}') in output, output
 
 
 @pytest.mark.parametrize("number", range(len(of("js"))))
@@ -125,10 +125,10 @@ def test_readme_javascript_runs(serve: Serve, tmp_path: Path, number: int) -> No
     _, text = of("js")[number]
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     (tmp_path / "snippet.mjs").write_text(here(text, serve(SIM="gap=1ms")), encoding="utf-8")
-    said = run([node, "snippet.mjs"], tmp_path)
+    output = run([node, "snippet.mjs"], tmp_path)
 
     for word in ("Large", "language", "models"):
-        assert word in said, said
+        assert word in output, output
 
 
 def test_examples_need_only_their_requirements() -> None:

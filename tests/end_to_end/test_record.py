@@ -50,9 +50,9 @@ class Recorder:
 
     def exchanges(self) -> list[RecordedExchange]:
         """What it recorded; it is ended for that, with status 0."""
-        status, said = self.end()
+        status, output = self.end()
         exchanges = list(Recording.load(str(self.file)).exchanges)
-        assert (status, said) == (0, f"{len(exchanges)} exchanges written, 0 lost\n")
+        assert (status, output) == (0, f"{len(exchanges)} exchanges written, 0 lost\n")
         return exchanges
 
 
@@ -73,14 +73,14 @@ def record(tmp_path: Path) -> Iterator[Record]:
         each.process.communicate()
 
 
-def asking(said: str = "Hi", path: str = CHAT, **headers: str) -> bytes:
-    document = {"model": "m", "stream": True, "messages": [{"role": "user", "content": said}]}
+def asking(sent: str = "Hi", path: str = CHAT, **headers: str) -> bytes:
+    document = {"model": "m", "stream": True, "messages": [{"role": "user", "content": sent}]}
     return at_home(request(path, method="POST", body=json.dumps(document), **headers))
 
 
-def at_home(asked: bytes, host: bytes = b"127.0.0.1") -> bytes:
+def at_home(requested: bytes, host: bytes = b"127.0.0.1") -> bytes:
     """The request under a name by which the relay knows itself."""
-    return asked.replace(b"Host: test", b"Host: " + host)
+    return requested.replace(b"Host: test", b"Host: " + host)
 
 
 async def ask(port: int, data: bytes) -> ClientResponse:
@@ -90,12 +90,12 @@ async def ask(port: int, data: bytes) -> ClientResponse:
 async def test_a_stream_passes_unchanged_and_is_replayed_with_the_same_bytes(record: Record) -> None:
     whole = b"".join((delta("H"), event('{"é":1}'.encode()), FINISH, DONE))
     cut = whole.index("é".encode()) + 1  # one read ends within a character
-    heard = asyncio.Event()
+    received = asyncio.Event()
 
     async def script(exchange: upstream.Exchange) -> None:
         await exchange.send_head()
         await exchange.send_chunks(b": hello\r\n\r\n", whole[:cut])
-        await heard.wait()
+        await received.wait()
         await exchange.send_chunks(whole[cut:])
         await exchange.send_last_chunk()
 
@@ -108,7 +108,7 @@ async def test_a_stream_passes_unchanged_and_is_replayed_with_the_same_bytes(rec
             body = b""
             while not body.endswith(whole[:cut]):
                 body += await client.chunk()
-            heard.set()
+            received.set()
             body += b"".join(await client.chunks())
         (kept,) = recorder.exchanges()
 
@@ -154,7 +154,7 @@ async def test_ten_secrets_leave_no_trace(record: Record) -> None:
         "tools": [{"auth": {"access_token": CANARIES[6], "api_keys": [CANARIES[7]]}}],
         "input": "sk-" + CANARIES[8],
     }
-    asked = request(
+    requested = request(
         f"{CHAT}?api-key={CANARIES[9]}",
         method="POST",
         body=json.dumps(document),
@@ -162,29 +162,29 @@ async def test_ten_secrets_leave_no_trace(record: Record) -> None:
         X_Api_Key=CANARIES[2],
         Cookie=f"session={CANARIES[3]}",
     )
-    heard = asyncio.Event()
+    received = asyncio.Event()
 
     async def script(exchange: upstream.Exchange) -> None:
-        told = delta(" ".join((CANARIES[0], CANARIES[1], CANARIES[2], CANARIES[3], CANARIES[4])))
+        result = delta(" ".join((CANARIES[0], CANARIES[1], CANARIES[2], CANARIES[3], CANARIES[4])))
         field = delta(json.dumps({"api_key": CANARIES[5]}), password=CANARIES[6])
-        at = told.index(CANARIES[1].encode()) + 9
+        at = result.index(CANARIES[1].encode()) + 9
         await exchange.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
             b"Set-Cookie: s=%b; Path=/\r\nX-Request-Id: %b\r\n\r\n" % (CANARIES[4].encode(), CANARIES[0].encode())
         )
-        await exchange.send_chunks(told[:at])
-        await heard.wait()
-        await exchange.send_chunks(told[at:], field, DONE)
+        await exchange.send_chunks(result[:at])
+        await received.wait()
+        await exchange.send_chunks(result[at:], field, DONE)
         await exchange.send_last_chunk()
 
     async with upstream.scripted() as provider:
         provider.script = script
         recorder = record(provider.url, "--key-env", "A_KEY", A_KEY=CANARIES[0])
         async with await Client.connect(recorder.port) as client:
-            await client.send(at_home(asked))
+            await client.send(at_home(requested))
             await client.head()
             first = await client.chunk()
-            heard.set()
+            received.set()
             answer = first + b"".join(await client.chunks())
         (kept,) = recorder.exchanges()
 

@@ -175,11 +175,11 @@ async def test_disconnect_ends_the_turn_which_can_be_resumed_up_to_its_end(leave
 async def test_a_turn_that_finishes_does_so_without_its_client(leave: object) -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=RUNNING, on_disconnect="finish")) as stream:
-            heard = [await stream.frame() for _ in range(5)]
+            received = [await stream.frame() for _ in range(5)]
             await left(here, stream, leave)
         assert here.resources()["tasks"] == 1
         frames = await resumed(here.port, stream.turn)
-        assert frames[:5] == heard
+        assert frames[:5] == received
         assert (len(frames), frames[-1]) == (61, DONE)
         question, answer = await history(here.port)
         assert question["turn"] == stream.turn

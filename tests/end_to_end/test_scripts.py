@@ -45,15 +45,15 @@ def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
-async def asked(port: int, *messages: dict[str, Any], **more: Any) -> ClientResponse:
+async def requested(port: int, *messages: dict[str, Any], **more: Any) -> ClientResponse:
     return await fetch(port, asking(*messages, **more))
 
 
 async def test_a_tool_loop_is_played_to_its_end(scripted: ServerProcess) -> None:
-    first = json.loads((await asked(scripted.port, user("the weather?"))).body)["choices"][0]
+    first = json.loads((await requested(scripted.port, user("the weather?"))).body)["choices"][0]
     result = {"role": "tool", "tool_call_id": "c1", "content": "sunny"}
     called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-    second = json.loads((await asked(scripted.port, user("the weather?"), called, result)).body)["choices"][0]
+    second = json.loads((await requested(scripted.port, user("the weather?"), called, result)).body)["choices"][0]
 
     assert first["finish_reason"] == "tool_calls"
     assert json.loads(first["message"]["tool_calls"][0]["function"]["arguments"]) == {"city": "Paris"}
@@ -61,8 +61,8 @@ async def test_a_tool_loop_is_played_to_its_end(scripted: ServerProcess) -> None
 
 
 async def test_script_error_is_encoded_in_the_dialect_at_its_step(scripted: ServerProcess) -> None:
-    stream = await asked(scripted.port, user("boom"), stream=True)
-    whole = await asked(scripted.port, user("boom"))
+    stream = await requested(scripted.port, user("boom"), stream=True)
+    whole = await requested(scripted.port, user("boom"))
     in_chat = await fetch(scripted.port, chat("boom", headers={"X_Sim": "script=s.yaml"}))
 
     assert b'"content":" to"' in stream.body
@@ -75,14 +75,14 @@ async def test_script_error_is_encoded_in_the_dialect_at_its_step(scripted: Serv
 
 
 async def test_turn_has_its_own_grammar(scripted: ServerProcess) -> None:
-    answer = await asked(scripted.port, user("busy"))
+    answer = await requested(scripted.port, user("busy"))
 
     assert answer.status == 503
     assert answer.headers["retry-after"] == "7"
 
 
 async def test_unmatched_request_is_refused_with_the_nearest_turn(scripted: ServerProcess) -> None:
-    answer = await asked(scripted.port, user("bom"))
+    answer = await requested(scripted.port, user("bom"))
 
     assert answer.status == 404
     assert "nearest: turn" in json.loads(answer.body)["error"]["message"]
@@ -90,22 +90,22 @@ async def test_unmatched_request_is_refused_with_the_nearest_turn(scripted: Serv
 
 async def test_changed_script_is_reloaded_unless_it_is_invalid(scripted: ServerProcess, tmp_path: Path) -> None:
     path = tmp_path / "files" / "s.yaml"
-    assert (await asked(scripted.port, user("new"))).status == 404
+    assert (await requested(scripted.port, user("new"))).status == 404
     path.write_text("- when: {last: new}\n  say: seen\n", encoding="utf-8")
-    while (answer := await asked(scripted.port, user("new"))).status == 404:
+    while (answer := await requested(scripted.port, user("new"))).status == 404:
         pass
     assert json.loads(answer.body)["choices"][0]["message"]["content"] == "seen"
 
     path.write_text("- when: {last: new}\n  sey: broken\n", encoding="utf-8")
     scripted.may_log_errors = True
     while "scenario not reloaded" not in scripted.log():
-        assert (await asked(scripted.port, user("new"))).status == 200
+        assert (await requested(scripted.port, user("new"))).status == 200
     assert "s.yaml:2: turn 1" in scripted.log()
 
 
 @pytest.mark.parametrize("name", ["../s.yaml", "/etc/passwd", "none.yaml"])
 async def test_request_cannot_name_a_file_outside_the_folder(scripted: ServerProcess, name: str) -> None:
-    answer = await asked(scripted.port, user("x"), sim=f"script={name}")
+    answer = await requested(scripted.port, user("x"), sim=f"script={name}")
 
     assert answer.status == 400
     assert json.loads(answer.body)["error"]["param"] == "script"
@@ -144,9 +144,9 @@ async def test_recording_is_replayed_as_recorded(scripted: ServerProcess, tmp_pa
     lines = "".join(json.dumps(each) + "\n" for each in (exchange, refused, cut))
     (tmp_path / "files" / "r.jsonl").write_text(lines, encoding="utf-8")
 
-    replayed = await asked(scripted.port, user("hi"), stream=True, sim="script=r.jsonl,speed=2")
+    replayed = await requested(scripted.port, user("hi"), stream=True, sim="script=r.jsonl,speed=2")
     assert replayed.body.decode() == "".join(frames)
-    assert (await asked(scripted.port, user("no"), stream=True, sim="script=r.jsonl")).status == 429
-    assert (await asked(scripted.port, user("else"), stream=True, sim="script=r.jsonl")).status == 404
+    assert (await requested(scripted.port, user("no"), stream=True, sim="script=r.jsonl")).status == 429
+    assert (await requested(scripted.port, user("else"), stream=True, sim="script=r.jsonl")).status == 404
     with pytest.raises(EOFError):
-        await asked(scripted.port, user("cut"), stream=True, sim="script=r.jsonl")
+        await requested(scripted.port, user("cut"), stream=True, sim="script=r.jsonl")

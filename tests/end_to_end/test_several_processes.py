@@ -38,7 +38,7 @@ def pair(serve: Serve, redis: RedisServer) -> Callable[..., Pair]:
     return start
 
 
-async def asked(server: ServerProcess, model: str, **headers: str) -> tuple[Client, str]:
+async def requested(server: ServerProcess, model: str, **headers: str) -> tuple[Client, str]:
     """A client that has got a stream's first bytes, and the turn's id."""
     client = await start_stream(server.port, chat("Hi", model=model, headers=headers))
     head = await client.head()
@@ -82,7 +82,7 @@ def problem(answer: ClientResponse) -> dict[str, str]:
 
 async def test_turn_is_resumed_from_another_process_during_and_after_it(pair: Callable[..., Pair]) -> None:
     here, there = pair()
-    client, turn = await asked(here, SHORT)
+    client, turn = await requested(here, SHORT)
     first = await some_of(client, 10)
     from_the_beginning, from_the_middle = (asyncio.ensure_future(resumed(there, turn, after=after)) for after in (0, 7))
     whole = first + await streamed(client)
@@ -100,7 +100,7 @@ async def test_turn_is_resumed_from_another_process_during_and_after_it(pair: Ca
 
 async def test_turn_is_stopped_through_another_process(pair: Callable[..., Pair]) -> None:
     here, there = pair()
-    client, turn = await asked(here, LONG)
+    client, turn = await requested(here, LONG)
     await some_of(client, 3)
     answer = await fetch(there.port, request(f"/chat/turns/{turn}/stop", method="POST"))
     kept = await history(there.port)
@@ -118,7 +118,7 @@ async def test_turn_is_stopped_through_another_process(pair: Callable[..., Pair]
 async def test_a_question_that_comes_twice_is_one_turn(pair: Callable[..., Pair]) -> None:
     here, there = pair()
     key = {"Idempotency-Key": "key 1"}
-    client, turn = await asked(here, SHORT, **key)
+    client, turn = await requested(here, SHORT, **key)
     again = asyncio.ensure_future(fetch(there.port, chat("Hi", model=SHORT, headers=key)))
     whole = await streamed(client)
     client.close()
@@ -158,7 +158,7 @@ async def test_conversations_of_a_key_are_the_same_in_all_processes(pair: Callab
 
 async def test_turn_of_a_terminated_process_is_interrupted_for_followers_elsewhere(pair: Callable[..., Pair]) -> None:
     here, there = pair(DRAIN_TIMEOUT="500ms")
-    client, turn = await asked(here, LONG)
+    client, turn = await requested(here, LONG)
     first = await some_of(client, 3)
     following = asyncio.ensure_future(resumed(there, turn))
     here.signal(signal.SIGTERM)
@@ -180,7 +180,7 @@ async def test_turn_of_a_terminated_process_is_interrupted_for_followers_elsewhe
 
 async def test_turn_of_a_killed_process_is_lost_for_followers_elsewhere(pair: Callable[..., Pair]) -> None:
     here, there = pair()
-    client, turn = await asked(here, LONG)
+    client, turn = await requested(here, LONG)
     stream = await some_of(client, 20)
     async with await Client.connect(there.port) as follower:
         await follower.send(resume(turn))
@@ -217,7 +217,7 @@ async def test_processes_without_redis_report_degraded_features(pair: Callable[.
         async with asyncio.timeout(PATIENCE_S):
             while await readiness(server) != (200, {"status": "ready"}):
                 pass
-    client, turn = await asked(here, SHORT)
+    client, turn = await requested(here, SHORT)
     async with asyncio.timeout(PATIENCE_S):  # who copies turns looks every half second whether Redis is back
         while (await fetch(there.port, resume(turn))).status == 404:
             pass

@@ -58,7 +58,7 @@ async def relaying(**settings: str) -> AsyncIterator[tuple[Running, Upstream]]:
         )
 
 
-async def asked(upstream: Upstream, *, times: int) -> None:
+async def requested(upstream: Upstream, *, times: int) -> None:
     """Return once the upstream has got this number of requests."""
     await eventually(lambda: len(upstream.exchanges) >= times, lambda: f"asked {len(upstream.exchanges)} times")
 
@@ -92,13 +92,13 @@ async def test_without_a_model_the_upstreams_only_one_is_used() -> None:
 @pytest.mark.every_poller
 async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:
     async with relaying() as (here, upstream):
-        heard: asyncio.Queue[None] = asyncio.Queue()
+        received: asyncio.Queue[None] = asyncio.Queue()
 
         async def one_by_one(exchange: Exchange) -> None:
             await exchange.send_head()
             for text in ("Hel", "lo, ", "wörld 🙂", '"\n'):
                 await exchange.send_chunks(delta(text))
-                await heard.get()
+                await received.get()
             await exchange.send_chunks(FINISH, DONE)
             await exchange.send_last_chunk()
 
@@ -110,7 +110,7 @@ async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:
             for _ in range(4):
                 texts.append(response_text(await client.chunk()))
                 assert client.buffered == b""
-                heard.put_nowait(None)
+                received.put_nowait(None)
             assert texts == ["Hel", "lo, ", "wörld 🙂", '"\n']
             assert await client.chunks() == [CHAT_DONE]
         assert [message["content"] for message in await history(here.port)] == ["Hello", "".join(texts)]
@@ -211,7 +211,7 @@ async def test_client_disconnect_closes_the_upstream_connection_within_250_ms(
             upstream.script = script
             client = await Client.connect(here.port)
             await client.send(ask)
-            await asked(upstream, times=number + 1)
+            await requested(upstream, times=number + 1)
             if script is not silent and ask is ASK:
                 await client.head()
                 await client.chunk()
@@ -294,12 +294,12 @@ ENDS = [
 @pytest.mark.parametrize(("end", "code"), ENDS)
 async def test_upstream_response_without_its_end_is_an_error_event_and_not_done(end: Script, code: str) -> None:
     async with relaying() as (here, upstream):
-        heard = asyncio.Event()
+        received = asyncio.Event()
 
         async def script(exchange: Exchange) -> None:
             await exchange.send_head()
             await exchange.send_chunks(delta("partial "), delta("answer"))
-            await heard.wait()
+            await received.wait()
             await end(exchange)
 
         upstream.script = script
@@ -307,7 +307,7 @@ async def test_upstream_response_without_its_end_is_an_error_event_and_not_done(
             await client.send(ASK)
             assert (await client.head()).status == 200
             frames = await client.chunk() + await client.chunk()
-            heard.set()
+            received.set()
             frames += b"".join(await client.chunks())
             assert response_text(frames) == "partial answer"
             assert error_of(frames)["code"] == code
@@ -595,7 +595,7 @@ async def test_all_time_is_over_also_for_a_client_that_reads_nothing() -> None:
         upstream.script = flood_until_left
         async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
             await client.send(ASK)
-            await asked(upstream, times=1)
+            await requested(upstream, times=1)
             await eventually(lambda: bool(here.server.metrics.upstream_errors), lambda: "no time is over")
             assert time.monotonic() - begun_s < 2
             assert here.server.metrics.upstream_errors == {"upstream_total_timeout": 1}
@@ -636,7 +636,7 @@ async def test_thousand_client_disconnects_close_the_upstream_connections_within
         clock = UnloadedClock()
         left_s: dict[str, float] = {}
         took_s: dict[str, float] = {}
-        heard: dict[str, asyncio.Event] = {}
+        received: dict[str, asyncio.Event] = {}
         closed: dict[str, asyncio.Event] = {}
         connecting = asyncio.Semaphore(8)  # a full backlog costs a second
 
@@ -645,7 +645,7 @@ async def test_thousand_client_disconnects_close_the_upstream_connections_within
             if int(name) % 3:  # every third leaves before its first token
                 await exchange.send_head()
                 await exchange.send_chunks(delta("word"))
-            heard[name].set()
+            received[name].set()
             await exchange.wait_closed()
             took_s[name] = clock.now_s() - left_s[name]
             closed[name].set()
@@ -653,11 +653,11 @@ async def test_thousand_client_disconnects_close_the_upstream_connections_within
 
         async def come_and_leave(number: int) -> None:
             name = str(number)
-            heard[name], closed[name] = asyncio.Event(), asyncio.Event()
+            received[name], closed[name] = asyncio.Event(), asyncio.Event()
             async with connecting:
                 client = await Client.connect(here.port)
             await client.send(chat(name, model=None, conversation=f"c{number}"))
-            await heard[name].wait()
+            await received[name].wait()
             if number % 3:
                 await client.until(b"word")
             left_s[name] = clock.now_s()

@@ -108,9 +108,9 @@ class Cutting:
             await exchange.write(self._data[size:])
         elif how == "rst":
             # A reset may overtake bytes on their way: let them be received first.
-            heard = self.heard.setdefault(name, [])
+            received = self.heard.setdefault(name, [])
             expected = self._recorded.texts(size)
-            await eventually(lambda: heard == expected, lambda: (name, heard, expected))
+            await eventually(lambda: received == expected, lambda: (name, received, expected))
             await asyncio.sleep(0.001)
             exchange.reset()
         elif how == "cut":
@@ -198,18 +198,18 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
         async def case(size: int) -> None:
             how = hows[size % len(hows)]
             name = f"{how}:{size}"
-            heard = script.heard.setdefault(name, [])
+            received = script.heard.setdefault(name, [])
             request = ChatRequest(messages=(Message("user", "Hi"),), model=name, max_tokens=9)
             end: Finished | TokenfallError
             try:
-                end = await engine.reply(request, lambda delta: heard.append(delta.text))
+                end = await engine.reply(request, lambda delta: received.append(delta.text))
             except TokenfallError as error:
                 end = error
             if recorded.whole(size):
                 assert end == END, name
             else:
                 assert type(end) in expected_errors(recorded, how, size), (name, end)
-            assert heard == recorded.texts(size), name
+            assert received == recorded.texts(size), name
             outcomes[recorded.whole(size)] += 1
 
         count = await each(range(len(recorded.data) + 1), case)
@@ -227,10 +227,10 @@ async def test_response_in_any_two_packets_is_the_same(form: str) -> None:
     async with cutting(recorded, metrics) as (engine, _):
 
         async def case(size: int) -> None:
-            heard: list[str] = []
+            received: list[str] = []
             request = ChatRequest(messages=(Message("user", "Hi"),), model=f"packets:{size}", max_tokens=9)
-            assert await engine.reply(request, lambda delta: heard.append(delta.text)) == END
-            assert heard == list(TOKENS)
+            assert await engine.reply(request, lambda delta: received.append(delta.text)) == END
+            assert received == list(TOKENS)
 
         await each(range(1, len(recorded.data)), case)
     assert metrics.upstream_errors == {}

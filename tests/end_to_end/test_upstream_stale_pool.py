@@ -84,16 +84,16 @@ async def test_stale_pooled_connection_fails_no_request_and_repeats_none_with_a_
         left = [f"m{number}" for number in range(REQUESTS)]
 
         async def ask(name: str) -> str | TokenfallError:
-            heard: list[str] = []
+            received: list[str] = []
 
             def on_event(event: TextDelta | ReasoningDelta) -> None:
-                heard.append(event.text)
+                received.append(event.text)
 
             try:
                 await engine.reply(ChatRequest(messages=(Message("user", "Hi"),), model=name, max_tokens=9), on_event)
             except TokenfallError as error:
                 return error
-            return "".join(heard)
+            return "".join(received)
 
         async def work() -> None:
             while left:

@@ -169,8 +169,8 @@ async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start
     assert (len(after), after & before) == (WORKERS, before - {victim})
     async with clients(server.port, request("/health")) as begun:
         assert all(shares(server, begun).values()), "the new one serves too"
-    (said,) = re.findall(r"worker (\d) \(pid (\d+)\) ended with (\w+); restarting in ([\d.]+) s", server.log())
-    assert said[1:] == (str(victim), "SIGKILL", "0.1")
+    (output,) = re.findall(r"worker (\d) \(pid (\d+)\) ended with (\w+); restarting in ([\d.]+) s", server.log())
+    assert output[1:] == (str(victim), "SIGKILL", "0.1")
 
 
 @pytest.mark.timeout(60)
@@ -184,8 +184,8 @@ async def test_hanging_worker_is_replaced_and_logged(started: Start) -> None:
     await metric_becomes(server.port, "tokenfall_workers", WORKERS)
 
     assert server.workers() >= before - {victim}
-    (said,) = re.findall(r"worker \d \(pid (\d+)\) had no heartbeat for 10 s: killed", server.log())
-    assert said == str(victim)
+    (output,) = re.findall(r"worker \d \(pid (\d+)\) had no heartbeat for 10 s: killed", server.log())
+    assert output == str(victim)
 
 
 async def test_counters_of_ended_workers_remain_and_their_gauges_do_not(started: Start) -> None:
@@ -197,7 +197,7 @@ async def test_counters_of_ended_workers_remain_and_their_gauges_do_not(started:
         os.kill(victim, signal.SIGKILL)
         async with asyncio.timeout(PATIENCE_S):
             while victim in server.workers() or len(server.workers()) < WORKERS:
-                assert await asked(server.port, name) in {None, 100}
+                assert await requested(server.port, name) in {None, 100}
     await metric_becomes(server.port, "tokenfall_workers", WORKERS)
     async with asyncio.timeout(PATIENCE_S):  # each worker may still count the connection of its last request
         while await metric(server.port, "tokenfall_connections") > WORKERS:
@@ -206,7 +206,7 @@ async def test_counters_of_ended_workers_remain_and_their_gauges_do_not(started:
         await metric_becomes(server.port, name, 100 + ENOUGH)
 
 
-async def asked(port: int, name: str) -> float | None:
+async def requested(port: int, name: str) -> float | None:
     """A metric; None if the worker that got the request is just being killed."""
     try:
         return await metric(port, name)
@@ -222,7 +222,7 @@ async def test_crashing_worker_is_restarted_with_increasing_delay(started: Start
         os.kill(victim, signal.SIGKILL)
         async with asyncio.timeout(PATIENCE_S):
             while len(now := server.workers() - {victim}) < WORKERS:
-                await asked(server.port, "tokenfall_workers")
+                await requested(server.port, "tokenfall_workers")
         (victim,) = now - known
         known = now
     waits = re.findall(r"worker (\d).*restarting in ([\d.]+) s", server.log())
@@ -231,10 +231,10 @@ async def test_crashing_worker_is_restarted_with_increasing_delay(started: Start
 
 
 def test_supervisor_exits_if_no_worker_can_start(tmp_path: Path) -> None:
-    status, said = refused_to_start(tmp_path, PYTHONPATH=in_each_child(tmp_path, "os._exit(3)"))
+    status, output = refused_to_start(tmp_path, PYTHONPATH=in_each_child(tmp_path, "os._exit(3)"))
 
     assert status == 1
-    *deaths, last = said.splitlines()
+    *deaths, last = output.splitlines()
     assert last == f"tokenfall: WORKERS: none of {WORKERS} could start"
     assert {json.loads(line)["message"].partition(";")[0].partition(") ")[2] for line in deaths} == {
         "ended with status 3"
@@ -252,18 +252,18 @@ def taken() -> Iterator[int]:
 
 
 def test_a_port_that_is_taken_is_refused(tmp_path: Path, taken: int) -> None:
-    status, said = refused_to_start(tmp_path, PORT=str(taken))
+    status, output = refused_to_start(tmp_path, PORT=str(taken))
 
     assert status == 1
-    assert said.startswith(f"tokenfall: HOST, PORT: cannot listen on 127.0.0.1:{taken}: ")
-    assert "in use" in said
-    assert len(said.splitlines()) == 1
+    assert output.startswith(f"tokenfall: HOST, PORT: cannot listen on 127.0.0.1:{taken}: ")
+    assert "in use" in output
+    assert len(output.splitlines()) == 1
 
 
 def test_two_servers_do_not_share_a_port_by_mistake(tmp_path: Path, started: Start) -> None:
-    status, said = refused_to_start(tmp_path, PORT=str(started().port))
+    status, output = refused_to_start(tmp_path, PORT=str(started().port))
 
-    assert (status, "cannot listen" in said) == (1, True)
+    assert (status, "cannot listen" in output) == (1, True)
 
 
 # The end
@@ -371,14 +371,14 @@ def test_signal_before_a_worker_handles_it_is_not_lost(tmp_path: Path) -> None:
         while not all(pends(pid, signal.SIGTERM) for pid in workers):
             assert time.monotonic() < until_s
         os.write(go, b"go")
-        said, log = process.communicate(timeout=20)
+        output, log = process.communicate(timeout=20)
     finally:
         process.kill()
         process.wait()
         os.close(here)
         os.close(go)
     assert (len(workers), process.returncode) == (2, 0), log
-    assert "listens" not in said
+    assert "listens" not in output
     assert log.count('"message":"stopped"') == 2
 
 

@@ -35,14 +35,16 @@ async def _routes() -> list[Route]:
 
 def schema(*, keyed: bool) -> OpenApiSchema:
     """The source of schemathesis' requests and checks. With keys, it makes few requests: only the keys matter."""
-    told = document(asyncio.run(_routes()), keyed=keyed, relays=False)
-    _shorten(told)
-    _tighten(told)
-    return from_dict(told, config=SchemathesisConfig.from_dict({"phases": {"coverage": {"enabled": not keyed}}}))
+    api_document = document(asyncio.run(_routes()), keyed=keyed, relays=False)
+    _shorten(api_document)
+    _tighten(api_document)
+    return from_dict(
+        api_document, config=SchemathesisConfig.from_dict({"phases": {"coverage": {"enabled": not keyed}}})
+    )
 
 
-def _shorten(told: dict[str, Any]) -> None:
-    for item in told["paths"].values():
+def _shorten(api_document: dict[str, Any]) -> None:
+    for item in api_document["paths"].values():
         for operation in item.values():
             parameters = [deepcopy(each) for each in operation.get("parameters", ())]
             for parameter in parameters:
@@ -53,14 +55,18 @@ def _shorten(told: dict[str, Any]) -> None:
             operation["parameters"] = [
                 each for each in parameters if each["in"] != "query" or each["name"] in {*SHORT, "conversation"}
             ]
-    for component in told["components"]["schemas"].values():
+    for component in api_document["components"]["schemas"].values():
         for name in ENDLESS:
             component.get("properties", {}).pop(name, None)
 
 
-def _tighten(told: dict[str, Any]) -> None:
+def _tighten(api_document: dict[str, Any]) -> None:
     """The simulator's responses have only described members; an upstream's may have others."""
-    waiting = [told["paths"][path][method]["responses"] for path in told["paths"] for method in told["paths"][path]]
+    waiting = [
+        api_document["paths"][path][method]["responses"]
+        for path in api_document["paths"]
+        for method in api_document["paths"][path]
+    ]
     seen: set[str] = set()
     while waiting:
         value = waiting.pop()
@@ -72,13 +78,13 @@ def _tighten(told: dict[str, Any]) -> None:
         target = value.get("$ref", "")
         if target and target not in seen:
             seen.add(target)
-            waiting.append(_found(told, target))
+            waiting.append(_found(api_document, target))
         if "properties" in value and target == "" and "required" in value:
             value.setdefault("additionalProperties", False)
 
 
-def _found(told: dict[str, Any], target: str) -> Any:
-    found: Any = told
+def _found(api_document: dict[str, Any], target: str) -> Any:
+    found: Any = api_document
     for name in target.removeprefix("#/").split("/"):
         found = found[name]
     return found

@@ -48,7 +48,7 @@ def excluded(case: Case) -> list[CheckFunction]:
         checks.append(positive_data_acceptance)  # 1.0 is an integer to JSON schemas, and none to the server's decoder
     headers: Any = case.headers or {}
     sim = headers.get("X-Sim")
-    if (case.query and readable(case.query)) or (sim not in {None, *SIMS} and said(str(sim))):
+    if (case.query and readable(case.query)) or (sim not in {None, *SIMS} and sent(str(sim))):
         # The schemas of these tests allow short responses only and are narrower than the server's: what they refuse may
         # be valid.
         checks.append(negative_data_rejection)
@@ -64,7 +64,7 @@ def readable(query: Mapping[str, object]) -> bool:
     return True
 
 
-def said(sim: str) -> bool:
+def sent(sim: str) -> bool:
     """Whether it takes an X-Sim header; white space around a header's value is no part of it (RFC 9110, 5.5)."""
     try:
         parse(sim.strip())

@@ -66,12 +66,12 @@ class Talk:
 
     async def ask(self, client: Client, *, leave_after: int | None = None) -> Told:
         """One turn; `leave_after` so many frames the client goes. Raises what `PARTING` holds, with the turn noted."""
-        told = Told(f"{self.name}{self.tag} {len(self.told)}")
-        self.told.append(told)
+        exchange = Told(f"{self.name}{self.tag} {len(self.told)}")
+        self.told.append(exchange)
         model = f"sim:tokens={self.tokens},gap=1ms" if self.model == "" else self.model
-        await client.send(chat(told.question, model=model, conversation=self.name, headers=self.headers))
-        await on_event(client, told, leave_after=leave_after)
-        return told
+        await client.send(chat(exchange.question, model=model, conversation=self.name, headers=self.headers))
+        await on_event(client, exchange, leave_after=leave_after)
+        return exchange
 
     async def keep_asking(self, port: int, *, most: int | None = None) -> None:
         """Turn after turn on one connection, until `most` were complete or the server is gone."""
@@ -85,25 +85,25 @@ class Talk:
                 raise
 
     def count(self, end: str) -> int:
-        return sum(told.end == end for told in self.told)
+        return sum(exchange.end == end for exchange in self.told)
 
 
-async def on_event(client: Client, told: Told, *, leave_after: int | None = None) -> None:
+async def on_event(client: Client, exchange: Told, *, leave_after: int | None = None) -> None:
     """Read a response into `told`, to its end."""
     head = await client.head()
-    told.turn = head.headers.get("x-turn-id", "")
+    exchange.turn = head.headers.get("x-turn-id", "")
     if head.status != 200:
-        told.end = json.loads(await client.exactly(int(head.headers["content-length"])))["code"]
+        exchange.end = json.loads(await client.exactly(int(head.headers["content-length"])))["code"]
         return
     frames = 0
     while data := await client.chunk():
-        told.frames += data
+        exchange.frames += data
         frames += data.count(b"\n\n")
         if leave_after is not None and frames >= leave_after:
-            told.end = "left"
+            exchange.end = "left"
             client.close()
             return
-    told.end = "done" if told.frames.endswith(DONE) else error_of(told.frames)["code"]
+    exchange.end = "done" if exchange.frames.endswith(DONE) else error_of(exchange.frames)["code"]
 
 
 @asynccontextmanager
@@ -157,23 +157,23 @@ def check(messages: Sequence[Message], talks: Sequence[Talk]) -> int:
     ids = [question["turn"] for question, _ in turns]
     assert len(set(ids)) == len(ids), "no turn twice"
     for talk in talks:
-        acknowledged = [told.turn for told in talk.told if told.end == "done"]
+        acknowledged = [exchange.turn for exchange in talk.told if exchange.end == "done"]
         assert [turn for turn in ids if turn in set(acknowledged)] == acknowledged
-    asked = {told.question: (told, talk.whole) for talk in talks for told in talk.told}
+    requested = {exchange.question: (exchange, talk.whole) for talk in talks for exchange in talk.told}
     asked_for = [question["content"] for question, _ in turns]
     assert len(set(asked_for)) == len(asked_for), "nothing was asked twice"
-    assert set(asked_for) <= set(asked), "and nothing by anybody else"
+    assert set(asked_for) <= set(requested), "and nothing by anybody else"
     for question, answer in turns:
-        told, whole = asked[question["content"]]
-        _check_turn(answer, told, whole=whole)
+        exchange, whole = requested[question["content"]]
+        _check_turn(answer, exchange, whole=whole)
     return sum("status" in answer for _, answer in turns)
 
 
-def _check_turn(answer: Message, told: Told, *, whole: Callable[[str], str]) -> None:
-    text = whole(told.question)
-    assert told.turn in {"", answer["turn"]}
-    if told.end == "done":
-        assert told.text == text
+def _check_turn(answer: Message, exchange: Told, *, whole: Callable[[str], str]) -> None:
+    text = whole(exchange.question)
+    assert exchange.turn in {"", answer["turn"]}
+    if exchange.end == "done":
+        assert exchange.text == text
         assert "status" not in answer
     if "status" in answer:
         assert answer["status"] == "interrupted"
@@ -181,13 +181,13 @@ def _check_turn(answer: Message, told: Told, *, whole: Callable[[str], str]) -> 
         assert text.startswith(answer["content"])
     else:
         assert answer["content"] == text
-    assert answer["content"].startswith(told.text), "what was heard is kept"
+    assert answer["content"].startswith(exchange.text), "what was heard is kept"
 
 
 def counted(talks: Iterable[Talk], end: str = "done") -> int:
     return sum(talk.count(end) for talk in talks)
 
 
-def asked(talks: Iterable[Talk]) -> int:
+def request_of(talks: Iterable[Talk]) -> int:
     """How many questions were begun."""
     return sum(len(talk.told) for talk in talks)

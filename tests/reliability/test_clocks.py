@@ -45,11 +45,11 @@ async def follows_stops_and_repeats(ports: list[int], number: int) -> None:
     """A turn of either process is one of the other too."""
     here, there = ports[number % 2], ports[1 - number % 2]
     data = question(f"clocks-{number}", tokens=20, Idempotency_Key=f"key {number}")
-    asked = await Heard.begun(here, data)
+    requested = await Heard.begun(here, data)
     again = await Heard.begun(there, data)
-    assert again.turn == asked.turn
-    following = await Heard.begun(there, follow(asked.turn, 0))
-    sent, *others = await asyncio.gather(asked.rest(), again.rest(), following.rest())
+    assert again.turn == requested.turn
+    following = await Heard.begun(there, follow(requested.turn, 0))
+    sent, *others = await asyncio.gather(requested.rest(), again.rest(), following.rest())
     assert sent.endswith(DONE)
     assert others == [sent, sent]
     endless = await Heard.begun(here, question(f"stopped-{number}", tokens=2_000))

@@ -30,10 +30,10 @@ async def ends(client: Client) -> str:
 
 async def begun(port: int, talk: Talk) -> tuple[Client, Told]:
     """A chat whose response has begun."""
-    told = Told(f"{talk.name}{talk.tag}")
-    talk.told.append(told)
+    exchange = Told(f"{talk.name}{talk.tag}")
+    talk.told.append(exchange)
     model = f"sim:gap={GAP_MS}ms,tokens={talk.tokens}"
-    return await start_stream(port, chat(told.question, model=model, conversation=talk.name)), told
+    return await start_stream(port, chat(exchange.question, model=model, conversation=talk.name)), exchange
 
 
 async def drained(serve: Serve, environment: dict[str, str], *, talks: list[Talk]) -> tuple[float, list[str]]:
@@ -45,15 +45,15 @@ async def drained(serve: Serve, environment: dict[str, str], *, talks: list[Talk
     clock = UnloadedClock(server.process.pid)
     begun_s = clock.now_s()
     server.signal()
-    ended_s, heard, _ = await asyncio.gather(
+    ended_s, received, _ = await asyncio.gather(
         asyncio.create_task(end_of(server, clock)),
         asyncio.gather(*(ends(stream) for stream in streams)),
-        asyncio.gather(*(on_event(client, told) for client, told in chats)),
+        asyncio.gather(*(on_event(client, exchange) for client, exchange in chats)),
     )
     for client in (*streams, *(client for client, _ in chats)):
         client.close()
     assert server.wait() == 0
-    return ended_s - begun_s, heard
+    return ended_s - begun_s, received
 
 
 async def end_of(server: ServerProcess, clock: UnloadedClock) -> float:
@@ -74,12 +74,12 @@ async def test_drain_ends_in_time_and_stores_all_text(
             Talk(f"drain-{number}-{place % CONVERSATIONS}", tokens=random.choice([20, 30, 40, 1000]), tag=f" {place}")
             for place in range(STREAMS // 2)
         ]
-        took_s, heard = await drained(serve, environment, talks=now)
+        took_s, received = await drained(serve, environment, talks=now)
         assert took_s < DRAIN_S + MARGIN_S
-        assert set(heard) <= {"done", "shutting_down"}
+        assert set(received) <= {"done", "shutting_down"}
         longest = max(longest, took_s)
         talks += now
-    assert {told.end for talk in talks for told in talk.told} == {"done", "shutting_down"}
+    assert {exchange.end for talk in talks for exchange in talk.told} == {"done", "shutting_down"}
     port = serve(**environment, **ENDLESS_HISTORY).port
     partly = 0
     for name in dict.fromkeys(talk.name for talk in talks):

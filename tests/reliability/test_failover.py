@@ -103,7 +103,11 @@ class Asked:
         """How many acknowledged turns are lost; fails unless all others are there."""
         messages = await kept(port, self.talk.name)
         ids = {message["turn"] for message in messages if "turn" in message}
-        lost = [place for place, told in enumerate(self.talk.told) if told.end == "done" and told.turn not in ids]
+        lost = [
+            place
+            for place, exchange in enumerate(self.talk.told)
+            if exchange.end == "done" and exchange.turn not in ids
+        ]
         for place in lost:
             assert any(before - 1 <= place < after for before, after in zip(self._before, self._after, strict=True)), (
                 f"turn {place} was not under way at a failover"
@@ -123,8 +127,8 @@ class Asked:
 async def test_turns_are_stored_again_after_a_redis_failover(
     serve: Serve, tally: Tally, random: Random, pair: Pair, change: Callable[[Pair, Proxy], Awaitable[None]]
 ) -> None:
-    asked = [Asked(f"failover-{number}", tokens=3 + number) for number in range(TALKS)]
-    talks = [each.talk for each in asked]
+    requests = [Asked(f"failover-{number}", tokens=3 + number) for number in range(TALKS)]
+    talks = [each.talk for each in requests]
     async with proxied(pair.master.port, random) as proxy:
         server = serve(REDIS_URL=proxy.url, **ENDLESS_HISTORY)
         async with under_load(server.port, talks):
@@ -133,15 +137,15 @@ async def test_turns_are_stored_again_after_a_redis_failover(
             for _ in tally.rounds():
                 await reached(talks, counted(talks) + TALKS)
                 await moment(random, 0.05, 0.3)
-                for each in asked:
+                for each in requests:
                     each.about_to_change()
                 await pair.replicating()
                 await change(pair, proxy)
-                for each in asked:
+                for each in requests:
                     each.has_changed()
                 await reached(talks, counted(talks) + TALKS)
         assert (await fetch(server.port, request("/readyz"))).status == 200
-        lost = sum([await each.check(server.port) for each in asked])
+        lost = sum([await each.check(server.port) for each in requests])
     assert change is killed or lost == 0, "nothing is lost where the replica had everything"
     refused = counted(talks, "store_unavailable")
     tally.passed(

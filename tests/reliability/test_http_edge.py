@@ -114,12 +114,12 @@ async def test_slowhttptest_holds_no_connection_and_others_are_served(serve: Ser
     for number in tally.rounds():
         attack = [part.format(port=server.port) for part in SLOW_ATTACKS[number % len(SLOW_ATTACKS)]]
         tool = await asyncio.create_subprocess_exec(*SLOW_TOOL, *attack, stdout=asyncio.subprocess.PIPE)
-        told = asyncio.ensure_future(tool.communicate())
-        while not told.done():
+        exchange = asyncio.ensure_future(tool.communicate())
+        while not exchange.done():
             assert (await fetch(server.port, request("/health"))).status == 200
             served += 1
-            await asyncio.wait([told], timeout=0.1)
-        text = (await told)[0].decode()
+            await asyncio.wait([exchange], timeout=0.1)
+        text = (await exchange)[0].decode()
         if "-X" not in attack:  # a slow reader sees only much later that it was reset
             assert "No open connections left" in text, text
         await metric_becomes(server.port, "tokenfall_connections", 1)
@@ -391,8 +391,8 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
         async with await Client.connect(port) as client:
             answer = await client.fetch(data)
             sizes[data] = len(answer.head.raw) + len(answer.body)
-    asked = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
-    places = [(data, at, 0) for data in asked for at in range(len(data) + 1)]
+    requests = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
+    places = [(data, at, 0) for data in requests for at in range(len(data) + 1)]
     places += [(data, len(data), at) for data in ANSWERS for at in range(sizes[data])]
     random.shuffle(places)
     everywhere = cycle(places)
@@ -406,7 +406,7 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
     await metric_becomes(port, "tokenfall_connections", 1)
     await eventually(lambda: server.descriptors() <= descriptors, server.descriptors)
     tally.passed(
-        f"{len(places)} positions in {len(asked)} requests and {len(ANSWERS)} responses; connections, streams and "
+        f"{len(places)} positions in {len(requests)} requests and {len(ANSWERS)} responses; connections, streams and "
         "descriptors as before"
     )
 

@@ -321,19 +321,19 @@ FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data
 
 def from_elsewhere() -> list[tuple[bytes, bool]]:
     """Requests that a page of another site makes a browser send, and whether they need an upstream to be refused."""
-    asked = [(request(path, method=method, Origin=page), False) for path, method in PRIVATE for page in PAGES]
+    requests = [(request(path, method=method, Origin=page), False) for path, method in PRIVATE for page in PAGES]
     body = chat("x", conversation="planted")
     for host in REBOUND:
-        asked.append((body.replace(b"Host: test", b"Host: " + host.encode()), True))
-        asked += [
+        requests.append((body.replace(b"Host: test", b"Host: " + host.encode()), True))
+        requests += [
             (request(path, method=method).replace(b"Host: test", b"Host: " + host.encode()), True)
             for path, method in PRIVATE[:4]
         ]
     for form in FORMS:
         for page in PAGES:
             plain = body.replace(b"Content-Type: application/json", b"Content-Type: " + form.encode())
-            asked.append((plain.replace(b"\r\n", b"\r\nOrigin: " + page.encode() + b"\r\n", 1), True))
-    return asked
+            requests.append((plain.replace(b"\r\n", b"\r\nOrigin: " + page.encode() + b"\r\n", 1), True))
+    return requests
 
 
 @pytest.mark.row("origins")

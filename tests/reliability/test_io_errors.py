@@ -41,8 +41,8 @@ async def test_nothing_is_acknowledged_while_the_disk_fails_and_it_recovers(
     await recovers(server.port, talks)
     for talk in talks:
         check(await kept(server.port, talk.name), [talk])
-        for told in talk.told:
-            assert told.end in {"done", "store_unavailable", "cut"}  # cut: by the end of the load
-            assert told.end != "store_unavailable" or told.text in {"", talk.whole(told.question)}
+        for exchange in talk.told:
+            assert exchange.end in {"done", "store_unavailable", "cut"}  # cut: by the end of the load
+            assert exchange.end != "store_unavailable" or exchange.text in {"", talk.whole(exchange.question)}
     refused = counted(talks, "store_unavailable")
     tally.passed(f"{counted(talks)} turns acknowledged, all stored; {refused} refused with `store_unavailable`")

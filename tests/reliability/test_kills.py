@@ -10,7 +10,7 @@ from tests.end_to_end.client import fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually
 from tests.reliability.rows import Tally
-from tests.reliability.talks import ENDLESS_HISTORY, Talk, asked, check, counted, kept, kill, moment, under_load
+from tests.reliability.talks import ENDLESS_HISTORY, Talk, check, counted, kept, kill, moment, request_of, under_load
 from tests.stores.redis_server import RedisServer
 
 TALKS = 6
@@ -36,9 +36,9 @@ async def killed_again_and_again(serve: Serve, environment: dict[str, str], *, t
     talks = conversations()
     for number in tally.rounds():
         server = serve(**environment)
-        begun, done = asked(talks), counted(talks)
+        begun, done = request_of(talks), counted(talks)
         async with under_load(server.port, talks):
-            await eventually(lambda: asked(talks) > begun, lambda: "nobody asks")  # noqa: B023 - awaited here
+            await eventually(lambda: request_of(talks) > begun, lambda: "nobody asks")  # noqa: B023 - awaited here
             if number % 2 == 0:  # in the other rounds, it may be killed before it has acknowledged anything
                 await reached(talks, done + 2)
             await moment(random, 0.0, 0.3)

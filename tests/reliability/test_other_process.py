@@ -36,12 +36,12 @@ class Heard:
 
     @classmethod
     async def begun(cls, port: int, data: bytes) -> "Heard":
-        heard = cls(await Client.connect(port))
-        await heard.client.send(data)
-        head = await heard.client.head()
-        heard.status, heard.turn = head.status, head.headers.get("x-turn-id", "")
-        assert heard.status == 200
-        return heard
+        received = cls(await Client.connect(port))
+        await received.client.send(data)
+        head = await received.client.head()
+        received.status, received.turn = head.status, head.headers.get("x-turn-id", "")
+        assert received.status == 200
+        return received
 
     async def until(self, count: int) -> None:
         """So many frames more at least."""
@@ -86,20 +86,20 @@ def b(serve: Serve, a: ServerProcess, redis: RedisServer) -> ServerProcess:
 
 async def killed_while_followed(server: ServerProcess, port: int, *, name: str, random: Random) -> tuple[float, int]:
     """How long the follower waited for the word that all is lost, and how many tokens were."""
-    asked = await Heard.begun(server.port, question(name, tokens=2000))
-    await asked.until(random.randrange(1, 20))
-    after = random.randrange(0, asked.frames.count(b"\n\n") + 1)
+    requested = await Heard.begun(server.port, question(name, tokens=2000))
+    await requested.until(random.randrange(1, 20))
+    after = random.randrange(0, requested.frames.count(b"\n\n") + 1)
     await asyncio.sleep(2 * UNWRITTEN_S)  # so far it is surely written
-    following = await Heard.begun(port, follow(asked.turn, after))
-    both = asyncio.gather(asked.rest(), following.rest())
+    following = await Heard.begun(port, follow(requested.turn, after))
+    both = asyncio.gather(requested.rest(), following.rest())
     await moment(random, 0.0, 0.5)
     await asyncio.to_thread(kill, server)
     killed_s = time.monotonic()
-    sent, told = await both
+    sent, exchange = await both
     waited_s = time.monotonic() - killed_s
-    assert error_of(told)["code"] == "turn_lost"
+    assert error_of(exchange)["code"] == "turn_lost"
     assert waited_s < LOST_WITHIN_S
-    frames, all_sent = pieces(told), pieces(sent)
+    frames, all_sent = pieces(exchange), pieces(sent)
     assert frames == all_sent[after : after + len(frames)], "each once, in order, byte for byte"
     lost = len(all_sent) - after - len(frames)
     assert 0 <= lost <= UNWRITTEN_S / GAP_S + SLACK, "all but the last batch"
@@ -130,15 +130,15 @@ async def test_follower_in_another_process_receives_all_events(
 ) -> None:
     frames = 0
     for number in tally.rounds():
-        asked = await Heard.begun(a.port, question(f"whole-{number}", tokens=random.randrange(20, 80)))
-        await asked.until(random.randrange(1, 10))
-        after = random.randrange(0, asked.frames.count(b"\n\n") + 1)
+        requested = await Heard.begun(a.port, question(f"whole-{number}", tokens=random.randrange(20, 80)))
+        await requested.until(random.randrange(1, 10))
+        after = random.randrange(0, requested.frames.count(b"\n\n") + 1)
         await asyncio.sleep(2 * UNWRITTEN_S)
-        following = await Heard.begun(b.port, follow(asked.turn, after))
-        sent, told = await asyncio.gather(asked.rest(), following.rest())
-        assert told.endswith(DONE)
-        assert told == b"".join(frame + b"\n\n" for frame in pieces(sent)[after:]) + DONE
-        frames += len(pieces(told))
+        following = await Heard.begun(b.port, follow(requested.turn, after))
+        sent, exchange = await asyncio.gather(requested.rest(), following.rest())
+        assert exchange.endswith(DONE)
+        assert exchange == b"".join(frame + b"\n\n" for frame in pieces(sent)[after:]) + DONE
+        frames += len(pieces(exchange))
     tally.passed(f"{frames} events, byte for byte those of the first client")
 
 
@@ -149,12 +149,12 @@ async def test_a_turn_is_stopped_from_another_process(
     longest = 0.0
     for number in tally.rounds():
         name = f"stopped-{number}"
-        asked = await Heard.begun(a.port, question(name, tokens=2000))
-        await asked.until(random.randrange(1, 10))
+        requested = await Heard.begun(a.port, question(name, tokens=2000))
+        await requested.until(random.randrange(1, 10))
         await asyncio.sleep(2 * UNWRITTEN_S)
         begun_s = time.monotonic()
-        stop = fetch(b.port, request(f"/chat/turns/{asked.turn}/stop", method="POST"))
-        answer, sent = await asyncio.gather(stop, asked.rest())
+        stop = fetch(b.port, request(f"/chat/turns/{requested.turn}/stop", method="POST"))
+        answer, sent = await asyncio.gather(stop, requested.rest())
         longest = max(longest, time.monotonic() - begun_s)
         assert answer.status == 204
         assert error_of(sent)["code"] == "stopped"
@@ -171,12 +171,12 @@ async def test_request_repeated_in_another_process_is_run_once(
     for number in tally.rounds():
         name = f"repeated-{number}"
         data = question(name, tokens=30, Idempotency_Key=f"key {number}")
-        asked = await Heard.begun(a.port, data)
+        requested = await Heard.begun(a.port, data)
         await moment(random, 0.0, 0.2)
         again = await Heard.begun(b.port, data)
-        assert again.turn == asked.turn
-        sent, told = await asyncio.gather(asked.rest(), again.rest())
-        assert told == sent
-        assert told.endswith(DONE)
+        assert again.turn == requested.turn
+        sent, exchange = await asyncio.gather(requested.rest(), again.rest())
+        assert exchange == sent
+        assert exchange.endswith(DONE)
         assert len(await kept(b.port, name)) == 2, "one question and one answer"
     tally.passed("the same turn, byte for byte, and stored once")

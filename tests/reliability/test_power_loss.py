@@ -37,9 +37,9 @@ class Acknowledged:
     async def collect(self, port: int, turns: int) -> None:
         async with await Client.connect(port) as client:
             for _ in range(turns):
-                told = await self.talk.ask(client)
-                assert told.end == "done"
-                self.turns.append((told.turn, self._log.stat().st_size))
+                exchange = await self.talk.ask(client)
+                assert exchange.end == "done"
+                self.turns.append((exchange.turn, self._log.stat().st_size))
 
     def until(self, cut: int) -> list[str]:
         return [turn for turn, size in self.turns if size <= cut]
@@ -67,8 +67,8 @@ async def holds(files: dict[str, bytes], folder: Path, *, acknowledged: Sequence
         ids = [turn.id for turn in turns]
         assert ids[: len(expected)] == expected, "what was acknowledged is there, once and in order"
         assert len(ids) == len(set(ids))
-        asked = [told.question for told in each.talk.told]
-        assert [turn.question.content for turn in turns] == asked[: len(turns)], "and nothing else is"
+        requests = [exchange.question for exchange in each.talk.told]
+        assert [turn.question.content for turn in turns] == requests[: len(turns)], "and nothing else is"
         assert all(turn.answer.content == each.talk.whole("") for turn in turns), "whole"
         count += len(expected)
     return count

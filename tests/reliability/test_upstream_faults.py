@@ -128,9 +128,9 @@ async def test_each_delay_of_an_upstream_has_its_own_error_in_time(serve: Serve,
                 exchange.writer.close()
 
             async def late_by(number: int) -> float:
-                asked, expected, after_s = kinds[number % len(kinds)]
+                request, expected, after_s = kinds[number % len(kinds)]
                 begun_s, counted_s = time.monotonic(), clock.now_s()
-                assert code_of(await fetch(asked.port, ask(number))) == expected
+                assert code_of(await fetch(request.port, ask(number))) == expected
                 assert time.monotonic() - begun_s >= after_s, "not before its time"
                 return clock.now_s() - counted_s - after_s
 

@@ -48,7 +48,7 @@ class Echo:
         messages = [message["content"] for message in exchange.body["messages"]]
         question = messages[-1]
         name = question.split()[0]
-        self.strangers += [f"{said!r} in {name}" for said in messages if said.split()[0].rstrip(":") != name]
+        self.strangers += [f"{sent!r} in {name}" for sent in messages if sent.split()[0].rstrip(":") != name]
         await exchange.send_head()
         for text in (f"{question}:", " this,", " that,", f" and {question}."):
             await exchange.send_chunks(delta(text))
@@ -72,23 +72,23 @@ async def keep_asking(port: int, talk: Talk, *, random: Random, strangers: list[
             async with await Client.connect(port) as client:
                 async with asyncio.timeout(WAITED_S):
                     leave_after = random.randrange(1, 4) if random.random() < LEAVES else None
-                    told = await talk.ask(client, leave_after=leave_after)
-                note_strangers(talk, told, strangers)
-                if told.end == "left":
+                    exchange = await talk.ask(client, leave_after=leave_after)
+                note_strangers(talk, exchange, strangers)
+                if exchange.end == "left":
                     continue
                 answer = await client.fetch(request(f"/history?conversation={talk.name}", **KEY))
                 if answer.status == 200 and answer.body.count(talk.name.encode() + b" ") != answer.body.count(b"talk-"):
                     strangers.append(f"a history of {talk.name}: {answer.body[:200]!r}")
-                if told.end != "done":
+                if exchange.end != "done":
                     await asyncio.sleep(0.02)
         except PARTING as error:
             strangers.append(f"{talk.name} was cut: {error!r}")
             return
 
 
-def note_strangers(talk: Talk, told: Told, strangers: list[str]) -> None:
-    if not talk.whole(told.question).startswith(told.text):
-        strangers.append(f"{talk.name} heard {told.text!r}")
+def note_strangers(talk: Talk, exchange: Told, strangers: list[str]) -> None:
+    if not talk.whole(exchange.question).startswith(exchange.text):
+        strangers.append(f"{talk.name} heard {exchange.text!r}")
 
 
 async def all_harm(proxy: Proxy, tally: Tally) -> None:

@@ -15,12 +15,12 @@ TOOLS: Any = [
 ]
 
 
-def message(client: Any, messages: Any, *, stream: bool, **asked: Any) -> Any:
+def message(client: Any, messages: Any, *, stream: bool, **request: Any) -> Any:
     """The complete response, or the one that the client makes of its stream."""
-    asked = {"model": MODEL, "max_tokens": 4096, "messages": messages, **asked}
+    request = {"model": MODEL, "max_tokens": 4096, "messages": messages, **request}
     if not stream:
-        return client.messages.create(**asked)
-    with client.messages.stream(**asked) as events:
+        return client.messages.create(**request)
+    with client.messages.stream(**request) as events:
         return events.get_final_message()
 
 
@@ -36,9 +36,9 @@ def is_near(counted: int, used: int, *, site: Site) -> bool:
 def test_stream_equals_the_non_streaming_response_token_by_token(anthropic: Any, site: Site) -> None:
     whole = message(anthropic, ASK, stream=False)
     events = list(anthropic.messages.create(model=MODEL, max_tokens=4096, messages=ASK, stream=True))
-    said = [event.delta.text for event in events if event.type == "content_block_delta"]
-    assert "".join(said) == whole.content[0].text
-    assert len(said) == whole.usage.output_tokens > 10
+    sent = [event.delta.text for event in events if event.type == "content_block_delta"]
+    assert "".join(sent) == whole.content[0].text
+    assert len(sent) == whole.usage.output_tokens > 10
     assert [event.type for event in events if event.type != "content_block_delta"] == [
         "message_start",
         "content_block_start",
@@ -53,8 +53,8 @@ def test_stream_equals_the_non_streaming_response_token_by_token(anthropic: Any,
 
 def test_stream_helper_returns_the_same_text(anthropic: Any) -> None:
     with anthropic.messages.stream(model=MODEL, max_tokens=4096, messages=ASK) as stream:
-        told = "".join(stream.text_stream)
-        assert told == stream.get_final_text() == message(anthropic, ASK, stream=False).content[0].text
+        received = "".join(stream.text_stream)
+        assert received == stream.get_final_text() == message(anthropic, ASK, stream=False).content[0].text
 
 
 async def test_async_client_gets_the_same_response(async_anthropic: Any) -> None:
@@ -65,15 +65,15 @@ async def test_async_client_gets_the_same_response(async_anthropic: Any) -> None
 
 @BOTH_WAYS
 def test_tools_are_called_and_their_results_get_a_response(anthropic: Any, *, stream: bool) -> None:
-    asked = message(anthropic, [user(BOTH)], stream=stream, tools=TOOLS)
-    calls = calls_of(asked)
-    assert asked.stop_reason == "tool_use"
+    request = message(anthropic, [user(BOTH)], stream=stream, tools=TOOLS)
+    calls = calls_of(request)
+    assert request.stop_reason == "tool_use"
     assert [call.name for call in calls] == ["get_weather", "get_time"]
     for call in calls:
         FITS[call.name].model_validate(call.input)
     results = [{"type": "tool_result", "tool_use_id": call.id, "content": "Rain."} for call in calls]
-    told = {"role": "assistant", "content": asked.content}
-    answered = message(anthropic, [user(BOTH), told, {"role": "user", "content": results}], stream=stream, tools=TOOLS)
+    reply = {"role": "assistant", "content": request.content}
+    answered = message(anthropic, [user(BOTH), reply, {"role": "user", "content": results}], stream=stream, tools=TOOLS)
     assert answered.content[0].text
     assert calls_of(answered) == []
 
@@ -98,10 +98,10 @@ def test_the_choice_of_tools_is_the_callers(
 
 
 def test_response_is_parsed_into_its_model(anthropic: Any) -> None:
-    asked: Any = {"model": MODEL, "max_tokens": 4096, "messages": ASK, "output_format": Weather}
-    whole = anthropic.messages.parse(**asked)
+    request: Any = {"model": MODEL, "max_tokens": 4096, "messages": ASK, "output_format": Weather}
+    whole = anthropic.messages.parse(**request)
     assert isinstance(whole.parsed_output, Weather)
-    with anthropic.messages.stream(**asked) as events:
+    with anthropic.messages.stream(**request) as events:
         assert events.get_final_message().parsed_output == whole.parsed_output
 
 
@@ -113,8 +113,8 @@ def test_thinking_block_comes_first_with_a_signature(anthropic: Any, *, stream: 
     assert (thought.type, text.type) == ("thinking", "text")
     assert thought.thinking
     assert thought.signature
-    told = {"role": "assistant", "content": answer.content}
-    assert message(anthropic, [*ASK, told, user("And?")], stream=stream, thinking=thinking).content
+    reply = {"role": "assistant", "content": answer.content}
+    assert message(anthropic, [*ASK, reply, user("And?")], stream=stream, thinking=thinking).content
 
 
 @BOTH_WAYS
@@ -143,9 +143,9 @@ def test_images_and_system_texts_are_accepted(anthropic: Any) -> None:
 
 
 def test_tokens_are_counted_as_a_message_counts_them(anthropic: Any, site: Site) -> None:
-    asked = {"model": MODEL, "messages": ASK, "system": "Be brief."}
-    counted = anthropic.messages.count_tokens(**asked).input_tokens
-    assert is_near(counted, anthropic.messages.create(**asked, max_tokens=5).usage.input_tokens, site=site)
+    request = {"model": MODEL, "messages": ASK, "system": "Be brief."}
+    counted = anthropic.messages.count_tokens(**request).input_tokens
+    assert is_near(counted, anthropic.messages.create(**request, max_tokens=5).usage.input_tokens, site=site)
 
 
 def test_models_are_listed_and_found(anthropic: Any, site: Site) -> None:

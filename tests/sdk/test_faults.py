@@ -49,11 +49,11 @@ FAULTS = [
 """The fault, how many tokens arrive, and how the stream ends for its reader."""
 
 
-def _listened(heard: Heard) -> tuple[list[str], str, Exception | None]:
+def _listened(received: Heard) -> tuple[list[str], str, Exception | None]:
     texts: list[str] = []
     ended = False
     try:
-        for text, end in heard:
+        for text, end in received:
             texts += [text] if text else []
             ended = ended or end
     except Exception as error:  # noqa: BLE001 - each client raises its own, or its transport's
@@ -65,8 +65,8 @@ def _listened(heard: Heard) -> tuple[list[str], str, Exception | None]:
 @pytest.mark.parametrize(("fault", "tokens", "outcome"), FAULTS, ids=[each[0] for each in FAULTS])
 def test_a_fault_is_seen_as_the_real_thing(serve: Serve, client: str, fault: str, tokens: int, outcome: str) -> None:
     server = serve()
-    heard = CLIENTS[client](server.port, f"sim:tokens=6,gap=1ms,fault={fault}")
-    texts, seen, error = _listened(heard)
+    received = CLIENTS[client](server.port, f"sim:tokens=6,gap=1ms,fault={fault}")
+    texts, seen, error = _listened(received)
 
     assert seen == outcome, repr(error)
     assert len(texts) == tokens

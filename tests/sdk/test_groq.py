@@ -10,20 +10,20 @@ from tests.sdk.conftest import Site
 from tests.sdk.questions import ASK, BOTH, MODEL, PIXEL, TOOLS, WEATHER, Weather, fits, user
 
 
-def complete(client: Any, messages: Any, **asked: Any) -> Any:
-    return client.chat.completions.create(model=MODEL, messages=messages, **asked)
+def complete(client: Any, messages: Any, **request: Any) -> Any:
+    return client.chat.completions.create(model=MODEL, messages=messages, **request)
 
 
 def test_stream_equals_the_non_streaming_response_token_by_token(groq: Any, site: Site) -> None:
     whole = complete(groq, ASK)
     chunks = list(complete(groq, ASK, stream=True))
-    said = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
-    assert "".join(said) == whole.choices[0].message.content
-    assert len(said) == whole.usage.completion_tokens > 10
+    sent = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+    assert "".join(sent) == whole.choices[0].message.content
+    assert len(sent) == whole.usage.completion_tokens > 10
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
     if not site.relayed:  # the upstream's API is plain OpenAI
         assert chunks[0].x_groq.id
-        assert chunks[-1].x_groq.usage.completion_tokens == len(said)
+        assert chunks[-1].x_groq.usage.completion_tokens == len(sent)
         assert chunks[-1].x_groq.usage.total_time > 0
         assert whole.x_groq.id
         assert whole.usage.total_time > 0
@@ -31,24 +31,24 @@ def test_stream_equals_the_non_streaming_response_token_by_token(groq: Any, site
 
 async def test_async_client_gets_the_same_response(async_groq: Any) -> None:
     whole = await complete(async_groq, ASK)
-    said = [
+    sent = [
         chunk.choices[0].delta.content or ""
         async for chunk in await complete(async_groq, ASK, stream=True)
         if chunk.choices
     ]
-    assert "".join(said) == whole.choices[0].message.content
+    assert "".join(sent) == whole.choices[0].message.content
 
 
 def test_tools_are_called_and_their_results_get_a_response(groq: Any) -> None:
-    asked = complete(groq, [user(BOTH)], tools=TOOLS).choices[0]
-    calls = asked.message.tool_calls
-    assert asked.finish_reason == "tool_calls"
+    request = complete(groq, [user(BOTH)], tools=TOOLS).choices[0]
+    calls = request.message.tool_calls
+    assert request.finish_reason == "tool_calls"
     assert [call.function.name for call in calls] == ["get_weather", "get_time"]
     for call in calls:
         fits(call.function.name, call.function.arguments)
     results = [{"role": "tool", "tool_call_id": call.id, "content": "Rain."} for call in calls]
-    told = asked.message.model_dump(exclude_none=True)
-    assert complete(groq, [user(BOTH), told, *results], tools=TOOLS).choices[0].message.content
+    received = request.message.model_dump(exclude_none=True)
+    assert complete(groq, [user(BOTH), received, *results], tools=TOOLS).choices[0].message.content
 
 
 def test_the_parts_of_a_streamed_call_make_one(groq: Any) -> None:

@@ -66,16 +66,16 @@ async def test_async_client_disconnect_ends_the_stream(ports: list[int]) -> None
 
 async def test_sync_client_disconnect_ends_the_stream(ports: list[int]) -> None:
     port = ports[-1]
-    asked: Any = {"model": MODEL, "messages": ASK, "stream": True}
+    request: Any = {"model": MODEL, "messages": ASK, "stream": True}
     with openai_client(port) as openai, groq_client(port) as groq, anthropic_client(port) as anthropic:
         streams: list[Any] = [
-            openai.chat.completions.create(**asked),
+            openai.chat.completions.create(**request),
             openai.responses.create(model=MODEL, input=QUESTION, stream=True),
-            groq.chat.completions.create(**asked),
-            anthropic.messages.create(**asked, max_tokens=1_000_000),
+            groq.chat.completions.create(**request),
+            anthropic.messages.create(**request, max_tokens=1_000_000),
         ]
         with ollama_client(port) as ollama:
-            streams.append(ollama.chat(**asked))
+            streams.append(ollama.chat(**request))
             for stream in streams:
                 for _ in range(6):
                     assert next(stream)

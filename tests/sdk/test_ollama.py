@@ -13,9 +13,9 @@ from tests.sdk.questions import ASK, BOTH, FITS, MODEL, PIXEL, QUESTION, TOOLS, 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
-def chat(client: Any, messages: Any, *, stream: bool, **asked: Any) -> dict[str, Any]:
+def chat(client: Any, messages: Any, *, stream: bool, **request: Any) -> dict[str, Any]:
     """A response's `content`, `thinking`, `calls` and its `last` document."""
-    answer = client.chat(model=MODEL, messages=messages, stream=stream, **asked)
+    answer = client.chat(model=MODEL, messages=messages, stream=stream, **request)
     parts = list(answer) if stream else [answer]
     assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
     return {
@@ -40,8 +40,8 @@ def test_stream_equals_the_non_streaming_response_token_by_token(ollama: Any) ->
 
 async def test_async_client_gets_the_same_response(async_ollama: Any) -> None:
     whole = await async_ollama.chat(model=MODEL, messages=ASK)
-    said = [part.message.content async for part in await async_ollama.chat(model=MODEL, messages=ASK, stream=True)]
-    assert "".join(said) == whole.message.content
+    sent = [part.message.content async for part in await async_ollama.chat(model=MODEL, messages=ASK, stream=True)]
+    assert "".join(sent) == whole.message.content
 
 
 @BOTH_WAYS
@@ -55,14 +55,14 @@ def test_generate_returns_the_requested_text(ollama: Any, *, stream: bool) -> No
 
 @BOTH_WAYS
 def test_tools_are_called_and_their_results_get_a_response(ollama: Any, *, stream: bool) -> None:
-    asked = chat(ollama, [user(BOTH)], stream=stream, tools=TOOLS)
-    functions = [call.function for call in asked["calls"]]
+    request = chat(ollama, [user(BOTH)], stream=stream, tools=TOOLS)
+    functions = [call.function for call in request["calls"]]
     assert [function.name for function in functions] == ["get_weather", "get_time"]
     for function in functions:
         FITS[function.name].model_validate(function.arguments)
-    told = {"role": "assistant", "content": "", "tool_calls": asked["calls"]}
+    reply = {"role": "assistant", "content": "", "tool_calls": request["calls"]}
     results = [{"role": "tool", "tool_name": function.name, "content": "Rain."} for function in functions]
-    answered = chat(ollama, [user(BOTH), told, *results], stream=stream, tools=TOOLS)
+    answered = chat(ollama, [user(BOTH), reply, *results], stream=stream, tools=TOOLS)
     assert answered["content"]
     assert answered["calls"] == []
 

@@ -10,11 +10,11 @@ from tests.sdk.questions import ASK, BOTH, MODEL, PIXEL, TOOLS, WEATHER, Weather
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
-def completion(client: Any, messages: Any, *, stream: bool, **asked: Any) -> Any:
+def completion(client: Any, messages: Any, *, stream: bool, **request: Any) -> Any:
     """The complete response, or the one that the client makes of its stream."""
     if not stream:
-        return client.chat.completions.create(model=MODEL, messages=messages, **asked)
-    with client.chat.completions.stream(model=MODEL, messages=messages, **asked) as events:
+        return client.chat.completions.create(model=MODEL, messages=messages, **request)
+    with client.chat.completions.stream(model=MODEL, messages=messages, **request) as events:
         return events.get_final_completion()
 
 
@@ -23,9 +23,9 @@ def test_stream_equals_the_non_streaming_response_token_by_token(openai: Any) ->
     chunks = list(
         openai.chat.completions.create(model=MODEL, messages=ASK, stream=True, stream_options={"include_usage": True})
     )
-    said = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
-    assert "".join(said) == whole.choices[0].message.content
-    assert len(said) == whole.usage.completion_tokens > 10
+    sent = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+    assert "".join(sent) == whole.choices[0].message.content
+    assert len(sent) == whole.usage.completion_tokens > 10
     assert chunks[-1].choices == []
     assert chunks[-1].usage == whole.usage
     assert [chunk.usage for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
@@ -43,29 +43,29 @@ def test_a_stream_without_stream_options_has_no_usage(openai: Any) -> None:
 async def test_async_client_gets_the_same_response(async_openai: Any) -> None:
     whole = await async_openai.chat.completions.create(model=MODEL, messages=ASK)
     stream = await async_openai.chat.completions.create(model=MODEL, messages=ASK, stream=True)
-    said = [chunk.choices[0].delta.content or "" async for chunk in stream]
-    assert "".join(said) == whole.choices[0].message.content
+    sent = [chunk.choices[0].delta.content or "" async for chunk in stream]
+    assert "".join(sent) == whole.choices[0].message.content
 
 
 @BOTH_WAYS
 def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, stream: bool) -> None:
-    asked = completion(openai, [user(BOTH)], stream=stream, tools=TOOLS).choices[0]
-    calls = asked.message.tool_calls
-    assert asked.finish_reason == "tool_calls"
+    request = completion(openai, [user(BOTH)], stream=stream, tools=TOOLS).choices[0]
+    calls = request.message.tool_calls
+    assert request.finish_reason == "tool_calls"
     assert [call.function.name for call in calls] == ["get_weather", "get_time"]
     assert len({call.id for call in calls}) == 2
     for call in calls:
         fits(call.function.name, call.function.arguments)
     results = [{"role": "tool", "tool_call_id": call.id, "content": "Rain."} for call in calls]
-    told = asked.message.model_dump(exclude_none=True, exclude={"parsed"}, warnings=False)
-    answered = completion(openai, [user(BOTH), told, *results], stream=stream, tools=TOOLS).choices[0]
+    received = request.message.model_dump(exclude_none=True, exclude={"parsed"}, warnings=False)
+    answered = completion(openai, [user(BOTH), received, *results], stream=stream, tools=TOOLS).choices[0]
     assert answered.message.content
     assert not answered.message.tool_calls
 
 
 @BOTH_WAYS
 @pytest.mark.parametrize(
-    ("question", "asked", "called"),
+    ("question", "requested", "called"),
     [
         (WEATHER, {"tool_choice": "none"}, []),
         (WEATHER, {"tool_choice": "auto"}, ["get_weather"]),
@@ -76,9 +76,9 @@ def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, strea
     ids=["none", "auto", "required", "named", "one-at-a-time"],
 )
 def test_the_choice_of_tools_is_the_callers(
-    openai: Any, question: str, asked: dict[str, Any], called: list[str], *, stream: bool
+    openai: Any, question: str, requested: dict[str, Any], called: list[str], *, stream: bool
 ) -> None:
-    choice = completion(openai, [user(question)], stream=stream, tools=TOOLS, **asked).choices[0]
+    choice = completion(openai, [user(question)], stream=stream, tools=TOOLS, **requested).choices[0]
     assert [call.function.name for call in choice.message.tool_calls or ()] == called
     assert bool(choice.message.content) is (called == [])
 

@@ -21,13 +21,13 @@ def lenient(port: int) -> Any:
 
 
 def test_legacy_stream_equals_the_non_streaming_response_token_by_token(openai: Any, site: Site) -> None:
-    asked: Any = {"model": MODEL, "prompt": QUESTION, "max_tokens": 1000}
-    whole = openai.completions.create(**asked)
+    request: Any = {"model": MODEL, "prompt": QUESTION, "max_tokens": 1000}
+    whole = openai.completions.create(**request)
     with lenient(site.port) as client:
-        chunks = list(client.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
-    said = [choice.text for chunk in chunks for choice in chunk.choices if choice.text]
-    assert "".join(said) == whole.choices[0].text
-    assert len(said) == whole.usage.completion_tokens > 10
+        chunks = list(client.completions.create(**request, stream=True, stream_options={"include_usage": True}))
+    sent = [choice.text for chunk in chunks for choice in chunk.choices if choice.text]
+    assert "".join(sent) == whole.choices[0].text
+    assert len(sent) == whole.usage.completion_tokens > 10
     assert chunks[-1].usage == whole.usage
     assert whole.choices[0].finish_reason == "stop"
 
@@ -54,11 +54,11 @@ def test_legacy_log_probabilities_are_those_of_the_tokens(openai: Any) -> None:
 
 
 def test_embeddings_are_the_same_in_floats_and_base64(openai: Any, site: Site) -> None:
-    asked = {"model": MODEL, "input": ["One", "Two"]}
-    floats = openai.embeddings.create(**asked, encoding_format="float")
+    request = {"model": MODEL, "input": ["One", "Two"]}
+    floats = openai.embeddings.create(**request, encoding_format="float")
     with lenient(site.port) as client:
-        decoded = client.embeddings.create(**asked)
-        raw = client.embeddings.create(**asked, encoding_format="base64")
+        decoded = client.embeddings.create(**request)
+        raw = client.embeddings.create(**request, encoding_format="base64")
     assert [len(each.embedding) for each in floats.data] == [1536, 1536]
     assert isinstance(raw.data[0].embedding, str)
     for one, other in zip(floats.data, decoded.data, strict=True):

@@ -11,11 +11,11 @@ BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stre
 TOOLS: Any = [{"type": "function", "strict": False, **function} for function in FUNCTIONS]
 
 
-def response(client: Any, given: Any, *, stream: bool, **asked: Any) -> Any:
+def response(client: Any, given: Any, *, stream: bool, **request: Any) -> Any:
     """The complete response, or the one that the client makes of its stream."""
     if not stream:
-        return client.responses.create(model=MODEL, input=given, **asked)
-    with client.responses.stream(model=MODEL, input=given, **asked) as events:
+        return client.responses.create(model=MODEL, input=given, **request)
+    with client.responses.stream(model=MODEL, input=given, **request) as events:
         return events.get_final_response()
 
 
@@ -26,9 +26,9 @@ def calls_of(answer: Any) -> list[Any]:
 def test_stream_equals_the_non_streaming_response_token_by_token(openai: Any) -> None:
     whole = response(openai, QUESTION, stream=False)
     events = list(openai.responses.create(model=MODEL, input=QUESTION, stream=True))
-    said = [event.delta for event in events if event.type == "response.output_text.delta"]
-    assert "".join(said) == whole.output_text
-    assert len(said) == whole.usage.output_tokens > 10
+    sent = [event.delta for event in events if event.type == "response.output_text.delta"]
+    assert "".join(sent) == whole.output_text
+    assert len(sent) == whole.usage.output_tokens > 10
     assert [event.sequence_number for event in events] == list(range(len(events)))
     assert [event.type for event in events[:2]] == ["response.created", "response.in_progress"]
     assert events[-1].type == "response.completed"
@@ -45,24 +45,24 @@ async def test_async_client_gets_the_same_response(async_openai: Any) -> None:
 
 @BOTH_WAYS
 def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, stream: bool) -> None:
-    asked = response(openai, BOTH, stream=stream, tools=TOOLS)
-    calls = calls_of(asked)
+    request = response(openai, BOTH, stream=stream, tools=TOOLS)
+    calls = calls_of(request)
     assert [call.name for call in calls] == ["get_weather", "get_time"]
     for call in calls:
         fits(call.name, call.arguments)
-    told = [
+    received = [
         {"type": "function_call", "call_id": call.call_id, "name": call.name, "arguments": call.arguments}
         for call in calls
     ]
     results = [{"type": "function_call_output", "call_id": call.call_id, "output": "Rain."} for call in calls]
-    answered = response(openai, [user(BOTH), *told, *results], stream=stream, tools=TOOLS)
+    answered = response(openai, [user(BOTH), *received, *results], stream=stream, tools=TOOLS)
     assert answered.output_text
     assert calls_of(answered) == []
 
 
 @BOTH_WAYS
 @pytest.mark.parametrize(
-    ("question", "asked", "called"),
+    ("question", "requested", "called"),
     [
         (WEATHER, {"tool_choice": "none"}, []),
         ("Hello", {"tool_choice": "required"}, ["get_weather"]),
@@ -72,9 +72,9 @@ def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, strea
     ids=["none", "required", "named", "one-at-a-time"],
 )
 def test_the_choice_of_tools_is_the_callers(
-    openai: Any, question: str, asked: dict[str, Any], called: list[str], *, stream: bool
+    openai: Any, question: str, requested: dict[str, Any], called: list[str], *, stream: bool
 ) -> None:
-    answer = response(openai, question, stream=stream, tools=TOOLS, **asked)
+    answer = response(openai, question, stream=stream, tools=TOOLS, **requested)
     assert [call.name for call in calls_of(answer)] == called
 
 

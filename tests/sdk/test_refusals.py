@@ -23,20 +23,20 @@ FIELDS = [
 
 
 @BOTH_WAYS
-@pytest.mark.parametrize(("param", "asked"), FIELDS, ids=[param for param, _ in FIELDS])
-def test_openai_names_the_field(openai: Any, param: str, asked: dict[str, Any], *, stream: bool) -> None:
+@pytest.mark.parametrize(("param", "requested"), FIELDS, ids=[param for param, _ in FIELDS])
+def test_openai_names_the_field(openai: Any, param: str, requested: dict[str, Any], *, stream: bool) -> None:
     with pytest.raises(openai_library.BadRequestError) as caught:
-        openai.chat.completions.create(**{"model": MODEL, "messages": ASK, "stream": stream, **asked})
+        openai.chat.completions.create(**{"model": MODEL, "messages": ASK, "stream": stream, **requested})
     assert caught.value.param == param
     assert caught.value.type == "invalid_request_error"
     assert caught.value.request_id
 
 
 @BOTH_WAYS
-@pytest.mark.parametrize(("param", "asked"), FIELDS, ids=[param for param, _ in FIELDS])
-def test_groq_names_the_field(groq: Any, param: str, asked: dict[str, Any], *, stream: bool) -> None:
+@pytest.mark.parametrize(("param", "requested"), FIELDS, ids=[param for param, _ in FIELDS])
+def test_groq_names_the_field(groq: Any, param: str, requested: dict[str, Any], *, stream: bool) -> None:
     with pytest.raises(groq_library.BadRequestError) as caught:
-        groq.chat.completions.create(**{"model": MODEL, "messages": ASK, "stream": stream, **asked})
+        groq.chat.completions.create(**{"model": MODEL, "messages": ASK, "stream": stream, **requested})
     assert caught.value.body["error"]["param"] == param  # type: ignore[index] # `object` to its class
 
 
@@ -79,20 +79,20 @@ def test_ollama_client_raises_the_servers_message(ollama: Any, *, stream: bool) 
 
 @BOTH_WAYS
 def test_a_wrong_key_is_refused_and_the_right_one_taken(keyed: Site, *, stream: bool) -> None:
-    asked: Any = {"model": MODEL, "messages": ASK, "stream": stream}
+    request: Any = {"model": MODEL, "messages": ASK, "stream": stream}
     for connect, refusal in (
         (openai_client, openai_library.AuthenticationError),
         (groq_client, groq_library.AuthenticationError),
     ):
         with connect(keyed.port, key="wrong") as client, pytest.raises(refusal):
-            client.chat.completions.create(**asked)
+            client.chat.completions.create(**request)
         with connect(keyed.port, key=API_KEY) as client:
-            assert client.chat.completions.create(**asked)
-    asked["max_tokens"] = 5
+            assert client.chat.completions.create(**request)
+    request["max_tokens"] = 5
     with anthropic_client(keyed.port, key="wrong") as client, pytest.raises(anthropic_library.AuthenticationError):
-        client.messages.create(**asked)
+        client.messages.create(**request)
     with anthropic_client(keyed.port, key=API_KEY) as client:
-        assert client.messages.create(**asked)
+        assert client.messages.create(**request)
 
 
 def test_openai_client_raises_an_authentication_error(keyed: Site) -> None:

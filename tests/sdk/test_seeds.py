@@ -35,6 +35,6 @@ def _ollama(client: Any, seed: int, *, stream: bool) -> str:
 )
 def test_seed_determines_the_response(varied: Site, connect: Callable[[int], Any], ask: Callable[..., str]) -> None:
     with connect(varied.port) as client:
-        said = [ask(client, seed, stream=False) for seed in SEEDS]
-        assert [ask(client, seed, stream=True) for seed in SEEDS] == said
-    assert len(set(said)) > 1
+        sent = [ask(client, seed, stream=False) for seed in SEEDS]
+        assert [ask(client, seed, stream=True) for seed in SEEDS] == sent
+    assert len(set(sent)) > 1

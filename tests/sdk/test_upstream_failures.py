@@ -48,10 +48,10 @@ def port(upstream: Upstream, serve: Serve) -> int:
 
 
 def _asking(name: str, client: Any, *, stream: bool) -> Any:
-    asked: Any = {"model": MODEL, "messages": ASK, "stream": stream}
+    request: Any = {"model": MODEL, "messages": ASK, "stream": stream}
     if name == "anthropic":
-        return client.messages.create(**asked, max_tokens=5)
-    return client.chat.completions.create(**asked)
+        return client.messages.create(**request, max_tokens=5)
+    return client.chat.completions.create(**request)
 
 
 @pytest.mark.parametrize("name", ["openai", "groq", "anthropic"])
@@ -118,22 +118,22 @@ async def test_broken_response_is_never_complete_for_a_client(
 ) -> None:
     async with async_client(name, port) as client:
         for end in ("reset", "closed", "ended", "said"):
-            heard = asyncio.Event()
-            _break(upstream, end, heard=heard)
-            said: list[str] = []
+            received = asyncio.Event()
+            _break(upstream, end, received=received)
+            sent: list[str] = []
             with pytest.raises(error) as caught:
-                await _hear(listen(client), said, heard=heard)
-            assert said == ["Two", " tokens"], end
+                await _hear(listen(client), sent, received=received)
+            assert sent == ["Two", " tokens"], end
             assert "upstream" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["anthropic", "ollama"])
 async def test_broken_stream_is_never_complete_in_a_stream_helper(upstream: Upstream, port: int, name: str) -> None:
-    heard = asyncio.Event()
-    heard.set()
+    received = asyncio.Event()
+    received.set()
     async with async_client(name, port) as client:
         for end in ("reset", "closed", "ended", "said"):
-            _break(upstream, end, heard=heard)
+            _break(upstream, end, received=received)
             if name == "anthropic":
                 with pytest.raises(anthropic.InternalServerError):
                     await _asking(name, client, stream=False)
@@ -143,15 +143,15 @@ async def test_broken_stream_is_never_complete_in_a_stream_helper(upstream: Upst
                 assert caught.value.status_code == 502
 
 
-async def _hear(texts: AsyncIterator[str], said: list[str], *, heard: asyncio.Event) -> None:
+async def _hear(texts: AsyncIterator[str], sent: list[str], *, received: asyncio.Event) -> None:
     """Record all text, and when two tokens have arrived."""
     async for text in texts:
-        said.append(text)
-        if len(said) == 2:
-            heard.set()
+        sent.append(text)
+        if len(sent) == 2:
+            received.set()
 
 
-def _break(upstream: Upstream, end: str, *, heard: asyncio.Event) -> None:
+def _break(upstream: Upstream, end: str, *, received: asyncio.Event) -> None:
     """Let responses break off after two tokens: by RST, FIN, an end without `[DONE]`, or an error event.
 
     Not before they are `heard`: a RST drops what is still under way.
@@ -161,7 +161,7 @@ def _break(upstream: Upstream, end: str, *, heard: asyncio.Event) -> None:
         say = _spoken if exchange.head.startswith(b"POST /v1/responses ") else delta
         await exchange.send_head()
         await exchange.send_chunks(say("Two"), say(" tokens"))
-        await heard.wait()
+        await received.wait()
         if end == "reset":
             exchange.reset()
         elif end == "closed":

@@ -100,8 +100,8 @@ class RedisServer:
     def _answers(self) -> bool:
         assert self._process is not None
         try:  # by its pid: on a port that somebody else was quicker to take, his would answer
-            told = self.command("INFO")
-            return f"process_id:{self._process.pid}\r\n" in told and "loading:0\r\n" in told
+            received = self.command("INFO")
+            return f"process_id:{self._process.pid}\r\n" in received and "loading:0\r\n" in received
         except (OSError, ValueError):
             return False
 
@@ -126,7 +126,7 @@ class RedisServer:
 
 
 def _free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port: int = asked.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port

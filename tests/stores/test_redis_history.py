@@ -225,14 +225,14 @@ async def test_cancelled_calls_never_give_another_caller_their_reply(
 
     for _ in range(4):
         redis.pause()
-        asked = [asyncio.create_task(store.turns(conversation)) for conversation in names * 5]
+        requests = [asyncio.create_task(store.turns(conversation)) for conversation in names * 5]
         await spin()
-        for left in asked[::2]:
+        for left in requests[::2]:
             left.cancel()
         redis.resume()
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        answers = await asyncio.gather(*requests, return_exceptions=True)
         assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::2])
-        for place in range(1, len(asked), 2):
+        for place in range(1, len(requests), 2):
             assert answers[place] == [turn(place % 20)]
 
     # No connection was thrown away with a reply in it: none had to be made anew.

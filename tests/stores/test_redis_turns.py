@@ -144,7 +144,7 @@ async def end_stored(turns: RedisTurns, turn: Live) -> None:
     await asyncio.wait_for(followed.end(), PATIENCE_S)
 
 
-async def told(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
+async def received(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
     """All that is heard of a turn."""
     listener = RecordingListener()
     followed = await follow(turns, turn, after=after)
@@ -186,7 +186,7 @@ async def test_turn_is_the_same_from_every_position(here: RedisTurns, there: Red
     await end_stored(there, turn)
 
     for after in range(len(PIECES) + 1):
-        assert await told(there, turn, after=after) == PIECES[after:]
+        assert await received(there, turn, after=after) == PIECES[after:]
 
 
 async def test_pieces_are_followed_as_they_are_written(here: RedisTurns, there: RedisTurns) -> None:
@@ -362,12 +362,12 @@ async def test_key_is_bound_once(here: RedisTurns, there: RedisTurns) -> None:
 
 async def test_one_of_fifty_claims_binds_the_key(here: RedisTurns, there: RedisTurns) -> None:
     claims = [Claim(f"turn_{number}", "default", "digest") for number in range(50)]
-    said = await asyncio.gather(
+    sent = await asyncio.gather(
         *((here, there)[n % 2].claim("alice", "key", claim=claim) for n, claim in enumerate(claims))
     )
 
-    (winner,) = [claim for claim, held in zip(claims, said, strict=True) if held is None]
-    assert [held for held in said if held is not None] == [winner] * 49
+    (winner,) = [claim for claim, held in zip(claims, sent, strict=True) if held is None]
+    assert [held for held in sent if held is not None] == [winner] * 49
 
 
 @pytest.mark.parametrize(("pieces", "end"), [(["a"], STOPPED), ([], GENUINE), (["a"], GENUINE)])
@@ -502,7 +502,7 @@ async def test_turns_of_many_owners_are_separate(here: RedisTurns, there: RedisT
     await end_stored(there, turns[-1])
 
     for number, turn in enumerate(turns):
-        assert await told(there, turn) == ["for ", str(number)]
+        assert await received(there, turn) == ["for ", str(number)]
 
 
 async def test_lone_surrogate_does_not_affect_other_turns(here: RedisTurns, there: RedisTurns) -> None:
@@ -514,8 +514,8 @@ async def test_lone_surrogate_does_not_affect_other_turns(here: RedisTurns, ther
     here.publish(odd)
     here.publish(even)
 
-    assert await told(there, odd) == ["a", "?", "b"]
-    assert await told(there, even) == ["a", "🦊", "b"]
+    assert await received(there, odd) == ["a", "?", "b"]
+    assert await received(there, even) == ["a", "🦊", "b"]
 
 
 # Redis fails
@@ -539,7 +539,7 @@ async def test_turn_is_written_again_after_redis_lost_all_data(
 
     await asyncio.wait_for(running, PATIENCE_S)
     assert listener.texts == ["a", "b", "c", "d"]
-    assert await told(there, turn) == ["a", "b", "c", "d"]
+    assert await received(there, turn) == ["a", "b", "c", "d"]
 
 
 async def test_idle_turn_is_written_again_after_redis_lost_all_data(
@@ -580,8 +580,8 @@ async def test_restarted_redis_has_every_piece_once(
     turn.end = GENUINE
     await stored(there, turn)
 
-    assert await told(there, turn) == turn.pieces
-    assert await told(there, turn, after=1) == turn.pieces[1:]
+    assert await received(there, turn) == turn.pieces
+    assert await received(there, turn, after=1) == turn.pieces[1:]
     await there.check()
 
 
@@ -614,7 +614,7 @@ async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
     turn.end = GENUINE
 
     assert longest_s < COMMAND_S / 2  # a call that blocks takes at least `COMMAND_S`
-    assert await told(there, turn) == turn.pieces
+    assert await received(there, turn) == turn.pieces
 
 
 async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, there: RedisTurns, raw: Any) -> None:
@@ -640,7 +640,7 @@ async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, th
     assert await write_late() == [[3, 1, 0]]
 
     assert listener.texts == ["a", "b", "c"]
-    assert await told(there, turn) == ["a", "b", "c"]
+    assert await received(there, turn) == ["a", "b", "c"]
     assert await raw.exists(ALIVE + turn.id) == 0
     assert await raw.xlen(STREAM + turn.id) == 4
 
@@ -668,7 +668,7 @@ async def test_close_writes_the_ends(instance: Instance, there: RedisTurns) -> N
     turn.end = GENUINE
     await here.close()
 
-    assert await told(there, turn) == ["a"]
+    assert await received(there, turn) == ["a"]
 
 
 @pytest.mark.parametrize("pauses", [False, True])

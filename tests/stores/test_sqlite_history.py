@@ -111,9 +111,9 @@ async def kept(path: Path) -> list[int]:
 
 def test_a_disk_that_takes_no_more_is_unavailable_and_recovers(tmp_path: Path) -> None:
     child = start(FULL_DISK, tmp_path / "history.db")
-    said, complaints = child.communicate(timeout=20)
+    output, complaints = child.communicate(timeout=20)
 
-    assert said.splitlines() == ["unavailable 1", "unavailable 1", "['turn_1', 'turn_4']"], complaints
+    assert output.splitlines() == ["unavailable 1", "unavailable 1", "['turn_1', 'turn_4']"], complaints
     assert child.returncode == 0
 
 
@@ -125,8 +125,8 @@ async def test_processes_that_begin_at_once_share_a_file(tmp_path: Path) -> None
         child.stdin.write("go\n")
         child.stdin.flush()
     for child in children:
-        said, complaints = child.communicate(timeout=20)
-        assert len(said.split()) == 30, complaints
+        output, complaints = child.communicate(timeout=20)
+        assert len(output.split()) == 30, complaints
     numbers = await kept(path)
 
     assert sorted(numbers) == [100 * each + number for each in range(4) for number in range(30)]
@@ -156,6 +156,6 @@ async def test_acknowledged_turns_survive_sigkill(tmp_path: Path) -> None:
 
 def test_check_fails_while_a_turn_of_the_refused_size_does_not_fit(tmp_path: Path) -> None:
     with start(LARGE_TURN, tmp_path / "history.db") as process:
-        told, _ = process.communicate(timeout=30)
+        received, _ = process.communicate(timeout=30)
 
-    assert told.split() == ["True", "False", "False", "True", "True"]
+    assert received.split() == ["True", "False", "False", "True", "True"]

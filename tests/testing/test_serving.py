@@ -51,8 +51,8 @@ def test_each_client_has_its_address(server: TokenfallServer) -> None:
     assert server.url == f"http://127.0.0.1:{server.port}"
     assert httpx.post(f"{server.openai_url}/chat/completions", json=ASK).json()["object"] == "chat.completion"
     assert httpx.post(f"{server.groq_url}/openai/v1/chat/completions", json=ASK).json()["x_groq"]
-    asked = {**ASK, "max_tokens": 5}
-    assert httpx.post(f"{server.anthropic_url}/v1/messages", json=asked).json()["type"] == "message"
+    request = {**ASK, "max_tokens": 5}
+    assert httpx.post(f"{server.anthropic_url}/v1/messages", json=request).json()["type"] == "message"
     assert httpx.post(f"{server.ollama_url}/api/chat", json={**ASK, "stream": False}).json()["done"]
 
 
@@ -158,10 +158,10 @@ def test_metrics_count_since_the_reset(server: TokenfallServer) -> None:
 
 
 def test_a_reset_ends_conversations(server: TokenfallServer) -> None:
-    asked = {"messages": ASK["messages"], "conversation": "a b/c", "stream": False, "max_tokens": 2}
-    assert httpx.post(f"{server.url}/chat", json=asked).status_code in (200, 400)
-    asked["conversation"] = "mine"
-    assert httpx.post(f"{server.url}/chat", json=asked).status_code == 200
+    request = {"messages": ASK["messages"], "conversation": "a b/c", "stream": False, "max_tokens": 2}
+    assert httpx.post(f"{server.url}/chat", json=request).status_code in (200, 400)
+    request["conversation"] = "mine"
+    assert httpx.post(f"{server.url}/chat", json=request).status_code == 200
     server.reset()
     assert httpx.get(f"{server.url}/conversations").json() == []
 
@@ -169,10 +169,10 @@ def test_a_reset_ends_conversations(server: TokenfallServer) -> None:
 def test_a_coroutine_waits_in_a_thread(server: TokenfallServer) -> None:
     async def both() -> int:
         async with httpx.AsyncClient() as client:
-            asked = asyncio.create_task(client.get(f"{server.url}/stream-sse?gate=door&tokens=1"))
+            request = asyncio.create_task(client.get(f"{server.url}/stream-sse?gate=door&tokens=1"))
             await asyncio.to_thread(server.gate("door").wait_until_waiting)
             server.gate("door").open()
-            return (await asked).status_code
+            return (await request).status_code
 
     assert asyncio.run(both()) == 200
 
@@ -209,7 +209,7 @@ def test_configured_gap_is_used(sim: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected"),
     [
         ({"sim": "gap=fast"}, "sim: got 'gap=.*', takes"),
         ({"simm": "gap=1ms"}, "simm: no such setting; there are host, port"),
@@ -218,8 +218,8 @@ def test_configured_gap_is_used(sim: str) -> None:
         ({"api_key": f"sha256:{'0' * 64}"}, "api_key: got only digests"),
     ],
 )
-def test_a_wrong_setting_is_named(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(InvalidSetting, match=told), serve(**settings):
+def test_a_wrong_setting_is_named(settings: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InvalidSetting, match=expected), serve(**settings):
         pass
 
 

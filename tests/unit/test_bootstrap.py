@@ -140,8 +140,8 @@ async def test_settings_reach_their_parts(made: Made) -> None:
 async def test_stop_drains_and_flushes_the_access_log() -> None:
     written: list[str] = []
     server = Server(Settings(), written.append, reactor=running_reactor(), json_logs=False)
-    asked = request("/nowhere")
-    server.app.ended(asked, 404, outcome="complete", sent_bytes=0)
+    requested = request("/nowhere")
+    server.app.ended(requested, 404, outcome="complete", sent_bytes=0)
     await server.stop()
 
     assert server.app.draining

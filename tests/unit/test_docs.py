@@ -70,16 +70,16 @@ async def test_api_page_has_a_line_for_every_route() -> None:
 
 async def test_api_page_has_no_unknown_route() -> None:
     known = {f"{route.method} {route.path}" for route in await registered_routes()}
-    said = set(re.findall(r"^\| `((?:GET|POST|DELETE|PATCH|PUT) \S+)`", API, re.MULTILINE))
+    output = set(re.findall(r"^\| `((?:GET|POST|DELETE|PATCH|PUT) \S+)`", API, re.MULTILINE))
 
-    assert said <= known
+    assert output <= known
 
 
 def test_api_page_has_every_error_code_with_its_status() -> None:
     known = set(STATUS_OF_CODE.items()) | {(code, status) for status, code in CODE_OF_STATUS.items()}
-    said = re.findall(r"^\| `([a-z_]+)` *\| (\d{3}) +\|", API, re.MULTILINE)
+    output = re.findall(r"^\| `([a-z_]+)` *\| (\d{3}) +\|", API, re.MULTILINE)
 
-    assert sorted(said) == sorted((code, str(status)) for code, status in known)
+    assert sorted(output) == sorted((code, str(status)) for code, status in known)
 
 
 def test_api_page_has_every_key_of_the_grammar() -> None:

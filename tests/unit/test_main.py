@@ -48,6 +48,6 @@ def test_signal_during_the_start_ends_it_silently(tmp_path: Path, number: signal
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_ignored_signal_does_not_end_the_start(tmp_path: Path, number: signal.Signals) -> None:
-    status, said = run(tmp_path, number, at="tokenfall.cli", words=("--version",))
+    status, output = run(tmp_path, number, at="tokenfall.cli", words=("--version",))
 
-    assert (status, said) == (0, f"tokenfall {tokenfall.__version__}\n")
+    assert (status, output) == (0, f"tokenfall {tokenfall.__version__}\n")

@@ -172,20 +172,20 @@ def test_since_with_other_bounds_raises() -> None:
 
 @given(observations, shares)
 def test_quantile_is_within_a_bucket_of_the_exact_one(values: list[float], share: float) -> None:
-    exact, told = exact_quantile(values, share), observed(values).quantile(share)
+    exact, expected = exact_quantile(values, share), observed(values).quantile(share)
 
-    assert exact <= told * BUCKET * SLACK
-    assert told <= exact * BUCKET * SLACK
+    assert exact <= expected * BUCKET * SLACK
+    assert expected <= exact * BUCKET * SLACK
 
 
 @given(st.lists(st.floats(0.0, 100.0), min_size=1, max_size=200), shares)
 def test_quantile_is_in_the_bucket_of_the_exact_one(values: list[float], share: float) -> None:
-    exact, told = exact_quantile(values, share), observed(values).quantile(share)
+    exact, expected = exact_quantile(values, share), observed(values).quantile(share)
     bounds = (0.0, *LATENCY_BOUNDS_S)
     place = bisect_left(bounds, exact, lo=1)
 
-    assert bounds[place - 1] <= told * SLACK
-    assert told <= bounds[min(place, len(bounds) - 1)] * SLACK
+    assert bounds[place - 1] <= expected * SLACK
+    assert expected <= bounds[min(place, len(bounds) - 1)] * SLACK
 
 
 @given(observations, shares, shares)

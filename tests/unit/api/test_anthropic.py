@@ -15,14 +15,14 @@ BODY = b'{"model":"any","system":"Be brief.","messages":[{"role":"user","content
 
 
 def test_token_count_equals_the_simulators() -> None:
-    asked = request("/v1/messages/count_tokens", method="POST", body=BODY)
-    answer = TokenCounting(relays=False).count(asked)
+    requested = request("/v1/messages/count_tokens", method="POST", body=BODY)
+    answer = TokenCounting(relays=False).count(requested)
 
     assert isinstance(answer, Response)
     assert json.loads(answer.body) == {"input_tokens": 5}
     assert at_once(prompt_tokens(anthropic_request.decode_count(BODY))) == 5
     assert "cache-control: no-store" in lines_of(answer.head)
-    assert b"request-id: " in asked.response_headers
+    assert b"request-id: " in requested.response_headers
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model":"any"}'])

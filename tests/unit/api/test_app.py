@@ -95,14 +95,14 @@ class Harness:
         self.app.throttle = lambda: throttle
         return self
 
-    async def answer(self, asked: Request) -> Response:
+    async def answer(self, requested: Request) -> Response:
         """The answer, as the edge comes by it."""
         try:
-            answer: AnyResponse | Coroutine[Any, Any, AnyResponse] = self.app.respond(asked)
+            answer: AnyResponse | Coroutine[Any, Any, AnyResponse] = self.app.respond(requested)
             if isinstance(answer, Coroutine):
                 answer = await answer
         except Exception as error:  # noqa: BLE001 - the edge asks `crashed` whatever it was
-            answer = self.app.crashed(asked, error)
+            answer = self.app.crashed(requested, error)
         assert isinstance(answer, Response)
         return answer
 
@@ -156,14 +156,14 @@ class Needing:
 
 def test_route_responds_once_its_modules_are_loaded() -> None:
     needing = Needing()
-    asked = needing.asked()
-    assert needing.app.respond(asked) is needing.needed
-    name = asked.id
+    requested = needing.asked()
+    assert needing.app.respond(requested) is needing.needed
+    name = requested.id
     needing.needed.finish()
-    answer = needing.app.respond_when_loaded(asked)
+    answer = needing.app.respond_when_loaded(requested)
 
     assert isinstance(answer, Response)
-    assert (answer.body, asked.id, len(needing.request_log.entries())) == (b"loaded", name, 1)
+    assert (answer.body, requested.id, len(needing.request_log.entries())) == (b"loaded", name, 1)
 
 
 @pytest.mark.parametrize(
@@ -171,60 +171,60 @@ def test_route_responds_once_its_modules_are_loaded() -> None:
 )
 def test_unknown_path_or_method_is_refused_once_the_dialect_is_loaded(path: str, method: str, status: int) -> None:
     needing = Needing()
-    asked = request(path, method=method)
-    assert needing.app.respond(asked) is needing.needed
+    requested = request(path, method=method)
+    assert needing.app.respond(requested) is needing.needed
     needing.needed.finish()
-    response = needing.app.respond_when_loaded(asked)
+    response = needing.app.respond_when_loaded(requested)
 
     assert isinstance(response, Response)
-    assert (response.status, words(response)["id"]) == (status, asked.id)
+    assert (response.status, words(response)["id"]) == (status, requested.id)
 
 
 def test_dialect_error_requires_its_module_to_be_loaded() -> None:
     needing = Needing()
-    asked = needing.asked()
-    assert needing.app.needed_for_refusal(asked) is needing.needed
+    requested = needing.asked()
+    assert needing.app.needed_for_refusal(requested) is needing.needed
     assert needing.app.needed_for_refusal(request("/nowhere")) is None
     needing.needed.finish()
 
-    assert needing.app.needed_for_refusal(asked) is None
-    assert json.loads(needing.app.refuse(asked, 413, detail="too large").body)["words"] == "body_too_large"
+    assert needing.app.needed_for_refusal(requested) is None
+    assert json.loads(needing.app.refuse(requested, 413, detail="too large").body)["words"] == "body_too_large"
 
 
 def test_error_is_a_problem_document_if_its_dialect_cannot_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
     needing = Needing()
-    asked = needing.asked()
-    assert needing.app.respond(asked) is needing.needed
+    requested = needing.asked()
+    assert needing.app.respond(requested) is needing.needed
     with caplog.at_level(logging.ERROR):
-        answer = needing.app.crashed(asked, ImportError("no such library"))
+        answer = needing.app.crashed(requested, ImportError("no such library"))
 
     assert (answer.status, code(answer)) == (500, "internal_error")
-    assert asked.id in caplog.text
+    assert requested.id in caplog.text
 
 
 # Routes
 
 
 async def test_handler_responds_and_its_route_is_recorded(harness: Harness) -> None:
-    asked = request("/open?a=b")
+    requested = request("/open?a=b")
 
-    assert (await harness.answer(asked)).body == b"ok"
-    assert asked.route == "/open"
+    assert (await harness.answer(requested)).body == b"ok"
+    assert requested.route == "/open"
 
 
 async def test_unknown_path_is_not_found(harness: Harness) -> None:
-    asked = request("/nowhere")
-    response = await harness.answer(asked)
+    requested = request("/nowhere")
+    response = await harness.answer(requested)
 
-    assert (response.status, code(response), asked.route) == (404, "not_found", "")
+    assert (response.status, code(response), requested.route) == (404, "not_found", "")
 
 
 async def test_unknown_method_is_405_with_the_allowed_methods(harness: Harness) -> None:
-    asked = request("/keyed", method="DELETE")
-    response = await harness.answer(asked)
+    requested = request("/keyed", method="DELETE")
+    response = await harness.answer(requested)
 
     assert (response.status, code(response)) == (405, "method_not_allowed")
-    assert "allow: GET, HEAD, OPTIONS, POST" in lines_of(asked.response_headers)
+    assert "allow: GET, HEAD, OPTIONS, POST" in lines_of(requested.response_headers)
 
 
 @pytest.mark.parametrize(
@@ -243,59 +243,59 @@ async def test_options_of_an_unknown_path_is_404(harness: Harness) -> None:
 
 async def test_preflight_needs_no_key() -> None:
     headers = {"origin": "http://a", "access-control-request-method": "POST", "access-control-request-headers": "x-sim"}
-    asked = request("/keyed", method="OPTIONS", headers=headers)
-    response = await Harness(keys=("k",)).answer(asked)
+    requested = request("/keyed", method="OPTIONS", headers=headers)
+    response = await Harness(keys=("k",)).answer(requested)
 
     assert response.status == 204
-    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
-    assert "access-control-allow-methods: GET, HEAD, OPTIONS, POST" in lines_of(asked.response_headers)
+    assert "access-control-allow-origin: *" in lines_of(requested.response_headers)
+    assert "access-control-allow-methods: GET, HEAD, OPTIONS, POST" in lines_of(requested.response_headers)
 
 
 async def test_request_without_an_origin_gets_no_cors_headers(harness: Harness) -> None:
-    asked = request("/open")
-    await harness.answer(asked)
+    requested = request("/open")
+    await harness.answer(requested)
 
-    assert b"access-control" not in asked.response_headers
+    assert b"access-control" not in requested.response_headers
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/mistaken", "/defective", "/keyed"])
 async def test_error_responses_have_cors_headers(path: str) -> None:
-    asked = request(path, headers={"origin": "http://a"})
-    response = await Harness(keys=("k",)).answer(asked)
+    requested = request(path, headers={"origin": "http://a"})
+    response = await Harness(keys=("k",)).answer(requested)
 
     assert response.status >= 400
-    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
+    assert "access-control-allow-origin: *" in lines_of(requested.response_headers)
 
 
 # Names
 
 
 async def test_valid_request_id_of_the_client_is_kept(harness: Harness) -> None:
-    asked = request("/mistaken", headers={"x-request-id": "my.Request_1-2"})
-    response = await harness.answer(asked)
+    requested = request("/mistaken", headers={"x-request-id": "my.Request_1-2"})
+    response = await harness.answer(requested)
 
-    assert asked.id == "my.Request_1-2"
-    assert "x-request-id: my.Request_1-2" in lines_of(asked.response_headers)
+    assert requested.id == "my.Request_1-2"
+    assert "x-request-id: my.Request_1-2" in lines_of(requested.response_headers)
     assert json.loads(response.body)["request_id"] == "my.Request_1-2"
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "a" * 65, "a\nb", "é", "a,b", 'a"b'])
 async def test_invalid_request_id_of_the_client_is_replaced(harness: Harness, sent: str) -> None:
-    asked = request("/open", headers={"x-request-id": sent})
-    await harness.answer(asked)
+    requested = request("/open", headers={"x-request-id": sent})
+    await harness.answer(requested)
 
-    assert asked.id != sent
-    assert asked.id.isascii()
-    assert f"x-request-id: {asked.id}" in lines_of(asked.response_headers)
+    assert requested.id != sent
+    assert requested.id.isascii()
+    assert f"x-request-id: {requested.id}" in lines_of(requested.response_headers)
 
 
 async def test_generated_request_ids_are_unique() -> None:
     ids = []
     for each in (Harness(), Harness()):
         for _ in range(10):
-            asked = request("/open")
-            await each.answer(asked)
-            ids.append(asked.id)
+            requested = request("/open")
+            await each.answer(requested)
+            ids.append(requested.id)
 
     assert len(set(ids)) == 20
 
@@ -327,12 +327,12 @@ async def test_only_limited_routes_are_limited(harness: Harness) -> None:
 
 async def test_every_limited_response_has_the_remaining_limit(harness: Harness) -> None:
     harness.throttled()
-    asked = [request("/keyed", method="POST") for _ in range(BURST + 1)]
-    for each in asked:
+    requests = [request("/keyed", method="POST") for _ in range(BURST + 1)]
+    for each in requests:
         await harness.answer(each)
 
-    assert ["r=2" in str(each.response_headers) for each in asked] == [True, False, False, False]
-    assert all(b"\r\nratelimit: " in each.response_headers for each in asked)
+    assert ["r=2" in str(each.response_headers) for each in requests] == [True, False, False, False]
+    assert all(b"\r\nratelimit: " in each.response_headers for each in requests)
 
 
 async def test_rate_limit_is_checked_before_the_key() -> None:
@@ -371,33 +371,33 @@ async def test_error_becomes_a_response_with_its_status(harness: Harness) -> Non
 
 
 async def test_internal_error_is_logged_and_not_shown(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
-    asked = request("/defective")
+    requested = request("/defective")
     with caplog.at_level(logging.ERROR):
-        response = await harness.answer(asked)
+        response = await harness.answer(requested)
 
     assert (response.status, code(response)) == (500, "internal_error")
     assert b"s3cret" not in response.body
-    assert caplog.records[0].getMessage() == f"request {asked.id} failed"
+    assert caplog.records[0].getMessage() == f"request {requested.id} failed"
     assert caplog.records[0].exc_info is not None
 
 
 def test_http_server_refusal_has_request_id_code_and_cors_headers(harness: Harness) -> None:
-    asked = request("/keyed", headers={"origin": "http://a"})
-    response = harness.app.refuse(asked, 413, detail="too large")
+    requested = request("/keyed", headers={"origin": "http://a"})
+    response = harness.app.refuse(requested, 413, detail="too large")
 
     assert (response.status, code(response)) == (413, "body_too_large")
-    assert json.loads(response.body)["request_id"] == asked.id
-    assert f"x-request-id: {asked.id}" in lines_of(asked.response_headers)
-    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
+    assert json.loads(response.body)["request_id"] == requested.id
+    assert f"x-request-id: {requested.id}" in lines_of(requested.response_headers)
+    assert "access-control-allow-origin: *" in lines_of(requested.response_headers)
 
 
 async def test_refusal_keeps_the_request_id_already_assigned(harness: Harness) -> None:
-    asked = request("/open")
-    await harness.answer(asked)
-    before = asked.id, asked.response_headers
-    harness.app.refuse(asked, 503, detail="full")
+    requested = request("/open")
+    await harness.answer(requested)
+    before = requested.id, requested.response_headers
+    harness.app.refuse(requested, 503, detail="full")
 
-    assert (asked.id, asked.response_headers) == before
+    assert (requested.id, requested.response_headers) == before
 
 
 # The drain
@@ -424,9 +424,9 @@ def test_request_cut_before_its_response_gets_an_error(harness: Harness) -> None
 
 async def test_response_is_counted_by_route_and_status(harness: Harness) -> None:
     for path, status, sent_bytes in (("/open", 200, 10), ("/open", 200, 20), ("/keyed", 401, 5)):
-        asked = request(path)
-        asked.route = path
-        harness.app.ended(asked, status, outcome="complete", sent_bytes=sent_bytes)
+        requested = request(path)
+        requested.route = path
+        harness.app.ended(requested, status, outcome="complete", sent_bytes=sent_bytes)
 
     assert harness.metrics.requests == {("/open", 200): 2, ("/keyed", 401): 1}
     assert harness.metrics.bytes_sent == 35
@@ -445,9 +445,9 @@ async def test_response_is_counted_by_route_and_status(harness: Harness) -> None
 )
 def test_quiet_routes_are_logged_only_on_errors(path: str, status: int, log_quiet: bool, logged: bool) -> None:
     harness = Harness(log_quiet=log_quiet)
-    asked = request("/x")
-    asked.route = path
-    harness.app.ended(asked, status, outcome="complete", sent_bytes=0)
+    requested = request("/x")
+    requested.route = path
+    harness.app.ended(requested, status, outcome="complete", sent_bytes=0)
 
     assert (harness.logged() != "") is logged
 
@@ -475,10 +475,10 @@ def post(**headers: str) -> Request:
 
 
 async def test_missing_key_is_refused_in_the_dialect() -> None:
-    asked = post()
-    refused = await Harness(keys=("k",)).answer(asked)
+    requested = post()
+    refused = await Harness(keys=("k",)).answer(requested)
 
-    assert (refused.status, words(refused)["words"], words(refused)["id"]) == (401, "unauthorized", asked.id)
+    assert (refused.status, words(refused)["words"], words(refused)["id"]) == (401, "unauthorized", requested.id)
 
 
 async def test_rate_limited_request_is_refused_in_the_dialect(harness: Harness) -> None:
@@ -519,26 +519,26 @@ async def test_internal_error_is_not_shown_in_any_dialect(harness: Harness, capl
 def test_http_server_refusal_is_encoded_in_the_dialect_of_the_path(
     harness: Harness, status: int, expected: str
 ) -> None:
-    asked = post(origin="http://a")
-    response = harness.app.refuse(asked, status, detail="no")
+    requested = post(origin="http://a")
+    response = harness.app.refuse(requested, status, detail="no")
 
-    assert (response.status, words(response)["words"], words(response)["id"]) == (status, expected, asked.id)
-    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
+    assert (response.status, words(response)["words"], words(response)["id"]) == (status, expected, requested.id)
+    assert "access-control-allow-origin: *" in lines_of(requested.response_headers)
 
 
 def test_http_server_refusal_without_a_dialect_is_a_problem_document(harness: Harness) -> None:
-    for asked in (request("/v1/nowhere", method="POST"), request("/open"), placeholder_request("127.0.0.1", 1.0)):
-        assert code(harness.app.refuse(asked, 413, detail="no")) == "body_too_large"
+    for requested in (request("/v1/nowhere", method="POST"), request("/open"), placeholder_request("127.0.0.1", 1.0)):
+        assert code(harness.app.refuse(requested, 413, detail="no")) == "body_too_large"
 
 
 async def test_unknown_method_is_refused_in_the_dialect_of_the_path(harness: Harness) -> None:
-    asked = request("/v1/ok", headers={"origin": "http://a"})
-    response = await harness.answer(asked)
+    requested = request("/v1/ok", headers={"origin": "http://a"})
+    response = await harness.answer(requested)
 
     assert (response.status, words(response)["words"]) == (405, "method_not_allowed")
     assert words(response)["says"] == "/v1/ok takes OPTIONS, POST"
-    assert "allow: OPTIONS, POST" in lines_of(asked.response_headers)
-    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
+    assert "allow: OPTIONS, POST" in lines_of(requested.response_headers)
+    assert "access-control-allow-origin: *" in lines_of(requested.response_headers)
 
 
 async def test_provider_status_is_used_on_its_dialects_routes(harness: Harness) -> None:

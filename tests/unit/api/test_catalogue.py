@@ -135,9 +135,9 @@ async def test_cached_list_is_used_after_a_timeout_of_the_upstream() -> None:
 async def test_hanging_model_list_times_out_for_all_waiters() -> None:
     lists = Hanging(b"", ONE)
     catalogue = Catalogue(lists, FakeClock(), within_s=0.01)
-    told = await asyncio.gather(*(catalogue.names() for _ in range(9)), return_exceptions=True)
+    received = await asyncio.gather(*(catalogue.names() for _ in range(9)), return_exceptions=True)
 
-    assert [type(each) for each in told] == [UpstreamTotalTimeout] * 9
+    assert [type(each) for each in received] == [UpstreamTotalTimeout] * 9
     await asyncio.sleep(0)
     assert (lists.asked, lists.given_up) == (1, 1)
     assert await catalogue.names() == ["sim", "up-1"]

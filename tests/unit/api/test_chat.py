@@ -54,9 +54,9 @@ def ask(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: 
     return request("/chat", method="POST", headers=headers, body=json.dumps(document).encode())
 
 
-def turn_of(asked: Request) -> str:
+def turn_of(requested: Request) -> str:
     """The turn that was told with the answer."""
-    return dict(line.split(": ") for line in lines_of(asked.response_headers))["x-turn-id"]
+    return dict(line.split(": ") for line in lines_of(requested.response_headers))["x-turn-id"]
 
 
 def turn_request(turn: str, *, query: str = "", headers: dict[str, str] | None = None, stop: bool = False) -> Request:
@@ -84,8 +84,8 @@ class Reader:
         return self.frames
 
 
-async def said(chat: ChatRoutes, asked: Request) -> list[bytes]:
-    return await Reader().play(await chat.chat(asked))
+async def frames_of(chat: ChatRoutes, requested: Request) -> list[bytes]:
+    return await Reader().play(await chat.chat(requested))
 
 
 def whole(answer: Response | LiveStream) -> Response:
@@ -103,7 +103,7 @@ async def kept(chat: ChatRoutes, target: str = "/history", headers: dict[str, st
 
 
 async def test_stream_has_a_frame_per_token_and_done() -> None:
-    assert await said(routes(text_engine("Be", "cause")), ask()) == [
+    assert await frames_of(routes(text_engine("Be", "cause")), ask()) == [
         b'id: 1\ndata: {"content":"Be"}\n\n',
         b'id: 2\ndata: {"content":"cause"}\n\n',
         b"data: [DONE]\n\n",
@@ -111,10 +111,10 @@ async def test_stream_has_a_frame_per_token_and_done() -> None:
 
 
 async def test_stream_has_content_type_turn_and_model_headers() -> None:
-    asked = ask(conversation="c-1")
-    answer = await routes(text_engine("Hi")).chat(asked)
+    requested = ask(conversation="c-1")
+    answer = await routes(text_engine("Hi")).chat(requested)
     assert isinstance(answer, LiveStream)
-    added = dict(line.split(": ") for line in lines_of(asked.response_headers))
+    added = dict(line.split(": ") for line in lines_of(requested.response_headers))
 
     assert b"\r\ncontent-type: text/event-stream\r\n" in answer.head.lines
     assert added["x-conversation-id"] == "c-1"
@@ -127,25 +127,25 @@ async def test_unknown_default_model_has_no_header() -> None:
     chat = chat_service(
         text_engine("Hi"), MemoryHistory(limit=100, max_bytes=1_000_000), defaults=replace(DEFAULTS, model="")
     )
-    asked = ask()
-    await said(ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory()), asked)
+    requested = ask()
+    await frames_of(ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory()), requested)
 
-    assert b"x-model" not in asked.response_headers
+    assert b"x-model" not in requested.response_headers
 
 
 async def test_model_name_that_is_invalid_in_a_header_is_omitted() -> None:
-    asked = ask(model="m\r\nset-cookie: a=b")
-    await said(routes(text_engine("Hi")), asked)
+    requested = ask(model="m\r\nset-cookie: a=b")
+    await frames_of(routes(text_engine("Hi")), requested)
 
-    assert "x-model" not in asked.response_headers.decode()
-    assert "set-cookie" not in asked.response_headers.decode()
+    assert "x-model" not in requested.response_headers.decode()
+    assert "set-cookie" not in requested.response_headers.decode()
 
 
 @pytest.mark.parametrize("details", [True, False])
 async def test_reasoning_is_sent_to_clients_that_request_details_and_stored(details: bool) -> None:
     engine = ScriptedEngine(ReasoningDelta("Hm,"), ReasoningDelta(" so"), TextDelta("Hi"), Finished("stop", "model-1"))
     chat = routes(engine)
-    told_frames = await said(chat, ask(details=details))
+    told_frames = await frames_of(chat, ask(details=details))
 
     frames = [b'event: reasoning\ndata: {"content":"Hm,"}\n\n', b'event: reasoning\ndata: {"content":" so"}\n\n']
     assert told_frames[: len(frames) + 1 if details else 1] == [
@@ -169,7 +169,7 @@ async def test_reasoning_is_not_part_of_a_non_streaming_response() -> None:
 @pytest.mark.parametrize("details", [True, False])
 async def test_stream_reports_the_end_of_the_turn_if_details_are_requested(details: bool) -> None:
     engine = text_engine("Hi", end=Finished("length", "model-1", Usage(3, 1)))
-    told_frames = await said(routes(engine), ask(details=details))
+    told_frames = await frames_of(routes(engine), ask(details=details))
 
     end = (
         b'event: end\ndata: {"finish_reason":"length",'
@@ -188,9 +188,9 @@ async def test_stream_head_is_sent_early_on_request(announce: bool) -> None:
 
 async def test_replacing_turn_removes_the_replaced_one_from_the_history() -> None:
     chat, first = routes(text_engine("Because.")), ask()
-    await said(chat, first)
+    await frames_of(chat, first)
     second = ask(replaces=turn_of(first))
-    await said(chat, second)
+    await frames_of(chat, second)
 
     assert [message["turn"] for message in await kept(chat)] == [turn_of(second)] * 2
 
@@ -199,21 +199,21 @@ async def test_replacing_turn_removes_the_replaced_one_from_the_history() -> Non
 async def test_shutdown_frame_says_whether_the_turn_can_be_resumed(
     shared: SharedTurns | None, resumable: bytes
 ) -> None:
-    asked = ask()
-    answer = await routes(text_engine("Hi"), shared=shared).chat(asked)
+    requested = ask()
+    answer = await routes(text_engine("Hi"), shared=shared).chat(requested)
     assert isinstance(answer, LiveStream)
 
     assert answer.shutdown_frame == (
         b'event: error\ndata: {"error":{"code":"shutting_down","message":"the server is shutting down",'
-        b'"turn":"%b","resumable":%b}}\n\n' % (turn_of(asked).encode(), resumable)
+        b'"turn":"%b","resumable":%b}}\n\n' % (turn_of(requested).encode(), resumable)
     )
 
 
 async def test_turn_is_stored_under_the_id_in_its_header() -> None:
-    chat, asked = routes(text_engine("Because.")), ask()
-    await said(chat, asked)
+    chat, requested = routes(text_engine("Because.")), ask()
+    await frames_of(chat, requested)
 
-    assert [message["turn"] for message in await kept(chat)] == [turn_of(asked)] * 2
+    assert [message["turn"] for message in await kept(chat)] == [turn_of(requested)] * 2
 
 
 async def test_slow_client_makes_the_engine_wait() -> None:
@@ -320,19 +320,29 @@ async def test_disconnect_during_a_non_streaming_response_cancels_it_and_stores_
 async def test_request_options_reach_the_engine() -> None:
     engine = text_engine("Hi")
     fields = {"model": "m", "max_tokens": 7, "temperature": 0.5}
-    await said(routes(engine), ask("Why?", headers={"x-sim": "gap=0s"}, **fields))
-    (asked,) = engine.requests
+    await frames_of(routes(engine), ask("Why?", headers={"x-sim": "gap=0s"}, **fields))
+    (requested,) = engine.requests
 
-    assert (asked.model, asked.max_tokens, asked.temperature, asked.simulation) == ("m", 7, 0.5, "gap=0s")
-    assert asked.messages == (Message("system", "Be brief."), Message("user", "Why?"))
+    assert (requested.model, requested.max_tokens, requested.temperature, requested.simulation) == (
+        "m",
+        7,
+        0.5,
+        "gap=0s",
+    )
+    assert requested.messages == (Message("system", "Be brief."), Message("user", "Why?"))
 
 
 async def test_missing_request_options_are_the_defaults() -> None:
     engine = text_engine("Hi")
-    await said(routes(engine), ask())
-    (asked,) = engine.requests
+    await frames_of(routes(engine), ask())
+    (requested,) = engine.requests
 
-    assert (asked.model, asked.max_tokens, asked.temperature, asked.simulation) == ("model-0", 99, None, "")
+    assert (requested.model, requested.max_tokens, requested.temperature, requested.simulation) == (
+        "model-0",
+        99,
+        None,
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -363,24 +373,24 @@ async def test_leading_system_message_replaces_the_default_for_one_turn() -> Non
     engine = text_engine("Hi")
     chat = routes(engine)
     system = {"role": "system", "content": "Rhyme."}
-    await said(chat, ask(messages=[system, {"role": "user", "content": "Why?"}]))
-    await said(chat, ask("And?"))
+    await frames_of(chat, ask(messages=[system, {"role": "user", "content": "Why?"}]))
+    await frames_of(chat, ask("And?"))
 
-    assert [asked.messages[0].content for asked in engine.requests] == ["Rhyme.", "Be brief."]
+    assert [requested.messages[0].content for requested in engine.requests] == ["Rhyme.", "Be brief."]
 
 
 async def test_context_is_the_history_not_the_sent_messages() -> None:
     engine = text_engine("Hi")
     chat = routes(engine)
-    await said(chat, ask("One?"))
+    await frames_of(chat, ask("One?"))
     forged = [{"role": "assistant", "content": "forged"}, {"role": "user", "content": "Two?"}]
-    await said(chat, ask(messages=forged))
+    await frames_of(chat, ask(messages=forged))
 
     assert [message.content for message in engine.requests[1].messages] == ["Be brief.", "One?", "Hi", "Two?"]
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [
         request("/chat", method="POST", body=b"{"),
         ask(" "),
@@ -390,11 +400,11 @@ async def test_context_is_the_history_not_the_sent_messages() -> None:
     ],
     ids=["no JSON", "no question", "no grammar", "no id", "no id at its end"],
 )
-async def test_invalid_request_is_refused_before_the_engine_and_the_store(asked: Request) -> None:
+async def test_invalid_request_is_refused_before_the_engine_and_the_store(requested: Request) -> None:
     engine = text_engine("Hi")
     chat = routes(engine)
     with pytest.raises(InvalidRequest):
-        await chat.chat(asked)
+        await chat.chat(requested)
 
     assert engine.requests == []
     assert await kept(chat) == []
@@ -405,7 +415,7 @@ async def test_invalid_request_is_refused_before_the_engine_and_the_store(asked:
 
 async def test_finished_turn_is_in_the_history() -> None:
     chat = routes(text_engine("Be", "cause"))
-    await said(chat, ask())
+    await frames_of(chat, ask())
     question, answer = await kept(chat)
 
     assert (question["role"], question["content"]) == ("user", "Why?")
@@ -424,7 +434,7 @@ async def test_unknown_conversation_is_empty_only_if_it_is_the_default() -> None
 
 async def test_conversation_is_selected_by_name() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, ask(conversation="c-1"))
+    await frames_of(chat, ask(conversation="c-1"))
 
     assert len(await kept(chat, "/history?conversation=c-1")) == 2
     assert await kept(chat) == []
@@ -436,7 +446,7 @@ async def test_conversation_is_selected_by_name() -> None:
 async def test_unknown_or_repeated_query_parameter_is_refused(query: str) -> None:
     chat = routes(text_engine("Hi"))
     for handler in (chat.history, chat.clear):
-        with pytest.raises(InvalidRequest, match="takes only conversation and variants, each at most once"):
+        with pytest.raises(InvalidRequest, match=r"takes only conversation.* at most once"):
             await handler(request(f"/history{query}"))
 
 
@@ -448,9 +458,9 @@ async def test_variants_parameter_must_be_true_or_false(query: str) -> None:
 
 async def test_variants_parameter_is_accepted_only_by_the_history() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, ask())
+    await frames_of(chat, ask())
     (turn,) = {each["turn"] for each in await kept(chat)}
-    await said(chat, ask(replaces=turn))
+    await frames_of(chat, ask(replaces=turn))
     with pytest.raises(InvalidRequest, match="only conversation, at most once"):
         await chat.clear(request("/history?variants=true", method="DELETE"))
 
@@ -468,7 +478,7 @@ async def test_invalid_conversation_id_is_refused(query: str) -> None:
 
 async def test_cleared_conversation_is_not_found() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, ask(conversation="c-1"))
+    await frames_of(chat, ask(conversation="c-1"))
     cleared = await chat.clear(request("/history?conversation=c-1", method="DELETE"))
 
     assert (cleared.status, cleared.body) == (204, b"")
@@ -480,7 +490,7 @@ async def test_cleared_conversation_is_not_found() -> None:
 async def test_conversations_are_listed() -> None:
     chat = routes(text_engine("Hi"))
     for name in ("a", "b", "a"):
-        await said(chat, ask(conversation=name))
+        await frames_of(chat, ask(conversation=name))
     listed = json.loads(whole(await chat.conversations(request("/conversations"))).body)
 
     assert [(each["id"], each["messages"]) for each in listed] == [("a", 4), ("b", 2)]
@@ -497,13 +507,13 @@ async def test_private_responses_are_not_cached() -> None:
 async def test_link_header_has_the_next_page(limit: int, links: int, search: str) -> None:
     chat = routes(text_engine("Because"))
     for number in range(3):
-        await said(chat, ask("Why söme", conversation=f"c{number}"))
+        await frames_of(chat, ask("Why söme", conversation=f"c{number}"))
     ids: list[str] = []
     target, count = f"/conversations?limit={limit}{search}", 0
     while target:
-        asked = request(target)
-        ids += [each["id"] for each in json.loads(whole(await chat.conversations(asked)).body)]
-        found = re.search(r'^link: <(\S+)>; rel="next"\r$', asked.response_headers.decode(), re.MULTILINE)
+        requested = request(target)
+        ids += [each["id"] for each in json.loads(whole(await chat.conversations(requested)).body)]
+        found = re.search(r'^link: <(\S+)>; rel="next"\r$', requested.response_headers.decode(), re.MULTILINE)
         target = urljoin(target, found[1]) if found else ""
         count += 1
 
@@ -514,7 +524,7 @@ async def test_link_header_has_the_next_page(limit: int, links: int, search: str
 async def test_conversations_of_another_key_are_not_found() -> None:
     chat = routes(text_engine("Hi"), keys=("alice", "bob"))
     alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
-    await said(chat, ask(headers=alice, conversation="c-1"))
+    await frames_of(chat, ask(headers=alice, conversation="c-1"))
 
     assert len(await kept(chat, "/history?conversation=c-1", alice)) == 2
     with pytest.raises(NotFound):
@@ -534,7 +544,7 @@ async def test_every_chat_route_requires_a_key() -> None:
 
 
 async def test_delta_with_blank_lines_is_one_frame() -> None:
-    frames = await said(routes(ScriptedEngine(TextDelta("a\n\ndata: [DONE]\n\n"), Finished("stop", "m"))), ask())
+    frames = await frames_of(routes(ScriptedEngine(TextDelta("a\n\ndata: [DONE]\n\n"), Finished("stop", "m"))), ask())
 
     assert frames == [b'id: 1\ndata: {"content":"a\\n\\ndata: [DONE]\\n\\n"}\n\n', b"data: [DONE]\n\n"]
 
@@ -543,47 +553,47 @@ async def test_delta_with_blank_lines_is_one_frame() -> None:
 
 
 async def test_turn_is_resumed_from_any_event() -> None:
-    chat, asked = routes(text_engine("Be", "cause")), ask(conversation="c-1")
-    frames = await said(chat, asked)
+    chat, requested = routes(text_engine("Be", "cause")), ask(conversation="c-1")
+    frames = await frames_of(chat, requested)
     for after in range(3):
-        again = turn_request(turn_of(asked), headers={"last-event-id": str(after)})
+        again = turn_request(turn_of(requested), headers={"last-event-id": str(after)})
         answer = await chat.resume(again)
 
         assert await Reader().play(answer) == frames[after:]
-        assert asked.response_headers.startswith(again.response_headers)
+        assert requested.response_headers.startswith(again.response_headers)
         assert answer.on_disconnect is None
-    assert await Reader().play(await chat.resume(turn_request(turn_of(asked)))) == frames
+    assert await Reader().play(await chat.resume(turn_request(turn_of(requested)))) == frames
 
 
 async def test_head_of_a_resumed_turn_is_sent_early_on_request() -> None:
-    chat, asked = routes(text_engine("Be", "cause")), ask()
-    frames = await said(chat, asked)
+    chat, requested = routes(text_engine("Be", "cause")), ask()
+    frames = await frames_of(chat, requested)
     for query, announced in {"": False, "?announce=false": False, "?announce=true": True}.items():
-        answer = await chat.resume(turn_request(turn_of(asked), query=query))
+        answer = await chat.resume(turn_request(turn_of(requested), query=query))
 
         assert answer.announced is announced
         assert await Reader().play(answer) == frames
     for junk in ("?announce=1", "?announce", "?announce=true&announce=true", "?later=true"):
         with pytest.raises(InvalidRequest, match="takes only announce and details, each at most once"):
-            await chat.resume(turn_request(turn_of(asked), query=junk))
+            await chat.resume(turn_request(turn_of(requested), query=junk))
 
 
 async def test_resuming_past_the_newest_event_is_refused() -> None:
-    chat, asked = routes(text_engine("Hi")), ask()
-    await said(chat, asked)
+    chat, requested = routes(text_engine("Hi")), ask()
+    await frames_of(chat, requested)
     with pytest.raises(ResumeExpired):
-        await chat.resume(turn_request(turn_of(asked), headers={"last-event-id": "2"}))
+        await chat.resume(turn_request(turn_of(requested), headers={"last-event-id": "2"}))
     for junk in ("-1", "x", "1.0", "1" * 13):
         with pytest.raises(InvalidRequest):
-            await chat.resume(turn_request(turn_of(asked), headers={"last-event-id": junk}))
+            await chat.resume(turn_request(turn_of(requested), headers={"last-event-id": junk}))
 
 
 async def test_stopped_turn_ends_with_an_error_and_is_stored() -> None:
     engine = text_engine("Be", end=Silence())
-    chat, asked = routes(engine), ask()
-    playing = asyncio.ensure_future(said(chat, asked))
+    chat, requested = routes(engine), ask()
+    playing = asyncio.ensure_future(frames_of(chat, requested))
     await engine.silent.wait()
-    stopped = await chat.stop(turn_request(turn_of(asked), stop=True))
+    stopped = await chat.stop(turn_request(turn_of(requested), stop=True))
     *_, last = await playing
 
     assert json.loads(last.partition(b"data: ")[2])["error"]["code"] == "stopped"
@@ -602,12 +612,12 @@ async def test_unknown_turn_is_not_found(turn: str) -> None:
 
 async def test_turn_of_another_key_is_not_found() -> None:
     chat = routes(text_engine("Hi"), keys=("alice", "bob"))
-    asked, bob = ask(headers={"x-api-key": "alice"}), {"x-api-key": "bob"}
-    await said(chat, asked)
+    requested, bob = ask(headers={"x-api-key": "alice"}), {"x-api-key": "bob"}
+    await frames_of(chat, requested)
     with pytest.raises(NotFound):
-        await chat.resume(turn_request(turn_of(asked), headers=bob))
+        await chat.resume(turn_request(turn_of(requested), headers=bob))
     with pytest.raises(NotFound):
-        await chat.stop(turn_request(turn_of(asked), headers=bob, stop=True))
+        await chat.stop(turn_request(turn_of(requested), headers=bob, stop=True))
 
 
 @pytest.mark.parametrize(("on_disconnect", "continues"), [("finish", True), ("cancel", False), (None, False)])
@@ -636,7 +646,7 @@ async def test_repeated_idempotency_key_returns_the_same_turn() -> None:
     chat = routes(engine)
     first, second = keyed("k"), keyed("k")
 
-    assert await said(chat, first) == await said(chat, second)
+    assert await frames_of(chat, first) == await frames_of(chat, second)
     assert first.response_headers.startswith(second.response_headers)
     assert len(engine.requests) == 1
     assert len(await kept(chat)) == 2
@@ -644,14 +654,14 @@ async def test_repeated_idempotency_key_returns_the_same_turn() -> None:
 
 async def test_stream_and_non_stream_are_different_requests_for_idempotency() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, keyed("k"))
+    await frames_of(chat, keyed("k"))
     with pytest.raises(IdempotencyMismatch):
         await chat.chat(keyed("k", stream=False))
 
 
 async def test_same_idempotency_key_with_other_simulator_settings_is_refused() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, keyed("k"))
+    await frames_of(chat, keyed("k"))
     with pytest.raises(IdempotencyMismatch):
         await chat.chat(ask(headers={"idempotency-key": "k", "x-sim": "gap=1ms"}))
 
@@ -671,15 +681,15 @@ async def test_non_streaming_response_is_sent_to_all_requests_of_its_key() -> No
 
 @pytest.mark.parametrize("key", ["", "a" * 256, "a\tb", "é"])
 async def test_invalid_idempotency_key_is_refused(key: str) -> None:
-    asked = ask()
-    asked.headers[b"idempotency-key"] = key.encode("latin-1")
+    requested = ask()
+    requested.headers[b"idempotency-key"] = key.encode("latin-1")
     with pytest.raises(InvalidRequest, match="Idempotency-Key takes"):
-        await routes(text_engine("Hi")).chat(asked)
+        await routes(text_engine("Hi")).chat(requested)
 
 
 @pytest.mark.parametrize("key", ["a" * 255, '"quoted, with spaces"', "~!"])
 async def test_any_printable_idempotency_key_is_accepted(key: str) -> None:
-    assert len(await said(routes(text_engine("Hi")), keyed(key))) == 2
+    assert len(await frames_of(routes(text_engine("Hi")), keyed(key))) == 2
 
 
 # Conversations
@@ -687,7 +697,7 @@ async def test_any_printable_idempotency_key_is_accepted(key: str) -> None:
 
 async def test_conversation_can_be_renamed_and_deleted() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, ask(conversation="a:1"))
+    await frames_of(chat, ask(conversation="a:1"))
     named = await chat.change(conversation_request("a:1", body=b'{"title":"Reasons"}'))
     (listed,) = json.loads(whole(await chat.conversations(request("/conversations"))).body)
     deleted = await chat.delete(conversation_request("a%3A1"))
@@ -702,7 +712,7 @@ async def test_conversation_can_be_renamed_and_deleted() -> None:
 async def test_conversation_can_be_pinned_and_found_by_search() -> None:
     chat = routes(text_engine("Hi"))
     for name in ("a", "b"):
-        await said(chat, ask(conversation=name))
+        await frames_of(chat, ask(conversation=name))
     await chat.change(conversation_request("a", body=b'{"title":"Blue Sky","pinned":true}'))
     found = json.loads(whole(await chat.conversations(request("/conversations?search=SKY+blue"))).body)
 
@@ -712,7 +722,7 @@ async def test_conversation_can_be_pinned_and_found_by_search() -> None:
 
 async def test_imported_conversation_gets_a_new_id() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, ask(conversation="a"))
+    await frames_of(chat, ask(conversation="a"))
     exported = await kept(chat, "/history?conversation=a")
     added = await chat.add(
         request("/conversations", method="POST", body=json.dumps({"title": "Reasons", "messages": exported}).encode())
@@ -742,7 +752,7 @@ async def test_invalid_title_is_refused(body: bytes) -> None:
 async def test_conversation_of_another_key_cannot_be_renamed_or_deleted() -> None:
     chat = routes(text_engine("Hi"), keys=("alice", "bob"))
     alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
-    await said(chat, ask(headers=alice, conversation="c-1"))
+    await frames_of(chat, ask(headers=alice, conversation="c-1"))
     for handler in (chat.change, chat.delete):
         with pytest.raises(NotFound):
             await handler(conversation_request("c-1", body=b'{"title":"x"}', headers=bob))

@@ -161,10 +161,10 @@ async def test_no_sample_is_taken_without_viewers(harness: Harness) -> None:
     viewer = await harness.watch()
     await harness.pass_s(2)
     await viewer.leave()
-    asked = harness.asked
+    requested = harness.asked
     await harness.pass_s(5)
 
-    assert (harness.asked, harness.wheel.waiting) == (asked, {})
+    assert (harness.asked, harness.wheel.waiting) == (requested, {})
 
 
 async def test_stream_is_announced_not_counted_and_not_cached(harness: Harness) -> None:
@@ -325,11 +325,11 @@ async def test_percentiles_are_those_of_the_histogram(harness: Harness) -> None:
     harness.metrics.inter_token_s.observe(3.0, 10)
     await harness.pass_s(1)
 
-    told = viewer.last().inter_token
-    assert told is not None
-    assert told.count == 100
-    assert 0.09 < told.p50_s < told.p90_s < 0.13
-    assert 2.5 < told.p99_s < 3.4
+    received = viewer.last().inter_token
+    assert received is not None
+    assert received.count == 100
+    assert 0.09 < received.p50_s < received.p90_s < 0.13
+    assert 2.5 < received.p99_s < 3.4
     assert (viewer.last().ttft, viewer.last().ticker_late) == (None, None)
 
 
@@ -469,12 +469,12 @@ async def test_upstream_models_are_listed_while_they_start_streams(harness: Harn
 
 def test_event_example_in_api_docs_has_the_fields_in_order() -> None:
     (example,) = re.findall(r'\ndata: (\{"at":.*?\})\n```', API.read_text(encoding="utf-8"), re.DOTALL)
-    told: dict[str, Any] = json.loads(example)
+    received: dict[str, Any] = json.loads(example)
 
-    assert tuple(told) == Now.__struct_fields__
-    assert tuple(told["ttft"]) == Percentiles.__struct_fields__
-    assert tuple(told["requests"][0]) == Requests.__struct_fields__
-    msgspec.convert(told, Now, strict=True)
+    assert tuple(received) == Now.__struct_fields__
+    assert tuple(received["ttft"]) == Percentiles.__struct_fields__
+    assert tuple(received["requests"][0]) == Requests.__struct_fields__
+    msgspec.convert(received, Now, strict=True)
 
 
 # How it ends

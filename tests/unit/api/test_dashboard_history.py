@@ -41,7 +41,7 @@ def sampled(seconds: int, *, until_s: int = int(NOW_S), codes: int = 1) -> Metri
     return history
 
 
-def told(history: MetricsHistory, name: str = "15m", *, now_s: float = NOW_S) -> Trend:
+def received(history: MetricsHistory, name: str = "15m", *, now_s: float = NOW_S) -> Trend:
     """The document; each column is as long as the others."""
     document = at_once(trend_of(history, name, now_s=now_s, at=AT))
     assert tuple(json.loads(document)) == Trend.__struct_fields__
@@ -56,7 +56,7 @@ def told(history: MetricsHistory, name: str = "15m", *, now_s: float = NOW_S) ->
 
 
 def test_seconds_are_the_rows_up_to_this_one() -> None:
-    trend = told(sampled(1000))
+    trend = received(sampled(1000))
 
     assert (trend.range, trend.step_s, trend.at) == ("15m", 1, AT - 0.4)
     assert trend.streams == [3] * 900
@@ -71,7 +71,7 @@ def test_seconds_are_the_rows_up_to_this_one() -> None:
 
 
 def test_minutes_are_complete_and_have_rates_per_second() -> None:
-    trend = told(sampled(600), "1h", now_s=NOW_S + 1)
+    trend = received(sampled(600), "1h", now_s=NOW_S + 1)
 
     assert (trend.step_s, trend.at) == (60, AT - 1.4)
     assert trend.tokens_per_s == [30] * 9 + [None], "the row of the last minute is written with the next sample"
@@ -87,11 +87,11 @@ def test_range_has_its_length(name: str, count: int) -> None:
         for number in range(newest - ring.rows, newest + 1):
             history.write([0] * 42, ring, number=number, idle=False)
 
-    assert len(told(history, name).streams) == count
+    assert len(received(history, name).streams) == count
 
 
 def test_columns_are_empty_before_the_first_sample() -> None:
-    assert told(MetricsHistory()).streams == []
+    assert received(MetricsHistory()).streams == []
 
 
 def test_errors_of_the_server_and_of_the_upstream_are_separate() -> None:
@@ -101,13 +101,13 @@ def test_errors_of_the_server_and_of_the_upstream_are_separate() -> None:
     metrics.streams_failed = {"/chat": 2}
     metrics.upstream_errors = {"upstream_reset": 3}
     sampler.sample(metrics, NOW_S, idle=False)
-    trend = told(history)
+    trend = received(history)
 
     assert (trend.errors, trend.upstream_errors) == ({"429": [1], "failed": [2]}, {"upstream_reset": [3]})
 
 
 def test_codes_not_in_the_table_are_errors() -> None:
-    errors = told(sampled(1, codes=20)).errors
+    errors = received(sampled(1, codes=20)).errors
 
     assert len(errors) == 16
     assert errors["other"] == [6 * 5]
@@ -133,10 +133,10 @@ def test_default_range_is_15_minutes(query: str) -> None:
     assert range_of(request(f"/board/history{query}")) == "15m"
 
 
-@pytest.mark.parametrize("asked", ["", "5m", "15M", "x" * 100])
-def test_unknown_range_error_lists_the_valid_ranges(asked: str) -> None:
+@pytest.mark.parametrize("requested", ["", "5m", "15M", "x" * 100])
+def test_unknown_range_error_lists_the_valid_ranges(requested: str) -> None:
     with pytest.raises(InvalidRequest, match="range takes 2m, 15m, 1h, 24h, not ") as caught:
-        range_of(request(f"/board/history?range={asked}"))
+        range_of(request(f"/board/history?range={requested}"))
     assert len(caught.value.message) < 80
 
 

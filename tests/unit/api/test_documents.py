@@ -34,24 +34,24 @@ def test_document_has_json_content_type_and_no_store() -> None:
 
 
 def test_refused_document_is_a_dialect_error_with_the_common_headers() -> None:
-    asked = request()
-    asked.id = "r-1"
+    requested = request()
+    requested.id = "r-1"
     api_error = ApiError(status=429, code="rate_limited", message="later", retry_after_s=1.5)
-    answer = refusal(asked, api_error, error=ollama.error)
+    answer = refusal(requested, api_error, error=ollama.error)
 
     assert answer.status == 429
     assert json.loads(answer.body) == {"error": "later"}
     assert "retry-after: 2" in lines_of(answer.head)
-    assert asked.response_headers == b"request-id: r-1\r\n"
+    assert requested.response_headers == b"request-id: r-1\r\n"
 
 
 def test_request_id_header_is_added_once() -> None:
-    asked = request()
-    asked.id = "r-1"
-    add_request_id_header(asked)
-    add_request_id_header(asked)
+    requested = request()
+    requested.id = "r-1"
+    add_request_id_header(requested)
+    add_request_id_header(requested)
 
-    assert asked.response_headers == b"request-id: r-1\r\n"
+    assert requested.response_headers == b"request-id: r-1\r\n"
 
 
 def test_chunks_are_joined_in_order_with_one_slice_each() -> None:

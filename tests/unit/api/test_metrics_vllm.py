@@ -57,22 +57,22 @@ def test_vllm_metrics_are_exported_only_if_enabled() -> None:
     [("stop", "stop"), ("length", "length"), ("tool_calls", "stop"), ("content_filter", "stop"), ("anything", "stop")],
 )
 def test_prompt_is_counted_at_the_start_and_the_finish_reason_at_the_end(reason: str, counted: str) -> None:
-    world, asked = World(), request()
-    asked.started_s = 97.0
-    world.vllm.started(asked, prompt_tokens=7, reason=reason, unstreamed_tokens=0)
+    world, requested = World(), request()
+    requested.started_s = 97.0
+    world.vllm.started(requested, prompt_tokens=7, reason=reason, unstreamed_tokens=0)
 
     assert world.value("prompt_tokens_total") == 7
     assert world.value("request_success_total", finished_reason=counted) == 0
-    world.vllm.ended(asked, "complete")
+    world.vllm.ended(requested, "complete")
     assert world.value("request_success_total", finished_reason=counted) == 1
     assert world.value("e2e_request_latency_seconds_sum") == 3.0
     assert world.value("e2e_request_latency_seconds_count") == 1
 
 
 def test_broken_response_counts_as_aborted_without_response_tokens() -> None:
-    world, asked = World(), request()
-    world.vllm.started(asked, prompt_tokens=1, reason="stop", unstreamed_tokens=9)
-    world.vllm.ended(asked, "left")
+    world, requested = World(), request()
+    world.vllm.started(requested, prompt_tokens=1, reason="stop", unstreamed_tokens=9)
+    world.vllm.ended(requested, "left")
 
     assert world.value("request_success_total", finished_reason="abort") == 1
     assert world.value("request_success_total", finished_reason="stop") == 0
@@ -80,11 +80,11 @@ def test_broken_response_counts_as_aborted_without_response_tokens() -> None:
 
 
 def test_tokens_of_streaming_and_non_streaming_responses_are_summed() -> None:
-    world, asked = World(), request()
+    world, requested = World(), request()
     world.metrics.tokens = 5
-    world.vllm.started(asked, prompt_tokens=1, reason="length", unstreamed_tokens=9)
-    world.vllm.ended(asked, "complete")
-    world.vllm.ended(asked, "complete")  # a request ends once
+    world.vllm.started(requested, prompt_tokens=1, reason="length", unstreamed_tokens=9)
+    world.vllm.ended(requested, "complete")
+    world.vllm.ended(requested, "complete")  # a request ends once
     world.vllm.ended(request(), "complete")  # and of another nothing is known
 
     assert world.value("generation_tokens_total") == 14

@@ -46,12 +46,12 @@ def embed(model: str = "sim", **fields: Any) -> Request:
 
 
 def model(name: str, **headers: str) -> Request:
-    asked = request(f"/v1/models/{name}", headers=headers)
-    asked.route = "/v1/models/{model...}"
-    return asked
+    requested = request(f"/v1/models/{name}", headers=headers)
+    requested.route = "/v1/models/{model...}"
+    return requested
 
 
-def told(answer: Response | LiveStream) -> Any:
+def document_of(answer: Response | LiveStream) -> Any:
     assert isinstance(answer, Response)
     return json.loads(answer.body)
 
@@ -63,16 +63,16 @@ async def test_embeddings_are_simulated_without_an_upstream() -> None:
     answer = await Harness().routes.embeddings(embed(dimensions=8))
 
     assert isinstance(answer, Response)
-    assert [len(each["embedding"]) for each in told(answer)["data"]] == [8, 8]
-    assert told(answer)["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
+    assert [len(each["embedding"]) for each in document_of(answer)["data"]] == [8, 8]
+    assert document_of(answer)["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
     assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(answer.head)}
 
 
 async def test_embeddings_of_an_upstream_model_are_relayed_unchanged() -> None:
-    harness, asked = Harness(upstream=True), embed("up-embed")
-    body = asked.body
+    harness, requested = Harness(upstream=True), embed("up-embed")
+    body = requested.body
 
-    assert told(await harness.routes.embeddings(asked)) == {"as": "it is"}
+    assert document_of(await harness.routes.embeddings(requested)) == {"as": "it is"}
     assert harness.fetched == [("/embeddings", body)]
 
 
@@ -86,9 +86,9 @@ async def test_embeddings_of_the_simulator_are_not_relayed() -> None:
 async def test_relayed_requests_are_rate_limited() -> None:
     harness = Harness(upstream=True, throttled=True)
     for _ in range(BURST):
-        asked = embed("up-embed")
-        await harness.routes.embeddings(asked)
-        assert b"x-ratelimit-limit-requests: 3\r\n" in asked.response_headers
+        requested = embed("up-embed")
+        await harness.routes.embeddings(requested)
+        assert b"x-ratelimit-limit-requests: 3\r\n" in requested.response_headers
     with pytest.raises(RateLimited):
         await harness.routes.embeddings(embed("up-embed"))
     await harness.routes.embeddings(embed())
@@ -109,7 +109,10 @@ async def test_invalid_request_is_refused_before_the_upstream_request() -> None:
 
 async def test_models_are_listed_in_two_dialects() -> None:
     routes = Harness(upstream=True).routes
-    openai, anthropic = told(await routes.models(request())), told(await routes.models(request(headers=CLAUDE)))
+    openai, anthropic = (
+        document_of(await routes.models(request())),
+        document_of(await routes.models(request(headers=CLAUDE))),
+    )
 
     assert [each["id"] for each in openai["data"]] == [each["id"] for each in anthropic["data"]] == ["sim", "org/up-1"]
     assert (openai["object"], anthropic["has_more"]) == ("list", False)
@@ -120,16 +123,16 @@ async def test_model_is_described_in_both_dialects(name: str) -> None:
     routes = Harness(upstream=True).routes
     openai, anthropic = await routes.model(model(name)), await routes.model(model(name, **CLAUDE))
 
-    assert (told(openai)["id"], told(openai)["object"]) == (name, "model")
-    assert (told(anthropic)["id"], told(anthropic)["type"]) == (name, "model")
+    assert (document_of(openai)["id"], document_of(openai)["object"]) == (name, "model")
+    assert (document_of(anthropic)["id"], document_of(anthropic)["type"]) == (name, "model")
 
 
 async def test_unknown_model_is_not_found() -> None:
     routes = Harness(upstream=True).routes
     openai, anthropic = await routes.model(model("up-9")), await routes.model(model("up-9", **CLAUDE))
 
-    assert (openai.status, told(openai)["error"]["code"]) == (404, "model_not_found")
-    assert (anthropic.status, told(anthropic)["error"]["type"]) == (404, "not_found_error")
+    assert (openai.status, document_of(openai)["error"]["code"]) == (404, "model_not_found")
+    assert (anthropic.status, document_of(anthropic)["error"]["type"]) == (404, "not_found_error")
 
 
 # What goes wrong
@@ -137,20 +140,20 @@ async def test_unknown_model_is_not_found() -> None:
 
 @pytest.mark.parametrize("headers", [{}, CLAUDE])
 def test_error_is_encoded_in_the_dialect_of_the_request(headers: dict[str, str]) -> None:
-    asked = request(headers=headers)
+    requested = request(headers=headers)
     api_error = ApiError(status=429, code="rate_limited", message="slowly", request_id="r1", retry_after_s=1.2)
-    answer = Harness().routes.refuse(asked, api_error)
+    answer = Harness().routes.refuse(requested, api_error)
 
     assert answer.status == 429
-    assert told(answer)["error"]["type"] == "rate_limit_error"
-    assert ("request_id" in told(answer)) is bool(headers)
+    assert document_of(answer)["error"]["type"] == "rate_limit_error"
+    assert ("request_id" in document_of(answer)) is bool(headers)
     assert {"retry-after: 2", "cache-control: no-store"} <= {*lines_of(answer.head)}
 
 
 async def test_response_has_both_request_id_headers() -> None:
     for answer in (Harness().routes.models, Harness().routes.model):
-        asked = model("sim")
-        asked.id, asked.response_headers = "r1", b"x-request-id: r1\r\n"
-        await answer(asked)
+        requested = model("sim")
+        requested.id, requested.response_headers = "r1", b"x-request-id: r1\r\n"
+        await answer(requested)
 
-        assert lines_of(asked.response_headers) == ["x-request-id: r1", "request-id: r1"]
+        assert lines_of(requested.response_headers) == ["x-request-id: r1", "request-id: r1"]

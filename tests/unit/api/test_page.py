@@ -178,13 +178,13 @@ def test_matching_etag_is_304(path: str, coding: str, end: str) -> None:
         assert served(path, accept_encoding=coding, if_none_match=other).status == 200
 
 
-@pytest.mark.parametrize(("known", "asked"), [("gzip", "identity"), ("identity", "gzip")])
-def test_etag_of_the_other_coding_is_not_304(known: str, asked: str) -> None:
+@pytest.mark.parametrize(("known", "requested"), [("gzip", "identity"), ("identity", "gzip")])
+def test_etag_of_the_other_coding_is_not_304(known: str, requested: str) -> None:
     tag = header(served("/board", accept_encoding=known), "etag") or ""
-    again = served("/board", accept_encoding=asked, if_none_match=tag)
+    again = served("/board", accept_encoding=requested, if_none_match=tag)
 
     assert again.status == 200
-    assert again.body == served("/board", accept_encoding=asked).body
+    assert again.body == served("/board", accept_encoding=requested).body
 
 
 def test_each_file_and_coding_has_its_own_etag() -> None:

@@ -61,17 +61,17 @@ STATUSES = {
 }
 
 
-def told(asked: Request, error: Exception) -> Response:
-    return problems.problem(asked, problems.of_error(asked, error))
+def response_to(requested: Request, error: Exception) -> Response:
+    return problems.problem(requested, problems.of_error(requested, error))
 
 
-def refused(asked: Request, status: int, *, detail: str) -> Response:
-    return problems.problem(asked, problems.of_status(asked, status, detail=detail))
+def refused(requested: Request, status: int, *, detail: str) -> Response:
+    return problems.problem(requested, problems.of_status(requested, status, detail=detail))
 
 
 @pytest.mark.parametrize("error", error_classes())
 def test_every_error_has_its_status(error: type[TokenfallError]) -> None:
-    response = told(request(), error("why"))
+    response = response_to(request(), error("why"))
 
     assert response.status == STATUSES[error.__name__]
     assert json.loads(response.body) == {
@@ -84,7 +84,7 @@ def test_every_error_has_its_status(error: type[TokenfallError]) -> None:
 
 
 def test_problem_response_has_status_content_type_and_no_store() -> None:
-    assert lines_of(told(request(), InvalidRequest("why")).head)[:3] == [
+    assert lines_of(response_to(request(), InvalidRequest("why")).head)[:3] == [
         "HTTP/1.1 400 Bad Request",
         "content-type: application/problem+json",
         "cache-control: no-store",
@@ -92,31 +92,31 @@ def test_problem_response_has_status_content_type_and_no_store() -> None:
 
 
 def test_problem_has_the_request_id() -> None:
-    asked = request()
-    asked.id = "r-1"
+    requested = request()
+    requested.id = "r-1"
 
-    assert json.loads(told(asked, InvalidRequest("why")).body)["request_id"] == "r-1"
+    assert json.loads(response_to(requested, InvalidRequest("why")).body)["request_id"] == "r-1"
 
 
-@pytest.mark.parametrize(("wait_s", "said"), [(0.0, "1"), (0.01, "1"), (1.0, "1"), (1.01, "2"), (86_400.0, "86400")])
-def test_retry_after_is_in_whole_seconds(wait_s: float, said: str) -> None:
-    head = told(request(), RateLimited("why", retry_after_s=wait_s)).head
+@pytest.mark.parametrize(("wait_s", "sent"), [(0.0, "1"), (0.01, "1"), (1.0, "1"), (1.01, "2"), (86_400.0, "86400")])
+def test_retry_after_is_in_whole_seconds(wait_s: float, sent: str) -> None:
+    head = response_to(request(), RateLimited("why", retry_after_s=wait_s)).head
 
-    assert f"retry-after: {said}" in lines_of(head)
+    assert f"retry-after: {sent}" in lines_of(head)
 
 
 def test_retry_after_is_omitted_if_unknown() -> None:
-    assert b"retry-after" not in told(request(), InvalidRequest("why")).head
+    assert b"retry-after" not in response_to(request(), InvalidRequest("why")).head
 
 
 def test_missing_key_response_has_www_authenticate() -> None:
-    assert "www-authenticate: Bearer" in lines_of(told(request(), Unauthorized("why")).head)
+    assert "www-authenticate: Bearer" in lines_of(response_to(request(), Unauthorized("why")).head)
 
 
 def test_problem_detail_is_json_text_for_any_message() -> None:
     detail = '"\r\n\0</script>é'
 
-    assert json.loads(told(request(), InvalidRequest(detail)).body)["detail"] == detail
+    assert json.loads(response_to(request(), InvalidRequest(detail)).body)["detail"] == detail
 
 
 def refused_statuses() -> set[int]:
@@ -147,12 +147,12 @@ def test_full_server_sends_retry_after() -> None:
 
 
 def test_problem_has_the_invalid_parameter() -> None:
-    assert json.loads(told(request(), InvalidRequest("why", param="messages")).body)["param"] == "messages"
-    assert "param" not in json.loads(told(request(), InvalidRequest("why")).body)
+    assert json.loads(response_to(request(), InvalidRequest("why", param="messages")).body)["param"] == "messages"
+    assert "param" not in json.loads(response_to(request(), InvalidRequest("why")).body)
 
 
 def test_unexpected_error_text_is_not_shown() -> None:
-    response = told(request(), RuntimeError("a secret"))
+    response = response_to(request(), RuntimeError("a secret"))
 
     assert response.status == 500
     assert json.loads(response.body)["detail"] == problems.INTERNAL

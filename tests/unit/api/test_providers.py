@@ -74,12 +74,12 @@ class FakeRelay:
         read = json.loads(body)
         return ParsedRequest(request=ChatRequest(messages=(), model=read["model"], max_tokens=0), stream=read["stream"])
 
-    def stream(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> FakeRun:
-        self.asked.append(asked)
+    def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> FakeRun:
+        self.asked.append(parsed)
         return FakeRun(self._frames, last=self._last, failure=self._failure)
 
-    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> Response:
-        self.asked.append(asked)
+    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response:
+        self.asked.append(parsed)
         if self._failure is not None:
             raise self._failure
         return document(b"".join(self._frames))
@@ -112,28 +112,28 @@ class Harness:
         )
         self.provider = Provider(dialect, simulating, relay=relay, throttle=throttle)
 
-    async def whole(self, asked: Request) -> Response:
-        answer: Any = self.provider(asked)
+    async def whole(self, requested: Request) -> Response:
+        answer: Any = self.provider(requested)
         answer = await answer if isinstance(answer, Coroutine) else answer
         assert isinstance(answer, Response)
         return answer
 
-    def paced(self, asked: Request) -> Paced:
-        answer = self.provider(asked)
+    def paced(self, requested: Request) -> Paced:
+        answer = self.provider(requested)
         assert isinstance(answer, Paced)
         return answer
 
-    async def live(self, asked: Request) -> LiveStream:
-        answer: Any = self.provider(asked)
+    async def live(self, requested: Request) -> LiveStream:
+        answer: Any = self.provider(requested)
         answer = await answer
         assert isinstance(answer, LiveStream)
         return answer
 
 
 def post(model: str = "sim", *, stream: bool = False, sim: str = "", **fields: Any) -> Request:
-    told = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9_000}
+    expected = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9_000}
     headers = {"x-sim": sim} if sim else {}
-    made = request("/", method="POST", headers=headers, body=json.dumps(told | fields).encode())
+    made = request("/", method="POST", headers=headers, body=json.dumps(expected | fields).encode())
     made.id, made.response_headers = "r1", b"x-request-id: r1\r\n"
     return made
 
@@ -147,9 +147,9 @@ def frame_count(stream: Paced) -> list[bytes]:
     return [frame for frame in frames if isinstance(frame, bytes)]
 
 
-def said(stream: Paced) -> str:
-    told = documents(frame_count(stream))
-    return "".join(each["choices"][0]["delta"].get("content", "") for each in told)
+def text_of(stream: Paced) -> str:
+    received = documents(frame_count(stream))
+    return "".join(each["choices"][0]["delta"].get("content", "") for each in received)
 
 
 # Simulated
@@ -158,10 +158,10 @@ def said(stream: Paced) -> str:
 async def test_non_streaming_response_takes_as_long_as_the_stream() -> None:
     harness = Harness(defaults="ttft=2s,gap=1s,tokens=3")
     answer = await harness.whole(post())
-    told = json.loads(answer.body)
+    received = json.loads(answer.body)
 
-    assert told["choices"][0]["message"]["content"] == "Large language models"
-    assert told["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4}
+    assert received["choices"][0]["message"]["content"] == "Large language models"
+    assert received["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4}
     assert harness.clock.slept == [1000.0 + 2 + 1 + 1 + 1]
     assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(answer.head)}
 
@@ -169,7 +169,7 @@ async def test_non_streaming_response_takes_as_long_as_the_stream() -> None:
 def test_stream_gaps_follow_the_grammar() -> None:
     stream = Harness(defaults="ttft=2s,gap=1s,tokens=3").paced(post(stream=True))
 
-    assert said(stream) == "Large language models"
+    assert text_of(stream) == "Large language models"
     assert list(islice(stream.gaps, 3)) == [2.0, 1.0, 1.0]
     assert b"content-type: text/event-stream\r\n" in stream.head.lines
     assert not stream.endless
@@ -187,12 +187,12 @@ def test_end_of_a_stream_has_its_duration() -> None:
 @pytest.mark.parametrize("stream", [True, False])
 async def test_more_specific_configuration_applies(stream: bool) -> None:
     for model, sim, count in (("sim", "", 1), ("sim:tokens=2", "", 2), ("sim:tokens=2", "tokens=3", 3)):
-        harness, asked = Harness(defaults="tokens=1"), post(model, sim=sim, stream=stream)
+        harness, requested = Harness(defaults="tokens=1"), post(model, sim=sim, stream=stream)
         if stream:
-            told = said(harness.paced(asked))
+            received = text_of(harness.paced(requested))
         else:
-            told = json.loads((await harness.whole(asked)).body)["choices"][0]["message"]["content"]
-        assert told == " ".join(PARAGRAPH.split()[:count])
+            received = json.loads((await harness.whole(requested)).body)["choices"][0]["message"]["content"]
+        assert received == " ".join(PARAGRAPH.split()[:count])
 
 
 def test_response_has_the_requested_model_name() -> None:
@@ -201,16 +201,18 @@ def test_response_has_the_requested_model_name() -> None:
     assert {each["model"] for each in documents(frames)} == {"sim:tokens=2"}
 
 
-@pytest.mark.parametrize("asked", [post(sim="spede=3"), post(sim="x"), post("sim:gap=fast"), post(temperature="hot")])
-def test_invalid_request_is_refused_before_the_first_token(asked: Request) -> None:
+@pytest.mark.parametrize(
+    "requested", [post(sim="spede=3"), post(sim="x"), post("sim:gap=fast"), post(temperature="hot")]
+)
+def test_invalid_request_is_refused_before_the_first_token(requested: Request) -> None:
     with pytest.raises(InvalidRequest):
-        Harness().provider(asked)
+        Harness().provider(requested)
 
-    assert lines_of(asked.response_headers) == ["x-request-id: r1", "request-id: r1"]
+    assert lines_of(requested.response_headers) == ["x-request-id: r1", "request-id: r1"]
 
 
 def test_without_an_upstream_every_model_is_simulated() -> None:
-    assert said(Harness(defaults="tokens=1").paced(post("gpt-9", stream=True))) == "Large"
+    assert text_of(Harness(defaults="tokens=1").paced(post("gpt-9", stream=True))) == "Large"
 
 
 def test_two_responses_have_different_ids() -> None:
@@ -222,7 +224,7 @@ def test_two_responses_have_different_ids() -> None:
 def test_same_seed_gives_the_same_response() -> None:
     one, two = (Harness(defaults="tokens=5..500,gap=1s~0.5").paced(post(stream=True, seed=7)) for _ in range(2))
 
-    assert said(one) == said(two)
+    assert text_of(one) == text_of(two)
     assert list(islice(one.gaps, 5)) == list(islice(two.gaps, 5))
 
 
@@ -242,8 +244,8 @@ async def test_load_request_without_a_prompt_is_answered_at_once() -> None:
 async def test_stream_cut_by_a_drain_ends_with_a_dialect_error(dialect: Dialect, relayed: bool) -> None:
     harness = Harness(dialect, relay=FakeRelay() if relayed else None)
     fields = {"prompt": "Hi"} if dialect.name in ("openai.completions", "ollama.generate") else {"input": "Hi"}
-    asked = post("up-1" if relayed else "sim", stream=True, **fields)
-    stream: Paced | LiveStream = await harness.live(asked) if relayed else harness.paced(asked)
+    requested = post("up-1" if relayed else "sim", stream=True, **fields)
+    stream: Paced | LiveStream = await harness.live(requested) if relayed else harness.paced(requested)
 
     assert isinstance(stream.shutdown_frame, bytes)
     assert b"shutting down" in stream.shutdown_frame
@@ -273,13 +275,13 @@ def test_refusal_is_encoded_in_the_dialect_with_both_request_id_headers(
     api_error = ApiError(
         status=429, code="rate_limited", message="slowly", param="n", request_id="r1", retry_after_s=1.2
     )
-    asked = post()
-    answer = Harness(dialect).provider.refuse(asked, api_error)
-    Harness(dialect).provider.refuse(asked, api_error)
+    requested = post()
+    answer = Harness(dialect).provider.refuse(requested, api_error)
+    Harness(dialect).provider.refuse(requested, api_error)
 
     assert (answer.status, json.loads(answer.body)) == (429, shape)
     assert {"retry-after: 2", "cache-control: no-store", "content-type: application/json"} <= {*lines_of(answer.head)}
-    assert lines_of(asked.response_headers) == ["x-request-id: r1", "request-id: r1"]
+    assert lines_of(requested.response_headers) == ["x-request-id: r1", "request-id: r1"]
 
 
 def test_missing_key_is_refused_with_the_header_to_use() -> None:
@@ -299,14 +301,14 @@ async def test_upstream_model_is_relayed() -> None:
     assert (await harness.whole(post("up-1"))).body == b"ab"
 
     assert sent == [b"a", b"b"]
-    assert [asked.request.model for asked in relay.asked] == ["up-1", "up-1"]
+    assert [requested.request.model for requested in relay.asked] == ["up-1", "up-1"]
 
 
 async def test_simulator_model_is_not_relayed() -> None:
     relay = FakeRelay(b"a")
     harness = Harness(relay=relay, defaults="tokens=1")
 
-    assert said(harness.paced(post("sim:seed=1", stream=True))) == "Large"
+    assert text_of(harness.paced(post("sim:seed=1", stream=True))) == "Large"
     assert relay.asked == []
 
 
@@ -315,10 +317,10 @@ async def test_relayed_request_is_limited_and_has_rate_limit_headers(name: str) 
     relay = FakeRelay(b"a")
     harness = Harness(DIALECTS[name], relay=relay, throttled=True)
     for left in range(BURST - 1, -1, -1):
-        asked = post("up-1")
-        await harness.whole(asked)
+        requested = post("up-1")
+        await harness.whole(requested)
         prefix = "x-ratelimit-remaining-requests" if name == "openai.chat" else "anthropic-ratelimit-requests-remaining"
-        assert f"{prefix}: {left}" in lines_of(asked.response_headers)
+        assert f"{prefix}: {left}" in lines_of(requested.response_headers)
     with pytest.raises(RateLimited):
         await harness.whole(post("up-1"))
     await harness.whole(post("sim"))

@@ -84,9 +84,9 @@ def passthrough(upstream: FakeUpstream, form: StreamFraming | None = None) -> Pa
 
 @pytest.mark.parametrize(("fields", "stream"), [({}, False), ({"stream": None}, False), ({"stream": True}, True)])
 def test_passthrough_reads_only_model_and_stream(fields: dict[str, Any], stream: bool) -> None:
-    asked = passthrough(FakeUpstream()).decode(body(messages="whatever", **fields))
+    parsed = passthrough(FakeUpstream()).decode(body(messages="whatever", **fields))
 
-    assert (asked.request.model, asked.stream) == ("up-1", stream)
+    assert (parsed.request.model, parsed.stream) == ("up-1", stream)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"model":7}', b'{"model":"m","stream":"yes"}'])
@@ -105,8 +105,8 @@ async def whole(relay: PassthroughRelay | TranslatedRelay, data: bytes, *, meta:
 async def run(relay: PassthroughRelay | TranslatedRelay, data: bytes) -> tuple[RecordingSend, bytes]:
     """What a stream sends, and its last frame."""
     sent = RecordingSend()
-    asked = relay.decode(data)
-    last = await relay.stream(request(body=data), asked, meta=IDENTITY)(sent)
+    parsed = relay.decode(data)
+    last = await relay.stream(request(body=data), parsed, meta=IDENTITY)(sent)
     return sent, last
 
 
@@ -242,11 +242,11 @@ async def test_non_streaming_response_is_translated() -> None:
     relay = translating(
         FakeUpstream(ReasoningDelta("Hm"), TextDelta("Hel"), TextDelta("lo"), ToolCallDelta(0, "c", "f", '{"a":1}'))
     )
-    told = json.loads(await whole(relay, body()))
+    received = json.loads(await whole(relay, body()))
 
-    assert [block["type"] for block in told["content"]] == ["thinking", "text", "tool_use"]
-    assert (told["content"][1]["text"], told["content"][2]["input"]) == ("Hello", {"a": 1})
-    assert told["usage"]["output_tokens"] == 5
+    assert [block["type"] for block in received["content"]] == ["thinking", "text", "tool_use"]
+    assert (received["content"][1]["text"], received["content"][2]["input"]) == ("Hello", {"a": 1})
+    assert received["usage"]["output_tokens"] == 5
 
 
 async def test_invalid_request_is_refused_before_the_relay_connects() -> None:
@@ -262,21 +262,21 @@ async def test_interleaved_tool_calls_are_ordered_for_every_dialect(stream: bool
     relay = translating(FakeUpstream(*events))
     if stream:
         sent, last = await run(relay, body(stream=True))
-        told = b"".join(sent) + last
+        received = b"".join(sent) + last
     else:
-        told = await whole(relay, body())
+        received = await whole(relay, body())
 
-    assert told.index(b'"name":"f"') < told.index(b'"name":"g"')
-    assert told.count(b'"id":"a"') == 1  # ids are unique
-    assert b'"stop_reason":"tool_use"' in told
+    assert received.index(b'"name":"f"') < received.index(b'"name":"g"')
+    assert received.count(b'"id":"a"') == 1  # ids are unique
+    assert b'"stop_reason":"tool_use"' in received
 
 
 async def test_duration_of_a_response_in_one_piece_is_its_total_time() -> None:
     relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT, memory=ample_memory())
-    told = json.loads(await whole(relay, body(), meta=ResponseMeta("0", time(), "m")))
+    received = json.loads(await whole(relay, body(), meta=ResponseMeta("0", time(), "m")))
 
-    assert told["prompt_eval_duration"] == 1
-    assert told["eval_duration"] == told["total_duration"]
+    assert received["prompt_eval_duration"] == 1
+    assert received["eval_duration"] == received["total_duration"]
 
 
 async def test_missing_upstream_logprobs_are_not_simulated() -> None:
@@ -302,8 +302,8 @@ async def test_upstream_logprobs_are_sent_with_their_text(dialect: Dialect) -> N
     await relay.stream(request(), relay.decode(question), meta=IDENTITY)(sent)
 
     lines = [json.loads(line) for line in b"".join(sent).splitlines()]
-    told = [[each["token"] for each in line.get("logprobs", ())] for line in lines]
-    assert told == [[], ["a"], ["b"], []]
+    received = [[each["token"] for each in line.get("logprobs", ())] for line in lines]
+    assert received == [[], ["a"], ["b"], []]
     assert [each["token"] for each in response["logprobs"]] == ["a", "b"]
     assert [each.logprobs for each in upstream.asked] == [2, 2]
 

@@ -8,10 +8,10 @@ from tokenfall.api.request_log import MAX_BODY_BYTES, MAX_REQUESTS, RequestLog
 from tests.doubles.requests import request
 
 
-def noted(**said: Any) -> dict[str, Any]:
+def noted(**sent: Any) -> dict[str, Any]:
     journal = RequestLog()
     journal.is_on = True
-    journal.add(request(**said))
+    journal.add(request(**sent))
     (kept,) = journal.entries()
     return kept
 

@@ -107,10 +107,10 @@ def test_exact_path_precedes_a_parameter() -> None:
     ],
 )
 def test_parameter_value_is_the_segment(pattern: str, path: str, value: str) -> None:
-    asked = request(path)
-    asked.route = pattern
+    requested = request(path)
+    requested.route = pattern
 
-    assert parameter(asked) == value
+    assert parameter(requested) == value
 
 
 def test_escaped_slash_does_not_match_another_route() -> None:
@@ -141,10 +141,10 @@ def test_exact_path_precedes_a_multi_segment_parameter() -> None:
 
 @pytest.mark.parametrize("path", ["/models/org/a:1b", "/models/org%2Fa:1b"])
 def test_multi_segment_parameter_value_keeps_its_slashes(path: str) -> None:
-    asked = request(path)
-    asked.route = MODEL.path
+    requested = request(path)
+    requested.route = MODEL.path
 
-    assert parameter(asked) == "org/a:1b"
+    assert parameter(requested) == "org/a:1b"
 
 
 def refuse(request: Request, api_error: ApiError) -> Response:

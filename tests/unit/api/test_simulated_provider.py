@@ -38,12 +38,12 @@ class Harness:
         self.response_headers = b""
 
     def ask(self, sim: str = "", *, stream: bool = True, **fields: Any) -> Any:
-        told = {"model": "sim", "stream": stream, "max_tokens": 9_000}
-        told |= {"messages": [{"role": "user", "content": "Hi there"}], "input": "Hi there"}
+        expected = {"model": "sim", "stream": stream, "max_tokens": 9_000}
+        expected |= {"messages": [{"role": "user", "content": "Hi there"}], "input": "Hi there"}
         if self.dialect.name != "openai.responses":  # there a prompt is a template's name
-            told["prompt"] = "Hi there"
+            expected["prompt"] = "Hi there"
         made = request(
-            "/", method="POST", headers={"x-sim": sim} if sim else {}, body=json.dumps(told | fields).encode()
+            "/", method="POST", headers={"x-sim": sim} if sim else {}, body=json.dumps(expected | fields).encode()
         )
         made.started_s = self.clock.now()
         try:

@@ -50,11 +50,11 @@ def gaps(stream: AnyResponse, most: int) -> list[float]:
 
 
 def test_stream_sse_has_a_data_frame_per_word() -> None:
-    said = frames(sse_stream(shared())(request("/stream-sse")))
+    sent = frames(sse_stream(shared())(request("/stream-sse")))
 
-    assert said[0] == b'data: {"content":"Large ","finish":false}\n\n'
-    assert said[-1] == b'data: {"content":"","finish":true}\n\n'
-    assert len(said) == len(WORDS) + 1
+    assert sent[0] == b'data: {"content":"Large ","finish":false}\n\n'
+    assert sent[-1] == b'data: {"content":"","finish":true}\n\n'
+    assert len(sent) == len(WORDS) + 1
 
 
 def test_stream_sse_sends_the_paragraph() -> None:
@@ -66,21 +66,21 @@ def test_stream_sse_sends_the_paragraph() -> None:
 
 
 def test_stream_ndjson_has_a_line_per_word_and_a_last_line() -> None:
-    said = frames(ndjson_stream(shared())(request("/stream-ndjson")))
+    sent = frames(ndjson_stream(shared())(request("/stream-ndjson")))
 
-    assert said[0] == b'{"content":"Large ","finish":false}\n'
-    assert said[-1] == b'{"content":"","finish":true}\n'
-    assert len(said) == len(WORDS) + 1
+    assert sent[0] == b'{"content":"Large ","finish":false}\n'
+    assert sent[-1] == b'{"content":"","finish":true}\n'
+    assert len(sent) == len(WORDS) + 1
 
 
 def test_stream_loop_is_endless() -> None:
     stream = loop_stream(shared())(request("/stream-loop"))
-    said = frames(stream, most=2 * len(WORDS))
+    sent = frames(stream, most=2 * len(WORDS))
 
     assert isinstance(stream, TimedStream)
     assert stream.endless
-    assert said[0] == b"data: Large\n\n"
-    assert said == [b"data: %b\n\n" % word.encode() for word in WORDS] * 2
+    assert sent[0] == b"data: Large\n\n"
+    assert sent == [b"data: %b\n\n" % word.encode() for word in WORDS] * 2
 
 
 def test_frames_can_be_chunk_encoded() -> None:
@@ -258,10 +258,10 @@ def test_requests_for_the_same_stream_share_one_object() -> None:
     assert one is not other
 
 
-@pytest.mark.parametrize("said", ["gap=1s~0.5", "tokens=1..9", "profile=groq-70b"])
-def test_varying_streams_are_not_cached(said: str) -> None:
+@pytest.mark.parametrize("sent", ["gap=1s~0.5", "tokens=1..9", "profile=groq-70b"])
+def test_varying_streams_are_not_cached(sent: str) -> None:
     handler = sse_stream(shared())
-    one, other = (handler(request(f"/stream-sse?{said}")) for _ in range(2))
+    one, other = (handler(request(f"/stream-sse?{sent}")) for _ in range(2))
 
     assert one is not other
 

@@ -14,7 +14,7 @@ QUESTION = Message("user", "And?")
 TURNS = [turn(number) for number in (1, 2, 3)]
 
 
-def said(limit: int, *, system: Message | None = None) -> list[str]:
+def texts_of(limit: int, *, system: Message | None = None) -> list[str]:
     return [message.content for message in context(TURNS, QUESTION, system=system, limit=limit)]
 
 
@@ -24,11 +24,11 @@ def said(limit: int, *, system: Message | None = None) -> list[str]:
 def test_context_has_the_newest_complete_turns_and_the_question(limit: int, numbers: list[int]) -> None:
     turns = [text for number in numbers for text in (f"question {number}", f"answer {number}")]
 
-    assert said(limit) == [*turns, "And?"]
+    assert texts_of(limit) == [*turns, "And?"]
 
 
 def test_system_message_comes_first_and_does_not_count() -> None:
-    assert said(2, system=SYSTEM) == ["Be brief.", "question 3", "answer 3", "And?"]
+    assert texts_of(2, system=SYSTEM) == ["Be brief.", "question 3", "answer 3", "And?"]
 
 
 def test_context_of_the_first_question_is_the_question() -> None:
@@ -85,14 +85,14 @@ def test_context_within_any_budget_is_the_newest_complete_turns(
     fixed = (*([SYSTEM] if with_system else []), QUESTION)
     sent = context(turns, QUESTION, system=SYSTEM if with_system else None, limit=limit, max_tokens=budget)
     every = [message for each in turns for message in (each.question, each.answer)]
-    said = list(sent[len(fixed) - 1 : -1])
+    sent_texts = list(sent[len(fixed) - 1 : -1])
 
     assert (*sent[: len(fixed) - 1], sent[-1]) == fixed, "the system message and the question are always sent"
-    assert len(said) % 2 == 0, "whole turns"
-    assert said == every[len(every) - len(said) :], "the newest ones"
-    assert len(said) <= limit
-    if said:
+    assert len(sent_texts) % 2 == 0, "whole turns"
+    assert sent_texts == every[len(every) - len(sent_texts) :], "the newest ones"
+    assert len(sent_texts) <= limit
+    if sent_texts:
         assert sum(map(estimated_tokens, sent)) <= budget
-    more = every[len(every) - len(said) - 2 :][:2]
-    if len(said) + 2 <= min(limit, len(every)):
+    more = every[len(every) - len(sent_texts) - 2 :][:2]
+    if len(sent_texts) + 2 <= min(limit, len(every)):
         assert sum(map(estimated_tokens, (*sent, *more))) > budget, "as many as fit"

@@ -66,8 +66,8 @@ def deaf(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
     return None
 
 
-async def begun(chat: Chat, asked: Question) -> TurnRun:
-    answering = await chat.begin(asked)
+async def begun(chat: Chat, request: Question) -> TurnRun:
+    answering = await chat.begin(request)
     assert isinstance(answering, TurnRun)
     return answering
 
@@ -80,7 +80,7 @@ async def kept(history: HistoryStore) -> Sequence[Turn]:
     return await history.turns(HERE) or ()
 
 
-async def said(history: HistoryStore) -> list[tuple[str, str]]:
+async def sent(history: HistoryStore) -> list[tuple[str, str]]:
     return [(turn.answer.content, turn.status) for turn in await kept(history)]
 
 
@@ -309,13 +309,13 @@ async def test_turn_after_an_older_turn_is_refused(history: MemoryHistory, place
     ids = await asked_thrice(history)
     engine = text_engine("never")
     after = "" if place is None else ids[place]
-    asked = question(
+    request = question(
         after=after,
         replaces=ids[1] if how == "replaces" else None,
         continues=ids[1] if how == "continues" else None,
     )
     with pytest.raises(ConversationChanged, match=ids[2]):
-        await chat_on(engine, history).begin(asked)
+        await chat_on(engine, history).begin(request)
 
     assert engine.requests == []
     assert [turn.id for turn in await kept(history)] == ids
@@ -388,7 +388,7 @@ async def test_same_key_returns_the_same_turn_during_and_after_it(history: Memor
     assert await chat.runner.complete_response(await chat.begin(question(key="k"))) == ("ab", END)
     assert first.id == second.id
     assert isinstance(second, FollowedLocally)
-    assert await said(history) == [("ab", "complete")]
+    assert await sent(history) == [("ab", "complete")]
     assert len(engine.requests) == 1
     with pytest.raises(IdempotencyMismatch):
         await chat.begin(question("What?", key="k"))
@@ -450,7 +450,7 @@ async def test_cancelled_complete_response_cancels_or_detaches_the_turn(
     await settle()
 
     assert waiting.cancelled()
-    assert await said(history) == [kept_as]
+    assert await sent(history) == [kept_as]
 
 
 async def test_follower_of_a_complete_response_keeps_the_turn_running(history: MemoryHistory) -> None:
@@ -468,15 +468,15 @@ async def test_follower_of_a_complete_response_keeps_the_turn_running(history: M
     await settle()
 
     assert engine.cancelled == 1
-    assert await said(history) == [("a", "interrupted")]
+    assert await sent(history) == [("a", "interrupted")]
 
 
 async def test_on_disconnect_setting_applies_without_a_request_option(history: MemoryHistory) -> None:
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2, on_disconnect="finish")
     engine = text_engine("Hi", end=Silence())
     chat = chat_on(engine, history, defaults=defaults)
-    for asked, continues in ((question(), True), (question(on_disconnect="cancel"), False)):
-        answering = await begun(chat, asked)
+    for request, continues in ((question(), True), (question(on_disconnect="cancel"), False)):
+        answering = await begun(chat, request)
         running = asyncio.create_task(answering.run(deaf))
         await settle()
         assert answering.detach() is continues
@@ -500,7 +500,7 @@ async def test_only_the_owner_can_resume_or_stop_a_turn(history: MemoryHistory) 
     listener = RecordingListener()
     following = asyncio.create_task((await chat.resume("alice", answering.id, after=1)).run(listener.on_event))
     await chat.stop("alice", answering.id)
-    assert await said(history) == [("ab", "interrupted")], "kept when the stop is answered"
+    assert await sent(history) == [("ab", "interrupted")], "kept when the stop is answered"
     for hearing in (running, following):
         with pytest.raises(TurnStopped):
             await hearing
@@ -536,7 +536,7 @@ async def test_drain_waits_for_a_detached_turn_to_finish(history: MemoryHistory)
     await chat.runner.close()
 
     assert await running == END
-    assert await said(history) == [("a", "complete")]
+    assert await sent(history) == [("a", "complete")]
 
 
 async def test_turn_detached_during_the_drain_may_run_until_its_end(history: MemoryHistory) -> None:
@@ -568,7 +568,7 @@ async def test_detached_turn_is_ended_and_stored_after_the_drain(history: Memory
         with pytest.raises(ShuttingDown):
             await hearing
 
-    assert await said(history) == [("a", "interrupted")]
+    assert await sent(history) == [("a", "interrupted")]
 
 
 async def test_turn_with_a_client_is_not_ended_by_the_drain(history: MemoryHistory) -> None:
@@ -594,7 +594,7 @@ async def test_settle_ends_detached_turns(history: MemoryHistory) -> None:
     await chat.runner.close()
 
     assert engine.cancelled == 1
-    assert await said(history) == [("a", "interrupted")]
+    assert await sent(history) == [("a", "interrupted")]
 
 
 async def test_settle_waits_for_every_write() -> None:
@@ -609,7 +609,7 @@ async def test_settle_waits_for_every_write() -> None:
     slow.may_end.set()
     await settling
 
-    assert await said(slow) == [("Hi", "complete")]
+    assert await sent(slow) == [("Hi", "complete")]
 
 
 async def test_settle_does_not_raise_failures_of_writes() -> None:
@@ -652,7 +652,7 @@ async def test_system_message_of_the_question_replaces_the_default(history: Memo
     for each in (own, question()):
         await (await chat.begin(each)).run(deaf)
 
-    assert [asked.messages[0].content for asked in engine.requests] == ["own", "default"]
+    assert [request.messages[0].content for request in engine.requests] == ["own", "default"]
     assert all(turn.question.role == "user" for turn in await kept(history))
 
 

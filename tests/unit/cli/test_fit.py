@@ -56,11 +56,11 @@ def test_invalid_recording_prints_one_line(
         file.write_bytes(content)
 
     assert main(["fit", str(file)]) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith("tokenfall: ")
-    assert what in said.err
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err.startswith("tokenfall: ")
+    assert what in output.err
+    assert output.err.count("\n") == 1
+    assert output.out == ""
 
 
 def test_profile_file_must_end_in_json(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,18 +47,18 @@ def _blocked() -> None:
 
 @pytest.mark.usefixtures("_blocked")
 def test_ready_worker_reports_it_and_unblocks_signals() -> None:
-    heard, ready = os.pipe()
+    received, ready = os.pipe()
     Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).report_ready()
 
-    assert os.read(heard, 2) == b"."
-    assert os.read(heard, 2) == b"", "closed"
+    assert os.read(received, 2) == b"."
+    assert os.read(received, 2) == b"", "closed"
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    os.close(heard)
+    os.close(received)
 
 
 def test_worker_without_a_supervisor_still_starts() -> None:
-    heard, ready = os.pipe()
-    os.close(heard)
+    received, ready = os.pipe()
+    os.close(received)
 
     Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).report_ready()
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -101,8 +101,8 @@ def test_workers_without_descriptors_are_not_started_and_none_leak(
     only_pipes(2, monkeypatch)
 
     assert supervise(Settings().replaced(workers=2, port=0), work) == FAILURE
-    said = capsys.readouterr().err
-    assert said.count("could not be started: [Errno 24] Too many open files") == 2
-    assert "none of 2 could start" in said
+    output = capsys.readouterr().err
+    assert output.count("could not be started: [Errno 24] Too many open files") == 2
+    assert "none of 2 could start" in output
     assert open_descriptors() <= before
     assert signal.set_wakeup_fd(-1) == -1, "nothing writes into a closed descriptor"

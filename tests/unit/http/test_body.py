@@ -56,12 +56,12 @@ def test_malformed_content_length_is_refused(length: str) -> None:
 
 @pytest.mark.parametrize(("length", "passes"), [(9, True), (10, True), (11, False), (100, False)])
 def test_content_length_over_the_limit_is_refused_before_the_body(length: int, passes: bool) -> None:
-    asked = request(headers={"content-length": str(length)})
+    requested = request(headers={"content-length": str(length)})
     if passes:
-        assert isinstance(body_reader(asked, 10), FixedBody)
+        assert isinstance(body_reader(requested, 10), FixedBody)
         return
     with pytest.raises(Refusal) as caught:
-        body_reader(asked, 10)
+        body_reader(requested, 10)
 
     assert caught.value.status == 413
 
@@ -98,10 +98,10 @@ def test_content_length_with_transfer_encoding_is_refused() -> None:
 
 
 def test_transfer_coding_in_http_1_0_is_refused() -> None:
-    asked = request(headers={"transfer-encoding": "chunked"})
-    asked.http_minor = 0
+    requested = request(headers={"transfer-encoding": "chunked"})
+    requested.http_minor = 0
     with pytest.raises(Refusal) as caught:
-        body_reader(asked, 10)
+        body_reader(requested, 10)
 
     assert caught.value.status == 400
 

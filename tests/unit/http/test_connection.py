@@ -418,15 +418,15 @@ async def test_connection_is_urgent_while_it_awaits_a_request(client: FakeClient
 
 
 async def test_pipelined_requests_are_answered_in_order(client: FakeClient, application: FakeApplication) -> None:
-    application.handler = lambda asked: Response(200, asked.path.encode())
-    asked = [b"/%d" % number for number in range(3 * PIPELINED_PER_TURN)]
-    client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in asked))
+    application.handler = lambda requests: Response(200, requests.path.encode())
+    requests = [b"/%d" % number for number in range(3 * PIPELINED_PER_TURN)]
+    client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in requests))
     assert len(application.requests) == PIPELINED_PER_TURN  # then the others get their say
     for _ in range(20):
         client.read()
         await settle()
 
-    assert [end.path.encode() for end in application.ends] == asked
+    assert [end.path.encode() for end in application.ends] == requests
 
 
 async def test_pipelined_input_is_bounded_during_a_response(client: FakeClient, application: FakeApplication) -> None:

@@ -63,20 +63,20 @@ async def test_load_runs_once_in_another_thread_for_all_waiters(connect: Connect
 
 async def test_many_waiters_are_answered_over_several_turns(server: HTTPServer) -> None:
     slow = SlowLoadable()
-    told: list[Exception | None] = []
+    received: list[Exception | None] = []
     at_first: list[int] = []
 
     class Waiting:
         def loaded(self, error: Exception | None) -> None:
-            if not told:
-                asyncio.get_running_loop().call_soon(lambda: at_first.append(len(told)))
-            told.append(error)
+            if not received:
+                asyncio.get_running_loop().call_soon(lambda: at_first.append(len(received)))
+            received.append(error)
 
     for _ in range(WAITERS_PER_TURN + 1):
         server.loader.wait_for(slow, Waiting())
     await slow.finish_loading()
 
-    assert (at_first, told) == ([WAITERS_PER_TURN], [None] * (WAITERS_PER_TURN + 1))
+    assert (at_first, received) == ([WAITERS_PER_TURN], [None] * (WAITERS_PER_TURN + 1))
 
 
 async def test_dependency_is_loaded_first(client: FakeClient, application: FakeApplication) -> None:

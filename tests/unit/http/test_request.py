@@ -23,9 +23,9 @@ from tests.doubles.requests import request
     ],
 )
 def test_target_is_split_into_path_and_query(target: str, path: str, query: bytes) -> None:
-    asked = request(target)
+    requested = request(target)
 
-    assert (asked.path, asked.query_string) == (path, query)
+    assert (requested.path, requested.query_string) == (path, query)
 
 
 @pytest.mark.parametrize(
@@ -51,34 +51,34 @@ def test_query_decodes_like_urllib(query: str) -> None:
 
 
 def test_header_is_found_by_lower_case_name() -> None:
-    asked = request(headers={"X-Sim": "gap=1s"})
-    asked.headers[b"high"] = b"\xff"
+    requested = request(headers={"X-Sim": "gap=1s"})
+    requested.headers[b"high"] = b"\xff"
 
-    assert asked.header(b"x-sim") == "gap=1s"
-    assert asked.header(b"high") == "\xff"
-    assert asked.header(b"x-none") is None
+    assert requested.header(b"x-sim") == "gap=1s"
+    assert requested.header(b"high") == "\xff"
+    assert requested.header(b"x-none") is None
 
 
 def test_drop_content_removes_headers_query_and_body() -> None:
-    asked = request("/chat?secret=1", headers={"X-API-Key": "k"}, body=b"prompt")
-    asked.route, asked.id = "/chat", "r1"
-    asked.drop_content()
+    requested = request("/chat?secret=1", headers={"X-API-Key": "k"}, body=b"prompt")
+    requested.route, requested.id = "/chat", "r1"
+    requested.drop_content()
 
-    assert (asked.headers, asked.body, asked.query_string) == ({}, b"", b"")
-    assert (asked.path, asked.id, asked.method) == ("/chat", "r1", "GET")
+    assert (requested.headers, requested.body, requested.query_string) == ({}, b"", b"")
+    assert (requested.path, requested.id, requested.method) == ("/chat", "r1", "GET")
 
 
 def test_drop_content_keeps_a_path_without_a_route() -> None:
-    asked = request("/nowhere?x")
-    asked.drop_content()
+    requested = request("/nowhere?x")
+    requested.drop_content()
 
-    assert asked.path == "/nowhere"
+    assert requested.path == "/nowhere"
 
 
 def test_drop_content_leaves_shared_headers_of_another_request() -> None:
-    asked = request(headers={"accept": "a"})
-    twin = asked.copy_head()
-    asked.drop_content()
+    requested = request(headers={"accept": "a"})
+    twin = requested.copy_head()
+    requested.drop_content()
 
     assert twin.headers == {b"accept": b"a"}
 

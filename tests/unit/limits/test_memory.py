@@ -90,11 +90,11 @@ async def test_leaving_the_overflow_bucket_gives_no_second_burst(clock: FakeCloc
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5])), max_size=40))
-async def test_never_more_than_burst_and_rate_with_any_number_of_clients(asked: list[tuple[str, float]]) -> None:
+async def test_never_more_than_burst_and_rate_with_any_number_of_clients(requested: list[tuple[str, float]]) -> None:
     clock = FakeClock()
     limiter = small(clock, max_clients=1)
     allowed: dict[str, list[float]] = {}
-    for client, pause_s in asked:
+    for client, pause_s in requested:
         clock.advance(pause_s)
         if (await limiter.take(client)).allowed:
             allowed.setdefault(client, []).append(clock())

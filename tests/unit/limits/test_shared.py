@@ -163,12 +163,12 @@ async def test_limiter_agrees_with_an_exact_token_bucket(
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5])), max_size=60))
-async def test_never_more_than_burst_and_rate_with_any_number_of_clients(asked: list[tuple[int, float]]) -> None:
+async def test_never_more_than_burst_and_rate_with_any_number_of_clients(requested: list[tuple[int, float]]) -> None:
     clock = FakeClock()
     table = SharedTable(WAYS)
     limiter = SharedLimiter(1.0, 2, table=table, now=clock)
     allowed: dict[int, list[Fraction]] = {}
-    for client, pause_s in asked:
+    for client, pause_s in requested:
         clock.advance(pause_s)
         if (await limiter.take(str(client))).allowed:
             allowed.setdefault(client, []).append(Fraction(clock()))

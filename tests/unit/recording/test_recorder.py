@@ -19,7 +19,7 @@ from tests.end_to_end.upstream import scripted
 
 
 @pytest.mark.parametrize(
-    ("base", "target", "asked"),
+    ("base", "target", "requested"),
     [
         ("/v1", "/v1/chat/completions", "/v1/chat/completions"),
         ("/v1", "/chat/completions?a=%2F", "/v1/chat/completions?a=%2F"),
@@ -31,8 +31,8 @@ from tests.end_to_end.upstream import scripted
         ("/x", "//b.example/", "/x//b.example/"),
     ],
 )
-def test_target_is_placed_below_the_base_path(base: str, target: str, asked: str) -> None:
-    assert upstream_target(base, target) == asked
+def test_target_is_placed_below_the_base_path(base: str, target: str, requested: str) -> None:
+    assert upstream_target(base, target) == requested
 
 
 class SlowWriter(RecordingWriter):

@@ -24,19 +24,19 @@ from tests.doubles.clocks import FakeClock
 PATH = "/v1/chat/completions"
 
 
-def body(*said: str, **more: Any) -> bytes:
-    messages = [{"role": "user", "content": text} for text in said]
+def body(*sent: str, **more: Any) -> bytes:
+    messages = [{"role": "user", "content": text} for text in sent]
     return msgspec.json.encode({"model": "m", "stream": True, "messages": messages, **more})
 
 
 def exchange(
-    asked: bytes | None, answer: str, *, interrupted: Break | None = None, path: str = PATH
+    request: bytes | None, answer: str, *, interrupted: Break | None = None, path: str = PATH
 ) -> RecordedExchange:
     chunks = (RecordedChunk(0.5, answer), RecordedChunk(0.75, "é"), chunk(1.75, b"\xff"))
     return RecordedExchange(
         time="2026-11-20T00:00:00Z",
         request=RecordedRequest(
-            method="POST", path=path, headers={}, body=NO_BODY if asked is None else msgspec.Raw(asked)
+            method="POST", path=path, headers={}, body=NO_BODY if request is None else msgspec.Raw(request)
         ),
         answer=RecordedResponse(
             status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks
@@ -51,8 +51,8 @@ def saved(tmp_path: Path, *exchanges: RecordedExchange) -> str:
     return str(path)
 
 
-def found(recording: Recording, asked: bytes, path: str = PATH) -> str | None:
-    exchange = recording.find(asked, path)
+def found(recording: Recording, request: bytes, path: str = PATH) -> str | None:
+    exchange = recording.find(request, path)
     return None if exchange is None else next(exchange.frames())[1].decode()
 
 
@@ -125,7 +125,7 @@ def test_equal_matches_are_used_round_robin() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "path"),
+    ("requested", "path"),
     [
         (body("b"), PATH),
         (body("a", stream=False), PATH),
@@ -135,8 +135,8 @@ def test_equal_matches_are_used_round_robin() -> None:
         (b"", PATH),
     ],
 )
-def test_another_request_is_not_found(asked: bytes, path: str) -> None:
-    assert found(Recording([exchange(body("a"), "x")]), asked, path) is None
+def test_another_request_is_not_found(requested: bytes, path: str) -> None:
+    assert found(Recording([exchange(body("a"), "x")]), requested, path) is None
 
 
 def test_request_without_a_body_is_matched_by_path() -> None:

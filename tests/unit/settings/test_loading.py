@@ -137,10 +137,10 @@ def test_invalid_value_error_has_setting_value_and_accepted_values(name: str, te
 
 @pytest.mark.parametrize("text", ["gap=fast", "spede=3", "fault=reset"])
 def test_grammar_error_has_the_same_message_as_over_http(text: str) -> None:
-    with pytest.raises(InvalidRequest) as told:
+    with pytest.raises(InvalidRequest) as received:
         parse(text)
 
-    assert refused(sim=text) == f"SIM: got {text!r}: {told.value.message}"
+    assert refused(sim=text) == f"SIM: got {text!r}: {received.value.message}"
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -327,7 +327,7 @@ def test_unknown_poller_is_refused_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "environment", "said"),
+    ("missing", "environment", "sent"),
     [
         ("_sqlite3", {"HISTORY_URL": "sqlite:///chat.db"}, "HISTORY_URL: got 'sqlite:///chat.db', and this Python"),
         ("_ssl", {"UPSTREAM_URL": "https://example.com"}, "UPSTREAM_URL: an upstream needs TLS"),
@@ -336,18 +336,18 @@ def test_unknown_poller_is_refused_in_one_line() -> None:
     ],
 )
 def test_module_missing_in_an_image_is_refused_with_the_settings_name(
-    monkeypatch: pytest.MonkeyPatch, missing: str, environment: dict[str, str], said: str
+    monkeypatch: pytest.MonkeyPatch, missing: str, environment: dict[str, str], sent: str
 ) -> None:
     monkeypatch.setattr(installation, "has_module", lambda name: name != missing)
 
     with pytest.raises(InvalidSetting) as caught:
         load(environment)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(sent)
     assert "the full container image" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "sent"),
     [
         ({"UPSTREAM_URL": "https://example.com"}, "UPSTREAM_URL: got 'https://example.com', and there are no CA"),
         (
@@ -357,13 +357,13 @@ def test_module_missing_in_an_image_is_refused_with_the_settings_name(
     ],
 )
 def test_tls_without_any_certificate_is_refused(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], sent: str
 ) -> None:
     monkeypatch.setattr(installation, "has_certificates", lambda: False)
 
     with pytest.raises(InvalidSetting) as caught:
         load(environment)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(sent)
     assert "SSL_CERT_FILE" in str(caught.value)
     assert load({"UPSTREAM_URL": "http://localhost"}).upstream == "http://localhost"
 
@@ -377,6 +377,6 @@ def test_unwritable_history_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_vllm_metrics_require_one_worker() -> None:
-    said = refused(metrics_vllm="true", workers="2", history_url="redis://localhost")
+    sent = refused(metrics_vllm="true", workers="2", history_url="redis://localhost")
 
-    assert said == "METRICS_VLLM: got true with WORKERS=2, which count separately; takes WORKERS=1"
+    assert sent == "METRICS_VLLM: got true with WORKERS=2, which count separately; takes WORKERS=1"

@@ -84,6 +84,6 @@ def test_no_headers_returns_an_empty_tuple() -> None:
 
 
 def test_no_immediate_response_returns_none() -> None:
-    asked = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
+    request = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
 
-    assert no_immediate_response(asked, ResponseMeta("0", 0.0, "m")) is None
+    assert no_immediate_response(request, ResponseMeta("0", 0.0, "m")) is None

@@ -10,7 +10,7 @@ from tokenfall.wire.event_encoder import Accumulator, EventEncoder
 from tokenfall.wire.openai.response import OPENAI_CHAT
 
 from tests.doubles.memory import held_bytes
-from tests.unit.wire.openai.streams import IDENTITY, TIMING, asked
+from tests.unit.wire.openai.streams import IDENTITY, TIMING, parsed_request
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 FINISHED = Finished("stop", "up-1", Usage(3, 5), "x")
@@ -40,7 +40,7 @@ class Notes:
         return f"</{finished.model}>".encode()
 
 
-def said(*events: OutputEvent, affixed: bool = True) -> list[bytes]:
+def frames_of(*events: OutputEvent, affixed: bool = True) -> list[bytes]:
     encoder = EventEncoder(Notes(affixed=affixed))
     return [encoder.frames(event) for event in events]
 
@@ -48,7 +48,7 @@ def said(*events: OutputEvent, affixed: bool = True) -> list[bytes]:
 def test_block_is_opened_when_the_kind_of_event_changes() -> None:
     events = (ReasoningDelta("a"), ReasoningDelta("b"), TextDelta("c"), TextDelta("d"), ReasoningDelta("e"))
 
-    assert said(*events) == [b'<thought0>("a")', b'("b")', b'<text0>("c")', b'("d")', b'<thought0>("e")']
+    assert frames_of(*events) == [b'<thought0>("a")', b'("b")', b'<text0>("c")', b'("d")', b'<thought0>("e")']
 
 
 def test_each_call_opens_its_own_block() -> None:
@@ -59,11 +59,11 @@ def test_each_call_opens_its_own_block() -> None:
         TextDelta("x"),
     )
 
-    assert said(*events) == [b"<call00:c0:f:>", b'("{")', b'<call01:c1:g:>("1")', b'<text0>("x")']
+    assert frames_of(*events) == [b"<call00:c0:f:>", b'("{")', b'<call01:c1:g:>("1")', b'<text0>("x")']
 
 
 def test_without_frame_template_each_token_is_encoded() -> None:
-    assert said(TextDelta("a"), TextDelta(""), TextDelta("b"), affixed=False) == [b"<text0>[a]", b"", b"[b]"]
+    assert frames_of(TextDelta("a"), TextDelta(""), TextDelta("b"), affixed=False) == [b"<text0>[a]", b"", b"[b]"]
 
 
 def test_end_finishes_choice_0() -> None:
@@ -77,11 +77,11 @@ def test_any_text_stays_within_its_frame(dialect: Dialect, text: str, kind: str)
     piece: Any = {"text": TextDelta(text), "thought": ReasoningDelta(text), "call": ToolCallDelta(0, text, text, text)}[
         kind
     ]
-    encoder = EventEncoder(dialect.encoder(asked(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
+    encoder = EventEncoder(dialect.encoder(parsed_request(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
     harmless: Any = {"text": TextDelta("x"), "thought": ReasoningDelta("x"), "call": ToolCallDelta(0, "x", "x", "x")}[
         kind
     ]
-    other = EventEncoder(dialect.encoder(asked(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
+    other = EventEncoder(dialect.encoder(parsed_request(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
     frames, expected = encoder.frames(piece), other.frames(harmless)
 
     assert frames.count(b"\n") == expected.count(b"\n")
@@ -92,7 +92,7 @@ def test_any_text_stays_within_its_frame(dialect: Dialect, text: str, kind: str)
 # Heard as a whole
 
 
-def heard(*events: OutputEvent) -> ResponseChoice:
+def received(*events: OutputEvent) -> ResponseChoice:
     accumulator = Accumulator()
     for event in events:
         accumulator.on_event(event)
@@ -100,7 +100,7 @@ def heard(*events: OutputEvent) -> ResponseChoice:
 
 
 def test_accumulator_joins_all_events_to_one_choice() -> None:
-    choice = heard(ReasoningDelta("a"), TextDelta("b"), ReasoningDelta("c"), TextDelta(" d"))
+    choice = received(ReasoningDelta("a"), TextDelta("b"), ReasoningDelta("c"), TextDelta(" d"))
 
     assert choice == ResponseChoice(text="b d", reason="tool_calls", thought="ac")
 
@@ -113,11 +113,11 @@ def test_accumulator_joins_deltas_by_call_index() -> None:
         ToolCallDelta(0, "", "", "}"),
     )
 
-    assert heard(*parts).calls == (ToolCall("c0", "f", "{}"), ToolCall("c1", "g", "12"))
+    assert received(*parts).calls == (ToolCall("c0", "f", "{}"), ToolCall("c1", "g", "12"))
 
 
 def test_accumulator_without_events_gives_an_empty_choice() -> None:
-    assert heard() == ResponseChoice(text="", reason="tool_calls")
+    assert received() == ResponseChoice(text="", reason="tool_calls")
 
 
 @pytest.mark.slow

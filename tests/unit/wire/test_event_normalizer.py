@@ -18,19 +18,19 @@ NUMBER = "0123456789abcdef01234567"
 def emitted(*events: OutputEvent, reason: FinishReason = "stop", **fields: Any) -> tuple[list[OutputEvent], Finished]:
     """All emitted events, and `Finished`."""
     normalizer = EventNormalizer(msgspec.structs.replace(REQUEST, **fields), NUMBER)
-    told: list[OutputEvent] = []
+    received: list[OutputEvent] = []
     for event in events:
-        told += normalizer.add(event)
+        received += normalizer.add(event)
     rest, finished = normalizer.end(Finished(reason, "m"))
-    return [*told, *rest], finished
+    return [*received, *rest], finished
 
 
-def blocks(told: Sequence[OutputEvent]) -> list[tuple[str, str]]:
+def blocks(expected: Sequence[OutputEvent]) -> list[tuple[str, str]]:
     """Each block's kind and its joined text."""
     made: list[tuple[str, str]] = []
-    for said in told:
-        kind = type(said).__name__ if not isinstance(said, ToolCallDelta) else f"call {said.index}"
-        text = said.arguments if isinstance(said, ToolCallDelta) else said.text
+    for sent in expected:
+        kind = type(sent).__name__ if not isinstance(sent, ToolCallDelta) else f"call {sent.index}"
+        text = sent.arguments if isinstance(sent, ToolCallDelta) else sent.text
         if made and made[-1][0] == kind:
             made[-1] = (kind, made[-1][1] + text)
         else:
@@ -86,9 +86,9 @@ def test_events_in_order_are_emitted_at_once() -> None:
     ],
 )
 def test_content_blocks_never_interleave(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
-    told, finished = emitted(*events)
+    received, finished = emitted(*events)
 
-    assert blocks(told) == expected
+    assert blocks(received) == expected
     assert finished.reason == "tool_calls"
 
 
@@ -121,16 +121,16 @@ def test_many_small_queued_events_take_no_more_memory_than_their_text() -> None:
 
 
 def test_valid_new_ids_of_the_upstream_are_unchanged() -> None:
-    told, _ = emitted(call(0, call_id="a"), call(1, call_id="functions.f:0"))
+    received, _ = emitted(call(0, call_id="a"), call(1, call_id="functions.f:0"))
 
-    assert [part.id for part in told if isinstance(part, ToolCallDelta)] == ["a", "call-b64-ZnVuY3Rpb25zLmY6MA"]
+    assert [part.id for part in received if isinstance(part, ToolCallDelta)] == ["a", "call-b64-ZnVuY3Rpb25zLmY6MA"]
 
 
 @pytest.mark.parametrize("given", ["", "old", "same"])
 def test_ids_are_unique_in_a_conversation(given: str) -> None:
     before = Message("assistant", "", tool_calls=(ToolCall("old", "f", "{}"),))
-    told, _ = emitted(ToolCallDelta(0, given, "f", "{}"), ToolCallDelta(1, given, "f", "{}"), messages=(before,))
-    ids = [part.id for part in told if isinstance(part, ToolCallDelta)]
+    received, _ = emitted(ToolCallDelta(0, given, "f", "{}"), ToolCallDelta(1, given, "f", "{}"), messages=(before,))
+    ids = [part.id for part in received if isinstance(part, ToolCallDelta)]
 
     assert len({*ids, "old"}) == 3
     assert all(each == "same" or NUMBER in each for each in ids)
@@ -138,9 +138,9 @@ def test_ids_are_unique_in_a_conversation(given: str) -> None:
 
 def test_shortened_tool_name_is_restored() -> None:
     name = "mcp__" + "x" * 100
-    told, _ = emitted(call(0, name=upstream_name(name)), call(1, name="g"), tools=(Tool(name), Tool("g")))
+    received, _ = emitted(call(0, name=upstream_name(name)), call(1, name="g"), tools=(Tool(name), Tool("g")))
 
-    assert [part.name for part in told if isinstance(part, ToolCallDelta)] == [name, "g"]
+    assert [part.name for part in received if isinstance(part, ToolCallDelta)] == [name, "g"]
 
 
 # Text and thoughts
@@ -196,11 +196,11 @@ STOPS = ("aa", "bb", "cc", "dd", "ee")
 
 
 def test_more_than_four_stop_texts_are_applied_by_the_normalizer() -> None:
-    told, finished = emitted(
+    received, finished = emitted(
         TextDelta("one e"), TextDelta("e two"), TextDelta("x"), ReasoningDelta("y"), call(0), stop=STOPS
     )
 
-    assert blocks(told) == [("TextDelta", "one ")]
+    assert blocks(received) == [("TextDelta", "one ")]
     assert (finished.reason, finished.stop) == ("stop", "ee")
 
 
@@ -223,16 +223,16 @@ def test_stop_text_that_was_not_requested_is_not_reported() -> None:
 
 
 def test_up_to_four_stop_sequences_are_applied_by_the_upstream() -> None:
-    told, finished = emitted(TextDelta("aa"), stop=STOPS[:4])
+    received, finished = emitted(TextDelta("aa"), stop=STOPS[:4])
 
-    assert (told, finished.stop) == ([TextDelta("aa")], "")
+    assert (received, finished.stop) == ([TextDelta("aa")], "")
 
 
 # Log probabilities
 
 
-def scores(told: Sequence[OutputEvent]) -> list[tuple[str, bytes]]:
-    return [(event.text, event.logprobs) for event in told if isinstance(event, TextDelta)]
+def scores(expected: Sequence[OutputEvent]) -> list[tuple[str, bytes]]:
+    return [(event.text, event.logprobs) for event in expected if isinstance(event, TextDelta)]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +262,6 @@ def test_log_probabilities_of_text_that_may_be_a_stop_text_wait_with_it() -> Non
 
 
 def test_text_between_parts_of_a_call_does_not_end_it() -> None:
-    told, _ = emitted(call(0, '{"a":'), TextDelta("", b"1"), more(0, "1}"))
+    received, _ = emitted(call(0, '{"a":'), TextDelta("", b"1"), more(0, "1}"))
 
-    assert blocks(told)[0] == ("call 0", '{"a":1}')
+    assert blocks(received)[0] == ("call 0", '{"a":1}')

@@ -37,7 +37,7 @@ def file(path: Path, watch: Watch) -> ScenarioFile:
     return ScenarioFile(path, now=watch)
 
 
-def said(file: ScenarioFile) -> str:
+def text_of(file: ScenarioFile) -> str:
     (step,) = file.current().turns[0].steps
     assert isinstance(step, TextStep)
     return step.text
@@ -46,14 +46,14 @@ def said(file: ScenarioFile) -> str:
 def test_changed_file_is_reloaded_at_most_once_a_second(path: Path, watch: Watch, file: ScenarioFile) -> None:
     path.write_text("- say: three")
     watch.now_s += CHECK_INTERVAL_S - 0.01
-    assert said(file) == "one"
+    assert text_of(file) == "one"
     watch.now_s += 0.01
-    assert said(file) == "three"
+    assert text_of(file) == "three"
     path.write_text("- say: fours")
     os.utime(path, ns=(1, 1))
-    assert said(file) == "three"
+    assert text_of(file) == "three"
     watch.now_s += CHECK_INTERVAL_S
-    assert said(file) == "fours"
+    assert text_of(file) == "fours"
 
 
 def test_unchanged_file_is_not_reloaded(watch: Watch, file: ScenarioFile) -> None:
@@ -78,7 +78,7 @@ def test_unreadable_file_is_logged_once(
     path.mkdir()
     for _ in range(3):
         watch.now_s += CHECK_INTERVAL_S
-        assert said(file) == "one"
+        assert text_of(file) == "one"
 
     assert [record.getMessage() for record in caplog.records] == [
         "scenario not reloaded, the previous version stays in use: talk.yaml: not a file"
@@ -91,14 +91,14 @@ def test_invalid_version_is_logged_once_and_the_previous_one_stays(
     path.write_text("- say: two\n- sai: three")
     for _ in range(3):
         watch.now_s += CHECK_INTERVAL_S
-        assert said(file) == "one"
+        assert text_of(file) == "one"
 
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "talk.yaml:2: turn 2: unknown key 'sai'" in record.getMessage()
     path.write_text("- say: mended")
     watch.now_s += CHECK_INTERVAL_S
-    assert said(file) == "mended"
+    assert text_of(file) == "mended"
 
 
 def test_removed_file_is_logged_once_and_its_scenario_stays(
@@ -107,14 +107,14 @@ def test_removed_file_is_logged_once_and_its_scenario_stays(
     path.unlink()
     for _ in range(3):
         watch.now_s += CHECK_INTERVAL_S
-        assert said(file) == "one"
+        assert text_of(file) == "one"
 
     assert [record.getMessage() for record in caplog.records] == [
         "scenario file talk.yaml was removed, its last version stays in use: No such file or directory"
     ]
     path.write_text("- say: back")
     watch.now_s += CHECK_INTERVAL_S
-    assert said(file) == "back"
+    assert text_of(file) == "back"
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:

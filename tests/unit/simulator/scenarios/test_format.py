@@ -72,9 +72,9 @@ def test_json_and_yaml_give_the_same_turns() -> None:
 
 
 @pytest.mark.usefixtures("either_loader")
-@pytest.mark.parametrize("said", ["yes", "12:30", "2024-99-99", "0x1f", "1_000", ".inf", "<<"])
-def test_plain_scalars_are_texts_per_yaml_1_2(said: str) -> None:
-    assert turns(f"- say: {said}")[0].steps == (TextStep(said),)
+@pytest.mark.parametrize("sent", ["yes", "12:30", "2024-99-99", "0x1f", "1_000", ".inf", "<<"])
+def test_plain_scalars_are_texts_per_yaml_1_2(sent: str) -> None:
+    assert turns(f"- say: {sent}")[0].steps == (TextStep(sent),)
 
 
 @pytest.mark.usefixtures("either_loader")

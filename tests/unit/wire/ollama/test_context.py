@@ -29,10 +29,10 @@ def parsed(**fields: Any) -> ParsedRequest:
     return RELAYED.for_upstream(RELAYED.decode(body))
 
 
-def streamed(asked: ParsedRequest, *said: tuple[ContentBlock, Sequence[str]]) -> list[dict[str, Any]]:
-    encoder = RELAYED.encoder(asked, META)
+def streamed(parsed_request: ParsedRequest, *sent: tuple[ContentBlock, Sequence[str]]) -> list[dict[str, Any]]:
+    encoder = RELAYED.encoder(parsed_request, META)
     lines = b""
-    for block, tokens in said:
+    for block, tokens in sent:
         lines += encoder.open(block)
         template = encoder.frame_template()
         for token in tokens:
@@ -41,16 +41,16 @@ def streamed(asked: ParsedRequest, *said: tuple[ContentBlock, Sequence[str]]) ->
     return [json.loads(line) for line in lines.splitlines()]
 
 
-def whole(asked: ParsedRequest, text: str) -> dict[str, Any]:
+def whole(parsed_request: ParsedRequest, text: str) -> dict[str, Any]:
     choice = ResponseChoice(text=text, reason="stop")
     response = ModelResponse(meta=META, choices=(choice,), finished=FINISHED, timing=Timing())
-    document: dict[str, Any] = json.loads(b"".join(RELAYED.encode_response(asked, response)))
+    document: dict[str, Any] = json.loads(b"".join(RELAYED.encode_response(parsed_request, response)))
     return document
 
 
 @given(st.lists(st.tuples(roles, texts), max_size=5))
-def test_context_round_trips(said: list[tuple[Any, str]]) -> None:
-    messages = tuple(Message(role, text) for role, text in said)
+def test_context_round_trips(sent: list[tuple[Any, str]]) -> None:
+    messages = tuple(Message(role, text) for role, text in sent)
     context = encode_context(messages)
 
     assert context is not None
@@ -89,16 +89,23 @@ def test_context_above_its_limit_is_omitted() -> None:
 
 
 def test_context_continues_its_conversation_without_images() -> None:
-    asked = parsed(context=encode_context(TALK), images=["iVBORw0KGgo="])
+    parsed_request = parsed(context=encode_context(TALK), images=["iVBORw0KGgo="])
 
-    assert asked.request.messages == (*TALK, Message("user", "Hi", images=("data:image/png;base64,iVBORw0KGgo=",)))
-    assert decode_context(whole(asked, "Ho")["context"]) == (*TALK, Message("user", "Hi"), Message("assistant", "Ho"))
+    assert parsed_request.request.messages == (
+        *TALK,
+        Message("user", "Hi", images=("data:image/png;base64,iVBORw0KGgo=",)),
+    )
+    assert decode_context(whole(parsed_request, "Ho")["context"]) == (
+        *TALK,
+        Message("user", "Hi"),
+        Message("assistant", "Ho"),
+    )
 
 
 def test_new_system_message_replaces_that_of_the_context() -> None:
-    asked = parsed(context=encode_context(TALK), system="Be long.")
+    parsed_request = parsed(context=encode_context(TALK), system="Be long.")
 
-    assert asked.request.messages == (Message("system", "Be long."), *TALK[1:], Message("user", "Hi"))
+    assert parsed_request.request.messages == (Message("system", "Be long."), *TALK[1:], Message("user", "Hi"))
 
 
 def test_last_line_of_a_stream_has_the_context_in_field_order() -> None:
@@ -119,10 +126,10 @@ def test_complete_response_has_the_context_in_order() -> None:
 
 
 def test_raw_has_no_context() -> None:
-    asked = parsed(raw=True)
+    parsed_request = parsed(raw=True)
 
-    assert "context" not in streamed(asked, (TEXT, ["a"]))[-1]
-    assert "context" not in whole(asked, "a")
+    assert "context" not in streamed(parsed_request, (TEXT, ["a"]))[-1]
+    assert "context" not in whole(parsed_request, "a")
 
 
 def test_stream_buffers_at_most_the_text_of_a_context() -> None:

@@ -89,15 +89,15 @@ CALLS: dict[str, object] = {
     ],
 )
 def test_tool_result_is_matched_to_its_call(answers: list[dict[str, object]], ids: list[str]) -> None:
-    told = read(CALLS, *({"role": "tool", "content": "x", **answer} for answer in answers))
+    received = read(CALLS, *({"role": "tool", "content": "x", **answer} for answer in answers))
 
-    assert [message.tool_call_id for message in told[1:]] == ids
+    assert [message.tool_call_id for message in received[1:]] == ids
 
 
 def test_tool_result_does_not_match_calls_of_another_turn() -> None:
-    told = read(CALLS, {"role": "assistant", "content": "No."}, {"role": "tool", "content": "x"})
+    received = read(CALLS, {"role": "assistant", "content": "No."}, {"role": "tool", "content": "x"})
 
-    assert told[2] == Message("tool", "x", tool_call_id="call_2")
+    assert received[2] == Message("tool", "x", tool_call_id="call_2")
 
 
 @pytest.mark.parametrize(

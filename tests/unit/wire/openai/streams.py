@@ -30,7 +30,7 @@ TIMING = ResponseTiming(total_s=1.5, first_token_s=0.5)
 Script = Sequence[tuple[ContentBlock, Sequence[str]]]
 
 
-def asked(dialect: Dialect, **fields: Any) -> ParsedRequest:
+def parsed_request(dialect: Dialect, **fields: Any) -> ParsedRequest:
     return dialect.decode(json.dumps({"model": "sim", **fields}).encode())
 
 

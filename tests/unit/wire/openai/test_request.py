@@ -26,16 +26,16 @@ def request(**fields: Any) -> ChatRequest:
 
 
 def test_model_and_messages_are_sufficient() -> None:
-    asked = decode(body(user="u", store=True))
+    parsed = decode(body(user="u", store=True))
 
-    assert asked.request == ChatRequest(
+    assert parsed.request == ChatRequest(
         messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED, reports_reasoning=True
     )
-    assert (asked.stream, asked.options) == (False, ChatOptions())
+    assert (parsed.stream, parsed.options) == (False, ChatOptions())
 
 
 def test_all_fields_are_decoded() -> None:
-    asked = decode(
+    parsed = decode(
         body(
             stream=True,
             stream_options={"include_usage": True},
@@ -58,7 +58,7 @@ def test_all_fields_are_decoded() -> None:
         groq=True,
     )
 
-    assert asked.request == ChatRequest(
+    assert parsed.request == ChatRequest(
         messages=(Message("user", "Hi"),),
         model="sim",
         max_tokens=7,
@@ -77,7 +77,7 @@ def test_all_fields_are_decoded() -> None:
         ignore_eos=True,
         reports_reasoning=True,
     )
-    assert (asked.stream, asked.options) == (
+    assert (parsed.stream, parsed.options) == (
         True,
         ChatOptions(include_usage=True, logprobs=True, top_logprobs=20, groq=True, service_tier="on_demand"),
     )

@@ -18,9 +18,9 @@ from tests.unit.wire.openai.streams import (
     TEXT,
     THOUGHT,
     answer,
-    asked,
     documents,
     frames,
+    parsed_request,
 )
 
 HEAD = (
@@ -34,16 +34,16 @@ def chunk(rest: bytes) -> bytes:
     return b"data: {" + HEAD + rest + b"}\n\n"
 
 
-def delta(said: bytes, *, choice: int = 0, reason: bytes = b"null") -> bytes:
-    told = b'"choices":[{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]'
-    return chunk(told % (choice, said, reason))
+def delta(sent: bytes, *, choice: int = 0, reason: bytes = b"null") -> bytes:
+    expected = b'"choices":[{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]'
+    return chunk(expected % (choice, sent, reason))
 
 
 ROLE = b'"role":"assistant","content":""'
 
 
 def chat(dialect: Dialect = OPENAI_CHAT, **fields: Any) -> ParsedRequest:
-    return asked(dialect, messages=[{"role": "user", "content": "Hi"}], **fields)
+    return parsed_request(dialect, messages=[{"role": "user", "content": "Hi"}], **fields)
 
 
 def test_dialect_name_and_content_type() -> None:
@@ -102,13 +102,13 @@ def test_empty_response_has_a_role_and_a_finish_reason(reason: FinishReason) -> 
 
 def test_usage_comes_last_and_is_null_before() -> None:
     request = chat(stream=True, stream_options={"include_usage": True})
-    told = b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}'
+    expected = b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}'
 
     assert frames(OPENAI_CHAT, request, [(TEXT, ["Hi"])]) == [
         delta(ROLE).replace(b'"choices"', b'"usage":null,"choices"'),
         delta(b'"content":"Hi"').replace(b'"choices"', b'"usage":null,"choices"'),
         delta(b"", reason=b'"stop"').replace(b'"choices"', b'"usage":null,"choices"'),
-        chunk(told),
+        chunk(expected),
         DONE,
     ]
     assert frames(OPENAI_CHAT, request, [], usage=None)[-2:] == [
@@ -136,9 +136,9 @@ def test_text_has_logprobs_and_reasoning_has_none() -> None:
     encoded = frames(OPENAI_CHAT, request, [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])])
 
     one = b'"token":"Hi","logprob":-0.6558,"bytes":[72,105]'
-    told = b'{"content":[{%b,"top_logprobs":[{%b}]}],"refusal":null}' % (one, one)
+    expected = b'{"content":[{%b,"top_logprobs":[{%b}]}],"refusal":null}' % (one, one)
     assert encoded[1] == delta(b'"reasoning_content":"Hm"')
-    assert encoded[2] == delta(b'"content":"Hi"').replace(b'"logprobs":null', b'"logprobs":' + told)
+    assert encoded[2] == delta(b'"content":"Hi"').replace(b'"logprobs":null', b'"logprobs":' + expected)
 
 
 def test_groq_sends_request_id_and_always_usage() -> None:
@@ -170,20 +170,20 @@ def test_error_frame_is_the_same_before_and_after_the_first_token() -> None:
 
 @given(st.text(), st.booleans())
 def test_any_text_round_trips_in_its_frame(text: str, logprobs: bool) -> None:
-    [_, told, *_] = documents(frames(OPENAI_CHAT, chat(logprobs=logprobs), [(TEXT, [text])]))
+    [_, received, *_] = documents(frames(OPENAI_CHAT, chat(logprobs=logprobs), [(TEXT, [text])]))
 
-    assert told["choices"][0]["delta"] == {"content": text}
+    assert received["choices"][0]["delta"] == {"content": text}
 
 
 # Complete responses
 
 
 def test_complete_response() -> None:
-    told = b"".join(
+    received = b"".join(
         OPENAI_CHAT.encode_response(chat(), answer(ResponseChoice(text="Hi", reason="length", tokens=["Hi"])))
     )
 
-    assert told == (
+    assert received == (
         b'{"id":"chatcmpl-0123456789abcdef01234567","object":"chat.completion","created":1700000000,"model":"sim",'
         b'"system_fingerprint":"fp_tokenfall","choices":[{"index":0,'
         b'"message":{"role":"assistant","content":"Hi","refusal":null},"logprobs":null,"finish_reason":"length"}],'
@@ -193,7 +193,7 @@ def test_complete_response() -> None:
 
 def test_complete_response_with_calls_has_null_content() -> None:
     calls = (ToolCall("call_1", "look", "{}"),)
-    told = json.loads(
+    received = json.loads(
         b"".join(
             OPENAI_CHAT.encode_response(
                 chat(), answer(ResponseChoice(text="", reason="tool_calls", calls=calls), usage=None)
@@ -201,8 +201,8 @@ def test_complete_response_with_calls_has_null_content() -> None:
         )
     )
 
-    assert told["usage"] is None
-    assert told["choices"] == [
+    assert received["usage"] is None
+    assert received["choices"] == [
         {
             "index": 0,
             "message": {
@@ -218,28 +218,28 @@ def test_complete_response_with_calls_has_null_content() -> None:
 
 
 def test_complete_empty_response_has_empty_content() -> None:
-    told = json.loads(b"".join(OPENAI_CHAT.encode_response(chat(), answer(ResponseChoice(text="", reason="stop")))))
+    received = json.loads(b"".join(OPENAI_CHAT.encode_response(chat(), answer(ResponseChoice(text="", reason="stop")))))
 
-    assert told["choices"][0]["message"]["content"] == ""
+    assert received["choices"][0]["message"]["content"] == ""
 
 
 @pytest.mark.parametrize(("dialect", "name"), [(OPENAI_CHAT, "reasoning_content"), (GROQ_CHAT, "reasoning")])
 def test_complete_response_with_reasoning_and_logprobs(dialect: Dialect, name: str) -> None:
     choice = ResponseChoice(text="Hi", reason="stop", thought="Hm", tokens=["Hi"])
-    told = json.loads(b"".join(dialect.encode_response(chat(dialect, logprobs=True), answer(choice, choice))))
+    received = json.loads(b"".join(dialect.encode_response(chat(dialect, logprobs=True), answer(choice, choice))))
 
-    assert [each["index"] for each in told["choices"]] == [0, 1]
-    assert told["choices"][1]["message"][name] == "Hm"
-    assert told["choices"][1]["logprobs"]["content"][0]["token"] == "Hi"
-    assert ("x_groq" in told, "total_time" in told["usage"]) == (
+    assert [each["index"] for each in received["choices"]] == [0, 1]
+    assert received["choices"][1]["message"][name] == "Hm"
+    assert received["choices"][1]["logprobs"]["content"][0]["token"] == "Hi"
+    assert ("x_groq" in received, "total_time" in received["usage"]) == (
         (True, True) if dialect is GROQ_CHAT else (False, False)
     )
 
 
 def test_custom_call_has_an_input() -> None:
     call = ToolCall("c", "run", "", custom=True)
-    told = documents(frames(OPENAI_CHAT, chat(), [(ContentBlock("call", call=call), ["a", "b"])]))
-    deltas = [each["choices"][0]["delta"].get("tool_calls") for each in told if each["choices"]]
+    received = documents(frames(OPENAI_CHAT, chat(), [(ContentBlock("call", call=call), ["a", "b"])]))
+    deltas = [each["choices"][0]["delta"].get("tool_calls") for each in received if each["choices"]]
 
     assert deltas[1:-1] == [
         [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "run", "input": ""}}],
@@ -264,9 +264,9 @@ def test_raw_reasoning_is_between_tags_in_the_content(blocks: list[tuple[Content
 
 
 def test_service_tier_is_in_each_chunk() -> None:
-    told = documents(frames(OPENAI_CHAT, chat(service_tier="flex"), [(TEXT, ["Hi"])]))
+    received = documents(frames(OPENAI_CHAT, chat(service_tier="flex"), [(TEXT, ["Hi"])]))
 
-    assert {each.get("service_tier") for each in told} == {"flex"}
+    assert {each.get("service_tier") for each in received} == {"flex"}
 
 
 def test_usage_has_cached_and_reasoning_tokens_if_any() -> None:
@@ -280,7 +280,7 @@ def test_usage_has_cached_and_reasoning_tokens_if_any() -> None:
 
 
 def test_groq_finishes_each_choice_and_sends_usage_with_the_last() -> None:
-    told = documents(frames(GROQ_CHAT, chat(GROQ_CHAT, n=2), [(TEXT, ["Hi"])]))
-    ends = [each for each in told if each["choices"][0]["finish_reason"]]
+    received = documents(frames(GROQ_CHAT, chat(GROQ_CHAT, n=2), [(TEXT, ["Hi"])]))
+    ends = [each for each in received if each["choices"][0]["finish_reason"]]
 
     assert [("usage" in each.get("x_groq", {})) for each in ends] == [False, True]

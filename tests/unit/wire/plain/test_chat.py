@@ -107,22 +107,22 @@ def test_nul_in_a_message_is_accepted() -> None:
 
 
 def test_question_is_the_last_user_message() -> None:
-    said = [USER, {"role": "user", "content": "new"}, {"role": "assistant", "content": "old"}]
+    sent = [USER, {"role": "user", "content": "new"}, {"role": "assistant", "content": "old"}]
 
-    assert plain.decode_chat(body(messages=said)).question == Message("user", "new")
+    assert plain.decode_chat(body(messages=sent)).question == Message("user", "new")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         [{"role": "user", "content": " \t\n"}],
         [USER, {"role": "user", "content": ""}],
         [{"role": "system", "content": "x"}, {"role": "assistant", "content": "x"}],
     ],
 )
-def test_chat_without_a_user_message_is_refused(said: list[dict[str, str]]) -> None:
+def test_chat_without_a_user_message_is_refused(message: list[dict[str, str]]) -> None:
     with pytest.raises(InvalidRequest, match="new turn"):
-        plain.decode_chat(body(messages=said))
+        plain.decode_chat(body(messages=message))
 
 
 def test_system_message_is_used_only_if_it_is_the_first() -> None:

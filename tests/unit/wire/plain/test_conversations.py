@@ -138,7 +138,7 @@ def test_invalid_title_is_refused(document: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "asked"),
+    ("query", "requested"),
     [
         ((), (100, None, ())),
         ((("limit", "1"),), (1, None, ())),
@@ -148,9 +148,9 @@ def test_invalid_title_is_refused(document: bytes) -> None:
     ],
 )
 def test_list_query_is_decoded(
-    query: Sequence[tuple[str, str]], asked: tuple[int, str | None, tuple[str, ...]]
+    query: Sequence[tuple[str, str]], requested: tuple[int, str | None, tuple[str, ...]]
 ) -> None:
-    assert msgspec.structs.astuple(conversations.page(query)) == asked
+    assert msgspec.structs.astuple(conversations.page(query)) == requested
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def chunk(**fields: object) -> bytes:
     return b"data: %b\n\n" % json.dumps({"id": "x", "object": "chat.completion.chunk", "created": 1, **fields}).encode()
 
 
-def said(text: str, **fields: object) -> bytes:
+def event_of(text: str, **fields: object) -> bytes:
     return chunk(
         choices=[{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}], **fields
     )
@@ -61,14 +61,14 @@ def read_until_broken(pieces: Iterable[bytes]) -> list[Any]:
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 def test_stream_gives_its_tokens_and_finished(feed: Cut) -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-    stream = said("Hel", model="m-1") + said("lo") + ended("stop") + chunk(choices=[], usage=usage) + DONE
+    stream = event_of("Hel", model="m-1") + event_of("lo") + ended("stop") + chunk(choices=[], usage=usage) + DONE
 
     assert read(feed(stream)) == [TextDelta("Hel"), TextDelta("lo"), Finished("stop", "m-1", Usage(3, 2))]
 
 
 @given(st.lists(st.text(min_size=1)))
 def test_any_text_round_trips(texts: list[str]) -> None:
-    stream = b"".join(map(said, texts)) + DONE
+    stream = b"".join(map(event_of, texts)) + DONE
     expected = [*map(TextDelta, texts), Finished("stop", "")]
 
     assert read([stream]) == expected
@@ -78,7 +78,7 @@ def test_any_text_round_trips(texts: list[str]) -> None:
 def test_single_event_in_a_read_may_be_done_or_a_nonstandard_chunk() -> None:
     odd = chunk(choices=[{"delta": {"content": [{"type": "text", "text": "b"}]}}])
 
-    assert read([said("a"), odd, said("c"), DONE]) == [
+    assert read([event_of("a"), odd, event_of("c"), DONE]) == [
         TextDelta("a"),
         TextDelta("b"),
         TextDelta("c"),
@@ -87,18 +87,18 @@ def test_single_event_in_a_read_may_be_done_or_a_nonstandard_chunk() -> None:
 
 
 def test_single_error_event_in_a_read_breaks_the_stream() -> None:
-    assert read_until_broken([said("a"), chunk(error={"message": "overloaded"}), said("b")]) == [TextDelta("a")]
+    assert read_until_broken([event_of("a"), chunk(error={"message": "overloaded"}), event_of("b")]) == [TextDelta("a")]
 
 
 def test_usage_in_x_groq_is_read() -> None:
     counted = {"id": "req", "usage": {"prompt_tokens": 7, "completion_tokens": 8}}
 
     assert read([ended("stop", x_groq=counted) + DONE]) == [Finished("stop", "", Usage(7, 8))]
-    assert read([said("Hi", x_groq={"id": "req"}) + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
+    assert read([event_of("Hi", x_groq={"id": "req"}) + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
 
 
 def test_chunk_without_output_gives_no_event() -> None:
-    stream = said("") + chunk(choices=[{"index": 0, "delta": {"content": None}}]) + chunk() + chunk(choices=[])
+    stream = event_of("") + chunk(choices=[{"index": 0, "delta": {"content": None}}]) + chunk() + chunk(choices=[])
 
     assert read([stream]) == []
 
@@ -121,7 +121,7 @@ def test_choices_of_another_index_are_skipped() -> None:
 @pytest.mark.parametrize("reason", ["abort", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "cancelled"])
 def test_reason_of_an_incomplete_response_is_an_error(reason: str) -> None:
     with pytest.raises(UpstreamStreamError, match=f"the response ended with {reason}"):
-        read([said("a") + ended(reason) + DONE])
+        read([event_of("a") + ended(reason) + DONE])
 
 
 @pytest.mark.parametrize("last", ["", None])
@@ -133,7 +133,12 @@ def test_reason_is_kept_if_a_later_chunk_has_none(last: str | None) -> None:
 
 def test_last_model_and_usage_are_reported() -> None:
     first, last = {"prompt_tokens": 1, "completion_tokens": 1}, {"prompt_tokens": 1, "completion_tokens": 9}
-    stream = said("a", model="m-1", usage=first) + said("b", model="m-2", usage=last) + ended("stop", model="") + DONE
+    stream = (
+        event_of("a", model="m-1", usage=first)
+        + event_of("b", model="m-2", usage=last)
+        + ended("stop", model="")
+        + DONE
+    )
 
     assert read([stream])[-1] == Finished("stop", "m-2", Usage(1, 9))
 
@@ -160,17 +165,17 @@ def test_finish_reason_is_mapped(theirs: str, ours: str) -> None:
 
 
 def test_stream_without_done_is_not_finished() -> None:
-    assert read([said("Hi") + ended("stop")]) == [TextDelta("Hi")]
-    assert read([said("Hi") + ended("stop") + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
+    assert read([event_of("Hi") + ended("stop")]) == [TextDelta("Hi")]
+    assert read([event_of("Hi") + ended("stop") + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
 
 
 @pytest.mark.parametrize("data", [b"data: [D]\n\n", b"data: DONE\n\n", b'data: "[DONE]"\n\n', b"data: 7\n\n"])
 def test_data_similar_to_done_raises_malformed(data: bytes) -> None:
-    assert read_until_broken([said("Hi") + data]) == [TextDelta("Hi")]
+    assert read_until_broken([event_of("Hi") + data]) == [TextDelta("Hi")]
 
 
 def test_events_after_done_are_dropped() -> None:
-    assert read([DONE + said("more")]) == [Finished("stop", "")]
+    assert read([DONE + event_of("more")]) == [Finished("stop", "")]
 
 
 @pytest.mark.parametrize(
@@ -204,13 +209,13 @@ def test_error_event_breaks_the_stream(error: object, shown: str) -> None:
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize("broken", [chunk(error="overloaded"), b"data: junk\n\n"], ids=["error", "junk"])
 def test_events_before_an_error_are_returned(feed: Cut, broken: bytes) -> None:
-    assert read_until_broken(feed(said("Hel") + said("lo") + broken)) == [TextDelta("Hel"), TextDelta("lo")]
+    assert read_until_broken(feed(event_of("Hel") + event_of("lo") + broken)) == [TextDelta("Hel"), TextDelta("lo")]
 
 
 # Events of all kinds, not only text
 
 
-def heard(pieces: Iterable[bytes], reader: ResponseReader | None = None) -> list[Any]:
+def received_texts(pieces: Iterable[bytes], reader: ResponseReader | None = None) -> list[Any]:
     return fed(pieces, reader or ResponseReader())
 
 
@@ -234,7 +239,7 @@ def test_reasoning_and_calls_keep_their_order(feed: Cut) -> None:
         + DONE
     )
 
-    assert heard(feed(stream)) == [
+    assert received_texts(feed(stream)) == [
         ReasoningDelta("a"),
         ReasoningDelta("b"),
         TextDelta("c"),
@@ -255,7 +260,7 @@ def test_reasoning_and_calls_keep_their_order(feed: Cut) -> None:
 def test_error_ends_the_events_of_a_read(broken: bytes) -> None:
     reader = ResponseReader()
 
-    assert heard([said("Hi") + broken + DONE], reader) == [TextDelta("Hi")]
+    assert received_texts([event_of("Hi") + broken + DONE], reader) == [TextDelta("Hi")]
     assert isinstance(reader.broken, UpstreamMalformed | UpstreamStreamError)
 
 
@@ -279,23 +284,27 @@ def test_error_ends_the_events_of_a_read(broken: bytes) -> None:
     ],
 )
 def test_empty_delta_gives_no_event(feed: Cut, odd: bytes) -> None:
-    assert read(feed(said("a") + odd + said("b") + DONE)) == [TextDelta("a"), TextDelta("b"), Finished("stop", "")]
+    assert read(feed(event_of("a") + odd + event_of("b") + DONE)) == [
+        TextDelta("a"),
+        TextDelta("b"),
+        Finished("stop", ""),
+    ]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 def test_done_may_have_an_event_name_and_spaces(feed: Cut) -> None:
-    assert read(feed(said("a") + b"data: [DONE] \n\n")) == [TextDelta("a"), Finished("stop", "")]
-    assert read(feed(said("a") + b"event: done\ndata: [DONE]\n\n")) == [TextDelta("a"), Finished("stop", "")]
+    assert read(feed(event_of("a") + b"data: [DONE] \n\n")) == [TextDelta("a"), Finished("stop", "")]
+    assert read(feed(event_of("a") + b"event: done\ndata: [DONE]\n\n")) == [TextDelta("a"), Finished("stop", "")]
 
 
 def test_chunk_with_an_event_name_is_read_as_without() -> None:
-    assert read([b"event: message\n" + said("a") + DONE]) == [TextDelta("a"), Finished("stop", "")]
+    assert read([b"event: message\n" + event_of("a") + DONE]) == [TextDelta("a"), Finished("stop", "")]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])
 def test_every_line_end_and_a_byte_order_mark_are_accepted(feed: Cut, end: bytes) -> None:
-    stream = b"\xef\xbb\xbf" + (said("Hel") + said("lo") + DONE).replace(b"\n", end)
+    stream = b"\xef\xbb\xbf" + (event_of("Hel") + event_of("lo") + DONE).replace(b"\n", end)
 
     assert read(feed(stream)) == [TextDelta("Hel"), TextDelta("lo"), Finished("stop", "")]
 
@@ -334,10 +343,10 @@ def test_every_line_end_and_a_byte_order_mark_are_accepted(feed: Cut, end: bytes
 )
 def test_error_in_any_form_breaks_the_stream_with_its_message(feed: Cut, stream: bytes, words: str) -> None:
     with pytest.raises(UpstreamStreamError) as caught:
-        read(feed(said("Hi") + stream + DONE))
+        read(feed(event_of("Hi") + stream + DONE))
 
     assert caught.value.message == f"the upstream's stream failed{words}"
-    assert read_until_broken(feed(said("Hi") + stream + DONE)) == [TextDelta("Hi")]
+    assert read_until_broken(feed(event_of("Hi") + stream + DONE)) == [TextDelta("Hi")]
 
 
 def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
@@ -384,7 +393,7 @@ THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"ty
     ids=lambda value: repr(value)[:60],
 )
 def test_delta_in_every_known_form_is_read(feed: Cut, delta: object, events: list[Any]) -> None:
-    assert heard(feed(odd(delta))) == events
+    assert received_texts(feed(odd(delta))) == events
 
 
 @pytest.mark.parametrize(
@@ -397,8 +406,8 @@ def test_delta_in_every_known_form_is_read(feed: Cut, delta: object, events: lis
     ],
 )
 def test_text_in_nonstandard_members_is_read(choice: object) -> None:
-    assert heard([chunk(choices=[choice])]) == [TextDelta("a")]
-    assert heard([chunk(choices=choice)]) == [TextDelta("a")]
+    assert received_texts([chunk(choices=[choice])]) == [TextDelta("a")]
+    assert received_texts([chunk(choices=choice)]) == [TextDelta("a")]
 
 
 def test_refusal_is_text_and_finishes_with_content_filter() -> None:
@@ -426,14 +435,14 @@ def test_matched_stop_text_is_reported(field: str, value: object, stop: str) -> 
 def test_numbers_may_be_floats_or_strings(number: object) -> None:
     usage = {"prompt_tokens": number, "completion_tokens": number}
 
-    assert read([said("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(3, 3))
+    assert read([event_of("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(3, 3))
 
 
 @pytest.mark.parametrize("number", [None, "x", [], {}, -1, "inf", "nan"])
 def test_invalid_number_counts_as_zero(number: object) -> None:
     usage = {"prompt_tokens": number, "completion_tokens": 2}
 
-    assert read([said("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(0, 2))
+    assert read([event_of("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(0, 2))
 
 
 COUNTED = {"prompt_tokens": 3, "completion_tokens": 2}
@@ -452,11 +461,11 @@ COUNTED = {"prompt_tokens": 3, "completion_tokens": 2}
     ],
 )
 def test_usage_is_found_in_any_place(fields: dict[str, Any]) -> None:
-    assert read([said("a") + chunk(**fields) + DONE])[-1] == Finished("stop", "", Usage(3, 2))
+    assert read([event_of("a") + chunk(**fields) + DONE])[-1] == Finished("stop", "", Usage(3, 2))
 
 
 def test_model_may_be_null() -> None:
-    assert read([said("a", model="m-1") + ended("stop", model=None) + DONE])[-1] == Finished("stop", "m-1")
+    assert read([event_of("a", model="m-1") + ended("stop", model=None) + DONE])[-1] == Finished("stop", "m-1")
     assert read([odd({"content": ["a"]}, model="m\ud800") + DONE])[-1] == Finished("stop", "m\ufffd")
 
 
@@ -498,10 +507,10 @@ def test_surrogate_halves_in_arguments_are_joined_per_call(feed: Cut) -> None:
         piece(tool_calls=[{"index": index, "function": {"name": name, "arguments": arguments}}])
         for index, name, arguments in pieces
     )
-    told = read(feed(stream + DONE))[:-1]
+    received = read(feed(stream + DONE))[:-1]
 
-    assert [part.arguments for part in told] == ["", "", "\U0001f600", "\ufffdx", "", "\ufffd"]
-    assert [part.index for part in told] == [0, 1, 0, 1, 1, 1]
+    assert [part.arguments for part in received] == ["", "", "\U0001f600", "\ufffdx", "", "\ufffd"]
+    assert [part.index for part in received] == [0, 1, 0, 1, 1, 1]
 
 
 @given(st.lists(st.text(min_size=1), max_size=8))
@@ -527,7 +536,7 @@ def test_log_probabilities_are_read_with_their_text_if_requested() -> None:
     data = [
         scored({"content": "a"}, A),
         scored({"content": "ab"}, A, B),
-        said("c"),
+        event_of("c"),
         scored({"content": "b"}, refusal=[B]),
         scored(None, A),
         scored({"reasoning": "hm"}, B),

@@ -18,8 +18,8 @@ def call(call_id: str) -> dict[str, Any]:
     return {"type": "function_call", "call_id": call_id, "name": "look", "arguments": "{}", "status": "completed"}
 
 
-def output(call_id: str, said: Any = "x") -> dict[str, Any]:
-    return {"type": "function_call_output", "call_id": call_id, "output": said}
+def output(call_id: str, sent: Any = "x") -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": call_id, "output": sent}
 
 
 def test_string_input_is_a_user_message() -> None:
@@ -27,7 +27,7 @@ def test_string_input_is_a_user_message() -> None:
 
 
 def test_messages_of_all_roles_with_all_parts_are_decoded() -> None:
-    asked = [
+    requests = [
         {"type": "input_text", "text": "a"},
         {"type": "input_image", "image_url": "data:x", "detail": "auto"},
         {"type": "input_image", "file_id": "f"},
@@ -41,7 +41,7 @@ def test_messages_of_all_roles_with_all_parts_are_decoded() -> None:
         items(
             {"role": "system", "content": "s"},
             {"role": "developer", "content": "t"},
-            {"type": "message", "role": "user", "content": asked},
+            {"type": "message", "role": "user", "content": requests},
             {"type": "message", "role": "assistant", "id": "msg_1", "status": "completed", "content": answered},
         )
     ) == [

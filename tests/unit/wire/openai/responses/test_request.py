@@ -11,7 +11,7 @@ from tokenfall.wire.openai.responses.body import Reasoning
 from tokenfall.wire.openai.responses.options import ResponsesOptions
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
-from tests.unit.wire.openai.streams import asked
+from tests.unit.wire.openai.streams import parsed_request
 
 LOOK = {"type": "function", "name": "look", "description": "d", "parameters": {"type": "object"}, "strict": True}
 BUY = {"type": "function", "name": "buy", "parameters": None}
@@ -24,7 +24,7 @@ def as_sent(value: Any) -> msgspec.Raw:
 
 
 def respond(**fields: Any) -> ParsedRequest:
-    return asked(OPENAI_RESPONSES, **{"input": "Hi", **fields})
+    return parsed_request(OPENAI_RESPONSES, **{"input": "Hi", **fields})
 
 
 def test_model_and_input_are_sufficient() -> None:

@@ -19,27 +19,27 @@ def test_dialect_name_and_content_type() -> None:
 
 
 def test_complete_response() -> None:
-    told = b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(ResponseChoice(text="Hi", reason="stop"))))
+    received = b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(ResponseChoice(text="Hi", reason="stop"))))
 
     output = message(0, b"completed", part(b"Hi"))
-    assert told == response(b"completed", output=output, completed=b"1700000002", usage=USAGE % 0)
+    assert received == response(b"completed", output=output, completed=b"1700000002", usage=USAGE % 0)
 
 
 def test_complete_response_truncated_is_incomplete() -> None:
-    told = b"".join(
+    received = b"".join(
         OPENAI_RESPONSES.encode_response(respond(), answer(ResponseChoice(text="Hi", reason="length"), usage=None))
     )
 
     output = message(0, b"incomplete", part(b"Hi"))
-    assert told == response(b"incomplete", output=output, why=b'{"reason":"max_output_tokens"}')
+    assert received == response(b"incomplete", output=output, why=b'{"reason":"max_output_tokens"}')
 
 
 def test_complete_empty_response_has_an_empty_message() -> None:
-    told = json.loads(
+    received = json.loads(
         b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(ResponseChoice(text="", reason="stop"))))
     )
 
-    assert [item["content"][0]["text"] for item in told["output"]] == [""]
+    assert [item["content"][0]["text"] for item in received["output"]] == [""]
 
 
 def test_complete_response_equals_the_last_stream_event() -> None:
@@ -54,9 +54,9 @@ def test_complete_response_equals_the_last_stream_event() -> None:
 
 def test_calls_without_text_give_no_message_item() -> None:
     choice = ResponseChoice(text="", reason="tool_calls", calls=(ToolCall("call_1", "look", "{}"),))
-    told = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(choice))))
+    received = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(choice))))
 
-    assert [item["type"] for item in told["output"]] == ["function_call"]
+    assert [item["type"] for item in received["output"]] == ["function_call"]
 
 
 def test_error_frame_has_members_of_both_formats() -> None:
