@@ -159,7 +159,7 @@ async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeCl
 
 
 @pytest.mark.parametrize(
-    ("ask", "response", "sent"),
+    ("request_bytes", "response", "sent"),
     [
         (b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n", Response(200, b"ok"), b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"),
         (ASK, Response(204, b"ok"), b"HTTP/1.1 204 No Content\r\n\r\n"),
@@ -183,10 +183,10 @@ async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeCl
     ids=["HEAD", "204", "304", "close", "1.0 keep-alive", "1.0"],
 )
 async def test_response_framing_follows_the_request(
-    client: FakeClient, application: FakeApplication, ask: bytes, response: Response, sent: bytes
+    client: FakeClient, application: FakeApplication, request_bytes: bytes, response: Response, sent: bytes
 ) -> None:
     application.handler = lambda _: response
-    client.send(ask)
+    client.send(request_bytes)
 
     assert client.read() == sent
     assert client.is_closed() is (b"connection: close" in sent)

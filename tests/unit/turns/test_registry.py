@@ -364,7 +364,7 @@ async def test_turn_of_a_key_claimed_by_another_process_is_followed() -> None:
     assert (followed.id, followed.conversation.id) == ("turn_1", "there")
     with pytest.raises(IdempotencyMismatch):
         await claimed(turns, running_turn(), digest="other")
-    assert (len(turns), turns.claims) == (0, 0), "the other process may forget it at any time"
+    assert (len(turns), turns.claims) == (0, 0), "the other process may drop it at any time"
 
 
 async def test_failed_claim_fails_all_waiters_and_binds_nothing() -> None:

@@ -52,7 +52,7 @@ async def secured(
         await eventually(
             lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
         )
-    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are open")
 
 
 def client_for(url: str, *, warm: int = 0, connect_s: float = 5.0) -> HTTPClient:
