@@ -391,8 +391,8 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
         async with await Client.connect(port) as client:
             answer = await client.fetch(data)
             sizes[data] = len(answer.head.raw) + len(answer.body)
-    asked = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
-    places = [(data, at, 0) for data in asked for at in range(len(data) + 1)]
+    requests = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
+    places = [(data, at, 0) for data in requests for at in range(len(data) + 1)]
     places += [(data, len(data), at) for data in ANSWERS for at in range(sizes[data])]
     random.shuffle(places)
     everywhere = cycle(places)
@@ -406,7 +406,7 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
     await metric_becomes(port, "tokenfall_connections", 1)
     await eventually(lambda: server.descriptors() <= descriptors, server.descriptors)
     tally.passed(
-        f"{len(places)} positions in {len(asked)} requests and {len(ANSWERS)} responses; connections, streams and "
+        f"{len(places)} positions in {len(requests)} requests and {len(ANSWERS)} responses; connections, streams and "
         "descriptors as before"
     )
 
