@@ -120,8 +120,8 @@ async def test_relayed_response_that_does_not_fit_is_refused_and_its_upstream_cl
         await eventually(lambda: held_bytes(here) == 0, lambda: held_bytes(here))
 
 
-@pytest.mark.parametrize("how", ["timeout", "reset"])
-async def test_memory_of_a_relayed_response_that_fails_is_released(how: str) -> None:
+@pytest.mark.parametrize("ending", ["timeout", "reset"])
+async def test_memory_of_a_relayed_response_that_fails_is_released(ending: str) -> None:
     async with relaying(RESPONSE_MEMORY=MEMORY, UPSTREAM_TOTAL_TIMEOUT="1s") as (here, upstream):
         reached: asyncio.Queue[int] = asyncio.Queue()
 
@@ -130,7 +130,7 @@ async def test_memory_of_a_relayed_response_that_fails_is_released(how: str) -> 
             await exchange.send_chunks(*[delta("x" * 10_000)] * 15)
             await eventually(lambda: held_bytes(here) > 100_000, lambda: held_bytes(here))
             reached.put_nowait(held_bytes(here))
-            if how == "reset":
+            if ending == "reset":
                 exchange.reset()
             else:
                 await exchange.wait_closed()

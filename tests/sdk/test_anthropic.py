@@ -6,7 +6,7 @@ import anthropic as library
 import pytest
 
 from tests.sdk.conftest import Site
-from tests.sdk.questions import BOTH, FITS, MESSAGES, MODEL, PIXEL, WEATHER, Weather, user
+from tests.sdk.prompts import BOTH, FITS, MESSAGES, MODEL, PIXEL, WEATHER, Weather, user
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 TOOLS: Any = [

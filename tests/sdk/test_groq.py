@@ -7,7 +7,7 @@ import groq as library
 import pytest
 
 from tests.sdk.conftest import Site
-from tests.sdk.questions import BOTH, MESSAGES, MODEL, PIXEL, TOOLS, WEATHER, Weather, check_arguments, user
+from tests.sdk.prompts import BOTH, MESSAGES, MODEL, PIXEL, TOOLS, WEATHER, Weather, check_arguments, user
 
 
 def complete(client: Any, messages: Any, **fields: Any) -> Any:

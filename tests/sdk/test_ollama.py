@@ -8,7 +8,7 @@ import ollama as library
 import pytest
 
 from tests.sdk.conftest import Site
-from tests.sdk.questions import BOTH, FITS, MESSAGES, MODEL, PIXEL, QUESTION, TOOLS, Weather, user
+from tests.sdk.prompts import BOTH, FITS, MESSAGES, MODEL, PIXEL, QUESTION, TOOLS, Weather, user
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.sdk.questions import BOTH, MESSAGES, MODEL, PIXEL, TOOLS, WEATHER, Weather, check_arguments, user
+from tests.sdk.prompts import BOTH, MESSAGES, MODEL, PIXEL, TOOLS, WEATHER, Weather, check_arguments, user
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 

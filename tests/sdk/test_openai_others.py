@@ -8,7 +8,7 @@ import pytest
 
 from tests.sdk.clients import KEY
 from tests.sdk.conftest import Site
-from tests.sdk.questions import MODEL, QUESTION
+from tests.sdk.prompts import MODEL, QUESTION
 
 
 def lenient(port: int) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.sdk.questions import (
+from tests.sdk.prompts import (
     BOTH,
     FUNCTIONS,
     MESSAGES,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.sdk.clients import anthropic_client, groq_client, ollama_client, openai_client
 from tests.sdk.conftest import API_KEY, Site
-from tests.sdk.questions import MESSAGES, MODEL, QUESTION
+from tests.sdk.prompts import MESSAGES, MODEL, QUESTION
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 FIELDS = [

@@ -7,7 +7,7 @@ import pytest
 
 from tests.sdk.clients import groq_client, ollama_client, openai_client
 from tests.sdk.conftest import Site
-from tests.sdk.questions import MESSAGES, MODEL, QUESTION
+from tests.sdk.prompts import MESSAGES, MODEL, QUESTION
 
 SEEDS = range(6)
 
