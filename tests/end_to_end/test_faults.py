@@ -99,13 +99,13 @@ async def wait_released(server: Running) -> None:
     limiter = server.server.parts.state.limiter
     kinds = ("connections", "streams", "on the wheel")
 
-    def held() -> list[int]:
+    def used() -> list[int]:
         return [*map(server.resources().__getitem__, kinds), limiter.active, limiter.waiting]
 
-    await eventually(lambda: not any(held()), held)
+    await eventually(lambda: not any(used()), used)
 
 
-async def reads(client: Client) -> tuple[list[bytes], str]:
+async def read_all(client: Client) -> tuple[list[bytes], str]:
     """Return all reads until the peer closes, and `closed` or `reset`."""
     got: list[bytes] = []
     try:
@@ -119,7 +119,7 @@ async def reads(client: Client) -> tuple[list[bytes], str]:
 async def read_to_break(here: Running, data: bytes) -> tuple[bytes, str]:
     async with await Client.connect(here.port) as client:
         await client.send(data)
-        got, ending = await reads(client)
+        got, ending = await read_all(client)
         return b"".join(got), ending
 
 
@@ -227,7 +227,7 @@ async def test_garbage_fault_is_unparsable_and_the_stream_continues(here: Runnin
     assert LAST in response.body
 
 
-def timeless(body: bytes) -> bytes:
+def without_timestamps(body: bytes) -> bytes:
     return re.sub(rb'_(duration|time)":[\d.]+', b"", body)
 
 
@@ -249,7 +249,7 @@ async def test_split_token_arrives_in_two_reads_split_inside_a_character(here: R
         split = await client.read_response()
 
     assert b"\xc3" not in whole.body
-    assert timeless(split.body.replace("é".encode(), b"")) == timeless(whole.body)
+    assert without_timestamps(split.body.replace("é".encode(), b"")) == without_timestamps(whole.body)
 
 
 @all_streams

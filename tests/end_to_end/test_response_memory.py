@@ -42,7 +42,7 @@ def held_bytes(here: Running) -> int:
     return here.server.metrics.response_memory_bytes
 
 
-async def holding(here: Running, clients: AsyncExitStack, data: bytes) -> None:
+async def send_until_held(here: Running, clients: AsyncExitStack, data: bytes) -> None:
     """Send a request and return once its response is in memory."""
     before = held_bytes(here)
     client = await clients.enter_async_context(await Client.connect(here.port, receive_buffer=4_096))
@@ -61,7 +61,7 @@ def code_of(body: bytes) -> Any:
 async def test_simulated_response_that_does_not_fit_is_refused_until_others_have_ended(route: str) -> None:
     async with running(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0") as here:
         async with AsyncExitStack() as clients:
-            await holding(here, clients, LATE[route])
+            await send_until_held(here, clients, LATE[route])
             refused = await fetch(here.port, LATE[route])
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert code_of(refused.body) in {
@@ -75,7 +75,7 @@ async def test_simulated_response_that_does_not_fit_is_refused_until_others_have
         assert held_bytes(here) == 0
 
         async with AsyncExitStack() as clients:
-            await holding(here, clients, LATE[route])
+            await send_until_held(here, clients, LATE[route])
         await here.wait_idle()
         assert held_bytes(here) == 0
 
@@ -109,7 +109,7 @@ async def test_relayed_response_that_does_not_fit_is_refused_and_its_upstream_cl
     async with relaying(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0") as (here, upstream):
         upstream.script = script
         async with AsyncExitStack() as clients:
-            await holding(here, clients, data)
+            await send_until_held(here, clients, data)
             refused = await fetch(here.port, data)
 
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
@@ -125,7 +125,7 @@ async def test_memory_of_a_relayed_response_that_fails_is_released(ending: str) 
     async with relaying(RESPONSE_MEMORY=MEMORY, UPSTREAM_TOTAL_TIMEOUT="1s") as (here, upstream):
         reached: asyncio.Queue[int] = asyncio.Queue()
 
-        async def fails(exchange: Exchange) -> None:
+        async def script(exchange: Exchange) -> None:
             await exchange.send_head()
             await exchange.send_chunks(*[delta("x" * 10_000)] * 15)
             await eventually(lambda: held_bytes(here) > 100_000, lambda: held_bytes(here))
@@ -136,7 +136,7 @@ async def test_memory_of_a_relayed_response_that_fails_is_released(ending: str) 
                 await exchange.wait_closed()
                 exchange.writer.close()
 
-        upstream.script = fails
+        upstream.script = script
         response = await fetch(here.port, RELAYED["anthropic"][0])
 
         assert response.status in (502, 504)
@@ -151,7 +151,7 @@ async def test_history_for_a_slow_client_counts_into_the_response_memory() -> No
             assert (await fetch(here.port, long)).status == 200
         data = b"GET /history HTTP/1.1\r\nHost: test\r\n\r\n"
         async with AsyncExitStack() as clients:
-            await holding(here, clients, data)
+            await send_until_held(here, clients, data)
             assert (await fetch(here.port, data)).status == 503
         await here.wait_idle()
         assert held_bytes(here) == 0
@@ -179,7 +179,7 @@ async def test_request_text_repeated_in_a_response_counts_into_the_response_memo
     data = post(path, {"model": "sim:ttft=300s", "stream": stream} | REPEATED[name])
     async with running(RESPONSE_MEMORY="400KiB", RATE_LIMIT_RPS="0") as here:
         async with AsyncExitStack() as clients:
-            await holding(here, clients, data)
+            await send_until_held(here, clients, data)
             refused = await fetch(here.port, data)
             assert (refused.status, code_of(refused.body)) == (503, "response_memory_full")
         await here.wait_idle()

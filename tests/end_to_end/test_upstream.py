@@ -94,7 +94,7 @@ async def test_tokens_are_relayed_as_they_arrive() -> None:
     async with relaying() as (here, upstream):
         relayed: asyncio.Queue[None] = asyncio.Queue()
 
-        async def one_by_one(exchange: Exchange) -> None:
+        async def script(exchange: Exchange) -> None:
             await exchange.send_head()
             for text in ("Hel", "lo, ", "wörld 🙂", '"\n'):
                 await exchange.send_chunks(delta(text))
@@ -102,7 +102,7 @@ async def test_tokens_are_relayed_as_they_arrive() -> None:
             await exchange.send_chunks(FINISH, DONE)
             await exchange.send_last_chunk()
 
-        upstream.script = one_by_one
+        upstream.script = script
         async with await Client.connect(here.port) as client:
             await client.send(STREAM_REQUEST)
             assert (await client.head()).status == 200
@@ -517,12 +517,12 @@ async def test_client_that_stops_reading_pauses_the_upstream() -> None:
 async def test_unrequested_content_encoding_is_an_error() -> None:
     async with relaying() as (here, upstream):
 
-        async def zipped(exchange: Exchange) -> None:
+        async def script(exchange: Exchange) -> None:
             await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")
             await exchange.send_chunks(gzip.compress(delta("secret") + DONE))
             await exchange.send_last_chunk()
 
-        upstream.script = zipped
+        upstream.script = script
         response = await fetch(here.port, STREAM_REQUEST)
         assert (response.status, json.loads(response.body)["code"]) == (502, "upstream_malformed")
 

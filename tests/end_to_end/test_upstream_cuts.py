@@ -143,7 +143,7 @@ async def wait_released(upstream: Upstream, before: int) -> None:
     await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors leaked")
 
 
-async def each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
+async def run_each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
     """Run `case` for each size, sixteen at a time; return the number of sizes."""
     remaining = list(sizes)
     count = len(remaining)
@@ -212,7 +212,7 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
             assert texts == recorded.texts(size), name
             outcomes[recorded.whole(size)] += 1
 
-        count = await each(range(len(recorded.data) + 1), case)
+        count = await run_each(range(len(recorded.data) + 1), case)
     assert sum(outcomes.values()) == count == len(recorded.data) + 1
     assert all(outcomes.values())
     failed = sum(metrics.upstream_errors.values())
@@ -232,7 +232,7 @@ async def test_response_split_into_two_packets_at_any_byte_is_the_same(form: str
             assert await engine.reply(request, lambda delta: texts.append(delta.text)) == END
             assert texts == list(TOKENS)
 
-        await each(range(1, len(recorded.data)), case)
+        await run_each(range(1, len(recorded.data)), case)
     assert metrics.upstream_errors == {}
 
 
@@ -267,7 +267,7 @@ async def test_chat_truncated_at_any_byte_reports_the_error(form: str, ending: s
                         {"upstream_reset"} if ending == "rst" else set()
                     )
 
-            await each(range(len(recorded.data) + 1), case)
+            await run_each(range(len(recorded.data) + 1), case)
             await eventually(lambda: here.resources()["streams"] == 0, here.resources)
         await eventually(
             lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"

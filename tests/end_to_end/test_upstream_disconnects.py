@@ -19,7 +19,7 @@ TOKENS = ("Hé", "llo", "🙂")
 STREAM_REQUEST = chat("Hello", model=None)
 
 
-async def speak_and_wait(exchange: Exchange) -> None:
+async def send_tokens_and_wait(exchange: Exchange) -> None:
     await exchange.send_head()
     await exchange.send_chunks(*map(delta, TOKENS))
     await exchange.wait_closed()
@@ -29,7 +29,7 @@ async def speak_and_wait(exchange: Exchange) -> None:
 @asynccontextmanager
 async def relaying(tls: ssl.SSLContext | None) -> AsyncIterator[tuple[Running, Upstream]]:
     async with scripted(tls=tls) as upstream:
-        upstream.script = speak_and_wait
+        upstream.script = send_tokens_and_wait
         async with running(UPSTREAM_URL=upstream.url) as here:
             here.server.app.loopback_guard = None
             yield here, upstream
