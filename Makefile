@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 PYTHON ?=
 ARGS ?=
 
+# Without it each process would compile all modules, and rewrite the assertions of the tests, which takes 10 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 # An environment variable, because `pip install -c` does not constrain the build backend.
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet
 # uv installs in seconds where pip takes a minute; both apply constraints.txt to the build backend too.
@@ -33,6 +36,13 @@ BROWSER_TESTS = $(BIN)/python -m pytest tests/browser $(NO_SCHEMATHESIS) --numpr
 # In one process, because they share the images that the first test builds.
 CONTAINER_TESTS = $(BIN)/python -m pytest tests/containers $(NO_SCHEMATHESIS) $(RERUN)
 CONTAINER_PACKAGES = scripts/system-packages containers || echo "tests that need the missing packages are skipped"
+# Unit tests run in two processes, each of which collects only its own part. With pytest-xdist each of its processes
+# would collect all of them, and another would distribute them.
+# The first part has what covers the pure modules.
+COVERING_TESTS := $(addprefix tests/unit/,limits recording simulator wire) $(wildcard tests/unit/test_*.py)
+COVERING_UNITS := $(COVERING_TESTS) $(NO_SCHEMATHESIS) -p no:xdist
+OTHER_UNITS := tests/unit $(addprefix --ignore=,$(COVERING_TESTS)) $(NO_SCHEMATHESIS) -p no:xdist
+QUICK := -m "not slow" --hypothesis-profile check
 TREES := $(wildcard src scripts tests examples benchmarks)
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 
@@ -68,11 +78,17 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## all checks and 
 	$(BROWSER_TESTS)
 
 # Parts of `make test`. Those that wait run beside those that use the processor; each prints its output when it ends.
-.PHONY: test-units test-servers test-libraries test-alone
-test-units:
-	$(BIN)/coverage run -m pytest tests/unit $(NO_SCHEMATHESIS) --numprocesses 2 $(SHARED)
-	$(BIN)/coverage combine --quiet
+.PHONY: test-units test-covering-units test-other-units test-servers test-libraries test-alone
+test-units: test-covering-units test-other-units
+
+test-covering-units:
+	$(BIN)/coverage run -m pytest $(COVERING_UNITS) -m "not slow"
 	$(BIN)/coverage report
+
+# Slow tests try what is covered with large or many inputs, which takes twice as long under coverage.
+test-other-units:
+	$(BIN)/python -m pytest $(OTHER_UNITS)
+	$(BIN)/python -m pytest $(COVERING_UNITS) -m slow
 
 test-servers:
 	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/unit tests/browser tests/containers tests/openapi $(LIBRARY_TESTS)) \
@@ -101,10 +117,11 @@ torture: $(VENV)/.ready-fuzz $(VENV)/.ready-bytecode $(NPM_READY) ## fuzzing, th
 	@scripts/system-packages torture
 	$(BIN)/python -m tests.reliability.torture
 
+# Without bytecode: a patched file may have the size, and within a second the time, of the file before.
 .PHONY: mutants
 mutants: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## mutation tests: apply each patch of tests/mutants and check that its test fails
 	@scripts/system-packages test
-	$(BIN)/python -m tests.mutants $(ARGS)
+	PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m tests.mutants $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.ready-dev $(NPM_READY) ## the fast subset, for every commit: static checks and unit tests
@@ -112,10 +129,14 @@ check: $(VENV)/.ready-dev $(NPM_READY) ## the fast subset, for every commit: sta
 	@$(MAKE) --no-print-directory --jobs --output-sync lint check-tests
 
 # Run in parallel with the static checks: many tests wait, so together they take less time.
-.PHONY: check-tests
-check-tests:
-	$(BIN)/python -m pytest tests/unit tests/web --numprocesses 2 $(SHARED) $(NO_SCHEMATHESIS) \
-	  -m "not slow" --hypothesis-profile check
+.PHONY: check-tests check-covering-units check-other-tests
+check-tests: check-covering-units check-other-tests
+
+check-covering-units:
+	$(BIN)/python -m pytest $(COVERING_UNITS) $(QUICK)
+
+check-other-tests:
+	$(BIN)/python -m pytest $(OTHER_UNITS) tests/web $(QUICK)
 
 .PHONY: lint
 lint: $(VENV)/.ready-dev $(NPM_READY) ## static checks only

@@ -42,6 +42,12 @@ class InvalidRequest(TokenfallError):
     code = "invalid_request"
 
 
+class UnsupportedCoding(TokenfallError):
+    """The request body has a content coding; only bodies without one are accepted."""
+
+    code = "unsupported_content_coding"
+
+
 class Unauthorized(TokenfallError):
     """The API key is missing or unknown."""
 
@@ -115,9 +121,19 @@ class IdempotencyUnavailable(TokenfallError):
 
 
 class ResponseMemoryFull(TokenfallError):
-    """The responses that the server holds complete use all of `RESPONSE_MEMORY`; the request may be sent again."""
+    """The responses that the server holds complete use all of `RESPONSE_MEMORY`, or those of this caller its share; the
+    request may be sent again.
+    """
 
     code = "response_memory_full"
+
+
+class RequestMemoryFull(TokenfallError):
+    """The requests that are being served use all of `REQUEST_MEMORY`, or those of this caller its share; the request
+    may be sent again.
+    """
+
+    code = "request_memory_full"
 
 
 class RateLimited(TokenfallError):

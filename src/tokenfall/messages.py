@@ -1,10 +1,13 @@
 """Requests to a model, independent of transport and dialect. Pure data."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tokenfall.callers import NOBODY, Caller
+
+MAX_GRAMMAR = 32_768
+"""Characters of the grammar of a tool."""
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -18,16 +21,24 @@ class ToolCall(Struct, frozen=True, omit_defaults=True):
     custom: bool = False
 
 
+class Grammar(Struct, frozen=True):
+    """The grammar of a custom tool's input, with the members that OpenAI's API gives it."""
+
+    definition: Annotated[str, Meta(max_length=MAX_GRAMMAR)]
+    syntax: Literal["lark", "regex"]
+
+
 class Tool(Struct, frozen=True):
     """A tool that the model may call. `parameters` is the JSON schema of its arguments, as JSON text; b"" without one.
 
-    A `custom` tool accepts any text.
+    A `custom` tool accepts any text, or the text that `grammar` describes, in the syntax `regex` or `lark`.
     """
 
     name: str
     description: str = ""
     parameters: bytes = b""
     custom: bool = False
+    grammar: Grammar | None = None
 
 
 class Message(Struct, frozen=True, omit_defaults=True):

@@ -236,9 +236,10 @@ class RateLimiter(Protocol):
 class Fetch(Protocol):
     """Sends a non-streaming request to the upstream."""
 
-    async def __call__(self, path: str, body: bytes, *, on_size: Callable[[int], None]) -> bytes:
+    async def __call__(self, path: str, body: bytes, *, caller: str, on_size: Callable[[int], None]) -> bytes:
         """The response body of `POST path`, relative to the upstream's base address. Raises an `UpstreamError`.
 
-        `on_size` is called with the size received so far; a `TokenfallError` that it raises ends the request.
+        `caller` is the name of the caller. `on_size` is called with the size received so far; a `TokenfallError` that
+        it raises ends the request.
         """
         ...

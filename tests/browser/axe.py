@@ -1,4 +1,4 @@
-"""axe-core, asked what keeps people from using a page."""
+"""Runs axe-core, an accessibility checker, in a page."""
 
 from collections.abc import Collection, Iterator
 from functools import cache
@@ -18,12 +18,12 @@ _RUN = """([tags, within, without]) => axe.run(within ?? document, {
 
 
 def axe(page: Page, *, within: str | None = None, without: Collection[str] = ()) -> list[str]:
-    """What it finds in the page as it is now, or in what the selector `within` names: `assert axe(page) == []`.
+    """The violations in the current page, or in the element that the selector `within` matches.
 
-    `without` names rules to leave out; the test says why.
+    `without` lists rules to disable; the test states the reason. Use: `assert axe(page) == []`.
     """
     if not page.evaluate("'axe' in window"):
-        page.evaluate(_source())  # by the debugger, which the page's policy does not bind
+        page.evaluate(_source())  # by the debugger, to which the page's CSP does not apply
     found = page.evaluate(_RUN, [TAGS, within, list(without)])
     return ["\n".join(_lines(violation)) for violation in found["violations"]]
 

@@ -1,7 +1,7 @@
 """Debian's Chromium, driven by Playwright's sync API.
 
-The sync API marks its own loop as this thread's running one for as long as it is started, and any asyncio test that
-came later on the same worker would be refused a loop. So the mark is lent to one browser test at a time, by `turn`.
+While the sync API is started, its event loop is the running loop of the thread, and asyncio tests on the same worker
+could not start a loop. Therefore `turn` sets it as the running loop only during a browser test.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 BROWSER = "chromium-headless-shell"
 START_TIMEOUT_MS = 20_000
 STEP_TIMEOUT_MS = 20_000
-"""How long a step of a test may wait; well below a test's own limit, so that it fails where it waits."""
+"""The timeout of a step; far below the timeout of a test, so that the failing step is reported."""
 
-# Playwright adds --headless (the new one), --no-sandbox and an empty --user-data-dir of its own.
+# Playwright adds --headless (the new mode), --no-sandbox and an empty --user-data-dir.
 FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -25,13 +25,13 @@ FLAGS = (
     "--disable-quic",
     "--disable-sync",
     "--no-first-run",
-    # No other host is ever reached, by name or by number; what wanted to is a complaint, see pages.py.
+    # Requests to other hosts fail and are reported as a complaint, see pages.py.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 
 
 class Chromium:
-    """A started browser and the loop it is driven on."""
+    """A started browser and the event loop of Playwright."""
 
     def __init__(self, playwright: Playwright, path: str) -> None:
         self.loop = asyncio.get_running_loop()
@@ -41,7 +41,7 @@ class Chromium:
 
     @contextmanager
     def turn(self) -> Iterator[Browser]:
-        """The browser may be driven inside, and no other loop may be run."""
+        """The browser may be used within the block; no other event loop may run in it."""
         asyncio._set_running_loop(self.loop)
         try:
             yield self.browser

@@ -1,4 +1,4 @@
-"""A browser for the tests of this folder, servers to open in it, and a place for pictures.
+"""Fixtures of the browser tests: the browser, servers, pages, and a folder for screenshots.
 
 The tests are plain functions, not coroutines, and take no async fixtures: see chromium.py.
 """
@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from tokenfall.api.page import WEB
+
+from tests.browser.bundle import bundled_pages
 from tests.browser.chromium import Chromium, started
 from tests.browser.pages import Pages
 from tests.end_to_end.conftest import Serve, servers
@@ -38,28 +41,41 @@ def chromium() -> Iterator[Chromium]:
 
 @pytest.fixture
 def browser(chromium: Chromium) -> Iterator[Browser]:
-    """One Chromium for all tests of a worker; this test may drive it until it ends."""
+    """The Chromium of the worker, usable until the end of the test."""
     with chromium.turn() as browser:
         yield browser
 
 
 @pytest.fixture(scope="session")
 def preloaded() -> Iterator[Preloaded]:
-    """One process per worker that all servers are forked from: their start is not what a browser tests."""
+    """One process per worker from which all servers are forked, because startup is not tested here."""
     parent = preload()
     yield parent
     parent.close()
 
 
+@pytest.fixture(scope="session")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages with the modules of each in one file."""
+    return bundled_pages(Path(WEB), tmp_path_factory.mktemp("bundled") / "web")
+
+
 @pytest.fixture
-def serve(tmp_path: Path, preloaded: Preloaded) -> Iterator[Serve]:
-    """Starts servers of this test's own: `serve(SIM="gap=5ms")`. Each must end well."""
+def web(bundled: Path) -> Path | None:
+    """The folder of the pages that `serve` serves. A test module that needs the single files overrides it with None."""
+    return bundled
+
+
+@pytest.fixture
+def serve(tmp_path: Path, preloaded: Preloaded, web: Path | None) -> Iterator[Serve]:
+    """Starts servers for one test: `serve(SIM="gap=5ms")`. Each must exit with status 0 and without logged errors."""
+    preloaded.web = web
     yield from servers(tmp_path, preloaded)
 
 
 @pytest.fixture
 def artefact() -> Artefact:
-    """Where a picture or another file to look at afterwards goes: `page.screenshot(path=artefact("dark.png"))`."""
+    """The path for a screenshot or another output file: `page.screenshot(path=artefact("dark.png"))`."""
     folder = Path(os.environ.get("TOKENFALL_ARTIFACTS") or ROOT / "artifacts" / "screenshots")
 
     def path(name: str) -> Path:

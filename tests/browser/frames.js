@@ -1,7 +1,7 @@
 /**
- * Notes the times between animation frames, and the tasks that took over 50 ms, until `stop` is called.
+ * Records the times between animation frames, and tasks of more than 50 ms, until `stop` is called.
  *
- * Its value is a function, for Playwright to call in the page.
+ * The file is one function expression, which Playwright calls in the page.
  */
 
 async () => {
@@ -23,7 +23,7 @@ async () => {
   return {
     async stop() {
       await nextFrame(); // ends the last interval
-      await new Promise((resolve) => setTimeout(resolve)); // a task is told of when it has ended
+      await new Promise((resolve) => setTimeout(resolve)); // a long task is reported after its end
       cancelAnimationFrame(frame);
       note(observer.takeRecords());
       observer.disconnect();

@@ -1,10 +1,10 @@
-"""Answers of some 10,000 tokens, and the gap at which each is streamed: `LONG[name]` is (text, gap)."""
+"""Responses of about 10,000 tokens, with the gap for streaming each: `LONG[name]` is (text, gap)."""
 
 from itertools import count
 
 TOKENS = 10_000
 
-SECTION = """## Part {0} of it
+SECTION = """## Part {0}
 
 Words **of weight** and *of none*, with `code{0}` and [a link](https://example.org/{0}) in between; then some more words
 that go on for a while, as answers do, until the paragraph is long enough to break over several lines of the page.
@@ -33,7 +33,7 @@ def part_{0}(words: list[str]) -> None:
 
 
 def document() -> str:
-    """Some 10,000 tokens of everything that an answer is made of."""
+    """About 10,000 tokens of Markdown with every supported kind of block."""
     text = ""
     for part in count(1):
         text += SECTION.format(part)

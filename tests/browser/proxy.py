@@ -1,6 +1,6 @@
-"""A TCP proxy between a browser and a server, which cuts, refuses, hangs and heals as a test tells it to.
+"""A fault proxy: a TCP proxy between browser and server that aborts, refuses or stalls connections on command.
 
-It runs a loop of its own in a thread of its own. What passes is looked at, and never changed.
+Its event loop runs in a separate thread. Data is inspected and forwarded unchanged.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 CALL_S = 10.0
-"""How long a command may take to be obeyed."""
+"""The timeout of a command."""
 
 _RESET = struct.pack("ii", 1, 0)
 _HEAD_END = b"\r\n\r\n"
 
 
-class Asked(NamedTuple):
-    """The head of a request; its headers by their names in lower case."""
+class RequestHead(NamedTuple):
+    """The head of a request. Header names are in lower case."""
 
     method: str
     path: str
@@ -28,22 +28,22 @@ class Asked(NamedTuple):
 
 
 class Proxy:
-    """Listens when the constructor returns, in front of a server on the port `to`."""
+    """Forwards connections to the port `to` of 127.0.0.1. Listens when the constructor returns."""
 
     def __init__(self, to: int) -> None:
         self.to = to
-        """Another one holds for connections that come."""
-        self.asked: list[Asked] = []
-        """What came, also where it was not passed on."""
+        """The target port. A new value applies to new connections."""
+        self.asked: list[RequestHead] = []
+        """All received requests, including those that were not forwarded."""
         self.cuts: deque[int | bytes] = deque()
-        """For each event stream to come: after how many bytes of its body, or before which bytes, it is cut."""
+        """For each of the next event streams: truncate its body after this number of bytes, or before these bytes."""
         self.last_words = b""
-        """What is said before such a cut, by a proxy that ends what it has not seen the end of."""
+        """Data to send before the connection of a truncated stream is closed, as some reverse proxies do."""
         self.dropped: set[str] = set()
-        """Requests ("POST /chat") that are passed on and whose answers are not: a reset comes in their place."""
+        """Requests ("POST /chat") that are forwarded, but whose connection is reset in place of the response."""
         self.swallowed: set[str] = set()
-        """Requests that are neither passed on nor answered."""
-        self._pairs: set[_Pair] = set()
+        """Requests that are neither forwarded nor answered."""
+        self._connections: set[_Connection] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._flowing = asyncio.Event()
@@ -52,49 +52,49 @@ class Proxy:
         self._thread = Thread(target=self._loop.run_forever, name="proxy")
         self._thread.start()
         self.port = 0
-        self._do(self._listen())
+        self._run(self._listen())
 
     @property
     def root(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def count(self, method: str, path: str) -> int:
-        """How often it was asked."""
+        """The number of received requests with this method and path."""
         return sum((asked.method, asked.path) == (method, path) for asked in self.asked)
 
     def followed_after(self) -> list[int]:
-        """The events after which turns were come back to, in order."""
+        """The Last-Event-ID of each request that resumed a turn, in order."""
         turns = [asked for asked in self.asked if asked.method == "GET" and asked.path.startswith("/chat/turns/")]
         return [int(asked.headers["last-event-id"]) for asked in turns]
 
-    # Harm
+    # Faults
 
     def cut(self, *, reset: bool = True) -> None:
-        """All connections, by RST or by FIN; who comes back is served."""
-        self._do(self._cut(reset=reset))
+        """Close all connections, with RST or FIN. New connections are forwarded."""
+        self._run(self._cut(reset=reset))
 
     def refuse(self) -> None:
-        """Cut all connections, and refuse those that come."""
-        self._do(self._refuse())
+        """Reset all connections and refuse new ones."""
+        self._run(self._refuse())
 
     def hang(self) -> None:
-        """Connections are taken, and nothing passes any more."""
-        self._do(self._hang())
+        """Accept connections, but forward no data."""
+        self._run(self._hang())
 
     def heal(self) -> None:
-        """Serve who comes; what was held up goes on."""
-        self._do(self._heal())
+        """Accept connections again and forward data, including what was held back."""
+        self._run(self._heal())
 
     def end(self) -> None:
-        self._do(self._end())
+        self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_S)
         self._loop.close()
 
-    # In the loop
+    # Methods that run in the event loop
 
-    def _do(self, what: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(what, self._loop).result(CALL_S)
+    def _run(self, command: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(command, self._loop).result(CALL_S)
 
     async def _listen(self) -> None:
         if self._server is None:
@@ -102,8 +102,8 @@ class Proxy:
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _cut(self, *, reset: bool) -> None:
-        for pair in list(self._pairs):
-            pair.close(reset=reset)
+        for connection in list(self._connections):
+            connection.close(reset=reset)
 
     async def _refuse(self) -> None:
         if self._server is not None:
@@ -125,82 +125,82 @@ class Proxy:
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A task of our own: asyncio's complains on Python 3.11 when it is cancelled.
+        # A callback that is a coroutine runs in a task of asyncio, which logs an error when cancelled (Python 3.11).
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.to)
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.to)
         except OSError:
             writer.transport.abort()
             return
-        pair = _Pair(writer, far_writer)
-        self._pairs.add(pair)
+        connection = _Connection(writer, server_writer)
+        self._connections.add(connection)
         try:
             await asyncio.gather(
-                self._pump(reader, lambda data: self._request(pair, data)),
-                self._pump(far_reader, lambda data: self._answer(pair, data)),
+                self._forward(reader, lambda data: self._on_request(connection, data)),
+                self._forward(server_reader, lambda data: self._on_response(connection, data)),
             )
         finally:
-            self._pairs.discard(pair)
-            pair.close(reset=False)
+            self._connections.discard(connection)
+            connection.close(reset=False)
 
-    async def _pump(self, reader: asyncio.StreamReader, take: Callable[[bytes], Awaitable[bool]]) -> None:
-        """Hands on what comes while that is wanted; an end of one side is the end of both."""
+    async def _forward(self, reader: asyncio.StreamReader, take: Callable[[bytes], Awaitable[bool]]) -> None:
+        """Pass data to `take` until it returns False or the connection ends; then pass b"", which closes both sides."""
         with suppress(ConnectionError, RuntimeError):
             while (data := await reader.read(65_536)) and await take(data):
                 pass
         await take(b"")
 
-    async def _request(self, pair: "_Pair", data: bytes) -> bool:
-        heads = pair.heads(data)
+    async def _on_request(self, connection: "_Connection", data: bytes) -> bool:
+        heads = connection.heads(data)
         self.asked += heads
         await self._flowing.wait()
-        if pair.asked not in self.swallowed or not data:
-            pair.pass_on(pair.far, data)
+        if connection.pending not in self.swallowed or not data:
+            connection.forward(connection.server, data)
         return True
 
-    async def _answer(self, pair: "_Pair", data: bytes) -> bool:
+    async def _on_response(self, connection: "_Connection", data: bytes) -> bool:
         await self._flowing.wait()
         begins_at = 0
-        if pair.asked and data:
-            if pair.asked in self.dropped:
-                pair.close(reset=True)
+        if connection.pending and data:
+            if connection.pending in self.dropped:
+                connection.close(reset=True)
                 return False
             begins_at = data.find(_HEAD_END) + len(_HEAD_END)
             streams = b"text/event-stream" in data[:begins_at]
-            pair.cut_at = self.cuts.popleft() if streams and self.cuts else None
-            pair.asked = ""
-        end = pair.end_within(data[begins_at:])
-        pair.pass_on(pair.near, data if end is None else data[: begins_at + end] + self.last_words)
+            connection.cut_at = self.cuts.popleft() if streams and self.cuts else None
+            connection.pending = ""
+        end = connection.end_within(data[begins_at:])
+        connection.forward(connection.browser, data if end is None else data[: begins_at + end] + self.last_words)
         if end is not None:
-            pair.close(reset=False)
+            connection.close(reset=False)
         return end is None
 
 
-class _Pair:
-    """A connection of the browser, and its other half to the server."""
+class _Connection:
+    """A connection of the browser, with the proxy's connection to the server."""
 
-    def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
-        self.near = near
-        self.far = far
-        self.asked = ""
-        """The request that waits for its answer."""
+    def __init__(self, browser: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self.browser = browser
+        self.server = server
+        self.pending = ""
+        """The request whose response has not started, as "METHOD PATH"; empty if there is none."""
         self.cut_at: int | bytes | None = None
         self._unread = b""
         self._body_left = 0
 
-    def pass_on(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        """Nothing is the end."""
+    def forward(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        """Forward data; b"" closes both connections."""
         if not data:
             self.close(reset=False)
         elif not writer.is_closing():
             writer.write(data)
 
     def close(self, *, reset: bool) -> None:
-        for writer in (self.near, self.far):
+        for writer in (self.browser, self.server):
             if not reset:
                 writer.close()
                 continue
@@ -210,8 +210,8 @@ class _Pair:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
 
-    def heads(self, data: bytes) -> list[Asked]:
-        """The heads of the requests that are in what came; the last is the one that waits for its answer."""
+    def heads(self, data: bytes) -> list[RequestHead]:
+        """The heads of the requests that are complete with `data`. The last one becomes the pending request."""
         found = []
         self._unread += data
         while self._unread:
@@ -221,14 +221,14 @@ class _Pair:
             self._unread = self._unread[body:]
             if not end:
                 break
-            found.append(_asked(head))
-            self.asked = f"{found[-1].method} {found[-1].path}"
+            found.append(_parse_head(head))
+            self.pending = f"{found[-1].method} {found[-1].path}"
             self._body_left = int(found[-1].headers.get("content-length", "0"))
             self._unread = rest
         return found
 
     def end_within(self, body: bytes) -> int | None:
-        """Where in the next part of an answer's body it is cut."""
+        """The offset in the next part of the response body at which it is truncated, or None."""
         if isinstance(self.cut_at, bytes):
             at = body.find(self.cut_at)
             return None if at < 0 else at
@@ -239,8 +239,8 @@ class _Pair:
         return None
 
 
-def _asked(head: bytes) -> Asked:
+def _parse_head(head: bytes) -> RequestHead:
     first, *lines = head.decode("latin-1").split("\r\n")
     method, path, _ = first.split(" ")
     named = (line.partition(":") for line in lines)
-    return Asked(method, path, {name.lower(): value.strip() for name, _, value in named})
+    return RequestHead(method, path, {name.lower(): value.strip() for name, _, value in named})

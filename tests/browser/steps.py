@@ -1,4 +1,4 @@
-"""Steps that the browser tests share: what a user does on the chat page, and calls of the server beside it."""
+"""Steps shared by the browser tests: user actions on the chat page, and direct requests to the server."""
 
 import json
 import re
@@ -30,7 +30,7 @@ _LOADED = """() => performance.getEntriesByType('resource').some(({ name, respon
 
 def loaded(page: Page) -> Page:
     """Waits until the page has loaded the conversation and the list, and sends no more requests by itself."""
-    page.wait_for_function(_LOADED)  # a function: the page's policy forbids evaluating a text again
+    page.wait_for_function(_LOADED)  # a function, because the page's CSP forbids eval of a string
     return page
 
 
@@ -146,7 +146,7 @@ def asked_of(page: Page, path: str = "/chat") -> list[dict[str, Any]]:
 
 
 class Withheld:
-    """Requests to `path`, a pattern, that do not reach the server before they are released."""
+    """Holds back requests whose URL matches the pattern `path` until `release`."""
 
     def __init__(self, page: Page, path: str) -> None:
         self._page = page
@@ -195,7 +195,7 @@ def call(
 
 
 def relay_of(serve: Serve, model: ServerProcess, **settings: str) -> ServerProcess:
-    """A server whose upstream is `model`, another Tokenfall; requests are not repeated."""
+    """A server whose upstream is `model`, another Tokenfall server; without retries."""
     return serve(UPSTREAM_URL=f"http://127.0.0.1:{model.port}/v1", MODEL="behind", UPSTREAM_RETRIES="0", **settings)
 
 

@@ -233,6 +233,16 @@ def feed(page: Page, first: int, last: int) -> None:
     page.evaluate("(events) => tell(events)", "".join(told(n) for n in range(first, last + 1)))
 
 
+def test_turns_without_a_client_are_a_current_value(open_page: Pages, serve: Serve) -> None:
+    page = fed(open_page, serve())
+    for now, words in [(3, "3 turns without a client"), (1, "1 turn without a client")]:
+        page.evaluate("(events) => tell(events)", told(now).replace('"detached_turns": 0', f'"detached_turns": {now}'))
+        expect(page.locator("#facts")).to_contain_text(words)
+    page.evaluate("(events) => tell(events)", told(5))
+    expect(page.locator("#facts")).not_to_contain_text("without a client")
+    expect(page.locator("#counters")).not_to_contain_text("without a client")
+
+
 POINTS = "document.querySelector('.area .line').getAttribute('d').split(/[ML]/).length - 1"
 MEMORY_LINE = ".plot:last-child .area .line"
 NODES = "document.querySelectorAll('*').length"
@@ -251,10 +261,14 @@ def test_plots_are_limited_to_two_minutes(open_page: Pages, serve: Serve) -> Non
     assert abs(now - first) < 20  # some ticks more or less
 
 
-def test_lines_contrast_with_the_background_in_both_themes(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
+def test_axes_begin_at_nothing_and_lines_contrast_in_both_themes(
+    open_page: Pages, serve: Serve, artefact: Artefact
+) -> None:
     page = fed(open_page, serve())
     feed(page, 1, 200)
     expect(plot(page, "Inter-token latency").locator(".legend b")).to_have_text([MEASURED] * 3)
+    for title, nothing in [("Memory", "0 B"), ("Streams in flight", "0"), ("Inter-token latency", "0 s")]:
+        expect(plot(page, title).locator(".ticks span").first).to_have_text(nothing)
     strokes = "(lines) => lines.map((line) => getComputedStyle(line).strokeDasharray)"
     assert len(set(plot(page, "Inter-token latency").locator(".area .line").evaluate_all(strokes))) == 3
     for theme in ("light", "dark"):
@@ -373,7 +387,7 @@ def test_range_shows_the_history_of_the_server(open_page: Pages, serve: Serve, a
     slider = page.get_by_role("slider", name="Look back")
     slider.focus()
     slider.press("ArrowLeft")
-    expect(page.locator("#looked-at")).to_have_text("1 min 0 s ago")
+    expect(page.locator("#looked-at")).to_have_text("1 min ago")
     page.screenshot(path=artefact("board-24h.png"), full_page=True)
 
     page.get_by_role("radio", name="24 h").press("ArrowLeft")
@@ -399,13 +413,6 @@ def test_errors_are_drawn_by_their_code(open_page: Pages, serve: Serve) -> None:
     expect(row(page, "Responses", "/stream-sse")).to_have_count(1)
 
 
-def test_axes_begin_at_nothing(open_page: Pages, serve: Serve) -> None:
-    page = fed(open_page, serve())
-    feed(page, 1, 20)
-    for title, nothing in [("Memory", "0 B"), ("Streams in flight", "0"), ("Inter-token latency", "0 s")]:
-        expect(plot(page, title).locator(".ticks span").first).to_have_text(nothing)
-
-
 def test_thresholds_of_the_address_are_drawn(open_page: Pages, serve: Serve) -> None:
     page = fed(open_page, serve(), query="?inter_token=2s&cpu=5")
     feed(page, 1, 20)
@@ -417,17 +424,13 @@ def test_thresholds_of_the_address_are_drawn(open_page: Pages, serve: Serve) -> 
     )
 
 
-def test_dashboard_links_to_metrics_and_api(open_page: Pages, serve: Serve) -> None:
+def test_dashboard_links_to_metrics_api_and_chat_and_the_chat_back(open_page: Pages, serve: Serve) -> None:
     page = watched(open_page, serve())
     for name, text in [("Metrics", "tokenfall_streams_in_flight"), ("API", '"openapi"')]:
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.locator("body")).to_contain_text(text)
         page.go_back()
         expect(state(page)).to_have_text("Live")
-
-
-def test_dashboard_links_to_the_chat_and_back(open_page: Pages, serve: Serve) -> None:
-    page = watched(open_page, serve())
     page.get_by_role("link", name="Chat").click()
     expect(page).to_have_url(re.compile(r"/web\?conversation=chat-[0-9a-f]{16}$"))
     page.get_by_role("link", name="Dashboard").click()
@@ -512,7 +515,7 @@ def test_another_grammar_is_put_in_place_and_taken_back(open_page: Pages, serve:
     expect(page.get_by_label("Default grammar")).to_have_value(holds(server))
     assert call(server, "/stream-sse")[1].count('"finish":false') == 2
     page.get_by_role("button", name="Reset").click()
-    expect(page.locator("#sim-status")).to_have_text("Reset to the settings of the startup.")
+    expect(page.locator("#sim-status")).to_have_text("Reset to the settings from startup.")
     expect(page.get_by_label("Default grammar")).to_have_value("gap=0.003s")
     assert holds(server) == "gap=0.003s"
 
@@ -636,21 +639,16 @@ def test_key_of_the_form_is_used_by_the_dashboard(open_page: Pages, serve: Serve
     expect(page.locator("#sim-now")).to_have_text("gap=0.002s")
 
 
-def test_form_is_enabled_again_with_one_worker(open_page: Pages, serve: Serve) -> None:
+def test_form_is_disabled_with_a_reason_while_there_are_several_workers(open_page: Pages, serve: Serve) -> None:
     first = serve(WORKERS="2", HISTORY_URL="sqlite:///chat.db")
     page = watched(open_page, first)
     open_page.allow("ERR_")
-    expect(page.get_by_label("Default grammar")).to_be_disabled()
+    expect(page.locator("#facts")).to_contain_text("2 workers")
+    expect(page.locator("#sim-error")).to_contain_text("WORKERS=1")
+    for control in page.locator("#sim-form :is(input, button)").all():
+        expect(control).to_be_disabled()
     first.close()
     serve(PORT=str(first.port))
     expect(page.locator("#facts")).to_contain_text("1 worker")
     expect(page.get_by_label("Default grammar")).to_be_enabled()
     expect(page.locator("#sim-error")).to_be_empty()
-
-
-def test_form_is_disabled_with_a_reason_with_several_workers(open_page: Pages, serve: Serve) -> None:
-    page = watched(open_page, serve(WORKERS="2", HISTORY_URL="sqlite:///chat.db"))
-    expect(page.locator("#facts")).to_contain_text("2 workers")
-    expect(page.locator("#sim-error")).to_contain_text("WORKERS=1")
-    for control in page.locator("#sim-form :is(input, button)").all():
-        expect(control).to_be_disabled()

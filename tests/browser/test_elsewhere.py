@@ -50,6 +50,7 @@ def test_regenerate_in_a_stale_page_deletes_nothing_and_shows_the_new_turns(open
     expect(alert(page)).to_contain_text("changed elsewhere")
     expect(answer(page).locator(".text")).to_have_text("second")
     assert texts(page) == contents(server) == ["first", "first", "second", "second"]
+    expect(draft(page)).to_have_value("")  # the question is still in the conversation
     press(page, "Regenerate")
     ended(page)
     assert contents(server) == ["first", "first", "second", "second"]
@@ -89,6 +90,7 @@ def test_a_conversation_that_the_server_lost_stays_and_is_marked(open_page: Page
     assert call(server, "/history?conversation=default", method="DELETE")[0] == 204
     look_again(page)
     expect(page.locator(".forgotten")).to_contain_text(FORGOTTEN)
+    expect(status(page)).to_have_text("The server no longer has this conversation.")
     assert texts(page)[:2] == ["first", "first"]
     expect(answer(page).get_by_role("button", name="Regenerate")).to_be_hidden()
     ask(page, "second")

@@ -118,7 +118,7 @@ def test_expected_fault_does_not_fail_the_test(quiet: Pages, plain: str) -> None
 def test_a_fault_that_is_expected_must_come(quiet: Pages, plain: str) -> None:
     quiet(plain)
     quiet.expect("planted")
-    with pytest.raises(AssertionError, match="expected, and did not come: planted"):
+    with pytest.raises(AssertionError, match="expected, but missing: planted"):
         quiet.close()
 
 

@@ -1,7 +1,8 @@
 """Text that tries to become more than text, wherever a text is shown: it may not run, load, or look like the page's.
 
 The page's policy forbids most of it anyway. So everything is tried without the policy: what the policy would have to
-stop has gone too far. The policy allows nothing more, so only messages are tried with it as well.
+stop has gone too far. The policy allows nothing more, so only messages are tried with it as well, in
+test_injection_count.py.
 """
 
 import json
@@ -25,7 +26,7 @@ from tests.end_to_end.process import ServerProcess
 
 SOURCE = Path(__file__).parents[1] / "web" / "injections.mjs"
 MODEL = "<img src=x onerror=window.hacked=1>"
-PARTS = 4  # of the forms: a long conversation takes the browser longer to lay out
+PARTS = 4  # of the forms, where each takes a turn of its own; `make torture` has turns of all forms
 EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a script says no white space alone
 OWN_PATH = re.compile(
     r"/(web(/[\w.]+)?|chat(/defaults|/turns/turn_\w+(/stop)?)?|v1/models|history|conversations)"
@@ -259,19 +260,12 @@ def echo_of(forms: list[str], folder: Path) -> Path:
     return path
 
 
-@pytest.mark.timeout(60)  # a hundred questions each, on a machine that does other things
-@pytest.mark.parametrize(
-    ("part", "bypass_csp"),
-    # Without the policy everything that becomes markup takes effect; with it a part of the forms is enough to see that
-    # the page does not depend on what the policy forbids.
-    [*((part, True) for part in range(PARTS)), (0, False)],
-)
-def test_question_and_response_stay_text(
-    open_page: Pages, serve: Serve, forms: list[str], tmp_path: Path, part: int, bypass_csp: bool
-) -> None:
-    some = forms[part::PARTS]
+@pytest.mark.timeout(60)  # a hundred questions, on a machine that does other things
+def test_question_and_response_stay_text(open_page: Pages, serve: Serve, forms: list[str], tmp_path: Path) -> None:
+    """A part of the forms: test_stored_messages_stay_text and test_partial_responses_stay_text have all of them."""
+    some = forms[::PARTS]
     server = serve(SIM=f"script={echo_of(some, tmp_path)},gap=0ms")
-    shown = watched(open_page, server, bypass_csp=bypass_csp)
+    shown = watched(open_page, server, bypass_csp=True)
     assert shown.page.evaluate(ASK, json.dumps(some)) == []
     assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]
     assert contents(server)[1::2] == some
@@ -280,6 +274,23 @@ def test_question_and_response_stay_text(
     expect(shown.page.locator("#messages > .assistant")).to_have_count(len(some))
     shown.begin()
     assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]
+    assert shown.wrong() == []
+
+
+def test_stored_messages_stay_text(open_page: Pages, serve: Serve, forms: list[str]) -> None:
+    kept = [
+        {"role": role, "content": typed(form) if role == "user" else form, "turn": f"turn_{number}", "model": "sim"}
+        for number, form in enumerate(forms)
+        for role in ("user", "assistant")
+    ]
+    server = serve()
+    page = open_page(server, bypass_csp=True)
+    page.route("**/history?*", lambda route: route.fulfill(json=kept))
+    shown = Watched(page, server)
+    page.reload()
+    expect(page.locator("#messages > .assistant")).to_have_count(len(forms))
+    shown.begin()
+    assert page.evaluate(TEXTS, "user") == [0, [typed(form) for form in forms]]
     assert shown.wrong() == []
 
 
@@ -375,7 +386,7 @@ def test_provider_error_stays_text(open_page: Pages, serve: Serve, provider: str
     shown = watched(open_page, serve(UPSTREAM_URL=provider, MODEL=MODEL), bypass_csp=True)
     asked_and_answered(shown.page, "Hello")
     expect(message(shown.page, -1).locator(".model")).to_have_text(MODEL)
-    told = shown.page.evaluate(_REFUSED, json.dumps(forms[::4]))
+    told = shown.page.evaluate(_REFUSED, json.dumps(forms[::16]))
     assert [said.partition(" It says: ")[0] for said in told] == ["The model refused this message."] * len(told)
     assert alert(shown.page).locator("*").count() == 0
     assert shown.wrong() == []

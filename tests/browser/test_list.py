@@ -130,6 +130,7 @@ def test_another_conversation_than_the_one_on_the_page_is_renamed_and_deleted(
     expect(names(page)).to_have_text(["in c", "in b", "named"])
     titled(page, "in c")
     act(page, "named", "Delete")
+    expect(page.locator("#delete-dialog")).to_contain_text("named and all its messages will be deleted.")
     page.locator("#delete-dialog").get_by_role("button", name="Cancel").click()
     expect(names(page)).to_have_count(3)
     act(page, "named", "Delete")

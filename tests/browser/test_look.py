@@ -18,6 +18,7 @@ from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import DEFAULT, alert, answer, ask, begun, call, ended, press, write
 from tests.end_to_end.conftest import Serve, check_clean_exit
+from tests.end_to_end.preloaded import Preloaded
 from tests.end_to_end.process import ServerProcess
 
 PHONE, DESK, WALL, ZOOMED = (360, 640), (1280, 800), (3840, 2160), (320, 256)
@@ -159,20 +160,21 @@ IN_VIEW = """() => {
 
 
 @pytest.fixture(scope="module")
-def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def talking(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded, bundled: Path) -> Iterator[ServerProcess]:
     """A server that says what the question asks for, with some conversations; tests ask in one of their own."""
-    folder = tmp_path_factory.mktemp("talking")
-    server = served(folder)
+    preloaded.web = bundled
+    server = served(tmp_path_factory.mktemp("talking"), preloaded)
     for number, question in enumerate(QUESTIONS):
         tell(server, question, conversation=f"old-{number}")
     yield server
     check_clean_exit(server)
 
 
-def served(folder: Path) -> ServerProcess:
+def served(folder: Path, preloaded: Preloaded) -> ServerProcess:
     script = folder / "turns.json"
     script.write_text(json.dumps(TURNS), encoding="utf-8")
-    return ServerProcess(folder, environment={"SIM": f"script={script},gap=100us", "DRAIN_TIMEOUT": "100ms"})
+    environment = {"SIM": f"script={script},gap=100us", "DRAIN_TIMEOUT": "100ms"}
+    return ServerProcess(folder, environment=environment, preloaded=preloaded)
 
 
 def tell(server: ServerProcess, question: str, *, conversation: str = DEFAULT) -> None:
@@ -364,12 +366,6 @@ def test_at_400_percent_everything_is_reached_by_scrolling_down(
         expect(page.locator("#sidebar-open")).to_be_in_viewport(ratio=1)
 
 
-def test_composer_stays_in_view_above_a_phone_keyboard(open_page: Pages, talking: ServerProcess) -> None:
-    page = opened(open_page, talking, rich, viewport=PHONE)
-    look(page, "light", (360, 330))
-    assert page.evaluate(IN_VIEW) == []
-
-
 def test_many_conversations_scroll_in_their_list(
     open_page: Pages, tmp_path: Path, artefact: Artefact, serve: Serve
 ) -> None:
@@ -399,19 +395,6 @@ def test_the_edit_form_keeps_to_its_edges(open_page: Pages, talking: ServerProce
     assert buttons[1]["left"] - buttons[0]["right"] >= 4
 
 
-def test_table_cells_are_aligned_as_their_columns(open_page: Pages, talking: ServerProcess) -> None:
-    page = opened(open_page, talking, rich)
-    styles = page.evaluate("""() => [...document.querySelectorAll('.table tr:last-child > *')].map((cell) => {
-      const { textAlign, color, fontWeight } = getComputedStyle(cell);
-      return [textAlign.replace('start', 'left').replace('end', 'right'), color, fontWeight];
-    })""")
-    head, row = styles[:4], styles[4:]
-    assert [align for align, *_ in row] == ["left", "center", "left", "right"]
-    assert [align for align, *_ in head] == ["left", "center", "left", "right"]
-    assert len({(color, weight) for _, color, weight in row}) == 1
-    assert len({(color, weight) for _, color, weight in head}) == 1
-
-
 BROKEN_WORDS = """() => [...document.querySelectorAll('.table :is(th, td)')].flatMap((cell) => {
   const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
   const broken = [];
@@ -427,18 +410,35 @@ BROKEN_WORDS = """() => [...document.querySelectorAll('.table :is(th, td)')].fla
 })"""
 
 
-@pytest.mark.parametrize("state", [rich, hard], ids=lambda state: state.__name__)
-def test_wide_table_scrolls_and_does_not_break_words(
-    open_page: Pages, talking: ServerProcess, state: Callable[[Page], None]
-) -> None:
-    page = opened(open_page, talking, state, viewport=PHONE)
+def scrolls_and_breaks_no_word(page: Page) -> None:
     assert page.evaluate(BROKEN_WORDS) == []
     width, room = page.locator(".table").evaluate("(table) => [table.scrollWidth, table.clientWidth]")
     assert width > room
 
 
-def test_text_direction_follows_its_script(open_page: Pages, talking: ServerProcess) -> None:
+def test_table_is_aligned_and_scrolls_and_the_composer_stays_above_a_phone_keyboard(
+    open_page: Pages, talking: ServerProcess
+) -> None:
+    page = opened(open_page, talking, rich, viewport=PHONE)
+    styles = page.evaluate("""() => [...document.querySelectorAll('.table tr:last-child > *')].map((cell) => {
+      const { textAlign, color, fontWeight } = getComputedStyle(cell);
+      return [textAlign.replace('start', 'left').replace('end', 'right'), color, fontWeight];
+    })""")
+    head, row = styles[:4], styles[4:]
+    assert [align for align, *_ in row] == ["left", "center", "left", "right"]
+    assert [align for align, *_ in head] == ["left", "center", "left", "right"]
+    assert len({(color, weight) for _, color, weight in row}) == 1
+    assert len({(color, weight) for _, color, weight in head}) == 1
+    scrolls_and_breaks_no_word(page)
+    look(page, "light", (360, 330))
+    assert page.evaluate(IN_VIEW) == []
+
+
+def test_hard_response_scrolls_its_table_and_directs_each_text_by_its_script(
+    open_page: Pages, talking: ServerProcess
+) -> None:
     page = opened(open_page, talking, hard, viewport=PHONE)
+    scrolls_and_breaks_no_word(page)
     for block in page.locator(".assistant .text :is(p, ul)", has_text="פריט").or_(page.get_by_text("שלום")).all():
         assert block.evaluate("(block) => getComputedStyle(block).direction") == "rtl"
     assert page.locator(".code pre").evaluate("(pre) => getComputedStyle(pre).direction") == "ltr"
@@ -557,16 +557,10 @@ def test_dashboard_is_sound_at_every_width_in_both_themes(
     page.locator("#sim").press("Enter")
     open_page.expect("status of 400")
     expect(page.locator("#sim-error")).not_to_be_empty()
-    for theme, size in [("light", DESK), ("dark", PHONE), ("dark", DESK), ("light", WALL)]:
+    for theme, size in [("light", DESK), ("dark", PHONE), ("dark", DESK), ("light", WALL), ("light", ZOOMED)]:
         look(page, theme, size)
         assert sound(page) == [], (theme, size)
         page.screenshot(path=artefact(f"board-{size[0]}-{theme}.png"), full_page=True)
-
-
-def test_dashboard_is_sound_at_400_percent(open_page: Pages, talking: ServerProcess) -> None:
-    page = open_page(talking, "/board", viewport=ZOOMED)
-    expect(page.locator("#state")).to_have_text("Live")
-    assert sound(page) == []
 
 
 def test_dashboard_buttons_keep_their_borders_in_forced_colors(

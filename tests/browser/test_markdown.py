@@ -199,10 +199,13 @@ def attributes(locator: Locator) -> dict[str, str]:
 # At the end
 
 
-def test_rich_response_has_the_elements_that_its_markdown_names(
+def test_rich_response_has_the_elements_and_the_text_of_its_markdown(
     open_page: Pages, rich: ServerProcess, artefact: Artefact
 ) -> None:
-    page = answered(open_page, rich, viewport=(1280, 1900))
+    page = open_page(rich, viewport=(1280, 1900))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    asked_and_answered(page, "Tell me.")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         page.screenshot(path=artefact(f"markdown-{scheme}.png"))
@@ -228,11 +231,17 @@ def test_rich_response_has_the_elements_that_its_markdown_names(
         ["p"],
     ]
     assert axe(page, within="main") == []
+    has_the_written_text(said(page))
+    has_aligned_cells_of_one_look(said(page))
+    has_safe_links_and_no_images(said(page))
+    assert [url for url in asked if "example.org" in url] == []
+    before = said(page).inner_html()
+    page.reload()
+    expect(answer(page)).to_have_attribute("data-state", "complete")
+    assert said(page).inner_html() == before
 
 
-def test_rich_response_has_the_written_text(open_page: Pages, rich: ServerProcess) -> None:
-    page = answered(open_page, rich)
-    told = said(page)
+def has_the_written_text(told: Locator) -> None:
     expect(told.locator("h3")).to_have_text("Pancakes")
     expect(told.locator("h4")).to_have_text("What you need")
     expect(told.locator("ol").nth(1)).to_have_attribute("start", "3")
@@ -243,43 +252,23 @@ def test_rich_response_has_the_written_text(open_page: Pages, rich: ServerProces
     expect(told.locator("p").last).to_have_text("Enjoy.")
 
 
-def test_cells_are_in_their_columns(open_page: Pages, rich: ServerProcess) -> None:
-    page = answered(open_page, rich)
+def has_aligned_cells_of_one_look(told: Locator) -> None:
     for row in ("thead tr", "tbody tr:first-child"):
-        aligned = said(page).locator(f"{row} > *").evaluate_all(_STYLES, "textAlign")
-        assert aligned == ["start", "center", "right"]
-
-
-def test_cells_look_alike_wherever_they_stand(open_page: Pages, rich: ServerProcess) -> None:
-    page = answered(open_page, rich)
+        assert told.locator(f"{row} > *").evaluate_all(_STYLES, "textAlign") == ["start", "center", "right"]
     for style in ("color", "fontWeight", "paddingLeft", "paddingRight"):
-        looks = said(page).locator("tbody tr:first-child > *").evaluate_all(_STYLES, style)
+        looks = told.locator("tbody tr:first-child > *").evaluate_all(_STYLES, style)
         assert len(set(looks)) == 1, f"{style}: {looks}"
 
 
-def test_links_are_safe_and_images_are_links(open_page: Pages, rich: ServerProcess) -> None:
-    page = open_page(rich)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    asked_and_answered(page, "Tell me.")
-    links = [attributes(link) for link in said(page).locator("a").all()]
-    assert links == [
+def has_safe_links_and_no_images(told: Locator) -> None:
+    assert [attributes(link) for link in told.locator("a").all()] == [
         {"href": "https://example.org/pan?cakes=2", "title": "With pictures", **LINK},
         {"href": "https://example.org/", **LINK},
         {"href": "mailto:cook@example.org", **LINK},
         {"href": "https://example.org/pancake.png", **LINK},
     ]
-    expect(said(page).locator("a").last).to_have_text("A pancake")
-    assert said(page).locator("img").count() == 0
-    assert [url for url in asked if "example.org" in url] == []
-
-
-def test_a_reload_shows_the_same(open_page: Pages, rich: ServerProcess) -> None:
-    page = answered(open_page, rich)
-    before = said(page).inner_html()
-    page.reload()
-    expect(answer(page)).to_have_attribute("data-state", "complete")
-    assert said(page).inner_html() == before
+    expect(told.locator("a").last).to_have_text("A pancake")
+    assert told.locator("img").count() == 0
 
 
 def test_code_is_copied_unchanged(open_page: Pages, rich: ServerProcess) -> None:
@@ -304,13 +293,6 @@ def test_code_can_be_copied_during_the_response(open_page: Pages, serve: Serve, 
     assert page.evaluate("navigator.clipboard.readText()") == CODE
     gate(server, "hold")
     ended(page)
-
-
-def test_response_is_copied_unchanged(open_page: Pages, rich: ServerProcess) -> None:
-    page = answered(open_page, rich, permissions=CLIPBOARD)
-    answer(page).get_by_role("button", name="Copy response").click()
-    expect(status(page)).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == RICH
 
 
 def test_nothing_makes_a_narrow_page_wider(open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path) -> None:

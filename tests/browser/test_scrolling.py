@@ -126,18 +126,18 @@ def scrolled_up(page: Page, how: Callable[[Page], None]) -> float:
     return top(page)
 
 
-@pytest.mark.parametrize("target", ["#log", ".edit textarea"])
-def test_wheel_outside_the_messages_keeps_following(open_page: Pages, server: ServerProcess, target: str) -> None:
+def test_wheel_outside_the_messages_keeps_following(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked_and_answered(page, "short")
     asked(page)
-    if target != "#log":
-        page.evaluate("document.querySelector('[data-action=edit]').click()")
-        page.evaluate(TO_END)
-    page.locator(target).dispatch_event("wheel", {"deltaY": -100, "ctrlKey": target == "#log", "bubbles": True})
-    assert at_end(page)
-    more(page, server)
-    assert at_end(page)
+    for target in ("#log", ".edit textarea"):
+        if target != "#log":
+            page.evaluate("document.querySelector('[data-action=edit]').click()")
+            page.evaluate(TO_END)
+        page.locator(target).dispatch_event("wheel", {"deltaY": -100, "ctrlKey": target == "#log", "bubbles": True})
+        assert at_end(page), target
+        more(page, server)
+        assert at_end(page), target
 
 
 def test_end_stays_in_view_while_a_response_grows(open_page: Pages, server: ServerProcess) -> None:
@@ -152,14 +152,17 @@ def test_end_stays_in_view_while_a_response_grows(open_page: Pages, server: Serv
     expect(message(page, -1).get_by_role("button", name="Regenerate")).to_be_in_viewport(ratio=1)
 
 
-@pytest.mark.parametrize("how", ["a_little", "arrow_up", "page_up", "touch"])
-def test_first_upward_scroll_ends_following(open_page: Pages, server: ServerProcess, how: str) -> None:
-    page = open_page(server, has_touch=how == "touch")
+def test_first_upward_scroll_ends_following(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server, has_touch=True)
     asked(page)
-    place = scrolled_up(page, UPWARD[how])
-    more(page, server)
-    assert top(page) == place
-    expect(to_end(page)).to_be_visible()
+    place = top(page)
+    for how in ("a_little", "arrow_up", "page_up", "touch"):
+        page.evaluate(TO_END)
+        assert at_end(page), how
+        place = scrolled_up(page, UPWARD[how])
+        more(page, server)
+        assert top(page) == place, how
+        expect(to_end(page)).to_be_visible()
     gate(server, "more")
     ended(page)
     assert top(page) == place
@@ -180,27 +183,20 @@ def test_scrolling_up_during_a_fast_response_is_not_undone(open_page: Pages, ser
     expect(to_end(page)).to_be_visible()
 
 
-def test_scrolling_to_the_end_follows_again(open_page: Pages, server: ServerProcess) -> None:
+def test_scrolling_to_the_end_and_the_jump_button_follow_again(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked(page)
-    scrolled_up(page, UPWARD["a_notch"])
-    more(page, server)
-    wheel(page, 10_000)
-    page.wait_for_function(AT_END)
-    assert at_end(page)
-    more(page, server)
-    assert at_end(page)
-
-
-def test_jump_button_scrolls_to_the_end_and_follows_again(open_page: Pages, server: ServerProcess) -> None:
-    page = open_page(server)
-    asked(page)
-    scrolled_up(page, UPWARD["a_notch"])
-    more(page, server)
-    to_end(page).click()
-    assert at_end(page)
-    more(page, server)
-    assert at_end(page)
+    for by in ("wheel", "button"):
+        scrolled_up(page, UPWARD["a_notch"])
+        more(page, server)
+        if by == "wheel":
+            wheel(page, 10_000)
+            page.wait_for_function(AT_END)
+        else:
+            to_end(page).click()
+        assert at_end(page), by
+        more(page, server)
+        assert at_end(page), by
 
 
 def test_downward_scroll_above_the_end_does_not_follow(open_page: Pages, server: ServerProcess) -> None:
@@ -246,28 +242,24 @@ def changed(page: Page, change: Callable[[Page], None]) -> None:
     )
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_end_stays_in_view_after_a_resize(
-    open_page: Pages, server: ServerProcess, change: Callable[[Page], None]
-) -> None:
+def test_end_stays_in_view_after_each_resize(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked(page)
-    changed(page, change)
-    assert at_end(page)
-    more(page, server)
-    assert at_end(page)
+    for change in CHANGES:
+        changed(page, change)
+        assert at_end(page), change.__name__
+        more(page, server)
+        assert at_end(page), change.__name__
 
 
-@pytest.mark.parametrize("change", [longer_draft, smaller], ids=lambda change: change.__name__)
-def test_scroll_position_stays_after_a_resize(
-    open_page: Pages, server: ServerProcess, change: Callable[[Page], None]
-) -> None:
+def test_scroll_position_stays_after_each_resize(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked(page)
     place = scrolled_up(page, keys("PageUp"))
-    changed(page, change)
-    assert top(page) == place
-    expect(to_end(page)).to_be_visible()
+    for change in (longer_draft, smaller):
+        changed(page, change)
+        assert top(page) == place, change.__name__
+        expect(to_end(page)).to_be_visible()
 
 
 def test_the_end_stays_in_view_above_an_error(open_page: Pages, server: ServerProcess) -> None:
@@ -340,4 +332,23 @@ def test_a_short_conversation_has_no_way_to_the_end(open_page: Pages, server: Se
     wheel(page, -100)
     wheel(page, 100)
     top(page)
+    expect(to_end(page)).to_be_hidden()
+
+
+def test_empty_conversation_is_shown_from_its_start_and_has_no_end_to_jump_to(
+    open_page: Pages, server: ServerProcess
+) -> None:
+    page = open_page(server, "/web", viewport=(360, 560))
+    expect(page.locator(".examples")).to_be_attached()
+    page.evaluate("() => document.querySelector('#new').click()")  # opens one while the examples are known
+    log = page.locator("#log")
+    assert log.evaluate("(log) => log.scrollHeight > log.clientHeight + 50")
+    assert log.evaluate("(log) => log.scrollTop") == 0
+    wheel(page, 400)
+    page.wait_for_function("() => document.querySelector('#log').scrollTop > 20")
+    below = page.evaluate(COME_TO_REST)
+    draft(page).fill("a\nb\nc")  # the text area grows, and the log shrinks
+    assert page.evaluate(COME_TO_REST) == below
+    wheel(page, -20)
+    page.wait_for_function("(below) => document.querySelector('#log').scrollTop < below", arg=below)
     expect(to_end(page)).to_be_hidden()

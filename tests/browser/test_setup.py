@@ -275,3 +275,21 @@ def test_first_visit_and_settings_are_sound_on_a_phone_and_on_a_desk(
         dialog.get_by_label("Temperature").fill("0.2")
     draft(page).fill("A question.")
     check("composer")
+
+
+def test_all_settings_fit_below_the_controls_on_a_phone(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST), "/web", viewport=PHONE)
+    send = page.get_by_role("button", name="Send")
+    with changed(page) as dialog:
+        dialog.get_by_label("System prompt").fill("Respond in one sentence.")
+        dialog.get_by_label("Temperature").fill("0.25")
+        dialog.get_by_label("Token limit").fill("1000000")
+    expect(settings(page)).to_have_text("Settings: system prompt, temperature 0.25, limit 1000000")
+    above, beside, below = (each.bounding_box() for each in (model(page), send, settings(page)))
+    assert above
+    assert beside
+    assert below
+    assert abs(above["y"] - beside["y"]) < above["height"], "the model and Send share a row"
+    assert below["y"] >= above["y"] + above["height"]
+    assert below["width"] > PHONE[0] * 0.75
+    assert below["height"] < 64, "two lines at most"

@@ -24,6 +24,11 @@ _SET_HIDDEN = """(hidden) => {
 }"""
 
 
+@pytest.fixture
+def web() -> None:
+    """The single files: some tests keep one of them back."""
+
+
 def ground(page: Page) -> Any:
     return page.evaluate(_GROUND)
 

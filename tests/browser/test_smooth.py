@@ -62,6 +62,11 @@ _COUNT = """async (half) => {
 _NODES = "document.createTreeWalker(document, NodeFilter.SHOW_ALL)"
 
 
+@pytest.fixture
+def web() -> None:
+    """The single files: the test changes a class that the page uses."""
+
+
 @pytest.fixture(params=LONG)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -35,6 +35,11 @@ Mount = Callable[[ServerProcess], str]
 
 
 @pytest.fixture
+def web() -> None:
+    """The single files: their addresses are relative."""
+
+
+@pytest.fixture
 def mount(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mount]:
     """Puts deploy/nginx.conf before a server, but under a path: `root = mount(server)`, with a slash at its end.
 

@@ -205,6 +205,9 @@ class FakeApplication:
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         return Response(status, detail.encode())
 
+    def caller(self, request: Request) -> str:
+        return request.client
+
     def cut(self, request: Request) -> Response:
         return Response(503, b"cut")
 

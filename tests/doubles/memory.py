@@ -4,12 +4,18 @@ import tracemalloc
 from collections.abc import Callable
 
 from tokenfall.metrics import Metrics
+from tokenfall.request_memory import RequestMemory
 from tokenfall.response_memory import ResponseMemory
 
 
 def ample_memory() -> ResponseMemory:
     """Return a response memory larger than any test needs."""
     return ResponseMemory(2**30, Metrics())
+
+
+def ample_request_memory() -> RequestMemory:
+    """More than the requests of a test take."""
+    return RequestMemory(2**30)
 
 
 def held_bytes(make: Callable[[], object]) -> int:

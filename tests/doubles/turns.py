@@ -15,6 +15,7 @@ from tokenfall.turns.runner import TurnRunner
 from tokenfall.turns.turn import RunningTurn
 
 from tests.doubles.clocks import FakeClock
+from tests.doubles.memory import ample_request_memory
 
 HERE = Conversation("alice", "default")
 
@@ -40,7 +41,8 @@ def chat_service(
     engine: Engine, history: HistoryStore, *, defaults: Defaults, shared: SharedTurns | None = None
 ) -> Chat:
     """Return a chat service with a registry of `turn_registry`."""
-    runner = TurnRunner(history, registry=turn_registry(shared=shared), detached=detached_turns())
+    turns, memory = turn_registry(shared=shared), ample_request_memory()
+    runner = TurnRunner(history, registry=turns, detached=detached_turns(), memory=memory)
     return Chat(engine, history, defaults=defaults, runner=runner)
 
 

@@ -23,6 +23,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import tokenfall
+from tokenfall.api import page
+
+from tests.doubles.requests import request as page_request
 
 REQUEST_BYTES = 65_536
 DESCRIPTORS = 3
@@ -34,6 +37,8 @@ class Preloaded:
     """The tests' handle of the parent process."""
 
     def __init__(self, environment: dict[str, str], command: tuple[str, ...]) -> None:
+        self.web: Path | None = None
+        """The folder of the pages of servers to come, where it is not the package's."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -49,7 +54,8 @@ class Preloaded:
         out, out_of_child = os.pipe()
         status, status_of_child = os.pipe()
         try:
-            request = json.dumps({"folder": str(folder), "environment": environment}).encode()
+            web = None if self.web is None else str(self.web)
+            request = json.dumps({"folder": str(folder), "environment": environment, "web": web}).encode()
             socket.send_fds(self._control, [request], [out_of_child, log, status_of_child])
         finally:
             os.close(out_of_child)
@@ -110,6 +116,9 @@ class _Parent:
         self._statuses: dict[int, int] = {}
         """By pid, the descriptor to write the exit status to."""
         self._woken, self._waker = os.pipe()
+        self._web = page.WEB
+        self._compressed: set[str] = set()
+        """The folders whose pages are in the cache."""
 
     def run(self) -> None:
         """Serve requests until the tests close their end. Returns in the parent only."""
@@ -128,19 +137,30 @@ class _Parent:
                     return
 
     def _serve(self, selector: selectors.BaseSelector) -> bool:
-        request, descriptors, _, _ = socket.recv_fds(self._control, REQUEST_BYTES, DESCRIPTORS)
-        if not request:
+        message, descriptors, _, _ = socket.recv_fds(self._control, REQUEST_BYTES, DESCRIPTORS)
+        if not message:
             return False
         out, log, status = descriptors
+        request = json.loads(message)
+        self._use_pages(request["web"] or self._web)
         pid = os.fork()
         if pid == 0:
             selector.close()
-            self._become_server(json.loads(request), out, log)
+            self._become_server(request, out, log)
         os.close(out)
         os.close(log)
         self._statuses[pid] = status
         self._control.send(str(pid).encode())
         return True
+
+    def _use_pages(self, web: str) -> None:
+        """Servers to come serve the pages in this folder, which are compressed once, here, and not by each server."""
+        page.WEB = web
+        if web not in self._compressed:
+            self._compressed.add(web)
+            pages = page.Page()
+            for path in pages.files:
+                pages.serve(page_request(path, headers={"Accept-Encoding": "gzip"}))
 
     def _reap(self) -> None:
         while self._statuses:

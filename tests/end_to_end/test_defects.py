@@ -174,6 +174,9 @@ class FailingApplication:
             raise_defect()
         return Response(status, b"refused")
 
+    def caller(self, request: Request) -> str:
+        return request.client
+
     def cut(self, request: Request) -> Response:
         return Response(503, b"cut")
 

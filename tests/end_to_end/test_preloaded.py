@@ -1,11 +1,14 @@
 """Servers forked from a preloaded process behave like servers started by the command."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tokenfall.api.page import WEB
 
 from tests.end_to_end.client import fetch, request
 from tests.end_to_end.preloaded import Preloaded
@@ -58,3 +61,18 @@ def test_forked_server_may_fork_workers(tmp_path: Path, preloaded: Preloaded) ->
     )
     assert len(server.workers()) == 2
     assert server.close() == 0
+
+
+async def test_forked_server_serves_the_pages_of_the_chosen_folder(tmp_path: Path, preloaded: Preloaded) -> None:
+    pages = tmp_path / "pages"
+    shutil.copytree(WEB, pages)
+    (pages / "index.html").write_text("another page", encoding="utf-8")
+    bodies = []
+    for number, web in enumerate((pages, None)):
+        (tmp_path / str(number)).mkdir()
+        preloaded.web = web
+        server = ServerProcess(tmp_path / str(number), environment={}, preloaded=preloaded)
+        bodies.append((await fetch(server.port, request("/web"))).body)
+        assert server.close() == 0
+    assert bodies[0] == b"another page"
+    assert b"<title>Tokenfall</title>" in bodies[1]

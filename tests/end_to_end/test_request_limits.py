@@ -121,7 +121,7 @@ async def test_unsupported_requests_have_their_own_status(port: int, data: bytes
 
 
 async def test_incomplete_bodies_of_many_connections_are_bounded(serve: Serve) -> None:
-    server = serve(REQUEST_MEMORY="100000")
+    server = serve(REQUEST_MEMORY="200000")
     large = request("/api/data", method="POST", Content_Length="60000") + b" " * 40_000
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(await Client.connect(server.port)) for _ in range(3)]

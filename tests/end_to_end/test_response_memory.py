@@ -11,14 +11,21 @@ import pytest
 from tests.doubles.hostile_requests import post, user
 from tests.end_to_end.client import Client, fetch
 from tests.end_to_end.in_process import Running, eventually, running
+from tests.end_to_end.test_caller_queues import CALLERS
 from tests.end_to_end.test_upstream import relaying
 from tests.end_to_end.upstream import Exchange, delta
 
 WORDS = 16_000
 """Words of a response, about 100 kB of text."""
 
-MEMORY = "256KiB"
-"""Enough for one such response, not for two."""
+MEMORY = "512KiB"
+"""The share of one client is enough for one such response, not for two."""
+
+FULL = (
+    "the server's memory for complete responses is in use by this caller, up to its share; request a stream, or"
+    " try again later"
+)
+"""The error in the dialect without codes."""
 
 SIM = f"sim:tokens={WORDS},gap=0us,ttft=300s"
 ECHO = "text=echo,tokens=1200,gap=0us,fault=stall@1199:300s"
@@ -67,7 +74,7 @@ async def test_simulated_response_that_does_not_fit_is_refused_until_others_have
             assert code_of(refused.body) in {
                 "response_memory_full",
                 "overloaded_error",
-                "the server's memory for complete responses is in use; request a stream, or try again later",
+                FULL,
             }
             scraped = (await fetch(here.port, b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n")).body.decode()
             assert f"tokenfall_response_memory_bytes {float(held_bytes(here))}\n" in scraped
@@ -145,7 +152,7 @@ async def test_memory_of_a_relayed_response_that_fails_is_released(ending: str) 
 
 
 async def test_history_for_a_slow_client_counts_into_the_response_memory() -> None:
-    async with running(RESPONSE_MEMORY="4MiB", RATE_LIMIT_RPS="0") as here:
+    async with running(RESPONSE_MEMORY="8MiB", RATE_LIMIT_RPS="0") as here:
         long = post("/chat", CHAT | {"messages": user("x" * 900_000)}, X_Sim="tokens=1,gap=0us")
         for _ in range(3):
             assert (await fetch(here.port, long)).status == 200
@@ -177,10 +184,27 @@ REPEATED: dict[str, dict[str, Any]] = {
 async def test_request_text_repeated_in_a_response_counts_into_the_response_memory(name: str, stream: bool) -> None:
     path = "/v1/completions" if name == "echo" else "/v1/responses"
     data = post(path, {"model": "sim:ttft=300s", "stream": stream} | REPEATED[name])
-    async with running(RESPONSE_MEMORY="400KiB", RATE_LIMIT_RPS="0") as here:
+    async with running(RESPONSE_MEMORY="800KiB", RATE_LIMIT_RPS="0") as here:
         async with AsyncExitStack() as clients:
             await send_until_held(here, clients, data)
             refused = await fetch(here.port, data)
             assert (refused.status, code_of(refused.body)) == (503, "response_memory_full")
         await here.wait_idle()
         assert held_bytes(here) == 0
+
+
+@pytest.mark.parametrize("kind", CALLERS)
+async def test_client_that_uses_all_it_may_leaves_room_for_others(kind: str) -> None:
+    settings, first, same, other = CALLERS[kind]
+    data = LATE["openai.responses"]
+    async with running(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0", **settings) as here:
+        async with AsyncExitStack() as clients:
+            await send_until_held(here, clients, with_header(data, first))
+            assert (await fetch(here.port, with_header(data, same))).status == 503
+            await send_until_held(here, clients, with_header(data, other))
+        await here.wait_idle()
+        assert held_bytes(here) == 0
+
+
+def with_header(data: bytes, header: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\r\n" + header + b"\r\n", 1)

@@ -1,7 +1,7 @@
 """Fuzz one target with atheris: `python -m tests.fuzz TARGET SECONDS`.
 
-It begins with the seeds of `tests/fuzz/seeds`. An input that fails ends the run with status 77 and is written to
-`build/fuzz`: mend what it shows, and keep it as a seed.
+The initial corpus are the seeds of `tests/fuzz/seeds`. A failing input ends the run with status 77 and is written to
+`build/fuzz`. Fix the defect and add the input to the seeds.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 import atheris
 
 ROOT = Path(__file__).parents[2]
-MOST_BYTES = 1_024
+MAX_INPUT_BYTES = 1_024
 
 with atheris.instrument_imports(include=["tokenfall"]):
     from tests.fuzz.targets import TARGETS
@@ -18,15 +18,15 @@ with atheris.instrument_imports(include=["tokenfall"]):
 
 def main() -> None:
     target, seconds = sys.argv[1:]
-    found = ROOT / "build" / "fuzz" / target
-    corpus = found / "corpus"
+    artifacts = ROOT / "build" / "fuzz" / target
+    corpus = artifacts / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     atheris.Setup(
         [
             sys.argv[0],
             f"-max_total_time={seconds}",
-            f"-max_len={MOST_BYTES}",
-            f"-artifact_prefix={found}/",
+            f"-max_len={MAX_INPUT_BYTES}",
+            f"-artifact_prefix={artifacts}/",
             "-print_final_stats=1",
             f"-dict={Path(__file__).parent / f'{target}.dict'}",
             str(corpus),

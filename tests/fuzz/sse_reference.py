@@ -1,7 +1,8 @@
-"""The simplest reader of server-sent events: WHATWG HTML, 9.2.6, written down line by line, on a whole stream.
+"""A reference implementation of SSE parsing: WHATWG HTML, section 9.2.6, line by line, on a complete stream.
 
-It knows one addition, as `SSEDecoder` does: a line that begins a JSON document ends the events, since some providers
-report an error in this way. What is read of the document is not compared.
+It has three extensions of `SSEDecoder`: a line that starts a JSON document ends the events, because some providers report
+errors in this way (the content of the document is not compared); a field `error` with a JSON object is the data of an
+event of this name; the line `data: [DONE]` alone is an event.
 """
 
 import re
@@ -13,32 +14,32 @@ UNFINISHED_DOCUMENT = re.compile(rb"\{|\[[ \t]*\{")
 
 
 @dataclass
-class Reading:
-    """What a stream holds."""
+class ParsedStream:
+    """The events of a stream and its sizes."""
 
     events: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """Name and data."""
+    """(event name, data) of each event."""
     has_document: bool = False
     longest_bytes: int = 0
-    """Of a line, or of the fields of one event together: what a reader may refuse."""
+    """The longest line, or all fields of one event together; a parser may reject the stream for this size."""
     largest_event_bytes: int = 0
-    """Of the fields of one event together: what a reader must refuse."""
+    """All fields of the largest event; a parser must reject the stream if this exceeds its limit."""
 
 
-def read(stream: bytes) -> Reading:
-    reading = Reading()
+def parse(stream: bytes) -> ParsedStream:
+    parsed = ParsedStream()
     data: list[bytes] = []
     name = b""
     event_bytes = 0
     *lines, unfinished = re.split(rb"\r\n|\n|\r", stream.removeprefix(BYTE_ORDER_MARK))
     for line in lines:
-        reading.longest_bytes = max(reading.longest_bytes, len(line))
+        parsed.longest_bytes = max(parsed.longest_bytes, len(line))
         if DOCUMENT.match(line):
-            reading.has_document = True
-            return reading
+            parsed.has_document = True
+            return parsed
         if not line:
             if data:
-                reading.events.append((name, b"\n".join(data)))
+                parsed.events.append((name, b"\n".join(data)))
             data, name, event_bytes = [], b"", 0
             continue
         key, _, value = line.partition(b":")
@@ -47,11 +48,18 @@ def read(stream: bytes) -> Reading:
             data.append(value)
         elif key == b"event":
             name = value
+        elif key == b"error":
+            if value.startswith(b"{"):
+                data.append(value)
+                name = key
         else:
             continue
         event_bytes += len(line)
-        reading.largest_event_bytes = max(reading.largest_event_bytes, event_bytes)
-        reading.longest_bytes = max(reading.longest_bytes, event_bytes)
-    reading.longest_bytes = max(reading.longest_bytes, len(unfinished))
-    reading.has_document = UNFINISHED_DOCUMENT.match(unfinished) is not None
-    return reading
+        parsed.largest_event_bytes = max(parsed.largest_event_bytes, event_bytes)
+        parsed.longest_bytes = max(parsed.longest_bytes, event_bytes)
+        if key == b"data" and data == [b"[DONE]"]:
+            parsed.events.append((name, b"[DONE]"))
+            data, name, event_bytes = [], b"", 0
+    parsed.longest_bytes = max(parsed.longest_bytes, len(unfinished))
+    parsed.has_document = UNFINISHED_DOCUMENT.match(unfinished) is not None
+    return parsed

@@ -1,4 +1,4 @@
-"""What is fuzzed: each function takes any bytes, and fails with an AssertionError or the exception that it found."""
+"""The fuzzing targets: functions of arbitrary bytes that raise an AssertionError or an undocumented exception."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,62 +23,62 @@ from tokenfall.wire.upstream.reader import ResponseReader
 from tests.fuzz import sse_reference
 
 LIMITS = (16, 64, 1_048_576)
-"""Bytes of an event that the decoder takes; small ones so that they are met."""
+"""Event size limits of the decoder, in bytes; small ones, so that inputs exceed them."""
 
-MOST_PIECES = 64
-"""Of a stream: the time is for other streams."""
+MAX_CHUNKS = 64
+"""The maximum number of chunks of a stream, to save time for other inputs."""
 
 
 def check_sse(data: bytes) -> None:
-    """The decoder reads a stream as the reference does, however it is cut; the reader on it is cut-proof too.
+    """For any chunking, the SSE decoder agrees with the reference, and the response reader returns the same result.
 
-    The first byte chooses the limit, the second the cuts, the rest is the stream.
+    The first byte selects the size limit, the second the chunk size, the rest is the stream.
     """
     if len(data) < 2:
         return
-    limit, cut, stream = LIMITS[data[0] % len(LIMITS)], data[1], data[2:]
-    if cut:
-        stream = stream[: MOST_PIECES * cut]
-    _check_decoder(limit, stream, pieces=list(_pieces(stream, cut)))
-    whole, cut_up = _read([stream]), _read(_pieces(stream, cut))
-    assert whole == cut_up, (whole, cut_up)
+    limit, chunk_size, stream = LIMITS[data[0] % len(LIMITS)], data[1], data[2:]
+    if chunk_size:
+        stream = stream[: MAX_CHUNKS * chunk_size]
+    _check_decoder(limit, stream, chunks=list(_chunks(stream, chunk_size)))
+    whole, chunked = _read([stream]), _read(_chunks(stream, chunk_size))
+    assert whole == chunked, (whole, chunked)
 
 
-def _check_decoder(limit: int, stream: bytes, *, pieces: list[bytes]) -> None:
-    expected = sse_reference.read(stream)
+def _check_decoder(limit: int, stream: bytes, *, chunks: list[bytes]) -> None:
+    expected = sse_reference.parse(stream)
     decoder = SSEDecoder(limit)
     found: list[tuple[bytes, bytes]] = []
     try:
-        for piece in pieces:
-            found += [(event.name, event.data) for event in decoder.feed(piece) if event.framed]
+        for chunk in chunks:
+            found += [(event.name, event.data) for event in decoder.feed(chunk) if event.framed]
     except UpstreamMalformed:
-        assert expected.longest_bytes > limit or expected.has_document, "refused without a reason"
+        assert expected.longest_bytes > limit or expected.has_document, "rejected a valid stream"
         assert found == expected.events[: len(found)]
         return
     assert found == expected.events, (found, expected.events)
-    assert expected.largest_event_bytes <= limit, "more than the limit was taken"
+    assert expected.largest_event_bytes <= limit, "accepted an event over the limit"
 
 
-def _pieces(stream: bytes, cut: int) -> Iterator[bytes]:
-    """Whole for 0, else in pieces of 1 to 255 bytes, every third of which is followed by an empty read."""
-    if cut == 0:
+def _chunks(stream: bytes, size: int) -> Iterator[bytes]:
+    """The stream in chunks of `size` bytes, with an empty chunk after every third; undivided if `size` is 0."""
+    if size == 0:
         yield stream
         return
-    for number, start in enumerate(range(0, len(stream), cut)):
-        yield stream[start : start + cut]
+    for number, start in enumerate(range(0, len(stream), size)):
+        yield stream[start : start + size]
         if number % 3 == 2:
             yield b""
 
 
-def _read(pieces: "list[bytes] | Iterator[bytes]") -> tuple[list[object], str]:
-    """The events of a response up to its end, and the code of what broke it, "" where nothing did.
+def _read(chunks: "list[bytes] | Iterator[bytes]") -> tuple[list[object], str]:
+    """The events of a response up to its end, and the error code, "" if there is no error.
 
-    As its callers do, it feeds the reader no more after `Finished`.
+    Like the callers of `ResponseReader`, it stops feeding after `Finished`.
     """
     reader = ResponseReader()
     events: list[object] = []
-    for piece in pieces:
-        events += reader.feed(piece)
+    for chunk in chunks:
+        events += reader.feed(chunk)
         if reader.broken is not None:
             return events, reader.broken.code
         if events and isinstance(events[-1], Finished):
@@ -114,7 +114,7 @@ DECODERS: tuple[Callable[[bytes], Any], ...] = (
 
 
 def check_request(data: bytes) -> None:
-    """Each decoder returns or raises `InvalidRequest`. The first byte chooses it, the rest is the body."""
+    """A decoder returns or raises `InvalidRequest`. The first byte selects the decoder, the rest is the body."""
     if not data:
         return
     try:

@@ -1,4 +1,4 @@
-"""Every seed of the fuzzer passes, and so do thousands of its mutations; a reader that is wrong is seen."""
+"""All fuzzing seeds and thousands of mutations of them pass, and defects of a decoder are detected."""
 
 from pathlib import Path
 from random import Random
@@ -12,11 +12,11 @@ from tests.fuzz.targets import TARGETS
 
 SEEDS = sorted((Path(__file__).parent / "seeds").glob("*/*"))
 MUTATIONS = 200
-"""Of each seed."""
+"""The number of mutations of each seed."""
 
 
 def mutated(data: bytes, random: Random) -> bytes:
-    """A few bytes changed, removed, doubled or exchanged."""
+    """Apply one to four random changes: delete, duplicate, insert or replace bytes."""
     changed = bytearray(data)
     for _ in range(random.randrange(1, 5)):
         at = random.randrange(len(changed) + 1)
@@ -36,24 +36,24 @@ def mutated(data: bytes, random: Random) -> bytes:
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: f"{seed.parent.name}/{seed.name}")
-def test_a_seed_and_its_mutations_pass(seed: Path) -> None:
+def test_seed_and_its_mutations_pass(seed: Path) -> None:
     check, data, random = TARGETS[seed.parent.name], seed.read_bytes(), Random(seed.name)
     check(data)
     for _ in range(MUTATIONS):
         check(mutated(data, random))
 
 
-def test_a_decoder_that_drops_an_event_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Deaf(SSEDecoder):
+def test_decoder_that_drops_an_event_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    class LossyDecoder(SSEDecoder):
         def feed(self, data: bytes) -> list[ServerSentEvent]:
             return super().feed(data)[:1]
 
-    monkeypatch.setattr(targets, "SSEDecoder", Deaf)
+    monkeypatch.setattr(targets, "SSEDecoder", LossyDecoder)
     with pytest.raises(AssertionError):
         targets.check_sse(b"\x02\x00data: a\n\ndata: b\n\n")
 
 
-def test_an_undocumented_exception_of_a_decoder_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undocumented_exception_of_a_decoder_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "DECODERS", (lambda body: {}[body],))
     with pytest.raises(KeyError):
         targets.check_request(b"\x00{}")

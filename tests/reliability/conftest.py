@@ -1,4 +1,4 @@
-"""Real processes, real stores, and a tally for each test."""
+"""Fixtures of the fault injection tests: real server processes, a real Redis, and a tally for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +16,13 @@ __all__ = ["pytest_asyncio_loop_factories", "redis", "redis_server", "serve"]
 HERE = Path(__file__).parent
 TEST_S = 60
 LONG_S = 240
-"""Hundreds of requests, one after the other, on a machine that may be busy."""
+"""The timeout of a test with hundreds of sequential requests, on a loaded machine."""
 FULL_S = 900
-"""Full counts, as a hundred times 500 streams."""
+"""The timeout with full counts."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "every_poller: of tests/end_to_end, whose cases are used here")
+    config.addinivalue_line("markers", "every_poller: mark of tests/end_to_end, whose cases are reused here")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
-    """What the test's row asks for; written to the page by a full run."""
+    """The repetitions that the test's row requires. A full run writes the result to the page."""
     marker = request.node.get_closest_marker("row")
     tally = Tally(ROWS[marker.args[0]])
     yield tally
@@ -45,13 +45,13 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
 
 @pytest.fixture
 def random(request: pytest.FixtureRequest) -> Random:
-    """Chance that each run of a test finds again."""
+    """A generator seeded with the test's name, so that runs are reproducible."""
     return Random(request.node.name)
 
 
 @pytest.fixture
-def lasting_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis that has on the disk what it acknowledged."""
+def durable_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that syncs every write before it replies (`appendfsync always`)."""
     folder = tmp_path / "redis"
     folder.mkdir()
     server = RedisServer(folder, append_only=True)

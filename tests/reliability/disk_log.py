@@ -1,8 +1,7 @@
-"""The log of what a process wrote to its files, and what a disk may hold after a loss of power in the middle of it.
+"""A log of the writes and syncs of a process, and the possible contents of a disk after a power loss.
 
-A write that was synced before the loss is on the disk. Of the writes after the last sync, each sector may be or not be
-there, in any combination: a disk and its kernel write in the order that suits them. A file that is deleted is taken
-for gone at once.
+A synced write is on the disk. Of the later writes, any subset of sectors may be on the disk, because the kernel and the
+disk may reorder writes. Deletion of a file is assumed to be durable at once.
 """
 
 import struct
@@ -19,8 +18,8 @@ SECTOR_BYTES = 512
 class Record:
     """One operation on the file `name`.
 
-    `offset` is the place of a write, the size after a truncation, and for a sync the size of the log when it began:
-    what is recorded before that is on the disk.
+    `offset` is the file offset of a write, the file size after a truncation, or the size of the log at the start of a
+    sync; writes recorded before that position are durable.
     """
 
     name: str
@@ -30,7 +29,7 @@ class Record:
     is_sync: bool = False
     is_delete: bool = False
     end: int = 0
-    """Where in the log the record ends, bytes; 0 before it is read back."""
+    """The end of the record in the log, in bytes; set by `read_records`, otherwise 0."""
 
     def encoded(self) -> bytes:
         name = self.name.encode()
@@ -39,7 +38,7 @@ class Record:
 
 
 def read_records(log: bytes) -> Iterator[Record]:
-    """The complete records of a log; one that was truncated by a kill is left out."""
+    """The complete records of a log, without a record truncated by SIGKILL."""
     at = 0
     while at + HEAD.size <= len(log):
         kind, name_size, offset, size = HEAD.unpack_from(log, at)
@@ -52,8 +51,8 @@ def read_records(log: bytes) -> Iterator[Record]:
         yield Record(name, offset, data, end=at, **flags)
 
 
-class LostPower:
-    """The files after a power loss when the log had `cut` bytes."""
+class PowerLoss:
+    """The possible files after a power loss at position `cut` of the log, by name."""
 
     def __init__(self, records: Sequence[Record], cut: int) -> None:
         self._past = [record for record in records if record.end <= cut]
@@ -63,19 +62,19 @@ class LostPower:
                 self._synced[record.name] = max(record.offset, self._synced.get(record.name, 0))
 
     def synced_only(self) -> dict[str, bytes]:
-        """Nothing of what was not synced is there."""
+        """No unsynced write is on the disk."""
         return self._files(lambda data: None)
 
     def all_written(self) -> dict[str, bytes]:
-        """Everything is there, as after kill -9."""
+        """All writes are on the disk, as after SIGKILL."""
         return self._files(lambda data: range(0, len(data), SECTOR_BYTES))
 
     def some_sectors(self, random: Random) -> dict[str, bytes]:
-        """Of what was not synced, some sectors are there."""
+        """A random half of the sectors of each unsynced write is on the disk."""
         return self._files(lambda data: [at for at in range(0, len(data), SECTOR_BYTES) if random.random() < 0.5])
 
     def _files(self, sectors: Callable[[bytes], Iterable[int] | None]) -> dict[str, bytes]:
-        """`sectors`: which of an unsynced write are on the disk; None for a write, or truncation, that is not."""
+        """`sectors` returns the durable sector offsets of an unsynced write; None drops the write or truncation."""
         files: dict[str, bytearray] = {}
         for record in self._past:
             file = files.setdefault(record.name, bytearray())

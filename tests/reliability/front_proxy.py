@@ -1,4 +1,4 @@
-"""The process of an HTTP proxy in front of a server; it listens on a free port of 127.0.0.1."""
+"""Base class for reverse proxy processes in front of a server under test, on a free port of 127.0.0.1."""
 
 import socket
 import subprocess
@@ -10,7 +10,7 @@ START_S = 10.0
 
 
 class FrontProxy:
-    """Base class: a subclass calls `start`, which returns when the proxy listens on `port`."""
+    """A subclass calls `start`, which returns when the proxy listens on `port`."""
 
     def __init__(self) -> None:
         with socket.socket() as probe:
@@ -18,10 +18,10 @@ class FrontProxy:
             self.port: int = probe.getsockname()[1]
 
     def start(self, command: Sequence[str | Path], *, log: Path) -> None:
-        """Run `command`, with its output in `log`."""
+        """Run `command` with its output in `log`; wait until it accepts connections."""
         self._log = log.open("wb")
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
-        until_s = time.monotonic() + START_S
+        deadline_s = time.monotonic() + START_S
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=START_S).close()
@@ -29,7 +29,7 @@ class FrontProxy:
             except ConnectionRefusedError:
                 output = log.read_text(encoding="utf-8")
                 assert self._process.poll() is None, output
-                assert time.monotonic() < until_s, output
+                assert time.monotonic() < deadline_s, output
                 time.sleep(0.01)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""A real haproxy in front of one server of a test."""
+"""haproxy in front of a server under test."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ listen chat
 
 
 class HAProxy(FrontProxy):
-    """Listens on `port` when the constructor returns. Connections to the server are shared by clients."""
+    """Listens on `port` when the constructor returns. Clients share connections to the server."""
 
     def __init__(self, folder: Path, server: int) -> None:
         super().__init__()

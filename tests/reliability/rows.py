@@ -1,7 +1,7 @@
-"""The tests of this folder with their numbers of repetitions, and the table of docs/reliability.md.
+"""The rows of the table in docs/reliability.md: one row per fault injection test, with its number of repetitions.
 
-`RELIABILITY=full` in the environment takes the full counts and writes the page; without it the counts are small and
-nothing is written.
+With `RELIABILITY=full` in the environment, the tests use the full counts and update the page. Otherwise the counts are
+small and the page is not changed.
 """
 
 import fcntl
@@ -15,26 +15,26 @@ from tests.reliability.bounds import percent, upper_bound
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- reliability: begin -->", "<!-- reliability: end -->"
-HEADINGS = ("id", "what", "how often", "failures", "at most", "result")
-WHAT = HEADINGS.index("what")
+HEADINGS = ("id", "test", "repetitions", "failures", "95 % bound", "result")
+DESCRIPTION = HEADINGS.index("test")
 FULL = os.environ.get("RELIABILITY") == "full"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, with the result of one test. `id` is its fault in `faults.py`."""
+    """One row of the table, for one test. `id` is a key of `faults.FAULTS`; `full` and `quick` count `unit`."""
 
     id: str
-    what: str
+    description: str
     unit: str
     full: int
     quick: int
 
-    def often(self) -> str:
+    def repetitions(self) -> str:
         return f"{self.full:,} {self.unit}"
 
-    def cells(self, failures: str, seen: str, *, bound: str = "") -> tuple[str, ...]:
-        return self.id, self.what, self.often(), failures, bound, seen
+    def cells(self, failures: str, result: str, *, bound: str = "") -> tuple[str, ...]:
+        return self.id, self.description, self.repetitions(), failures, bound, result
 
 
 ROWS = {
@@ -149,22 +149,23 @@ ROWS = {
     "left": Row("U4", "a client disconnects from a stream through nginx; the upstream request ends", "clients", 50, 5),
     "resumed": Row("D3", "a turn is resumed through nginx, which selects one of two servers", "resumes", 50, 6),
 }
-"""In the order of the page."""
+"""The rows by the argument of the `row` mark, in the order of the page."""
 
 
 class Tally:
-    """The number of repetitions of a test, and its result."""
+    """Counts the repetitions of a test and holds its result."""
 
     def __init__(self, row: Row) -> None:
         self.row = row
-        self.wanted = row.full if FULL else row.quick
-        self.begun = 0
-        self.seen: str | None = None
-        """The figures, once the test has passed."""
+        self.required = row.full if FULL else row.quick
+        self.attempts = 0
+        self.result: str | None = None
+        """The text of the result cell; None unless the test has passed."""
 
     def rounds(self) -> Iterator[int]:
-        for number in range(self.wanted):
-            self.begun += 1
+        """Yield the number of each required repetition and count it as an attempt."""
+        for number in range(self.required):
+            self.attempts += 1
             yield number
 
     def groups(self, size: int) -> Iterator[list[int]]:
@@ -173,39 +174,39 @@ class Tally:
         while group := list(islice(rounds, size)):
             yield group
 
-    def passed(self, seen: str, *, times: int | None = None) -> None:
-        """Called at the end of a test; `times` is its count if it does not use `rounds`."""
-        done = self.begun if times is None else times
-        assert done >= self.wanted, f"only {done} of {self.wanted} {self.row.unit}"
-        self.seen = seen
+    def passed(self, result: str, *, count: int | None = None) -> None:
+        """Record the result at the end of a test. `count` is the number of repetitions if it did not use `rounds`."""
+        done = self.attempts if count is None else count
+        assert done >= self.required, f"only {done} of {self.required} {self.row.unit}"
+        self.result = result
 
     def write(self) -> None:
-        """Write the row into the page. Other processes may write to it concurrently."""
-        passed = self.seen is not None
-        failures = f"0 of {self.wanted}" if passed else f"1 of {self.begun or 1}, then stopped"
-        bound = percent(upper_bound(0, self.wanted) if passed else upper_bound(1, self.begun or 1))
+        """Update the row in the page, under a file lock, because other workers may write at the same time."""
+        passed = self.result is not None
+        failures = f"0 of {self.required}" if passed else f"1 of {self.attempts or 1}, then stopped"
+        bound = percent(upper_bound(0, self.required) if passed else upper_bound(1, self.attempts or 1))
         with PAGE.open("r+", encoding="utf-8") as page:
             fcntl.flock(page, fcntl.LOCK_EX)
-            text = with_row(page.read(), self.row.cells(failures, self.seen or "a failure", bound=bound))
+            text = with_row(page.read(), self.row.cells(failures, self.result or "failed", bound=bound))
             page.seek(0)
             page.truncate()
             page.write(text)
 
 
 def with_row(text: str, cells: tuple[str, ...]) -> str:
-    """`text` with its table in the order of `ROWS` and `cells` in it. Raises ValueError without its markers."""
+    """`text` with the table in the order of `ROWS` and one row replaced. Raises ValueError if a marker is missing."""
     before, begin, rest = text.partition(BEGIN)
     between, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"the markers {BEGIN} and {END} are missing")
-    known = {line[WHAT]: tuple(line) for line in rows_of(between)}
-    known[cells[WHAT]] = cells
-    lines = [known.get(row.what, row.cells("not run yet", "")) for row in ROWS.values()]
+    known = {line[DESCRIPTION]: tuple(line) for line in rows_of(between)}
+    known[cells[DESCRIPTION]] = cells
+    lines = [known.get(row.description, row.cells("not run yet", "")) for row in ROWS.values()]
     table = "\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, ("---",) * len(HEADINGS), *lines))
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 def rows_of(table: str) -> list[list[str]]:
-    """The cells of each line of a table below its heading."""
+    """The cells of each row of a Markdown table, without the header."""
     lines = [line for line in table.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]

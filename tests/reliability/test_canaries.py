@@ -1,4 +1,4 @@
-"""Secrets are planted, and every store fails: none of them is written anywhere. (P3)"""
+"""Canary secrets are sent while every store fails: none appears in logs, metrics, errors or process arguments. (P3)"""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from tests.stores.redis_server import RedisServer
 NAMES = (
     "api_key", "second_key", "wrong_bearer", "wrong_key", "redis_password", "old_redis_password", "upstream_key",
     "prompt", "second_prompt", "upstream_prompt", "system", "system_prompt", "conversation", "title", "query",
-    "query_name", "idempotency", "last_event", "cookie", "referer", "header", "sim", "answer", "kept", "turn",
+    "query_name", "idempotency", "last_event", "cookie", "referer", "header", "sim", "answer", "stored", "turn",
 )  # fmt: skip
 CANARIES = {name: f"canary{number:02}x{number * 7919:06}" for number, name in enumerate(NAMES)}
 C = CANARIES
@@ -29,7 +29,7 @@ KEY = {"X_API_Key": C["api_key"]}
 
 @pytest.fixture
 def guarded_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis with a user that has a password."""
+    """A Redis that requires a user name and a password."""
     folder = tmp_path / "redis"
     folder.mkdir()
     server = RedisServer(folder)
@@ -39,8 +39,8 @@ def guarded_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def odd_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis that does not know EVALSHA, and repeats the arguments in its error."""
+def redis_without_evalsha(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis without EVALSHA, whose error message repeats the arguments."""
     folder = tmp_path / "odd"
     folder.mkdir()
     server = RedisServer(folder, options=("--rename-command", "EVALSHA", "no-such"))
@@ -52,8 +52,8 @@ def allow(server: RedisServer, rules: str = "+@all") -> None:
     assert server.command(f"ACL SETUSER app reset on >{C['redis_password']} ~* &* {rules}") == "+OK"
 
 
-def asks() -> list[bytes]:
-    """Requests that carry the canaries in every place there is."""
+def requests_with_canaries() -> list[bytes]:
+    """Requests with canaries in headers, query strings, paths and bodies."""
     name, key = C["conversation"], {"X_API_Key": C["second_key"]}
     return [
         chat(C["prompt"], conversation=name, headers=KEY),
@@ -84,8 +84,8 @@ def asks() -> list[bytes]:
     ]
 
 
-class Written:
-    """All that a server let out, but for what its callers may read."""
+class ServerOutput:
+    """Collects the output of a server, without response data that the caller may read."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
@@ -98,10 +98,10 @@ class Written:
             self.texts.append(event[2] if event[1] else answer.body)
             self.unavailable += b"store_unavailable" in self.texts[-1]
 
-    async def ask_all(self) -> None:
-        """Failures must be those of the store: at least one of the responses names it."""
+    async def send_all(self) -> None:
+        """Send all requests; at least one must fail with `store_unavailable`."""
         before = self.unavailable
-        for data in asks():
+        for data in requests_with_canaries():
             self.note(await fetch(self.server.port, data))
         assert self.unavailable > before
 
@@ -114,37 +114,37 @@ class Written:
         return b"\n".join([*self.texts, metrics, command]).decode() + self.server.log() + self.server.remaining_stdout()
 
 
-async def teller(exchange: Exchange) -> None:
-    """An upstream whose responses are confidential."""
+async def answer_with_canary(exchange: Exchange) -> None:
+    """An upstream script: the response contains a canary."""
     await exchange.send_head()
     await exchange.send_chunks(delta(C["answer"]), FINISH, DONE)
     await exchange.send_last_chunk()
 
 
-async def redis_in_trouble(server: ServerProcess, redis: RedisServer) -> str:
-    written = Written(server)
-    for data in asks():
-        written.note(await fetch(server.port, data))
+async def provoke_redis_errors(server: ServerProcess, redis: RedisServer) -> str:
+    output = ServerOutput(server)
+    for data in requests_with_canaries():
+        output.note(await fetch(server.port, data))
     for rules in ("+@all -eval -evalsha", "+@all -@write", "-@all"):
         allow(redis, rules)
-        await written.ask_all()
+        await output.send_all()
     allow(redis)
     assert redis.command(f"ACL SETUSER app resetpass >{C['old_redis_password']}") == "+OK"
     redis.command("CLIENT KILL TYPE normal")  # WRONGPASS for every new connection
-    await written.ask_all()
+    await output.send_all()
     allow(redis)
     assert redis.command("CONFIG SET maxmemory 1") == "+OK"
-    await written.ask_all()
+    await output.send_all()
     assert redis.command("CONFIG SET maxmemory 0") == "+OK"
     assert redis.command("FLUSHALL") == "+OK"
-    written.note(await fetch(server.port, chat("x", conversation=C["conversation"], headers=KEY)))
+    output.note(await fetch(server.port, chat("x", conversation=C["conversation"], headers=KEY)))
     (key,) = [key for key in keys(redis) if ":conversation:" in key]
     assert redis.command(f"DEL {key}") == ":1"
     assert redis.command(f"SET {key} {C['kept']}") == "+OK"  # WRONGTYPE
-    await written.ask_all()
+    await output.send_all()
     redis.kill()
-    await written.ask_all()
-    return await written.all()
+    await output.send_all()
+    return await output.all()
 
 
 def keys(redis: RedisServer) -> list[str]:
@@ -152,49 +152,49 @@ def keys(redis: RedisServer) -> list[str]:
     return found.split()
 
 
-async def odd_redis_in_trouble(server: ServerProcess) -> str:
-    written = Written(server)
-    await written.ask_all()
-    assert "unknown command" in server.log(), "it did complain"
-    return await written.all()
+async def provoke_evalsha_errors(server: ServerProcess) -> str:
+    output = ServerOutput(server)
+    await output.send_all()
+    assert "unknown command" in server.log(), "EVALSHA has failed"
+    return await output.all()
 
 
-async def sqlite_in_trouble(server: ServerProcess, database: Path) -> str:
-    written = Written(server)
-    for data in asks()[:3]:
-        written.note(await fetch(server.port, data))
+async def provoke_sqlite_errors(server: ServerProcess, database: Path) -> str:
+    output = ServerOutput(server)
+    for data in requests_with_canaries()[:3]:
+        output.note(await fetch(server.port, data))
     with locked(database):
-        for data in (asks()[0], asks()[12]):
-            written.note(await fetch(server.port, data))
-    await asyncio.to_thread(spoil, database)
-    written.note(await fetch(server.port, asks()[0]))
-    written.note(await fetch(server.port, asks()[8]))
-    await asyncio.to_thread(database.write_bytes, C["kept"].encode() * 1000)
-    for data in asks():
-        written.note(await fetch(server.port, data))
-    assert written.unavailable > 3
-    return await written.all()
+        for data in (requests_with_canaries()[0], requests_with_canaries()[12]):
+            output.note(await fetch(server.port, data))
+    await asyncio.to_thread(corrupt_turns, database)
+    output.note(await fetch(server.port, requests_with_canaries()[0]))
+    output.note(await fetch(server.port, requests_with_canaries()[8]))
+    await asyncio.to_thread(database.write_bytes, C["stored"].encode() * 1000)
+    for data in requests_with_canaries():
+        output.note(await fetch(server.port, data))
+    assert output.unavailable > 3
+    return await output.all()
 
 
-def spoil(database: Path) -> None:
-    """The stored turns are no longer valid."""
+def corrupt_turns(database: Path) -> None:
+    """Replace all stored turns with invalid documents."""
     connection = sqlite3.connect(database, isolation_level=None)
-    connection.execute("UPDATE turns SET document = ?", (C["kept"].encode(),))
+    connection.execute("UPDATE turns SET document = ?", (C["stored"].encode(),))
     connection.close()
 
 
-def where(text: str, canary: str) -> str:
-    """What stands around the first place where it is."""
+def context(text: str, canary: str) -> str:
+    """The text around the first occurrence of a canary."""
     before, found, after = text.partition(canary)
     return f"{before[-200:]}{found}{after[:200]}" if found else ""
 
 
 @pytest.mark.row("canaries")
 async def test_no_secret_is_written_when_stores_fail(
-    serve: Serve, tally: Tally, tmp_path: Path, guarded_redis: RedisServer, odd_redis: RedisServer
+    serve: Serve, tally: Tally, tmp_path: Path, guarded_redis: RedisServer, redis_without_evalsha: RedisServer
 ) -> None:
     async with scripted() as upstream:
-        upstream.script = teller
+        upstream.script = answer_with_canary
         environment = {
             "API_KEY": f"{C['api_key']},{C['second_key']}",
             "UPSTREAM_URL": upstream.url,
@@ -205,15 +205,17 @@ async def test_no_secret_is_written_when_stores_fail(
         database = tmp_path / "chat.db"
         url = f"redis://app:{C['redis_password']}@127.0.0.1:{guarded_redis.port}/0"
         on_redis = serve(REDIS_URL=url, RATE_LIMIT_RPS="100000", RATE_LIMIT_BURST="100000", **environment)
-        on_odd = serve(REDIS_URL=odd_redis.url, RATE_LIMIT_RPS="100000", RATE_LIMIT_BURST="100000", **environment)
+        without_evalsha = serve(
+            REDIS_URL=redis_without_evalsha.url, RATE_LIMIT_RPS="100000", RATE_LIMIT_BURST="100000", **environment
+        )
         on_sqlite = serve(HISTORY_URL=f"sqlite:///{database}", **environment)
         texts = await asyncio.gather(
-            redis_in_trouble(on_redis, guarded_redis),
-            odd_redis_in_trouble(on_odd),
-            sqlite_in_trouble(on_sqlite, database),
+            provoke_redis_errors(on_redis, guarded_redis),
+            provoke_evalsha_errors(without_evalsha),
+            provoke_sqlite_errors(on_sqlite, database),
         )
-    assert all(text.count('"logger":"access"') > 10 for text in texts), "there are logs to find something in"
+    assert all(text.count('"logger":"access"') > 10 for text in texts), "requests were logged"
     found = [name for name, canary in CANARIES.items() if any(canary in text for text in texts)]
-    assert found == [], [where(text, C[name]) for name in found for text in texts]
+    assert found == [], [context(text, C[name]) for name in found for text in texts]
     warnings = sum(text.count('"level":"warning"') for text in texts)
-    tally.passed(f"{len(found)} of {len(CANARIES)} found, {warnings} warnings logged", times=len(CANARIES))
+    tally.passed(f"{len(found)} of {len(CANARIES)} found, {warnings} warnings logged", count=len(CANARIES))

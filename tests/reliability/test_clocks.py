@@ -1,7 +1,7 @@
-"""Two processes whose clocks differ, as on two machines: turns, resumption, keys and limits are those of one. (D3, L3)
+"""Two processes with clock skew, as on two machines, share turns, resumption, idempotency keys and limits. (D3, L3)
 
-One process is two hours ahead of the other, and its monotonic clocks began at another time: no deadline of one may be
-read by the other.
+The wall clocks differ by two hours and the monotonic clocks have different origins. A deadline of one process must not
+be interpreted by the other.
 """
 
 import asyncio
@@ -16,20 +16,20 @@ from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 from tests.reliability.programs import clock_offset
 from tests.reliability.rows import Tally
-from tests.reliability.talks import ENDLESS_HISTORY, Talk, check, counted, kept
-from tests.reliability.test_other_process import Heard, follow, question
+from tests.reliability.test_other_process import TurnReader, follow, question
+from tests.reliability.virtual_users import UNLIMITED_HISTORY, VirtualUser, check_history, count_turns, stored_messages
 from tests.stores.redis_server import RedisServer
 
 CLOCKS = ((3_600, 1_000_000), (-3_600, 0))
-"""Seconds that are added to the time of day and to the time since the start of the machine."""
+"""Seconds added to the wall clock and to the monotonic clocks of each process."""
 
 RATE, BURST = 20, 10
 CLIENTS = 10
 MARGIN_S = 0.2
-"""For the moment of the first request, which a client cannot know."""
+"""Tolerance, because the client does not know when the server received the first request."""
 
 
-def servers(serve: Serve, **environment: str) -> list[ServerProcess]:
+def skewed_servers(serve: Serve, **environment: str) -> list[ServerProcess]:
     return [
         serve(
             program=Path(clock_offset.__file__),
@@ -41,44 +41,44 @@ def servers(serve: Serve, **environment: str) -> list[ServerProcess]:
     ]
 
 
-async def follows_stops_and_repeats(ports: list[int], number: int) -> None:
-    """A turn of either process is one of the other too."""
+async def follow_repeat_and_stop(ports: list[int], number: int) -> None:
+    """Follow, repeat and stop a turn of one process through the other."""
     here, there = ports[number % 2], ports[1 - number % 2]
     data = question(f"clocks-{number}", tokens=20, Idempotency_Key=f"key {number}")
-    asked = await Heard.begun(here, data)
-    again = await Heard.begun(there, data)
-    assert again.turn == asked.turn
-    following = await Heard.begun(there, follow(asked.turn, 0))
-    sent, *others = await asyncio.gather(asked.rest(), again.rest(), following.rest())
+    requester = await TurnReader.start(here, data)
+    repeated = await TurnReader.start(there, data)
+    assert repeated.turn_id == requester.turn_id
+    follower = await TurnReader.start(there, follow(requester.turn_id, 0))
+    sent, *others = await asyncio.gather(requester.rest(), repeated.rest(), follower.rest())
     assert sent.endswith(DONE)
     assert others == [sent, sent]
-    endless = await Heard.begun(here, question(f"stopped-{number}", tokens=2_000))
-    stopped = await fetch(there, request(f"/chat/turns/{endless.turn}/stop", method="POST"))
+    endless = await TurnReader.start(here, question(f"stopped-{number}", tokens=2_000))
+    stopped = await fetch(there, request(f"/chat/turns/{endless.turn_id}/stop", method="POST"))
     assert stopped.status == 204
     assert b"stopped" in await endless.rest()
 
 
 @pytest.mark.row("clocks")
-async def test_turns_are_equal_in_processes_with_different_clocks(
+async def test_turns_are_shared_by_processes_with_different_clocks(
     serve: Serve, tally: Tally, redis: RedisServer
 ) -> None:
-    ports = [server.port for server in servers(serve, REDIS_URL=redis.url, **ENDLESS_HISTORY)]
-    talks = [Talk("shared", tokens=3 + number, tag=f" client {number}") for number in range(CLIENTS)]
+    ports = [server.port for server in skewed_servers(serve, REDIS_URL=redis.url, **UNLIMITED_HISTORY)]
+    users = [VirtualUser("shared", tokens=3 + number, tag=f" client {number}") for number in range(CLIENTS)]
     dates = [(await fetch(port, request("/health"))).headers["date"] for port in ports]
-    assert dates[0][:16] != dates[1][:16] or dates[0][17:19] != dates[1][17:19], "the clocks do differ"
-    most = tally.wanted // CLIENTS
+    assert dates[0][:16] != dates[1][:16] or dates[0][17:19] != dates[1][17:19], "the clocks differ"
+    count = tally.required // CLIENTS
     await asyncio.gather(
-        *(talk.keep_asking(ports[number % 2], most=most) for number, talk in enumerate(talks)),
+        *(user.request_turns(ports[number % 2], count=count) for number, user in enumerate(users)),
     )
-    views = [await kept(port, "shared") for port in ports]
+    views = [await stored_messages(port, "shared") for port in ports]
     assert views[0] == views[1]
-    assert check(views[0], talks) == 0
-    for number in range(max(2, tally.wanted // 20)):
-        await follows_stops_and_repeats(ports, number)
+    assert check_history(views[0], users) == 0
+    for number in range(max(2, tally.required // 20)):
+        await follow_repeat_and_stop(ports, number)
     tally.passed(
-        f"{counted(talks)} turns complete and in order for both; {max(2, tally.wanted // 20)} followed, repeated and "
-        "stopped from the other process",
-        times=counted(talks),
+        f"{count_turns(users)} turns complete and in order for both; {max(2, tally.required // 20)} followed, repeated "
+        "and stopped from the other process",
+        count=count_turns(users),
     )
 
 
@@ -87,13 +87,13 @@ async def test_limit_is_shared_by_processes_with_different_clocks(
     serve: Serve, tally: Tally, redis: RedisServer
 ) -> None:
     limits = {"LIMITS_URL": redis.url, "RATE_LIMIT_RPS": str(RATE), "RATE_LIMIT_BURST": str(BURST)}
-    ports = [server.port for server in servers(serve, **limits)]
+    ports = [server.port for server in skewed_servers(serve, **limits)]
     statuses: list[int] = []
     begun_s = time.monotonic()
 
     async def ask(port: int) -> None:
         async with await Client.connect(port) as client:
-            while len(statuses) < tally.wanted:
+            while len(statuses) < tally.required:
                 statuses.append((await client.fetch(request("/conversations"))).status)
                 await asyncio.sleep(0.002)
 
@@ -102,4 +102,4 @@ async def test_limit_is_shared_by_processes_with_different_clocks(
     passed = statuses.count(200)
     assert set(statuses) == {200, 429}
     assert BURST <= passed <= BURST + RATE * (took_s + MARGIN_S)
-    tally.passed(f"{passed} passed in {took_s:.1f} s, {len(statuses) - passed} got 429", times=len(statuses))
+    tally.passed(f"{passed} passed in {took_s:.1f} s, {len(statuses) - passed} got 429", count=len(statuses))

@@ -1,4 +1,4 @@
-"""SIGTERM with many streams: it ends in time, every stream has a last frame, no sent text is lost. (S1)"""
+"""SIGTERM with many open streams: the process exits in time, every stream has a final frame, text is stored. (S1)"""
 
 import asyncio
 import os
@@ -12,8 +12,15 @@ from tests.end_to_end.client import Client, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 from tests.reliability.rows import FULL, Tally
-from tests.reliability.talks import ENDLESS_HISTORY, Talk, Told, check, kept, on_event
 from tests.reliability.unloaded import UnloadedClock
+from tests.reliability.virtual_users import (
+    UNLIMITED_HISTORY,
+    TurnRecord,
+    VirtualUser,
+    check_history,
+    read_response,
+    stored_messages,
+)
 
 STREAMS = 500 if FULL else 100
 CONVERSATIONS = 10
@@ -22,42 +29,42 @@ MARGIN_S = 1.0
 GAP_MS = 20
 
 
-async def ends(client: Client) -> str:
-    """How a simulated stream ended."""
+async def read_outcome(client: Client) -> str:
+    """Read a simulated stream to its end: `done`, or the error code."""
     body = (await client.read_response()).body
     return "done" if body.endswith(DONE) else error_of(body)["code"]
 
 
-async def begun(port: int, talk: Talk) -> tuple[Client, Told]:
-    """A chat whose response has begun."""
-    told = Told(f"{talk.name}{talk.tag}")
-    talk.told.append(told)
-    model = f"sim:gap={GAP_MS}ms,tokens={talk.tokens}"
-    return await start_stream(port, chat(told.question, model=model, conversation=talk.name)), told
+async def start_chat(port: int, user: VirtualUser) -> tuple[Client, TurnRecord]:
+    """Request a turn; return when the response has started."""
+    record = TurnRecord(f"{user.name}{user.tag}")
+    user.records.append(record)
+    model = f"sim:gap={GAP_MS}ms,tokens={user.tokens}"
+    return await start_stream(port, chat(record.question, model=model, conversation=user.name)), record
 
 
-async def drained(serve: Serve, environment: dict[str, str], *, talks: list[Talk]) -> tuple[float, list[str]]:
-    """How long the process took to end, and how the simulated streams ended."""
-    server = serve(DRAIN_TIMEOUT=f"{round(DRAIN_S * 1000)}ms", **environment, **ENDLESS_HISTORY)
+async def drain(serve: Serve, environment: dict[str, str], *, users: list[VirtualUser]) -> tuple[float, list[str]]:
+    """Send SIGTERM under load. Returns the seconds to the exit, and the outcomes of the simulated streams."""
+    server = serve(DRAIN_TIMEOUT=f"{round(DRAIN_S * 1000)}ms", **environment, **UNLIMITED_HISTORY)
     simulated = request(f"/stream-sse?gap={GAP_MS}ms&tokens=1000")
-    streams = await asyncio.gather(*(start_stream(server.port, simulated) for _ in talks))
-    chats = await asyncio.gather(*(begun(server.port, talk) for talk in talks))
+    streams = await asyncio.gather(*(start_stream(server.port, simulated) for _ in users))
+    chats = await asyncio.gather(*(start_chat(server.port, user) for user in users))
     clock = UnloadedClock(server.process.pid)
     begun_s = clock.now_s()
     server.signal()
-    ended_s, heard, _ = await asyncio.gather(
-        asyncio.create_task(end_of(server, clock)),
-        asyncio.gather(*(ends(stream) for stream in streams)),
-        asyncio.gather(*(on_event(client, told) for client, told in chats)),
+    ended_s, outcomes, _ = await asyncio.gather(
+        asyncio.create_task(exit_time(server, clock)),
+        asyncio.gather(*(read_outcome(stream) for stream in streams)),
+        asyncio.gather(*(read_response(client, record) for client, record in chats)),
     )
     for client in (*streams, *(client for client, _ in chats)):
         client.close()
     assert server.wait() == 0
-    return ended_s - begun_s, heard
+    return ended_s - begun_s, outcomes
 
 
-async def end_of(server: ServerProcess, clock: UnloadedClock) -> float:
-    """When the process has ended. It is still there as a zombie, so that the clock can ask about it."""
+async def exit_time(server: ServerProcess, clock: UnloadedClock) -> float:
+    """The time at which the process exited. It is not reaped, because the clock still reads its statistics."""
     await asyncio.to_thread(os.waitid, os.P_PID, server.process.pid, os.WEXITED | os.WNOWAIT)
     return clock.now_s()
 
@@ -68,26 +75,28 @@ async def test_drain_ends_in_time_and_stores_all_text(
 ) -> None:
     environment = {"HISTORY_URL": f"sqlite:///{tmp_path}/chat.db"}
     longest = 0.0
-    talks: list[Talk] = []
+    users: list[VirtualUser] = []
     for number in tally.rounds():
-        now = [
-            Talk(f"drain-{number}-{place % CONVERSATIONS}", tokens=random.choice([20, 30, 40, 1000]), tag=f" {place}")
+        group = [
+            VirtualUser(
+                f"drain-{number}-{place % CONVERSATIONS}", tokens=random.choice([20, 30, 40, 1000]), tag=f" {place}"
+            )
             for place in range(STREAMS // 2)
         ]
-        took_s, heard = await drained(serve, environment, talks=now)
+        took_s, outcomes = await drain(serve, environment, users=group)
         assert took_s < DRAIN_S + MARGIN_S
-        assert set(heard) <= {"done", "shutting_down"}
+        assert set(outcomes) <= {"done", "shutting_down"}
         longest = max(longest, took_s)
-        talks += now
-    assert {told.end for talk in talks for told in talk.told} == {"done", "shutting_down"}
-    port = serve(**environment, **ENDLESS_HISTORY).port
+        users += group
+    assert {record.outcome for user in users for record in user.records} == {"done", "shutting_down"}
+    port = serve(**environment, **UNLIMITED_HISTORY).port
     partly = 0
-    for name in dict.fromkeys(talk.name for talk in talks):
-        here = [talk for talk in talks if talk.name == name]
-        messages = await kept(port, name)
-        assert len(messages) == 2 * len(here), "every chat that said something is kept"
-        partly += check(messages, here)
+    for name in dict.fromkeys(user.name for user in users):
+        members = [user for user in users if user.name == name]
+        messages = await stored_messages(port, name)
+        assert len(messages) == 2 * len(members), "every chat that sent text is stored"
+        partly += check_history(messages, members)
     tally.passed(
-        f"{len(talks)} chats, all stored, {partly} of them interrupted; "
+        f"{len(users)} chats, all stored, {partly} of them interrupted; "
         f"the longest took {longest:.2f} s with {DRAIN_S:g} s to drain"
     )

@@ -1,7 +1,7 @@
-"""The address of Redis leads to another server from now on: the chat recovers by itself. (D3)
+"""Redis failover: the address of Redis leads to another server, and the chat recovers automatically. (D3)
 
-The address is a proxy's, as a name or a virtual IP would be. What Redis had acknowledged and not replicated is lost
-when it dies, as docs/operations.md says; everything else is there, once and in order.
+The server connects to a proxy, which stands for a DNS name or a virtual IP. Writes that a primary acknowledged but did
+not replicate before it was killed are lost (docs/operations.md). All others must be stored once and in order.
 """
 
 import asyncio
@@ -14,41 +14,49 @@ import pytest
 
 from tests.end_to_end.client import PATIENCE_S, fetch, request
 from tests.end_to_end.conftest import Serve
-from tests.reliability.proxy import Proxy, proxied
+from tests.reliability.fault_proxy import FaultProxy, running_proxy
 from tests.reliability.rows import Tally
-from tests.reliability.talks import ENDLESS_HISTORY, Talk, check, counted, kept, moment, under_load
-from tests.reliability.test_kills import reached
+from tests.reliability.test_kills import wait_for_turns
+from tests.reliability.virtual_users import (
+    UNLIMITED_HISTORY,
+    VirtualUser,
+    check_history,
+    count_turns,
+    random_delay,
+    stored_messages,
+    under_load,
+)
 from tests.stores.redis_server import RedisServer
 
-TALKS = 6
+USERS = 6
 
-WRITTEN = re.compile(r"^master_repl_offset:([0-9]+)", re.MULTILINE)
-ACKNOWLEDGED = re.compile(r"^slave0:.*state=online,offset=([0-9]+)", re.MULTILINE)
+PRIMARY_OFFSET = re.compile(r"^master_repl_offset:([0-9]+)", re.MULTILINE)
+REPLICA_OFFSET = re.compile(r"^slave0:.*state=online,offset=([0-9]+)", re.MULTILINE)
 
 
 class Pair:
-    """A master and its replica, which change places."""
+    """A primary and its replica."""
 
-    def __init__(self, master: RedisServer, replica: RedisServer) -> None:
-        self.master = master
+    def __init__(self, primary: RedisServer, replica: RedisServer) -> None:
+        self.primary = primary
         self.replica = replica
 
-    async def replicating(self) -> None:
-        """The replica has all that the master has now, and is sent what comes; to be called under load."""
-        assert self.replica.command(f"REPLICAOF 127.0.0.1 {self.master.port}").startswith("+OK")
+    async def wait_until_replicated(self) -> None:
+        """Start replication under load; return when the replica has acknowledged all writes made before the call."""
+        assert self.replica.command(f"REPLICAOF 127.0.0.1 {self.primary.port}").startswith("+OK")
         at_least: int | None = None
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                text = await asyncio.to_thread(self.master.command, "INFO replication")
-                written, acknowledged = WRITTEN.search(text), ACKNOWLEDGED.search(text)
+                text = await asyncio.to_thread(self.primary.command, "INFO replication")
+                written, acknowledged = PRIMARY_OFFSET.search(text), REPLICA_OFFSET.search(text)
                 assert written is not None
                 at_least = int(written[1]) if at_least is None else at_least
                 if acknowledged is not None and int(acknowledged[1]) >= at_least:
                     return
                 await asyncio.sleep(0.01)
 
-    def changed(self) -> None:
-        self.master, self.replica = self.replica, self.master
+    def swap(self) -> None:
+        self.primary, self.replica = self.replica, self.primary
 
 
 @pytest.fixture
@@ -62,89 +70,94 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         server.stop()
 
 
-async def killed(pair: Pair, proxy: Proxy) -> None:
-    """The master dies, and the replica takes its place."""
-    await asyncio.to_thread(pair.master.kill)
+async def kill_primary(pair: Pair, proxy: FaultProxy) -> None:
+    """Kill the primary and promote the replica."""
+    await asyncio.to_thread(pair.primary.kill)
     assert pair.replica.command("REPLICAOF NO ONE") == "+OK"
-    proxy.to = pair.replica.port
-    await asyncio.to_thread(pair.master.restart)
-    pair.changed()
-    await pair.replicating()
+    proxy.target_port = pair.replica.port
+    await asyncio.to_thread(pair.primary.restart)
+    pair.swap()
+    await pair.wait_until_replicated()
 
 
-async def demoted(pair: Pair, proxy: Proxy) -> None:
-    """Master and replica change places with nothing lost; connections to the old master stay open."""
-    assert pair.master.command(f"FAILOVER TO 127.0.0.1 {pair.replica.port}") == "+OK"
+async def fail_over(pair: Pair, proxy: FaultProxy) -> None:
+    """Exchange the roles without data loss. Connections to the old primary stay open."""
+    assert pair.primary.command(f"FAILOVER TO 127.0.0.1 {pair.replica.port}") == "+OK"
     async with asyncio.timeout(PATIENCE_S):
         while "role:master" not in await asyncio.to_thread(pair.replica.command, "INFO replication"):
             pass
-    proxy.to = pair.replica.port
-    pair.changed()
-    await pair.replicating()
+    proxy.target_port = pair.replica.port
+    pair.swap()
+    await pair.wait_until_replicated()
 
 
-class Asked:
-    """A talk, and how many turns it had requested before and after each failover. The last is in progress; those before
-    it are replicated before Redis fails.
+class FailoverUser:
+    """A virtual user, and its number of requested turns before and after each failover.
+
+    Only the turn in progress at a failover may be lost; earlier turns are replicated before it.
     """
 
     def __init__(self, name: str, *, tokens: int) -> None:
-        self.talk = Talk(name, tokens=tokens)
+        self.user = VirtualUser(name, tokens=tokens)
         self._before: list[int] = []
         self._after: list[int] = []
 
-    def about_to_change(self) -> None:
-        self._before.append(len(self.talk.told))
+    def before_failover(self) -> None:
+        self._before.append(len(self.user.records))
 
-    def has_changed(self) -> None:
-        self._after.append(len(self.talk.told))
+    def after_failover(self) -> None:
+        self._after.append(len(self.user.records))
 
-    async def check(self, port: int) -> int:
-        """How many acknowledged turns are lost; fails unless all others are there."""
-        messages = await kept(port, self.talk.name)
+    async def count_lost(self, port: int) -> int:
+        """Count the acknowledged turns that are lost. Fails if one of them was not in progress at a failover."""
+        messages = await stored_messages(port, self.user.name)
         ids = {message["turn"] for message in messages if "turn" in message}
-        lost = [place for place, told in enumerate(self.talk.told) if told.end == "done" and told.turn not in ids]
+        lost = [
+            place
+            for place, record in enumerate(self.user.records)
+            if record.outcome == "done" and record.turn_id not in ids
+        ]
         for place in lost:
             assert any(before - 1 <= place < after for before, after in zip(self._before, self._after, strict=True)), (
-                f"turn {place} was not under way at a failover"
+                f"turn {place} was not in progress at a failover"
             )
-            self.talk.told[place].end = "lost"
-        check(messages, [self.talk])
+            self.user.records[place].outcome = "lost"
+        check_history(messages, [self.user])
         return len(lost)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(killed, marks=pytest.mark.row("failover")),
-        pytest.param(demoted, marks=pytest.mark.row("demoted")),
+        pytest.param(kill_primary, marks=pytest.mark.row("failover")),
+        pytest.param(fail_over, marks=pytest.mark.row("demoted")),
     ],
 )
 async def test_turns_are_stored_again_after_a_redis_failover(
-    serve: Serve, tally: Tally, random: Random, pair: Pair, change: Callable[[Pair, Proxy], Awaitable[None]]
+    serve: Serve, tally: Tally, random: Random, pair: Pair, change: Callable[[Pair, FaultProxy], Awaitable[None]]
 ) -> None:
-    asked = [Asked(f"failover-{number}", tokens=3 + number) for number in range(TALKS)]
-    talks = [each.talk for each in asked]
-    async with proxied(pair.master.port, random) as proxy:
-        server = serve(REDIS_URL=proxy.url, **ENDLESS_HISTORY)
-        async with under_load(server.port, talks):
-            await reached(talks, TALKS)
-            await pair.replicating()
+    failover_users = [FailoverUser(f"failover-{number}", tokens=3 + number) for number in range(USERS)]
+    users = [each.user for each in failover_users]
+    async with running_proxy(pair.primary.port, random) as proxy:
+        server = serve(REDIS_URL=proxy.url, **UNLIMITED_HISTORY)
+        async with under_load(server.port, users):
+            await wait_for_turns(users, USERS)
+            await pair.wait_until_replicated()
             for _ in tally.rounds():
-                await reached(talks, counted(talks) + TALKS)
-                await moment(random, 0.05, 0.3)
-                for each in asked:
-                    each.about_to_change()
-                await pair.replicating()
+                await wait_for_turns(users, count_turns(users) + USERS)
+                await random_delay(random, 0.05, 0.3)
+                for each in failover_users:
+                    each.before_failover()
+                await pair.wait_until_replicated()
                 await change(pair, proxy)
-                for each in asked:
-                    each.has_changed()
-                await reached(talks, counted(talks) + TALKS)
+                for each in failover_users:
+                    each.after_failover()
+                await wait_for_turns(users, count_turns(users) + USERS)
         assert (await fetch(server.port, request("/readyz"))).status == 200
-        lost = sum([await each.check(server.port) for each in asked])
-    assert change is killed or lost == 0, "nothing is lost where the replica had everything"
-    refused = counted(talks, "store_unavailable")
+        lost = sum([await each.count_lost(server.port) for each in failover_users])
+    assert change is kill_primary or lost == 0, "a planned failover loses nothing"
+    refused = count_turns(users, "store_unavailable")
     tally.passed(
-        f"{counted(talks)} turns acknowledged and stored, {lost} that were not replicated lost; {refused} "
+        f"{count_turns(users)} turns acknowledged and stored, {lost} that were not replicated lost; {refused} "
         f"`store_unavailable`"
     )

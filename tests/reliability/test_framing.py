@@ -1,6 +1,6 @@
-"""Requests that two parsers could split differently, to a real process, alone and behind real proxies. (E4)
+"""Ambiguously framed requests to a real process, directly and through nginx and haproxy. (E4)
 
-The cases are those of tests/end_to_end, where each has a test of its own.
+The cases are shared with tests/end_to_end, which tests each one separately.
 """
 
 import asyncio
@@ -19,20 +19,22 @@ from tests.reliability.nginx import Nginx
 from tests.reliability.rows import Tally
 
 CONNECTING = 32
-"""Connections that are opened at once: a full backlog costs a second."""
+"""Concurrent connection attempts. A full backlog would delay a connection by one second."""
 
 NAMES = (b"Content-Length", b"Transfer-Encoding", b"Host")
 
 
-def respelled(data: bytes, spell: Callable[[bytes], bytes]) -> bytes:
-    """A request with other letters in the names of its fields."""
+def with_name_case(data: bytes, spell: Callable[[bytes], bytes]) -> bytes:
+    """A request with the case of its field names changed."""
     for name in NAMES:
         data = data.replace(name, spell(name))
     return data
 
 
 CASES = list(
-    dict.fromkeys(respelled(data, spell) for spell in (bytes.title, bytes.lower, bytes.upper) for data in SMUGGLING)
+    dict.fromkeys(
+        with_name_case(data, spell) for spell in (bytes.title, bytes.lower, bytes.upper) for data in SMUGGLING
+    )
 )
 
 
@@ -48,7 +50,7 @@ async def test_no_ambiguous_request_gets_two_responses(serve: Serve, tally: Tall
 
 
 @asynccontextmanager
-async def behind(proxy: Callable[[Path], Nginx | HAProxy], folder: Path) -> AsyncIterator[int]:
+async def running(proxy: Callable[[Path], Nginx | HAProxy], folder: Path) -> AsyncIterator[int]:
     await asyncio.to_thread(folder.mkdir)
     started = await asyncio.to_thread(proxy, folder)
     try:
@@ -57,10 +59,10 @@ async def behind(proxy: Callable[[Path], Nginx | HAProxy], folder: Path) -> Asyn
         await asyncio.to_thread(started.stop)
 
 
-async def undisturbed_by_ambiguous_requests(port: int, tally: Tally) -> None:
-    """Send all cases to a proxy, and requests of other clients after some, which must get their own responses."""
+async def check_other_clients(port: int, tally: Tally) -> None:
+    """Send all cases through a proxy. After each group, other clients must get the responses to their own requests."""
     for group in tally.groups(CONNECTING):
-        await asyncio.gather(*(poisoned(port, CASES[number % len(CASES)]) for number in group))
+        await asyncio.gather(*(send_with_canary(port, CASES[number % len(CASES)]) for number in group))
         answers = await asyncio.gather(
             *(fetch(port, request("/version", X_Request_Id=f"mine-{number}")) for number in group)
         )
@@ -74,8 +76,8 @@ async def test_no_request_behind_nginx_gets_another_clients_response(
     serve: Serve, tally: Tally, tmp_path: Path
 ) -> None:
     server = serve()
-    async with behind(lambda folder: Nginx(folder, [server.port]), tmp_path / "nginx") as port:
-        await undisturbed_by_ambiguous_requests(port, tally)
+    async with running(lambda folder: Nginx(folder, [server.port]), tmp_path / "nginx") as port:
+        await check_other_clients(port, tally)
 
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
@@ -84,12 +86,12 @@ async def test_no_request_behind_haproxy_gets_another_clients_response(
     serve: Serve, tally: Tally, tmp_path: Path
 ) -> None:
     server = serve()
-    async with behind(lambda folder: HAProxy(folder, server.port), tmp_path / "haproxy") as port:
-        await undisturbed_by_ambiguous_requests(port, tally)
+    async with running(lambda folder: HAProxy(folder, server.port), tmp_path / "haproxy") as port:
+        await check_other_clients(port, tally)
 
 
-async def poisoned(port: int, data: bytes) -> None:
-    """Send a case and a canary behind it, and leave when nothing more comes."""
+async def send_with_canary(port: int, data: bytes) -> None:
+    """Send a case followed by a canary request, which must get at most one response."""
     async with await Client.connect(port) as client:
         await client.send(data + request("/version", X_Request_Id="canary", Connection="close"))
         client.half_close()

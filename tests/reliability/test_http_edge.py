@@ -1,6 +1,6 @@
-"""Slow, oversized, ambiguous, pipelined and broken-off requests, in large numbers, at a real process. (E1 to E10)
+"""Slow, oversized, malformed, pipelined and aborted requests, in large numbers, to a real process. (E1 to E10)
 
-The cases themselves are those of tests/end_to_end and tests/differential, where each has a test of its own.
+The cases are shared with tests/end_to_end and tests/differential, which test each one separately.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tests.end_to_end.test_disconnects import REQUESTS, RESPONSE_REQUESTS
 from tests.end_to_end.test_held_bytes import MALLOC_SETTINGS
 from tests.end_to_end.test_pipelining import fill
 from tests.end_to_end.test_request_limits import MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_TARGET, status_of
-from tests.reliability.kernel_memory import held_by_kernel
+from tests.reliability.kernel_memory import socket_memory
 from tests.reliability.rows import Tally
 from tests.reliability.unloaded import UnloadedClock
 
@@ -34,17 +34,17 @@ KIB = 1_024
 AT_ONCE = 200
 TIMEOUT_S = 1.0
 LATE_S = 0.5
-"""How late a deadline may be: it is rounded up to a quarter of a second, and 200 clients are served."""
+"""Tolerance of a deadline: it is rounded up to 250 ms, and 200 clients are served at the same time."""
 
 CONNECTING = 32
-"""Connections that are opened at once: a full backlog costs a second."""
+"""Concurrent connection attempts. A full backlog would delay a connection by one second."""
 
 
 # E1
 
 
-async def dribbled(port: int, data: bytes, clock: UnloadedClock, *, opening: asyncio.Semaphore) -> tuple[int, float]:
-    """The status (0 for none) for a client that sends `data` a byte each tenth of a second; and how long that took."""
+async def send_slowly(port: int, data: bytes, clock: UnloadedClock, *, opening: asyncio.Semaphore) -> tuple[int, float]:
+    """Send one byte of `data` every 100 ms. Returns the status, 0 if there is none, and the elapsed seconds."""
     async with opening:
         client = await Client.connect(port)
     begun_s = clock.now_s()
@@ -62,7 +62,7 @@ async def dribbled(port: int, data: bytes, clock: UnloadedClock, *, opening: asy
 
 
 @pytest.mark.row("slow")
-async def test_bytes_sent_one_by_one_are_refused_at_the_deadline(serve: Serve, tally: Tally) -> None:
+async def test_slow_requests_are_refused_at_their_deadline(serve: Serve, tally: Tally) -> None:
     server = serve(HEADER_TIMEOUT=f"{TIMEOUT_S:g}s", BODY_TIMEOUT=f"{TIMEOUT_S:g}s")
     clock = UnloadedClock(server.process.pid)
     head = request("/", X="a" * 200)
@@ -71,12 +71,12 @@ async def test_bytes_sent_one_by_one_are_refused_at_the_deadline(serve: Serve, t
     opening = asyncio.Semaphore(CONNECTING)
     longest = 0.0
     for group in tally.groups(AT_ONCE):
-        some = [dribbled(server.port, openings[number % 4], clock, opening=opening) for number in group]
+        some = [send_slowly(server.port, openings[number % 4], clock, opening=opening) for number in group]
         begun_s = time.monotonic()
         ended, served = await asyncio.gather(asyncio.gather(*some), fetch(server.port, request("/health")))
         assert served.status == 200
         assert {status for status, _ in ended} <= {408, 0}
-        assert time.monotonic() - begun_s >= TIMEOUT_S, "not before the deadline"
+        assert time.monotonic() - begun_s >= TIMEOUT_S, "no refusal before the deadline"
         longest = max(longest, *(took_s for _, took_s in ended))
         assert longest < TIMEOUT_S + LATE_S
     await metric_becomes(server.port, "tokenfall_connections", 1)
@@ -107,23 +107,23 @@ SLOW_ATTACKS = (
 
 @pytest.mark.skipif(shutil.which("slowhttptest") is None, reason="slowhttptest is not installed")
 @pytest.mark.row("slow tool")
-async def test_slowhttptest_holds_no_connection_and_others_are_served(serve: Serve, tally: Tally) -> None:
+async def test_slowhttptest_attack_leaves_no_connection_open(serve: Serve, tally: Tally) -> None:
     limits = dict.fromkeys(("HEADER_TIMEOUT", "BODY_TIMEOUT", "STALL_TIMEOUT"), f"{TIMEOUT_S:g}s")
     server = serve(**limits)
     served = 0
     for number in tally.rounds():
         attack = [part.format(port=server.port) for part in SLOW_ATTACKS[number % len(SLOW_ATTACKS)]]
         tool = await asyncio.create_subprocess_exec(*SLOW_TOOL, *attack, stdout=asyncio.subprocess.PIPE)
-        told = asyncio.ensure_future(tool.communicate())
-        while not told.done():
+        output = asyncio.ensure_future(tool.communicate())
+        while not output.done():
             assert (await fetch(server.port, request("/health"))).status == 200
             served += 1
-            await asyncio.wait([told], timeout=0.1)
-        text = (await told)[0].decode()
-        if "-X" not in attack:  # a slow reader sees only much later that it was reset
+            await asyncio.wait([output], timeout=0.1)
+        text = (await output)[0].decode()
+        if "-X" not in attack:  # a slow reader detects the reset much later
             assert "No open connections left" in text, text
         await metric_becomes(server.port, "tokenfall_connections", 1)
-    slow_readers = len(range(SLOW_ATTACKS.index(SLOW_READ), tally.wanted, len(SLOW_ATTACKS)))
+    slow_readers = len(range(SLOW_ATTACKS.index(SLOW_READ), tally.required, len(SLOW_ATTACKS)))
     assert await metric(server.port, "tokenfall_stalled_readers_total") == slow_readers * ATTACKERS
     tally.passed(f"no connection left after each run; {served} other requests were served meanwhile")
 
@@ -133,14 +133,14 @@ async def test_slowhttptest_holds_no_connection_and_others_are_served(serve: Ser
 STALL_S = 12.0
 TOKENS = 200
 HELD_BYTES = 64 * KIB
-"""For a reader that stops, in the process and in the kernel."""
+"""The limit for a stalled client, in the process and the kernel together."""
 
-MOST_TRIES = 3
-"""What others on the machine do only adds to a time."""
+MAX_ATTEMPTS = 3
+"""Measurements of a time; the lowest is used, because other load only increases it."""
 
 
 async def gaps_of(port: int, clock: UnloadedClock, *, gap_ms: int, tokens: int) -> list[float]:
-    """Seconds between the tokens of a stream, in order of their length."""
+    """The gaps between the tokens of a stream, in seconds, sorted."""
     gaps = []
     async with await Client.connect(port) as client:
         await client.send(request(f"/stream-sse?gap={gap_ms}ms&tokens={tokens}"))
@@ -155,9 +155,9 @@ async def gaps_of(port: int, clock: UnloadedClock, *, gap_ms: int, tokens: int) 
 
 
 async def p99_of(port: int, clock: UnloadedClock, *, at_most_s: float = 0.0) -> float:
-    """The 99th percentile of the gaps; measured again while it is more than `at_most_s`."""
+    """The 99th percentile of the gaps: the lowest of up to `MAX_ATTEMPTS` measurements, stopping at `at_most_s`."""
     least = float("inf")
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_ATTEMPTS):
         gaps = await gaps_of(port, clock, gap_ms=20, tokens=TOKENS)
         least = min(least, gaps[len(gaps) * 99 // 100 - 1])
         if least <= at_most_s:
@@ -165,17 +165,17 @@ async def p99_of(port: int, clock: UnloadedClock, *, at_most_s: float = 0.0) -> 
     return least
 
 
-async def full(port: int) -> list[int]:
-    """What the kernel holds for each connection, once that grows no more."""
+async def stable_socket_memory(port: int) -> list[int]:
+    """The kernel memory of each connection, once it no longer grows."""
     before: list[int] = []
-    while (now := held_by_kernel(port)) != before:
+    while (now := socket_memory(port)) != before:
         before = now
         await asyncio.sleep(0.2)
     return now
 
 
 @pytest.mark.row("stalled")
-async def test_stalled_clients_take_little_memory_and_do_not_delay_others(serve: Serve, tally: Tally) -> None:
+async def test_stalled_clients_use_little_memory_and_do_not_delay_others(serve: Serve, tally: Tally) -> None:
     server = serve(STALL_TIMEOUT=f"{STALL_S:g}s")
     port, clock = server.port, UnloadedClock(server.process.pid)
     quiet_s = await p99_of(port, clock)
@@ -183,7 +183,7 @@ async def test_stalled_clients_take_little_memory_and_do_not_delay_others(serve:
     clients = [await Client.connect(port, receive_buffer=4 * KIB) for _ in tally.rounds()]
     for client in clients:
         await client.send(request("/stream-loop?gap=1ms"))
-    kernel = await full(port)
+    kernel = await stable_socket_memory(port)
     beside_s = await p99_of(port, clock, at_most_s=2 * quiet_s)
     process = (server.resident_bytes() - before) / len(clients)
     await metric_becomes(port, "tokenfall_stalled_readers_total", len(clients), within_s=2 * STALL_S)
@@ -215,35 +215,35 @@ while True:
     for key, _ in selector.select():
         key.fileobj.recv(65536)
 """
-"""A program of its own, for it is as busy as the server."""
+"""Runs as a separate process, because reading these streams uses as much CPU time as the server."""
 
 GAP_S, LATE_BESIDE_S = 0.050, 0.005
 
 
 @pytest.mark.row("always due")
-async def test_streams_that_are_always_due_take_turns_with_another(serve: Serve, tally: Tally) -> None:
+async def test_streams_without_a_gap_do_not_delay_another_stream(serve: Serve, tally: Tally) -> None:
     server = serve()
     clock = UnloadedClock(server.process.pid)
     arguments = (str(server.port), request("/stream-loop?gap=0us").decode())
     readers = await asyncio.create_subprocess_exec(sys.executable, "-c", READERS, *arguments)
     await metric_becomes(server.port, "tokenfall_streams_in_flight", 20)
     late_s = float("inf")
-    for _ in range(MOST_TRIES):
-        gaps = await gaps_of(server.port, clock, gap_ms=int(GAP_S * 1e3), tokens=tally.wanted + 1)
+    for _ in range(MAX_ATTEMPTS):
+        gaps = await gaps_of(server.port, clock, gap_ms=int(GAP_S * 1e3), tokens=tally.required + 1)
         late_s = min(late_s, gaps[len(gaps) * 99 // 100 - 1] - GAP_S)
         if late_s <= LATE_BESIDE_S:
             break
     readers.kill()
     await readers.wait()
     assert late_s <= LATE_BESIDE_S
-    tally.passed(f"p99 of the lateness {max(0.0, late_s) * 1e3:.1f} ms", times=tally.wanted)
+    tally.passed(f"p99 of the lateness {max(0.0, late_s) * 1e3:.1f} ms", count=tally.required)
 
 
 # E3
 
 
-def sizes() -> list[tuple[bytes, int]]:
-    """Requests at, below and above each limit, and the status of each."""
+def size_cases() -> list[tuple[bytes, int]]:
+    """Requests at, below and above each limit, with the expected status."""
     chunked = request("/chat", method="POST", Transfer_Encoding="chunked")
 
     def headed(size: int) -> bytes:
@@ -278,9 +278,9 @@ def sizes() -> list[tuple[bytes, int]]:
 
 
 @pytest.mark.row("sizes")
-async def test_each_limit_is_exact_to_the_byte_and_takes_no_memory(serve: Serve, tally: Tally) -> None:
+async def test_size_limits_are_exact_and_rejected_requests_use_no_memory(serve: Serve, tally: Tally) -> None:
     server = serve(**MALLOC_SETTINGS)
-    cases = sizes()
+    cases = size_cases()
     for data, status in cases:
         assert await status_of(server.port, data) == status, data[:100]
     before = server.resident_bytes()
@@ -295,7 +295,7 @@ async def test_each_limit_is_exact_to_the_byte_and_takes_no_memory(serve: Serve,
 
 
 @pytest.mark.row("mutations")
-def test_mutations_are_read_as_h11_reads_them_or_for_a_reason(tally: Tally) -> None:
+def test_mutations_are_parsed_as_by_h11(tally: Tally) -> None:
     random = Random("mutations")
     heads = HeadParser(BOUNDS)
     for _ in tally.rounds():
@@ -306,33 +306,33 @@ def test_mutations_are_read_as_h11_reads_them_or_for_a_reason(tally: Tally) -> N
 
 # E6
 
-CHANGING = re.compile(rb"(?im)^(date|x-request-id): [^\r]*|\"request_id\":\"[^\"]*\"|HTTP/1.1 100 [^\r]*\r\n\r\n")
-"""What differs among responses; no 100 is sent if the body is already there."""
+VARIABLE_PARTS = re.compile(rb"(?im)^(date|x-request-id): [^\r]*|\"request_id\":\"[^\"]*\"|HTTP/1.1 100 [^\r]*\r\n\r\n")
+"""Parts that differ between equal responses. 100 Continue is not sent if the body has already arrived."""
 
 LAST = request("/health", Connection="close")
 
 
-async def answered(port: int, *pieces: bytes) -> bytes:
-    """All responses to pieces that are read one by one, the last of which requests the end of the connection."""
+async def responses_to(port: int, *pieces: bytes) -> bytes:
+    """Send pieces in separate packets; return all responses. The last piece must request `Connection: close`."""
     async with await Client.connect(port) as client:
         for number, piece in enumerate(pieces):
             if number:
-                await asyncio.sleep(0.005)  # for the packet before, which has no response
+                await asyncio.sleep(0.005)  # until the previous packet has been read; there is no event to wait for
             await client.send(piece)
-        return CHANGING.sub(b"", await client.read_to_end())
+        return VARIABLE_PARTS.sub(b"", await client.read_to_end())
 
 
 @pytest.mark.row("splits")
 async def test_request_in_two_packets_gets_the_same_response(serve: Serve, tally: Tally, random: Random) -> None:
     server = serve()
     finite = [seed for seed in SEEDS if b"/stream-loop" not in seed]
-    whole = {seed: await answered(server.port, seed + LAST) for seed in finite}
+    whole = {seed: await responses_to(server.port, seed + LAST) for seed in finite}
     cuts = [(seed, at) for seed in finite for at in range(1, len(seed))]
     random.shuffle(cuts)
     everywhere = cycle(cuts)
     for group in tally.groups(CONNECTING):
         some = list(islice(everywhere, len(group)))
-        answers = await asyncio.gather(*(answered(server.port, seed[:at], seed[at:] + LAST) for seed, at in some))
+        answers = await asyncio.gather(*(responses_to(server.port, seed[:at], seed[at:] + LAST) for seed, at in some))
         for (seed, at), answer in zip(some, answers, strict=True):
             assert answer == whole[seed], (seed, at)
     await metric_becomes(server.port, "tokenfall_connections", 1)
@@ -343,7 +343,7 @@ async def test_request_in_two_packets_gets_the_same_response(serve: Serve, tally
 
 
 @pytest.mark.row("pipelined")
-async def test_requests_during_an_endless_stream_wait_outside(serve: Serve, tally: Tally) -> None:
+async def test_requests_pipelined_during_an_endless_stream_are_not_buffered(serve: Serve, tally: Tally) -> None:
     server = serve()
     flood = request("/api/data") * 10_000
     await fetch(server.port, request("/stream-sse?gap=0ms&tokens=1"))
@@ -356,7 +356,7 @@ async def test_requests_during_an_endless_stream_wait_outside(serve: Serve, tall
             before = server.resident_bytes()
             await fill(client, flood, at_most=len(flood))
             for _ in range(3):
-                assert (await client.chunk()).startswith(b"data: "), "nothing comes between"
+                assert (await client.chunk()).startswith(b"data: "), "only tokens are sent during the stream"
             most = max(most, server.resident_bytes() - before)
         assert most < KIB * KIB
     await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
@@ -401,18 +401,18 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
     for group in tally.groups(CONNECTING):
         ways = [random.choice([Client.close, Client.reset, Client.half_close]) for _ in group]
         some = zip(islice(everywhere, len(group)), ways, strict=True)
-        await asyncio.gather(*(left(port, *place, way) for place, way in some))
+        await asyncio.gather(*(send_and_leave(port, *place, way) for place, way in some))
     await metric_becomes(port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(port, "tokenfall_connections", 1)
     await eventually(lambda: server.descriptors() <= descriptors, server.descriptors)
     tally.passed(
-        f"{len(places)} positions in {len(asked)} requests and {len(RESPONSE_REQUESTS)} responses; connections, streams and "
-        "descriptors as before"
+        f"{len(places)} positions in {len(asked)} requests and {len(RESPONSE_REQUESTS)} responses; connections, "
+        "streams and descriptors as before"
     )
 
 
-async def left(port: int, data: bytes, sent: int, read: int, way: Callable[[Client], None]) -> None:
-    """Send so many bytes, read so many, and leave."""
+async def send_and_leave(port: int, data: bytes, sent: int, read: int, way: Callable[[Client], None]) -> None:
+    """Send the first `sent` bytes of a request, read `read` bytes, and close the connection."""
     client = await Client.connect(port)
     await client.send(data[:sent])
     if read:
@@ -427,7 +427,9 @@ async def left(port: int, data: bytes, sent: int, read: int, way: Callable[[Clie
 
 
 @pytest.mark.row("descriptors")
-async def test_more_clients_than_descriptors_are_refused_and_it_recovers(serve: Serve, tally: Tally) -> None:
+async def test_clients_over_the_descriptor_limit_are_refused_and_the_server_recovers(
+    serve: Serve, tally: Tally
+) -> None:
     server = serve(descriptors=128)
     longest = 0.0
     for _ in tally.rounds():
@@ -457,21 +459,22 @@ async def status_or_none(port: int) -> int:
 
 
 @pytest.mark.row("protocols")
-async def test_other_protocols_get_an_error_or_the_end(serve: Serve, tally: Tally, random: Random) -> None:
+async def test_other_protocols_get_an_error_or_a_closed_connection(serve: Serve, tally: Tally, random: Random) -> None:
     server = serve(HEADER_TIMEOUT="1s")
     for group in tally.groups(CONNECTING):
         some = [OTHER_PROTOCOLS[number % len(OTHER_PROTOCOLS)] for number in group]
         some = [data if number % 2 else data + random.randbytes(20) for number, data in zip(group, some, strict=True)]
         assert all(
             status == 0 or 400 <= status < 600
-            for status in await asyncio.gather(*(odd(server.port, data) for data in some))
+            for status in await asyncio.gather(*(status_of_raw(server.port, data) for data in some))
         )
     assert (await fetch(server.port, request("/health"))).status == 200
     await metric_becomes(server.port, "tokenfall_connections", 1)
     tally.passed(f"{len(OTHER_PROTOCOLS)} protocols, half of them followed by random bytes: 4xx, 5xx or a close")
 
 
-async def odd(port: int, data: bytes) -> int:
+async def status_of_raw(port: int, data: bytes) -> int:
+    """The status of the response to raw bytes; 0 if the connection is closed without one."""
     async with await Client.connect(port) as client:
         await client.send(data)
         client.half_close()

@@ -1,4 +1,4 @@
-"""Hostile documents, texts, addresses and origins, in large numbers, at a real process. (P1, P2, L1 to L3, B1)"""
+"""Hostile documents, texts, addresses and origins, in large numbers, sent to a real process. (P1, P2, L1 to L3, B1)"""
 
 import asyncio
 import json
@@ -21,9 +21,9 @@ from tests.end_to_end.conftest import Serve
 from tests.end_to_end.upstream import DONE, FINISH, Exchange, delta, scripted
 from tests.reliability.rows import Tally
 
-MOST_S, TRIES = 0.010, 3
-"""Of the processor, for a document that is refused. What seems to take longer is sent again, and the least counts: what
-else runs on the machine empties caches and only adds to it.
+MAX_CPU_S, MAX_ATTEMPTS = 0.010, 3
+"""The CPU time limit for rejecting a document. A slower request is repeated and the lowest value is used, because other
+load on the machine only increases it.
 """
 
 # P1
@@ -49,11 +49,11 @@ NUMBERS = {
     "/api/generate": b'"options":{"num_predict":%b}',
     "/api/embed": b'"dimensions":%b',
 }
-"""A number that the route reads; `max_tokens` elsewhere, and `max_output_tokens` of responses."""
+"""A number field of a route, if it is not `max_tokens` (or `max_output_tokens` of `/v1/responses`)."""
 
 
 def documents(route: str) -> list[bytes]:
-    """What is no JSON, or none that is read, each in a request that is otherwise valid."""
+    """Bodies that are invalid or rejected JSON, each in a request that is otherwise valid."""
     whole = b'{"model":"sim","prompt":"a","input":"a",' + (b"" if route == "/v1/responses" else MESSAGES + b",")
     number = NUMBERS.get(route, b'"max_output_tokens":%b' if route == "/v1/responses" else b'"max_tokens":%b')
     maximum = b'"max_tokens":5' if route == "/v1/messages" else b'"y":1'
@@ -97,8 +97,8 @@ def documents(route: str) -> list[bytes]:
     ]
 
 
-def processor_s(pid: int) -> float:
-    """What a process has used."""
+def cpu_s(pid: int) -> float:
+    """The CPU time used by a process, in seconds."""
     return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3)
 
 
@@ -110,27 +110,27 @@ async def test_invalid_document_is_refused_quickly_and_not_stored(serve: Serve, 
     async with await Client.connect(server.port) as client:
 
         async def used_s(route: str, document: bytes) -> float:
-            """What refusing a document takes of the processor."""
-            before_s = processor_s(server.process.pid)
+            """Send a document, which must be rejected; return the CPU time used."""
+            before_s = cpu_s(server.process.pid)
             answer = await client.fetch(request(route, method="POST", body=document, Content_Type="application/json"))
-            after_s = processor_s(server.process.pid)
+            after_s = cpu_s(server.process.pid)
             assert answer.status == 400, (route, document[:80], document[-80:], answer.body[:200])
             assert b"message" in answer.body or b'"code":"' in answer.body or b'"error":"' in answer.body
             return after_s - before_s
 
-        for route in ROUTES:  # what is loaded at first use is loaded
+        for route in ROUTES:  # import what is loaded at first use
             await client.fetch(request(route, method="POST", body=b"{}"))
         for _, (route, document) in zip(tally.rounds(), cycle(cases), strict=False):
             least_s = await used_s(route, document)
-            for _ in range(TRIES - 1 if least_s > MOST_S else 0):
+            for _ in range(MAX_ATTEMPTS - 1 if least_s > MAX_CPU_S else 0):
                 least_s = min(least_s, await used_s(route, document))
-            assert least_s <= MOST_S, (route, document[:80])
+            assert least_s <= MAX_CPU_S, (route, document[:80])
             most_s = max(most_s, least_s)
         listed = await client.fetch(request("/conversations"))
     assert json.loads(listed.body) == []
     tally.passed(
         f"{len(cases)} documents and routes: 400 each, nothing stored; a request used at most "
-        f"{most_s * 1e3:.0f} ms of processor"
+        f"{most_s * 1e3:.0f} ms of CPU time"
     )
 
 
@@ -140,8 +140,8 @@ ALPHABET = (
     *"ab \t\n\r\x00\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff\\\"'<>&{}[]:,é漢😀\ud83d\u200d",
     "data:", "event: error", "\n\n", "\r\n\r\n", "[DONE]", "id: 7", ": ping", "retry: 1",
 )  # fmt: skip
-TEXTS_A_TURN = 500
-READERS: dict[str, Callable[[], object]] = {
+TEXTS_PER_TURN = 500
+PARSERS: dict[str, Callable[[], object]] = {
     "openai": openai._streaming.SSEDecoder,
     "anthropic": anthropic._streaming.SSEDecoder,
     "groq": groq._streaming.SSEDecoder,
@@ -150,12 +150,12 @@ READERS: dict[str, Callable[[], object]] = {
 
 def random_text(random: Random) -> str:
     text = "".join(random.choice(ALPHABET) for _ in range(random.randrange(1, 12)))
-    return text.encode("utf-8", "ignore").decode()  # a lone half of a surrogate pair is no text
+    return text.encode("utf-8", "ignore").decode()  # without lone surrogates
 
 
-def read_by(reader: object, frames: bytes) -> list[str]:
-    """The contents of the frames of `POST /chat`, as another project's reader has them."""
-    events = reader.iter_bytes(iter([frames]))  # type: ignore[attr-defined]
+def parse_with(parser: object, frames: bytes) -> list[str]:
+    """The contents of the frames of `POST /chat`, parsed by another project's SSE parser."""
+    events = parser.iter_bytes(iter([frames]))  # type: ignore[attr-defined]
     datas = [event.data for event in events]
     assert datas[-1] == "[DONE]"
     return [document["content"] for document in map(json.loads, datas[:-1]) if "content" in document]
@@ -173,20 +173,20 @@ async def test_any_text_is_unchanged_by_other_sse_parsers(serve: Serve, tally: T
     async with scripted() as upstream:
         upstream.script = script
         server = serve(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="up", API_KEY="key")
-        for number in range(0, tally.wanted, TEXTS_A_TURN):
-            texts[:] = [text for text in (random_text(random) for _ in range(TEXTS_A_TURN)) if text]
+        for number in range(0, tally.required, TEXTS_PER_TURN):
+            texts[:] = [text for text in (random_text(random) for _ in range(TEXTS_PER_TURN)) if text]
             ask = chat("x", model=None, conversation=f"c{number % 10}", headers={"X_API_Key": "key"})
             answer = await fetch(server.port, ask)
-            for name, reader in READERS.items():
-                assert "".join(read_by(reader(), answer.body)) == "".join(texts), name
-            tally.begun += TEXTS_A_TURN
+            for name, parser in PARSERS.items():
+                assert "".join(parse_with(parser(), answer.body)) == "".join(texts), name
+            tally.attempts += TEXTS_PER_TURN
     tally.passed("identical results in the parsers of the clients of OpenAI, Anthropic and Groq")
 
 
 # L1, L2, L3
 
 TABLE_BYTES = 4 * 2**20
-"""Of the limiter, for any number of clients."""
+"""The memory limit of the limiter's table, for any number of clients."""
 
 
 def forwarded(address: str) -> bytes:
@@ -194,7 +194,7 @@ def forwarded(address: str) -> bytes:
 
 
 async def statuses(port: int, datas: list[bytes], *, at_once: int = 500) -> list[int]:
-    """The status of each, pipelined on one connection."""
+    """Pipeline requests on one connection; return the status of each response."""
     found = []
     async with await Client.connect(port) as client:
         for start in range(0, len(datas), at_once):
@@ -215,7 +215,7 @@ def in_one_64(number: int) -> str:
 @pytest.mark.row("strangers")
 async def test_trusted_proxy_sets_the_address_and_a_64_is_one_client(serve: Serve, tally: Tally) -> None:
     limits = {"RATE_LIMIT_RPS": "0.001", "RATE_LIMIT_BURST": "5"}
-    third = tally.wanted // 3
+    third = tally.required // 3
     stranger, trusted = serve(**limits), serve(TRUSTED_PROXIES="127.0.0.1", **limits)
     unknown = await statuses(stranger.port, [forwarded(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}") for n in range(third)])
     one_64 = await statuses(trusted.port, [forwarded(in_one_64(number)) for number in range(third)])
@@ -226,16 +226,16 @@ async def test_trusted_proxy_sets_the_address_and_a_64_is_one_client(serve: Serv
         assert found == [200] * 5 + [429] * (len(found) - 5)
     tally.passed(
         "5 requests of each kind passed, which is the burst: each kind counted as one client",
-        times=tally.wanted // 3 * 3 + 2,
+        count=tally.required // 3 * 3 + 2,
     )
 
 
 @pytest.mark.row("addresses")
-async def test_many_addresses_take_no_memory_and_do_not_reset_a_client(serve: Serve, tally: Tally) -> None:
+async def test_many_addresses_use_fixed_memory_and_do_not_evict_a_client(serve: Serve, tally: Tally) -> None:
     server = serve(TRUSTED_PROXIES="127.0.0.1", RATE_LIMIT_RPS="0.001", RATE_LIMIT_BURST="2")
-    debtor = [forwarded("192.0.2.1")] * 3
-    assert await statuses(server.port, debtor) == [200, 200, 429]
-    addresses = [f"{11 + (n >> 24)}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in range(tally.wanted)]
+    limited_client = [forwarded("192.0.2.1")] * 3
+    assert await statuses(server.port, limited_client) == [200, 200, 429]
+    addresses = [f"{11 + (n >> 24)}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in range(tally.required)]
     half = len(addresses) // 2
     await statuses(server.port, [forwarded(address) for address in addresses[:half]])
     before = server.resident_bytes()
@@ -243,11 +243,11 @@ async def test_many_addresses_take_no_memory_and_do_not_reset_a_client(serve: Se
     grown = server.resident_bytes() - before
     assert set(found) <= {200, 429}
     assert grown < 2 * 1024 * 1024
-    assert await statuses(server.port, debtor) == [429] * 3, "nobody is pushed out of his debt"
-    many = 10 * tally.wanted
+    assert await statuses(server.port, limited_client) == [429] * 3, "the client over its limit was not evicted"
+    many = 10 * tally.required
     table = await table_bytes(many)
     assert table < TABLE_BYTES
-    tally.begun = len(addresses)
+    tally.attempts = len(addresses)
     tally.passed(
         f"the second half grew the process by {max(0, grown) / 2**20:.1f} MiB; "
         "the client over its limit was still refused; "
@@ -256,7 +256,7 @@ async def test_many_addresses_take_no_memory_and_do_not_reset_a_client(serve: Se
 
 
 async def table_bytes(count: int) -> int:
-    """Memory of a limiter that `count` clients have used once each."""
+    """The memory of a limiter after one request from each of `count` clients."""
     tracemalloc.start()
     try:
         limiter = MemoryLimiter(0.001, 2, now=lambda: 1.0)
@@ -268,12 +268,12 @@ async def table_bytes(count: int) -> int:
 
 
 @pytest.mark.row("exact")
-async def test_no_client_gets_more_than_burst_and_rate(serve: Serve, tally: Tally) -> None:
+async def test_client_never_exceeds_burst_and_rate(serve: Serve, tally: Tally) -> None:
     rate, burst = 50.0, 20
     server = serve(RATE_LIMIT_RPS=str(rate), RATE_LIMIT_BURST=str(burst))
     passed: list[tuple[float, float]] = []
     refused = 0
-    until_s = time.monotonic() + tally.wanted
+    until_s = time.monotonic() + tally.required
 
     async def ask() -> None:
         nonlocal refused
@@ -290,10 +290,10 @@ async def test_no_client_gets_more_than_burst_and_rate(serve: Serve, tally: Tall
     passed.sort()
     for first, (sent_s, _) in enumerate(passed):
         for last in islice(range(first, len(passed)), burst, None, 25):
-            within_s = passed[last][1] - sent_s  # at least as long as between the two verdicts
+            within_s = passed[last][1] - sent_s  # an upper bound of the time between the two decisions
             assert last - first + 1 <= burst + rate * within_s, (first, last)
     assert refused > len(passed)
-    tally.begun = tally.wanted
+    tally.attempts = tally.required
     tally.passed(f"{len(passed)} passed, {refused} got 429; at no time more than {burst} + {rate:g} per second")
 
 
@@ -319,28 +319,28 @@ PRIVATE = (
 FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
 
 
-def from_elsewhere() -> list[tuple[bytes, bool]]:
-    """Requests that a page of another site makes a browser send, and whether they need an upstream to be refused."""
-    asked = [(request(path, method=method, Origin=page), False) for path, method in PRIVATE for page in PAGES]
+def cross_origin_requests() -> list[tuple[bytes, bool]]:
+    """Requests that a page of another site can make a browser send; True if they are refused only with an upstream."""
+    requests = [(request(path, method=method, Origin=page), False) for path, method in PRIVATE for page in PAGES]
     body = chat("x", conversation="planted")
     for host in REBOUND:
-        asked.append((body.replace(b"Host: test", b"Host: " + host.encode()), True))
-        asked += [
+        requests.append((body.replace(b"Host: test", b"Host: " + host.encode()), True))
+        requests += [
             (request(path, method=method).replace(b"Host: test", b"Host: " + host.encode()), True)
             for path, method in PRIVATE[:4]
         ]
     for form in FORMS:
         for page in PAGES:
             plain = body.replace(b"Content-Type: application/json", b"Content-Type: " + form.encode())
-            asked.append((plain.replace(b"\r\n", b"\r\nOrigin: " + page.encode() + b"\r\n", 1), True))
-    return asked
+            requests.append((plain.replace(b"\r\n", b"\r\nOrigin: " + page.encode() + b"\r\n", 1), True))
+    return requests
 
 
 @pytest.mark.row("origins")
-async def test_pages_of_other_sites_reach_nothing_private_without_a_key(serve: Serve, tally: Tally) -> None:
+async def test_cross_origin_requests_to_private_routes_are_403_without_a_key(serve: Serve, tally: Tally) -> None:
     async with scripted() as upstream:
         plain, guarded = serve(), serve(UPSTREAM_URL=upstream.url)
-        cases = from_elsewhere()
+        cases = cross_origin_requests()
         async with await Client.connect(plain.port) as one, await Client.connect(guarded.port) as other:
             for number, (data, needs_upstream) in zip(tally.rounds(), cycle(cases), strict=False):
                 client = other if needs_upstream or number % 2 else one

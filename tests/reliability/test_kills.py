@@ -1,4 +1,4 @@
-"""kill -9 at random moments: what was acknowledged is there, once, in order, and whole. (D2)"""
+"""SIGKILL at random times: every acknowledged turn is stored once, completely and in order. (D2)"""
 
 import asyncio
 from pathlib import Path
@@ -10,82 +10,93 @@ from tests.end_to_end.client import fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually
 from tests.reliability.rows import Tally
-from tests.reliability.talks import ENDLESS_HISTORY, Talk, asked, check, counted, kept, kill, moment, under_load
+from tests.reliability.virtual_users import (
+    UNLIMITED_HISTORY,
+    VirtualUser,
+    check_history,
+    count_requested,
+    count_turns,
+    kill,
+    random_delay,
+    stored_messages,
+    under_load,
+)
 from tests.stores.redis_server import RedisServer
 
-TALKS = 6
+USERS = 6
 REFUSED = "store_unavailable"
 
 
-def conversations() -> list[Talk]:
-    """Each with a response of its own length."""
-    return [Talk(f"talk-{number}", tokens=3 + number) for number in range(TALKS)]
+def make_users() -> list[VirtualUser]:
+    """Users whose responses have different lengths."""
+    return [VirtualUser(f"user-{number}", tokens=3 + number) for number in range(USERS)]
 
 
-async def reached(talks: list[Talk], target: int) -> None:
-    """More than `target` turns are acknowledged."""
-    await eventually(lambda: counted(talks) > target, lambda: counted(talks))
+async def wait_for_turns(users: list[VirtualUser], target: int) -> None:
+    """Wait until more than `target` turns are acknowledged."""
+    await eventually(lambda: count_turns(users) > target, lambda: count_turns(users))
 
 
-async def interrupted(port: int, talks: list[Talk]) -> int:
-    """How many turns are; each conversation is checked on the way."""
-    return sum([check(await kept(port, talk.name), [talk]) for talk in talks])
+async def check_histories(port: int, users: list[VirtualUser]) -> int:
+    """Check the conversation of each user. Returns the number of interrupted turns."""
+    return sum([check_history(await stored_messages(port, user.name), [user]) for user in users])
 
 
-async def killed_again_and_again(serve: Serve, environment: dict[str, str], *, tally: Tally, random: Random) -> str:
-    talks = conversations()
+async def kill_repeatedly(serve: Serve, environment: dict[str, str], *, tally: Tally, random: Random) -> str:
+    users = make_users()
     for number in tally.rounds():
         server = serve(**environment)
-        begun, done = asked(talks), counted(talks)
-        async with under_load(server.port, talks):
-            await eventually(lambda: asked(talks) > begun, lambda: "nobody asks")  # noqa: B023 - awaited here
-            if number % 2 == 0:  # in the other rounds, it may be killed before it has acknowledged anything
-                await reached(talks, done + 2)
-            await moment(random, 0.0, 0.3)
+        begun, done = count_requested(users), count_turns(users)
+        async with under_load(server.port, users):
+            await eventually(lambda: count_requested(users) > begun, lambda: "no user requests a turn")  # noqa: B023 - awaited here
+            if number % 2 == 0:  # in odd rounds the server may be killed before it acknowledges a turn
+                await wait_for_turns(users, done + 2)
+            await random_delay(random, 0.0, 0.3)
             kill(server)
     server = serve(**environment)
-    partly = await interrupted(server.port, talks)
-    assert counted(talks) > tally.begun, "there was something to lose"
-    assert counted(talks, "cut") > tally.begun // 2, "it was killed at work"
-    return f"{counted(talks)} turns acknowledged, all stored; {counted(talks, 'cut')} truncated, {partly} stored partly"
+    partly = await check_histories(server.port, users)
+    assert count_turns(users) > tally.attempts, "turns were acknowledged before the kills"
+    truncated = count_turns(users, "truncated")
+    assert truncated > tally.attempts // 2, "the kills interrupted turns"
+    return f"{count_turns(users)} turns acknowledged, all stored; {truncated} truncated, {partly} stored partly"
 
 
 @pytest.mark.row("sqlite kill")
-async def test_a_server_killed_on_sqlite_loses_nothing_acknowledged(
+async def test_killed_server_on_sqlite_loses_no_acknowledged_turn(
     serve: Serve, tally: Tally, random: Random, tmp_path: Path
 ) -> None:
-    environment = {"HISTORY_URL": f"sqlite:///{tmp_path}/chat.db", **ENDLESS_HISTORY}
+    environment = {"HISTORY_URL": f"sqlite:///{tmp_path}/chat.db", **UNLIMITED_HISTORY}
 
-    tally.passed(await killed_again_and_again(serve, environment, tally=tally, random=random))
+    tally.passed(await kill_repeatedly(serve, environment, tally=tally, random=random))
 
 
 @pytest.mark.row("redis kill")
-async def test_a_server_killed_on_redis_loses_nothing_acknowledged(
+async def test_killed_server_on_redis_loses_no_acknowledged_turn(
     serve: Serve, tally: Tally, random: Random, redis: RedisServer
 ) -> None:
-    environment = {"REDIS_URL": redis.url, **ENDLESS_HISTORY}
+    environment = {"REDIS_URL": redis.url, **UNLIMITED_HISTORY}
 
-    tally.passed(await killed_again_and_again(serve, environment, tally=tally, random=random))
+    tally.passed(await kill_repeatedly(serve, environment, tally=tally, random=random))
 
 
 @pytest.mark.row("redis killed")
-async def test_a_redis_that_is_killed_has_every_acknowledged_turn_once(
-    serve: Serve, tally: Tally, random: Random, lasting_redis: RedisServer
+async def test_killed_redis_keeps_every_acknowledged_turn_once(
+    serve: Serve, tally: Tally, random: Random, durable_redis: RedisServer
 ) -> None:
-    server = serve(REDIS_URL=lasting_redis.url, **ENDLESS_HISTORY)
-    talks = conversations()
-    async with under_load(server.port, talks):
+    server = serve(REDIS_URL=durable_redis.url, **UNLIMITED_HISTORY)
+    users = make_users()
+    async with under_load(server.port, users):
         for _ in tally.rounds():
-            await moment(random, 0.05, 0.4)
-            target = counted(talks) + TALKS
-            lasting_redis.kill()
-            if not counted(talks, REFUSED):
-                await eventually(lambda: counted(talks, REFUSED) > 0, lambda: "nobody is refused")
-            await moment(random, 0.0, 0.2)
-            await asyncio.to_thread(lasting_redis.restart)
-            await reached(talks, target)
+            await random_delay(random, 0.05, 0.4)
+            target = count_turns(users) + USERS
+            durable_redis.kill()
+            if not count_turns(users, REFUSED):
+                await eventually(lambda: count_turns(users, REFUSED) > 0, lambda: "no turn fails")
+            await random_delay(random, 0.0, 0.2)
+            await asyncio.to_thread(durable_redis.restart)
+            await wait_for_turns(users, target)
     assert (await fetch(server.port, request("/readyz"))).status == 200
-    await interrupted(server.port, talks)
-    refused = counted(talks, REFUSED)
+    await check_histories(server.port, users)
+    refused = count_turns(users, REFUSED)
     assert refused > 0
-    tally.passed(f"{counted(talks)} turns acknowledged, all stored; {refused} refused with `{REFUSED}`")
+    tally.passed(f"{count_turns(users)} turns acknowledged, all stored; {refused} refused with `{REFUSED}`")

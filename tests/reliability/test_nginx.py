@@ -1,4 +1,4 @@
-"""Behind nginx with deploy/nginx.conf and two servers on one Redis: unbuffered, left, resumed."""
+"""Two servers on one Redis behind nginx with deploy/nginx.conf: no buffering, disconnects, resumption. (E2, U4, D3)"""
 
 import asyncio
 import time
@@ -19,30 +19,30 @@ from tests.stores.redis_server import RedisServer
 
 TOKENS = 50
 KEY = {"X_API_Key": "key"}
-LEFT_WITHIN_S = 1.0
+CLOSED_WITHIN_S = 1.0
 
 
-class Gate:
-    """An upstream that sends the next token when the client has received the previous one."""
+class SteppedUpstream:
+    """An upstream that sends a token only after the client has received the previous one."""
 
     def __init__(self) -> None:
-        self.seen: asyncio.Queue[None] = asyncio.Queue()
-        self.left = asyncio.Event()
+        self.received: asyncio.Queue[None] = asyncio.Queue()
+        self.disconnected = asyncio.Event()
 
     async def token_by_token(self, exchange: Exchange) -> None:
         await exchange.send_head()
         for number in range(TOKENS):
             await exchange.send_chunks(delta(f" {number}"))
             async with asyncio.timeout(PATIENCE_S):
-                await self.seen.get()
+                await self.received.get()
         await exchange.send_chunks(FINISH, DONE)
         await exchange.send_last_chunk()
 
-    async def until_left(self, exchange: Exchange) -> None:
+    async def until_disconnect(self, exchange: Exchange) -> None:
         await exchange.send_head()
         await exchange.send_chunks(delta("one"))
         await exchange.wait_closed()
-        self.left.set()
+        self.disconnected.set()
         exchange.writer.close()
 
 
@@ -61,7 +61,7 @@ def servers(serve: Serve, redis: RedisServer, upstream: Upstream) -> list[Server
 
 @pytest.fixture
 def port(servers: list[ServerProcess], tmp_path: Path) -> Iterator[int]:
-    """nginx's."""
+    """The port of nginx."""
     folder = tmp_path / "nginx"
     folder.mkdir()
     nginx = Nginx(folder, [server.port for server in servers])
@@ -69,30 +69,30 @@ def port(servers: list[ServerProcess], tmp_path: Path) -> Iterator[int]:
     nginx.stop()
 
 
-async def frame(client: Client, kept: bytearray) -> bytes:
-    """The next event: nginx may split chunks anywhere."""
-    while (at := kept.find(b"\n\n")) < 0:
-        kept += await client.chunk()
-    one = bytes(kept[: at + 2])
-    del kept[: at + 2]
-    return one
+async def read_frame(client: Client, buffer: bytearray) -> bytes:
+    """The next event; `buffer` holds the rest of the data, because nginx may split chunks anywhere."""
+    while (at := buffer.find(b"\n\n")) < 0:
+        buffer += await client.chunk()
+    frame = bytes(buffer[: at + 2])
+    del buffer[: at + 2]
+    return frame
 
 
 @pytest.mark.row("unbuffered")
 async def test_each_token_arrives_before_the_next_is_sent(port: int, upstream: Upstream, tally: Tally) -> None:
-    gate = Gate()
-    upstream.script = gate.token_by_token
+    stepped = SteppedUpstream()
+    upstream.script = stepped.token_by_token
     for number in tally.rounds():
         async with await Client.connect(port) as client:
             await client.send(chat("Go", model=None, conversation=f"unbuffered-{number}", headers=KEY))
             assert (await client.head()).status == 200
-            kept = bytearray()
+            buffer = bytearray()
             for place in range(TOKENS):
                 expected = b'id: %d\ndata: {"content":" %d"}\n\n' % (place + 1, place)
-                assert await frame(client, kept) == expected
-                gate.seen.put_nowait(None)
-            assert await frame(client, kept) == STREAM_DONE
-    tally.passed(f"{tally.begun * TOKENS} tokens, each received before the next was sent")
+                assert await read_frame(client, buffer) == expected
+                stepped.received.put_nowait(None)
+            assert await read_frame(client, buffer) == STREAM_DONE
+    tally.passed(f"{tally.attempts * TOKENS} tokens, each received before the next was sent")
 
 
 @pytest.mark.row("left")
@@ -101,8 +101,8 @@ async def test_client_disconnect_behind_nginx_ends_the_upstream_request(
 ) -> None:
     longest = 0.0
     for number in tally.rounds():
-        gate = Gate()
-        upstream.script = gate.until_left
+        stepped = SteppedUpstream()
+        upstream.script = stepped.until_disconnect
         client = await Client.connect(port)
         await client.send(chat("Go", model=None, conversation=f"left-{number}", headers=KEY))
         assert (await client.head()).status == 200
@@ -110,9 +110,9 @@ async def test_client_disconnect_behind_nginx_ends_the_upstream_request(
         client.close()
         left_s = time.monotonic()
         async with asyncio.timeout(PATIENCE_S):
-            await gate.left.wait()
+            await stepped.disconnected.wait()
         longest = max(longest, time.monotonic() - left_s)
-        assert longest < LEFT_WITHIN_S
+        assert longest < CLOSED_WITHIN_S
     tally.passed(f"after at most {longest * 1000:.0f} ms")
 
 
@@ -128,7 +128,7 @@ async def test_turn_is_resumed_on_either_server_behind_nginx(
             await client.send(ask)
             head = await client.head()
             await client.chunk()
-        await asyncio.sleep(0.1)  # until it has been copied
+        await asyncio.sleep(0.1)  # until the turn has been copied to Redis
         again = request(f"/chat/turns/{head.headers['x-turn-id']}", Last_Event_ID="1", **KEY)
         answers = await asyncio.gather(fetch(port, again), fetch(port, again))
         for answer in answers:
@@ -138,7 +138,7 @@ async def test_turn_is_resumed_on_either_server_behind_nginx(
             assert answer.body.count(b"id: ") == 29
     for server in servers:
         server.signal()
-        assert server.wait() == 0  # the log is whole then
+        assert server.wait() == 0  # the log is complete after the exit
     shares = [server.log().count('"path":"/chat/turns/{turn}"') for server in servers]
-    assert all(shares), "both were asked"
+    assert all(shares), "both servers received requests"
     tally.passed(f"each twice: {shares[0]} of the requests reached one server, {shares[1]} the other")

@@ -1,4 +1,4 @@
-"""Several processes respond in one conversation at the same time: turns never interleave and none is lost."""
+"""Several processes serve one conversation concurrently: turns do not interleave and none is lost."""
 
 import asyncio
 from itertools import pairwise
@@ -7,45 +7,42 @@ import pytest
 
 from tests.end_to_end.conftest import Serve
 from tests.reliability.rows import Tally
-from tests.reliability.talks import ENDLESS_HISTORY, Talk, check, counted, kept
+from tests.reliability.virtual_users import UNLIMITED_HISTORY, VirtualUser, check_history, count_turns, stored_messages
 from tests.stores.redis_server import RedisServer
 
 CLIENTS = 10
-"""Of one conversation, each with responses of its own length."""
+"""Clients of the conversation; their responses have different lengths."""
 
 
-async def asked_at_once(ports: list[int], tally: Tally) -> str:
-    most = tally.wanted // CLIENTS
-    talks = [Talk("shared", tokens=3 + number, tag=f" client {number}") for number in range(CLIENTS)]
+async def run_clients(ports: list[int], tally: Tally) -> str:
+    count = tally.required // CLIENTS
+    users = [VirtualUser("shared", tokens=3 + number, tag=f" client {number}") for number in range(CLIENTS)]
     await asyncio.gather(
-        *(talk.keep_asking(ports[number % len(ports)], most=most) for number, talk in enumerate(talks))
+        *(user.request_turns(ports[number % len(ports)], count=count) for number, user in enumerate(users))
     )
-    views = [await kept(port, "shared") for port in ports]
-    assert all(view == views[0] for view in views), "all see the same order"
-    assert check(views[0], talks) == 0
-    assert len(views[0]) == 2 * tally.wanted, "every turn, not only the acknowledged"
-    tally.passed("", times=counted(talks))
-    switches = sum(a["content"].rpartition(" ")[0] != b["content"].rpartition(" ")[0] for a, b in in_pairs(views[0]))
-    assert switches > CLIENTS, "they did answer at the same time"
+    views = [await stored_messages(port, "shared") for port in ports]
+    assert all(view == views[0] for view in views), "all processes return the same order"
+    assert check_history(views[0], users) == 0
+    assert len(views[0]) == 2 * tally.required, "every requested turn is stored"
+    tally.passed("", count=count_turns(users))
+    clients = [question["content"].rpartition(" ")[0] for question in views[0][::2]]
+    switches = sum(one != other for one, other in pairwise(clients))
+    assert switches > CLIENTS, "the clients' turns overlapped"
     return (
-        f"{counted(talks)} turns complete and in order; {switches} pairs of consecutive turns are of different clients"
+        f"{count_turns(users)} turns complete and in order; "
+        f"{switches} pairs of consecutive turns are of different clients"
     )
-
-
-def in_pairs(messages: list[dict[str, str]]) -> list[tuple[dict[str, str], dict[str, str]]]:
-    questions = messages[::2]
-    return list(pairwise(questions))
 
 
 @pytest.mark.row("one conversation")
 async def test_two_processes_serve_one_conversation(serve: Serve, tally: Tally, redis: RedisServer) -> None:
-    servers = [serve(REDIS_URL=redis.url, **ENDLESS_HISTORY) for _ in range(2)]
+    servers = [serve(REDIS_URL=redis.url, **UNLIMITED_HISTORY) for _ in range(2)]
 
-    tally.seen = await asked_at_once([server.port for server in servers], tally)
+    tally.result = await run_clients([server.port for server in servers], tally)
 
 
 @pytest.mark.row("two workers")
 async def test_two_workers_serve_one_conversation(serve: Serve, tally: Tally, redis: RedisServer) -> None:
-    server = serve(REDIS_URL=redis.url, WORKERS="2", **ENDLESS_HISTORY)
+    server = serve(REDIS_URL=redis.url, WORKERS="2", **UNLIMITED_HISTORY)
 
-    tally.seen = await asked_at_once([server.port], tally)
+    tally.result = await run_clients([server.port], tally)

@@ -1,4 +1,4 @@
-"""A turn is followed, stopped and requested again in a process that does not run it, which may be killed."""
+"""A turn is followed, stopped and repeated through another process; the process that runs it may be killed. (D3)"""
 
 import asyncio
 import time
@@ -11,57 +11,58 @@ from tests.end_to_end.client import Client, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 from tests.reliability.rows import Tally
-from tests.reliability.talks import PARTING, kept, kill, moment
+from tests.reliability.virtual_users import DISCONNECT_ERRORS, kill, random_delay, stored_messages
 from tests.stores.redis_server import RedisServer
 
 LOST_WITHIN_S = 5.0
 GAP_S = 0.01
-UNWRITTEN_S = 0.04
-"""How often a turn is copied; a kill may lose what was sent since."""
+COPY_INTERVAL_S = 0.04
+"""The interval at which a turn is copied to Redis. Tokens sent after the last copy may be lost by a kill."""
 
-SLACK = 30
-"""Tokens more than that, for a machine that is busy with other things."""
+EXTRA_TOKENS = 30
+"""Further tokens that may be lost on a loaded machine."""
 
-AT_ONCE = 5
+CONCURRENCY = 5
 
 
-class Heard:
-    """A stream that is read in the background."""
+class TurnReader:
+    """A client that reads the stream of one turn."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.turn = ""
+        self.turn_id = ""
         self.status = 0
         self.frames = b""
 
     @classmethod
-    async def begun(cls, port: int, data: bytes) -> "Heard":
-        heard = cls(await Client.connect(port))
-        await heard.client.send(data)
-        head = await heard.client.head()
-        heard.status, heard.turn = head.status, head.headers.get("x-turn-id", "")
-        assert heard.status == 200
-        return heard
+    async def start(cls, port: int, data: bytes) -> "TurnReader":
+        """Send a request; return when the head of the response has been received."""
+        reader = cls(await Client.connect(port))
+        await reader.client.send(data)
+        head = await reader.client.head()
+        reader.status, reader.turn_id = head.status, head.headers.get("x-turn-id", "")
+        assert reader.status == 200
+        return reader
 
-    async def until(self, count: int) -> None:
-        """So many frames more at least."""
+    async def read_frames(self, count: int) -> None:
+        """Read at least `count` more frames."""
         target = self.frames.count(b"\n\n") + count
         while self.frames.count(b"\n\n") < target:
             self.frames += await self.client.chunk()
 
     async def rest(self) -> bytes:
-        """All frames, to the end or to where the connection is lost."""
+        """Read to the end of the stream or the loss of the connection. Returns all frames, from the first."""
         try:
             while data := await self.client.chunk():
                 self.frames += data
-        except PARTING:
+        except DISCONNECT_ERRORS:
             pass
         self.client.close()
         return self.frames
 
 
-def pieces(frames: bytes) -> list[bytes]:
-    """Whole frames that have a number."""
+def numbered_frames(frames: bytes) -> list[bytes]:
+    """The complete frames with an event id."""
     return [frame for frame in frames.split(b"\n\n")[:-1] if frame.startswith(b"id: ")]
 
 
@@ -70,8 +71,8 @@ def question(name: str, *, tokens: int, **headers: str) -> bytes:
     return chat(name, model=model, conversation=name, on_disconnect="finish", headers=headers)
 
 
-def follow(turn: str, after: int) -> bytes:
-    return request(f"/chat/turns/{turn}", Last_Event_ID=str(after))
+def follow(turn_id: str, after: int) -> bytes:
+    return request(f"/chat/turns/{turn_id}", Last_Event_ID=str(after))
 
 
 @pytest.fixture
@@ -84,25 +85,28 @@ def b(serve: Serve, a: ServerProcess, redis: RedisServer) -> ServerProcess:
     return serve(REDIS_URL=redis.url)
 
 
-async def killed_while_followed(server: ServerProcess, port: int, *, name: str, random: Random) -> tuple[float, int]:
-    """How long the follower waited for the word that all is lost, and how many tokens were."""
-    asked = await Heard.begun(server.port, question(name, tokens=2000))
-    await asked.until(random.randrange(1, 20))
-    after = random.randrange(0, asked.frames.count(b"\n\n") + 1)
-    await asyncio.sleep(2 * UNWRITTEN_S)  # so far it is surely written
-    following = await Heard.begun(port, follow(asked.turn, after))
-    both = asyncio.gather(asked.rest(), following.rest())
-    await moment(random, 0.0, 0.5)
+async def kill_followed_server(server: ServerProcess, port: int, *, name: str, random: Random) -> tuple[float, int]:
+    """Kill a server whose turn is followed through another process.
+
+    Returns the seconds until the follower received `turn_lost`, and the number of lost tokens.
+    """
+    requester = await TurnReader.start(server.port, question(name, tokens=2000))
+    await requester.read_frames(random.randrange(1, 20))
+    after = random.randrange(0, requester.frames.count(b"\n\n") + 1)
+    await asyncio.sleep(2 * COPY_INTERVAL_S)  # until these frames have been copied
+    follower = await TurnReader.start(port, follow(requester.turn_id, after))
+    reading = asyncio.gather(requester.rest(), follower.rest())
+    await random_delay(random, 0.0, 0.5)
     await asyncio.to_thread(kill, server)
     killed_s = time.monotonic()
-    sent, told = await both
+    sent, followed = await reading
     waited_s = time.monotonic() - killed_s
-    assert error_of(told)["code"] == "turn_lost"
+    assert error_of(followed)["code"] == "turn_lost"
     assert waited_s < LOST_WITHIN_S
-    frames, all_sent = pieces(told), pieces(sent)
-    assert frames == all_sent[after : after + len(frames)], "each once, in order, byte for byte"
+    frames, all_sent = numbered_frames(followed), numbered_frames(sent)
+    assert frames == all_sent[after : after + len(frames)], "the follower receives the same frames, each once"
     lost = len(all_sent) - after - len(frames)
-    assert 0 <= lost <= UNWRITTEN_S / GAP_S + SLACK, "all but the last batch"
+    assert 0 <= lost <= COPY_INTERVAL_S / GAP_S + EXTRA_TOKENS, "at most the tokens since the last copy are lost"
     return waited_s, lost
 
 
@@ -112,12 +116,12 @@ async def test_follower_of_a_killed_process_gets_turn_lost(
 ) -> None:
     results: list[tuple[float, int]] = []
     rounds = list(tally.rounds())
-    for some in (rounds[at : at + AT_ONCE] for at in range(0, len(rounds), AT_ONCE)):
-        doomed = [serve(REDIS_URL=redis.url) for _ in some]
+    for some in (rounds[at : at + CONCURRENCY] for at in range(0, len(rounds), CONCURRENCY)):
+        servers = [serve(REDIS_URL=redis.url) for _ in some]
         results += await asyncio.gather(
             *(
-                killed_while_followed(server, b.port, name=f"lost-{number}", random=Random(f"{random.random()}"))
-                for number, server in zip(some, doomed, strict=True)
+                kill_followed_server(server, b.port, name=f"lost-{number}", random=Random(f"{random.random()}"))
+                for number, server in zip(some, servers, strict=True)
             )
         )
     longest, most = max(waited for waited, _ in results), max(lost for _, lost in results)
@@ -130,36 +134,36 @@ async def test_follower_in_another_process_receives_all_events(
 ) -> None:
     frames = 0
     for number in tally.rounds():
-        asked = await Heard.begun(a.port, question(f"whole-{number}", tokens=random.randrange(20, 80)))
-        await asked.until(random.randrange(1, 10))
-        after = random.randrange(0, asked.frames.count(b"\n\n") + 1)
-        await asyncio.sleep(2 * UNWRITTEN_S)
-        following = await Heard.begun(b.port, follow(asked.turn, after))
-        sent, told = await asyncio.gather(asked.rest(), following.rest())
-        assert told.endswith(DONE)
-        assert told == b"".join(frame + b"\n\n" for frame in pieces(sent)[after:]) + DONE
-        frames += len(pieces(told))
+        requester = await TurnReader.start(a.port, question(f"whole-{number}", tokens=random.randrange(20, 80)))
+        await requester.read_frames(random.randrange(1, 10))
+        after = random.randrange(0, requester.frames.count(b"\n\n") + 1)
+        await asyncio.sleep(2 * COPY_INTERVAL_S)
+        follower = await TurnReader.start(b.port, follow(requester.turn_id, after))
+        sent, followed = await asyncio.gather(requester.rest(), follower.rest())
+        assert followed.endswith(DONE)
+        assert followed == b"".join(frame + b"\n\n" for frame in numbered_frames(sent)[after:]) + DONE
+        frames += len(numbered_frames(followed))
     tally.passed(f"{frames} events, byte for byte those of the first client")
 
 
 @pytest.mark.row("stopped")
-async def test_a_turn_is_stopped_from_another_process(
+async def test_turn_is_stopped_from_another_process(
     a: ServerProcess, b: ServerProcess, tally: Tally, random: Random
 ) -> None:
     longest = 0.0
     for number in tally.rounds():
         name = f"stopped-{number}"
-        asked = await Heard.begun(a.port, question(name, tokens=2000))
-        await asked.until(random.randrange(1, 10))
-        await asyncio.sleep(2 * UNWRITTEN_S)
+        requester = await TurnReader.start(a.port, question(name, tokens=2000))
+        await requester.read_frames(random.randrange(1, 10))
+        await asyncio.sleep(2 * COPY_INTERVAL_S)
         begun_s = time.monotonic()
-        stop = fetch(b.port, request(f"/chat/turns/{asked.turn}/stop", method="POST"))
-        answer, sent = await asyncio.gather(stop, asked.rest())
+        stop = fetch(b.port, request(f"/chat/turns/{requester.turn_id}/stop", method="POST"))
+        answer, sent = await asyncio.gather(stop, requester.rest())
         longest = max(longest, time.monotonic() - begun_s)
         assert answer.status == 204
         assert error_of(sent)["code"] == "stopped"
-        _, kept_answer = await kept(b.port, name)
-        assert kept_answer["status"] == "interrupted"
+        _, stored_response = await stored_messages(b.port, name)
+        assert stored_response["status"] == "interrupted"
     assert longest < LOST_WITHIN_S
     tally.passed(f"ended after at most {longest:.1f} s, and stored as interrupted")
 
@@ -171,12 +175,12 @@ async def test_request_repeated_in_another_process_is_run_once(
     for number in tally.rounds():
         name = f"repeated-{number}"
         data = question(name, tokens=30, Idempotency_Key=f"key {number}")
-        asked = await Heard.begun(a.port, data)
-        await moment(random, 0.0, 0.2)
-        again = await Heard.begun(b.port, data)
-        assert again.turn == asked.turn
-        sent, told = await asyncio.gather(asked.rest(), again.rest())
-        assert told == sent
-        assert told.endswith(DONE)
-        assert len(await kept(b.port, name)) == 2, "one question and one answer"
+        requester = await TurnReader.start(a.port, data)
+        await random_delay(random, 0.0, 0.2)
+        repeated = await TurnReader.start(b.port, data)
+        assert repeated.turn_id == requester.turn_id
+        sent, followed = await asyncio.gather(requester.rest(), repeated.rest())
+        assert followed == sent
+        assert followed.endswith(DONE)
+        assert len(await stored_messages(b.port, name)) == 2, "one question and one response"
     tally.passed("the same turn, byte for byte, and stored once")

@@ -1,7 +1,7 @@
-"""An exception in the body of a callback ends one connection at most, and never the process. (E11)
+"""An exception in a callback of the event loop closes at most one connection and never ends the process. (E11)
 
-It is raised by a function that a callback calls. These functions are not listed here: a server under load notes which
-there are, whatever their names. That the outermost guards hold too is tried in tests/end_to_end/test_defects.py.
+The exception is raised in a function that a callback calls. The functions are not listed here; a server under load
+records them. tests/end_to_end/test_defects.py tests the outermost exception handlers.
 """
 
 import asyncio
@@ -25,29 +25,29 @@ from tests.reliability.programs import planted
 from tests.reliability.rows import Tally
 
 ANSWERED_S = 8.0
-"""How long a client waits before it counts as one that got no response."""
+"""The time limit for a response; after it, the request counts as failed."""
 
-FUNCTIONS = 20
-"""At least so many are called, or the load is none."""
+MIN_FUNCTIONS = 20
+"""The minimum number of recorded functions; fewer mean that the load is too small."""
 
-AT_MOST = 3
-"""Tries for each exception that is to be raised: some functions are called now and then only."""
+MAX_ATTEMPTS = 3
+"""Attempts for each exception, because some functions are called rarely."""
 
 DRAIN_S, MARGIN_S = 2, 1
 
 OPENAI = b'{"model":"sim:gap=1ms,tokens=3","messages":[{"role":"user","content":"x"}],"stream":%b}'
 
 
-class Plant:
-    """A server with a switch for failures."""
+class FaultInjector:
+    """Controls the server's fault injection (programs/planted.py)."""
 
     def __init__(self, server: ServerProcess, folder: Path) -> None:
         self.server = server
         self._target = folder / "target"
         self._report = folder / "report"
 
-    async def tell(self, command: str) -> list[str]:
-        """What was found since the last command."""
+    async def send(self, command: str) -> list[str]:
+        """Send a command; return the functions reported since the previous one."""
         await asyncio.to_thread(self._target.write_text, command, encoding="utf-8")
         await asyncio.to_thread(self._report.unlink, missing_ok=True)
         self.server.process.send_signal(planted.CHANGED)
@@ -61,8 +61,8 @@ def with_key(data: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A request, and what is in its response when all is well."""
+class Probe:
+    """A request, and bytes that a successful response contains."""
 
     data: bytes
     part: bytes
@@ -76,8 +76,8 @@ class Ask:
             return False
 
 
-async def leaves(port: int) -> bool:
-    """A client that resets its connection in the middle of a stream."""
+async def reset_during_stream(port: int) -> bool:
+    """Reset a connection during a stream. False if the stream did not start."""
     client = await Client.connect(port)
     try:
         await client.send(with_key(request("/stream-loop?gap=5ms")))
@@ -89,44 +89,48 @@ async def leaves(port: int) -> bool:
     return True
 
 
-def asks(turn: str) -> list[Ask]:
+def probes(turn: str) -> list[Probe]:
     return [
-        Ask(request("/api/data?ttft=2ms"), b"{"),
-        Ask(request("/stream-ndjson?gap=2ms&tokens=3"), b"\n"),
-        Ask(request("/stream-sse?gap=2ms&tokens=3"), b"data: "),
-        Ask(chat("x", conversation="whole", stream=False), b"content"),
-        Ask(chat("x", conversation="streamed"), DONE),
-        Ask(chat("x", conversation="upstream", model=None), DONE),
-        Ask(chat("x", conversation="upstream", model=None, stream=False), b"Hello"),
-        Ask(request("/history?conversation=first"), b"content"),
-        Ask(request("/conversations"), b"first"),
-        Ask(resume(turn), DONE),
-        Ask(request("/v1/chat/completions", method="POST", body=OPENAI % b"true"), DONE),
-        Ask(request("/v1/chat/completions", method="POST", body=OPENAI % b"false"), b"content"),
-        Ask(request("/metrics"), b"tokenfall_"),
-        Ask(request("/readyz"), b""),
+        Probe(request("/api/data?ttft=2ms"), b"{"),
+        Probe(request("/stream-ndjson?gap=2ms&tokens=3"), b"\n"),
+        Probe(request("/stream-sse?gap=2ms&tokens=3"), b"data: "),
+        Probe(chat("x", conversation="whole", stream=False), b"content"),
+        Probe(chat("x", conversation="streamed"), DONE),
+        Probe(chat("x", conversation="upstream", model=None), DONE),
+        Probe(chat("x", conversation="upstream", model=None, stream=False), b"Hello"),
+        Probe(request("/history?conversation=first"), b"content"),
+        Probe(request("/conversations"), b"first"),
+        Probe(resume(turn), DONE),
+        Probe(request("/v1/chat/completions", method="POST", body=OPENAI % b"true"), DONE),
+        Probe(request("/v1/chat/completions", method="POST", body=OPENAI % b"false"), b"content"),
+        Probe(request("/metrics"), b"tokenfall_"),
+        Probe(request("/readyz"), b""),
     ]
 
 
-async def failed(port: int, turn: str) -> list[bytes]:
-    """The requests of all connections, which are open at once, that did not end as they should; b"" if one left."""
-    steady = Ask(request("/stream-sse?gap=10ms&tokens=20"), b"data: ")
-    all_of_them = [steady, steady, *asks(turn)]
-    left, *ended = await asyncio.gather(leaves(port), *(ask.succeeds(port) for ask in all_of_them))
-    return [b""] * (not left) + [ask.data for ask, well in zip(all_of_them, ended, strict=True) if not well]
+async def failed_requests(port: int, turn: str) -> list[bytes]:
+    """Send all requests concurrently; return those that failed, b"" for the one that is reset."""
+    steady = Probe(request("/stream-sse?gap=10ms&tokens=20"), b"data: ")
+    all_probes = [steady, steady, *probes(turn)]
+    has_reset, *succeeded = await asyncio.gather(
+        reset_during_stream(port), *(probe.succeeds(port) for probe in all_probes)
+    )
+    return [b""] * (not has_reset) + [
+        probe.data for probe, success in zip(all_probes, succeeded, strict=True) if not success
+    ]
 
 
-async def failed_by(function: str, plant: Plant, turn: str) -> tuple[list[bytes], bool]:
-    """The requests that failed while `function` was to raise, and whether it did."""
-    await plant.tell(function)
-    requests = await failed(plant.server.port, turn)
-    assert plant.server.process.poll() is None, f"the process ended with {function}"
-    return requests, await plant.tell("") == [function]
+async def inject(function: str, injector: FaultInjector, turn: str) -> tuple[list[bytes], bool]:
+    """Make `function` raise. Returns the requests that failed, and whether the exception was raised."""
+    await injector.send(function)
+    requests = await failed_requests(injector.server.port, turn)
+    assert injector.server.process.poll() is None, f"an exception in {function} ended the process"
+    return requests, await injector.send("") == [function]
 
 
 @asynccontextmanager
-async def planting(serve: Serve, folder: Path) -> AsyncIterator[tuple[Plant, str]]:
-    """A server with a turn in its history."""
+async def running_injector(serve: Serve, folder: Path) -> AsyncIterator[tuple[FaultInjector, str]]:
+    """A server with fault injection, and the id of a turn in its history."""
     async with scripted() as upstream:
         upstream.script = respond_with(b"Hello")
         server = serve(
@@ -136,46 +140,46 @@ async def planting(serve: Serve, folder: Path) -> AsyncIterator[tuple[Plant, str
             UPSTREAM_API_KEY="key",
             UPSTREAM_RETRIES="0",
             API_KEY="key",
-            RESUME_FOR="60m",  # the first turn is resumed again and again
+            RESUME_FOR="60m",  # the first turn is resumed repeatedly
             PLANTED_TARGET=str(folder / "target"),
             PLANTED_REPORT=str(folder / "report"),
             DRAIN_TIMEOUT=f"{DRAIN_S}s",
         )
         server.may_log_errors = True
         first = await fetch(server.port, with_key(chat("x", conversation="first")))
-        yield Plant(server, folder), first.headers["x-turn-id"]
+        yield FaultInjector(server, folder), first.headers["x-turn-id"]
 
 
 @pytest.mark.row("planted")
-async def test_an_exception_in_a_callback_ends_one_connection_at_most(
+async def test_exception_in_a_callback_closes_at_most_one_connection(
     serve: Serve, tally: Tally, random: Random, tmp_path: Path
 ) -> None:
-    async with planting(serve, tmp_path) as (plant, turn):
-        port = plant.server.port
-        await plant.tell("learn")
-        assert await failed(port, turn) == []
-        functions = await plant.tell("")
-        assert len(functions) > FUNCTIONS, functions
+    async with running_injector(serve, tmp_path) as (injector, turn):
+        port = injector.server.port
+        await injector.send("learn")
+        assert await failed_requests(port, turn) == []
+        functions = await injector.send("")
+        assert len(functions) > MIN_FUNCTIONS, functions
         random.shuffle(functions)
         ended: list[int] = []
-        for function in islice(cycle(functions), AT_MOST * tally.wanted):
-            tries = [await failed_by(function, plant, turn)]
-            while len(tries[-1][0]) > 1 and len(tries) < AT_MOST:  # on a busy machine others were late
-                tries.append(await failed_by(function, plant, turn))
-            requests, has_raised = min(tries, key=lambda each: len(each[0]))
-            assert len(requests) <= 1, f"{requests} ended with {function}"
+        for function in islice(cycle(functions), MAX_ATTEMPTS * tally.required):
+            attempts = [await inject(function, injector, turn)]
+            while len(attempts[-1][0]) > 1 and len(attempts) < MAX_ATTEMPTS:  # a loaded machine may cause timeouts
+                attempts.append(await inject(function, injector, turn))
+            requests, has_raised = min(attempts, key=lambda each: len(each[0]))
+            assert len(requests) <= 1, f"an exception in {function} failed {requests}"
             if has_raised:
                 ended.append(len(requests))
-            if len(ended) == tally.wanted:
+            if len(ended) == tally.required:
                 break
-        assert await failed(port, turn) == []
+        assert await failed_requests(port, turn) == []
         await metric_becomes(port, "tokenfall_streams_in_flight", 0)
         await metric_becomes(port, "tokenfall_connections", 1)
     begun_s = time.monotonic()
-    plant.server.signal()
-    assert plant.server.wait() == 0
+    injector.server.signal()
+    assert injector.server.wait() == 0
     assert time.monotonic() - begun_s < DRAIN_S + MARGIN_S
     tally.passed(
         f"in {len(functions)} functions; {sum(ended)} closed only the affected connection, the others none",
-        times=len(ended),
+        count=len(ended),
     )

@@ -1,7 +1,7 @@
-"""The power fails at any write: what was acknowledged is on the disk, once and in order, and the file opens. (D2)
+"""Power loss at any write of SQLite: every acknowledged turn is stored once, in order, in a readable database. (D2)
 
-Which writes are on the disk follows from a log of all writes and syncs of a real server (`disk_log.py`), not from what
-the kernel still holds: a missing fsync shows.
+The content of the disk is computed from a log of all writes and syncs of a real server (`disk_log.py`), not from the
+kernel's page cache. A missing fsync therefore fails the test.
 """
 
 import asyncio
@@ -16,37 +16,37 @@ from tokenfall.history.sqlite import SQLiteHistory
 
 from tests.end_to_end.client import Client
 from tests.end_to_end.conftest import Serve
-from tests.reliability.disk_log import LostPower, Record, read_records
+from tests.reliability.disk_log import PowerLoss, Record, read_records
 from tests.reliability.programs import failing_disk
 from tests.reliability.rows import Tally
-from tests.reliability.talks import Talk
+from tests.reliability.virtual_users import VirtualUser
 
 CONVERSATIONS = 4
 KEPT_TURNS = 1_000
 
 
 class Acknowledged:
-    """The turns of one conversation, in order, and how long the log was when each was acknowledged."""
+    """The turns of one conversation, in order, and the size of the log when each was acknowledged."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.conversation = Conversation("", name)
-        self.talk = Talk(name)
+        self.user = VirtualUser(name)
         self._log = log
         self.turns: list[tuple[str, int]] = []
 
     async def collect(self, port: int, turns: int) -> None:
         async with await Client.connect(port) as client:
             for _ in range(turns):
-                told = await self.talk.ask(client)
-                assert told.end == "done"
-                self.turns.append((told.turn, self._log.stat().st_size))
+                record = await self.user.request_turn(client)
+                assert record.outcome == "done"
+                self.turns.append((record.turn_id, self._log.stat().st_size))
 
     def until(self, cut: int) -> list[str]:
         return [turn for turn, size in self.turns if size <= cut]
 
 
 async def stored(files: dict[str, bytes], folder: Path, conversation: Conversation) -> Sequence[Turn]:
-    """What the store reads from these files."""
+    """The turns that the store reads from the files in `folder`."""
     history = SQLiteHistory(str(folder / "chat.db"), limit=KEPT_TURNS)
     try:
         return await history.turns(conversation) or ()
@@ -54,28 +54,28 @@ async def stored(files: dict[str, bytes], folder: Path, conversation: Conversati
         await history.close()
 
 
-async def holds(files: dict[str, bytes], folder: Path, *, acknowledged: Sequence[Acknowledged], cut: int) -> int:
-    """Fail unless the files have all turns that were acknowledged until `cut`. The number of turns."""
+async def check_files(files: dict[str, bytes], folder: Path, *, acknowledged: Sequence[Acknowledged], cut: int) -> int:
+    """Check that the files contain all turns that were acknowledged before `cut`. Returns the number of these turns."""
     await asyncio.to_thread(folder.mkdir)
     for name, data in files.items():
-        if not name.endswith("-shm"):  # it is made anew
+        if not name.endswith("-shm"):  # SQLite creates it again
             await asyncio.to_thread((folder / name).write_bytes, data)
     count = 0
     for each in acknowledged:
         turns = await stored(files, folder, each.conversation)
         expected = each.until(cut)
         ids = [turn.id for turn in turns]
-        assert ids[: len(expected)] == expected, "what was acknowledged is there, once and in order"
+        assert ids[: len(expected)] == expected, "acknowledged turns are stored once and in order"
         assert len(ids) == len(set(ids))
-        asked = [told.question for told in each.talk.told]
-        assert [turn.question.content for turn in turns] == asked[: len(turns)], "and nothing else is"
-        assert all(turn.answer.content == each.talk.whole("") for turn in turns), "whole"
+        requested = [record.question for record in each.user.records]
+        assert [turn.question.content for turn in turns] == requested[: len(turns)], "no other turn is stored"
+        assert all(turn.answer.content == each.user.expected_text("") for turn in turns), "responses are complete"
         count += len(expected)
     return count
 
 
 def cuts(records: Sequence[Record], acknowledged: Sequence[Acknowledged], *, count: int, random: Random) -> list[int]:
-    """Where the power fails: half at the moment of an acknowledgement, half at any operation; none twice."""
+    """Distinct positions of power losses in the log: half after an acknowledgement, half after any operation."""
     sizes = sorted({size for each in acknowledged for _, size in each.turns})
     ends = sorted({record.end for record in records} - set(sizes))
     half = min(count // 2, len(sizes))
@@ -94,30 +94,30 @@ async def test_acknowledged_turns_survive_a_power_loss_at_any_write(
         HISTORY_LIMIT=str(2 * KEPT_TURNS),
         DISK_LOG=str(log),
     )
-    turns = max(25, tally.wanted // 10)
+    turns = max(25, tally.required // 10)
     await asyncio.gather(*(each.collect(server.port, turns) for each in acknowledged))
     server.signal()
-    assert server.wait() == 0, "with a checkpoint, whose writes are in the log too"
+    assert server.wait() == 0, "shutdown runs a checkpoint, whose writes are logged too"
     records = list(read_records(await asyncio.to_thread(log.read_bytes)))
-    assert any(record.name == "chat.db" and record.data for record in records[-20:]), "the checkpoint"
-    held = 0
-    places = cuts(records, acknowledged, count=tally.wanted // 2, random=random)
+    assert any(record.name == "chat.db" and record.data for record in records[-20:]), "the log contains the checkpoint"
+    found = 0
+    places = cuts(records, acknowledged, count=tally.required // 2, random=random)
     for number, cut in enumerate(places):
-        lost = LostPower(records, cut)
-        for kind, files in (("synced", lost.synced_only()), ("some", lost.some_sectors(random))):
-            held += await holds(files, tmp_path / f"{kind}-{number}", acknowledged=acknowledged, cut=cut)
+        disk = PowerLoss(records, cut)
+        for kind, files in (("synced", disk.synced_only()), ("some", disk.some_sectors(random))):
+            found += await check_files(files, tmp_path / f"{kind}-{number}", acknowledged=acknowledged, cut=cut)
     tally.passed(
         f"{len(records)} writes and syncs of {turns * CONVERSATIONS} turns; all acknowledged ones were stored each "
-        f"time, {held // (2 * len(places))} on average",
-        times=2 * len(places),
+        f"time, {found // (2 * len(places))} on average",
+        count=2 * len(places),
     )
 
 
-def test_acknowledgement_before_the_sync_is_detected() -> None:
+def test_unsynced_write_is_lost_by_a_power_loss() -> None:
     records = list(read_records(b"".join(each.encoded() for each in (Record("a", 0, b"1"), Record("a", 1, b"2")))))
     end = records[-1].end
     synced = Record("a", records[0].end, is_sync=True, end=end + 1)
 
-    assert LostPower(records, end).synced_only() == {"a": b""}
-    assert LostPower(records, end).all_written() == {"a": b"12"}
-    assert LostPower([*records, synced], end + 1).synced_only() == {"a": b"1"}, "written after the sync had begun"
+    assert PowerLoss(records, end).synced_only() == {"a": b""}
+    assert PowerLoss(records, end).all_written() == {"a": b"12"}
+    assert PowerLoss([*records, synced], end + 1).synced_only() == {"a": b"1"}, "the second write began after the sync"

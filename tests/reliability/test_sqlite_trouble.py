@@ -1,4 +1,4 @@
-"""SQLite locked, and without space: streams run to their end, nothing is acknowledged falsely. (D1)"""
+"""SQLite is locked or its disk is full: streams are completed, and no unstored turn is acknowledged. (D1)"""
 
 import asyncio
 import resource
@@ -15,23 +15,31 @@ from tests.end_to_end.client import PATIENCE_S, Client, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually
 from tests.end_to_end.process import ServerProcess
-from tests.reliability import holder
+from tests.reliability import lock_holder
 from tests.reliability.rows import Tally
-from tests.reliability.talks import ENDLESS_HISTORY, Talk, check, counted, kept, moment, under_load
+from tests.reliability.virtual_users import (
+    UNLIMITED_HISTORY,
+    VirtualUser,
+    check_history,
+    count_turns,
+    random_delay,
+    stored_messages,
+    under_load,
+)
 
-TALKS = 6
-TRIES = 100
-"""Until a turn is acknowledged again; a refusal takes its time."""
+USERS = 6
+MAX_ATTEMPTS = 100
+"""Turns to request until one is acknowledged; each failure takes up to the lock timeout."""
 
 WAL_BYTES = 128 * 1024
-"""Larger than the log will be, which the limit of a file's size holds for too."""
+"""The size of the WAL before the file size is limited."""
 
 
 @contextmanager
 def locked(database: Path) -> Iterator[None]:
-    """Another process is in the middle of a write."""
+    """Another process holds a write transaction during the block."""
     with subprocess.Popen(
-        [sys.executable, holder.__file__, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, lock_holder.__file__, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdin is not None
         assert other.stdout is not None
@@ -43,25 +51,25 @@ def locked(database: Path) -> Iterator[None]:
             assert other.wait(PATIENCE_S) == 0
 
 
-async def one_turn(port: int, talk: Talk) -> None:
+async def one_turn(port: int, user: VirtualUser) -> None:
     async with await Client.connect(port) as client:
-        await talk.ask(client)
+        await user.request_turn(client)
 
 
-async def ready(port: int) -> int:
+async def readiness_status(port: int) -> int:
     return (await fetch(port, request("/readyz"))).status
 
 
-async def recovers(port: int, talks: list[Talk]) -> None:
-    """New turns are acknowledged in every conversation."""
-    for talk in talks:
+async def wait_for_recovery(port: int, users: list[VirtualUser]) -> None:
+    """Request turns until one is acknowledged in every conversation; then /readyz must be 200."""
+    for user in users:
         async with asyncio.timeout(PATIENCE_S), await Client.connect(port) as client:
-            for _ in range(TRIES):
-                if (await talk.ask(client)).end == "done":
+            for _ in range(MAX_ATTEMPTS):
+                if (await user.request_turn(client)).outcome == "done":
                     break
             else:
-                raise AssertionError(talk.told[-1])
-    assert await ready(port) == 200
+                raise AssertionError(user.records[-1])
+    assert await readiness_status(port) == 200
 
 
 @pytest.mark.row("locked")
@@ -69,71 +77,74 @@ async def test_long_database_lock_gives_store_unavailable_and_loses_no_acknowled
     serve: Serve, tally: Tally, tmp_path: Path
 ) -> None:
     database = tmp_path / "chat.db"
-    server = serve(HISTORY_URL=f"sqlite:///{database}", **ENDLESS_HISTORY)
-    talks = [Talk(f"locked-{number}", tokens=3 + number) for number in range(TALKS)]
+    server = serve(HISTORY_URL=f"sqlite:///{database}", **UNLIMITED_HISTORY)
+    users = [VirtualUser(f"locked-{number}", tokens=3 + number) for number in range(USERS)]
     for _ in tally.rounds():
-        await recovers(server.port, talks)
+        await wait_for_recovery(server.port, users)
         with locked(database):
-            probe, *_ = await asyncio.gather(ready(server.port), *(one_turn(server.port, talk) for talk in talks))
-        assert probe == 503
-        for talk in talks:
-            last = talk.told[-1]
-            assert (last.end, last.text) == ("store_unavailable", talk.whole(last.question)), "to its end"
-    await recovers(server.port, talks)
-    for talk in talks:
-        check(await kept(server.port, talk.name), [talk])
-    refused = counted(talks, "store_unavailable")
+            turns = [one_turn(server.port, user) for user in users]
+            status, *_ = await asyncio.gather(readiness_status(server.port), *turns)
+        assert status == 503
+        for user in users:
+            last = user.records[-1]
+            assert last.outcome == "store_unavailable"
+            assert last.text == user.expected_text(last.question), "the response is complete"
+    await wait_for_recovery(server.port, users)
+    for user in users:
+        check_history(await stored_messages(server.port, user.name), [user])
+    refused = count_turns(users, "store_unavailable")
     tally.passed(
-        f"{counted(talks)} turns acknowledged, all stored; {refused} streamed completely and ended with "
+        f"{count_turns(users)} turns acknowledged, all stored; {refused} streamed completely and ended with "
         "`store_unavailable`"
     )
 
 
-def room(server: ServerProcess, bytes_: int) -> None:
-    """From now on no file of the process may grow beyond."""
+def limit_file_size(server: ServerProcess, bytes_: int) -> None:
+    """Set the file size limit of the process."""
     _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (bytes_, hard))
 
 
-async def until(server: ServerProcess, talks: list[Talk], *, end: str, more: int) -> None:
-    target = counted(talks, end) + more
-    await eventually(lambda: counted(talks, end) >= target, lambda: counted(talks, end))
-    assert server.process.poll() is None, "it lives"
+async def wait_for_outcomes(server: ServerProcess, users: list[VirtualUser], *, outcome: str, more: int) -> None:
+    """Wait for `more` turns with this outcome."""
+    target = count_turns(users, outcome) + more
+    await eventually(lambda: count_turns(users, outcome) >= target, lambda: count_turns(users, outcome))
+    assert server.process.poll() is None, "the process is running"
 
 
 @pytest.mark.row("full")
-async def test_full_disk_acknowledges_nothing_and_recovers_with_room(
+async def test_full_disk_acknowledges_no_turn_and_recovers_with_space(
     serve: Serve, tally: Tally, random: Random, tmp_path: Path
 ) -> None:
     database, wal = tmp_path / "chat.db", tmp_path / "chat.db-wal"
-    server = serve(HISTORY_URL=f"sqlite:///{database}", LOG_LEVEL="warning", **ENDLESS_HISTORY)
-    talks = [Talk(f"full-{number}", tokens=3 + number) for number in range(TALKS)]
-    async with under_load(server.port, talks):
-        await until(server, talks, end="done", more=1)
+    server = serve(HISTORY_URL=f"sqlite:///{database}", LOG_LEVEL="warning", **UNLIMITED_HISTORY)
+    users = [VirtualUser(f"full-{number}", tokens=3 + number) for number in range(USERS)]
+    async with under_load(server.port, users):
+        await wait_for_outcomes(server, users, outcome="done", more=1)
         await eventually(lambda: wal.stat().st_size >= WAL_BYTES, lambda: wal.stat().st_size)
         for _ in tally.rounds():
-            await moment(random, 0.0, 0.1)
-            # Somewhere within a page that is about to be written, so that half a page may be.
-            room(server, max(each.stat().st_size for each in (database, wal)) - random.randrange(0, 9_000))
-            await until(server, talks, end="store_unavailable", more=TALKS)
-            room(server, resource.RLIM_INFINITY)
-            await until(server, talks, end="done", more=TALKS)
-    await recovers(server.port, talks)
-    for talk in talks:
-        check(await kept(server.port, talk.name), [talk])
-    refused = counted(talks, "store_unavailable")
+            await random_delay(random, 0.0, 0.1)
+            # At a random offset within the pages written next, so that a page may be written partially.
+            limit_file_size(server, max(each.stat().st_size for each in (database, wal)) - random.randrange(0, 9_000))
+            await wait_for_outcomes(server, users, outcome="store_unavailable", more=USERS)
+            limit_file_size(server, resource.RLIM_INFINITY)
+            await wait_for_outcomes(server, users, outcome="done", more=USERS)
+    await wait_for_recovery(server.port, users)
+    for user in users:
+        check_history(await stored_messages(server.port, user.name), [user])
+    refused = count_turns(users, "store_unavailable")
     tally.passed(
-        f"{counted(talks)} turns acknowledged, all stored; {refused} streamed completely and ended with "
+        f"{count_turns(users)} turns acknowledged, all stored; {refused} streamed completely and ended with "
         "`store_unavailable`"
     )
 
 
-async def test_readyz_fails_without_room_on_the_disk(serve: Serve, tmp_path: Path) -> None:
+async def test_readyz_is_503_on_a_full_disk(serve: Serve, tmp_path: Path) -> None:
     server = serve(HISTORY_URL=f"sqlite:///{tmp_path}/chat.db")
-    talk = Talk("no-room")
+    user = VirtualUser("no-space")
     for _ in range(10):
-        await one_turn(server.port, talk)
-    room(server, (tmp_path / "chat.db-wal").stat().st_size)
-    await one_turn(server.port, talk)
-    assert talk.told[-1].end == "store_unavailable"
-    assert await ready(server.port) == 503, "as docs/operations.md has it"
+        await one_turn(server.port, user)
+    limit_file_size(server, (tmp_path / "chat.db-wal").stat().st_size)
+    await one_turn(server.port, user)
+    assert user.records[-1].outcome == "store_unavailable"
+    assert await readiness_status(server.port) == 503, "as docs/operations.md says"

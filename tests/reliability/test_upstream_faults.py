@@ -1,4 +1,4 @@
-"""An upstream that is late, refuses, breaks off or is left, in large numbers, in front of a real process. (U1 to U4)"""
+"""Upstream timeouts, errors, broken streams and client disconnects, in large numbers, on a real process. (U1 to U4)"""
 
 import asyncio
 import json
@@ -24,11 +24,11 @@ from tests.reliability.rows import Tally
 from tests.reliability.unloaded import UnloadedClock
 
 KEY = {"X_API_Key": "key"}
-AT_ONCE = 20
+CONCURRENCY = 20
 
 
 @asynccontextmanager
-async def relaying(serve: Serve, **settings: str) -> AsyncIterator[tuple[ServerProcess, Upstream]]:
+async def running_relay(serve: Serve, **settings: str) -> AsyncIterator[tuple[ServerProcess, Upstream]]:
     async with scripted() as upstream:
         yield (
             serve(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="up", API_KEY="key", UPSTREAM_WARM="0", **settings),
@@ -40,13 +40,13 @@ def ask(number: int, *, stream: bool = True) -> bytes:
     return chat(str(number), model=None, conversation=f"c{number}", stream=stream, headers=KEY)
 
 
-def numbers(tally: Tally) -> list[list[int]]:
-    all_of_them = list(tally.rounds())
-    return [all_of_them[at : at + AT_ONCE] for at in range(0, len(all_of_them), AT_ONCE)]
+def groups(tally: Tally) -> list[list[int]]:
+    """The rounds in groups of `CONCURRENCY`."""
+    return list(tally.groups(CONCURRENCY))
 
 
 def code_of(answer: ClientResponse) -> str:
-    """How a response ended: `done`, or an error's code, whether as a status or at the end of a stream."""
+    """`done`, or the error code of an error response or an error event."""
     if answer.status != 200:
         return str(json.loads(answer.body)["code"])
     return "done" if answer.body.endswith(STREAM_DONE) else str(error_of(answer.body)["code"])
@@ -56,7 +56,7 @@ def code_of(answer: ClientResponse) -> str:
 
 CONNECT_S, FIRST_S, NEXT_S, TOTAL_S = 0.2, 0.4, 0.3, 1.2
 LATE_S = 0.5
-"""A quarter of a second for the wheel's coarse slots, the rest for 20 clients at once."""
+"""Tolerance: 250 ms for the coarse slots of the timer wheel, the rest for 20 concurrent clients."""
 
 TIMEOUTS = {
     "UPSTREAM_CONNECT_TIMEOUT": f"{CONNECT_S * 1e3:g}ms",
@@ -67,8 +67,8 @@ TIMEOUTS = {
 
 
 @contextmanager
-def accepting_nobody() -> Iterator[str]:
-    """The address of an upstream whose backlog is full."""
+def unresponsive_upstream() -> Iterator[str]:
+    """The URL of an upstream whose accept backlog is full, so that connections time out."""
     with ExitStack() as sockets:
         full = sockets.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
@@ -80,11 +80,11 @@ def accepting_nobody() -> Iterator[str]:
         yield f"http://127.0.0.1:{full.getsockname()[1]}/v1"
 
 
-async def says_nothing(exchange: Exchange) -> None:
+async def send_nothing(exchange: Exchange) -> None:
     await exchange.wait_closed()
 
 
-async def only_comments(exchange: Exchange) -> None:
+async def send_comments(exchange: Exchange) -> None:
     leaving = asyncio.ensure_future(exchange.wait_closed())
     await exchange.send_head()
     while not leaving.done():
@@ -92,13 +92,13 @@ async def only_comments(exchange: Exchange) -> None:
         await asyncio.wait([leaving], timeout=0.05)
 
 
-async def one_token(exchange: Exchange) -> None:
+async def send_one_token(exchange: Exchange) -> None:
     await exchange.send_head()
     await exchange.send_chunks(delta("one"))
     await exchange.wait_closed()
 
 
-async def never_ends(exchange: Exchange) -> None:
+async def send_tokens_endlessly(exchange: Exchange) -> None:
     leaving = asyncio.ensure_future(exchange.wait_closed())
     await exchange.send_head()
     while not leaving.done():
@@ -107,36 +107,36 @@ async def never_ends(exchange: Exchange) -> None:
 
 
 LATE: tuple[tuple[Script, str, float], ...] = (
-    (says_nothing, "upstream_first_token_timeout", FIRST_S),
-    (only_comments, "upstream_first_token_timeout", FIRST_S),
-    (one_token, "upstream_next_token_timeout", NEXT_S),
-    (never_ends, "upstream_total_timeout", TOTAL_S),
+    (send_nothing, "upstream_first_token_timeout", FIRST_S),
+    (send_comments, "upstream_first_token_timeout", FIRST_S),
+    (send_one_token, "upstream_next_token_timeout", NEXT_S),
+    (send_tokens_endlessly, "upstream_total_timeout", TOTAL_S),
 )
 
 
 @pytest.mark.row("late")
-async def test_each_delay_of_an_upstream_has_its_own_error_in_time(serve: Serve, tally: Tally) -> None:
-    with accepting_nobody() as nowhere:
-        deaf = serve(UPSTREAM_URL=nowhere, API_KEY="key", UPSTREAM_WARM="0", UPSTREAM_RETRIES="0", **TIMEOUTS)
-        async with relaying(serve, **TIMEOUTS) as (server, upstream):
-            clock = UnloadedClock(server.process.pid, deaf.process.pid)
+async def test_each_upstream_timeout_has_its_own_error_in_time(serve: Serve, tally: Tally) -> None:
+    with unresponsive_upstream() as url:
+        unconnected = serve(UPSTREAM_URL=url, API_KEY="key", UPSTREAM_WARM="0", UPSTREAM_RETRIES="0", **TIMEOUTS)
+        async with running_relay(serve, **TIMEOUTS) as (server, upstream):
+            clock = UnloadedClock(server.process.pid, unconnected.process.pid)
             kinds = [(server, code, after_s) for _, code, after_s in LATE]
-            kinds.append((deaf, "upstream_connect_timeout", CONNECT_S))
+            kinds.append((unconnected, "upstream_connect_timeout", CONNECT_S))
 
             async def script(exchange: Exchange) -> None:
                 await LATE[int(exchange.body["messages"][-1]["content"]) % len(kinds)][0](exchange)
                 exchange.writer.close()
 
             async def late_by(number: int) -> float:
-                asked, expected, after_s = kinds[number % len(kinds)]
-                begun_s, counted_s = time.monotonic(), clock.now_s()
-                assert code_of(await fetch(asked.port, ask(number))) == expected
-                assert time.monotonic() - begun_s >= after_s, "not before its time"
-                return clock.now_s() - counted_s - after_s
+                target, expected, after_s = kinds[number % len(kinds)]
+                begun_s, clock_s = time.monotonic(), clock.now_s()
+                assert code_of(await fetch(target.port, ask(number))) == expected
+                assert time.monotonic() - begun_s >= after_s, "no error before the timeout"
+                return clock.now_s() - clock_s - after_s
 
             upstream.script = script
             late_s = 0.0
-            for group in numbers(tally):
+            for group in groups(tally):
                 late_s = max(late_s, *await asyncio.gather(*map(late_by, group)))
                 assert late_s < LATE_S
             await eventually(lambda: upstream.open_connections == 0, lambda: upstream.open_connections)
@@ -170,7 +170,7 @@ REFUSED: tuple[tuple[int, bytes, str, int], ...] = (
 
 @pytest.mark.row("retried")
 async def test_refused_requests_are_retried_as_often_as_allowed(serve: Serve, tally: Tally) -> None:
-    async with relaying(serve, UPSTREAM_RETRIES="2") as (server, upstream):
+    async with running_relay(serve, UPSTREAM_RETRIES="2") as (server, upstream):
         tries: Counter[int] = Counter()
 
         async def script(exchange: Exchange) -> None:
@@ -180,7 +180,7 @@ async def test_refused_requests_are_retried_as_often_as_allowed(serve: Serve, ta
             await exchange.respond(status, b'{"error":{"message":"no"}}', headers=headers)
 
         upstream.script = script
-        for group in numbers(tally):
+        for group in groups(tally):
             answers = await asyncio.gather(
                 *(fetch(server.port, ask(number, stream=number % 2 == 0)) for number in group)
             )
@@ -211,8 +211,8 @@ MALFORMED: tuple[tuple[bytes, str], ...] = (
 
 
 @pytest.mark.row("broken")
-async def test_broken_stream_has_no_final_event(serve: Serve, tally: Tally, random: Random) -> None:
-    async with relaying(serve, UPSTREAM_RETRIES="0") as (server, upstream):
+async def test_broken_upstream_stream_does_not_end_with_done(serve: Serve, tally: Tally, random: Random) -> None:
+    async with running_relay(serve, UPSTREAM_RETRIES="0") as (server, upstream):
         cuts: dict[int, int] = {}
 
         async def script(exchange: Exchange) -> None:
@@ -234,7 +234,7 @@ async def test_broken_stream_has_no_final_event(serve: Serve, tally: Tally, rand
 
         upstream.script = script
         ends: Counter[str] = Counter()
-        for group in numbers(tally):
+        for group in groups(tally):
             answers = await asyncio.gather(*(fetch(server.port, ask(number)) for number in group))
             for number, answer in zip(group, answers, strict=True):
                 code = code_of(answer)
@@ -244,9 +244,9 @@ async def test_broken_stream_has_no_final_event(serve: Serve, tally: Tally, rand
                 if number % 4 == 0:
                     assert code == MALFORMED[number // 4 % len(MALFORMED)][1]
                 elif number % 4 == 3:
-                    assert code == "upstream_truncated", "a body that ends in good order, without [DONE]"
+                    assert code == "upstream_truncated", "a complete body without [DONE]"
                 else:
-                    assert code != "done" or cuts[number] >= len(SSE_HEAD) + len(WHOLE) - 2, "only after [DONE]"
+                    assert code != "done" or cuts[number] >= len(SSE_HEAD) + len(WHOLE) - 2, "success requires [DONE]"
         await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
     listed = ", ".join(f"{count} {code}" for code, count in ends.most_common())
     tally.passed(f"`[DONE]` only after the upstream's, never text that the upstream did not send: {listed}")
@@ -254,12 +254,12 @@ async def test_broken_stream_has_no_final_event(serve: Serve, tally: Tally, rand
 
 # U4
 
-WITHIN_S = 0.25
+CLOSED_WITHIN_S = 0.25
 
 
 @pytest.mark.row("upstream left")
-async def test_disconnect_closes_the_upstream_connection_at_once(serve: Serve, tally: Tally) -> None:
-    async with relaying(serve) as (server, upstream):
+async def test_client_disconnect_closes_the_upstream_connection_within_250_ms(serve: Serve, tally: Tally) -> None:
+    async with running_relay(serve) as (server, upstream):
         clock = UnloadedClock(server.process.pid)
         left_s: dict[int, float] = {}
         took_s: dict[int, float] = {}
@@ -277,7 +277,7 @@ async def test_disconnect_closes_the_upstream_connection_at_once(serve: Serve, t
             closed[number].set()
             exchange.writer.close()
 
-        async def come_and_leave(number: int) -> None:
+        async def request_and_disconnect(number: int) -> None:
             begun[number], closed[number] = asyncio.Event(), asyncio.Event()
             client = await Client.connect(server.port)
             await client.send(ask(number))
@@ -290,10 +290,10 @@ async def test_disconnect_closes_the_upstream_connection_at_once(serve: Serve, t
                 await closed[number].wait()
 
         upstream.script = script
-        for group in numbers(tally):
-            await asyncio.gather(*map(come_and_leave, group))
-        assert len(took_s) == tally.wanted
-        assert max(took_s.values()) <= WITHIN_S
+        for group in groups(tally):
+            await asyncio.gather(*map(request_and_disconnect, group))
+        assert len(took_s) == tally.required
+        assert max(took_s.values()) <= CLOSED_WITHIN_S
         assert upstream.open_connections == 0
         await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
         await metric_becomes(server.port, "tokenfall_connections", 1)

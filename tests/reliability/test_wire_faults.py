@@ -1,4 +1,6 @@
-"""A broken wire to Redis: no reply reaches another caller, what was acknowledged is there, limits hold. (D3, L4)"""
+"""Network faults between server and Redis: no caller gets another's reply, no acknowledged turn is lost, rate limits
+apply. (D3, L4)
+"""
 
 import asyncio
 import time
@@ -11,44 +13,52 @@ import pytest
 from tests.end_to_end.client import Client, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.upstream import DONE, FINISH, Exchange, Upstream, delta, scripted
-from tests.reliability.proxy import Proxy, proxied
+from tests.reliability.fault_proxy import FaultProxy, running_proxy
 from tests.reliability.rows import Tally
-from tests.reliability.talks import ENDLESS_HISTORY, PARTING, Talk, Told, check, counted, kept
+from tests.reliability.virtual_users import (
+    DISCONNECT_ERRORS,
+    UNLIMITED_HISTORY,
+    TurnRecord,
+    VirtualUser,
+    check_history,
+    count_turns,
+    stored_messages,
+)
 from tests.stores.redis_server import RedisServer
 
-TALKS = 24
+USERS = 24
 KEY = {"X_API_Key": "key"}
-HARM_S = 55.0
-"""How long all the harm may take."""
+INJECTION_S = 55.0
+"""The time limit for injecting all faults."""
 
-EVERY_S = 0.05
-LEAVES = 0.1
-"""How many of the clients leave in the middle."""
+INTERVAL_S = 0.05
+DISCONNECT_PROBABILITY = 0.1
+"""The probability that a client disconnects during a turn."""
 
-WAITED_S = 8.0
-"""For a turn, whatever was done to it: two calls of 2.5 s, and some more."""
+TURN_S = 8.0
+"""The time limit of a turn: two Redis calls of 2.5 s each, and a margin."""
 
 RATE, BURST = 5, 5
 
 
-class EchoTalk(Talk):
-    """A conversation whose responses name their question."""
+class EchoUser(VirtualUser):
+    """A user whose responses repeat the question, which contains the name of the conversation."""
 
-    def whole(self, question: str) -> str:
+    def expected_text(self, question: str) -> str:
         return f"{question}: this, that, and {question}."
 
 
-class Echo:
-    """An upstream that records which client received the text of another."""
+class EchoUpstream:
+    """An upstream that repeats the question, and records requests that contain messages of another conversation."""
 
     def __init__(self) -> None:
-        self.strangers: list[str] = []
+        self.mix_ups: list[str] = []
 
     async def script(self, exchange: Exchange) -> None:
         messages = [message["content"] for message in exchange.body["messages"]]
         question = messages[-1]
         name = question.split()[0]
-        self.strangers += [f"{said!r} in {name}" for said in messages if said.split()[0].rstrip(":") != name]
+        self.mix_ups += [f"{text!r} in {name}" for text in messages if text.split()[0].rstrip(":") != name]
         await exchange.send_head()
         for text in (f"{question}:", " this,", " that,", f" and {question}."):
             await exchange.send_chunks(delta(text))
@@ -58,89 +68,89 @@ class Echo:
 
 
 @asynccontextmanager
-async def echoing() -> AsyncIterator[tuple[Upstream, Echo]]:
-    echo = Echo()
+async def echo_upstream() -> AsyncIterator[tuple[Upstream, EchoUpstream]]:
+    echo = EchoUpstream()
     async with scripted() as upstream:
         upstream.script = echo.script
         yield upstream, echo
 
 
-async def keep_asking(port: int, talk: Talk, *, random: Random, strangers: list[str]) -> None:
-    """Turn after turn, now and then left in the middle, now and then read back under fire."""
+async def request_turns(port: int, user: VirtualUser, *, random: Random, mix_ups: list[str]) -> None:
+    """Request turns and read the history after each one, while faults are injected; sometimes disconnect early."""
     while True:
         try:
             async with await Client.connect(port) as client:
-                async with asyncio.timeout(WAITED_S):
-                    leave_after = random.randrange(1, 4) if random.random() < LEAVES else None
-                    told = await talk.ask(client, leave_after=leave_after)
-                note_strangers(talk, told, strangers)
-                if told.end == "left":
+                async with asyncio.timeout(TURN_S):
+                    leave_after = random.randrange(1, 4) if random.random() < DISCONNECT_PROBABILITY else None
+                    record = await user.request_turn(client, leave_after=leave_after)
+                check_text(user, record, mix_ups)
+                if record.outcome == "disconnected":
                     continue
-                answer = await client.fetch(request(f"/history?conversation={talk.name}", **KEY))
-                if answer.status == 200 and answer.body.count(talk.name.encode() + b" ") != answer.body.count(b"talk-"):
-                    strangers.append(f"a history of {talk.name}: {answer.body[:200]!r}")
-                if told.end != "done":
+                answer = await client.fetch(request(f"/history?conversation={user.name}", **KEY))
+                if answer.status == 200 and answer.body.count(user.name.encode() + b" ") != answer.body.count(b"user-"):
+                    mix_ups.append(f"history of {user.name}: {answer.body[:200]!r}")
+                if record.outcome != "done":
                     await asyncio.sleep(0.02)
-        except PARTING as error:
-            strangers.append(f"{talk.name} was cut: {error!r}")
+        except DISCONNECT_ERRORS as error:
+            mix_ups.append(f"connection of {user.name} ended: {error!r}")
             return
 
 
-def note_strangers(talk: Talk, told: Told, strangers: list[str]) -> None:
-    if not talk.whole(told.question).startswith(told.text):
-        strangers.append(f"{talk.name} heard {told.text!r}")
+def check_text(user: VirtualUser, record: TurnRecord, mix_ups: list[str]) -> None:
+    if not user.expected_text(record.question).startswith(record.text):
+        mix_ups.append(f"{user.name} received {record.text!r}")
 
 
-async def all_harm(proxy: Proxy, tally: Tally) -> None:
-    """As much as the test asks for, one fault after the other."""
-    async with asyncio.timeout(HARM_S):
-        while proxy.done.total() < tally.wanted:
-            proxy.harm()
-            await asyncio.sleep(EVERY_S)
-    proxy.relent()
+async def inject_faults(proxy: FaultProxy, tally: Tally) -> None:
+    """Inject the required number of faults at a fixed rate."""
+    async with asyncio.timeout(INJECTION_S):
+        while proxy.injected.total() < tally.required:
+            proxy.add_fault()
+            await asyncio.sleep(INTERVAL_S)
+    proxy.clear_faults()
 
 
 @pytest.mark.row("wire")
-async def test_faults_on_the_wire_mix_up_no_replies_and_lose_no_acknowledged_turn(
+async def test_network_faults_mix_up_no_replies_and_lose_no_acknowledged_turn(
     serve: Serve, tally: Tally, random: Random, redis: RedisServer
 ) -> None:
-    async with echoing() as (upstream, echo), proxied(redis.port, random) as proxy:
+    async with echo_upstream() as (upstream, echo), running_proxy(redis.port, random) as proxy:
         server = serve(
-            REDIS_URL=proxy.url, UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="up", API_KEY="key", **ENDLESS_HISTORY
+            REDIS_URL=proxy.url, UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="up", API_KEY="key", **UNLIMITED_HISTORY
         )
-        talks = [EchoTalk(f"talk-{number}", headers=KEY, model=None) for number in range(TALKS)]
-        asking = [
-            asyncio.ensure_future(keep_asking(server.port, talk, random=random, strangers=echo.strangers))
-            for talk in talks
+        users = [EchoUser(f"user-{number}", headers=KEY, model=None) for number in range(USERS)]
+        tasks = [
+            asyncio.ensure_future(request_turns(server.port, user, random=random, mix_ups=echo.mix_ups))
+            for user in users
         ]
-        await all_harm(proxy, tally)
-        for task in asking:
+        await inject_faults(proxy, tally)
+        for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(*asking, return_exceptions=True)
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert [error for error in ended if isinstance(error, Exception)] == []
-        await asyncio.sleep(3.0)  # what was late is there
-        for talk in talks:
-            async with asyncio.timeout(WAITED_S), await Client.connect(server.port) as client:
-                assert (await talk.ask(client)).end == "done", "all works when the faults end"
+        await asyncio.sleep(3.0)  # until all delayed replies have arrived
+        for user in users:
+            async with asyncio.timeout(TURN_S), await Client.connect(server.port) as client:
+                assert (await user.request_turn(client)).outcome == "done", "recovery after the faults"
                 assert (await client.fetch(request("/readyz"))).status == 200
-            check(await kept(server.port, talk.name, **KEY), [talk])
-        assert echo.strangers == [], "everybody hears his own"
-        refused = counted(talks, "store_unavailable")
+            check_history(await stored_messages(server.port, user.name, **KEY), [user])
+        assert echo.mix_ups == [], "each client receives its own text"
+        refused = count_turns(users, "store_unavailable")
         assert refused > 0
         tally.passed(
-            f"{counted(talks)} turns acknowledged, all stored; {refused} `store_unavailable`, "
-            f"{counted(talks, 'left')} whose clients disconnected; no reply to another caller",
-            times=proxy.done.total(),
+            f"{count_turns(users)} turns acknowledged, all stored; {refused} `store_unavailable`, "
+            f"{count_turns(users, 'disconnected')} whose clients disconnected; no reply to another caller",
+            count=proxy.injected.total(),
         )
 
 
 @pytest.mark.row("limits")
-async def test_a_client_is_never_unlimited_while_the_wire_to_the_limiter_is_broken(
+async def test_requests_are_limited_during_network_faults_to_redis(
     serve: Serve, tally: Tally, random: Random, redis: RedisServer
 ) -> None:
     allowed = refused = 0
 
-    async def hammer(port: int) -> None:
+    async def send_requests(port: int) -> None:
         nonlocal allowed, refused
         async with await Client.connect(port) as client:
             while True:
@@ -150,22 +160,22 @@ async def test_a_client_is_never_unlimited_while_the_wire_to_the_limiter_is_brok
                 refused += status == 429
                 await asyncio.sleep(0.002)
 
-    async with proxied(redis.port, random) as proxy:
+    async with running_proxy(redis.port, random) as proxy:
         server = serve(LIMITS_URL=proxy.url, RATE_LIMIT_RPS=str(RATE), RATE_LIMIT_BURST=str(BURST))
         begun_s = time.monotonic()
-        hammers = [asyncio.ensure_future(hammer(server.port)) for _ in range(4)]
-        await all_harm(proxy, tally)
+        tasks = [asyncio.ensure_future(send_requests(server.port)) for _ in range(4)]
+        await inject_faults(proxy, tally)
         took_s = time.monotonic() - begun_s
-        for task in hammers:
+        for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(*hammers, return_exceptions=True)
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert [error for error in ended if isinstance(error, Exception)] == []
-    # Two limiters that do not know each other's debts, each of them exact.
+    # The shared and the local limiter have separate buckets; each of them is exact.
     most = 2 * (BURST + RATE * took_s)
     assert allowed <= most
     assert refused > allowed
-    assert "each process applies its own limits" in server.log(), "both were asked"
+    assert "each process applies its own limits" in server.log(), "the local limiter took over"
     tally.passed(
         f"{allowed} requests passed in {took_s:.0f} s and {refused} got 429; two limiters would let {most:.0f} pass",
-        times=proxy.done.total(),
+        count=proxy.injected.total(),
     )

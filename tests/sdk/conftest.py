@@ -4,13 +4,13 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.end_to_end.conftest import check_clean_exit, pytest_asyncio_loop_factories, serve
 from tests.end_to_end.process import ServerProcess
-from tests.sdk.clients import anthropic_client, async_client, groq_client, ollama_client, openai_client
 
 __all__ = ["pytest_asyncio_loop_factories", "serve"]
 
@@ -19,6 +19,13 @@ RANDOM_LENGTH = "gap=100us,tokens=3..60"
 """Settings with which the length of a response depends on its seed."""
 
 API_KEY = "the-right-key"
+
+
+def _clients() -> ModuleType:
+    """Import the clients at first use: xdist's controller loads this file, but needs no client."""
+    from tests.sdk import clients  # noqa: PLC0415
+
+    return clients
 
 
 @dataclass(frozen=True)
@@ -87,47 +94,47 @@ def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def openai(site: SiteUnderTest) -> Iterator[Any]:
-    with openai_client(site.port) as client:
+    with _clients().openai_client(site.port) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def groq(site: SiteUnderTest) -> Iterator[Any]:
-    with groq_client(site.port) as client:
+    with _clients().groq_client(site.port) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def anthropic(site: SiteUnderTest) -> Iterator[Any]:
-    with anthropic_client(site.port) as client:
+    with _clients().anthropic_client(site.port) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def ollama(site: SiteUnderTest) -> Iterator[Any]:
-    with ollama_client(site.port) as client:
+    with _clients().ollama_client(site.port) as client:
         yield client
 
 
 @pytest.fixture
 async def async_openai(site: SiteUnderTest) -> AsyncIterator[Any]:
-    async with async_client("openai", site.port) as client:
+    async with _clients().async_client("openai", site.port) as client:
         yield client
 
 
 @pytest.fixture
 async def async_groq(site: SiteUnderTest) -> AsyncIterator[Any]:
-    async with async_client("groq", site.port) as client:
+    async with _clients().async_client("groq", site.port) as client:
         yield client
 
 
 @pytest.fixture
 async def async_anthropic(site: SiteUnderTest) -> AsyncIterator[Any]:
-    async with async_client("anthropic", site.port) as client:
+    async with _clients().async_client("anthropic", site.port) as client:
         yield client
 
 
 @pytest.fixture
 async def async_ollama(site: SiteUnderTest) -> AsyncIterator[Any]:
-    async with async_client("ollama", site.port) as client:
+    async with _clients().async_client("ollama", site.port) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Property tests run the same examples each time, without a time limit of their own; `make check` runs fewer."""
+"""Property tests run the same examples each time without a deadline; `make check` runs fewer."""
 
 from hypothesis import settings
 

@@ -16,8 +16,8 @@ from tests.doubles.loops import running_reactor
 from tests.doubles.requests import request
 
 
-class Made:
-    """Servers that were wired, to be stopped at the end."""
+class WiredServers:
+    """Wires servers and stops them after the test."""
 
     def __init__(self) -> None:
         self.servers: list[Server] = []
@@ -29,38 +29,38 @@ class Made:
 
 
 @pytest.fixture
-async def made() -> AsyncIterator[Made]:
-    made = Made()
-    yield made
-    for server in made.servers:
+async def servers() -> AsyncIterator[WiredServers]:
+    servers = WiredServers()
+    yield servers
+    for server in servers.servers:
         await server.stop()
 
 
 def first_gap_s(server: Server, path: str, query: str = "") -> float:
     (stream,) = (route.handler for route in server.routes() if (route.method, route.path) == ("GET", path))
     assert isinstance(stream, PlainStream)
-    answer = stream(request(f"{path}{query}"))
-    assert isinstance(answer, SteadyStream)
-    return answer.first_s
+    stream_ = stream(request(f"{path}{query}"))
+    assert isinstance(stream_, SteadyStream)
+    return stream_.first_s
 
 
 async def reply(server: Server, model: str) -> Finished:
-    """The end of a turn with this model."""
+    """Run a reply with this model and return its end."""
     chat = server.parts.chat_service()
     question = Question(conversation=Conversation("", "c"), message=Message("user", "Hi"), model=model, max_tokens=1)
     _, end = await chat.runner.complete_response(await chat.begin(question))
     return end
 
 
-async def test_simulator_responds_without_an_upstream(made: Made) -> None:
-    server = made.of()
+async def test_simulator_responds_without_an_upstream(servers: WiredServers) -> None:
+    server = servers.of()
 
     assert (await reply(server, "any")).model == "sim"
     assert server.app.loopback_guard is None
 
 
-async def test_model_name_selects_the_engine_with_an_upstream(made: Made) -> None:
-    server = made.of(upstream_url="http://127.0.0.1:9/v1")
+async def test_model_name_selects_the_engine_with_an_upstream(servers: WiredServers) -> None:
+    server = servers.of(upstream_url="http://127.0.0.1:9/v1")
 
     assert (await reply(server, "sim")).model == "sim"
     with pytest.raises(UpstreamUnreachable):
@@ -73,16 +73,16 @@ async def test_model_name_selects_the_engine_with_an_upstream(made: Made) -> Non
     ids=["loopback", "keyed", "anonymous"],
 )
 async def test_upstream_without_keys_accepts_only_loopback_pages(
-    made: Made, texts: dict[str, str], protected: bool
+    servers: WiredServers, texts: dict[str, str], protected: bool
 ) -> None:
-    server = made.of(groq_api_key="g", **texts)
+    server = servers.of(groq_api_key="g", **texts)
 
     assert (server.app.loopback_guard is not None) is protected
 
 
-async def test_other_host_names_are_accepted_only_on_other_addresses(made: Made) -> None:
-    here = made.of(groq_api_key="g").app.loopback_guard
-    beyond = made.of(groq_api_key="g", host="0.0.0.0", allow_anonymous="true").app.loopback_guard
+async def test_other_host_names_are_accepted_only_on_other_addresses(servers: WiredServers) -> None:
+    here = servers.of(groq_api_key="g").app.loopback_guard
+    beyond = servers.of(groq_api_key="g", host="0.0.0.0", allow_anonymous="true").app.loopback_guard
 
     assert here is not None
     assert beyond is not None
@@ -93,8 +93,8 @@ async def test_other_host_names_are_accepted_only_on_other_addresses(made: Made)
 
 
 @pytest.mark.parametrize(("rps", "limited"), [("10", True), ("0.1", True), ("0", False)])
-async def test_rate_of_zero_disables_the_limit(made: Made, rps: str, limited: bool) -> None:
-    assert (made.of(rate_limit_rps=rps).app.throttle is not None) is limited
+async def test_rate_of_zero_disables_the_limit(servers: WiredServers, rps: str, limited: bool) -> None:
+    assert (servers.of(rate_limit_rps=rps).app.throttle is not None) is limited
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ async def test_rate_of_zero_disables_the_limit(made: Made, rps: str, limited: bo
     ids=["default", "set", "set without a gap"],
 )
 async def test_simulator_defaults_apply_to_its_streams(
-    made: Made, texts: dict[str, str], sse_s: float, loop_s: float
+    servers: WiredServers, texts: dict[str, str], sse_s: float, loop_s: float
 ) -> None:
-    server = made.of(**texts)
+    server = servers.of(**texts)
 
     assert first_gap_s(server, "/stream-sse") == pytest.approx(sse_s)
     assert first_gap_s(server, "/stream-ndjson") == pytest.approx(sse_s)
@@ -113,8 +113,8 @@ async def test_simulator_defaults_apply_to_its_streams(
     assert first_gap_s(server, "/stream-loop", "?gap=7s") == 7.0
 
 
-async def test_settings_reach_their_parts(made: Made) -> None:
-    server = made.of(
+async def test_settings_reach_their_parts(servers: WiredServers) -> None:
+    server = servers.of(
         header_timeout="1s",
         body_timeout="2s",
         idle_timeout="3s",
@@ -140,8 +140,8 @@ async def test_settings_reach_their_parts(made: Made) -> None:
 async def test_stop_drains_and_flushes_the_access_log() -> None:
     written: list[str] = []
     server = Server(Settings(), written.append, reactor=running_reactor(), json_logs=False)
-    asked = request("/nowhere")
-    server.app.ended(asked, 404, outcome="complete", sent_bytes=0)
+    incoming = request("/nowhere")
+    server.app.ended(incoming, 404, outcome="complete", sent_bytes=0)
     await server.stop()
 
     assert server.app.draining

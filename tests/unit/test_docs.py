@@ -1,4 +1,4 @@
-"""The documents say what the code does: every route, setting and error is there, and every name leads somewhere."""
+"""The documentation lists every route, setting and error, and its links resolve."""
 
 import re
 from datetime import date
@@ -45,7 +45,7 @@ def name_of(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """The anchors that GitHub generates for a page's headings."""
     text = FENCED.sub("", page.read_text(encoding="utf-8"))
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
@@ -64,22 +64,24 @@ async def test_api_page_has_a_line_for_every_route() -> None:
         lines = [line for line in route_lines() if line.startswith(f"| `{route.method} {route.path}`")]
         assert len(lines) == 1, f"{route.method} {route.path}"
         cells = [cell.strip() for cell in lines[0].strip("|").split("|")]
-        answers = "503" if not route.open_while_draining or route.path == "/readyz" else "served"
-        assert cells[2:] == ["yes" if route.keyed else "no", "yes" if route.limited else "no", answers], route.path
+        while_draining = "503" if not route.open_while_draining or route.path == "/readyz" else "served"
+        assert cells[2:] == ["yes" if route.keyed else "no", "yes" if route.limited else "no", while_draining], (
+            route.path
+        )
 
 
 async def test_api_page_has_no_unknown_route() -> None:
     known = {f"{route.method} {route.path}" for route in await registered_routes()}
-    said = set(re.findall(r"^\| `((?:GET|POST|DELETE|PATCH|PUT) \S+)`", API, re.MULTILINE))
+    listed = set(re.findall(r"^\| `((?:GET|POST|DELETE|PATCH|PUT) \S+)`", API, re.MULTILINE))
 
-    assert said <= known
+    assert listed <= known
 
 
 def test_api_page_has_every_error_code_with_its_status() -> None:
     known = set(STATUS_OF_CODE.items()) | {(code, status) for status, code in CODE_OF_STATUS.items()}
-    said = re.findall(r"^\| `([a-z_]+)` *\| (\d{3}) +\|", API, re.MULTILINE)
+    listed = re.findall(r"^\| `([a-z_]+)` *\| (\d{3}) +\|", API, re.MULTILINE)
 
-    assert sorted(said) == sorted((code, str(status)) for code, status in known)
+    assert sorted(listed) == sorted((code, str(status)) for code, status in known)
 
 
 def test_api_page_has_every_key_of_the_grammar() -> None:
@@ -108,8 +110,8 @@ def test_settings_page_without_markers_is_refused() -> None:
 @pytest.mark.parametrize("page", DECISIONS, ids=name_of)
 def test_decision_has_number_date_and_test(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    title, dated, held = re.match(r"# (\d{4}): .+\n\nDate: (\d{4}-\d\d-\d\d)\nTested by: (.+)\n", text).groups()  # type: ignore[union-attr] # a page without them fails here
-    tests = NAMED_TEST.findall(held)
+    title, dated, tested_by = re.match(r"# (\d{4}): .+\n\nDate: (\d{4}-\d\d-\d\d)\nTested by: (.+)\n", text).groups()  # type: ignore[union-attr] # fails for a page without them
+    tests = NAMED_TEST.findall(tested_by)
 
     assert title == page.name[:4]
     assert date.fromisoformat(dated) >= date(2026, 11, 20)

@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall import errors
-from tokenfall.errors import RateLimited, TokenfallError, UpstreamError, shutting_down
+from tokenfall.errors import RateLimited, TokenfallError, UpstreamError, page_start_not_found, shutting_down
 
 CODES = {
     "TokenfallError": "internal_error",
@@ -20,6 +20,8 @@ CODES = {
     "IdempotencyUnavailable": "idempotency_unavailable",
     "RateLimited": "rate_limited",
     "ResponseMemoryFull": "response_memory_full",
+    "UnsupportedCoding": "unsupported_content_coding",
+    "RequestMemoryFull": "request_memory_full",
     "ShuttingDown": "shutting_down",
     "SimulatedFailure": "simulated_failure",
     "UpstreamError": "upstream_error",
@@ -40,7 +42,7 @@ CODES = {
     "UpstreamMalformed": "upstream_malformed",
     "UpstreamStreamError": "upstream_stream_error",
 }
-"""What clients rely on: a code that changes here breaks them."""
+"""Clients depend on these codes."""
 
 
 def error_classes() -> list[type[TokenfallError]]:
@@ -75,6 +77,13 @@ def test_shutdown_error_has_a_retry_after() -> None:
 
     assert (error.code, error.message) == ("shutting_down", "the server is shutting down")
     assert error.retry_after_s == 5.0
+
+
+def test_page_after_an_unknown_conversation_is_not_found() -> None:
+    error = page_start_not_found()
+
+    assert error.code == "not_found"
+    assert error.message.endswith("start at the first page")
 
 
 @pytest.mark.parametrize("error", error_classes())

@@ -14,29 +14,29 @@ Serve = Callable[..., None]
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Answers one connection at HOST and PORT with these bytes; None keeps it waiting."""
+    """Responds to one connection at HOST and PORT with these bytes; None sends no response."""
     listener = socket.create_server(("127.0.0.1", 0))
-    left = threading.Event()
+    released = threading.Event()
     threads: list[threading.Thread] = []
 
-    def answer(*pieces: bytes | None) -> None:
+    def respond(*pieces: bytes | None) -> None:
         connection, _ = listener.accept()
         with connection:
             connection.recv(1000)
             for piece in pieces:
                 if piece is None:
-                    left.wait(20)
+                    released.wait(20)
                 else:
                     connection.sendall(piece)
 
     def start(*pieces: bytes | None) -> None:
-        threads.append(threading.Thread(target=answer, args=pieces))
+        threads.append(threading.Thread(target=respond, args=pieces))
         threads[-1].start()
         monkeypatch.setenv("HOST", "0.0.0.0")
         monkeypatch.setenv("PORT", str(listener.getsockname()[1]))
 
     yield start
-    left.set()
+    released.set()
     for thread in threads:
         thread.join()
     listener.close()
@@ -50,13 +50,13 @@ def test_server_that_answers_200_is_healthy(serve: Serve, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    ("answer", "shown"),
+    ("response", "shown"),
     [(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "503"), (b"SSH-2.0-x\r\n", "nothing"), (b"", "nothing")],
 )
 def test_any_other_response_is_unhealthy_and_shown(
-    serve: Serve, capsys: pytest.CaptureFixture[str], answer: bytes, shown: str
+    serve: Serve, capsys: pytest.CaptureFixture[str], response: bytes, shown: str
 ) -> None:
-    serve(answer)
+    serve(response)
 
     assert main(["health"]) == health_check.UNHEALTHY
     assert f"responded with {shown}, not 200" in capsys.readouterr().err

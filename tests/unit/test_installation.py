@@ -39,7 +39,7 @@ def test_existing_or_creatable_file_is_writable(tmp_path: Path, monkeypatch: pyt
     assert installation.can_write("chat.db")
     assert installation.can_write(str(tmp_path / "new.db"))
 
-    denied = {"kept", "chat.db"}  # root may write everywhere, so the system's answer is replaced
+    denied = {"kept", "chat.db"}  # root may write everywhere, so the result of `os.access` is replaced
     monkeypatch.setattr(os, "access", lambda path, mode: path not in denied)
     assert not installation.can_write("chat.db")
     assert not installation.can_write("kept/new.db")

@@ -141,7 +141,7 @@ def test_lines_below_the_level_are_not_written() -> None:
     assert [line[17:] for line in stream.getvalue().splitlines()] == ["said"]
 
 
-# Before the standard library's logging is there
+# Before the standard library's logging is imported
 
 LEAN = """
 import io, sys

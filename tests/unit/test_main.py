@@ -1,4 +1,4 @@
-"""The command as a process: a signal may come before anything of it is there."""
+"""The command as a process: a signal may arrive during the start."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ sys.meta_path.insert(0, Finder())
 
 
 def run(folder: Path, number: signal.Signals, *, at: str, words: tuple[str, ...] = ("serve",)) -> tuple[int, str]:
-    """The exit status of the command and what it said, on either stream."""
+    """The exit status of the command and its output on both streams."""
     (folder / "sitecustomize.py").write_text(SIGNAL_AT_IMPORT, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "tokenfall", *words],
@@ -46,8 +46,9 @@ def test_signal_during_the_start_ends_it_silently(tmp_path: Path, number: signal
     assert run(tmp_path, number, at=at) == (128 + number, "")
 
 
+@pytest.mark.parametrize("at", ["tokenfall.reactor", "tokenfall.cli"])
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
-def test_ignored_signal_does_not_end_the_start(tmp_path: Path, number: signal.Signals) -> None:
-    status, said = run(tmp_path, number, at="tokenfall.cli", words=("--version",))
+def test_ignored_signal_does_not_end_the_start(tmp_path: Path, number: signal.Signals, at: str) -> None:
+    status, output = run(tmp_path, number, at=at, words=("--version",))
 
-    assert (status, said) == (0, f"tokenfall {tokenfall.__version__}\n")
+    assert (status, output) == (0, f"tokenfall {tokenfall.__version__}\n")

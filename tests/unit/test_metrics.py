@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from tokenfall.metrics import Snapshot
 
 BUCKET = 2 ** (1 / STEPS)
-"""How much higher than its lower bound a bucket's upper bound is at most."""
+"""Maximum ratio of the upper to the lower bound of a bucket."""
 
 SLACK = 1 + 1e-9
-"""For the last digits of what is computed by ratios."""
+"""Tolerance for rounding of computed ratios."""
 
 measurable = st.floats(EXPORTED_BOUNDS_S[0], EXPORTED_BOUNDS_S[-1], exclude_min=True)
 observations = st.lists(measurable, min_size=1, max_size=200)
 shares = st.one_of(st.sampled_from((0.0, 0.5, 0.9, 0.99, 1.0)), st.floats(0.0, 1.0))
 
 LABELS: dict[str, object] = {"requests": ("/chat", 200)}
-"""A key of each dict whose keys are not words."""
+"""A key for each dict whose keys are not strings."""
 
 BY_NAME = {"upstream_ttft_s"}
-"""Dicts of histograms; all others are of counts."""
+"""Dicts of histograms; all others hold counts."""
 
 
 def all_counted(times: int = 1) -> Metrics:
-    """Metrics in which nothing is as at the start, whatever Metrics come to hold."""
+    """Metrics in which every field differs from its initial value, including future fields."""
     metrics = Metrics()
     for place, name in enumerate(Metrics.__slots__, 1):
         value = getattr(metrics, name)
@@ -68,7 +68,7 @@ def observed(values: list[float]) -> Histogram:
 
 
 def exact_quantile(values: list[float], share: float) -> float:
-    """The least of the values that `share` of them do not exceed."""
+    """The exact quantile: the smallest value with at least `share` of the values at or below it."""
     return sorted(values)[max(0, ceil(share * len(values)) - 1)]
 
 
@@ -122,7 +122,7 @@ def test_counts_by_name_start_at_one() -> None:
     assert counts == {"left": 2, "cut": 1}
 
 
-# What came after
+# Differences
 
 
 def test_since_returns_the_difference() -> None:
@@ -172,20 +172,20 @@ def test_since_with_other_bounds_raises() -> None:
 
 @given(observations, shares)
 def test_quantile_is_within_a_bucket_of_the_exact_one(values: list[float], share: float) -> None:
-    exact, told = exact_quantile(values, share), observed(values).quantile(share)
+    exact, estimate = exact_quantile(values, share), observed(values).quantile(share)
 
-    assert exact <= told * BUCKET * SLACK
-    assert told <= exact * BUCKET * SLACK
+    assert exact <= estimate * BUCKET * SLACK
+    assert estimate <= exact * BUCKET * SLACK
 
 
 @given(st.lists(st.floats(0.0, 100.0), min_size=1, max_size=200), shares)
 def test_quantile_is_in_the_bucket_of_the_exact_one(values: list[float], share: float) -> None:
-    exact, told = exact_quantile(values, share), observed(values).quantile(share)
+    exact, estimate = exact_quantile(values, share), observed(values).quantile(share)
     bounds = (0.0, *LATENCY_BOUNDS_S)
     place = bisect_left(bounds, exact, lo=1)
 
-    assert bounds[place - 1] <= told * SLACK
-    assert told <= bounds[min(place, len(bounds) - 1)] * SLACK
+    assert bounds[place - 1] <= estimate * SLACK
+    assert estimate <= bounds[min(place, len(bounds) - 1)] * SLACK
 
 
 @given(observations, shares, shares)
@@ -233,7 +233,7 @@ def test_quantile_skips_empty_buckets() -> None:
     assert [histogram.quantile(share) for share in (0.5, 0.75, 1.0)] == pytest.approx([1.0, 4 * 2**0.5, 8.0])
 
 
-# Models of the upstream
+# Upstream models
 
 
 def test_upstream_latency_is_recorded_per_model() -> None:
@@ -261,7 +261,7 @@ def test_number_and_length_of_metered_model_names_are_limited() -> None:
 
 
 def summed(snapshot: Snapshot) -> Snapshot:
-    """What is added up, without the gauges that show the worst."""
+    """The fields that `merge` adds, without the gauges of which it takes the maximum."""
     return {name: value for name, value in snapshot.items() if name not in MAXIMA}
 
 

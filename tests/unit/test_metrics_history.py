@@ -1,4 +1,4 @@
-"""The rows of the past: what is read is what was written for that time, and the times at rest."""
+"""Rows read from the history are those written for their time, and idle times are filled in."""
 
 from math import isnan
 from typing import Any
@@ -24,7 +24,7 @@ NOW = 1_000_000
 
 
 def row(streams: int, *, resident_kib: int = 0) -> list[float]:
-    """A row of which the streams are told apart."""
+    """A row that is identified by its number of streams."""
     return [streams, 1, resident_kib, *[0] * (len(FIELDS) - 3 + CODES.places + MODELS.places)]
 
 
@@ -89,7 +89,7 @@ def test_rings_do_not_overlap() -> None:
     assert streams(read(history, SECONDS, newest=0, count=1)) == []
 
 
-# At rest
+# Idle times
 
 
 def test_seconds_after_an_idle_row_have_only_its_memory() -> None:

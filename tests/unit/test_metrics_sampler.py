@@ -1,4 +1,4 @@
-"""What a row says of its second, and of its minute."""
+"""The values of a row for its second or minute."""
 
 from math import isnan
 from typing import Any
@@ -17,7 +17,7 @@ START = 6_000
 
 
 class Harness:
-    """A sampler, and the metrics that it samples each second."""
+    """A sampler and the metrics that it samples each second."""
 
     def __init__(self, before: Metrics | None = None) -> None:
         self.history = MetricsHistory()

@@ -11,7 +11,7 @@ from tokenfall.redis_calls import Calls
 
 
 class Client:
-    """Closes, and is asked for nothing else."""
+    """A client that supports only `aclose`."""
 
     async def aclose(self, *, close_connection_pool: bool) -> None:
         assert close_connection_pool
@@ -22,7 +22,7 @@ async def test_failed_or_late_calls_are_counted_and_others_are_not() -> None:
     calls = Calls(cast("Redis", Client()), failed=lambda: failures.append("one"))
     release = asyncio.Event()
 
-    async def answered() -> str:
+    async def succeeds() -> str:
         return "PONG"
 
     async def broken() -> str:
@@ -32,7 +32,7 @@ async def test_failed_or_late_calls_are_counted_and_others_are_not() -> None:
         await release.wait()
         return "PONG"
 
-    assert await calls.run(answered()) == "PONG"
+    assert await calls.run(succeeds()) == "PONG"
     assert failures == []
     for count, call in enumerate((broken(), late()), 1):
         with pytest.raises(StoreUnavailable):

@@ -6,11 +6,11 @@ from tokenfall.response_memory import ResponseMemory
 
 
 class Memory:
-    """Ten bytes, and how many of them are held."""
+    """A limit of twenty bytes, of which one caller may hold ten, and the metrics that count them."""
 
     def __init__(self) -> None:
         self.metrics = Metrics()
-        self.leases = ResponseMemory(10, self.metrics)
+        self.leases = ResponseMemory(20, self.metrics)
 
     @property
     def held_bytes(self) -> int:
@@ -19,7 +19,7 @@ class Memory:
 
 def test_leases_share_the_limit() -> None:
     memory = Memory()
-    first, second = memory.leases.lease(), memory.leases.lease()
+    first, second = memory.leases.lease("a"), memory.leases.lease("a")
     first.grow(4)
     second.grow(6)
     with pytest.raises(ResponseMemoryFull) as full:
@@ -31,7 +31,7 @@ def test_leases_share_the_limit() -> None:
 
 def test_size_may_decrease_while_the_limit_is_exceeded_by_others() -> None:
     memory = Memory()
-    lease, other = memory.leases.lease(), memory.leases.lease()
+    lease, other = memory.leases.lease("a"), memory.leases.lease("a")
     lease.resize(6)
     other.resize(4)
     lease.resize(5)
@@ -41,7 +41,7 @@ def test_size_may_decrease_while_the_limit_is_exceeded_by_others() -> None:
 
 def test_memory_is_released_at_the_end_of_the_block() -> None:
     memory = Memory()
-    with memory.leases.lease() as lease:
+    with memory.leases.lease("a") as lease:
         lease.grow(10)
 
     assert memory.held_bytes == 0
@@ -51,7 +51,7 @@ def test_kept_memory_is_released_after_an_error() -> None:
     memory = Memory()
 
     def fail() -> None:
-        with memory.leases.lease() as lease:
+        with memory.leases.lease("a") as lease:
             lease.grow(10)
             lease.keep()
             raise ZeroDivisionError
@@ -64,10 +64,10 @@ def test_kept_memory_is_released_after_an_error() -> None:
 
 def test_kept_memory_is_released_once() -> None:
     memory = Memory()
-    with memory.leases.lease() as lease:
+    with memory.leases.lease("a") as lease:
         lease.grow(7)
         release = lease.keep()
-    other = memory.leases.lease()
+    other = memory.leases.lease("a")
     other.grow(3)
     assert memory.held_bytes == 10
     release()

@@ -9,11 +9,11 @@ from tokenfall.slices import Sliced
 from tokenfall.slicing import AT_ONCE_S, SLICE_S, later, run_sliced, start_sliced
 
 AT_ONCE = 3
-"""So many slices are as long as a request is computed at once, on the clock of these tests."""
+"""Number of slices that a request runs synchronously, on the fake clock."""
 
 
 class Clock:
-    """Processor time that only slices use."""
+    """Fake processor time that advances only in slices."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Work:
-    """Makes sliced computations whose slices each take `slice_s`."""
+    """Creates sliced computations whose slices each take `slice_s`."""
 
     def __init__(self, clock: Clock, slice_s: float = AT_ONCE_S / AT_ONCE * 1.01) -> None:
         self.log: list[str] = []
@@ -65,33 +65,33 @@ def test_slices_are_limited_by_time_not_by_number(clock: Clock) -> None:
 
 
 async def test_longer_work_runs_only_its_first_slices_at_once(work: Work) -> None:
-    rest = start_sliced(work.of(AT_ONCE + 2))
+    remainder = start_sliced(work.of(AT_ONCE + 2))
 
     assert len(work.log) == AT_ONCE
-    assert not isinstance(rest, str)
-    assert await rest == " done"
+    assert not isinstance(remainder, str)
+    assert await remainder == " done"
     assert work.log == [str(number) for number in range(AT_ONCE + 2)]
 
 
 async def test_turn_runs_as_many_slices_as_its_time_allows(clock: Clock) -> None:
     work = Work(clock, slice_s=SLICE_S / 4)
 
-    async def beside() -> None:
+    async def other_task() -> None:
         while len(work.log) < 12:
             work.log.append("-")
             await asyncio.sleep(0)
 
-    await asyncio.gather(later(work.of(12)), beside())
+    await asyncio.gather(later(work.of(12)), other_task())
 
     runs = [run for run in "".join(work.log).split("-") if run]
     assert runs[0] == "0123"
 
 
 async def test_later_runs_no_slice_at_once(work: Work) -> None:
-    rest: Coroutine[Any, Any, str] = later(work.of(2))
+    remainder: Coroutine[Any, Any, str] = later(work.of(2))
 
     assert work.log == []
-    assert await rest == " done"
+    assert await remainder == " done"
 
 
 @pytest.mark.parametrize("slices", [1, AT_ONCE, AT_ONCE + 2])
@@ -104,12 +104,12 @@ async def test_exception_in_any_slice_is_raised(work: Work, slices: int) -> None
 async def test_other_tasks_run_between_two_slices(clock: Clock) -> None:
     work = Work(clock, slice_s=SLICE_S)
 
-    async def beside() -> None:
+    async def other_task() -> None:
         for _ in range(12):
             work.log.append("-")
             await asyncio.sleep(0)
 
-    await asyncio.gather(run_sliced(work.of(4)), beside())
+    await asyncio.gather(run_sliced(work.of(4)), other_task())
 
     assert "".join(work.log).strip("-").count("-") >= 3
     assert not any(f"{number}{number + 1}" in "".join(work.log) for number in range(3))
@@ -126,7 +126,7 @@ async def test_several_computations_run_one_slice_per_turn_in_total(clock: Clock
     ends = await asyncio.gather(*(run_sliced(work.of(3, name)) for name in "abc"), turns())
 
     assert ends[:3] == ["a done", "b done", "c done"]
-    in_turns = "".join(work.log).split("|")[1:]  # the first slices run where the works begin
+    in_turns = "".join(work.log).split("|")[1:]  # the first slices run at the start of each computation
     assert max(len(turn) // 2 for turn in in_turns) == 1, in_turns
 
 

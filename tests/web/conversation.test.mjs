@@ -455,6 +455,16 @@ describe('a conversation that is looked at again', () => {
     assert.match(status.textContent, /changed elsewhere/);
   });
 
+  test('says that the server has lost it', async () => {
+    const api = new Server();
+    api.kept.holidays = KEPT;
+    const { view, conversation } = await page(api);
+    api.kept.holidays = null;
+    await conversation.look();
+    assert.deepEqual([view.history, view.isForgotten], [KEPT, true]);
+    assert.equal(status.textContent, 'The server no longer has this conversation.');
+  });
+
   test('stays as it is while a message is edited, an answer comes, or the server is not there', async () => {
     const { view, conversation, api, notice } = await page(answering(endless(said('Rome', 1))));
     api.kept.holidays = new Failure('unreachable');
@@ -796,18 +806,27 @@ describe('stopping', () => {
     const ended = later();
     const { api, conversation } = await asked(answering(endless(said('Rome', 1))));
     api.ending = ended.promise;
+    const [deleting, before] = [later(), api.loaded.length];
     let isOver = false;
-    const resting = conversation.rest().then(() => (isOver = true));
+    const resting = conversation.rest(() => {
+      isOver = true;
+      return deleting.promise;
+    });
     await settle();
     assert.deepEqual([api.stopped, isOver], [['turn_1'], false]);
     ended.resolve();
+    await settle();
+    assert.deepEqual([isOver, api.loaded.length], [true, before], 'nothing is loaded during the deletion');
+    deleting.resolve();
     await resting;
+    await conversation.look();
+    assert.equal(api.loaded.length, before + 1);
   });
 
   test('is nothing where nothing is under way', async () => {
     const { api, conversation } = await page();
     conversation.stop();
-    await conversation.rest();
+    await conversation.rest(async () => {});
     assert.deepEqual([api.stopped, status.textContent], [[], '']);
   });
 });
@@ -865,6 +884,29 @@ describe('a failure', () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
     const { composer } = await asked(api, 'Where to?', { replaces: 'turn_7', isShown: true });
     assert.deepEqual(composer.given, [['Where to?', 'holidays']]);
+  });
+
+  test('because of that leaves a question that is still there where it is', async () => {
+    const api = answering(new Failure('conversation_changed', { status: 409 }));
+    api.kept.holidays = KEPT;
+    const { composer, view } = await asked(api, 'Hello?', { replaces: 'turn_0', isShown: true });
+    assert.deepEqual([composer.given, view.history, api.loaded.length], [[], KEPT, 2]);
+  });
+
+  test('because of that gives a question back that only the page still has', async () => {
+    const api = answering(new Failure('conversation_changed', { status: 409 }));
+    api.kept.holidays = KEPT;
+    const { composer, view, conversation } = await page(api);
+    api.kept.holidays = null;
+    conversation.ask({ text: 'Hello?', replaces: 'turn_0', isShown: true });
+    await settle();
+    assert.deepEqual([composer.given, view.isForgotten], [[['Hello?', 'holidays']], true]);
+  });
+
+  test('because of that never makes the page’s own words of Continue a draft', async () => {
+    const api = answering(new Failure('conversation_changed', { status: 409 }));
+    const { composer } = await asked(api, 'Go on.', { replaces: 'turn_7', isShown: true, isContinued: true });
+    assert.deepEqual([composer.given, turnUnderWay('holidays')], [[], null]);
   });
 
   test('of an answer that is asked for again leaves the question where it is', async () => {

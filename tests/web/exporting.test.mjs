@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 
 import { asJSON, asMarkdown, download, fileName } from '../../src/tokenfall/web/exporting.js';
-import { parse } from '../../src/tokenfall/web/markdown.js';
+import { parse } from './whole.mjs';
 
 const user = (content) => ({ role: 'user', content, turn: 'turn_1' });
 const assistant = (content, more = {}) => ({ role: 'assistant', content, turn: 'turn_1', model: 'sim', ...more });
@@ -89,6 +89,9 @@ describe('a file’s name', () => {
     ['.hidden', 'hidden.md'],
     ['', 'conversation.md'],
     ['???', 'conversation.md'],
+    ['…?!', 'conversation.md'],
+    ['Grüße: 1/2 \\ *?', 'Grüße-1-2.md'],
+    ['שלום עולם', 'שלום-עולם.md'],
     ['tab\tand\nline\0end', 'tab-and-line-end.md'],
     ['ﬁne ½', 'fine-1-2.md'],
     ['Grüße aus Łódź', 'Grüße-aus-Łódź.md'],
@@ -108,6 +111,7 @@ describe('a file’s name', () => {
 
   test('has no half of a character', () => {
     assert.doesNotThrow(() => encodeURIComponent(fileName(`x${'𠮷'.repeat(60)}`, 'md')));
+    assert.match(fileName(`a${'𠀀'.repeat(100)}`, 'md'), /^a𠀀{20,60}\.md$/u);
   });
 });
 

@@ -40,10 +40,10 @@ test('latencies go from microseconds to seconds, and round into the next unit', 
   reads(latency, [[1.5, '1.50 s'], [32, '32.0 s'], [3600, '3,600 s']]);
 });
 
-test('an age is told in its two largest units', () => {
+test('an age has its two largest units, without a zero', () => {
   reads(age, [[0, '0 s'], [0.9, '0 s'], [45.9, '45 s']]);
-  reads(age, [[60, '1 min 0 s'], [123.4, '2 min 3 s'], [3599, '59 min 59 s']]);
-  reads(age, [[3600, '1 h 0 min'], [86_399, '23 h 59 min'], [273_600, '3 d 4 h'], [86_400 * 400, '400 d 0 h']]);
+  reads(age, [[60, '1 min'], [123.4, '2 min 3 s'], [3599, '59 min 59 s']]);
+  reads(age, [[3600, '1 h'], [86_399, '23 h 59 min'], [273_600, '3 d 4 h'], [86_400 * 400, '400 d']]);
 });
 
 test('a tick drops zeros that tell nothing, and only those', () => {

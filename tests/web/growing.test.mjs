@@ -1,5 +1,5 @@
 /**
- * Markdown that grows, and what render.js makes of it whole, in a DOM of our own.
+ * Markdown that grows, and the same text drawn at once, in a DOM of our own.
  *
  * However a text is cut, its end must look as if it had come at once; nothing that was drawn may be taken back or
  * change its marks, but for the exceptions told here; what is closed is not touched; injections stay text.
@@ -13,8 +13,7 @@ import { INJECTIONS } from './injections.mjs';
 
 installDocument();
 const { GrowingMarkdown } = await import('../../src/tokenfall/web/growing.js');
-const { parse } = await import('../../src/tokenfall/web/markdown.js');
-const { render } = await import('../../src/tokenfall/web/render.js');
+const { parse, render } = await import('./whole.mjs');
 
 const DOCUMENTS = [
   '# Title\n\nSome **bold** text, *em*, `code` and ~~strike~~.\n\nAnother paragraph\nover two lines.\n',

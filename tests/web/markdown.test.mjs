@@ -6,7 +6,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { BlockParser, decidedText, parse } from '../../src/tokenfall/web/markdown.js';
+import { BlockParser, decidedText } from '../../src/tokenfall/web/markdown.js';
+import { parse } from './whole.mjs';
 
 const SIDES = { center: '=', right: '>', '': '' };
 

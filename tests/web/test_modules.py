@@ -1,7 +1,7 @@
-"""The page's modules without a page: each `.test.mjs` here is one test, run by node's own runner.
+"""Unit tests of the page's JavaScript modules: each `.test.mjs` file here is one test case, run by node's test runner.
 
-Files of the page end in `.js`, which node takes for CommonJS unless a package.json beside them says otherwise. What is
-served has none; so the tests run in a copy of what is served and of this folder, under a package.json that says so.
+node treats `.js` files as CommonJS unless a package.json declares ES modules, and the served files have none. Therefore
+the tests run in a copy of the served files and of this folder, with such a package.json.
 """
 
 import json
@@ -26,69 +26,69 @@ SUMMARY = re.compile(r"^(?:#|ℹ) (tests|cancelled|skipped|todo) (\d+)$", re.MUL
 
 
 @pytest.fixture(scope="module")
-def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    house = tmp_path_factory.mktemp("modules").resolve()
-    (house / "package.json").write_text(json.dumps({"type": "module"}), encoding="utf-8")
-    shutil.copytree(ROOT / HERE, house / HERE, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    (house / PAGE).mkdir(parents=True)
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("modules").resolve()
+    (folder / "package.json").write_text(json.dumps({"type": "module"}), encoding="utf-8")
+    shutil.copytree(ROOT / HERE, folder / HERE, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (folder / PAGE).mkdir(parents=True)
     page = Page()
     for path, name in page.files.items():
-        (house / PAGE / name).write_bytes(page.serve(request(path)).body)
-    return house
+        (folder / PAGE / name).write_bytes(page.serve(request(path)).body)
+    return folder
 
 
-def run(house: Path, file: str) -> tuple[int, str]:
-    """The exit status, and what was said, with paths as they are in the repository."""
+def run(folder: Path, file: str) -> tuple[int, str]:
+    """Run one file. Returns the exit status and the output, with paths relative to the repository."""
     node = shutil.which("node")
     assert node, "node is missing: scripts/system-packages lint"
     done = subprocess.run(
         [node, "--test-reporter=spec", HERE / file],
-        cwd=house,
-        env={"PATH": os.defpath, "TZ": "Pacific/Apia"},  # a time zone that shows where local time slips in
+        cwd=folder,
+        env={"PATH": os.defpath, "TZ": "Pacific/Apia"},  # a zone far from UTC, which reveals the use of local time
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    return done.returncode, done.stdout.replace(f"file://{house}/", "").replace(f"{house}/", "")
+    return done.returncode, done.stdout.replace(f"file://{folder}/", "").replace(f"{folder}/", "")
 
 
-def complaint(status: int, said: str) -> str:
-    """What is wrong with a run; empty when all of its tests ran and passed."""
-    counts = {what: int(number) for what, number in SUMMARY.findall(said)}
+def failure_of(status: int, output: str) -> str:
+    """A description of the failure; empty if all tests ran and passed."""
+    counts = {what: int(number) for what, number in SUMMARY.findall(output)}
     if not counts.pop("tests", 0):
-        return f"no test ran, exit status {status}\n{said}"
+        return f"no test ran, exit status {status}\n{output}"
     if status == 0 and not any(counts.values()):
         return ""
-    return f"exit status {status}\n{said.rpartition('failing tests:')[2] or said}"
+    return f"exit status {status}\n{output.rpartition('failing tests:')[2] or output}"
 
 
-@pytest.mark.timeout(180)  # some try thousands of texts
+@pytest.mark.timeout(180)  # some files test thousands of generated texts
 @pytest.mark.parametrize("file", [pytest.param(f, marks=[pytest.mark.slow] * (f in SLOW)) for f in FILES])
-def test_module(copied: Path, file: str) -> None:
-    told = complaint(*run(copied, file))
-    if told:
-        pytest.fail(told, pytrace=False)
+def test_module(workspace: Path, file: str) -> None:
+    failure = failure_of(*run(workspace, file))
+    if failure:
+        pytest.fail(failure, pytrace=False)
 
 
 BROKEN = {
     "fails": ("test('adds', () => assert.equal(1 + 1, 3));", "adds"),
     "throws-at-import": ("throw new Error('planted');", "planted"),
-    "imports-nothing-there": ("import './nothing.js';", "nothing.js"),
+    "missing-import": ("import './nothing.js';", "nothing.js"),
     "has-no-tests": ("assert.ok(true);", "no test ran"),
     "skips": ("test.skip('later', () => {});", "later"),
     "is-to-do": ("test.todo('later');", "later"),
     "never-ends-its-test": ("test('waits', () => new Promise(() => {}));", "waits"),
-    "rejects-behind-its-back": ("test('ends', () => { Promise.reject(new Error('planted')); });", "planted"),
+    "unhandled-rejection": ("test('ends', () => { Promise.reject(new Error('planted')); });", "planted"),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_file_that(copied: Path, name: str) -> None:
+def test_defective_test_file_fails(workspace: Path, name: str) -> None:
     code, named = BROKEN[name]
     file = f"{name}.test.mjs"
     head = "import assert from 'node:assert/strict';\nimport { test } from 'node:test';\nassert(test);\n"
-    (copied / HERE / file).write_text(head + code, encoding="utf-8")
-    told = complaint(*run(copied, file))
-    assert named in told
-    assert str(copied) not in told
+    (workspace / HERE / file).write_text(head + code, encoding="utf-8")
+    failure = failure_of(*run(workspace, file))
+    assert named in failure
+    assert str(workspace) not in failure

@@ -10,7 +10,7 @@ from os import urandom
 from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.disconnect import Disconnect
-from tokenfall.errors import NotFound, TokenfallError, shutting_down
+from tokenfall.errors import NotFound, TokenfallError, UnsupportedCoding, shutting_down
 from tokenfall.http.encoding import header_lines
 from tokenfall.http.loadable import Loadable
 from tokenfall.http.response import LiveStream, Response, TimedStream
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tokenfall.api.access import AccessLog
     from tokenfall.api.cors import CORS
-    from tokenfall.api.guard import CrossSiteGuard, Keys, LoopbackGuard
+    from tokenfall.api.guard import Callers, CrossSiteGuard, LoopbackGuard
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.request_log import RequestLog
     from tokenfall.api.routing import Refuse, Route, Router
@@ -48,7 +48,14 @@ class App:
     """Implements `tokenfall.http.application.Application`."""
 
     def __init__(
-        self, router: Router, *, keys: Keys, cors: CORS, metrics: Metrics, access: AccessLog | None, log_quiet: bool
+        self,
+        router: Router,
+        *,
+        callers: Callers,
+        cors: CORS,
+        metrics: Metrics,
+        access: AccessLog | None,
+        log_quiet: bool,
     ) -> None:
         self.draining = False
         self.throttle: Callable[[], Throttle] | None = None
@@ -59,7 +66,8 @@ class App:
         self.request_log: RequestLog | None = None
         self.vllm: VLLMMetrics | None = None
         self._router = router
-        self._keys = keys
+        self._callers = callers
+        self._keys = callers.keys
         self._cors = cors
         self._metrics = metrics
         self._access = access
@@ -90,6 +98,8 @@ class App:
         try:
             if self.draining and not route.open_while_draining:
                 raise shutting_down()
+            if request.body and b"content-encoding" in request.headers:
+                _check_coding(request)
             if route.limited and self.throttle is not None:
                 return self._respond_throttled(request, route=route, throttle=self.throttle())
             self._check(request, route)
@@ -114,6 +124,9 @@ class App:
 
     def cut(self, request: Request) -> Response:
         return self._failed(request, shutting_down())
+
+    def caller(self, request: Request) -> str:
+        return self._callers.named(request)
 
     def crashed(self, request: Request, error: Exception) -> Response:
         if not isinstance(error, TokenfallError):
@@ -186,3 +199,11 @@ class App:
             request.response_headers += header_lines((("allow", allowed),))
             return self.refuse(request, 405, detail=f"{request.path[:200]} takes {allowed}")
         return self._failed(request, NotFound("there is no such path; the chat page is at /web"))
+
+
+def _check_coding(request: Request) -> None:
+    """Raises `UnsupportedCoding` for a coded body; the response names what is accepted: RFC 9110, section 12.5.3."""
+    coding = request.header(b"content-encoding") or ""
+    if coding.strip().lower() not in ("", "identity"):
+        request.response_headers += b"accept-encoding: identity\r\n"
+        raise UnsupportedCoding("the server accepts no content coding of request bodies; send them without one")

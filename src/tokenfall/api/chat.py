@@ -76,7 +76,8 @@ class ChatRoutes:
         parse(simulation)
         if self._refuse is not None:
             self._refuse(request, body.model)
-        conversation = Conversation(self._keys.owner(request), body.conversation)
+        caller = self._callers.of(request)
+        conversation = Conversation(caller.owner, body.conversation)
         turn = await self._chat.begin(
             Question(
                 conversation=conversation,
@@ -86,7 +87,7 @@ class ChatRoutes:
                 max_tokens=body.max_tokens,
                 temperature=body.temperature,
                 simulation=simulation,
-                caller=self._callers.of(request),
+                caller=caller,
                 reports_reasoning=body.details,
                 on_disconnect=body.on_disconnect,
                 replaces=body.replaces,
@@ -99,7 +100,7 @@ class ChatRoutes:
         if body.stream:
             return self._live(turn, announced=body.announce, details=body.details)
         request.drop_content()  # it may be large, and the response may take long
-        with self._memory.lease() as lease:
+        with self._memory.lease(caller.name) as lease:
             text, finished = await self._chat.runner.complete_response(turn, on_size=lease.resize)
             return await sliced(plain.complete_response(text, finished, conversation=conversation.id), lease=lease)
 
@@ -130,7 +131,7 @@ class ChatRoutes:
         name, variants = plain_conversations.history_query(request.query())
         conversation = Conversation(self._keys.owner(request), name)
         turns = await self._chat.history(conversation, may_be_missing=name == plain_conversations.DEFAULT_CONVERSATION)
-        with self._memory.lease() as lease:
+        with self._memory.lease(self._callers.of(request).name) as lease:
             lease.resize(sum(map(text_bytes, turns)))
             return await sliced(plain_conversations.history(turns, variants=variants), lease=lease)
 

@@ -135,12 +135,12 @@ class ControlRoutes:
     def requests(self, request: Request) -> Coroutine[Any, Any, Response | LiveStream]:
         """`GET /sim/requests`. The response may have some megabytes."""
         self._check_alone()
-        return self._requests()
+        return self._requests(self._callers.of(request).name)
 
-    async def _requests(self) -> Response | LiveStream:
+    async def _requests(self, caller: str) -> Response | LiveStream:
         requests = (LoggedRequest(**each) for each in self._request_log.entries())
         content = LoggedRequests(self._request_log.is_on, cast("list[LoggedRequest]", requests))  # one at a time
-        with self._memory.lease() as lease:
+        with self._memory.lease(caller) as lease:
             lease.resize(self._request_log.size_bytes)
             return await sliced(json_pieces(content), lease=lease)
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.documents import held, joined
+from tokenfall.api.guard import Callers
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
@@ -71,19 +72,20 @@ class Trend(Struct, kw_only=True):
 class DashboardHistory:
     """The handler. `clock` is the clock by which the history was written."""
 
-    def __init__(self, history: MetricsHistory, clock: Clock, *, memory: ResponseMemory) -> None:
+    def __init__(self, history: MetricsHistory, clock: Clock, *, memory: ResponseMemory, callers: Callers) -> None:
         self._history = history
         self._clock = clock
         self._memory = memory
+        self._callers = callers
 
     def get(self, request: Request) -> Response | LiveStream | Coroutine[Any, Any, Response | LiveStream]:
         """`GET /board/history`. Raises `InvalidRequest`."""
         trend = trend_of(self._history, range_of(request), now_s=self._clock.now(), at=time())
-        return start_sliced(self._document(trend))
+        return start_sliced(self._document(trend, caller=self._callers.of(request).name))
 
-    def _document(self, trend: Sliced[bytes]) -> Sliced[Response | LiveStream]:
+    def _document(self, trend: Sliced[bytes], *, caller: str) -> Sliced[Response | LiveStream]:
         body = yield from trend
-        with self._memory.lease() as lease:
+        with self._memory.lease(caller) as lease:
             return held(body, lease)
 
 

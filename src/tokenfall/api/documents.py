@@ -20,7 +20,7 @@ from tokenfall.wire.api_error import ApiError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tokenfall.http.response import Send
-    from tokenfall.response_memory import ResponseLease
+    from tokenfall.memory_leases import MemoryLease
 
 JSON = "application/json"
 MAX_BYTES = 2**24
@@ -73,7 +73,7 @@ def joined(pieces: Iterable[bytes]) -> Sliced[bytes]:
     return b"".join(collected)
 
 
-async def sliced(pieces: Iterator[bytes], *, lease: ResponseLease | None = None) -> Response | LiveStream:
+async def sliced(pieces: Iterator[bytes], *, lease: MemoryLease | None = None) -> Response | LiveStream:
     """All pieces as a JSON response; only one part of about `PART_BYTES` is held in memory.
 
     `lease`: the memory of what the pieces are made of; it is kept while a long response is sent. An error in the first
@@ -95,7 +95,7 @@ def gathered(pieces: Iterator[bytes]) -> Sliced[bytes]:
     return b"".join(collected)
 
 
-def continued(first_part: bytes, pieces: Iterator[bytes], *, lease: ResponseLease | None) -> Response | LiveStream:
+def continued(first_part: bytes, pieces: Iterator[bytes], *, lease: MemoryLease | None) -> Response | LiveStream:
     """A JSON response that starts with `first_part`, made by `gathered`; the others are encoded as the client reads.
 
     `lease` as in `sliced`.
@@ -121,7 +121,7 @@ def continued(first_part: bytes, pieces: Iterator[bytes], *, lease: ResponseLeas
     return stream
 
 
-def held(body: bytes, lease: ResponseLease) -> Response | LiveStream:
+def held(body: bytes, lease: MemoryLease) -> Response | LiveStream:
     """A JSON response of a complete body, whose memory `lease` gets. Raises `ResponseMemoryFull`."""
     lease.resize(len(body))
     return continued(body[:PART_BYTES], _slices(body), lease=lease)

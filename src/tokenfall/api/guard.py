@@ -49,16 +49,24 @@ class Callers:
     """Identifies the caller of a request: the API key if keys are configured, else the address as for rate limits."""
 
     def __init__(self, keys: Keys, proxies: TrustedProxies) -> None:
-        self._keys = keys
+        self.keys = keys
         self._proxies = proxies
 
     def of(self, request: Request) -> Caller:
         """Raises `Unauthorized`."""
-        owner = self._keys.owner(request)
-        if owner:
-            return Caller(owner)
+        owner = self.keys.owner(request)
+        return Caller(owner) if owner else Caller(address=self._address(request))
+
+    def named(self, request: Request) -> str:
+        """The name of the caller; the address also for a request with a missing or unknown key."""
+        try:
+            return self.of(request).name
+        except Unauthorized:
+            return self._address(request)
+
+    def _address(self, request: Request) -> str:
         forwarded_for = request.header(b"x-forwarded-for") or ""
-        return Caller(address=bucket_of(self._proxies.client(request.client, forwarded_for)))
+        return bucket_of(self._proxies.client(request.client, forwarded_for))
 
 
 def _digest(key: str) -> bytes:

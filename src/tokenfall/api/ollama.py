@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.documents import add_request_id_header, document, refusal, sliced
+from tokenfall.api.guard import Callers
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.http.request import Request
@@ -50,10 +51,17 @@ class OllamaRoutes:
     """The handlers. `fetch` requests a complete response from the upstream; None without an upstream."""
 
     def __init__(
-        self, catalogue: Catalogue, *, fetch: Fetch | None, throttle: Throttle | None, memory: ResponseMemory
+        self,
+        catalogue: Catalogue,
+        *,
+        fetch: Fetch | None,
+        throttle: Throttle | None,
+        callers: Callers,
+        memory: ResponseMemory,
     ) -> None:
         self._catalogue = catalogue
         self._fetch = fetch
+        self._callers = callers
         self._memory = memory
         self._throttle = throttle
         self._started_s = time()
@@ -65,8 +73,10 @@ class OllamaRoutes:
         timing = ResponseTiming(0.0)
         if self._fetch is not None and not is_simulated(embed.model):
             tokens = await run_sliced(counted(iter(embed.inputs)))
-            with self._memory.lease() as lease:
-                vectors = await self._relayed(request, embed, fetch=partial(self._fetch, on_size=lease.resize))
+            caller = self._callers.of(request).name
+            with self._memory.lease(caller) as lease:
+                fetch = partial(self._fetch, caller=caller, on_size=lease.resize)
+                vectors = await self._relayed(request, embed, fetch=fetch)
                 relayed = ollama_embed.relayed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
                 return await sliced(relayed, lease=lease)
         request.drop_content()
@@ -80,8 +90,10 @@ class OllamaRoutes:
         add_request_id_header(request)
         embed = ollama_embed.decode_embeddings(request.body)
         if self._fetch is not None and not is_simulated(embed.model):
-            with self._memory.lease() as lease:
-                vectors = await self._relayed(request, embed, fetch=partial(self._fetch, on_size=lease.resize))
+            caller = self._callers.of(request).name
+            with self._memory.lease(caller) as lease:
+                fetch = partial(self._fetch, caller=caller, on_size=lease.resize)
+                vectors = await self._relayed(request, embed, fetch=fetch)
                 vector = vectors[0] if vectors else msgspec.Raw(b"[]")
                 return await sliced(iter((ollama_embed.embedding_document(vector),)), lease=lease)
         return document(ollama_embed.complete_embeddings(embed))

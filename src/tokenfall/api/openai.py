@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.documents import add_request_id_header, document, refusal, sliced
+from tokenfall.api.guard import Callers
 from tokenfall.api.routing import parameter
 from tokenfall.api.throttle import Throttle
 from tokenfall.http.request import Request
@@ -23,16 +24,19 @@ from tokenfall.wire.openai import embeddings as openai_embeddings
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai import models as openai_models
 
-PassThrough = Callable[[str, bytes], Awaitable[Response | LiveStream]]
-"""Called with a path of the upstream and a body."""
+PassThrough = Callable[[str, bytes, str], Awaitable[Response | LiveStream]]
+"""Called with a path of the upstream, a body, and the name of the caller."""
 
 
 class OpenAIRoutes:
     """The handlers. `relay` passes the upstream's response to a request through; None without an upstream."""
 
-    def __init__(self, catalogue: Catalogue, *, relay: PassThrough | None, throttle: Throttle | None) -> None:
+    def __init__(
+        self, catalogue: Catalogue, *, relay: PassThrough | None, throttle: Throttle | None, callers: Callers
+    ) -> None:
         self._catalogue = catalogue
         self._relay = relay
+        self._callers = callers
         self._throttle = throttle
         self._started_s = time()
 
@@ -43,7 +47,10 @@ class OpenAIRoutes:
         if self._relay is not None and not is_simulated(embed.model):
             if self._throttle is not None:
                 await self._throttle.spend(request, ratelimits.openai)
-            return await self._relay("/embeddings", request.body)
+            caller, body = self._callers.of(request).name, request.body
+            del embed
+            request.drop_content()
+            return await self._relay("/embeddings", body, caller)
         request.drop_content()
         inputs, seeds = list(embed.inputs), array("Q")
         embed = replace(embed, inputs=())

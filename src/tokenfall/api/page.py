@@ -7,6 +7,7 @@ be stored compressed, as `NAME.gz`: the container images do that.
 from __future__ import annotations
 
 import re
+from functools import cache
 from hashlib import sha256
 from os import listdir, path
 from zlib import compressobj, decompress
@@ -65,7 +66,6 @@ class Page:
         assets = {f"/web/{name}": name for name in names if path.splitext(name)[1] in ASSETS}
         self.files = PAGES | assets
         """File names by path."""
-        self._cache: dict[tuple[str, bool], tuple[str, Response]] = {}
 
     def redirect(self, request: Request) -> Response:
         """`GET /`, `/web/` and `/board/`: redirects to the page; a relative URL preserves a proxy's path prefix."""
@@ -78,10 +78,7 @@ class Page:
         name = self.files.get(request.path)
         if name is None:
             raise NotFound("there is no such file")
-        key = name, takes_gzip(request.header(b"accept-encoding") or "")
-        if key not in self._cache:
-            self._cache[key] = _read(*key)
-        tag, response = self._cache[key]
+        tag, response = _read(path.join(WEB, name), takes_gzip(request.header(b"accept-encoding") or ""))
         if tag in (request.header(b"if-none-match") or ""):
             return Response(304, headers=(*_HEADERS, ("etag", tag)))
         return response
@@ -112,13 +109,14 @@ def _content(place: str) -> bytes:
             return decompress(file.read(), _GZIP)
 
 
-def _read(name: str, gzipped: bool) -> tuple[str, Response]:
+@cache
+def _read(place: str, gzipped: bool) -> tuple[str, Response]:
     """The entity tag of a file, and the response that serves it."""
-    body = without_comments(name, _content(path.join(WEB, name)))
+    body = without_comments(place, _content(place))
     tag = f'"{sha256(body).hexdigest()[:20]}{"-gzip" if gzipped else ""}"'
     headers = [*_HEADERS, ("etag", tag)]
     if gzipped:
         packer = compressobj(9, wbits=_GZIP)
         body = packer.compress(body) + packer.flush()
         headers.append(("content-encoding", "gzip"))
-    return tag, Response(200, body, content_type=TYPES[path.splitext(name)[1]], headers=headers)
+    return tag, Response(200, body, content_type=TYPES[path.splitext(place)[1]], headers=headers)

@@ -18,6 +18,7 @@ CONTENT_TYPE = "application/problem+json"
 STATUS_OF_CODE = {
     "invalid_request": 400,
     "unauthorized": 401,
+    "unsupported_content_coding": 415,
     "origin_not_allowed": 403,
     "not_found": 404,
     "conversation_changed": 409,
@@ -28,6 +29,7 @@ STATUS_OF_CODE = {
     "idempotency_mismatch": 422,
     "idempotency_unavailable": 400,
     "rate_limited": 429,
+    "request_memory_full": 503,
     "response_memory_full": 503,
     "shutting_down": 503,
     "store_unavailable": 503,

@@ -9,9 +9,12 @@ from os import urandom
 from time import time
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.api.documents import add_request_id_header, document, refusal
+from tokenfall.api.guard import Callers
 from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
 from tokenfall.disconnect import Disconnect
@@ -71,11 +74,13 @@ class Provider:
         *,
         relay: Relay | None,
         throttle: Throttle | None,
+        callers: Callers,
     ) -> None:
         self._dialect = dialect
         self._simulating = simulating
         self._relay = relay
         self._throttle = throttle
+        self._callers = callers
         self._head = StreamHead(dialect.stream_type)
         self._shutdown_frame = dialect.error_frame(
             ApiError(status=503, code=shutting_down().code, message=shutting_down().message), 0
@@ -107,6 +112,7 @@ class Provider:
     async def _relayed(self, request: Request, parsed: ParsedRequest, *, relay: Relay) -> Response | LiveStream:
         if self._throttle is not None:
             await self._throttle.spend(request, self._dialect.limits)
+        parsed = replace(parsed, request=replace(parsed.request, caller=self._callers.of(request)))
         tokens = estimated_tokens(parsed.request)
         meta = ResponseMeta(urandom(12).hex(), time(), parsed.request.model, tokens)
         if not parsed.stream:

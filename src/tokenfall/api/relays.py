@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.documents import document, long_document, sliced
+from tokenfall.api.prepared_response import without_question
 from tokenfall.events import Finished, OutputEvent, PassthroughEvent, TextDelta, ToolCallDelta
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tokenfall.http.response import Send
-    from tokenfall.response_memory import ResponseLease, ResponseMemory
+    from tokenfall.memory_leases import MemoryLease
+    from tokenfall.response_memory import ResponseMemory
 
 
 class _PassthroughFields(Struct):
@@ -119,11 +121,13 @@ class PassthroughRelay:
         return ParsedRequest(request=request, stream=bool(fields.stream))
 
     def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> PassthroughStream:
-        passthrough = PassthroughRequest(self._path, request.body, parsed.request.model)
+        passthrough = PassthroughRequest(self._path, request.body, parsed.request.model, parsed.request.caller.name)
         return PassthroughStream(self._upstream, passthrough, framing=self._framing)
 
     async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
-        return await passed_through(self._upstream, PassthroughRequest(self._path, request.body))
+        passthrough = PassthroughRequest(self._path, request.body, caller=parsed.request.caller.name)
+        request.drop_content()
+        return await passed_through(self._upstream, passthrough)
 
 
 async def passed_through(upstream: UpstreamEngine, passthrough: PassthroughRequest) -> Response | LiveStream:
@@ -155,7 +159,8 @@ class TranslatedStream:
         self.frames = 0
 
     async def __call__(self, send: Send) -> bytes:
-        meta, request = self._meta, self._parsed.request
+        meta, parsed = self._meta, self._parsed
+        request, self._parsed = parsed.request, without_question(parsed)
         encoder = EventEncoder(self._dialect.encoder(self._parsed, meta))
         normalizer = EventNormalizer(request, meta.number)
         first_event_s = 0.0
@@ -166,7 +171,9 @@ class TranslatedStream:
             frames = b"".join(map(encoder.frames, normalizer.add(event)))
             return send(frames) if frames else None
 
-        queued, finished = normalizer.end(await self._upstream.converse(request, on_event))
+        conversing = self._upstream.converse(request, on_event)
+        del request, parsed  # the messages may be large, and the response long
+        queued, finished = normalizer.end(await conversing)
         return b"".join(map(encoder.frames, queued)) + encoder.end(finished, _timing(meta, first_event_s))
 
 
@@ -185,12 +192,12 @@ class TranslatedRelay:
         return TranslatedStream(self._upstream, self._dialect, parsed=parsed, meta=meta)
 
     async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
-        with self._memory.lease() as lease:
+        with self._memory.lease(parsed.request.caller.name) as lease:
             response = await self._accumulated(parsed, meta, lease=lease)
             lease.resize(response.choices[0].size_bytes())
             return await sliced(iter(self._dialect.encode_response(parsed, response)), lease=lease)
 
-    async def _accumulated(self, parsed: ParsedRequest, meta: ResponseMeta, *, lease: ResponseLease) -> ModelResponse:
+    async def _accumulated(self, parsed: ParsedRequest, meta: ResponseMeta, *, lease: MemoryLease) -> ModelResponse:
         accumulator = Accumulator()
         normalizer = EventNormalizer(parsed.request, meta.number)
         first_event_s = 0.0

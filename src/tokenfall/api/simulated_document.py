@@ -10,8 +10,9 @@ from tokenfall.disconnect import Disconnect
 from tokenfall.errors import SimulatedFailure
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
+from tokenfall.memory_leases import MemoryLease
 from tokenfall.ports import Clock
-from tokenfall.response_memory import ResponseLease, ResponseMemory
+from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.concurrency import ConcurrencyLimiters
 from tokenfall.simulator.engine import FAILED_AS_CONFIGURED
 from tokenfall.simulator.fault_plan import ERROR, GARBAGE, FaultPlan, Step, garbled
@@ -55,13 +56,13 @@ class SimulatedDocument:
         timing = ResponseTiming(
             total_s=await run_sliced(_total(prepared.gaps, tokens, first_s=first_s)), first_token_s=first_s
         )
-        with self._memory.lease() as lease:
+        with self._memory.lease(prepared.parsed.request.caller.name) as lease:
             first_part, pieces = await self._encoded(prepared, timing, lease=lease)
             await self._clock.sleep_until(started_s + timing.total_s)
             return continued(first_part, pieces, lease=lease)
 
     async def _encoded(
-        self, prepared: PreparedResponse, timing: ResponseTiming, *, lease: ResponseLease
+        self, prepared: PreparedResponse, timing: ResponseTiming, *, lease: MemoryLease
     ) -> tuple[bytes, Iterator[bytes]]:
         """The first part of the complete response, and the pieces that follow; `lease` gets what they hold."""
         choices = await run_sliced(choices_of(prepared.planned))
@@ -95,7 +96,7 @@ class SimulatedDocument:
         if fault_plan.is_truncated:
             return Disconnect("close")
         timing = ResponseTiming(total_s=clock.now() - now_s if prepared.simulation.seed is None else gaps.total_s)
-        with self._memory.lease() as lease:
+        with self._memory.lease(prepared.parsed.request.caller.name) as lease:
             first_part, pieces = await self._encoded(prepared, timing, lease=lease)
             return document(garbled(first_part)) if garbage else continued(first_part, pieces, lease=lease)
 

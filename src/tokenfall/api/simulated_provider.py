@@ -140,7 +140,7 @@ class SimulatedProvider:
         fault_plan = state.fault_plan(simulation, planned.faults, caller=chat.caller)
         gaps = state.gaps(planned.gaps, simulation.load, caller=chat.caller)
         return PreparedResponse(
-            without_question(parsed),
+            without_question(replace(parsed, request=replace(parsed.request, caller=chat.caller))),
             simulation,
             meta,
             planned,
@@ -171,7 +171,7 @@ class SimulatedProvider:
     def _stream(self, request: Request, prepared: PreparedResponse) -> TimedStream:
         """Raises `ResponseMemoryFull`."""
         stream = self._even(request, prepared) or self._paced(request, prepared)
-        lease = self._memory.lease()
+        lease = self._memory.lease(prepared.parsed.request.caller.name)
         lease.resize(prepared.repeated_bytes())
         stream.keepalive, stream.shutdown_frame = self._dialect.keepalive, self._shutdown_frame
         if prepared.fault_plan is None:

@@ -49,5 +49,5 @@ def build_chat(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
         parts.metrics.detached_turns = turns
 
     detached = DetachedTurns(bounds, now=parts.wheel.now, on_count=count)
-    runner = TurnRunner(history, registry=turns, detached=detached)
+    runner = TurnRunner(history, registry=turns, detached=detached, memory=parts.request_memory)
     return Chat(engine, history, defaults=defaults, runner=runner)

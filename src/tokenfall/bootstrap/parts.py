@@ -12,6 +12,7 @@ from tokenfall.api.probes import resident_bytes
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.simulator import Shared
 from tokenfall.reactor.clock import WheelClock
+from tokenfall.request_memory import RequestMemory
 from tokenfall.response_memory import ResponseMemory
 from tokenfall.settings.fields import DEFAULT_SIM, MEMORY
 from tokenfall.simulator.grammar import parse
@@ -47,6 +48,7 @@ class Parts:
         self.wheel = reactor.wheel
         self.metrics = metrics
         self.response_memory = ResponseMemory(settings.response_memory, metrics)
+        self.request_memory = RequestMemory(settings.request_memory)
         self.clock = WheelClock(self.wheel)
         self.keys = Keys(settings.api_key)
         self.callers = Callers(self.keys, TrustedProxies(settings.trusted_proxies))

@@ -57,13 +57,14 @@ def build_handlers(parts: ProviderParts) -> Mapping[str, ProviderHandler]:
             _simulated(parts, dialect),
             relay=_relay(upstream, dialect, memory=parts.memory),
             throttle=throttle,
+            callers=parts.callers,
         )
         for name, dialect in DIALECTS.items()
     }
     fetch = None if upstream is None else _fetch(upstream)
     relay = None if upstream is None else _pass_through(upstream)
-    openai = OpenAIRoutes(parts.catalogue, relay=relay, throttle=throttle)
-    ollama = OllamaRoutes(parts.catalogue, fetch=fetch, throttle=throttle, memory=parts.memory)
+    openai = OpenAIRoutes(parts.catalogue, relay=relay, throttle=throttle, callers=parts.callers)
+    ollama = OllamaRoutes(parts.catalogue, fetch=fetch, throttle=throttle, callers=parts.callers, memory=parts.memory)
     return {
         **providers,
         "openai.embeddings": FunctionHandler(openai.embeddings, openai.refuse),
@@ -115,13 +116,13 @@ def _pass_through(upstream: UpstreamEngine) -> PassThrough:
     from tokenfall.api.relays import passed_through  # noqa: PLC0415 - only needed with an upstream
     from tokenfall.upstream.engine import PassthroughRequest  # noqa: PLC0415 - only needed with an upstream
 
-    return lambda path, body: passed_through(upstream, PassthroughRequest(path, body))
+    return lambda path, body, caller: passed_through(upstream, PassthroughRequest(path, body, caller=caller))
 
 
 def _fetch(upstream: UpstreamEngine) -> Fetch:
     from tokenfall.upstream.engine import PassthroughRequest  # noqa: PLC0415 - only needed with an upstream
 
-    async def fetch(path: str, body: bytes, *, on_size: Callable[[int], None]) -> bytes:
-        return await upstream.fetch(PassthroughRequest(path, body), on_size=on_size)
+    async def fetch(path: str, body: bytes, *, caller: str, on_size: Callable[[int], None]) -> bytes:
+        return await upstream.fetch(PassthroughRequest(path, body, caller=caller), on_size=on_size)
 
     return fetch

@@ -26,6 +26,7 @@ from tokenfall.api.routing import Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.bootstrap.parts import Parts
 from tokenfall.bootstrap.sampling import Sampling
+from tokenfall.http.body_memory import BodyMemory
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.loadable import THREADING
 from tokenfall.http.server import HTTPServer, descriptor_limit
@@ -102,6 +103,7 @@ class Server:
             bounds=_bounds(settings),
             metrics=self.metrics,
             max_descriptors=descriptor_limit() if embedded else None,
+            bodies=BodyMemory(self.parts.request_memory.shares),
         )
         if worker is None:
             self.http.on_first_client = self.sampling.start
@@ -165,7 +167,7 @@ class Server:
         unprotected = settings.upstream is not None and not keys
         app = App(
             router,
-            keys=keys,
+            callers=self.parts.callers,
             cors=CORS(settings.cors_origins, loopback_only=unprotected),
             metrics=self.metrics,
             access=self._access,
@@ -225,7 +227,11 @@ class Server:
     ) -> Response | LiveStream | Coroutine[Any, Any, Response | LiveStream]:
         from tokenfall.api.dashboard_history import DashboardHistory  # noqa: PLC0415 - rarely needed
 
-        return DashboardHistory(self.sampling.history, self.parts.clock, memory=self.parts.response_memory).get(request)
+        parts = self.parts
+        history = DashboardHistory(
+            self.sampling.history, parts.clock, memory=parts.response_memory, callers=parts.callers
+        )
+        return history.get(request)
 
     def _sampling(self, worker: SharedMemory | None) -> Sampling:
         shared = None if worker is None else worker.shared_metrics
@@ -253,6 +259,5 @@ def _bounds(settings: Settings) -> Bounds:
         stall_timeout_s=settings.stall_timeout,
         max_head_bytes=settings.max_head,
         max_body_bytes=settings.max_body,
-        max_incomplete_bodies_bytes=settings.request_memory,
         max_connections=settings.max_connections,
     )

@@ -31,7 +31,7 @@ def build_upstream(parts: Parts, reactor: Reactor) -> UpstreamEngine:
         total_s=settings.upstream_total_timeout,
     )
     dialer = Dialer(address, reactor=reactor, connect_s=timeouts.connect_s, proxy=proxy)
-    return UpstreamEngine(
+    engine = UpstreamEngine(
         HTTPClient(dialer, reactor, warm=settings.upstream_warm),
         key=settings.upstream_key,
         timeouts=timeouts,
@@ -39,3 +39,5 @@ def build_upstream(parts: Parts, reactor: Reactor) -> UpstreamEngine:
         metrics=parts.metrics,
         retries=Retries(parts.clock, Random(), max_retries=settings.upstream_retries),  # noqa: S311 - jitter, not a secret
     )
+    engine.memory = parts.request_memory
+    return engine

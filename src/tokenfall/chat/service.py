@@ -93,19 +93,18 @@ class Chat:
                     return running
             self.turns.add(turn)
             before, named = await self._previous_turns(question)
-            request = self._request(question, before)
+            return TurnRun(
+                turn,
+                self._request(question, before),
+                engine=self._engine,
+                runner=self.runner,
+                replaces=named if question.replaces else None,
+                continued=named if question.continues else None,
+            )
         except BaseException as error:
             turn.finish(turn_end(client_left() if isinstance(error, asyncio.CancelledError) else error))
             self.turns.retain(turn)
             raise
-        return TurnRun(
-            turn,
-            request,
-            engine=self._engine,
-            runner=self.runner,
-            replaces=named if question.replaces else None,
-            continued=named if question.continues else None,
-        )
 
     def _request(self, question: Question, before: Sequence[Turn]) -> ChatRequest:
         defaults = self.defaults

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
             """Return the `Loadable` that `refuse` needs, None if it needs none."""
             ...
 
+        def caller(self, request: Request) -> str:
+            """Return the name of the caller, by which memory is shared; the head of `request` is complete."""
+            ...
+
         def refuse(self, request: Request, status: int, *, detail: str) -> Response:
             """Return the error response for a request that the HTTP server refuses.
 

@@ -4,27 +4,41 @@ Without it, each connection could hold a body of the maximum size until its dead
 """
 
 from tokenfall.http.request import Refusal
+from tokenfall.memory_shares import MemoryShares
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ALWAYS_ALLOWED_BYTES = 16_384
 """A body of which no more has arrived is never refused, so that large bodies of some clients do not block others."""
 
 
 class BodyMemory:
-    """At most `max_bytes`, apart from small bodies."""
+    """Bodies within `shares`, apart from small ones."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._sizes: dict[object, int] = {}
-        self.held_bytes = 0
+    def __init__(self, shares: MemoryShares) -> None:
+        self._shares = shares
+        self._bodies: dict[object, tuple[str, int]] = {}
 
-    def resize(self, connection: object, size_bytes: int) -> None:
-        """So much of the body of `connection` has arrived. Raises `Refusal` if that is too much."""
-        grown_bytes = size_bytes - self._sizes.get(connection, 0)
-        if grown_bytes > 0 and size_bytes > ALWAYS_ALLOWED_BYTES and self.held_bytes + grown_bytes > self._max_bytes:
-            raise Refusal(503, "the server is receiving too many large request bodies")
-        self._sizes[connection] = size_bytes
-        self.held_bytes += grown_bytes
+    @property
+    def held_bytes(self) -> int:
+        """Size of all bodies that are being received."""
+        return sum(size_bytes for _, size_bytes in self._bodies.values())
+
+    def resize(self, connection: object, size_bytes: int, *, caller: "Callable[[], str]") -> None:
+        """So much of the body of `connection` has arrived. Raises `Refusal` if that is too much.
+
+        `caller` returns the name of the sender; it is called once for each body.
+        """
+        name, before = self._bodies.get(connection) or (caller(), 0)
+        always = size_bytes <= ALWAYS_ALLOWED_BYTES
+        refused = self._shares.resize(name, before=before, after=size_bytes, always=always)
+        if refused:
+            raise Refusal(503, f"the server's memory for requests {refused}")
+        self._bodies[connection] = name, size_bytes
 
     def release(self, connection: object) -> None:
         """Its body is complete or refused, or the connection is closed."""
-        self.held_bytes -= self._sizes.pop(connection, 0)
+        name, size_bytes = self._bodies.pop(connection, ("", 0))
+        self._shares.resize(name, before=size_bytes, after=0)

@@ -174,12 +174,18 @@ class Connection(ClientSocket):
             bounds = self._server.bounds
             self.expire_in(bounds.body_timeout_s if phase == BODY else bounds.header_timeout_s)
         if phase == BODY and reader is not None:
-            self._server.bodies.resize(self, reader.body_bytes)
+            self._server.bodies.resize(self, reader.body_bytes, caller=lambda: self._caller_of(reader.request))
             if reader.take_expect_continue():
                 self.write(_CONTINUE)
         if not self._reading:
             self._reading = True
             self.resume_reading()
+
+    def _caller_of(self, request: Request | None) -> str:
+        if request is None:
+            return self.peer
+        request.client = self.peer
+        return self._server.application.caller(request)
 
     def _advance_next_turn(self) -> None:
         """Continue with pipelined requests in the next turn, so that other connections are served first."""

@@ -14,6 +14,7 @@ from tokenfall.http.body_memory import BodyMemory
 from tokenfall.http.connection import Connection
 from tokenfall.http.head import HeadParser
 from tokenfall.http.loader import Loader
+from tokenfall.memory_shares import MemoryShares
 from tokenfall.metrics import Metrics
 from tokenfall.reactor.listener import Listener, bind
 
@@ -48,8 +49,12 @@ class HTTPServer:
         bounds: "Bounds",
         metrics: Metrics,
         max_descriptors: int | None = None,
+        bodies: BodyMemory | None = None,
     ) -> None:
-        """`max_descriptors`: the process's descriptor limit; None raises it to the hard limit."""
+        """`bodies`: None for a memory of its own.
+
+        `max_descriptors`: the process's descriptor limit; None raises it to the hard limit.
+        """
         self.application = application
         self.reactor = reactor
         self.wheel = reactor.wheel
@@ -59,7 +64,7 @@ class HTTPServer:
         """Discarded counters, for streams that the metrics do not include."""
         self.heads = HeadParser(bounds)
         self.loader = Loader(reactor)
-        self.bodies = BodyMemory(bounds.max_incomplete_bodies_bytes)
+        self.bodies = BodyMemory(MemoryShares(bounds.max_incomplete_bodies_bytes)) if bodies is None else bodies
         self.draining = False
         descriptors = raise_descriptor_limit() if max_descriptors is None else max_descriptors
         self.max_connections = min(bounds.max_connections, descriptors - SPARE_DESCRIPTORS)

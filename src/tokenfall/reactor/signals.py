@@ -5,6 +5,9 @@
 | SIGTERM, SIGINT, SIGHUP, SIGQUIT | ends the process, status 128 + its number | drains; a second one ends the process |
 | SIGUSR1, SIGUSR2 | ignored | ignored |
 
+Until `install_startup_handlers`, the defaults of the operating system apply, which end the process. That is the start
+of the interpreter; `tokenfall.__main__` ignores SIGUSR1 and SIGUSR2 directly after it.
+
 If SIGHUP was ignored when the process started, as under `nohup`, it stays ignored.
 """
 

@@ -88,6 +88,9 @@ class Recorder:
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         return _error(status, detail)
 
+    def caller(self, request: Request) -> str:
+        return request.client
+
     def cut(self, request: Request) -> Response:
         return _error(503, "the server is shutting down")
 

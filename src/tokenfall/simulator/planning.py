@@ -200,10 +200,29 @@ def _calls(request: ChatRequest, *, call_ids: str) -> Sliced[list[PlannedPart]]:
     texts = iter((yield from _json_texts(schemas, copies=request.n, objects=True)) if schemas else ())
     calls = []
     for number, tool in enumerate(tools):
-        tokens = tokens_of(CUSTOM_INPUT if tool.custom else next(texts))
+        text = (yield from _custom_input(tool, copies=request.n)) if tool.custom else next(texts)
+        tokens = tokens_of(text)
         calls.append(PlannedPart(tokens, call=ToolCall(f"{call_ids}{number}", tool.name, "", custom=tool.custom)))
         yield
     return calls
+
+
+def _custom_input(tool: Tool, *, copies: int) -> Sliced[str]:
+    """The input of a custom tool, which matches its grammar. Raises `InvalidRequest` if none can be generated."""
+    grammar = tool.grammar
+    if grammar is None:
+        return CUSTOM_INPUT
+    if grammar.syntax != "regex":
+        raise InvalidRequest(
+            f"the simulator has no input for the tool {tool.name!r}: of grammars it supports the syntax regex only",
+            param="tools",
+        )
+    import msgspec  # noqa: PLC0415 - few requests have a grammar
+
+    # A text, as an instance of a schema: so it has the budget of schemas.
+    pattern = {"type": "string", "minLength": 1, "pattern": f"^(?:{grammar.definition})$"}
+    texts = yield from _json_texts([msgspec.json.encode(pattern)], copies=copies)
+    return msgspec.json.decode(texts[0], type=str)
 
 
 def _tools_to_call(request: ChatRequest) -> Sequence[Tool]:

@@ -16,10 +16,14 @@ from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore, OnDelta
+from tokenfall.request_memory import RequestMemory
 from tokenfall.turns.detached import DetachedTurns
 from tokenfall.turns.registry import TurnRegistry, wait_until_ended
 from tokenfall.turns.response_buffer import ResponseBuffer
 from tokenfall.turns.turn import RunningTurn, client_left
+
+COUNT_EVERY = 4_096
+"""Characters of a response after which its memory is counted again."""
 
 FAILED = TurnEnd(code=TokenfallError.code, message="the response failed")
 """The end of a turn after an unexpected error."""
@@ -28,11 +32,15 @@ FAILED = TurnEnd(code=TokenfallError.code, message="the response failed")
 class TurnRunner:
     """Runs all turns of this process, and ends them when the server shuts down."""
 
-    def __init__(self, history: HistoryStore, *, registry: TurnRegistry, detached: DetachedTurns) -> None:
+    def __init__(
+        self, history: HistoryStore, *, registry: TurnRegistry, detached: DetachedTurns, memory: RequestMemory
+    ) -> None:
+        """`memory`: of the texts of running turns."""
         self.draining = False
         """Whether the server is shutting down."""
         self._history = history
         self.registry = registry
+        self.memory = memory
         self._detached = detached
         self._running: set[asyncio.Future[Finished]] = set()
         self._writes: set[asyncio.Future[None]] = set()
@@ -146,6 +154,7 @@ class TurnRun:
     __slots__ = (
         "_continued",
         "_engine",
+        "_lease",
         "_on_event",
         "_question",
         "_replaces",
@@ -154,6 +163,7 @@ class TurnRun:
         "_started_at",
         "_started_s",
         "_turn",
+        "_uncounted",
         "_variants",
         "after",
         "conversation",
@@ -174,6 +184,7 @@ class TurnRun:
         """`continued`: the turn to continue. Its question is stored, with its response followed by the new text.
 
         `replaces`: the turn that this one replaces. If it has the same question, its response is stored as a variant.
+        Raises `RequestMemoryFull`.
         """
         self.after = 0
         self.id = turn.id
@@ -193,6 +204,9 @@ class TurnRun:
         self._on_event: OnDelta | None = None
         self._started_at = time()
         self._started_s = perf_counter()
+        self._uncounted = 0
+        self._lease = runner.memory.lease(request.caller.name)
+        self._lease.resize(self._held_bytes())
 
     def detach(self) -> bool:
         """The client has disconnected: whether `run` continues without it; if not, the caller must cancel it."""
@@ -202,7 +216,7 @@ class TurnRun:
         return continues
 
     def _held_bytes(self) -> int:
-        """Memory of the texts that are stored with the response."""
+        """Memory of the texts that are stored with the response. The lease has that of the response too."""
         texts = [self._question.content, *(variant.content for variant in self._variants)]
         if self._continued is not None:
             texts += (self._continued.answer.content, self._continued.answer.thought)
@@ -246,7 +260,11 @@ class TurnRun:
         return self._engine.reply(request, self._dispatch)
 
     def _dispatch(self, delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
-        """Pass a delta to the turn and to the client."""
+        """Pass a delta to the turn and to the client. Raises `RequestMemoryFull`."""
+        self._uncounted += len(delta.text)
+        if self._uncounted > COUNT_EVERY:
+            self._uncounted = 0
+            self._lease.resize(self._held_bytes() + self._turn.size_bytes())
         if type(delta) is TextDelta:
             self._turn.add(delta.text)
         else:
@@ -275,6 +293,7 @@ class TurnRun:
         try:
             self._turn.finish(end)
         finally:
+            self._lease.release()
             self._runner.forget(self._turn)
 
     def _record(self, finished: Finished | None, end: TurnEnd) -> Turn:

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec import Struct
 
 from tokenfall import __version__
-from tokenfall.errors import ResponseMemoryFull, TokenfallError, UpstreamError, UpstreamRefused, copy_error
+from tokenfall.errors import (
+    RequestMemoryFull,
+    ResponseMemoryFull,
+    TokenfallError,
+    UpstreamError,
+    UpstreamRefused,
+    copy_error,
+)
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics import OTHER, Metrics, add
 from tokenfall.ports import OnDelta, Wheel
+from tokenfall.request_memory import RequestMemory
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.key_redaction import without_key
 from tokenfall.upstream.refused_fields import RefusedFields
@@ -32,18 +40,22 @@ if TYPE_CHECKING:
 
 CHAT = "/chat/completions"
 
+UNCOUNTED_BYTES = 4_096
+"""Requests that take no more memory are not counted: their connections take as much."""
+
 R = TypeVar("R", bound=CompleteResponse)
 
 
 class PassthroughRequest(Struct, frozen=True):
     """A request forwarded to the upstream unchanged: `path` relative to the base address, and the body.
 
-    `model` is the one in the body, for the metrics of a streamed response.
+    `model` is the one in the body, for the metrics of a streamed response. `caller` is the name of the caller.
     """
 
     path: str
     body: bytes
     model: str = ""
+    caller: str = ""
 
 
 class UpstreamEngine:
@@ -70,6 +82,8 @@ class UpstreamEngine:
         self._timeouts = timeouts
         self._wheel = wheel
         self._metrics = metrics
+        self.memory: RequestMemory | None = None
+        """Memory of requests until their first event; None for no limit."""
         self.retries = retries
         self._refused_fields = RefusedFields()
 
@@ -79,12 +93,16 @@ class UpstreamEngine:
         """See `Engine`. Raises an `UpstreamError`."""
         first = self._first(request)
         reports = (TextDelta, ReasoningDelta) if request.reports_reasoning else (TextDelta,)
-        return self._stream(first, ResponseReader, on_event=on_event, model=request.model, reports=reports)
+        return self._stream(
+            first, ResponseReader, on_event=on_event, model=request.model, caller=request.caller.name, reports=reports
+        )
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
         """As `reply`, and report each `ReasoningDelta` and `ToolCallDelta` too."""
         reader = ResponseReader if request.logprobs is None else partial(ResponseReader, logprobs=True)
-        return self._stream(self._first(request), reader, on_event=on_event, model=request.model)
+        return self._stream(
+            self._first(request), reader, on_event=on_event, model=request.model, caller=request.caller.name
+        )
 
     def pass_through(
         self, passthrough: PassthroughRequest, on_event: OnEvent, *, ends: Callable[[str], bool]
@@ -93,7 +111,8 @@ class UpstreamEngine:
         or a type for which `ends` returns True.
         """
         encoded = self._request(passthrough, "POST", accept=sse.CONTENT_TYPE)
-        return self._stream(encoded, partial(PassthroughReader, ends), on_event=on_event, model=passthrough.model)
+        model, caller = passthrough.model, passthrough.caller
+        return self._stream(encoded, partial(PassthroughReader, ends), on_event=on_event, model=model, caller=caller)
 
     def models(self) -> Coroutine[Any, Any, bytes]:
         """The unchanged body of the response to `GET /models`. Raises an `UpstreamError`."""
@@ -128,22 +147,35 @@ class UpstreamEngine:
         self, passthrough: PassthroughRequest, receiver: Callable[[Watch], R], *, method: str = "POST"
     ) -> R:
         request = self._request(passthrough, method, accept="application/json")
+        caller = passthrough.caller
+        del passthrough  # so that `request` alone holds the body
         watch = self._watch(non_streaming=True)
         tries = 0
-        while True:
-            tries += 1
-            response = receiver(watch)
-            try:
-                await self._client.run(request, response, within_s=watch.total_left_s())
-            except (TokenfallError, TimeoutError) as error:
-                response.close()
-                wait_s = self._wait_s(error, watch=watch, status=response.status, tries=tries)
-            except BaseException:
-                response.close()
-                raise
-            else:
-                return response
-            await self._wait(wait_s)
+        try:
+            self._hold(request, caller)
+            while True:
+                tries += 1
+                response = receiver(watch)
+                try:
+                    await self._client.run(request, response, within_s=watch.total_left_s())
+                except (TokenfallError, TimeoutError) as error:
+                    response.close()
+                    wait_s = self._wait_s(error, watch=watch, status=response.status, tries=tries)
+                except BaseException:
+                    response.close()
+                    raise
+                else:
+                    return response
+                await self._wait(wait_s)
+        finally:
+            request.release()
+
+    def _hold(self, request: UpstreamRequest, caller: str) -> None:
+        """Count the memory of a large request. Raises `RequestMemoryFull`."""
+        size_bytes = request.size_bytes()
+        if self.memory is not None and size_bytes > UNCOUNTED_BYTES:
+            request.lease = self.memory.lease(caller)
+            request.lease.resize(size_bytes)
 
     async def warm_up(self) -> None:
         """Start to open connections in advance."""
@@ -160,27 +192,34 @@ class UpstreamEngine:
         *,
         on_event: OnEvent,
         model: str,
+        caller: str,
         reports: tuple[type, ...] = ALL,
     ) -> Finished:
         watch = self._watch(model=model)
         tries = 0
-        while True:
-            tries += 1
-            stream = TokenStream(request, reader(), on_event=on_event, watch=watch, reports=reports)
-            try:
-                await self._client.run(request, stream, within_s=watch.first_token_left_s())
-            except (TokenfallError, TimeoutError) as error:
-                retried = self._without_refused_field(request, error)
-                if retried is not None:
-                    request, tries = retried, 0
-                    continue
-                wait_s = self._wait_s(error, watch=watch, status=stream.status, tries=0 if stream.reported else tries)
-            else:
-                assert stream.finished is not None  # noqa: S101 - set by every stream that ends without an error
-                return stream.finished
-            finally:
-                stream.stop()
-            await self._wait(wait_s)
+        try:
+            self._hold(request, caller)
+            while True:
+                tries += 1
+                stream = TokenStream(request, reader(), on_event=on_event, watch=watch, reports=reports)
+                try:
+                    await self._client.run(request, stream, within_s=watch.first_token_left_s())
+                except (TokenfallError, TimeoutError) as error:
+                    retried = self._without_refused_field(request, error)
+                    if retried is not None:
+                        retried.lease, request.lease = request.lease, None
+                        request, tries = retried, 0
+                        continue
+                    status, tried = stream.status, 0 if stream.reported else tries
+                    wait_s = self._wait_s(error, watch=watch, status=status, tries=tried)
+                else:
+                    assert stream.finished is not None  # noqa: S101 - set by every stream that ends without an error
+                    return stream.finished
+                finally:
+                    stream.stop()
+                await self._wait(wait_s)
+        finally:
+            request.release()
 
     def _without_refused_field(self, request: UpstreamRequest, error: Exception) -> UpstreamRequest | None:
         """The request without the field that `error` refuses, if Tokenfall added it; None otherwise."""
@@ -205,7 +244,7 @@ class UpstreamEngine:
 
     def _reported(self, error: TokenfallError) -> TokenfallError:
         """Count an error, and copy it without the key, which some providers repeat in their errors."""
-        if not isinstance(error, ResponseMemoryFull):
+        if not isinstance(error, (RequestMemoryFull, ResponseMemoryFull)):
             add(self._metrics.upstream_errors, error.code)
         return copy_error(error, without_key(error.message, self._key))
 

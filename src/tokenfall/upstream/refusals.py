@@ -24,7 +24,10 @@ _CALLER_ERRORS = (400, 404, 413, 422)
 
 
 def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamError:
-    """The error for a status other than 200. Its message includes the provider's only for errors of the caller."""
+    """The error for a status other than 200.
+
+    Its message includes the provider's for a 4xx, except 401, 403 and 429, which may name the server's account.
+    """
     if status in (401, 403):
         return UpstreamKeyRefused("the upstream refused the server's key", status=status)
     if status == 429:
@@ -37,8 +40,11 @@ def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamErr
     if 500 <= status < 600:
         message = f"the upstream failed with status {status}"
         return UpstreamFailed(message, retry_after_s=retry_after_s(retry_after), status=status)
-    known = status if 400 <= status < 500 else None  # any other status would be wrong for the caller
-    return UpstreamError(f"the upstream responded with status {status}", status=known)
+    told = f"the upstream responded with status {status}"
+    if not 400 <= status < 500:  # it would be wrong for the caller
+        return UpstreamError(told)
+    message = error_body_message(body)
+    return UpstreamError(f"{told}: {message}" if message else told, status=status)
 
 
 def is_event_stream(content_type: str | None) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tokenfall.http.encoding import header_lines
 
 if TYPE_CHECKING:
+    from tokenfall.memory_leases import MemoryLease
     from tokenfall.messages import ChatRequest
     from tokenfall.upstream.address import UpstreamAddress
     from tokenfall.upstream.proxies import Proxy
@@ -17,10 +18,10 @@ class UpstreamRequest:
     """A request to an upstream. `target` is a path, optionally with a query, relative to the base address.
 
     `body` is None for a request without a body. `chat` is the source of the body, for a request that may be sent again
-    without a refused field.
+    without a refused field. `lease` is the memory that the request takes until `release`.
     """
 
-    __slots__ = ("body", "chat", "headers", "method", "target")
+    __slots__ = ("body", "chat", "headers", "lease", "method", "target")
 
     def __init__(
         self,
@@ -36,9 +37,17 @@ class UpstreamRequest:
         self.headers = headers
         self.body = body
         self.chat = chat
+        self.lease: MemoryLease | None = None
+
+    def size_bytes(self) -> int:
+        """Memory of the body: of the text that it was encoded from, of itself, and of what is not sent yet."""
+        return len(self.body or b"") * (2 if self.chat is None else 3)
 
     def release(self) -> None:
-        """Release headers and body, once the request will not be sent again."""
+        """Release headers, body and lease, once the request will not be sent again."""
+        if self.lease is not None:
+            self.lease.release()
+            self.lease = None
         self.headers = ()
         self.body = None
         self.chat = None

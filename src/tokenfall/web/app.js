@@ -15,7 +15,7 @@ import { asFailure } from './failures.js';
 import { Importing, importedBody } from './importing.js';
 import { ListSwitch } from './list_switch.js';
 import { Menu } from './menu.js';
-import { Notice, showStatus } from './notice.js';
+import { Notice, showBriefly, showStatus } from './notice.js';
 import { randomHex } from './random.js';
 import { Setup } from './setup.js';
 import { Shortcuts } from './shortcuts.js';
@@ -26,6 +26,7 @@ import { turnUnderWay } from './underway.js';
 import { ConversationView } from './view.js';
 
 const UNTITLED = 'New conversation';
+const SHOWN_MS = 4000;
 
 const keys = new Keys();
 const api = new Api(keys);
@@ -157,10 +158,10 @@ async function pin(id, pinned) {
 }
 
 async function remove(id = conversation.id) {
-  if (!(await confirmDelete())) return;
+  if (!(await confirmDelete(titleNow(id)))) return;
   await attempt('Deleted', async () => {
-    if (conversation.id === id) await conversation.rest(); // a turn stored after the deletion would create the conversation again
-    await api.delete(id);
+    const drop = () => api.delete(id);
+    await (conversation.id === id ? conversation.rest(drop) : drop()); // a turn stored later would create it again
     setup.drop(id);
     if (conversation.id !== id) return;
     const next = listed.find((other) => other.id !== id);
@@ -187,13 +188,15 @@ async function changeKey() {
   else if (before && !keys.current) showStatus('The key is forgotten.');
 }
 
-/** Runs `act`, then shows `status` or the error. */
+/** Runs `act`, then shows `status` or the error; during a response the status is shown for a short time. */
 async function attempt(status, act) {
   notice.clear();
+  if (!conversation.isBusy) showStatus('');
   try {
     await act();
     await list();
-    if (status) showStatus(status);
+    if (status && conversation.isBusy) showBriefly(status, SHOWN_MS);
+    else if (status) showStatus(status);
   } catch (error) {
     notice.showFailure(asFailure(error));
   }

@@ -20,6 +20,7 @@ const DESCRIBE_EVERY_S = 10; // labels for screen readers
 
 const find = (id) => document.querySelector(id);
 const mebibytes = (value) => bytes(value * MIB);
+const counted = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
 const MOST_HELD = 900; // events that are kept while paused
 
 const TILES = [
@@ -61,7 +62,6 @@ function errorLabel(code) {
 
 const COUNTERS = [
   ['tokens', 'Tokens streamed'],
-  ['detached_turns', 'Turns without a client'],
   ['upstream_retries', 'Upstream retries'],
   ['rate_limited', 'Rate-limited requests', true],
   ['connections_refused', 'Connections refused', true],
@@ -195,13 +195,15 @@ class Board {
     this.#counters.draw(latest);
   }
 
-  /** Shows uptime, version and workers, and the time of the data while they are not live. */
+  /** Shows uptime, version, workers and turns without a client, and the time of the data while they are not live. */
   showFacts() {
     const { latest } = this.#samples;
     if (latest === null) return;
-    const { at, uptime_s: uptime, version, workers } = latest;
+    const { at, uptime_s: uptime, version, workers, detached_turns: detached } = latest;
     const when = isNow() ? '' : ` · as of ${new Date(at * 1000).toLocaleTimeString()}`;
-    write(find('#facts'), `up ${age(uptime)} · version ${version} · ${workers === 1 ? '1 worker' : `${workers} workers`}${when}`);
+    const facts = [`up ${age(uptime)}`, `version ${version}`, counted(workers, 'worker')];
+    if (detached > 0) facts.push(`${counted(detached, 'turn')} without a client`);
+    write(find('#facts'), facts.join(' · ') + when);
     for (const plot of this.#plots) plot.setTimes([...this.#range.ticks, isNow() ? 'now' : 'then']);
   }
 

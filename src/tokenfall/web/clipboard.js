@@ -24,7 +24,7 @@ export async function copy(text, button) {
   relabelled.set(button, { label, timer: back });
 }
 
-/** Browsers offer this only over HTTPS and on this machine. */
+/** Browsers allow this only over HTTPS and on loopback. */
 async function written(text) {
   try {
     await navigator.clipboard.writeText(text);

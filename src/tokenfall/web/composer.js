@@ -97,7 +97,7 @@ export class Composer {
 
   #submit(send) {
     const text = this.#draft.value;
-    if (this.#busy && text.trim()) showBriefly('Wait for the end of the response or stop it, then send.', SHOWN_MS);
+    if (this.#busy && text.trim()) showBriefly('Wait for the response to end, or stop it, then send.', SHOWN_MS);
     else if (text.trim() === '') this.focus();
     else if (send(text)) this.#setDraft('');
   }

@@ -18,6 +18,8 @@ import { Unanswered } from './unanswered.js';
 import { forgetTurn, isKept, keepAsked, noteTurn, turnUnderWay } from './underway.js';
 import { unlessAborted } from './waiting.js';
 
+const CHANGED = 'This conversation was changed elsewhere. It is shown as it is now.';
+const LOST = 'The server no longer has this conversation.';
 const FINAL = new Set(['body_too_large', 'conversation_changed']); // sending the same again cannot succeed
 
 export class Conversation {
@@ -25,10 +27,9 @@ export class Conversation {
   #view;
   #composer;
   #notice;
-  #onBegin;
-  #onNamed;
-  #onTurn;
+  #on;
   #turn = null; // the current Turn
+  #isResting = false; // the conversation is being deleted
   #loading;
   #stopping;
   #lost;
@@ -47,9 +48,7 @@ export class Conversation {
     this.#notice = notice;
     this.#stopping = new Stopping(notice);
     this.#lost = new LostTurns(view);
-    this.#onBegin = onBegin;
-    this.#onNamed = onNamed;
-    this.#onTurn = onTurn;
+    this.#on = { onBegin, onNamed, onTurn };
     this.id = '';
   }
 
@@ -78,11 +77,11 @@ export class Conversation {
     this.#notice.clear();
     try {
       const messages = await this.#loading.load();
-      this.#onTurn();
+      this.#on.onTurn();
       if (visit === this.#loading.visit && !this.isBusy) await this.#resume(messages);
     } catch (error) {
       if (visit !== this.#loading.visit) return;
-      this.#onTurn();
+      this.#on.onTurn();
       this.#showNotLoaded(asFailure(error));
     }
   }
@@ -125,10 +124,12 @@ export class Conversation {
     if (this.isBusy && !this.#turn.isOver) this.#stopping.stop(this.#turn);
   }
 
-  /** Stops the current turn, and resolves when the server has ended it. */
-  async rest() {
+  /** Stops the current turn, and runs `act` when the server has ended it. The page does not look for changes meanwhile. */
+  async rest(act) {
+    this.#isResting = true;
     this.stop();
     await this.#stopping.done;
+    await act().finally(() => (this.#isResting = false));
   }
 
   messages() {
@@ -137,10 +138,10 @@ export class Conversation {
 
   /** The page is visible again: shows what changed meanwhile. Without the server the page stays as it is. */
   async look() {
-    if (this.isBusy || this.#view.isEditing) return;
+    if (this.isBusy || this.#isResting || this.#view.isEditing) return;
     const lost = this.#lost.of(this.id);
     const hasChanged = await (lost ? this.#lookForLost(lost) : this.#loading.look().catch(asFailure));
-    if (hasChanged === true) this.#report('This conversation was changed elsewhere. It is shown as it is now.', null);
+    if (hasChanged === true) this.#report(this.#loading.newest ? CHANGED : LOST, null);
   }
 
   /** Resumes the turn that a reload or another conversation interrupted. */
@@ -185,9 +186,12 @@ export class Conversation {
 
   async #play(asked) {
     const { conversation, question, replaces, isContinued, key } = asked;
-    const playing = new Playing(asked, this.#onNamed);
+    const playing = new Playing(asked, this.#on.onNamed);
     const turn = new Turn(this.#api, asked, playing.handlers(() => turn));
-    this.#begin(turn);
+    this.#setTurn(turn);
+    this.#notice.clear();
+    this.#on.onBegin();
+    showStatus('Generating…');
     keepAsked(asked);
     let [state, failure] = ['complete', null];
     try {
@@ -222,7 +226,7 @@ export class Conversation {
     shown.settle();
     answer.end(end.state, end);
     if (end.isKept) this.#loading.newest = turn.id;
-    this.#finish();
+    this.#setTurn(null);
     if (state === 'failed') this.#lost.add(turn.id, asked.replaces);
     if (end.state === 'complete') this.#report(statusOfEnd(end.state, end), null);
     else this.#report(statusOfEnd(state), gone(failure), { ...asked, replaces: turn.id });
@@ -235,7 +239,7 @@ export class Conversation {
     const isAskedAnew = asked.isWanted && failure?.code === 'lost';
     const isShown = this.#view.has(turn.id);
     if (asked.isFollowed) forgetTurn(asked.conversation); // it belongs to the other tab
-    if (isAskedAnew || isShown || asked.isFollowed) this.#finish();
+    if (isAskedAnew || isShown || asked.isFollowed) this.#setTurn(null);
     else this.#giveUp(ended);
     if (isAskedAnew) this.#askAgain(again);
     else if (isShown) this.#report(statusOfEnd(ended.state), failure, again);
@@ -248,20 +252,27 @@ export class Conversation {
     if (isOpen) this.#unanswered.giveUp(asked.conversation);
     else this.#unanswered.refuse(asked, failure?.code === 'conversation_changed');
     if (isOpen && turn.id) this.#lost.add(turn.id, asked.replaces);
-    this.#finish();
+    this.#setTurn(null);
     this.#report(statusOfEnd(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
   }
 
   #report(status, failure, asked) {
     showStatus(status);
-    this.#onTurn();
+    this.#on.onTurn();
     if (this.#loading.newest === null && this.#lost.of(this.id) === null) this.#stopping.done.then(() => this.look());
     if (!failure) return;
     const lost = isLost(failure) ? this.#lost.of(this.id) : null;
     if (lost) this.#lost.lookLater(this.id, () => this.look());
     const run = () => (lost ? this.#play({ conversation: this.id, ...lost, isWanted: true }) : this.#askAgain(asked));
     this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
-    if (failure.code === 'conversation_changed') this.#loading.again((unloaded) => this.#notice.showFailure(unloaded));
+    if (failure.code === 'conversation_changed') this.#showChanged(asked);
+  }
+
+  /** Shows the server's messages; a question that was to be asked again and is not among them becomes the draft. */
+  async #showChanged({ conversation, question, replaces, isShown, isContinued }) {
+    await this.#loading.again((unloaded) => this.#notice.showFailure(unloaded));
+    if (!isShown || isContinued || conversation !== this.id) return;
+    if (this.#loading.newest === '' || !this.#view.has(replaces)) this.#composer.giveBack(question);
   }
 
   #askAgain({ question, replaces, isShown, isContinued }) {
@@ -274,22 +285,11 @@ export class Conversation {
   #leave() {
     const { id } = this;
     const turn = this.#turn;
-    this.#finish();
+    this.#setTurn(null);
     turn.leave().then(() => {
       const isAskedAgain = this.#turn?.key === turn.key;
       if (!turn.id && !isAskedAgain && turnUnderWay(id)?.key === turn.key) this.#unanswered.giveUp(id, { isHere: id === this.id && this.#loading.visit.isShown });
     });
-  }
-
-  #begin(turn) {
-    this.#setTurn(turn);
-    this.#notice.clear();
-    this.#onBegin();
-    showStatus('Generating…');
-  }
-
-  #finish() {
-    this.#setTurn(null);
   }
 
   #setTurn(turn) {

@@ -32,7 +32,8 @@ export function ask(dialog, isUsable = () => true) {
   });
 }
 
-export function confirmDelete() {
+export function confirmDelete(title) {
+  find('#deleted').textContent = title;
   return ask(find('#delete-dialog'));
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { isComposing, isEnter } from './composer.js';
-import { element } from './elements.js';
+import { button, element } from './elements.js';
 
 let forms = 0;
 
@@ -25,8 +25,7 @@ export class EditForm {
     this.#area.dir = 'auto';
     const label = element('label', 'unseen', 'Edit your message');
     label.htmlFor = this.#area.id;
-    const cancel = element('button', 'quiet', 'Cancel');
-    cancel.type = 'button';
+    const cancel = button('quiet', 'Cancel');
     cancel.addEventListener('click', () => this.close());
     const hint = element('p', 'hint', 'The messages after it will be replaced.');
     const send = element('button', 'main', 'Save and send');

@@ -1,10 +1,12 @@
 /** Makes elements from texts and elements. It must never parse text as HTML. */
 
 export function element(tag, className, ...children) {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.append(...children);
-  return made;
+  return Object.assign(of(tag, {}, ...children), { className });
+}
+
+/** A button that submits no form. */
+export function button(className, ...children) {
+  return Object.assign(element('button', className, ...children), { type: 'button' });
 }
 
 /** An element with attributes by name. */

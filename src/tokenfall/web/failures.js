@@ -29,7 +29,7 @@ const WORDS_BY_CODE = {
   lost: 'The connection was lost, and the server no longer has the response.',
   unreadable: 'The response could not be read and is not complete.',
   page: 'Something went wrong on this page. Reload it, then try again.',
-  conversation_changed: 'This conversation was changed elsewhere in the meantime. It is shown as it is now.',
+  conversation_changed: 'This conversation was changed elsewhere, or the server lost it. Check it, then try again.',
   stopped: 'The response was stopped elsewhere.',
   interrupted: 'The response was interrupted and is not complete.',
   not_exported: 'This file is not a conversation that was exported as JSON.',

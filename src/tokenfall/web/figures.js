@@ -44,7 +44,7 @@ export function latency(seconds) {
   return seconds === 0 ? '0 s' : inUnits(seconds * 1e6, ['µs', 'ms', 's'], 1000);
 }
 
-/** A duration, in its two largest units: "45 s", "2 min 3 s", "3 d 4 h". */
+/** A duration, in its two largest units: "45 s", "2 min", "2 min 3 s". */
 export function age(seconds) {
   if (!Number.isFinite(seconds)) return NONE;
   const whole = Math.floor(seconds);
@@ -56,7 +56,7 @@ export function age(seconds) {
   ];
   const first = parts.findIndex(([amount]) => amount > 0);
   if (first < 0) return '0 s';
-  return parts.slice(first, first + 2).map((part) => part.join(' ')).join(' ');
+  return parts.slice(first, first + 2).filter(([amount]) => amount > 0).map((part) => part.join(' ')).join(' ');
 }
 
 /** The label of a tick, without trailing zeros: "1.50 s" is "1.5 s". */

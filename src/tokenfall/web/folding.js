@@ -4,6 +4,8 @@
  * It must never fold a short question, or remove a character: the hidden part stays in the page.
  */
 
+import { button, element } from './elements.js';
+
 /** Questions beyond these are folded. */
 const MOST = { lines: 40, characters: 4000 };
 
@@ -38,20 +40,16 @@ export function fillFolded(body, text) {
   const end = foldOf(text);
   body.append(text.slice(0, end));
   if (end === text.length) return;
-  const rest = document.createElement('span');
-  const button = document.createElement('button');
-  rest.className = 'rest';
-  rest.append(text.slice(end));
-  button.type = 'button';
-  button.className = 'action unfold';
+  const rest = element('span', 'rest', text.slice(end));
+  const unfold = button('action unfold');
   const show = (isOpen) => {
     rest.hidden = !isOpen;
     body.classList.toggle('folded', !isOpen);
-    button.textContent = isOpen ? 'Show less' : `Show all (${sizeOf(text)})`;
-    button.setAttribute('aria-expanded', String(isOpen));
+    unfold.textContent = isOpen ? 'Show less' : `Show all (${sizeOf(text)})`;
+    unfold.setAttribute('aria-expanded', String(isOpen));
   };
   show(false);
-  button.addEventListener('click', () => show(rest.hidden));
+  unfold.addEventListener('click', () => show(rest.hidden));
   body.append(rest);
-  body.after(button);
+  body.after(unfold);
 }

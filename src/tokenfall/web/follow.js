@@ -1,7 +1,8 @@
 /**
- * Keeps the end of a scrolling box in view while it grows, if the user has not scrolled up.
+ * Keeps the end of a scrolling box in view while its content grows, if the user has not scrolled up.
  *
- * The first upward scroll stops that; scrolling to the end or the button starts it again. It must never scroll otherwise.
+ * The first upward scroll stops that; scrolling to the end or the button starts it again. It must never scroll otherwise;
+ * a box without content is shown from its start.
  */
 
 const NEAR_PX = 24;
@@ -9,13 +10,15 @@ const UPWARD = new Set(['ArrowUp', 'PageUp', 'Home']);
 
 export class Follow {
   #box;
+  #content;
   #button;
   #following = true;
   #topPx = 0;
   #endPx = 0; // where the top is when the end is in view
 
-  constructor(box, button) {
+  constructor(box, content, button) {
     this.#box = box;
+    this.#content = content;
     this.#button = button;
     box.addEventListener('scroll', () => this.#onScroll(), { passive: true });
     // These come before the scrolling: a smooth scroll starts with less than a pixel, and a jump would end it.
@@ -31,7 +34,7 @@ export class Follow {
 
   /** Call after the content grew. */
   keep() {
-    if (this.#following) this.#jump();
+    if (this.#following && !this.#isEmpty) this.#jump();
     else this.#showButton();
   }
 
@@ -41,7 +44,7 @@ export class Follow {
   }
 
   #jump() {
-    this.#box.scrollTop = this.#box.scrollHeight;
+    this.#box.scrollTop = this.#isEmpty ? 0 : this.#box.scrollHeight;
     this.#note();
     this.#showButton();
   }
@@ -70,8 +73,12 @@ export class Follow {
     this.#showButton();
   }
 
+  get #isEmpty() {
+    return this.#content.childElementCount === 0;
+  }
+
   #showButton() {
-    this.#button.hidden = this.#following;
+    this.#button.hidden = this.#following || this.#isEmpty;
   }
 }
 

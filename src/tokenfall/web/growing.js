@@ -2,7 +2,7 @@
  * Markdown that grows at its end inside one element, cheap however long it gets.
  *
  * Each block keeps its element; of what is open, only the text that may still change is parsed and drawn again.
- * It must never touch a block that is closed, nor, once ended, differ from what render.js makes of the whole text.
+ * It must never touch a block that is closed, or, once ended, differ from the same text drawn at once.
  */
 
 import { CodeText } from './code.js';

@@ -4,7 +4,7 @@
  * It must never claim a model that the server has not named.
  */
 
-import { element } from './elements.js';
+import { button, element } from './elements.js';
 import { isSimulated } from './model_picker.js';
 
 const LONG = 'A long response, to try Stop';
@@ -46,15 +46,14 @@ export class Intro {
   }
 
   #button(label, question) {
-    const made = element('button', 'example', label);
-    made.type = 'button';
+    const made = button('example', label);
     made.addEventListener('click', () => this.#ask(question));
     return made;
   }
 }
 
 function aboutSimulator({ upstream }) {
-  const what = element('p', '', element('strong', '', 'The simulator responds here.'), ' It streams filler text with the timing that it is set to. No model reads your messages.');
+  const what = element('p', '', element('strong', '', 'The simulator responds here.'), ' It streams filler text with configured timing. No model reads your messages.');
   if (upstream) return [what, element('p', 'hint', 'Choose another model below to get its responses.')];
   const line = element('code', '', 'GROQ_API_KEY=gsk_...');
   const other = element('code', '', 'UPSTREAM_URL=https://...');

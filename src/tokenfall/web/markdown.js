@@ -28,15 +28,6 @@ const TASK = /^\[([ xX])\][ \t]+(?=\S)/;
 // Lines that more characters may turn into a block of another kind.
 const UNDECIDED = /^(?:\d{1,9}[.)]?|`{1,2}|~{1,2}|\+|([-*_])(?:[ \t]*\1)*|\[[ xX]?\]?)$/;
 
-/** The blocks of a whole text. */
-export function parse(text) {
-  const parser = new BlockParser();
-  const lines = text.split('\n');
-  if (lines.at(-1) === '') lines.pop();
-  for (const line of lines) parser.line(line);
-  return parser.root.children;
-}
-
 /** The part of an open block's text that may be shown: without a last line that may become a table's header. */
 export function decidedText({ type, text }) {
   const from = text.lastIndexOf('\n') + 1;

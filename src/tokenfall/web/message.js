@@ -5,7 +5,7 @@
  * per animation frame, or decide how a response ended.
  */
 
-import { element } from './elements.js';
+import { button, element } from './elements.js';
 import { wordsOfEnd } from './endings.js';
 import { fillFolded } from './folding.js';
 import { GrowingMarkdown } from './growing.js';
@@ -21,11 +21,9 @@ const ACTIONS = {
   assistant: [['copy', 'Copy'], ['again', 'Regenerate'], ['continue', 'Continue']],
 };
 
-function button(action, label, role) {
-  const made = element('button', 'action', label);
-  made.type = 'button';
+function actionButton(action, label, role) {
+  const made = button('action', label, element('span', 'unseen', role === 'user' ? ' your message' : ' response'));
   made.dataset.action = action;
-  made.append(element('span', 'unseen', role === 'user' ? ' your message' : ' response'));
   return made;
 }
 
@@ -34,7 +32,7 @@ function frame(role, turn) {
   const message = element('article', `message ${role}`);
   const body = element('div', 'text');
   body.dir = 'auto';
-  const buttons = ACTIONS[role].map(([action, label]) => button(action, label, role));
+  const buttons = ACTIONS[role].map(([action, label]) => actionButton(action, label, role));
   const actions = element('div', 'actions', ...buttons, element('p', 'note'));
   message.append(element('h2', 'who', NAMES[role]), body, actions);
   message.dataset.turn = turn;

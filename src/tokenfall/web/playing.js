@@ -1,5 +1,5 @@
 /**
- * The events of a turn on their way to the page: tokens, reasoning, speed, and the end.
+ * Handles the events of a turn: tokens, reasoning, speed and end.
  *
  * It must never interpret the end of a turn.
  */

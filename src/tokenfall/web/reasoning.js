@@ -4,6 +4,8 @@
  * It must never parse text as HTML, be a part of the response's text, or be announced.
  */
 
+import { element } from './elements.js';
+
 /** "Thought for 5 s", or "Reasoning" without a time. */
 export function wordsOfThought(seconds) {
   if (!Number.isFinite(seconds)) return 'Reasoning';
@@ -17,13 +19,10 @@ export class Reasoning {
   #endMs = 0;
 
   constructor() {
-    this.element = document.createElement('details');
-    this.element.className = 'reasoning';
-    const body = document.createElement('p');
+    const body = element('p', '', this.#text);
     body.dir = 'auto';
-    body.append(this.#text);
     this.#summary.textContent = 'Thinking…';
-    this.element.append(this.#summary, body);
+    this.element = element('details', 'reasoning', this.#summary, body);
   }
 
   /** Appends the next piece; `isAgain`: the text restarts with it. */

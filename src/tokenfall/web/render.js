@@ -1,11 +1,11 @@
 /**
- * Markdown's nodes to elements, made one by one from a fixed list, with text only ever as text.
+ * Markdown's nodes to elements of a fixed list; text stays text.
  *
  * It must never parse HTML, make an element or set an attribute that is not written here, load anything,
  * or create a link to an address that inline.js refused.
  */
 
-import { codeShell, CodeText } from './code.js';
+import { codeShell } from './code.js';
 import { of } from './elements.js';
 import { parseInline } from './inline.js';
 
@@ -22,11 +22,6 @@ const SHELLS = {
   row: () => of('tr'),
   cell: ({ align }) => of('td', classes(align)),
 };
-
-/** A whole tree of blocks as elements. */
-export function render(nodes) {
-  return nodes.map((node) => directed(filled(node)));
-}
 
 /** Sets the direction of a block from its own text; its children inherit it. */
 export function directed(element) {
@@ -56,14 +51,6 @@ export function patch(parent, last, nodes) {
     child.remove();
     child = next;
   }
-}
-
-function filled(node) {
-  const { element, body } = shell(node);
-  if (node.type === 'code') new CodeText(body, node).show(node, () => false);
-  else if (node.children) body.append(...node.children.map(filled));
-  else if ('text' in node) patch(body, null, parseInline(node.text).nodes);
-  return element;
 }
 
 function classes(...names) {

@@ -4,7 +4,7 @@
  * It must never load anything itself, or take keyboard focus while it is closed.
  */
 
-import { element } from './elements.js';
+import { button, element } from './elements.js';
 import { EntryMenu } from './entry_menu.js';
 import { grouped } from './grouping.js';
 import { Searching } from './searching.js';
@@ -12,14 +12,14 @@ import { Searching } from './searching.js';
 const NARROW = matchMedia('(width < 60rem)');
 const TIMES_MS = 30_000; // between updates of the relative times
 
-/** "just now", "5 minutes ago", "3 days ago", in the reader's language. */
+/** "now", "5 minutes ago", "3 days ago", in the reader's language. */
 export function ago(thenS, nowS = Date.now() / 1000, language = undefined) {
   const words = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
   const passedS = Math.max(0, nowS - thenS);
   for (const [unit, lengthS] of [['day', 86_400], ['hour', 3_600], ['minute', 60]]) {
     if (passedS >= lengthS) return words.format(-Math.floor(passedS / lengthS), unit);
   }
-  return words.format(0, 'minute');
+  return words.format(0, 'second');
 }
 
 export class Sidebar {
@@ -140,9 +140,8 @@ function entry({ id, title, last_activity: lastActivity, messages }, current) {
 }
 
 function menuButton(title) {
-  const button = element('button', 'more', '⋯');
-  button.type = 'button';
-  button.setAttribute('aria-label', `Actions for ${title}`);
-  button.setAttribute('popovertarget', 'entry-menu');
-  return button;
+  const made = button('more', '⋯');
+  made.setAttribute('aria-label', `Actions for ${title}`);
+  made.setAttribute('popovertarget', 'entry-menu');
+  return made;
 }

@@ -75,7 +75,7 @@ export class SimForm {
   async #reset() {
     const before = this.#field.value;
     await this.#ask({ method: 'DELETE' });
-    this.#done(before, 'Reset to the settings of the startup.');
+    this.#done(before, 'Reset to the settings from startup.');
   }
 
   /** The field follows the current grammar again, unless it was edited meanwhile. */

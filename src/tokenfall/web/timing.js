@@ -4,18 +4,14 @@
  * It must never keep the figures from a screen reader, which reads them as the button's name.
  */
 
+import { button, element } from './elements.js';
+
 /** @param pace the text of pace.js */
 export function timing(pace) {
-  const button = document.createElement('button');
-  const figures = document.createElement('span');
-  figures.className = 'pace';
-  figures.append(pace);
-  button.type = 'button';
-  button.className = 'action timing';
-  button.setAttribute('aria-expanded', 'false');
-  button.append('Speed ', figures);
-  button.addEventListener('click', () => {
-    button.setAttribute('aria-expanded', String(button.getAttribute('aria-expanded') !== 'true'));
+  const made = button('action timing', 'Speed ', element('span', 'pace', pace));
+  made.setAttribute('aria-expanded', 'false');
+  made.addEventListener('click', () => {
+    made.setAttribute('aria-expanded', String(made.getAttribute('aria-expanded') !== 'true'));
   });
-  return button;
+  return made;
 }

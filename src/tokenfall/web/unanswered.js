@@ -35,8 +35,8 @@ export class Unanswered {
 
   /** The server refused the question, or it was stopped: sent again, it is another one, in the same place if that exists. */
   refuse({ conversation, question, replaces = null, isShown = false }, isPlaceGone) {
-    const place = isPlaceGone ? { replaces: null, isShown: false } : { replaces, isShown };
-    const left = { key: randomHex(16), question, ...place, after: null, id: '', isGivenUp: true };
+    const place = isPlaceGone ? null : replaces;
+    const left = { key: randomHex(16), question, replaces: place, isShown, after: null, id: '', isGivenUp: true };
     if (isEdit(left)) keepTurn(conversation, left); // for a reload
     else forgetTurn(conversation);
     this.#giveBack(conversation, left, true);

@@ -4,7 +4,7 @@
  * A response is a function that creates its element once. It must never change which one is sent to the model: the last.
  */
 
-import { element } from './elements.js';
+import { button, element } from './elements.js';
 
 const MOST = 5; // as many as the server keeps, with the last one
 const all = new WeakMap(); // of each element: the responses to its question, oldest first
@@ -44,12 +44,11 @@ function switcher(responses, place, isEarlier) {
   return box;
 
   function step(label, sign, to) {
-    const button = element('button', 'action', sign);
-    button.type = 'button';
-    button.setAttribute('aria-label', label);
-    button.setAttribute('aria-disabled', String(!(to in responses)));
-    button.addEventListener('click', () => to in responses && show(responses, { from: place, to, label }));
-    return button;
+    const made = button('action', sign);
+    made.setAttribute('aria-label', label);
+    made.setAttribute('aria-disabled', String(!(to in responses)));
+    made.addEventListener('click', () => to in responses && show(responses, { from: place, to, label }));
+    return made;
   }
 }
 

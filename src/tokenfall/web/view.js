@@ -15,7 +15,7 @@ import { measured } from './pace.js';
 import { follow, once, responsesTo } from './variants.js';
 
 const NOTHING = 'Ask anything to start.';
-const UNKNOWN = 'This conversation was not found. It may have been deleted, or lost when the server restarted. A new message starts it again.';
+const UNKNOWN = 'This conversation was not found: it was deleted, lost when the server restarted, or belongs to another API key. A new message starts a new one.';
 const FORGOTTEN = 'The server no longer has the messages above: they were deleted, or lost when it restarted. The model will not see them.';
 
 /** The message that makes the model continue its response. */
@@ -24,7 +24,7 @@ const GO_ON = 'Continue exactly where your last answer stopped. Repeat nothing o
 export class ConversationView {
   #messages = document.querySelector('#messages');
   #empty = document.querySelector('#empty');
-  #follow = new Follow(document.querySelector('#log'), document.querySelector('#to-end'));
+  #follow = new Follow(document.querySelector('#log'), this.#messages, document.querySelector('#to-end'));
   #texts = new WeakMap(); // by message element
   #on;
 
@@ -75,7 +75,7 @@ export class ConversationView {
   /** Replaces all messages by the server's; `isUnknown`: the server has no such conversation. */
   showHistory(messages, { isUnknown = false } = {}) {
     this.#empty.textContent = isUnknown ? UNKNOWN : NOTHING;
-    this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#kept(message)));
+    this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#elementOf(message)));
     this.#changed();
     this.#follow.toEnd();
   }
@@ -118,7 +118,8 @@ export class ConversationView {
     };
   }
 
-  #kept(message) {
+  /** The element of a message that the server has. */
+  #elementOf(message) {
     const { role, content, turn = '', created } = message;
     if (role === 'user') {
       const question = questionElement(content, turn, created ?? NaN);

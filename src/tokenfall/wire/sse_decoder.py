@@ -1,7 +1,11 @@
 """Decodes a byte stream of server-sent events. Pure.
 
-Source: WHATWG HTML, section 9.2. One addition: some providers report an error as a JSON document without `data:`,
-instead of the stream or in the middle of it. Such a document becomes the last event, with `framed` False.
+Source: WHATWG HTML, section 9.2, with three additions:
+
+- Some providers report an error as a JSON document without `data:`, instead of the stream or in the middle of it. It
+  becomes the last event, with `framed` False.
+- llama.cpp reports an error in a field `error`, a JSON object, which is read as data of an event of this name.
+- Some end the stream with the line `data: [DONE]`, without a blank line: this line alone is an event.
 """
 
 import re
@@ -18,6 +22,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _DOCUMENT = re.compile(rb"\{|\[[ \t]*+\{")
 _DOCUMENT_LINE = re.compile(rb"\{|\[[ \t]*+(?:\{|\Z)")
 _LF = 0x0A
+_DONE = b"[DONE]"
 _MAX_START_BYTES = 64
 """A partial line longer than this that is not recognized as a JSON document is not one."""
 
@@ -117,7 +122,8 @@ class SSEDecoder:
                 return events + self._begin_document(b"\n".join(lines[number:]))
             if line:
                 self._read_field(line)
-                continue
+                if line[-6:] != _DONE or self._data != [_DONE]:
+                    continue
             if self._data:
                 events.append(ServerSentEvent(b"\n".join(self._data), self._name))
                 self._data.clear()
@@ -127,16 +133,19 @@ class SSEDecoder:
 
     def _read_field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
-        if name not in (b"data", b"event"):
+        if name not in (b"data", b"event", b"error"):
             return
         self._event_bytes += len(line)
         if self._event_bytes > self._max_bytes:
             raise self._too_long()
         value = value.removeprefix(b" ")
-        if name == b"data":
-            self._data.append(value)
-        else:
+        if name == b"event":
             self._name = value
+        elif name == b"data":
+            self._data.append(value)
+        elif value.startswith(b"{"):
+            self._data.append(value)
+            self._name = name
 
     def _hold(self, data: bytes) -> list[ServerSentEvent]:
         """Buffer an incomplete line; returns the document that it starts, if it is complete."""

@@ -1,7 +1,7 @@
-"""`tokenfall serve` on a machine whose clocks differ: `clock_offset.py serve`.
+"""`tokenfall serve` with clock skew: `clock_offset.py serve`.
 
-`CLOCK_OFFSET_S` is added to the time of day, `UPTIME_OFFSET_S` to the monotonic clocks, which begin at another moment
-on each machine. Both are set before anything of Tokenfall is imported.
+`CLOCK_OFFSET_S` is added to the wall clock, `UPTIME_OFFSET_S` to the monotonic clocks, whose origin differs between
+machines. Both are set before Tokenfall is imported.
 """
 
 import os
@@ -20,7 +20,7 @@ def main() -> int:
     time.time = shifted(time.time, clock_s)
     time.monotonic = shifted(time.monotonic, uptime_s)
     time.perf_counter = shifted(time.perf_counter, uptime_s)
-    from tokenfall.__main__ import main as run  # noqa: PLC0415 - after the clocks are set
+    from tokenfall.__main__ import main as run  # noqa: PLC0415 - after the clocks are shifted
 
     return run()
 

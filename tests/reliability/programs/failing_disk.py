@@ -1,11 +1,11 @@
-"""`tokenfall serve` with a disk under SQLite that fails on demand and keeps a log of what was written.
+"""`tokenfall serve` with I/O fault injection in SQLite's VFS and a log of all writes.
 
-The default VFS of SQLite is changed in place: each file that it opens gets its own table of methods, in which writing,
-truncating, syncing and reading are replaced.
+SQLite's default VFS is patched in place: each file that it opens gets a method table in which read, write, truncate and
+sync are replaced.
 
-`DISK_FAULTS` names a file: while it is there, each operation whose name is in it (`read`, `write`, `sync`) fails as it
-does after EIO. `DISK_LOG` names a file that gets a record (see `disk_log.py`) of each write before it is made, and of
-each sync after it has succeeded.
+`DISK_FAULTS` is the path of a file: while it exists, each operation that it contains (`read`, `write`, `sync`) fails as
+with EIO. `DISK_LOG` is the path of a log, which receives a record (see `disk_log.py`) before each write and after each
+successful sync.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from pathlib import Path
 from tests.reliability.disk_log import Record
 
 IOERR_READ, IOERR_WRITE, IOERR_SYNC = 266, 778, 1034
-"""SQLITE_IOERR_READ, _WRITE and _FSYNC of sqlite3.h: what its VFS makes of EIO."""
+"""SQLITE_IOERR_READ, _WRITE and _FSYNC of sqlite3.h, which the VFS returns for EIO."""
 
 VFS_OPEN_AT, VFS_DELETE_AT = 40, 48
-"""Where `xOpen` and `xDelete` are in `sqlite3_vfs`, bytes: behind three integers (padded), and three pointers."""
+"""Offsets of `xOpen` and `xDelete` in `sqlite3_vfs`, in bytes: after three integers (padded) and three pointers."""
 
 READ, WRITE, TRUNCATE, SYNC = 2, 3, 4, 5
-"""The places of the methods in `sqlite3_io_methods`, in pointers; the first is the version."""
+"""Indexes of the methods in `sqlite3_io_methods`, in pointers; index 0 is the version."""
 
 METHODS = 19
-"""Pointers in version 3 of `sqlite3_io_methods`."""
+"""The number of pointers in version 3 of `sqlite3_io_methods`."""
 
 POINTER = ctypes.sizeof(ctypes.c_void_p)
 
 Open = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-"""Its name is an address, not bytes: SQLite keeps it."""
+"""The file name is passed as an address, because SQLite stores the pointer."""
 Delete = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int)
 Transfer = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int64)
 Truncate = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int64)
@@ -43,16 +43,16 @@ Sync = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 
 
 CALLBACKS: list[object] = []
-"""They live as long as SQLite may call them."""
+"""References to the callbacks, which must exist as long as SQLite may call them."""
 
 
-def kept(callback: ctypes._FuncPointer) -> ctypes._FuncPointer:
+def keep_alive(callback: ctypes._FuncPointer) -> ctypes._FuncPointer:
     CALLBACKS.append(callback)
     return callback
 
 
 class Disk:
-    """What the replaced methods do. All of them are called by SQLite's threads, under no lock."""
+    """The replaced methods. They are called by SQLite's threads without a lock."""
 
     def __init__(self, faults: Path | None, log: Path | None) -> None:
         self._faults = faults
@@ -60,7 +60,7 @@ class Disk:
         self._logged = threading.Lock()
         self._paths: dict[int, str] = {}
         self._tables: dict[int, ctypes.Array[ctypes.c_void_p]] = {}
-        """By the address of SQLite's own table: ours, which is a copy with four methods replaced."""
+        """The patched method tables by the address of the original."""
 
     def install(self) -> None:
         library = ctypes.CDLL(_sqlite3.__file__)
@@ -75,18 +75,18 @@ class Disk:
         def on_open(vfs_: int, name: int | None, file: int, flags: int, out: int | None) -> int:
             result = int(open_(vfs_, name, file, flags, out))
             if result == 0 and name is not None:
-                self._take(file, os.fsdecode(ctypes.string_at(name)))
+                self._patch(file, os.fsdecode(ctypes.string_at(name)))
             return result
 
         def on_delete(vfs_: int, name: bytes, sync: int) -> int:
-            self._note(Record(Path(os.fsdecode(name)).name, offset=0, is_delete=True))
+            self._append(Record(Path(os.fsdecode(name)).name, offset=0, is_delete=True))
             return int(delete(vfs_, name, sync))
 
-        open_at.value = ctypes.cast(kept(Open(on_open)), ctypes.c_void_p).value
-        delete_at.value = ctypes.cast(kept(Delete(on_delete)), ctypes.c_void_p).value
+        open_at.value = ctypes.cast(keep_alive(Open(on_open)), ctypes.c_void_p).value
+        delete_at.value = ctypes.cast(keep_alive(Delete(on_delete)), ctypes.c_void_p).value
 
-    def _take(self, file: int, path: str) -> None:
-        """Give an open file our table in place of its own."""
+    def _patch(self, file: int, path: str) -> None:
+        """Replace the method table of an open file."""
         methods = ctypes.c_void_p.from_address(file)
         assert methods.value is not None
         self._paths[file] = Path(path).name
@@ -105,11 +105,11 @@ class Disk:
         def on_write(file: int, buffer: int, size: int, offset: int) -> int:
             if self._fails("write"):
                 return IOERR_WRITE
-            self._note(Record(self._paths[file], offset=offset, data=ctypes.string_at(buffer, size)))
+            self._append(Record(self._paths[file], offset=offset, data=ctypes.string_at(buffer, size)))
             return int(write(file, buffer, size, offset))
 
         def on_truncate(file: int, size: int) -> int:
-            self._note(Record(self._paths[file], offset=size, is_truncate=True))
+            self._append(Record(self._paths[file], offset=size, is_truncate=True))
             return int(truncate(file, size))
 
         def on_sync(file: int, flags: int) -> int:
@@ -118,7 +118,7 @@ class Disk:
             begun = os.fstat(self._log).st_size if self._log >= 0 else 0
             result = int(sync(file, flags))
             if result == 0:
-                self._note(Record(self._paths[file], offset=begun, is_sync=True))
+                self._append(Record(self._paths[file], offset=begun, is_sync=True))
             return result
 
         replaced: list[tuple[int, type[ctypes._FuncPointer], Callable[..., int]]] = [
@@ -128,7 +128,7 @@ class Disk:
             (SYNC, Sync, on_sync),
         ]
         for place, kind, function in replaced:
-            table[place] = ctypes.cast(kept(kind(function)), ctypes.c_void_p).value
+            table[place] = ctypes.cast(keep_alive(kind(function)), ctypes.c_void_p).value
         return table
 
     def _fails(self, operation: str) -> bool:
@@ -139,7 +139,7 @@ class Disk:
         except FileNotFoundError:
             return False
 
-    def _note(self, record: Record) -> None:
+    def _append(self, record: Record) -> None:
         if self._log >= 0:
             with self._logged:
                 os.write(self._log, record.encoded())
@@ -148,7 +148,7 @@ class Disk:
 def main() -> int:
     faults, log = os.environ.get("DISK_FAULTS"), os.environ.get("DISK_LOG")
     Disk(Path(faults) if faults else None, Path(log) if log else None).install()
-    from tokenfall.__main__ import main as run  # noqa: PLC0415 - after the disk is in place
+    from tokenfall.__main__ import main as run  # noqa: PLC0415 - after the VFS is patched
 
     return run()
 

@@ -1,13 +1,15 @@
-"""`tokenfall serve` in which the next call of one function raises: `planted.py serve`.
+"""`tokenfall serve` with injected exceptions: `planted.py serve`.
 
-`PLANTED_TARGET` names a file and SIGRTMIN+1 says that it has changed. It holds `learn`: from now on those functions are
-noted that are called directly by a callback, which is what a loop calls. Or it holds one of these functions, as
-`path:line:name`, whose next call raises. Or it is empty, and nothing more is done.
+`PLANTED_TARGET` is the path of a command file, which is read on SIGRTMIN+1. Commands:
 
-Each time, what was found since the last change is written to `PLANTED_REPORT`, one a line: the functions of `learn`, or
-the one that has raised.
+- `learn`: record the functions that are called directly by a callback of the event loop.
+- `path:line:name`: the next call of this function by a callback raises `Planted`.
+- empty: stop recording or injecting.
 
-An exception comes from a profile function, which can raise in the place of any call, whoever holds the function.
+At each command, the functions recorded (or the one that raised) since the previous command are written to
+`PLANTED_REPORT`, one per line.
+
+The exception is raised by a profile function, which can raise at any call without access to the function object.
 """
 
 import os
@@ -23,11 +25,11 @@ STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
 class Planted(Exception):
-    """The defect."""
+    """The injected exception."""
 
 
 class Planter:
-    """The profile functions, of which one is set at a time, and what they have found."""
+    """Executes the commands. At most one of its profile functions is active."""
 
     def __init__(self, package: Path, target: Path, report: Path) -> None:
         self._package = f"{package}{os.sep}"
@@ -36,14 +38,14 @@ class Planter:
             *(f"{STANDARD_LIBRARY}{os.sep}asyncio{os.sep}{name}.py" for name in ("events", "base_events")),
         }
         self._bridge = f"{self._package}reactor{os.sep}bridge.py"
-        """asyncio's futures schedule their callbacks by its methods: it is the loop, not what a callback does."""
+        """Its methods, through which asyncio's futures schedule callbacks, count as part of the loop."""
         self._target = target
         self._report = report
         self._wanted = ""
         self._found: dict[str, None] = {}
 
-    def changed(self, number: int, frame: FrameType | None) -> None:
-        """The handler of the signal, in the main thread, whose profile function is to change."""
+    def on_command(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler. It runs in the main thread, whose profile function it sets."""
         sys.setprofile(None)
         command = self._target.read_text(encoding="utf-8")
         found = "\n".join(self._found)
@@ -53,19 +55,19 @@ class Planter:
         unfinished.write_text(found, encoding="utf-8")
         unfinished.rename(self._report)
         if command:
-            sys.setprofile(self._note if command == "learn" else self._strike)
+            sys.setprofile(self._record if command == "learn" else self._raise)
 
-    def _note(self, frame: FrameType, event: str, _argument: Any) -> None:
+    def _record(self, frame: FrameType, event: str, _argument: Any) -> None:
         if event == "call" and self._is_called_by_a_callback(frame):
             self._found[_name(frame)] = None
 
-    def _strike(self, frame: FrameType, event: str, _argument: Any) -> None:
+    def _raise(self, frame: FrameType, event: str, _argument: Any) -> None:
         if event == "call" and _name(frame) == self._wanted and self._is_called_by_a_callback(frame):
             self._found[self._wanted] = None
-            raise Planted  # which also ends the profiling
+            raise Planted  # this also removes the profile function
 
     def _is_called_by_a_callback(self, frame: FrameType) -> bool:
-        """Whether it is called directly by a function that a loop calls."""
+        """Whether the caller is a callback of an event loop."""
         callback, code = frame.f_back, frame.f_code
         loop = None if callback is None else callback.f_back
         return (
@@ -76,12 +78,12 @@ class Planter:
             and (callback.f_code.co_filename not in self._loops or callback.f_code.co_name in {"ready", "due"})
             and code.co_filename.startswith(self._package)
             and code.co_filename != self._bridge
-            and _is_at_its_beginning(frame)
+            and _is_at_its_start(frame)
         )
 
 
-def _is_at_its_beginning(frame: FrameType) -> bool:
-    """False where a coroutine resumes."""
+def _is_at_its_start(frame: FrameType) -> bool:
+    """False if a coroutine is resumed."""
     return frame.f_lineno == frame.f_code.co_firstlineno
 
 
@@ -96,11 +98,11 @@ def package_of(module: ModuleType) -> Path:
 
 
 def main() -> int:
-    import tokenfall  # noqa: PLC0415 - it is what is run
+    import tokenfall  # noqa: PLC0415 - this program runs it
     from tokenfall.__main__ import main as run  # noqa: PLC0415 - see above
 
     target, report = Path(os.environ["PLANTED_TARGET"]), Path(os.environ["PLANTED_REPORT"])
-    signal.signal(CHANGED, Planter(package_of(tokenfall), target, report).changed)
+    signal.signal(CHANGED, Planter(package_of(tokenfall), target, report).on_command)
     return run()
 
 

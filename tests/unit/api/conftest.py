@@ -1,4 +1,4 @@
-"""What handlers would ask to have loaded first is loaded, so that each call of a handler gives the answer itself."""
+"""Loads every loadable module once, so that handlers return responses and not the module to load first."""
 
 from tokenfall.api.simulated_provider import RECORDINGS, SCHEMAS, SCRIPTS
 from tokenfall.api.simulator import PROFILES

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 HOSTILE = "/%0d%0a12:00:00%20access%20forged%1b[2J%00%7f"
 
 
-class Book:
-    """An access log and what it wrote."""
+class LogHarness:
+    """An access log with its recorded writes."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.wheel = FakeWheel()
@@ -34,11 +34,11 @@ class Book:
             raise OSError(28, "No space left on device")
         self.writes.append(text)
 
-    def log_response(self, asked: Request, *, status: int = 200, outcome: Outcome = "complete") -> None:
-        self.log.log_response(asked, status, outcome=outcome, sent_bytes=1_234)
+    def log_response(self, incoming: Request, *, status: int = 200, outcome: Outcome = "complete") -> None:
+        self.log.log_response(incoming, status, outcome=outcome, sent_bytes=1_234)
 
-    def line(self, asked: Request, *, status: int = 200, outcome: Outcome = "complete") -> str:
-        self.log_response(asked, status=status, outcome=outcome)
+    def line(self, incoming: Request, *, status: int = 200, outcome: Outcome = "complete") -> str:
+        self.log_response(incoming, status=status, outcome=outcome)
         self.log.flush()
         return self.writes[-1]
 
@@ -48,14 +48,14 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "time", lambda: 1_700_000_000.25)
 
 
-def asked(target: str = "/chat", route: str = "/chat") -> Request:
-    made = request(target, method="POST", headers={"authorization": "Bearer s3cret"}, body=b"s3cret prompt")
-    made.route, made.id, made.started_s = route, "r-1", 999.75
-    return made
+def logged_request(target: str = "/chat", route: str = "/chat") -> Request:
+    incoming = request(target, method="POST", headers={"authorization": "Bearer s3cret"}, body=b"s3cret prompt")
+    incoming.route, incoming.id, incoming.started_s = route, "r-1", 999.75
+    return incoming
 
 
 def test_json_line_has_all_fields_of_a_response() -> None:
-    assert Book(as_json=True).line(asked()) == (
+    assert LogHarness(as_json=True).line(logged_request()) == (
         '{"time":"2023-11-14T22:13:20.250Z","level":"info","logger":"access","message":"POST 200",'
         '"method":"POST","path":"/chat","status":200,"outcome":"complete","bytes":1234,'
         '"took_ms":250.0,"client":"127.0.0.1","request_id":"r-1"}\n'
@@ -63,11 +63,11 @@ def test_json_line_has_all_fields_of_a_response() -> None:
 
 
 def test_console_line_has_method_path_status_size_and_duration() -> None:
-    assert Book(as_json=False).line(asked()) == "22:13:20 access  POST /chat 200 1234 B 250 ms\n"
+    assert LogHarness(as_json=False).line(logged_request()) == "22:13:20 access  POST /chat 200 1234 B 250 ms\n"
 
 
 def test_console_line_of_a_broken_response_has_its_outcome() -> None:
-    line = Book(as_json=False).line(asked(), status=499, outcome="left")
+    line = LogHarness(as_json=False).line(logged_request(), status=499, outcome="left")
 
     assert line == "22:13:20 access  POST /chat 499 left 1234 B 250 ms\n"
 
@@ -75,21 +75,21 @@ def test_console_line_of_a_broken_response_has_its_outcome() -> None:
 @pytest.mark.parametrize("as_json", [True, False])
 @pytest.mark.parametrize(("target", "route"), [("/chat?token=s3cret", "/chat"), ("/nowhere?token=s3cret", "")])
 def test_log_line_contains_no_key_prompt_or_query(as_json: bool, target: str, route: str) -> None:
-    line = Book(as_json=as_json).line(asked(target, route))
+    line = LogHarness(as_json=as_json).line(logged_request(target, route))
 
     assert "s3cret" not in line
     assert "token" not in line
 
 
 def test_requested_path_never_starts_a_new_log_line() -> None:
-    line = Book(as_json=False).line(asked(HOSTILE, ""), status=404)
+    line = LogHarness(as_json=False).line(logged_request(HOSTILE, ""), status=404)
 
     assert line.endswith("\n")
     assert line[:-1].isprintable()
 
 
 def test_json_line_is_valid_json_for_any_path() -> None:
-    line = Book(as_json=True).line(asked(HOSTILE + '"\\', ""), status=404)
+    line = LogHarness(as_json=True).line(logged_request(HOSTILE + '"\\', ""), status=404)
 
     assert line.count("\n") == 1
     assert not any(ord(character) < 32 for character in line[:-1])
@@ -98,56 +98,56 @@ def test_json_line_is_valid_json_for_any_path() -> None:
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_long_path_is_truncated(as_json: bool) -> None:
-    assert len(Book(as_json=as_json).line(asked("/" + "a" * 8_000, ""))) < 600
+    assert len(LogHarness(as_json=as_json).line(logged_request("/" + "a" * 8_000, ""))) < 600
 
 
 def test_lines_are_written_together_after_the_flush_interval() -> None:
-    book = Book(as_json=False)
+    harness = LogHarness(as_json=False)
     for _ in range(3):
-        book.log_response(asked())
-    assert book.writes == []
-    book.wheel.advance(FLUSH_AFTER_S)
+        harness.log_response(logged_request())
+    assert harness.writes == []
+    harness.wheel.advance(FLUSH_AFTER_S)
 
-    assert [text.count("\n") for text in book.writes] == [3]
-    assert book.wheel.waiting == {}
+    assert [text.count("\n") for text in harness.writes] == [3]
+    assert harness.wheel.waiting == {}
 
 
 def test_full_buffer_is_flushed_before_the_interval() -> None:
-    book = Book(as_json=False)
+    harness = LogHarness(as_json=False)
     for _ in range(FLUSH_AT_LINES + 1):
-        book.log_response(asked())
+        harness.log_response(logged_request())
 
-    assert [text.count("\n") for text in book.writes] == [FLUSH_AT_LINES]
-    book.wheel.advance(FLUSH_AFTER_S)
-    assert [text.count("\n") for text in book.writes] == [FLUSH_AT_LINES, 1]
+    assert [text.count("\n") for text in harness.writes] == [FLUSH_AT_LINES]
+    harness.wheel.advance(FLUSH_AFTER_S)
+    assert [text.count("\n") for text in harness.writes] == [FLUSH_AT_LINES, 1]
 
 
 def test_flush_of_an_empty_buffer_writes_nothing() -> None:
-    book = Book(as_json=False)
-    book.log.flush()
+    harness = LogHarness(as_json=False)
+    harness.log.flush()
 
-    assert book.writes == []
+    assert harness.writes == []
 
 
 def test_lines_lost_on_a_full_disk_are_counted() -> None:
-    book = Book(as_json=False)
-    book.full = True
+    harness = LogHarness(as_json=False)
+    harness.full = True
     for _ in range(3):
-        book.log_response(asked())
-    book.wheel.advance(FLUSH_AFTER_S)
-    book.full = False
-    book.log_response(asked())
-    book.wheel.advance(FLUSH_AFTER_S)
+        harness.log_response(logged_request())
+    harness.wheel.advance(FLUSH_AFTER_S)
+    harness.full = False
+    harness.log_response(logged_request())
+    harness.wheel.advance(FLUSH_AFTER_S)
 
-    assert book.metrics.log_lines_lost == 3
-    assert [text.count("\n") for text in book.writes] == [1]
+    assert harness.metrics.log_lines_lost == 3
+    assert [text.count("\n") for text in harness.writes] == [1]
 
 
 def test_access_log_line_has_the_time_of_its_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    book = Book(as_json=True)
+    harness = LogHarness(as_json=True)
     stamps = []
     for now_s in (1_700_000_000.25, 1_700_000_000.5, 1_700_000_001.0):
         monkeypatch.setattr(access, "time", lambda now_s=now_s: now_s)
-        stamps.append(json.loads(book.line(asked()))["time"][17:])
+        stamps.append(json.loads(harness.line(logged_request()))["time"][17:])
 
     assert stamps == ["20.250Z", "20.500Z", "21.000Z"]

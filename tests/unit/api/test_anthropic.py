@@ -15,14 +15,14 @@ BODY = b'{"model":"any","system":"Be brief.","messages":[{"role":"user","content
 
 
 def test_token_count_equals_the_simulators() -> None:
-    asked = request("/v1/messages/count_tokens", method="POST", body=BODY)
-    answer = TokenCounting(relays=False).count(asked)
+    incoming = request("/v1/messages/count_tokens", method="POST", body=BODY)
+    response = TokenCounting(relays=False).count(incoming)
 
-    assert isinstance(answer, Response)
-    assert json.loads(answer.body) == {"input_tokens": 5}
+    assert isinstance(response, Response)
+    assert json.loads(response.body) == {"input_tokens": 5}
     assert at_once(prompt_tokens(anthropic_request.decode_count(BODY))) == 5
-    assert "cache-control: no-store" in lines_of(answer.head)
-    assert b"request-id: " in asked.response_headers
+    assert "cache-control: no-store" in lines_of(response.head)
+    assert b"request-id: " in incoming.response_headers
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model":"any"}'])
@@ -34,7 +34,7 @@ def test_invalid_request_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize(("model", "tokens"), [("any", 7), ("sim", 5), ("sim:gap=1s", 5)])
 def test_token_count_for_an_upstream_model_is_estimated(model: str, tokens: int) -> None:
     body = BODY.replace(b"any", model.encode())
-    answer = TokenCounting(relays=True).count(request("/v1/messages/count_tokens", method="POST", body=body))
+    response = TokenCounting(relays=True).count(request("/v1/messages/count_tokens", method="POST", body=body))
 
-    assert isinstance(answer, Response)
-    assert json.loads(answer.body) == {"input_tokens": tokens}
+    assert isinstance(response, Response)
+    assert json.loads(response.body) == {"input_tokens": tokens}

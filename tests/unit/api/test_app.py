@@ -9,7 +9,7 @@ from tokenfall.api.access import AccessLog
 from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
-from tokenfall.api.guard import Keys, LoopbackGuard
+from tokenfall.api.guard import LoopbackGuard
 from tokenfall.api.providers import FunctionHandler
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.routing import ErrorEncoder, Route, Router
@@ -23,6 +23,7 @@ from tokenfall.metrics import Metrics
 from tokenfall.wire.api_error import ApiError
 
 from tests.contracts.limits import BURST, RATE
+from tests.doubles.callers import callers
 from tests.doubles.clocks import FakeClock, FakeWheel
 from tests.doubles.requests import lines_of, request
 
@@ -35,7 +36,7 @@ async def later(request: Request) -> Response:
     return Response(200, b"later")
 
 
-def mistaken(request: Request) -> Response:
+def invalid(request: Request) -> Response:
     raise InvalidRequest("not so")
 
 
@@ -47,42 +48,42 @@ def refused_upstream(request: Request) -> Response:
     raise UpstreamRefused("no such model", status=404, param="model")
 
 
-def worded(request: Request, api_error: ApiError) -> Response:
-    """A dialect of its own."""
-    words = {"words": api_error.code, "says": api_error.message, "param": api_error.param, "id": api_error.request_id}
+def encode_error(request: Request, api_error: ApiError) -> Response:
+    """An error encoder whose body differs from the problem document."""
+    body = {"words": api_error.code, "says": api_error.message, "param": api_error.param, "id": api_error.request_id}
     headers = (("retry-after", f"{api_error.retry_after_s:g}"),) if api_error.retry_after_s else ()
-    return Response(api_error.status, json.dumps(words).encode(), headers=headers)
+    return Response(api_error.status, json.dumps(body).encode(), headers=headers)
 
 
 ROUTES = [
-    Route("POST", "/v1/ok", operation="", handler=ok, limited=True, refuse=worded),
-    Route("GET", "/v1/mistaken", operation="", handler=mistaken, keyed=False, refuse=worded),
-    Route("GET", "/v1/defective", operation="", handler=defective, keyed=False, refuse=worded),
-    Route("GET", "/v1/upstream", operation="", handler=refused_upstream, keyed=False, refuse=worded),
+    Route("POST", "/v1/ok", operation="", handler=ok, limited=True, refuse=encode_error),
+    Route("GET", "/v1/invalid", operation="", handler=invalid, keyed=False, refuse=encode_error),
+    Route("GET", "/v1/defective", operation="", handler=defective, keyed=False, refuse=encode_error),
+    Route("GET", "/v1/upstream", operation="", handler=refused_upstream, keyed=False, refuse=encode_error),
     Route("GET", "/upstream", operation="", handler=refused_upstream, keyed=False),
     Route("GET", "/open", operation="", handler=ok, keyed=False, open_while_draining=True, quiet=True),
     Route("GET", "/keyed", operation="", handler=ok),
     Route("POST", "/keyed", operation="", handler=later, limited=True),
-    Route("GET", "/mistaken", operation="", handler=mistaken, keyed=False),
+    Route("GET", "/invalid", operation="", handler=invalid, keyed=False),
     Route("GET", "/defective", operation="", handler=defective, keyed=False),
     Route("GET", "/data", operation="", handler=ok, quiet=True),
 ]
 
 
-def in_own_words(request: Request, api_error: ApiError) -> Response:
-    return Response(api_error.status, b"own words", content_type="text/plain")
+def own_dialect_error(request: Request, api_error: ApiError) -> Response:
+    return Response(api_error.status, b"own dialect", content_type="text/plain")
 
 
 class Harness:
-    """An application with everything that stands before its handlers."""
+    """An application with guards, throttle and access log."""
 
     def __init__(self, *, keys: tuple[str, ...] = (), log_quiet: bool = False) -> None:
         self.metrics = Metrics()
         self.written: list[str] = []
         self.access = AccessLog(self.written.append, FakeWheel(), metrics=self.metrics, as_json=False)
         self.app = App(
-            Router(ROUTES, error_encoders=[("/provider/", ErrorEncoder(in_own_words))]),
-            keys=Keys(keys),
+            Router(ROUTES, error_encoders=[("/provider/", ErrorEncoder(own_dialect_error))]),
+            callers=callers(*keys),
             cors=CORS((), loopback_only=False),
             metrics=self.metrics,
             access=self.access,
@@ -95,16 +96,16 @@ class Harness:
         self.app.throttle = lambda: throttle
         return self
 
-    async def answer(self, asked: Request) -> Response:
-        """The answer, as the edge comes by it."""
+    async def handle(self, incoming: Request) -> Response:
+        """Handle a request as the HTTP server does: await coroutines and convert exceptions."""
         try:
-            answer: AnyResponse | Coroutine[Any, Any, AnyResponse] = self.app.respond(asked)
-            if isinstance(answer, Coroutine):
-                answer = await answer
-        except Exception as error:  # noqa: BLE001 - the edge asks `crashed` whatever it was
-            answer = self.app.crashed(asked, error)
-        assert isinstance(answer, Response)
-        return answer
+            result: AnyResponse | Coroutine[Any, Any, AnyResponse] = self.app.respond(incoming)
+            if isinstance(result, Coroutine):
+                result = await result
+        except Exception as error:  # noqa: BLE001 - the HTTP server passes any exception to `crashed`
+            result = self.app.crashed(incoming, error)
+        assert isinstance(result, Response)
+        return result
 
     def logged(self) -> str:
         self.access.flush()
@@ -121,15 +122,15 @@ def code(response: Response) -> str:
     return found
 
 
-# What is loaded first
+# Modules loaded before the response
 
 
-class Needing:
-    """An application whose one route needs something that is not loaded."""
+class LazyApplication:
+    """An application whose only route needs a module that is not loaded."""
 
     def __init__(self) -> None:
         self.needed = Loadable()
-        handlers = FunctionHandler(lambda request: Response(200, b"loaded"), worded)
+        handlers = FunctionHandler(lambda request: Response(200, b"loaded"), encode_error)
         route = Route(
             "POST",
             "/v1/a",
@@ -141,7 +142,7 @@ class Needing:
         )
         self.app = App(
             Router([route], error_encoders=[("/v1/", ErrorEncoder(handlers.refuse, self.needed))]),
-            keys=Keys(("secret",)),
+            callers=callers("secret"),
             cors=CORS((), loopback_only=False),
             metrics=Metrics(),
             access=None,
@@ -150,152 +151,152 @@ class Needing:
         self.app.request_log = self.request_log = RequestLog()
         self.request_log.is_on = True
 
-    def asked(self) -> Request:
+    def new_request(self) -> Request:
         return request("/v1/a", method="POST", headers={"x-api-key": "secret"})
 
 
 def test_route_responds_once_its_modules_are_loaded() -> None:
-    needing = Needing()
-    asked = needing.asked()
-    assert needing.app.respond(asked) is needing.needed
-    name = asked.id
-    needing.needed.finish()
-    answer = needing.app.respond_when_loaded(asked)
+    lazy = LazyApplication()
+    incoming = lazy.new_request()
+    assert lazy.app.respond(incoming) is lazy.needed
+    name = incoming.id
+    lazy.needed.finish()
+    response = lazy.app.respond_when_loaded(incoming)
 
-    assert isinstance(answer, Response)
-    assert (answer.body, asked.id, len(needing.request_log.entries())) == (b"loaded", name, 1)
+    assert isinstance(response, Response)
+    assert (response.body, incoming.id, len(lazy.request_log.entries())) == (b"loaded", name, 1)
 
 
 @pytest.mark.parametrize(
     ("path", "method", "status"), [("/v1/unknown", "GET", 404), ("/v1", "POST", 404), ("/v1/a", "GET", 405)]
 )
 def test_unknown_path_or_method_is_refused_once_the_dialect_is_loaded(path: str, method: str, status: int) -> None:
-    needing = Needing()
-    asked = request(path, method=method)
-    assert needing.app.respond(asked) is needing.needed
-    needing.needed.finish()
-    response = needing.app.respond_when_loaded(asked)
+    lazy = LazyApplication()
+    incoming = request(path, method=method)
+    assert lazy.app.respond(incoming) is lazy.needed
+    lazy.needed.finish()
+    response = lazy.app.respond_when_loaded(incoming)
 
     assert isinstance(response, Response)
-    assert (response.status, words(response)["id"]) == (status, asked.id)
+    assert (response.status, body_of(response)["id"]) == (status, incoming.id)
 
 
 def test_dialect_error_requires_its_module_to_be_loaded() -> None:
-    needing = Needing()
-    asked = needing.asked()
-    assert needing.app.needed_for_refusal(asked) is needing.needed
-    assert needing.app.needed_for_refusal(request("/nowhere")) is None
-    needing.needed.finish()
+    lazy = LazyApplication()
+    incoming = lazy.new_request()
+    assert lazy.app.needed_for_refusal(incoming) is lazy.needed
+    assert lazy.app.needed_for_refusal(request("/nowhere")) is None
+    lazy.needed.finish()
 
-    assert needing.app.needed_for_refusal(asked) is None
-    assert json.loads(needing.app.refuse(asked, 413, detail="too large").body)["words"] == "body_too_large"
+    assert lazy.app.needed_for_refusal(incoming) is None
+    assert json.loads(lazy.app.refuse(incoming, 413, detail="too large").body)["words"] == "body_too_large"
 
 
 def test_error_is_a_problem_document_if_its_dialect_cannot_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
-    needing = Needing()
-    asked = needing.asked()
-    assert needing.app.respond(asked) is needing.needed
+    lazy = LazyApplication()
+    incoming = lazy.new_request()
+    assert lazy.app.respond(incoming) is lazy.needed
     with caplog.at_level(logging.ERROR):
-        answer = needing.app.crashed(asked, ImportError("no such library"))
+        response = lazy.app.crashed(incoming, ImportError("no such library"))
 
-    assert (answer.status, code(answer)) == (500, "internal_error")
-    assert asked.id in caplog.text
+    assert (response.status, code(response)) == (500, "internal_error")
+    assert incoming.id in caplog.text
 
 
 # Routes
 
 
 async def test_handler_responds_and_its_route_is_recorded(harness: Harness) -> None:
-    asked = request("/open?a=b")
+    incoming = request("/open?a=b")
 
-    assert (await harness.answer(asked)).body == b"ok"
-    assert asked.route == "/open"
+    assert (await harness.handle(incoming)).body == b"ok"
+    assert incoming.route == "/open"
 
 
 async def test_unknown_path_is_not_found(harness: Harness) -> None:
-    asked = request("/nowhere")
-    response = await harness.answer(asked)
+    incoming = request("/nowhere")
+    response = await harness.handle(incoming)
 
-    assert (response.status, code(response), asked.route) == (404, "not_found", "")
+    assert (response.status, code(response), incoming.route) == (404, "not_found", "")
 
 
 async def test_unknown_method_is_405_with_the_allowed_methods(harness: Harness) -> None:
-    asked = request("/keyed", method="DELETE")
-    response = await harness.answer(asked)
+    incoming = request("/keyed", method="DELETE")
+    response = await harness.handle(incoming)
 
     assert (response.status, code(response)) == (405, "method_not_allowed")
-    assert "allow: GET, HEAD, OPTIONS, POST" in lines_of(asked.response_headers)
+    assert "allow: GET, HEAD, OPTIONS, POST" in lines_of(incoming.response_headers)
 
 
 @pytest.mark.parametrize(
     ("path", "allowed"), [("/keyed", "GET, HEAD, OPTIONS, POST"), ("/open", "GET, HEAD, OPTIONS"), ("*", "OPTIONS")]
 )
 async def test_options_response_has_the_allowed_methods(harness: Harness, path: str, allowed: str) -> None:
-    response = await harness.answer(request(path, method="OPTIONS"))
+    response = await harness.handle(request(path, method="OPTIONS"))
 
     assert response.status == 204
     assert f"allow: {allowed}" in lines_of(response.head)
 
 
 async def test_options_of_an_unknown_path_is_404(harness: Harness) -> None:
-    assert (await harness.answer(request("/nowhere", method="OPTIONS"))).status == 404
+    assert (await harness.handle(request("/nowhere", method="OPTIONS"))).status == 404
 
 
 async def test_preflight_needs_no_key() -> None:
     headers = {"origin": "http://a", "access-control-request-method": "POST", "access-control-request-headers": "x-sim"}
-    asked = request("/keyed", method="OPTIONS", headers=headers)
-    response = await Harness(keys=("k",)).answer(asked)
+    incoming = request("/keyed", method="OPTIONS", headers=headers)
+    response = await Harness(keys=("k",)).handle(incoming)
 
     assert response.status == 204
-    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
-    assert "access-control-allow-methods: GET, HEAD, OPTIONS, POST" in lines_of(asked.response_headers)
+    assert "access-control-allow-origin: *" in lines_of(incoming.response_headers)
+    assert "access-control-allow-methods: GET, HEAD, OPTIONS, POST" in lines_of(incoming.response_headers)
 
 
 async def test_request_without_an_origin_gets_no_cors_headers(harness: Harness) -> None:
-    asked = request("/open")
-    await harness.answer(asked)
+    incoming = request("/open")
+    await harness.handle(incoming)
 
-    assert b"access-control" not in asked.response_headers
+    assert b"access-control" not in incoming.response_headers
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/mistaken", "/defective", "/keyed"])
+@pytest.mark.parametrize("path", ["/nowhere", "/invalid", "/defective", "/keyed"])
 async def test_error_responses_have_cors_headers(path: str) -> None:
-    asked = request(path, headers={"origin": "http://a"})
-    response = await Harness(keys=("k",)).answer(asked)
+    incoming = request(path, headers={"origin": "http://a"})
+    response = await Harness(keys=("k",)).handle(incoming)
 
     assert response.status >= 400
-    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
+    assert "access-control-allow-origin: *" in lines_of(incoming.response_headers)
 
 
-# Names
+# Request ids
 
 
 async def test_valid_request_id_of_the_client_is_kept(harness: Harness) -> None:
-    asked = request("/mistaken", headers={"x-request-id": "my.Request_1-2"})
-    response = await harness.answer(asked)
+    incoming = request("/invalid", headers={"x-request-id": "my.Request_1-2"})
+    response = await harness.handle(incoming)
 
-    assert asked.id == "my.Request_1-2"
-    assert "x-request-id: my.Request_1-2" in lines_of(asked.response_headers)
+    assert incoming.id == "my.Request_1-2"
+    assert "x-request-id: my.Request_1-2" in lines_of(incoming.response_headers)
     assert json.loads(response.body)["request_id"] == "my.Request_1-2"
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "a" * 65, "a\nb", "é", "a,b", 'a"b'])
 async def test_invalid_request_id_of_the_client_is_replaced(harness: Harness, sent: str) -> None:
-    asked = request("/open", headers={"x-request-id": sent})
-    await harness.answer(asked)
+    incoming = request("/open", headers={"x-request-id": sent})
+    await harness.handle(incoming)
 
-    assert asked.id != sent
-    assert asked.id.isascii()
-    assert f"x-request-id: {asked.id}" in lines_of(asked.response_headers)
+    assert incoming.id != sent
+    assert incoming.id.isascii()
+    assert f"x-request-id: {incoming.id}" in lines_of(incoming.response_headers)
 
 
 async def test_generated_request_ids_are_unique() -> None:
     ids = []
     for each in (Harness(), Harness()):
         for _ in range(10):
-            asked = request("/open")
-            await each.answer(asked)
-            ids.append(asked.id)
+            incoming = request("/open")
+            await each.handle(incoming)
+            ids.append(incoming.id)
 
     assert len(set(ids)) == 20
 
@@ -306,20 +307,20 @@ async def test_generated_request_ids_are_unique() -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 async def test_keyed_route_requires_a_key(method: str) -> None:
     harness = Harness(keys=("k",))
-    refused = await harness.answer(request("/keyed", method=method))
-    allowed = await harness.answer(request("/keyed", method=method, headers={"x-api-key": "k"}))
+    refused = await harness.handle(request("/keyed", method=method))
+    allowed = await harness.handle(request("/keyed", method=method, headers={"x-api-key": "k"}))
 
     assert (refused.status, code(refused), allowed.status) == (401, "unauthorized", 200)
 
 
 async def test_open_route_requires_no_key() -> None:
-    assert (await Harness(keys=("k",)).answer(request("/open"))).status == 200
+    assert (await Harness(keys=("k",)).handle(request("/open"))).status == 200
 
 
 async def test_only_limited_routes_are_limited(harness: Harness) -> None:
     harness.throttled()
-    spent = [(await harness.answer(request("/keyed", method="POST"))).status for _ in range(BURST + 1)]
-    free = [(await harness.answer(request("/keyed"))).status for _ in range(BURST + 1)]
+    spent = [(await harness.handle(request("/keyed", method="POST"))).status for _ in range(BURST + 1)]
+    free = [(await harness.handle(request("/keyed"))).status for _ in range(BURST + 1)]
 
     assert spent == [200] * BURST + [429]
     assert free == [200] * (BURST + 1)
@@ -327,17 +328,17 @@ async def test_only_limited_routes_are_limited(harness: Harness) -> None:
 
 async def test_every_limited_response_has_the_remaining_limit(harness: Harness) -> None:
     harness.throttled()
-    asked = [request("/keyed", method="POST") for _ in range(BURST + 1)]
-    for each in asked:
-        await harness.answer(each)
+    incoming = [request("/keyed", method="POST") for _ in range(BURST + 1)]
+    for each in incoming:
+        await harness.handle(each)
 
-    assert ["r=2" in str(each.response_headers) for each in asked] == [True, False, False, False]
-    assert all(b"\r\nratelimit: " in each.response_headers for each in asked)
+    assert ["r=2" in str(each.response_headers) for each in incoming] == [True, False, False, False]
+    assert all(b"\r\nratelimit: " in each.response_headers for each in incoming)
 
 
 async def test_rate_limit_is_checked_before_the_key() -> None:
     harness = Harness(keys=("k",)).throttled()
-    statuses = [(await harness.answer(request("/keyed", method="POST"))).status for _ in range(BURST + 2)]
+    statuses = [(await harness.handle(request("/keyed", method="POST"))).status for _ in range(BURST + 2)]
 
     assert statuses == [401] * BURST + [429] * 2
 
@@ -345,7 +346,7 @@ async def test_rate_limit_is_checked_before_the_key() -> None:
 async def test_limited_route_also_requires_its_key() -> None:
     harness = Harness(keys=("k",)).throttled()
 
-    assert (await harness.answer(request("/keyed", method="POST", headers={"x-api-key": "k"}))).body == b"later"
+    assert (await harness.handle(request("/keyed", method="POST", headers={"x-api-key": "k"}))).body == b"later"
 
 
 @pytest.mark.parametrize("limited", [True, False])
@@ -354,9 +355,9 @@ async def test_other_origins_are_refused_if_no_keys_are_configured(harness: Harn
     if limited:
         harness.throttled()
     evil = {"host": "localhost", "origin": "http://evil.example"}
-    refused = await harness.answer(request("/keyed", method="POST", headers=evil))
-    allowed = await harness.answer(request("/keyed", method="POST", headers={"host": "localhost"}))
-    probed = await harness.answer(request("/open", headers=evil))
+    refused = await harness.handle(request("/keyed", method="POST", headers=evil))
+    allowed = await harness.handle(request("/keyed", method="POST", headers={"host": "localhost"}))
+    probed = await harness.handle(request("/open", headers=evil))
 
     assert (refused.status, allowed.status, probed.status) == (403, 200, 200)
 
@@ -365,51 +366,51 @@ async def test_other_origins_are_refused_if_no_keys_are_configured(harness: Harn
 
 
 async def test_error_becomes_a_response_with_its_status(harness: Harness) -> None:
-    response = await harness.answer(request("/mistaken"))
+    response = await harness.handle(request("/invalid"))
 
     assert (response.status, code(response)) == (400, "invalid_request")
 
 
 async def test_internal_error_is_logged_and_not_shown(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
-    asked = request("/defective")
+    incoming = request("/defective")
     with caplog.at_level(logging.ERROR):
-        response = await harness.answer(asked)
+        response = await harness.handle(incoming)
 
     assert (response.status, code(response)) == (500, "internal_error")
     assert b"s3cret" not in response.body
-    assert caplog.records[0].getMessage() == f"request {asked.id} failed"
+    assert caplog.records[0].getMessage() == f"request {incoming.id} failed"
     assert caplog.records[0].exc_info is not None
 
 
 def test_http_server_refusal_has_request_id_code_and_cors_headers(harness: Harness) -> None:
-    asked = request("/keyed", headers={"origin": "http://a"})
-    response = harness.app.refuse(asked, 413, detail="too large")
+    incoming = request("/keyed", headers={"origin": "http://a"})
+    response = harness.app.refuse(incoming, 413, detail="too large")
 
     assert (response.status, code(response)) == (413, "body_too_large")
-    assert json.loads(response.body)["request_id"] == asked.id
-    assert f"x-request-id: {asked.id}" in lines_of(asked.response_headers)
-    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
+    assert json.loads(response.body)["request_id"] == incoming.id
+    assert f"x-request-id: {incoming.id}" in lines_of(incoming.response_headers)
+    assert "access-control-allow-origin: *" in lines_of(incoming.response_headers)
 
 
 async def test_refusal_keeps_the_request_id_already_assigned(harness: Harness) -> None:
-    asked = request("/open")
-    await harness.answer(asked)
-    before = asked.id, asked.response_headers
-    harness.app.refuse(asked, 503, detail="full")
+    incoming = request("/open")
+    await harness.handle(incoming)
+    before = incoming.id, incoming.response_headers
+    harness.app.refuse(incoming, 503, detail="full")
 
-    assert (asked.id, asked.response_headers) == before
+    assert (incoming.id, incoming.response_headers) == before
 
 
-# The drain
+# Drain
 
 
 async def test_draining_server_serves_only_probes(harness: Harness) -> None:
     harness.app.draining = True
-    refused = await harness.answer(request("/keyed"))
+    refused = await harness.handle(request("/keyed"))
 
     assert (refused.status, code(refused)) == (503, "shutting_down")
     assert "retry-after: 5" in lines_of(refused.head)
-    assert (await harness.answer(request("/open"))).status == 200
+    assert (await harness.handle(request("/open"))).status == 200
 
 
 def test_request_cut_before_its_response_gets_an_error(harness: Harness) -> None:
@@ -424,9 +425,9 @@ def test_request_cut_before_its_response_gets_an_error(harness: Harness) -> None
 
 async def test_response_is_counted_by_route_and_status(harness: Harness) -> None:
     for path, status, sent_bytes in (("/open", 200, 10), ("/open", 200, 20), ("/keyed", 401, 5)):
-        asked = request(path)
-        asked.route = path
-        harness.app.ended(asked, status, outcome="complete", sent_bytes=sent_bytes)
+        incoming = request(path)
+        incoming.route = path
+        harness.app.ended(incoming, status, outcome="complete", sent_bytes=sent_bytes)
 
     assert harness.metrics.requests == {("/open", 200): 2, ("/keyed", 401): 1}
     assert harness.metrics.bytes_sent == 35
@@ -445,9 +446,9 @@ async def test_response_is_counted_by_route_and_status(harness: Harness) -> None
 )
 def test_quiet_routes_are_logged_only_on_errors(path: str, status: int, log_quiet: bool, logged: bool) -> None:
     harness = Harness(log_quiet=log_quiet)
-    asked = request("/x")
-    asked.route = path
-    harness.app.ended(asked, status, outcome="complete", sent_bytes=0)
+    incoming = request("/x")
+    incoming.route = path
+    harness.app.ended(incoming, status, outcome="complete", sent_bytes=0)
 
     assert (harness.logged() != "") is logged
 
@@ -455,17 +456,22 @@ def test_quiet_routes_are_logged_only_on_errors(path: str, status: int, log_quie
 def test_responses_are_counted_without_an_access_log() -> None:
     metrics = Metrics()
     app = App(
-        Router(ROUTES), keys=Keys(()), cors=CORS((), loopback_only=False), metrics=metrics, access=None, log_quiet=True
+        Router(ROUTES),
+        callers=callers(),
+        cors=CORS((), loopback_only=False),
+        metrics=metrics,
+        access=None,
+        log_quiet=True,
     )
     app.ended(request("/x"), 404, outcome="complete", sent_bytes=0)
 
     assert metrics.requests == {("", 404): 1}
 
 
-# The words of a path's own dialect
+# Errors in the dialect of the path
 
 
-def words(response: Response) -> dict[str, Any]:
+def body_of(response: Response) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(response.body)
     return found
 
@@ -475,41 +481,41 @@ def post(**headers: str) -> Request:
 
 
 async def test_missing_key_is_refused_in_the_dialect() -> None:
-    asked = post()
-    refused = await Harness(keys=("k",)).answer(asked)
+    incoming = post()
+    refused = await Harness(keys=("k",)).handle(incoming)
 
-    assert (refused.status, words(refused)["words"], words(refused)["id"]) == (401, "unauthorized", asked.id)
+    assert (refused.status, body_of(refused)["words"], body_of(refused)["id"]) == (401, "unauthorized", incoming.id)
 
 
 async def test_rate_limited_request_is_refused_in_the_dialect(harness: Harness) -> None:
     harness.throttled()
-    answers = [await harness.answer(post()) for _ in range(BURST + 1)]
+    responses = [await harness.handle(post()) for _ in range(BURST + 1)]
 
-    assert [answer.status for answer in answers] == [200] * BURST + [429]
-    assert words(answers[-1])["words"] == "rate_limited"
-    assert any(line.startswith("retry-after: ") for line in lines_of(answers[-1].head))
+    assert [response.status for response in responses] == [200] * BURST + [429]
+    assert body_of(responses[-1])["words"] == "rate_limited"
+    assert any(line.startswith("retry-after: ") for line in lines_of(responses[-1].head))
 
 
 async def test_drain_is_reported_in_the_dialect(harness: Harness) -> None:
     harness.app.draining = True
-    refused, cut = await harness.answer(post()), harness.app.cut(post())
+    refused, cut = await harness.handle(post()), harness.app.cut(post())
 
-    assert [(each.status, words(each)["words"]) for each in (refused, cut)] == [(503, "shutting_down")] * 2
+    assert [(each.status, body_of(each)["words"]) for each in (refused, cut)] == [(503, "shutting_down")] * 2
     assert "retry-after: 5" in lines_of(refused.head)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_invalid_request_is_refused_in_the_dialect(harness: Harness, method: str) -> None:
-    response = await harness.answer(request("/v1/mistaken", method=method))
+    response = await harness.handle(request("/v1/invalid", method=method))
 
-    assert (response.status, words(response)["says"]) == (400, "not so")
+    assert (response.status, body_of(response)["says"]) == (400, "not so")
 
 
 async def test_internal_error_is_not_shown_in_any_dialect(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        response = await harness.answer(request("/v1/defective"))
+        response = await harness.handle(request("/v1/defective"))
 
-    assert (response.status, words(response)["words"]) == (500, "internal_error")
+    assert (response.status, body_of(response)["words"]) == (500, "internal_error")
     assert b"s3cret" not in response.body
 
 
@@ -519,37 +525,37 @@ async def test_internal_error_is_not_shown_in_any_dialect(harness: Harness, capl
 def test_http_server_refusal_is_encoded_in_the_dialect_of_the_path(
     harness: Harness, status: int, expected: str
 ) -> None:
-    asked = post(origin="http://a")
-    response = harness.app.refuse(asked, status, detail="no")
+    incoming = post(origin="http://a")
+    response = harness.app.refuse(incoming, status, detail="no")
 
-    assert (response.status, words(response)["words"], words(response)["id"]) == (status, expected, asked.id)
-    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
+    assert (response.status, body_of(response)["words"], body_of(response)["id"]) == (status, expected, incoming.id)
+    assert "access-control-allow-origin: *" in lines_of(incoming.response_headers)
 
 
 def test_http_server_refusal_without_a_dialect_is_a_problem_document(harness: Harness) -> None:
-    for asked in (request("/v1/nowhere", method="POST"), request("/open"), placeholder_request("127.0.0.1", 1.0)):
-        assert code(harness.app.refuse(asked, 413, detail="no")) == "body_too_large"
+    for incoming in (request("/v1/nowhere", method="POST"), request("/open"), placeholder_request("127.0.0.1", 1.0)):
+        assert code(harness.app.refuse(incoming, 413, detail="no")) == "body_too_large"
 
 
 async def test_unknown_method_is_refused_in_the_dialect_of_the_path(harness: Harness) -> None:
-    asked = request("/v1/ok", headers={"origin": "http://a"})
-    response = await harness.answer(asked)
+    incoming = request("/v1/ok", headers={"origin": "http://a"})
+    response = await harness.handle(incoming)
 
-    assert (response.status, words(response)["words"]) == (405, "method_not_allowed")
-    assert words(response)["says"] == "/v1/ok takes OPTIONS, POST"
-    assert "allow: OPTIONS, POST" in lines_of(asked.response_headers)
-    assert "access-control-allow-origin: *" in lines_of(asked.response_headers)
+    assert (response.status, body_of(response)["words"]) == (405, "method_not_allowed")
+    assert body_of(response)["says"] == "/v1/ok takes OPTIONS, POST"
+    assert "allow: OPTIONS, POST" in lines_of(incoming.response_headers)
+    assert "access-control-allow-origin: *" in lines_of(incoming.response_headers)
 
 
 async def test_provider_status_is_used_on_its_dialects_routes(harness: Harness) -> None:
-    own, ours = await harness.answer(request("/v1/upstream")), await harness.answer(request("/upstream"))
+    own, default = await harness.handle(request("/v1/upstream")), await harness.handle(request("/upstream"))
 
-    assert (own.status, words(own)["param"]) == (404, "model")
-    assert (ours.status, code(ours)) == (400, "upstream_refused")
+    assert (own.status, body_of(own)["param"]) == (404, "model")
+    assert (default.status, code(default)) == (400, "upstream_refused")
 
 
 async def test_unknown_path_under_a_provider_prefix_is_refused_in_its_dialect() -> None:
     harness = Harness()
 
-    assert (await harness.answer(request("/provider/unknown"))).body == b"own words"
-    assert (await harness.answer(request("/unknown"))).body != b"own words"
+    assert (await harness.handle(request("/provider/unknown"))).body == b"own dialect"
+    assert (await harness.handle(request("/unknown"))).body != b"own dialect"

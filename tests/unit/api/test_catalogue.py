@@ -8,20 +8,20 @@ from tokenfall.errors import UpstreamFailed, UpstreamMalformed, UpstreamTotalTim
 from tests.doubles.clocks import FakeClock
 
 
-class Lists:
-    """An upstream's lists, one after another; the last for ever."""
+class ModelLists:
+    """Model lists returned in order; the last one is repeated."""
 
-    def __init__(self, *answers: bytes | Exception) -> None:
-        self._answers = list(answers)
-        self.asked = 0
+    def __init__(self, *lists: bytes | Exception) -> None:
+        self._lists = list(lists)
+        self.requests = 0
 
     async def __call__(self) -> bytes:
-        self.asked += 1
+        self.requests += 1
         await asyncio.sleep(0)
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        body = self._lists.pop(0) if len(self._lists) > 1 else self._lists[0]
+        if isinstance(body, Exception):
+            raise body
+        return body
 
 
 ONE, TWO = b'{"object":"list","data":[{"id":"up-1"},{"id":"sim"}]}', b'{"data":[{"id":"up-2","object":"model"}]}'
@@ -39,14 +39,14 @@ async def test_simulator_accepts_every_model_name_without_an_upstream() -> None:
 
 
 async def test_simulator_is_listed_first_and_once() -> None:
-    catalogue = Catalogue(Lists(ONE), FakeClock())
+    catalogue = Catalogue(ModelLists(ONE), FakeClock())
 
     assert await catalogue.names() == ["sim", "up-1"]
     assert (await catalogue.has("up-1"), await catalogue.has("up-2")) == (True, False)
 
 
 async def test_model_list_is_cached_for_a_limited_time() -> None:
-    clock, lists = FakeClock(0.0), Lists(ONE, TWO)
+    clock, lists = FakeClock(0.0), ModelLists(ONE, TWO)
     catalogue = Catalogue(lists, clock)
     await catalogue.names()
     clock.advance(CACHED_S - 0.1)
@@ -54,19 +54,19 @@ async def test_model_list_is_cached_for_a_limited_time() -> None:
     clock.advance(0.2)
 
     assert await catalogue.names() == ["sim", "up-2"]
-    assert lists.asked == 2
+    assert lists.requests == 2
 
 
 async def test_concurrent_requests_for_models_share_one_upstream_request() -> None:
-    lists = Lists(ONE)
+    lists = ModelLists(ONE)
     catalogue = Catalogue(lists, FakeClock())
 
     assert await asyncio.gather(*(catalogue.names() for _ in range(9))) == [["sim", "up-1"]] * 9
-    assert lists.asked == 1
+    assert lists.requests == 1
 
 
 async def test_failed_model_list_is_reported_and_not_cached() -> None:
-    catalogue = Catalogue(Lists(UpstreamFailed("down"), ONE), FakeClock())
+    catalogue = Catalogue(ModelLists(UpstreamFailed("down"), ONE), FakeClock())
     with pytest.raises(UpstreamFailed):
         await catalogue.names()
 
@@ -74,27 +74,27 @@ async def test_failed_model_list_is_reported_and_not_cached() -> None:
 
 
 async def test_simulator_is_known_while_the_upstream_is_down() -> None:
-    assert await Catalogue(Lists(UpstreamFailed("down")), FakeClock()).has("sim")
+    assert await Catalogue(ModelLists(UpstreamFailed("down")), FakeClock()).has("sim")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"data":7}', b'{"data":[{"id":7}]}', b"\xff", b"[" * 100_000])
 async def test_invalid_model_list_is_an_upstream_error(body: bytes) -> None:
     with pytest.raises(UpstreamMalformed, match=r"^the upstream's list of models is malformed$"):
-        await Catalogue(Lists(body), FakeClock()).names()
+        await Catalogue(ModelLists(body), FakeClock()).names()
 
 
-class Hanging(Lists):
-    """An upstream that hangs where its answer would be empty."""
+class HangingModelLists(ModelLists):
+    """Model lists returned in order; an empty one hangs."""
 
-    def __init__(self, *answers: bytes | Exception) -> None:
-        super().__init__(*answers)
+    def __init__(self, *lists: bytes | Exception) -> None:
+        super().__init__(*lists)
         self.hangs = asyncio.Event()
         self.given_up = 0
 
     async def __call__(self) -> bytes:
-        answer = await super().__call__()
-        if answer:
-            return answer
+        body = await super().__call__()
+        if body:
+            return body
         self.hangs.set()
         try:
             await asyncio.get_running_loop().create_future()
@@ -105,7 +105,7 @@ class Hanging(Lists):
 
 
 async def test_other_callers_get_the_cached_list_while_the_upstream_hangs() -> None:
-    clock, lists = FakeClock(0.0), Hanging(ONE, b"")
+    clock, lists = FakeClock(0.0), HangingModelLists(ONE, b"")
     catalogue = Catalogue(lists, clock)
     await catalogue.names()
     clock.advance(CACHED_S + 1)
@@ -113,42 +113,42 @@ async def test_other_callers_get_the_cached_list_while_the_upstream_hangs() -> N
     await lists.hangs.wait()
 
     assert [await catalogue.names() for _ in range(3)] == [["sim", "up-1"]] * 3
-    assert lists.asked == 2
+    assert lists.requests == 2
     first.cancel()
     await asyncio.wait([first])
 
 
 async def test_cached_list_is_used_after_a_timeout_of_the_upstream() -> None:
-    clock, lists = FakeClock(0.0), Hanging(ONE, b"", TWO)
+    clock, lists = FakeClock(0.0), HangingModelLists(ONE, b"", TWO)
     catalogue = Catalogue(lists, clock, within_s=0.01)
     await catalogue.names()
     clock.advance(CACHED_S + 1)
 
     assert await catalogue.names() == ["sim", "up-1"]
-    assert await catalogue.names() == ["sim", "up-1"], "believed for another while"
+    assert await catalogue.names() == ["sim", "up-1"], "cached for another period"
     await asyncio.sleep(0)
-    assert (lists.asked, lists.given_up) == (2, 1)
+    assert (lists.requests, lists.given_up) == (2, 1)
     clock.advance(CACHED_S + 1)
     assert await catalogue.names() == ["sim", "up-2"]
 
 
 async def test_hanging_model_list_times_out_for_all_waiters() -> None:
-    lists = Hanging(b"", ONE)
+    lists = HangingModelLists(b"", ONE)
     catalogue = Catalogue(lists, FakeClock(), within_s=0.01)
-    told = await asyncio.gather(*(catalogue.names() for _ in range(9)), return_exceptions=True)
+    results = await asyncio.gather(*(catalogue.names() for _ in range(9)), return_exceptions=True)
 
-    assert [type(each) for each in told] == [UpstreamTotalTimeout] * 9
+    assert [type(each) for each in results] == [UpstreamTotalTimeout] * 9
     await asyncio.sleep(0)
-    assert (lists.asked, lists.given_up) == (1, 1)
+    assert (lists.requests, lists.given_up) == (1, 1)
     assert await catalogue.names() == ["sim", "up-1"]
 
 
 async def test_cancelled_waiter_does_not_cancel_the_shared_request() -> None:
-    lists = Lists(ONE)
+    lists = ModelLists(ONE)
     catalogue = Catalogue(lists, FakeClock())
     first, second = asyncio.ensure_future(catalogue.names()), asyncio.ensure_future(catalogue.names())
     await asyncio.sleep(0)
     first.cancel()
 
     assert await second == ["sim", "up-1"]
-    assert lists.asked == 1
+    assert lists.requests == 1

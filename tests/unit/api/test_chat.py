@@ -49,53 +49,53 @@ def routes(engine: Engine, keys: tuple[str, ...] = (), *, shared: SharedTurns | 
     return ChatRoutes(chat, Keys(keys), callers=callers(*keys), memory=ample_memory())
 
 
-def ask(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: object) -> Request:
+def chat_request(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: object) -> Request:
     document = {"messages": [{"role": "user", "content": text}], **fields}
     return request("/chat", method="POST", headers=headers, body=json.dumps(document).encode())
 
 
-def turn_of(asked: Request) -> str:
-    """The turn that was told with the answer."""
-    return dict(line.split(": ") for line in lines_of(asked.response_headers))["x-turn-id"]
+def turn_id_of(incoming: Request) -> str:
+    """The turn id in the response headers."""
+    return dict(line.split(": ") for line in lines_of(incoming.response_headers))["x-turn-id"]
 
 
 def turn_request(turn: str, *, query: str = "", headers: dict[str, str] | None = None, stop: bool = False) -> Request:
     path = f"/chat/turns/{turn}{'/stop' if stop else ''}{query}"
-    made = request(path, method="POST" if stop else "GET", headers=headers)
-    made.route = "/chat/turns/{turn}/stop" if stop else "/chat/turns/{turn}"
-    return made
+    incoming = request(path, method="POST" if stop else "GET", headers=headers)
+    incoming.route = "/chat/turns/{turn}/stop" if stop else "/chat/turns/{turn}"
+    return incoming
 
 
 def conversation_request(name: str, *, body: bytes = b"", headers: dict[str, str] | None = None) -> Request:
-    made = request(f"/conversations/{name}", method="PATCH", headers=headers, body=body)
-    made.route = "/conversations/{conversation}"
-    return made
+    incoming = request(f"/conversations/{name}", method="PATCH", headers=headers, body=body)
+    incoming.route = "/conversations/{conversation}"
+    return incoming
 
 
 class Reader:
-    """Plays a live stream as the edge does, and keeps its frames."""
+    """Runs a live stream as the HTTP server does and records its frames."""
 
     def __init__(self) -> None:
         self.frames = RecordingSend()
 
-    async def play(self, answer: Response | LiveStream) -> list[bytes]:
-        assert isinstance(answer, LiveStream)
-        self.frames.append(await answer.run(self.frames))
+    async def play(self, response: Response | LiveStream) -> list[bytes]:
+        assert isinstance(response, LiveStream)
+        self.frames.append(await response.run(self.frames))
         return self.frames
 
 
-async def said(chat: ChatRoutes, asked: Request) -> list[bytes]:
-    return await Reader().play(await chat.chat(asked))
+async def frames_of(chat: ChatRoutes, incoming: Request) -> list[bytes]:
+    return await Reader().play(await chat.chat(incoming))
 
 
-def whole(answer: Response | LiveStream) -> Response:
-    """A response that is short enough to be made as one."""
-    assert isinstance(answer, Response)
-    return answer
+def complete(response: Response | LiveStream) -> Response:
+    """Asserts that the response is complete, not streamed."""
+    assert isinstance(response, Response)
+    return response
 
 
-async def kept(chat: ChatRoutes, target: str = "/history", headers: dict[str, str] | None = None) -> Messages:
-    found: Messages = json.loads(whole(await chat.history(request(target, headers=headers))).body)
+async def messages_of(chat: ChatRoutes, target: str = "/history", headers: dict[str, str] | None = None) -> Messages:
+    found: Messages = json.loads(complete(await chat.history(request(target, headers=headers))).body)
     return found
 
 
@@ -103,7 +103,7 @@ async def kept(chat: ChatRoutes, target: str = "/history", headers: dict[str, st
 
 
 async def test_stream_has_a_frame_per_token_and_done() -> None:
-    assert await said(routes(text_engine("Be", "cause")), ask()) == [
+    assert await frames_of(routes(text_engine("Be", "cause")), chat_request()) == [
         b'id: 1\ndata: {"content":"Be"}\n\n',
         b'id: 2\ndata: {"content":"cause"}\n\n',
         b"data: [DONE]\n\n",
@@ -111,41 +111,41 @@ async def test_stream_has_a_frame_per_token_and_done() -> None:
 
 
 async def test_stream_has_content_type_turn_and_model_headers() -> None:
-    asked = ask(conversation="c-1")
-    answer = await routes(text_engine("Hi")).chat(asked)
-    assert isinstance(answer, LiveStream)
-    added = dict(line.split(": ") for line in lines_of(asked.response_headers))
+    incoming = chat_request(conversation="c-1")
+    response = await routes(text_engine("Hi")).chat(incoming)
+    assert isinstance(response, LiveStream)
+    added = dict(line.split(": ") for line in lines_of(incoming.response_headers))
 
-    assert b"\r\ncontent-type: text/event-stream\r\n" in answer.head.lines
+    assert b"\r\ncontent-type: text/event-stream\r\n" in response.head.lines
     assert added["x-conversation-id"] == "c-1"
     assert added["x-model"] == "model-0"
     assert added["x-turn-id"].startswith("turn_")
-    assert answer.keepalive == b": ping\n\n"
+    assert response.keepalive == b": ping\n\n"
 
 
 async def test_unknown_default_model_has_no_header() -> None:
     chat = chat_service(
         text_engine("Hi"), MemoryHistory(limit=100, max_bytes=1_000_000), defaults=replace(DEFAULTS, model="")
     )
-    asked = ask()
-    await said(ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory()), asked)
+    incoming = chat_request()
+    await frames_of(ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory()), incoming)
 
-    assert b"x-model" not in asked.response_headers
+    assert b"x-model" not in incoming.response_headers
 
 
 async def test_model_name_that_is_invalid_in_a_header_is_omitted() -> None:
-    asked = ask(model="m\r\nset-cookie: a=b")
-    await said(routes(text_engine("Hi")), asked)
+    incoming = chat_request(model="m\r\nset-cookie: a=b")
+    await frames_of(routes(text_engine("Hi")), incoming)
 
-    assert "x-model" not in asked.response_headers.decode()
-    assert "set-cookie" not in asked.response_headers.decode()
+    assert "x-model" not in incoming.response_headers.decode()
+    assert "set-cookie" not in incoming.response_headers.decode()
 
 
 @pytest.mark.parametrize("details", [True, False])
 async def test_reasoning_is_sent_to_clients_that_request_details_and_stored(details: bool) -> None:
     engine = ScriptedEngine(ReasoningDelta("Hm,"), ReasoningDelta(" so"), TextDelta("Hi"), Finished("stop", "model-1"))
     chat = routes(engine)
-    told_frames = await said(chat, ask(details=details))
+    told_frames = await frames_of(chat, chat_request(details=details))
 
     frames = [b'event: reasoning\ndata: {"content":"Hm,"}\n\n', b'event: reasoning\ndata: {"content":" so"}\n\n']
     assert told_frames[: len(frames) + 1 if details else 1] == [
@@ -153,23 +153,23 @@ async def test_reasoning_is_sent_to_clients_that_request_details_and_stored(deta
         b'id: 1\ndata: {"content":"Hi"}\n\n',
     ]
     assert [request.reports_reasoning for request in engine.requests] == [details]
-    _, answer = await kept(chat)
-    assert (answer["content"], answer["reasoning"]) == ("Hi", "Hm, so")
-    assert answer["thought_s"] >= 0
+    _, response = await messages_of(chat)
+    assert (response["content"], response["reasoning"]) == ("Hi", "Hm, so")
+    assert response["thought_s"] >= 0
 
 
 async def test_reasoning_is_not_part_of_a_non_streaming_response() -> None:
     engine = ScriptedEngine(ReasoningDelta("Hm"), TextDelta("Hi"), Finished("stop", "model-1"))
-    answer = await routes(engine).chat(ask(stream=False))
+    response = await routes(engine).chat(chat_request(stream=False))
 
-    assert isinstance(answer, Response)
-    assert json.loads(answer.body)["content"] == "Hi"
+    assert isinstance(response, Response)
+    assert json.loads(response.body)["content"] == "Hi"
 
 
 @pytest.mark.parametrize("details", [True, False])
 async def test_stream_reports_the_end_of_the_turn_if_details_are_requested(details: bool) -> None:
     engine = text_engine("Hi", end=Finished("length", "model-1", Usage(3, 1)))
-    told_frames = await said(routes(engine), ask(details=details))
+    told_frames = await frames_of(routes(engine), chat_request(details=details))
 
     end = (
         b'event: end\ndata: {"finish_reason":"length",'
@@ -180,40 +180,40 @@ async def test_stream_reports_the_end_of_the_turn_if_details_are_requested(detai
 
 @pytest.mark.parametrize("announce", [True, False])
 async def test_stream_head_is_sent_early_on_request(announce: bool) -> None:
-    answer = await routes(text_engine("Hi")).chat(ask(announce=announce))
+    response = await routes(text_engine("Hi")).chat(chat_request(announce=announce))
 
-    assert isinstance(answer, LiveStream)
-    assert answer.announced is announce
+    assert isinstance(response, LiveStream)
+    assert response.announced is announce
 
 
 async def test_replacing_turn_removes_the_replaced_one_from_the_history() -> None:
-    chat, first = routes(text_engine("Because.")), ask()
-    await said(chat, first)
-    second = ask(replaces=turn_of(first))
-    await said(chat, second)
+    chat, first = routes(text_engine("Because.")), chat_request()
+    await frames_of(chat, first)
+    second = chat_request(replaces=turn_id_of(first))
+    await frames_of(chat, second)
 
-    assert [message["turn"] for message in await kept(chat)] == [turn_of(second)] * 2
+    assert [message["turn"] for message in await messages_of(chat)] == [turn_id_of(second)] * 2
 
 
 @pytest.mark.parametrize(("shared", "resumable"), [(None, b"false"), (FakeSharedTurns(), b"true")])
 async def test_shutdown_frame_says_whether_the_turn_can_be_resumed(
     shared: SharedTurns | None, resumable: bytes
 ) -> None:
-    asked = ask()
-    answer = await routes(text_engine("Hi"), shared=shared).chat(asked)
-    assert isinstance(answer, LiveStream)
+    incoming = chat_request()
+    response = await routes(text_engine("Hi"), shared=shared).chat(incoming)
+    assert isinstance(response, LiveStream)
 
-    assert answer.shutdown_frame == (
+    assert response.shutdown_frame == (
         b'event: error\ndata: {"error":{"code":"shutting_down","message":"the server is shutting down",'
-        b'"turn":"%b","resumable":%b}}\n\n' % (turn_of(asked).encode(), resumable)
+        b'"turn":"%b","resumable":%b}}\n\n' % (turn_id_of(incoming).encode(), resumable)
     )
 
 
 async def test_turn_is_stored_under_the_id_in_its_header() -> None:
-    chat, asked = routes(text_engine("Because.")), ask()
-    await said(chat, asked)
+    chat, incoming = routes(text_engine("Because.")), chat_request()
+    await frames_of(chat, incoming)
 
-    assert [message["turn"] for message in await kept(chat)] == [turn_of(asked)] * 2
+    assert [message["turn"] for message in await messages_of(chat)] == [turn_id_of(incoming)] * 2
 
 
 async def test_slow_client_makes_the_engine_wait() -> None:
@@ -224,9 +224,9 @@ async def test_slow_client_makes_the_engine_wait() -> None:
         frames.append(frame)
         return taken if len(frames) == 1 else None
 
-    answer = await routes(text_engine("a", "b")).chat(ask())
-    assert isinstance(answer, LiveStream)
-    playing = asyncio.ensure_future(answer.run(send))
+    response = await routes(text_engine("a", "b")).chat(chat_request())
+    assert isinstance(response, LiveStream)
+    playing = asyncio.ensure_future(response.run(send))
     await asyncio.sleep(0)
     assert len(frames) == 1
     taken.set_result(None)
@@ -237,28 +237,28 @@ async def test_slow_client_makes_the_engine_wait() -> None:
 
 async def test_broken_stream_ends_without_done_and_its_text_is_stored() -> None:
     chat = routes(text_engine("Be", end=UpstreamBroken("broke off")))
-    answer, reader = await chat.chat(ask()), Reader()
+    response, reader = await chat.chat(chat_request()), Reader()
     with pytest.raises(UpstreamBroken):
-        await reader.play(answer)
+        await reader.play(response)
 
     assert reader.frames == [b'id: 1\ndata: {"content":"Be"}\n\n']
-    assert (await kept(chat))[1] | {"status": "interrupted", "content": "Be"} == (await kept(chat))[1]
+    assert (await messages_of(chat))[1] | {"status": "interrupted", "content": "Be"} == (await messages_of(chat))[1]
 
 
 async def test_expected_error_is_shown_with_its_code() -> None:
-    answer = await routes(text_engine()).chat(ask())
-    assert isinstance(answer, LiveStream)
+    response = await routes(text_engine()).chat(chat_request())
+    assert isinstance(response, LiveStream)
 
-    assert answer.failure(UpstreamTimeout("too late")) == (
+    assert response.failure(UpstreamTimeout("too late")) == (
         b'event: error\ndata: {"error":{"code":"upstream_timeout","message":"too late"}}\n\n'
     )
 
 
 async def test_unexpected_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
-    answer = await routes(text_engine()).chat(ask())
-    assert isinstance(answer, LiveStream)
+    response = await routes(text_engine()).chat(chat_request())
+    assert isinstance(response, LiveStream)
     with caplog.at_level(logging.ERROR):
-        frame = answer.failure(ZeroDivisionError("s3cret"))
+        frame = response.failure(ZeroDivisionError("s3cret"))
 
     assert isinstance(frame, bytes)
     assert b'"code":"internal_error"' in frame
@@ -268,7 +268,7 @@ async def test_unexpected_error_is_logged_and_not_shown(caplog: pytest.LogCaptur
 
 async def test_engine_is_not_called_before_the_stream_starts() -> None:
     engine = text_engine("Hi")
-    await routes(engine).chat(ask())
+    await routes(engine).chat(chat_request())
 
     assert engine.requests == []
 
@@ -278,17 +278,17 @@ async def test_engine_is_not_called_before_the_stream_starts() -> None:
 
 async def test_non_streaming_response_is_one_document() -> None:
     engine = text_engine("Be", "cause", end=Finished("length", "model-9", Usage(3, 2)))
-    answer = await routes(engine).chat(ask(stream=False, conversation="c-1"))
-    assert isinstance(answer, Response)
+    response = await routes(engine).chat(chat_request(stream=False, conversation="c-1"))
+    assert isinstance(response, Response)
 
-    assert json.loads(answer.body) == {
+    assert json.loads(response.body) == {
         "content": "Because",
         "finish_reason": "length",
         "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
         "model": "model-9",
         "conversation": "c-1",
     }
-    assert lines_of(answer.head)[:3] == [
+    assert lines_of(response.head)[:3] == [
         "HTTP/1.1 200 OK",
         "content-type: application/json",
         "cache-control: no-store",
@@ -297,13 +297,13 @@ async def test_non_streaming_response_is_one_document() -> None:
 
 async def test_broken_non_streaming_response_is_an_error() -> None:
     with pytest.raises(UpstreamTimeout):
-        await routes(text_engine("Be", end=UpstreamTimeout("late"))).chat(ask(stream=False))
+        await routes(text_engine("Be", end=UpstreamTimeout("late"))).chat(chat_request(stream=False))
 
 
 async def test_disconnect_during_a_non_streaming_response_cancels_it_and_stores_its_text() -> None:
     engine = text_engine("Be", end=Silence())
     chat = routes(engine)
-    answering = asyncio.ensure_future(chat.chat(ask(stream=False)))
+    answering = asyncio.ensure_future(chat.chat(chat_request(stream=False)))
     await engine.silent.wait()
     answering.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -311,28 +311,28 @@ async def test_disconnect_during_a_non_streaming_response_cancels_it_and_stores_
     await settle()
 
     assert engine.ended == 1
-    assert (await kept(chat))[1]["status"] == "interrupted"
+    assert (await messages_of(chat))[1]["status"] == "interrupted"
 
 
-# What is asked
+# Request options
 
 
 async def test_request_options_reach_the_engine() -> None:
     engine = text_engine("Hi")
     fields = {"model": "m", "max_tokens": 7, "temperature": 0.5}
-    await said(routes(engine), ask("Why?", headers={"x-sim": "gap=0s"}, **fields))
-    (asked,) = engine.requests
+    await frames_of(routes(engine), chat_request("Why?", headers={"x-sim": "gap=0s"}, **fields))
+    (incoming,) = engine.requests
 
-    assert (asked.model, asked.max_tokens, asked.temperature, asked.simulation) == ("m", 7, 0.5, "gap=0s")
-    assert asked.messages == (Message("system", "Be brief."), Message("user", "Why?"))
+    assert (incoming.model, incoming.max_tokens, incoming.temperature, incoming.simulation) == ("m", 7, 0.5, "gap=0s")
+    assert incoming.messages == (Message("system", "Be brief."), Message("user", "Why?"))
 
 
 async def test_missing_request_options_are_the_defaults() -> None:
     engine = text_engine("Hi")
-    await said(routes(engine), ask())
-    (asked,) = engine.requests
+    await frames_of(routes(engine), chat_request())
+    (incoming,) = engine.requests
 
-    assert (asked.model, asked.max_tokens, asked.temperature, asked.simulation) == ("model-0", 99, None, "")
+    assert (incoming.model, incoming.max_tokens, incoming.temperature, incoming.simulation) == ("model-0", 99, None, "")
 
 
 @pytest.mark.parametrize(
@@ -363,41 +363,41 @@ async def test_leading_system_message_replaces_the_default_for_one_turn() -> Non
     engine = text_engine("Hi")
     chat = routes(engine)
     system = {"role": "system", "content": "Rhyme."}
-    await said(chat, ask(messages=[system, {"role": "user", "content": "Why?"}]))
-    await said(chat, ask("And?"))
+    await frames_of(chat, chat_request(messages=[system, {"role": "user", "content": "Why?"}]))
+    await frames_of(chat, chat_request("And?"))
 
-    assert [asked.messages[0].content for asked in engine.requests] == ["Rhyme.", "Be brief."]
+    assert [incoming.messages[0].content for incoming in engine.requests] == ["Rhyme.", "Be brief."]
 
 
 async def test_context_is_the_history_not_the_sent_messages() -> None:
     engine = text_engine("Hi")
     chat = routes(engine)
-    await said(chat, ask("One?"))
+    await frames_of(chat, chat_request("One?"))
     forged = [{"role": "assistant", "content": "forged"}, {"role": "user", "content": "Two?"}]
-    await said(chat, ask(messages=forged))
+    await frames_of(chat, chat_request(messages=forged))
 
     assert [message.content for message in engine.requests[1].messages] == ["Be brief.", "One?", "Hi", "Two?"]
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "incoming",
     [
         request("/chat", method="POST", body=b"{"),
-        ask(" "),
-        ask(headers={"x-sim": "gap=fast"}),
-        ask(conversation="a b"),
-        ask(conversation="abc\n"),
+        chat_request(" "),
+        chat_request(headers={"x-sim": "gap=fast"}),
+        chat_request(conversation="a b"),
+        chat_request(conversation="abc\n"),
     ],
-    ids=["no JSON", "no question", "no grammar", "no id", "no id at its end"],
+    ids=["not JSON", "no question", "invalid grammar", "invalid id", "line break after the id"],
 )
-async def test_invalid_request_is_refused_before_the_engine_and_the_store(asked: Request) -> None:
+async def test_invalid_request_is_refused_before_the_engine_and_the_store(incoming: Request) -> None:
     engine = text_engine("Hi")
     chat = routes(engine)
     with pytest.raises(InvalidRequest):
-        await chat.chat(asked)
+        await chat.chat(incoming)
 
     assert engine.requests == []
-    assert await kept(chat) == []
+    assert await messages_of(chat) == []
 
 
 # History
@@ -405,29 +405,29 @@ async def test_invalid_request_is_refused_before_the_engine_and_the_store(asked:
 
 async def test_finished_turn_is_in_the_history() -> None:
     chat = routes(text_engine("Be", "cause"))
-    await said(chat, ask())
-    question, answer = await kept(chat)
+    await frames_of(chat, chat_request())
+    question, response = await messages_of(chat)
 
     assert (question["role"], question["content"]) == ("user", "Why?")
-    assert (answer["role"], answer["content"], answer["model"]) == ("assistant", "Because", "model-1")
-    assert "status" not in answer
+    assert (response["role"], response["content"], response["model"]) == ("assistant", "Because", "model-1")
+    assert "status" not in response
 
 
 async def test_unknown_conversation_is_empty_only_if_it_is_the_default() -> None:
     chat = routes(text_engine("Hi"))
 
-    assert await kept(chat) == []
-    assert await kept(chat, "/history?conversation=default") == []
+    assert await messages_of(chat) == []
+    assert await messages_of(chat, "/history?conversation=default") == []
     with pytest.raises(NotFound):
         await chat.history(request("/history?conversation=other"))
 
 
 async def test_conversation_is_selected_by_name() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, ask(conversation="c-1"))
+    await frames_of(chat, chat_request(conversation="c-1"))
 
-    assert len(await kept(chat, "/history?conversation=c-1")) == 2
-    assert await kept(chat) == []
+    assert len(await messages_of(chat, "/history?conversation=c-1")) == 2
+    assert await messages_of(chat) == []
 
 
 @pytest.mark.parametrize(
@@ -448,16 +448,16 @@ async def test_variants_parameter_must_be_true_or_false(query: str) -> None:
 
 async def test_variants_parameter_is_accepted_only_by_the_history() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, ask())
-    (turn,) = {each["turn"] for each in await kept(chat)}
-    await said(chat, ask(replaces=turn))
+    await frames_of(chat, chat_request())
+    (turn,) = {each["turn"] for each in await messages_of(chat)}
+    await frames_of(chat, chat_request(replaces=turn))
     with pytest.raises(InvalidRequest, match="only conversation, at most once"):
         await chat.clear(request("/history?variants=true", method="DELETE"))
 
-    assert [each.get("variants") for each in await kept(chat)] == [None, None]
-    question, answer = await kept(chat, "/history?variants=true")
+    assert [each.get("variants") for each in await messages_of(chat)] == [None, None]
+    question, response = await messages_of(chat, "/history?variants=true")
     assert "variants" not in question
-    assert [each["content"] for each in answer["variants"]] == ["Hi"]
+    assert [each["content"] for each in response["variants"]] == ["Hi"]
 
 
 @pytest.mark.parametrize("query", ["?conversation=", "?conversation=a%20b", "?conversation=abc%0a"])
@@ -468,7 +468,7 @@ async def test_invalid_conversation_id_is_refused(query: str) -> None:
 
 async def test_cleared_conversation_is_not_found() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, ask(conversation="c-1"))
+    await frames_of(chat, chat_request(conversation="c-1"))
     cleared = await chat.clear(request("/history?conversation=c-1", method="DELETE"))
 
     assert (cleared.status, cleared.body) == (204, b"")
@@ -480,8 +480,8 @@ async def test_cleared_conversation_is_not_found() -> None:
 async def test_conversations_are_listed() -> None:
     chat = routes(text_engine("Hi"))
     for name in ("a", "b", "a"):
-        await said(chat, ask(conversation=name))
-    listed = json.loads(whole(await chat.conversations(request("/conversations"))).body)
+        await frames_of(chat, chat_request(conversation=name))
+    listed = json.loads(complete(await chat.conversations(request("/conversations"))).body)
 
     assert [(each["id"], each["messages"]) for each in listed] == [("a", 4), ("b", 2)]
 
@@ -489,7 +489,7 @@ async def test_conversations_are_listed() -> None:
 async def test_private_responses_are_not_cached() -> None:
     chat = routes(text_engine("Hi"))
     for response in (await chat.history(request("/history")), await chat.conversations(request("/conversations"))):
-        assert "cache-control: no-store" in lines_of(whole(response).head)
+        assert "cache-control: no-store" in lines_of(complete(response).head)
 
 
 @pytest.mark.parametrize(("limit", "links"), [(1, 2), (2, 1), (3, 0), (4, 0)])
@@ -497,13 +497,13 @@ async def test_private_responses_are_not_cached() -> None:
 async def test_link_header_has_the_next_page(limit: int, links: int, search: str) -> None:
     chat = routes(text_engine("Because"))
     for number in range(3):
-        await said(chat, ask("Why söme", conversation=f"c{number}"))
+        await frames_of(chat, chat_request("Why söme", conversation=f"c{number}"))
     ids: list[str] = []
     target, count = f"/conversations?limit={limit}{search}", 0
     while target:
-        asked = request(target)
-        ids += [each["id"] for each in json.loads(whole(await chat.conversations(asked)).body)]
-        found = re.search(r'^link: <(\S+)>; rel="next"\r$', asked.response_headers.decode(), re.MULTILINE)
+        incoming = request(target)
+        ids += [each["id"] for each in json.loads(complete(await chat.conversations(incoming)).body)]
+        found = re.search(r'^link: <(\S+)>; rel="next"\r$', incoming.response_headers.decode(), re.MULTILINE)
         target = urljoin(target, found[1]) if found else ""
         count += 1
 
@@ -514,14 +514,14 @@ async def test_link_header_has_the_next_page(limit: int, links: int, search: str
 async def test_conversations_of_another_key_are_not_found() -> None:
     chat = routes(text_engine("Hi"), keys=("alice", "bob"))
     alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
-    await said(chat, ask(headers=alice, conversation="c-1"))
+    await frames_of(chat, chat_request(headers=alice, conversation="c-1"))
 
-    assert len(await kept(chat, "/history?conversation=c-1", alice)) == 2
+    assert len(await messages_of(chat, "/history?conversation=c-1", alice)) == 2
     with pytest.raises(NotFound):
         await chat.history(request("/history?conversation=c-1", headers=bob))
     with pytest.raises(NotFound):
         await chat.clear(request("/history?conversation=c-1", headers=bob))
-    assert json.loads(whole(await chat.conversations(request("/conversations", headers=bob))).body) == []
+    assert json.loads(complete(await chat.conversations(request("/conversations", headers=bob))).body) == []
 
 
 async def test_every_chat_route_requires_a_key() -> None:
@@ -530,65 +530,67 @@ async def test_every_chat_route_requires_a_key() -> None:
         with pytest.raises(Unauthorized):
             await handler(request("/history"))
     with pytest.raises(Unauthorized):
-        await chat.chat(ask())
+        await chat.chat(chat_request())
 
 
 async def test_delta_with_blank_lines_is_one_frame() -> None:
-    frames = await said(routes(ScriptedEngine(TextDelta("a\n\ndata: [DONE]\n\n"), Finished("stop", "m"))), ask())
+    frames = await frames_of(
+        routes(ScriptedEngine(TextDelta("a\n\ndata: [DONE]\n\n"), Finished("stop", "m"))), chat_request()
+    )
 
     assert frames == [b'id: 1\ndata: {"content":"a\\n\\ndata: [DONE]\\n\\n"}\n\n', b"data: [DONE]\n\n"]
 
 
-# Turns under way
+# Running turns
 
 
 async def test_turn_is_resumed_from_any_event() -> None:
-    chat, asked = routes(text_engine("Be", "cause")), ask(conversation="c-1")
-    frames = await said(chat, asked)
+    chat, incoming = routes(text_engine("Be", "cause")), chat_request(conversation="c-1")
+    frames = await frames_of(chat, incoming)
     for after in range(3):
-        again = turn_request(turn_of(asked), headers={"last-event-id": str(after)})
-        answer = await chat.resume(again)
+        again = turn_request(turn_id_of(incoming), headers={"last-event-id": str(after)})
+        response = await chat.resume(again)
 
-        assert await Reader().play(answer) == frames[after:]
-        assert asked.response_headers.startswith(again.response_headers)
-        assert answer.on_disconnect is None
-    assert await Reader().play(await chat.resume(turn_request(turn_of(asked)))) == frames
+        assert await Reader().play(response) == frames[after:]
+        assert incoming.response_headers.startswith(again.response_headers)
+        assert response.on_disconnect is None
+    assert await Reader().play(await chat.resume(turn_request(turn_id_of(incoming)))) == frames
 
 
 async def test_head_of_a_resumed_turn_is_sent_early_on_request() -> None:
-    chat, asked = routes(text_engine("Be", "cause")), ask()
-    frames = await said(chat, asked)
+    chat, incoming = routes(text_engine("Be", "cause")), chat_request()
+    frames = await frames_of(chat, incoming)
     for query, announced in {"": False, "?announce=false": False, "?announce=true": True}.items():
-        answer = await chat.resume(turn_request(turn_of(asked), query=query))
+        response = await chat.resume(turn_request(turn_id_of(incoming), query=query))
 
-        assert answer.announced is announced
-        assert await Reader().play(answer) == frames
+        assert response.announced is announced
+        assert await Reader().play(response) == frames
     for junk in ("?announce=1", "?announce", "?announce=true&announce=true", "?later=true"):
         with pytest.raises(InvalidRequest, match="takes only announce and details, each at most once"):
-            await chat.resume(turn_request(turn_of(asked), query=junk))
+            await chat.resume(turn_request(turn_id_of(incoming), query=junk))
 
 
 async def test_resuming_past_the_newest_event_is_refused() -> None:
-    chat, asked = routes(text_engine("Hi")), ask()
-    await said(chat, asked)
+    chat, incoming = routes(text_engine("Hi")), chat_request()
+    await frames_of(chat, incoming)
     with pytest.raises(ResumeExpired):
-        await chat.resume(turn_request(turn_of(asked), headers={"last-event-id": "2"}))
+        await chat.resume(turn_request(turn_id_of(incoming), headers={"last-event-id": "2"}))
     for junk in ("-1", "x", "1.0", "1" * 13):
         with pytest.raises(InvalidRequest):
-            await chat.resume(turn_request(turn_of(asked), headers={"last-event-id": junk}))
+            await chat.resume(turn_request(turn_id_of(incoming), headers={"last-event-id": junk}))
 
 
 async def test_stopped_turn_ends_with_an_error_and_is_stored() -> None:
     engine = text_engine("Be", end=Silence())
-    chat, asked = routes(engine), ask()
-    playing = asyncio.ensure_future(said(chat, asked))
+    chat, incoming = routes(engine), chat_request()
+    playing = asyncio.ensure_future(frames_of(chat, incoming))
     await engine.silent.wait()
-    stopped = await chat.stop(turn_request(turn_of(asked), stop=True))
+    stopped = await chat.stop(turn_request(turn_id_of(incoming), stop=True))
     *_, last = await playing
 
     assert json.loads(last.partition(b"data: ")[2])["error"]["code"] == "stopped"
     assert (stopped.status, stopped.body) == (204, b"")
-    assert (await kept(chat))[1]["status"] == "interrupted"
+    assert (await messages_of(chat))[1]["status"] == "interrupted"
 
 
 @pytest.mark.parametrize("turn", ["turn_1", "turn_" + "0" * 24, "x", "turn_" + "A" * 24])
@@ -602,24 +604,24 @@ async def test_unknown_turn_is_not_found(turn: str) -> None:
 
 async def test_turn_of_another_key_is_not_found() -> None:
     chat = routes(text_engine("Hi"), keys=("alice", "bob"))
-    asked, bob = ask(headers={"x-api-key": "alice"}), {"x-api-key": "bob"}
-    await said(chat, asked)
+    incoming, bob = chat_request(headers={"x-api-key": "alice"}), {"x-api-key": "bob"}
+    await frames_of(chat, incoming)
     with pytest.raises(NotFound):
-        await chat.resume(turn_request(turn_of(asked), headers=bob))
+        await chat.resume(turn_request(turn_id_of(incoming), headers=bob))
     with pytest.raises(NotFound):
-        await chat.stop(turn_request(turn_of(asked), headers=bob, stop=True))
+        await chat.stop(turn_request(turn_id_of(incoming), headers=bob, stop=True))
 
 
 @pytest.mark.parametrize(("on_disconnect", "continues"), [("finish", True), ("cancel", False), (None, False)])
 async def test_request_selects_what_a_disconnect_does(on_disconnect: str | None, continues: bool) -> None:
     engine = text_engine("Be", end=Silence())
-    answer = await routes(engine).chat(ask(on_disconnect=on_disconnect))
-    assert isinstance(answer, LiveStream)
-    assert answer.on_disconnect is not None
-    playing = asyncio.ensure_future(answer.run(RecordingSend()))
+    response = await routes(engine).chat(chat_request(on_disconnect=on_disconnect))
+    assert isinstance(response, LiveStream)
+    assert response.on_disconnect is not None
+    playing = asyncio.ensure_future(response.run(RecordingSend()))
     await engine.silent.wait()
 
-    assert answer.on_disconnect() is continues
+    assert response.on_disconnect() is continues
     playing.cancel()
     await settle()
 
@@ -628,7 +630,7 @@ async def test_request_selects_what_a_disconnect_does(on_disconnect: str | None,
 
 
 def keyed(key: str, text: str = "Why?", **fields: object) -> Request:
-    return ask(text, headers={"idempotency-key": key}, **fields)
+    return chat_request(text, headers={"idempotency-key": key}, **fields)
 
 
 async def test_repeated_idempotency_key_returns_the_same_turn() -> None:
@@ -636,24 +638,24 @@ async def test_repeated_idempotency_key_returns_the_same_turn() -> None:
     chat = routes(engine)
     first, second = keyed("k"), keyed("k")
 
-    assert await said(chat, first) == await said(chat, second)
+    assert await frames_of(chat, first) == await frames_of(chat, second)
     assert first.response_headers.startswith(second.response_headers)
     assert len(engine.requests) == 1
-    assert len(await kept(chat)) == 2
+    assert len(await messages_of(chat)) == 2
 
 
 async def test_stream_and_non_stream_are_different_requests_for_idempotency() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, keyed("k"))
+    await frames_of(chat, keyed("k"))
     with pytest.raises(IdempotencyMismatch):
         await chat.chat(keyed("k", stream=False))
 
 
 async def test_same_idempotency_key_with_other_simulator_settings_is_refused() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, keyed("k"))
+    await frames_of(chat, keyed("k"))
     with pytest.raises(IdempotencyMismatch):
-        await chat.chat(ask(headers={"idempotency-key": "k", "x-sim": "gap=1ms"}))
+        await chat.chat(chat_request(headers={"idempotency-key": "k", "x-sim": "gap=1ms"}))
 
 
 async def test_non_streaming_response_is_sent_to_all_requests_of_its_key() -> None:
@@ -663,23 +665,23 @@ async def test_non_streaming_response_is_sent_to_all_requests_of_its_key() -> No
     await engine.requested.wait()
     engine.emit("Hi")
     engine.finish()
-    answers = await asking
+    responses = await asking
 
-    assert len({answer.body for answer in answers if isinstance(answer, Response)}) == 1
+    assert len({response.body for response in responses if isinstance(response, Response)}) == 1
     assert len(engine.requests) == 1
 
 
 @pytest.mark.parametrize("key", ["", "a" * 256, "a\tb", "é"])
 async def test_invalid_idempotency_key_is_refused(key: str) -> None:
-    asked = ask()
-    asked.headers[b"idempotency-key"] = key.encode("latin-1")
+    incoming = chat_request()
+    incoming.headers[b"idempotency-key"] = key.encode("latin-1")
     with pytest.raises(InvalidRequest, match="Idempotency-Key takes"):
-        await routes(text_engine("Hi")).chat(asked)
+        await routes(text_engine("Hi")).chat(incoming)
 
 
 @pytest.mark.parametrize("key", ["a" * 255, '"quoted, with spaces"', "~!"])
 async def test_any_printable_idempotency_key_is_accepted(key: str) -> None:
-    assert len(await said(routes(text_engine("Hi")), keyed(key))) == 2
+    assert len(await frames_of(routes(text_engine("Hi")), keyed(key))) == 2
 
 
 # Conversations
@@ -687,9 +689,9 @@ async def test_any_printable_idempotency_key_is_accepted(key: str) -> None:
 
 async def test_conversation_can_be_renamed_and_deleted() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, ask(conversation="a:1"))
+    await frames_of(chat, chat_request(conversation="a:1"))
     named = await chat.change(conversation_request("a:1", body=b'{"title":"Reasons"}'))
-    (listed,) = json.loads(whole(await chat.conversations(request("/conversations"))).body)
+    (listed,) = json.loads(complete(await chat.conversations(request("/conversations"))).body)
     deleted = await chat.delete(conversation_request("a%3A1"))
 
     assert (named.status, deleted.status) == (204, 204)
@@ -702,9 +704,9 @@ async def test_conversation_can_be_renamed_and_deleted() -> None:
 async def test_conversation_can_be_pinned_and_found_by_search() -> None:
     chat = routes(text_engine("Hi"))
     for name in ("a", "b"):
-        await said(chat, ask(conversation=name))
+        await frames_of(chat, chat_request(conversation=name))
     await chat.change(conversation_request("a", body=b'{"title":"Blue Sky","pinned":true}'))
-    found = json.loads(whole(await chat.conversations(request("/conversations?search=SKY+blue"))).body)
+    found = json.loads(complete(await chat.conversations(request("/conversations?search=SKY+blue"))).body)
 
     assert [(each["id"], each["title"], each["pinned"]) for each in found] == [("a", "Blue Sky", True)]
     assert (await chat.change(conversation_request("b", body=b'{"pinned":false}'))).status == 204
@@ -712,17 +714,17 @@ async def test_conversation_can_be_pinned_and_found_by_search() -> None:
 
 async def test_imported_conversation_gets_a_new_id() -> None:
     chat = routes(text_engine("Hi"))
-    await said(chat, ask(conversation="a"))
-    exported = await kept(chat, "/history?conversation=a")
+    await frames_of(chat, chat_request(conversation="a"))
+    exported = await messages_of(chat, "/history?conversation=a")
     added = await chat.add(
         request("/conversations", method="POST", body=json.dumps({"title": "Reasons", "messages": exported}).encode())
     )
     name = json.loads(added.body)["id"]
-    (listed, _) = json.loads(whole(await chat.conversations(request("/conversations"))).body)
+    (listed, _) = json.loads(complete(await chat.conversations(request("/conversations"))).body)
 
     assert added.status == 201
     assert (listed["id"], listed["title"], listed["messages"]) == (name, "Reasons", 2)
-    messages = await kept(chat, f"/history?conversation={name}")
+    messages = await messages_of(chat, f"/history?conversation={name}")
     (turn,) = {each.pop("turn") for each in messages}
     assert {turn} != {each.pop("turn") for each in exported}
     assert messages == exported
@@ -742,11 +744,11 @@ async def test_invalid_title_is_refused(body: bytes) -> None:
 async def test_conversation_of_another_key_cannot_be_renamed_or_deleted() -> None:
     chat = routes(text_engine("Hi"), keys=("alice", "bob"))
     alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
-    await said(chat, ask(headers=alice, conversation="c-1"))
+    await frames_of(chat, chat_request(headers=alice, conversation="c-1"))
     for handler in (chat.change, chat.delete):
         with pytest.raises(NotFound):
             await handler(conversation_request("c-1", body=b'{"title":"x"}', headers=bob))
         with pytest.raises(InvalidRequest):
             await handler(conversation_request("c 1", body=b'{"title":"x"}', headers=alice))
 
-    assert len(await kept(chat, "/history?conversation=c-1", alice)) == 2
+    assert len(await messages_of(chat, "/history?conversation=c-1", alice)) == 2

@@ -35,49 +35,53 @@ class Harness:
 
     def gate(self, name: str, body: object = None) -> dict[str, Any]:
         if body is None:
-            return told(self.control.gate(of_gate(name)))
-        return told(self.control.change_gate(of_gate(name, json.dumps(body).encode())))
+            return decoded(self.control.gate(gate_request(name)))
+        return decoded(self.control.change_gate(gate_request(name, json.dumps(body).encode())))
 
 
-def told(response: object) -> dict[str, Any]:
+def decoded(response: object) -> dict[str, Any]:
     assert isinstance(response, Response)
     document: dict[str, Any] = json.loads(response.body)
     assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(response.head)}
     return document
 
 
-def asked(body: bytes = b"") -> Request:
+def control_request(body: bytes = b"") -> Request:
     return request("/sim", method="PATCH", body=body)
 
 
-def of_gate(name: str, body: bytes = b"") -> Request:
+def gate_request(name: str, body: bytes = b"") -> Request:
     made = request(f"/sim/gates/{name}", method="PATCH", body=body)
     made.route = "/sim/gates/{gate}"
     return made
 
 
-# The default
+# Default settings
 
 
 def test_settings_and_open_streams_are_shown() -> None:
     harness = Harness("ttft=1s")
     harness.state.limiter.acquire()
 
-    assert told(harness.control.show(asked())) == {"sim": "gap=0.1s,ttft=1s", "journal": False, "streams": 1}
+    assert decoded(harness.control.show(control_request())) == {
+        "sim": "gap=0.1s,ttft=1s",
+        "journal": False,
+        "streams": 1,
+    }
 
 
 def test_change_is_merged_into_the_current_settings() -> None:
     harness = Harness("ttft=1s,seed=1")
-    assert told(harness.control.change(asked(b'{"sim":"ttft=2s,tokens=3","journal":true}'))) == {
+    assert decoded(harness.control.change(control_request(b'{"sim":"ttft=2s,tokens=3","journal":true}'))) == {
         "sim": "gap=0.1s,ttft=2s,tokens=3..3,seed=1",
         "journal": True,
         "streams": 0,
     }
-    assert told(harness.control.change(asked(b'{"sim":"gap=1s"}')))["journal"]
-    assert not told(harness.control.change(asked(b'{"journal":false}')))["journal"]
+    assert decoded(harness.control.change(control_request(b'{"sim":"gap=1s"}')))["journal"]
+    assert not decoded(harness.control.change(control_request(b'{"journal":false}')))["journal"]
 
     assert harness.state.configured == parse("gap=1s,ttft=2s,tokens=3,seed=1")
-    harness.control.change(asked(b"{}"))
+    harness.control.change(control_request(b"{}"))
     assert harness.state.configured == parse("gap=1s,ttft=2s,tokens=3,seed=1")
 
 
@@ -86,13 +90,13 @@ def test_change_is_merged_into_the_current_settings() -> None:
 )
 def test_invalid_change_names_the_accepted_values(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="the body takes"):
-        Harness().control.change(asked(body))
+        Harness().control.change(control_request(body))
 
 
 def test_change_with_invalid_grammar_changes_nothing() -> None:
     harness = Harness("seed=1")
     with pytest.raises(InvalidRequest, match="gap got 'fast'"):
-        harness.control.change(asked(b'{"sim":"gap=fast","journal":true}'))
+        harness.control.change(control_request(b'{"sim":"gap=fast","journal":true}'))
 
     assert harness.state.configured == parse("seed=1")
     assert not harness.journal.is_on
@@ -115,7 +119,7 @@ def test_default_that_no_request_could_use_is_refused(tmp_path: Path, sim: str, 
     body = json.dumps({"sim": sim}).encode()
     for change in (harness.control.change, harness.control.replace):
         with pytest.raises(InvalidRequest, match=why):
-            change(asked(body))
+            change(control_request(body))
 
     assert harness.state.configured == parse("seed=1")
 
@@ -124,43 +128,43 @@ def test_default_may_name_an_existing_script_or_profile(tmp_path: Path) -> None:
     (tmp_path / "turns.yml").write_text("- say: Hello", encoding="utf-8")
     harness = Harness(folder=str(tmp_path))
     for sim in ("script=turns.yml", "profile=groq-70b"):
-        harness.control.replace(asked(json.dumps({"sim": sim}).encode()))
+        harness.control.replace(control_request(json.dumps({"sim": sim}).encode()))
 
         assert harness.state.configured == parse(sim)
 
 
 def test_replacement_removes_all_default_settings() -> None:
     harness = Harness("ttft=1s,seed=1")
-    harness.control.change(asked(b'{"sim":"tokens=3","journal":true}'))
-    assert told(harness.control.replace(asked(b'{"sim":"gap=1s"}'))) == {
+    harness.control.change(control_request(b'{"sim":"tokens=3","journal":true}'))
+    assert decoded(harness.control.replace(control_request(b'{"sim":"gap=1s"}'))) == {
         "sim": "gap=1s",
         "journal": True,
         "streams": 0,
     }
     assert harness.state.configured == parse("gap=1s")
-    assert told(harness.control.replace(asked(b'{"sim":""}')))["sim"] == "gap=0.1s"
+    assert decoded(harness.control.replace(control_request(b'{"sim":""}')))["sim"] == "gap=0.1s"
     assert harness.state.configured == parse("")
-    harness.control.reset(asked())
+    harness.control.reset(control_request())
 
     assert harness.state.configured == parse("ttft=1s,seed=1")
 
 
 def test_shown_settings_can_be_put_back_unchanged() -> None:
     harness = Harness("ttft=1s,seed=1,tokens=3")
-    shown = told(harness.control.show(asked()))
-    replaced = harness.control.replace(asked(json.dumps({"sim": shown["sim"]}).encode()))
+    shown = decoded(harness.control.show(control_request()))
+    replaced = harness.control.replace(control_request(json.dumps({"sim": shown["sim"]}).encode()))
 
-    assert told(replaced) == shown
+    assert decoded(replaced) == shown
 
 
 def test_replacement_keeps_counts_gates_and_request_log() -> None:
     harness = Harness("status=429x1")
-    harness.control.change(asked(b'{"journal":true}'))
+    harness.control.change(control_request(b'{"journal":true}'))
     harness.journal.add(request("/a"))
     harness.state.gates.pinned("a")
     with pytest.raises(RateLimited):
         harness.injected_errors.check(harness.state.configured, "")
-    harness.control.replace(asked(b'{"sim":"status=429x1"}'))
+    harness.control.replace(control_request(b'{"sim":"status=429x1"}'))
 
     assert [*harness.state.gates.all()] == ["a"]
     assert [each["path"] for each in harness.journal.entries()] == ["/a"]
@@ -185,7 +189,7 @@ def test_replacement_keeps_counts_gates_and_request_log() -> None:
 def test_invalid_replacement_names_the_accepted_values(body: bytes) -> None:
     harness = Harness("seed=1")
     with pytest.raises(InvalidRequest, match=re.escape('the body takes {"sim": "ttft=1s"}: ')):
-        harness.control.replace(asked(body))
+        harness.control.replace(control_request(body))
 
     assert harness.state.configured == parse("seed=1")
 
@@ -193,19 +197,19 @@ def test_invalid_replacement_names_the_accepted_values(body: bytes) -> None:
 def test_replacement_with_invalid_grammar_changes_nothing() -> None:
     harness = Harness("seed=1")
     with pytest.raises(InvalidRequest, match="gap got 'fast'"):
-        harness.control.replace(asked(b'{"sim":"ttft=1s,gap=fast"}'))
+        harness.control.replace(control_request(b'{"sim":"ttft=1s,gap=fast"}'))
 
     assert harness.state.configured == parse("seed=1")
 
 
 def test_reset_restores_the_initial_state() -> None:
     harness = Harness("ttft=1s")
-    harness.control.change(asked(b'{"sim":"status=429x1","journal":true}'))
+    harness.control.change(control_request(b'{"sim":"status=429x1","journal":true}'))
     harness.journal.add(request("/"))
     harness.state.gates.pinned("a")
     with pytest.raises(RateLimited):
         harness.injected_errors.check(harness.state.configured, "")
-    assert harness.control.reset(asked()).status == 204
+    assert harness.control.reset(control_request()).status == 204
 
     assert harness.state.configured == parse("ttft=1s")
     assert harness.state.gates.all() == {}
@@ -214,27 +218,27 @@ def test_reset_restores_the_initial_state() -> None:
         harness.injected_errors.check(parse("status=429x1"), "")
 
 
-# The journal
+# Request log
 
 
 async def test_request_log_is_shown_until_cleared() -> None:
     harness = Harness()
-    harness.control.change(asked(b'{"journal":true}'))
+    harness.control.change(control_request(b'{"journal":true}'))
     harness.journal.add(request("/a"))
-    shown = told(await harness.control.requests(asked()))
+    shown = decoded(await harness.control.requests(control_request()))
     assert (shown["journal"], [each["path"] for each in shown["requests"]]) == (True, ["/a"])
-    assert harness.control.clear_requests(asked()).status == 204
+    assert harness.control.clear_requests(control_request()).status == 204
 
-    assert told(await harness.control.requests(asked())) == {"journal": True, "requests": []}
+    assert decoded(await harness.control.requests(control_request())) == {"journal": True, "requests": []}
 
 
 @pytest.mark.slow
 async def test_full_request_log_is_sent_in_slices() -> None:
     harness = Harness()
-    harness.control.change(asked(b'{"journal":true}'))
+    harness.control.change(control_request(b'{"journal":true}'))
     for _ in range(MAX_REQUESTS):
         harness.journal.add(request("/a", method="POST", body=b"\x01" * MAX_BODY_BYTES))
-    shown = await harness.control.requests(asked())
+    shown = await harness.control.requests(control_request())
     assert isinstance(shown, LiveStream)
     sent = RecordingSend()
     sent.append(await shown.run(sent))
@@ -254,7 +258,7 @@ def test_gate_can_be_opened_closed_and_limited() -> None:
     assert harness.gate("a", {"open": False}) == state
     assert harness.gate("a", {"open": False, "tokens": 2}) == state | {"tokens": 2}
     assert harness.gate("a") == state | {"tokens": 2}
-    assert told(harness.control.gates(asked())) == {"gates": [state | {"tokens": 2}]}
+    assert decoded(harness.control.gates(control_request())) == {"gates": [state | {"tokens": 2}]}
 
 
 def test_gate_shows_waiting_and_passed_tokens() -> None:
@@ -271,10 +275,10 @@ def test_gate_shows_waiting_and_passed_tokens() -> None:
 def test_dropped_gate_is_not_found() -> None:
     harness = Harness()
     harness.gate("a", {})
-    assert harness.control.drop_gate(of_gate("a")).status == 204
+    assert harness.control.drop_gate(gate_request("a")).status == 204
     for call in (harness.control.drop_gate, harness.control.gate):
         with pytest.raises(NotFound, match="no such gate"):
-            call(of_gate("a"))
+            call(gate_request("a"))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +286,7 @@ def test_dropped_gate_is_not_found() -> None:
 )
 def test_invalid_gate_change_names_the_accepted_values(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="the body takes"):
-        Harness().control.change_gate(of_gate("a", body))
+        Harness().control.change_gate(gate_request("a", body))
 
 
 @pytest.mark.parametrize("name", ["%20", "a%2Fb", "%C3%A4", "x" * 65])
@@ -290,7 +294,7 @@ def test_invalid_gate_name_is_refused(name: str) -> None:
     harness = Harness()
     for call in (harness.control.gate, harness.control.drop_gate, harness.control.change_gate):
         with pytest.raises(InvalidRequest, match="a gate's name takes"):
-            call(of_gate(name, b"{}"))
+            call(gate_request(name, b"{}"))
 
 
 def test_too_many_gates_are_refused() -> None:
@@ -316,26 +320,26 @@ def test_control_routes_are_refused_with_several_workers() -> None:
     ]
     for call in calls:
         with pytest.raises(InvalidRequest, match="WORKERS=1"):
-            call(of_gate("a", b"{}"))
+            call(gate_request("a", b"{}"))
 
-    assert told(control.show(asked()))["streams"] == 0
+    assert decoded(control.show(control_request()))["streams"] == 0
 
 
 def test_gates_of_different_keys_are_separate() -> None:
     harness = Harness(keys=("one", "two"))
 
-    def of(key: str, method: str = "PATCH", body: bytes = b"") -> Request:
-        made = request("/sim/gates/a", method=method, headers={"x-api-key": key}, body=body)
-        made.route = "/sim/gates/{gate}"
-        return made
+    def request_of(key: str, method: str = "PATCH", body: bytes = b"") -> Request:
+        incoming = request("/sim/gates/a", method=method, headers={"x-api-key": key}, body=body)
+        incoming.route = "/sim/gates/{gate}"
+        return incoming
 
-    harness.control.change_gate(of("one", body=b'{"open":true}'))
-    harness.control.change_gate(of("two", body=b'{"tokens":2}'))
-    assert told(harness.control.gate(of("one", "GET")))["open"]
-    assert not told(harness.control.gate(of("two", "GET")))["open"]
-    assert len(told(harness.control.gates(of("one", "GET")))["gates"]) == 1
-    harness.control.drop_gate(of("one", "DELETE"))
+    harness.control.change_gate(request_of("one", body=b'{"open":true}'))
+    harness.control.change_gate(request_of("two", body=b'{"tokens":2}'))
+    assert decoded(harness.control.gate(request_of("one", "GET")))["open"]
+    assert not decoded(harness.control.gate(request_of("two", "GET")))["open"]
+    assert len(decoded(harness.control.gates(request_of("one", "GET")))["gates"]) == 1
+    harness.control.drop_gate(request_of("one", "DELETE"))
     with pytest.raises(NotFound):
-        harness.control.gate(of("one", "GET"))
+        harness.control.gate(request_of("one", "GET"))
 
-    assert told(harness.control.gate(of("two", "GET")))["tokens"] == 2
+    assert decoded(harness.control.gate(request_of("two", "GET")))["tokens"] == 2

@@ -46,9 +46,11 @@ def test_configured_origins_replace_loopback_origins() -> None:
 OURS = "Authorization, X-API-Key, Content-Type, X-Sim, Idempotency-Key, Last-Event-ID"
 
 
-@pytest.mark.parametrize(("asked", "allowed"), [("", OURS), ("x-stainless-lang,a-b", f"{OURS}, x-stainless-lang,a-b")])
-def test_preflight_allows_the_requested_headers(asked: str, allowed: str) -> None:
-    preflight = request(headers={"access-control-request-headers": asked} if asked else {})
+@pytest.mark.parametrize(
+    ("requested", "allowed"), [("", OURS), ("x-stainless-lang,a-b", f"{OURS}, x-stainless-lang,a-b")]
+)
+def test_preflight_allows_the_requested_headers(requested: str, allowed: str) -> None:
+    preflight = request(headers={"access-control-request-headers": requested} if requested else {})
 
     assert lines_of(CORS((), loopback_only=False).preflight(preflight, "OPTIONS, POST")) == [
         "access-control-allow-methods: OPTIONS, POST",
@@ -68,13 +70,13 @@ def test_preflight_of_another_origin_allows_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "allowed"), [({"access-control-request-private-network": "true"}, True), ({}, False)]
+    ("requested", "allowed"), [({"access-control-request-private-network": "true"}, True), ({}, False)]
 )
 def test_private_network_header_is_sent_to_allowed_origins_only_on_request(
-    asked: dict[str, str], allowed: bool
+    requested: dict[str, str], allowed: bool
 ) -> None:
     for cors in (CORS((), loopback_only=False), CORS(("https://a.example",), loopback_only=False)):
-        sent = lines_of(cors.preflight(request(headers={"origin": "https://a.example", **asked}), "POST"))
+        sent = lines_of(cors.preflight(request(headers={"origin": "https://a.example", **requested}), "POST"))
         assert ("access-control-allow-private-network: true" in sent) is allowed
 
 

@@ -1,4 +1,4 @@
-"""What one event says, and who samples when."""
+"""The fields of an event, and which viewer takes the samples at which time."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tokenfall import __version__
-from tokenfall.api import dashboard as board
+from tokenfall.api import dashboard as dashboard_module
 from tokenfall.api.dashboard import Dashboard, Now, Percentiles, Requests
 from tokenfall.http.response import LiveStream
 from tokenfall.metrics import Metrics
@@ -31,7 +31,7 @@ OVER = (
 
 
 class Viewer:
-    """Who watches: keeps what it is sent, and makes the board wait while `full` is set."""
+    """A viewer that records frames and makes the stream wait while `full` is set."""
 
     def __init__(self, stream: LiveStream) -> None:
         self.frames: list[bytes] = []
@@ -54,16 +54,16 @@ class Viewer:
 
 
 class Harness:
-    """A board on a wheel that the test turns, and how often it has asked for the counters."""
+    """A dashboard on a fake wheel that counts its reads of the metrics."""
 
     def __init__(self) -> None:
         self.wheel = FakeWheel(1000.0)
         self.metrics = Metrics()
-        self.asked = 0
+        self.reads = 0
         self.draining = False
         self.sim = "gap=0.1s"
         self.defect: Exception | None = None
-        self.board = Dashboard(
+        self.dashboard = Dashboard(
             self.measured,
             WheelClock(self.wheel),
             page_paths=frozenset({"/board"}),
@@ -74,19 +74,19 @@ class Harness:
         self._viewers: list[Viewer] = []
 
     def measured(self) -> Metrics:
-        self.asked += 1
+        self.reads += 1
         if self.defect is not None:
             raise self.defect
         return self.metrics
 
     async def watch(self) -> Viewer:
-        viewer = Viewer(self.board.events(request("/board/events")))
+        viewer = Viewer(self.dashboard.events(request("/board/events")))
         self._viewers.append(viewer)
         await settle()
         return viewer
 
     async def pass_s(self, seconds: float) -> None:
-        """Let so much time pass: who sleeps wakes at its very deadline."""
+        """Advance the clock from deadline to deadline, so that each sleeper wakes exactly on time."""
         wheel = self.wheel
         until_s = wheel.now_s + seconds
         while wheel.waiting and min(wheel.waiting.values()) <= until_s:
@@ -107,7 +107,7 @@ async def harness() -> AsyncIterator[Harness]:
 
 
 def dashboard(metrics: Metrics, clock: InstantClock, frames: RecordingSend) -> Dashboard:
-    """A dashboard that ends its events after the third."""
+    """A dashboard whose stream ends after the third event."""
     return Dashboard(
         lambda: metrics,
         clock,
@@ -119,14 +119,14 @@ def dashboard(metrics: Metrics, clock: InstantClock, frames: RecordingSend) -> D
 
 
 def event_of(frame: bytes) -> Now:
-    """What a frame says; its framing and the type of each field are checked, and that nothing else is there."""
+    """Decode a frame strictly: framing, field types and no unknown field."""
     data = frame.removeprefix(b"data: ").removesuffix(b"\n\n")
     assert frame == b"data: %b\n\n" % data
     assert tuple(json.loads(data)) == Now.__struct_fields__
     return msgspec.json.decode(data, type=Now, strict=True)
 
 
-# When there is an event
+# Times of events
 
 
 async def test_first_event_is_sent_after_a_second(harness: Harness) -> None:
@@ -157,18 +157,18 @@ async def test_one_event_is_sent_per_second(harness: Harness) -> None:
 
 async def test_no_sample_is_taken_without_viewers(harness: Harness) -> None:
     await harness.pass_s(5)
-    assert harness.asked == 0
+    assert harness.reads == 0
     viewer = await harness.watch()
     await harness.pass_s(2)
     await viewer.leave()
-    asked = harness.asked
+    reads = harness.reads
     await harness.pass_s(5)
 
-    assert (harness.asked, harness.wheel.waiting) == (asked, {})
+    assert (harness.reads, harness.wheel.waiting) == (reads, {})
 
 
 async def test_stream_is_announced_not_counted_and_not_cached(harness: Harness) -> None:
-    stream = harness.board.events(request("/board/events"))
+    stream = harness.dashboard.events(request("/board/events"))
 
     assert stream.announced
     assert not stream.counted
@@ -179,7 +179,7 @@ async def test_stream_is_announced_not_counted_and_not_cached(harness: Harness) 
     }
 
 
-# Who samples
+# Sampling
 
 
 @pytest.mark.parametrize("later_s", [0.0, 0.25, 0.5, 0.75, 0.98, 0.995])
@@ -189,7 +189,7 @@ async def test_two_viewers_share_one_sample_a_second(harness: Harness, later_s: 
     second = await harness.watch()
     await harness.pass_s(10 - later_s)
 
-    assert harness.asked == 11, "one to begin with, and one a second"
+    assert harness.reads == 11, "one at the start and one per second"
     assert [event.uptime_s for event in first.events()] == pytest.approx([11 + place for place in range(10)], abs=0.01)
     assert second.frames == first.frames
 
@@ -202,7 +202,7 @@ async def test_late_wakeup_repeats_no_event_and_the_next_is_on_time(harness: Har
     await harness.pass_s(1.5 - late_s)
 
     assert [event.uptime_s for event in first.events()] == [11 + late_s, 12.0]
-    assert (second.frames, harness.asked) == (first.frames, 3)
+    assert (second.frames, harness.reads) == (first.frames, 3)
 
 
 @pytest.mark.parametrize("late_s", [0.6, 1.7])
@@ -279,7 +279,7 @@ async def test_samples_continue_after_a_short_time_without_viewers(harness: Harn
     assert [(event.tokens_per_s, event.window_s) for event in again.events()] == [(15.0, 7.0)]
 
 
-# What it says
+# Fields
 
 
 async def test_rates_are_of_the_last_second(harness: Harness) -> None:
@@ -325,11 +325,11 @@ async def test_percentiles_are_those_of_the_histogram(harness: Harness) -> None:
     harness.metrics.inter_token_s.observe(3.0, 10)
     await harness.pass_s(1)
 
-    told = viewer.last().inter_token
-    assert told is not None
-    assert told.count == 100
-    assert 0.09 < told.p50_s < told.p90_s < 0.13
-    assert 2.5 < told.p99_s < 3.4
+    event = viewer.last().inter_token
+    assert event is not None
+    assert event.count == 100
+    assert 0.09 < event.p50_s < event.p90_s < 0.13
+    assert 2.5 < event.p99_s < 3.4
     assert (viewer.last().ttft, viewer.last().ticker_late) == (None, None)
 
 
@@ -395,7 +395,7 @@ async def test_event_without_traffic_is_complete(harness: Harness) -> None:
 
 
 def measured() -> Metrics:
-    """Counters of which no two are the same."""
+    """Metrics with distinct values."""
     metrics = Metrics()
     metrics.workers, metrics.streams, metrics.connections, metrics.resident_bytes = 2, 3, 4, 24_117_248
     metrics.upstream_retries, metrics.rate_limited, metrics.stalled_readers = 5, 6, 7
@@ -423,8 +423,8 @@ GOLDEN = (
 
 
 async def test_event_has_the_expected_bytes(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "__version__", "1.2.3")
-    monkeypatch.setattr(board, "time", lambda: 1795205398.90004)
+    monkeypatch.setattr(dashboard_module, "__version__", "1.2.3")
+    monkeypatch.setattr(dashboard_module, "time", lambda: 1795205398.90004)
     harness.metrics = measured()
     viewer = await harness.watch()
     harness.metrics.tokens += 100
@@ -469,15 +469,15 @@ async def test_upstream_models_are_listed_while_they_start_streams(harness: Harn
 
 def test_event_example_in_api_docs_has_the_fields_in_order() -> None:
     (example,) = re.findall(r'\ndata: (\{"at":.*?\})\n```', API.read_text(encoding="utf-8"), re.DOTALL)
-    told: dict[str, Any] = json.loads(example)
+    event: dict[str, Any] = json.loads(example)
 
-    assert tuple(told) == Now.__struct_fields__
-    assert tuple(told["ttft"]) == Percentiles.__struct_fields__
-    assert tuple(told["requests"][0]) == Requests.__struct_fields__
-    msgspec.convert(told, Now, strict=True)
+    assert tuple(event) == Now.__struct_fields__
+    assert tuple(event["ttft"]) == Percentiles.__struct_fields__
+    assert tuple(event["requests"][0]) == Requests.__struct_fields__
+    msgspec.convert(event, Now, strict=True)
 
 
-# How it ends
+# End of the stream
 
 
 async def test_drain_ends_the_event_stream_at_the_next_second(harness: Harness) -> None:
@@ -490,7 +490,7 @@ async def test_drain_ends_the_event_stream_at_the_next_second(harness: Harness) 
 
     assert await viewer.end == OVER
     assert len(viewer.frames) == 2
-    assert harness.asked == 4, "the last time only to see that no stream is left"
+    assert harness.reads == 4, "the last read finds no open stream"
 
 
 async def test_events_report_the_drain_until_the_last_stream_has_ended(harness: Harness) -> None:
@@ -515,7 +515,7 @@ async def test_drain_ends_the_events_before_the_first_one(harness: Harness) -> N
 
 
 async def test_cut_event_stream_ends_with_the_shutdown_frame(harness: Harness) -> None:
-    assert harness.board.events(request("/board/events")).shutdown_frame == OVER
+    assert harness.dashboard.events(request("/board/events")).shutdown_frame == OVER
 
 
 async def test_failure_ends_the_events_with_an_error_event(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
@@ -524,7 +524,7 @@ async def test_failure_ends_the_events_with_an_error_event(harness: Harness, cap
     await harness.pass_s(1)
     with pytest.raises(ZeroDivisionError):
         await viewer.end
-    frame = harness.board.events(request("/board/events")).failure(harness.defect)
+    frame = harness.dashboard.events(request("/board/events")).failure(harness.defect)
 
     assert isinstance(frame, bytes)
     assert frame.startswith(b'event: error\ndata: {"error":{"code":"internal_error",')
@@ -541,7 +541,7 @@ async def test_slow_reader_gets_only_the_current_event(harness: Harness) -> None
     harness.metrics.tokens = 8
     taken.set_result(None)
     await harness.pass_s(0.5)
-    assert viewer.frames[1:] == [other.frames[-1]], "no second is made up for"
+    assert viewer.frames[1:] == [other.frames[-1]], "missed seconds are not sent later"
     await harness.pass_s(2)
 
     assert [event.uptime_s for event in viewer.events()] == [11.0, 16.0, 17.0, 18.0]

@@ -1,4 +1,4 @@
-"""The history as a document: its columns, its names and its size."""
+"""The history document: columns, names and size."""
 
 import asyncio
 import json
@@ -17,6 +17,7 @@ from tokenfall.metrics_history import MINUTES, SECONDS, MetricsHistory
 from tokenfall.metrics_sampler import MetricsSampler
 from tokenfall.slices import at_once
 
+from tests.doubles.callers import callers
 from tests.doubles.clocks import InstantClock
 from tests.doubles.memory import ample_memory
 from tests.doubles.requests import request
@@ -27,7 +28,7 @@ AT = 1_795_205_398.5
 
 
 def sampled(seconds: int, *, until_s: int = int(NOW_S), codes: int = 1) -> MetricsHistory:
-    """The history of a busy server that began so many seconds ago."""
+    """The history of a busy server that started this many seconds ago."""
     history, metrics = MetricsHistory(), Metrics()
     sampler = MetricsSampler(history, metrics, now_s=until_s - seconds, page_paths=frozenset())
     metrics.streams, metrics.connections, metrics.resident_bytes = 3, 4, 20 * 2**20
@@ -41,8 +42,8 @@ def sampled(seconds: int, *, until_s: int = int(NOW_S), codes: int = 1) -> Metri
     return history
 
 
-def told(history: MetricsHistory, name: str = "15m", *, now_s: float = NOW_S) -> Trend:
-    """The document; each column is as long as the others."""
+def decoded_trend(history: MetricsHistory, name: str = "15m", *, now_s: float = NOW_S) -> Trend:
+    """The decoded document; asserts that all columns have equal length."""
     document = at_once(trend_of(history, name, now_s=now_s, at=AT))
     assert tuple(json.loads(document)) == Trend.__struct_fields__
     trend = msgspec.json.decode(document, type=Trend, strict=True)
@@ -56,7 +57,7 @@ def told(history: MetricsHistory, name: str = "15m", *, now_s: float = NOW_S) ->
 
 
 def test_seconds_are_the_rows_up_to_this_one() -> None:
-    trend = told(sampled(1000))
+    trend = decoded_trend(sampled(1000))
 
     assert (trend.range, trend.step_s, trend.at) == ("15m", 1, AT - 0.4)
     assert trend.streams == [3] * 900
@@ -71,10 +72,10 @@ def test_seconds_are_the_rows_up_to_this_one() -> None:
 
 
 def test_minutes_are_complete_and_have_rates_per_second() -> None:
-    trend = told(sampled(600), "1h", now_s=NOW_S + 1)
+    trend = decoded_trend(sampled(600), "1h", now_s=NOW_S + 1)
 
     assert (trend.step_s, trend.at) == (60, AT - 1.4)
-    assert trend.tokens_per_s == [30] * 9 + [None], "the row of the last minute is written with the next sample"
+    assert trend.tokens_per_s == [30] * 9 + [None], "the next sample writes the row of the last minute"
     assert trend.errors == {"400": [6] * 9 + [None]}
     assert trend.ttft_count == [60] * 9 + [None]
 
@@ -87,11 +88,11 @@ def test_range_has_its_length(name: str, count: int) -> None:
         for number in range(newest - ring.rows, newest + 1):
             history.write([0] * 42, ring, number=number, idle=False)
 
-    assert len(told(history, name).streams) == count
+    assert len(decoded_trend(history, name).streams) == count
 
 
 def test_columns_are_empty_before_the_first_sample() -> None:
-    assert told(MetricsHistory()).streams == []
+    assert decoded_trend(MetricsHistory()).streams == []
 
 
 def test_errors_of_the_server_and_of_the_upstream_are_separate() -> None:
@@ -101,13 +102,13 @@ def test_errors_of_the_server_and_of_the_upstream_are_separate() -> None:
     metrics.streams_failed = {"/chat": 2}
     metrics.upstream_errors = {"upstream_reset": 3}
     sampler.sample(metrics, NOW_S, idle=False)
-    trend = told(history)
+    trend = decoded_trend(history)
 
     assert (trend.errors, trend.upstream_errors) == ({"429": [1], "failed": [2]}, {"upstream_reset": [3]})
 
 
 def test_codes_not_in_the_table_are_errors() -> None:
-    errors = told(sampled(1, codes=20)).errors
+    errors = decoded_trend(sampled(1, codes=20)).errors
 
     assert len(errors) == 16
     assert errors["other"] == [6 * 5]
@@ -133,15 +134,15 @@ def test_default_range_is_15_minutes(query: str) -> None:
     assert range_of(request(f"/board/history{query}")) == "15m"
 
 
-@pytest.mark.parametrize("asked", ["", "5m", "15M", "x" * 100])
-def test_unknown_range_error_lists_the_valid_ranges(asked: str) -> None:
+@pytest.mark.parametrize("name", ["", "5m", "15M", "x" * 100])
+def test_unknown_range_error_lists_the_valid_ranges(name: str) -> None:
     with pytest.raises(InvalidRequest, match="range takes 2m, 15m, 1h, 24h, not ") as caught:
-        range_of(request(f"/board/history?range={asked}"))
+        range_of(request(f"/board/history?range={name}"))
     assert len(caught.value.message) < 80
 
 
 async def test_handler_returns_the_history_up_to_its_clock() -> None:
-    handler = DashboardHistory(sampled(5), InstantClock(NOW_S), memory=ample_memory())
+    handler = DashboardHistory(sampled(5), InstantClock(NOW_S), memory=ample_memory(), callers=callers())
     response = handler.get(request("/board/history?range=2m"))
     if asyncio.iscoroutine(response):
         response = await response

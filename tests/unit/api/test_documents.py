@@ -27,31 +27,31 @@ from tests.doubles.requests import lines_of, request
 
 
 def test_document_has_json_content_type_and_no_store() -> None:
-    answer = document(b"{}", status=404)
+    response = document(b"{}", status=404)
 
-    assert (answer.status, answer.body) == (404, b"{}")
-    assert lines_of(answer.head)[1:3] == ["content-type: application/json", "cache-control: no-store"]
+    assert (response.status, response.body) == (404, b"{}")
+    assert lines_of(response.head)[1:3] == ["content-type: application/json", "cache-control: no-store"]
 
 
 def test_refused_document_is_a_dialect_error_with_the_common_headers() -> None:
-    asked = request()
-    asked.id = "r-1"
+    incoming = request()
+    incoming.id = "r-1"
     api_error = ApiError(status=429, code="rate_limited", message="later", retry_after_s=1.5)
-    answer = refusal(asked, api_error, error=ollama.error)
+    response = refusal(incoming, api_error, error=ollama.error)
 
-    assert answer.status == 429
-    assert json.loads(answer.body) == {"error": "later"}
-    assert "retry-after: 2" in lines_of(answer.head)
-    assert asked.response_headers == b"request-id: r-1\r\n"
+    assert response.status == 429
+    assert json.loads(response.body) == {"error": "later"}
+    assert "retry-after: 2" in lines_of(response.head)
+    assert incoming.response_headers == b"request-id: r-1\r\n"
 
 
 def test_request_id_header_is_added_once() -> None:
-    asked = request()
-    asked.id = "r-1"
-    add_request_id_header(asked)
-    add_request_id_header(asked)
+    incoming = request()
+    incoming.id = "r-1"
+    add_request_id_header(incoming)
+    add_request_id_header(incoming)
 
-    assert asked.response_headers == b"request-id: r-1\r\n"
+    assert incoming.response_headers == b"request-id: r-1\r\n"
 
 
 def test_chunks_are_joined_in_order_with_one_slice_each() -> None:
@@ -73,7 +73,7 @@ PIECE = b"x" * (PART_BYTES // 4)
 
 
 class Pieces:
-    """So many pieces, counted as they are made."""
+    """Yields this many chunks and counts them as they are produced."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -86,7 +86,7 @@ class Pieces:
 
 
 class Reader:
-    """Takes nothing of what it is sent until it is told to."""
+    """A client that reads only when the test calls `take`."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -108,18 +108,18 @@ class Reader:
 
 
 async def test_short_document_is_a_complete_response() -> None:
-    answer = await sliced(iter(Pieces(3)))
+    response = await sliced(iter(Pieces(3)))
 
-    assert isinstance(answer, Response)
-    assert answer.body == 3 * PIECE
+    assert isinstance(response, Response)
+    assert response.body == 3 * PIECE
 
 
 async def test_long_document_is_produced_as_the_client_reads_it() -> None:
     pieces, reader = Pieces(10), Reader()
-    answer = await sliced(iter(pieces))
-    assert isinstance(answer, LiveStream)
-    assert lines_of(answer.head.lines)[1:3] == ["content-type: application/json", "cache-control: no-store"]
-    running = asyncio.ensure_future(answer.run(reader))
+    response = await sliced(iter(pieces))
+    assert isinstance(response, LiveStream)
+    assert lines_of(response.head.lines)[1:3] == ["content-type: application/json", "cache-control: no-store"]
+    running = asyncio.ensure_future(response.run(reader))
     for slices in (1, 2):
         await reader.full.wait()
         assert (len(reader.sent), pieces.made) == (4 * slices * len(PIECE), 4 * slices)
@@ -131,20 +131,20 @@ async def test_long_document_is_produced_as_the_client_reads_it() -> None:
 
 
 async def test_long_document_ending_on_a_slice_is_sent_completely() -> None:
-    answer = await sliced(iter(Pieces(4)))
-    assert isinstance(answer, LiveStream)
+    response = await sliced(iter(Pieces(4)))
+    assert isinstance(response, LiveStream)
     sent: list[bytes] = []
 
-    assert await answer.run(lambda frame, /, *, is_token=True: sent.append(frame)) == b""
+    assert await response.run(lambda frame, /, *, is_token=True: sent.append(frame)) == b""
     assert sent == [4 * PIECE]
 
 
 async def test_failure_in_a_long_document_leaves_it_incomplete() -> None:
-    answer = await sliced(iter(Pieces(9)))
+    response = await sliced(iter(Pieces(9)))
 
-    assert isinstance(answer, LiveStream)
-    assert answer.breaks
-    assert answer.failure(ValueError()) == b""
+    assert isinstance(response, LiveStream)
+    assert response.breaks
+    assert response.failure(ValueError()) == b""
 
 
 async def test_failure_before_the_first_slice_is_an_error_response() -> None:
@@ -156,15 +156,15 @@ async def test_failure_before_the_first_slice_is_an_error_response() -> None:
         await sliced(failing())
 
 
-# The memory that a document is made of
+# Memory of a document
 
 
 class Memory:
-    """A lease of so many bytes, and the sum of all."""
+    """A lease of this many bytes, and the metrics that count it."""
 
     def __init__(self, size_bytes: int) -> None:
         self.metrics = Metrics()
-        self.lease = ResponseMemory(size_bytes, self.metrics).lease()
+        self.lease = ResponseMemory(2 * size_bytes, self.metrics).lease("a")
         self.lease.grow(size_bytes)
 
     @property
@@ -183,11 +183,11 @@ async def test_memory_of_a_short_document_is_released_at_once() -> None:
 async def test_memory_of_a_long_document_is_released_when_it_has_ended() -> None:
     memory = Memory(100)
     with memory.lease as lease:
-        answer = await sliced(iter(Pieces(9)), lease=lease)
-    assert isinstance(answer, LiveStream)
+        response = await sliced(iter(Pieces(9)), lease=lease)
+    assert isinstance(response, LiveStream)
     assert memory.held_bytes == 100
-    assert answer.ended is not None
-    answer.ended()
+    assert response.ended is not None
+    response.ended()
 
     assert memory.held_bytes == 0
 
@@ -196,12 +196,12 @@ async def test_memory_of_a_long_document_is_released_when_it_has_ended() -> None
 async def test_complete_body_is_sent_in_slices(size: int) -> None:
     memory, body = Memory(10 * PART_BYTES), bytes(range(256)) * (size // 256) + bytes(size % 256)
     with memory.lease as lease:
-        answer = held(body, lease)
-    if isinstance(answer, Response):
-        assert (answer.body, memory.held_bytes) == (body, 0)
+        response = held(body, lease)
+    if isinstance(response, Response):
+        assert (response.body, memory.held_bytes) == (body, 0)
         return
     sent: list[bytes] = []
-    sent.append(await answer.run(lambda frame, /, *, is_token=True: sent.append(frame)))
+    sent.append(await response.run(lambda frame, /, *, is_token=True: sent.append(frame)))
 
     assert b"".join(sent) == body
     assert memory.held_bytes == size

@@ -1,4 +1,4 @@
-"""The same bytes as those of an answer that is made frame by frame, and the same times."""
+"""An even stream has the same bytes and times as a response encoded frame by frame."""
 
 import json
 from itertools import islice
@@ -26,12 +26,12 @@ affixing = pytest.mark.parametrize(
 )
 
 
-def asked(dialect: Dialect, **fields: Any) -> ParsedRequest:
-    told = {"model": "sim", "max_tokens": 9_000, "stream": True, "prompt": "Hi", "input": "Hi"}
+def parsed_request(dialect: Dialect, **fields: Any) -> ParsedRequest:
+    members = {"model": "sim", "max_tokens": 9_000, "stream": True, "prompt": "Hi", "input": "Hi"}
     if dialect.name == "openai.responses":
-        del told["prompt"]
-    told["messages"] = [{"role": "user", "content": "Hi"}]
-    return dialect.decode(json.dumps(told | fields).encode())
+        del members["prompt"]
+    members["messages"] = [{"role": "user", "content": "Hi"}]
+    return dialect.decode(json.dumps(members | fields).encode())
 
 
 def planned(request: ParsedRequest, sim: str = "") -> Plan:
@@ -57,31 +57,31 @@ def finished(made: Plan) -> Finished:
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("tokens", [1, 2, len(SPACED_WORDS) + 3])
 def test_even_stream_has_the_same_frames_as_the_response(dialect: Dialect, tokens: int, chunked: bool) -> None:
-    request = asked(dialect)
+    request = parsed_request(dialect)
     made = planned(request, f"tokens={tokens}")
     encoder = dialect.encoder(request, IDENTITY)
     expected = list(frames(made, encoder, finished=finished(made), timing=lambda: ResponseTiming(7.0, 2.0))(chunked))
-    answer = even(dialect, request, made)
+    stream_ = even(dialect, request, made)
 
-    assert list(answer.frames(chunked)) == expected
-    assert list(islice(answer.gaps, 3)) == [2.0, 1.0, 1.0]
+    assert list(stream_.frames(chunked)) == expected
+    assert list(islice(stream_.gaps, 3)) == [2.0, 1.0, 1.0]
 
 
 @affixing
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("sent", [0, 1, 2, 2 * len(SPACED_WORDS) + 3])
 def test_sent_bytes_are_counted_exactly(dialect: Dialect, sent: int, chunked: bool) -> None:
-    request = asked(dialect)
-    answer = even(dialect, request, planned(request, "tokens=1000"))
-    found = answer.numbered(chunked)
+    request = parsed_request(dialect)
+    stream_ = even(dialect, request, planned(request, "tokens=1000"))
+    found = stream_.numbered(chunked)
     size = sum(len(found[number]) for number in range(sent))
 
-    assert answer.size_bytes(sent, chunked=chunked) == size
+    assert stream_.size_bytes(sent, chunked=chunked) == size
 
 
 def test_dialect_without_frame_template_does_not_consume_the_gaps() -> None:
     dialect = DIALECTS["openai.responses"]
-    request = asked(dialect)
+    request = parsed_request(dialect)
     made = planned(request)
     with pytest.raises(ValueError, match="no frame template"):
         even(dialect, request, made)
@@ -104,7 +104,7 @@ def test_dialect_without_frame_template_does_not_consume_the_gaps() -> None:
     ],
 )
 def test_streams_with_constant_gaps_are_even(sim: str, fields: dict[str, Any], expected: bool) -> None:
-    request = asked(DIALECTS["openai.chat"], **fields)
+    request = parsed_request(DIALECTS["openai.chat"], **fields)
     simulation = parse(f"ttft=2s,gap=1s,{sim}" if sim else "ttft=2s,gap=1s")
 
     assert is_even(planned(request, sim), simulation) is expected
@@ -112,7 +112,7 @@ def test_streams_with_constant_gaps_are_even(sim: str, fields: dict[str, Any], e
 
 @pytest.mark.parametrize("sim", ["gap=1s~0.5", "ttft=1s~0.5,gap=1s"])
 def test_streams_with_random_gaps_are_not_even(sim: str) -> None:
-    request = asked(DIALECTS["openai.chat"])
+    request = parsed_request(DIALECTS["openai.chat"])
     simulation = parse(sim)
 
     assert not is_even(at_once(plan(request.request, simulation, call_ids="c")), simulation)

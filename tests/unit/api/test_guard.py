@@ -105,7 +105,7 @@ def test_keys_are_stored_as_digests() -> None:
     assert b"plain-key" not in state
 
 
-# Pages of other origins
+# Origins
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_any_host_is_allowed_without_the_host_check() -> None:
     [(("https://a.example",), True), (("*",), True), (("https://b.example",), False), (("http://a.example",), False)],
 )
 def test_configured_origins_are_allowed(origins: tuple[str, ...], allowed: bool) -> None:
-    asked = request(headers={"host": "localhost", "origin": "https://a.example"})
+    incoming = request(headers={"host": "localhost", "origin": "https://a.example"})
     if allowed:
-        LoopbackGuard(origins, check_host=True).check(asked)
+        LoopbackGuard(origins, check_host=True).check(incoming)
         return
     with pytest.raises(OriginNotAllowed):
-        LoopbackGuard(origins, check_host=True).check(asked)
+        LoopbackGuard(origins, check_host=True).check(incoming)

@@ -13,8 +13,8 @@ from tokenfall.wire import rate_limit_headers as ratelimits
 from tests.doubles.clocks import FakeClock
 
 
-def asked(injected_errors: InjectedErrors, text: str, *, times: int, owner: str = "") -> list[int]:
-    """The statuses of so many requests in a row, 200 for those that are let through."""
+def statuses_of(injected_errors: InjectedErrors, text: str, *, times: int, owner: str = "") -> list[int]:
+    """The statuses of this many consecutive requests; 200 if no error is injected."""
     statuses = []
     simulation = parse(text)
     for _ in range(times):
@@ -35,45 +35,47 @@ def refused(text: str) -> TokenfallError:
     return caught.value
 
 
-# Errors that were asked for
+# Status rules
 
 
 def test_status_rule_applies_to_the_first_n_requests() -> None:
     injected_errors = InjectedErrors(FakeClock())
 
-    assert asked(injected_errors, "status=429x2", times=5) == [429, 429, 200, 200, 200]
-    assert asked(injected_errors, "status=429x0", times=2) == [200, 200]
-    assert asked(injected_errors, "gap=1s", times=1) == [200]
-    assert asked(injected_errors, "status=500", times=3) == [500] * 3
+    assert statuses_of(injected_errors, "status=429x2", times=5) == [429, 429, 200, 200, 200]
+    assert statuses_of(injected_errors, "status=429x0", times=2) == [200, 200]
+    assert statuses_of(injected_errors, "gap=1s", times=1) == [200]
+    assert statuses_of(injected_errors, "status=500", times=3) == [500] * 3
 
 
 def test_counts_are_per_caller_and_rule_until_a_reset() -> None:
     injected_errors = InjectedErrors(FakeClock())
 
-    assert asked(injected_errors, "status=500x1", times=2, owner="a") == [500, 200]
-    assert asked(injected_errors, "status=500x1", times=2, owner="b") == [500, 200]
-    assert asked(injected_errors, "status=501x1", times=2, owner="a") == [501, 200]
+    assert statuses_of(injected_errors, "status=500x1", times=2, owner="a") == [500, 200]
+    assert statuses_of(injected_errors, "status=500x1", times=2, owner="b") == [500, 200]
+    assert statuses_of(injected_errors, "status=501x1", times=2, owner="a") == [501, 200]
     injected_errors.reset()
-    assert asked(injected_errors, "status=500x1", times=2, owner="a") == [500, 200]
+    assert statuses_of(injected_errors, "status=500x1", times=2, owner="a") == [500, 200]
 
 
 def test_first_matching_rule_is_applied() -> None:
-    assert asked(InjectedErrors(FakeClock()), "status=429x1+503x3+500%0", times=5) == [429, 503, 503, 200, 200]
+    assert statuses_of(InjectedErrors(FakeClock()), "status=429x1+503x3+500%0", times=5) == [429, 503, 503, 200, 200]
 
 
 def test_probability_is_seeded_and_matches_the_configured_rate() -> None:
     one, two, other = (
-        asked(InjectedErrors(FakeClock()), f"status=500%0.1,seed={seed}", times=10_000) for seed in (7, 7, 8)
+        statuses_of(InjectedErrors(FakeClock()), f"status=500%0.1,seed={seed}", times=10_000) for seed in (7, 7, 8)
     )
 
     assert one == two != other
     assert 900 < one.count(500) < 1_100
-    assert 800 < asked(InjectedErrors(FakeClock()), "status=500%0.1", times=10_000).count(500) < 1_200, "six deviations"
+    assert 800 < statuses_of(InjectedErrors(FakeClock()), "status=500%0.1", times=10_000).count(500) < 1_200, (
+        "six standard deviations"
+    )
 
 
 @pytest.mark.parametrize(("chance", "status"), [("0", 200), ("1", 500)])
 def test_probability_may_be_zero_or_one(chance: str, status: int) -> None:
-    assert asked(InjectedErrors(FakeClock()), f"status=500%{chance}", times=50) == [status] * 50
+    assert statuses_of(InjectedErrors(FakeClock()), f"status=500%{chance}", times=50) == [status] * 50
 
 
 @pytest.mark.parametrize(
@@ -101,29 +103,29 @@ def test_oldest_count_is_forgotten_above_the_limit(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES_OF_CALLER", 3)
     injected_errors = InjectedErrors(FakeClock())
     for number in range(6):
-        assert asked(injected_errors, "status=500x1", times=1, owner=f"{number}") == [500]
+        assert statuses_of(injected_errors, "status=500x1", times=1, owner=f"{number}") == [500]
 
-    assert asked(injected_errors, "status=500x1", times=1, owner="1") == [200]
-    assert asked(injected_errors, "status=500x1", times=1, owner="0") == [500]
+    assert statuses_of(injected_errors, "status=500x1", times=1, owner="1") == [200]
+    assert statuses_of(injected_errors, "status=500x1", times=1, owner="0") == [500]
 
 
 def test_rules_of_one_caller_do_not_evict_those_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES", 5)
     monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES_OF_CALLER", 3)
     injected_errors = InjectedErrors(FakeClock())
-    assert asked(injected_errors, "status=500x1", times=1, owner="other") == [500]
+    assert statuses_of(injected_errors, "status=500x1", times=1, owner="other") == [500]
     for number in range(1, 20):
-        assert asked(injected_errors, f"status=501x{number}", times=1) == [501]
+        assert statuses_of(injected_errors, f"status=501x{number}", times=1) == [501]
 
-    assert asked(injected_errors, "status=500x1", times=1, owner="other") == [200]
-    assert asked(injected_errors, "status=501x1", times=1) == [501]
+    assert statuses_of(injected_errors, "status=500x1", times=1, owner="other") == [200]
+    assert statuses_of(injected_errors, "status=501x1", times=1) == [501]
 
 
-# A provider's limiter
+# Provider rate limits
 
 
 class Bucket:
-    """The naive oracle: a bucket that holds a minute's worth and is filled drop by drop."""
+    """Oracle: a token bucket with the capacity of one minute."""
 
     def __init__(self, size: int | None) -> None:
         self.size = size
@@ -201,14 +203,14 @@ def test_buckets_are_per_caller_and_limit() -> None:
     assert injected_errors.spend(Limit(1), "a", tokens=1)[1] is None
 
 
-def told(text: str, dialect: Any) -> dict[str, str]:
+def limit_headers(text: str, dialect: Any) -> dict[str, str]:
     limit = parse(text).limit
     assert limit is not None
     return dict(dialect(InjectedErrors(FakeClock()).spend(limit, "", tokens=1_000)[0]))
 
 
 def test_each_dialect_has_its_own_rate_limit_headers() -> None:
-    assert told("limit=rpm=60,tpm=6000", ratelimits.openai) == {
+    assert limit_headers("limit=rpm=60,tpm=6000", ratelimits.openai) == {
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "59",
         "x-ratelimit-reset-requests": "1s",
@@ -216,8 +218,8 @@ def test_each_dialect_has_its_own_rate_limit_headers() -> None:
         "x-ratelimit-remaining-tokens": "5000",
         "x-ratelimit-reset-tokens": "10s",
     }
-    anthropic = told("limit=tpm=6000", ratelimits.anthropic)
+    anthropic = limit_headers("limit=tpm=6000", ratelimits.anthropic)
     assert anthropic["anthropic-ratelimit-tokens-limit"] == "6000"
     assert anthropic["anthropic-ratelimit-tokens-remaining"] == "5000"
     assert not any("requests" in name for name in anthropic)
-    assert not any("tokens" in name for name in told("limit=rpm=60", ratelimits.openai))
+    assert not any("tokens" in name for name in limit_headers("limit=rpm=60", ratelimits.openai))

@@ -14,7 +14,7 @@ from tests.doubles.requests import request
 FAULT = ApiError(status=418, code="teapot", message="short and stout")
 
 
-def worded(name: str) -> FunctionHandler:
+def encode_error(name: str) -> FunctionHandler:
     def handle(request: Request) -> Response:
         return Response(200, f"{name} {request.path}".encode())
 
@@ -24,41 +24,41 @@ def worded(name: str) -> FunctionHandler:
     return FunctionHandler(handle, refuse)
 
 
-class Workshop:
+class HandlerFactory:
     def __init__(self) -> None:
         self.made = 0
 
     def __call__(self) -> Mapping[str, FunctionHandler]:
         self.made += 1
-        return {"a": worded("a"), "b": worded("b")}
+        return {"a": encode_error("a"), "b": encode_error("b")}
 
 
 def test_handlers_are_created_at_the_first_request() -> None:
-    workshop = Workshop()
-    ondemand = LazyHandlers(workshop)
-    ondemand.handler("a"), ondemand.refuse("a")
+    factory = HandlerFactory()
+    lazy = LazyHandlers(factory)
+    lazy.handler("a"), lazy.refuse("a")
 
-    assert workshop.made == 0
+    assert factory.made == 0
 
 
 def test_all_handlers_are_created_once() -> None:
-    workshop = Workshop()
-    ondemand = LazyHandlers(workshop)
-    a, b = ondemand.handler("a"), ondemand.handler("b")
-    answers = [a(request("/1")), b(request("/2")), a(request("/3")), ondemand.refuse("b")(request("/"), FAULT)]
+    factory = HandlerFactory()
+    lazy = LazyHandlers(factory)
+    a, b = lazy.handler("a"), lazy.handler("b")
+    responses = [a(request("/1")), b(request("/2")), a(request("/3")), lazy.refuse("b")(request("/"), FAULT)]
 
-    assert [answer.body for answer in answers if isinstance(answer, Response)] == [
+    assert [response.body for response in responses if isinstance(response, Response)] == [
         b"a /1",
         b"b /2",
         b"a /3",
         b"b teapot",
     ]
-    assert workshop.made == 1
+    assert factory.made == 1
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_handlers_get_no_body_that_names_a_member_twice(method: str) -> None:
-    handler = LazyHandlers(Workshop()).handler("a")
+    handler = LazyHandlers(HandlerFactory()).handler("a")
     twice = b'{"a":1,"a":1}'
 
     with pytest.raises(InvalidRequest, match="a: an object has this member twice"):
@@ -68,18 +68,18 @@ def test_handlers_get_no_body_that_names_a_member_twice(method: str) -> None:
 
 
 def test_handlers_created_in_a_thread_are_created_once() -> None:
-    workshop = Workshop()
-    ondemand = LazyHandlers(workshop)
-    a = ondemand.handler("a")
-    ondemand.load()
-    answer = a(request("/1"))
+    factory = HandlerFactory()
+    lazy = LazyHandlers(factory)
+    a = lazy.handler("a")
+    lazy.load()
+    response = a(request("/1"))
 
-    assert isinstance(answer, Response)
-    assert (answer.body, workshop.made) == (b"a /1", 1)
+    assert isinstance(response, Response)
+    assert (response.body, factory.made) == (b"a /1", 1)
 
 
-class Writing:
-    """Makes a response, and counts how often."""
+class ResponseFactory:
+    """Creates a response and counts its calls."""
 
     def __init__(self, *, fails: int = 0) -> None:
         self.made = 0
@@ -94,18 +94,18 @@ class Writing:
 
 @pytest.mark.parametrize("loads", [0, 1])
 def test_response_is_created_once(loads: int) -> None:
-    writing = Writing()
-    once = CachedResponse(writing)
+    factory = ResponseFactory()
+    cached = CachedResponse(factory)
     for _ in range(loads):
-        once.load()
+        cached.load()
 
-    assert once(request()) is once(request())
-    assert writing.made == 1
+    assert cached(request()) is cached(request())
+    assert factory.made == 1
 
 
 def test_failed_response_creation_is_retried() -> None:
-    once = CachedResponse(Writing(fails=1))
+    cached = CachedResponse(ResponseFactory(fails=1))
     with pytest.raises(OSError, match="no room"):
-        once.load()
+        cached.load()
 
-    assert once(request()).body == b"written"
+    assert cached(request()).body == b"written"

@@ -16,6 +16,7 @@ from tokenfall.metrics import Metrics
 from tokenfall.wire.api_error import ApiError
 
 from tests.contracts.limits import BURST, RATE
+from tests.doubles.callers import callers
 from tests.doubles.clocks import FakeClock
 from tests.doubles.requests import lines_of, request
 
@@ -30,12 +31,14 @@ class Harness:
             limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
             throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=Metrics())
         catalogue = Catalogue(self._models if upstream else None, FakeClock())
-        self.routes = OpenAIRoutes(catalogue, relay=self._relay if upstream else None, throttle=throttle)
+        self.routes = OpenAIRoutes(
+            catalogue, relay=self._relay if upstream else None, throttle=throttle, callers=callers()
+        )
 
     async def _models(self) -> bytes:
         return b'{"data":[{"id":"org/up-1"}]}'
 
-    async def _relay(self, path: str, body: bytes) -> Response:
+    async def _relay(self, path: str, body: bytes, caller: str) -> Response:
         self.fetched.append((path, body))
         return document(b'{"as":"it is"}')
 
@@ -46,33 +49,33 @@ def embed(model: str = "sim", **fields: Any) -> Request:
 
 
 def model(name: str, **headers: str) -> Request:
-    asked = request(f"/v1/models/{name}", headers=headers)
-    asked.route = "/v1/models/{model...}"
-    return asked
+    incoming = request(f"/v1/models/{name}", headers=headers)
+    incoming.route = "/v1/models/{model...}"
+    return incoming
 
 
-def told(answer: Response | LiveStream) -> Any:
-    assert isinstance(answer, Response)
-    return json.loads(answer.body)
+def decoded(response: Response | LiveStream) -> Any:
+    assert isinstance(response, Response)
+    return json.loads(response.body)
 
 
 # Embeddings
 
 
 async def test_embeddings_are_simulated_without_an_upstream() -> None:
-    answer = await Harness().routes.embeddings(embed(dimensions=8))
+    response = await Harness().routes.embeddings(embed(dimensions=8))
 
-    assert isinstance(answer, Response)
-    assert [len(each["embedding"]) for each in told(answer)["data"]] == [8, 8]
-    assert told(answer)["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
-    assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(answer.head)}
+    assert isinstance(response, Response)
+    assert [len(each["embedding"]) for each in decoded(response)["data"]] == [8, 8]
+    assert decoded(response)["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
+    assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(response.head)}
 
 
 async def test_embeddings_of_an_upstream_model_are_relayed_unchanged() -> None:
-    harness, asked = Harness(upstream=True), embed("up-embed")
-    body = asked.body
+    harness, incoming = Harness(upstream=True), embed("up-embed")
+    body = incoming.body
 
-    assert told(await harness.routes.embeddings(asked)) == {"as": "it is"}
+    assert decoded(await harness.routes.embeddings(incoming)) == {"as": "it is"}
     assert harness.fetched == [("/embeddings", body)]
 
 
@@ -86,9 +89,9 @@ async def test_embeddings_of_the_simulator_are_not_relayed() -> None:
 async def test_relayed_requests_are_rate_limited() -> None:
     harness = Harness(upstream=True, throttled=True)
     for _ in range(BURST):
-        asked = embed("up-embed")
-        await harness.routes.embeddings(asked)
-        assert b"x-ratelimit-limit-requests: 3\r\n" in asked.response_headers
+        incoming = embed("up-embed")
+        await harness.routes.embeddings(incoming)
+        assert b"x-ratelimit-limit-requests: 3\r\n" in incoming.response_headers
     with pytest.raises(RateLimited):
         await harness.routes.embeddings(embed("up-embed"))
     await harness.routes.embeddings(embed())
@@ -104,12 +107,12 @@ async def test_invalid_request_is_refused_before_the_upstream_request() -> None:
     assert harness.fetched == []
 
 
-# Models, in the dialect of who asks
+# Models
 
 
 async def test_models_are_listed_in_two_dialects() -> None:
     routes = Harness(upstream=True).routes
-    openai, anthropic = told(await routes.models(request())), told(await routes.models(request(headers=CLAUDE)))
+    openai, anthropic = decoded(await routes.models(request())), decoded(await routes.models(request(headers=CLAUDE)))
 
     assert [each["id"] for each in openai["data"]] == [each["id"] for each in anthropic["data"]] == ["sim", "org/up-1"]
     assert (openai["object"], anthropic["has_more"]) == ("list", False)
@@ -120,37 +123,37 @@ async def test_model_is_described_in_both_dialects(name: str) -> None:
     routes = Harness(upstream=True).routes
     openai, anthropic = await routes.model(model(name)), await routes.model(model(name, **CLAUDE))
 
-    assert (told(openai)["id"], told(openai)["object"]) == (name, "model")
-    assert (told(anthropic)["id"], told(anthropic)["type"]) == (name, "model")
+    assert (decoded(openai)["id"], decoded(openai)["object"]) == (name, "model")
+    assert (decoded(anthropic)["id"], decoded(anthropic)["type"]) == (name, "model")
 
 
 async def test_unknown_model_is_not_found() -> None:
     routes = Harness(upstream=True).routes
     openai, anthropic = await routes.model(model("up-9")), await routes.model(model("up-9", **CLAUDE))
 
-    assert (openai.status, told(openai)["error"]["code"]) == (404, "model_not_found")
-    assert (anthropic.status, told(anthropic)["error"]["type"]) == (404, "not_found_error")
+    assert (openai.status, decoded(openai)["error"]["code"]) == (404, "model_not_found")
+    assert (anthropic.status, decoded(anthropic)["error"]["type"]) == (404, "not_found_error")
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize("headers", [{}, CLAUDE])
 def test_error_is_encoded_in_the_dialect_of_the_request(headers: dict[str, str]) -> None:
-    asked = request(headers=headers)
+    incoming = request(headers=headers)
     api_error = ApiError(status=429, code="rate_limited", message="slowly", request_id="r1", retry_after_s=1.2)
-    answer = Harness().routes.refuse(asked, api_error)
+    response = Harness().routes.refuse(incoming, api_error)
 
-    assert answer.status == 429
-    assert told(answer)["error"]["type"] == "rate_limit_error"
-    assert ("request_id" in told(answer)) is bool(headers)
-    assert {"retry-after: 2", "cache-control: no-store"} <= {*lines_of(answer.head)}
+    assert response.status == 429
+    assert decoded(response)["error"]["type"] == "rate_limit_error"
+    assert ("request_id" in decoded(response)) is bool(headers)
+    assert {"retry-after: 2", "cache-control: no-store"} <= {*lines_of(response.head)}
 
 
 async def test_response_has_both_request_id_headers() -> None:
-    for answer in (Harness().routes.models, Harness().routes.model):
-        asked = model("sim")
-        asked.id, asked.response_headers = "r1", b"x-request-id: r1\r\n"
-        await answer(asked)
+    for response in (Harness().routes.models, Harness().routes.model):
+        incoming = model("sim")
+        incoming.id, incoming.response_headers = "r1", b"x-request-id: r1\r\n"
+        await response(incoming)
 
-        assert lines_of(asked.response_headers) == ["x-request-id: r1", "request-id: r1"]
+        assert lines_of(incoming.response_headers) == ["x-request-id: r1", "request-id: r1"]

@@ -21,10 +21,10 @@ class Harness:
         self.probes = Probes(lambda: self.metrics, lambda: self.draining)
 
 
-async def asked(probes: Probes) -> Response:
-    """What `/readyz` answers, at once or later."""
-    answer = probes.ready(request())
-    return answer if isinstance(answer, Response) else await answer
+async def readiness(probes: Probes) -> Response:
+    """The response of `/readyz`, awaited if necessary."""
+    response = probes.ready(request())
+    return response if isinstance(response, Response) else await response
 
 
 @pytest.fixture
@@ -57,9 +57,9 @@ def test_draining_server_is_live(harness: Harness) -> None:
 
 
 async def test_server_is_ready_until_it_drains(harness: Harness) -> None:
-    ready = await asked(harness.probes)
+    ready = await readiness(harness.probes)
     harness.draining = True
-    draining = await asked(harness.probes)
+    draining = await readiness(harness.probes)
 
     assert (ready.status, json.loads(ready.body)) == (200, {"status": "ready"})
     assert (draining.status, json.loads(draining.body)) == (503, {"status": "draining"})
@@ -80,7 +80,7 @@ def test_metrics_are_prometheus_text(harness: Harness) -> None:
 async def test_probe_responses_are_not_cached(harness: Harness) -> None:
     for response in (
         harness.probes.health(request()),
-        await asked(harness.probes),
+        await readiness(harness.probes),
         harness.probes.metrics(request()),
     ):
         assert "cache-control: no-store" in lines_of(response.head)
@@ -102,32 +102,32 @@ async def bad() -> None:
         ({"history": bad}, {"limits": good}, 503, {"status": "unavailable", "failing": ["history"]}),
         ({"history": bad}, {"turns": bad}, 503, {"status": "unavailable", "failing": ["history", "turns"]}),
     ],
-    ids=["all", "without the optional", "without the required", "without either"],
+    ids=["all up", "optional store down", "required store down", "both down"],
 )
 async def test_readiness_depends_on_the_stores(
     required: dict[str, Check], optional: dict[str, Check], status: int, document: dict[str, object]
 ) -> None:
-    response = await asked(Probes(Metrics, lambda: False, required=required, optional=optional))
+    response = await readiness(Probes(Metrics, lambda: False, required=required, optional=optional))
 
     assert (response.status, json.loads(response.body)) == (status, document)
 
 
 async def test_stores_are_checked_at_each_request() -> None:
-    answers = iter([bad, good])
+    checks = iter([bad, good])
 
     async def check() -> None:
-        await next(answers)()
+        await next(checks)()
 
     probes = Probes(Metrics, lambda: False, required={"history": check})
 
-    assert [(await asked(probes)).status for _ in range(2)] == [503, 200]
+    assert [(await readiness(probes)).status for _ in range(2)] == [503, 200]
 
 
 async def test_draining_server_checks_no_store() -> None:
     async def unasked() -> None:
         raise AssertionError
 
-    assert (await asked(Probes(Metrics, lambda: True, required={"history": unasked}))).status == 503
+    assert (await readiness(Probes(Metrics, lambda: True, required={"history": unasked}))).status == 503
 
 
 async def test_unexpected_error_in_a_check_is_raised() -> None:
@@ -135,7 +135,7 @@ async def test_unexpected_error_in_a_check_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await asked(Probes(Metrics, lambda: False, optional={"limits": broken}))
+        await readiness(Probes(Metrics, lambda: False, optional={"limits": broken}))
 
 
 def test_metrics_are_read_at_each_request() -> None:

@@ -39,6 +39,8 @@ STATUSES = {
     "IdempotencyUnavailable": 400,
     "RateLimited": 429,
     "ResponseMemoryFull": 503,
+    "UnsupportedCoding": 415,
+    "RequestMemoryFull": 503,
     "ShuttingDown": 503,
     "SimulatedFailure": 500,
     "UpstreamError": 502,
@@ -61,17 +63,17 @@ STATUSES = {
 }
 
 
-def told(asked: Request, error: Exception) -> Response:
-    return problems.problem(asked, problems.of_error(asked, error))
+def problem(incoming: Request, error: Exception) -> Response:
+    return problems.problem(incoming, problems.of_error(incoming, error))
 
 
-def refused(asked: Request, status: int, *, detail: str) -> Response:
-    return problems.problem(asked, problems.of_status(asked, status, detail=detail))
+def refused(incoming: Request, status: int, *, detail: str) -> Response:
+    return problems.problem(incoming, problems.of_status(incoming, status, detail=detail))
 
 
 @pytest.mark.parametrize("error", error_classes())
 def test_every_error_has_its_status(error: type[TokenfallError]) -> None:
-    response = told(request(), error("why"))
+    response = problem(request(), error("why"))
 
     assert response.status == STATUSES[error.__name__]
     assert json.loads(response.body) == {
@@ -84,7 +86,7 @@ def test_every_error_has_its_status(error: type[TokenfallError]) -> None:
 
 
 def test_problem_response_has_status_content_type_and_no_store() -> None:
-    assert lines_of(told(request(), InvalidRequest("why")).head)[:3] == [
+    assert lines_of(problem(request(), InvalidRequest("why")).head)[:3] == [
         "HTTP/1.1 400 Bad Request",
         "content-type: application/problem+json",
         "cache-control: no-store",
@@ -92,35 +94,35 @@ def test_problem_response_has_status_content_type_and_no_store() -> None:
 
 
 def test_problem_has_the_request_id() -> None:
-    asked = request()
-    asked.id = "r-1"
+    incoming = request()
+    incoming.id = "r-1"
 
-    assert json.loads(told(asked, InvalidRequest("why")).body)["request_id"] == "r-1"
+    assert json.loads(problem(incoming, InvalidRequest("why")).body)["request_id"] == "r-1"
 
 
-@pytest.mark.parametrize(("wait_s", "said"), [(0.0, "1"), (0.01, "1"), (1.0, "1"), (1.01, "2"), (86_400.0, "86400")])
-def test_retry_after_is_in_whole_seconds(wait_s: float, said: str) -> None:
-    head = told(request(), RateLimited("why", retry_after_s=wait_s)).head
+@pytest.mark.parametrize(("wait_s", "value"), [(0.0, "1"), (0.01, "1"), (1.0, "1"), (1.01, "2"), (86_400.0, "86400")])
+def test_retry_after_is_in_whole_seconds(wait_s: float, value: str) -> None:
+    head = problem(request(), RateLimited("why", retry_after_s=wait_s)).head
 
-    assert f"retry-after: {said}" in lines_of(head)
+    assert f"retry-after: {value}" in lines_of(head)
 
 
 def test_retry_after_is_omitted_if_unknown() -> None:
-    assert b"retry-after" not in told(request(), InvalidRequest("why")).head
+    assert b"retry-after" not in problem(request(), InvalidRequest("why")).head
 
 
 def test_missing_key_response_has_www_authenticate() -> None:
-    assert "www-authenticate: Bearer" in lines_of(told(request(), Unauthorized("why")).head)
+    assert "www-authenticate: Bearer" in lines_of(problem(request(), Unauthorized("why")).head)
 
 
 def test_problem_detail_is_json_text_for_any_message() -> None:
     detail = '"\r\n\0</script>é'
 
-    assert json.loads(told(request(), InvalidRequest(detail)).body)["detail"] == detail
+    assert json.loads(problem(request(), InvalidRequest(detail)).body)["detail"] == detail
 
 
 def refused_statuses() -> set[int]:
-    """The statuses that the edge refuses with, from its own source: a new one without a code would be a defect."""
+    """Statuses of refusals in the source of the HTTP server; each must have an error code."""
     sources = Path(str(http.__file__)).parent.glob("*.py")
     return {
         int(status)
@@ -147,12 +149,12 @@ def test_full_server_sends_retry_after() -> None:
 
 
 def test_problem_has_the_invalid_parameter() -> None:
-    assert json.loads(told(request(), InvalidRequest("why", param="messages")).body)["param"] == "messages"
-    assert "param" not in json.loads(told(request(), InvalidRequest("why")).body)
+    assert json.loads(problem(request(), InvalidRequest("why", param="messages")).body)["param"] == "messages"
+    assert "param" not in json.loads(problem(request(), InvalidRequest("why")).body)
 
 
 def test_unexpected_error_text_is_not_shown() -> None:
-    response = told(request(), RuntimeError("a secret"))
+    response = problem(request(), RuntimeError("a secret"))
 
     assert response.status == 500
     assert json.loads(response.body)["detail"] == problems.INTERNAL
@@ -167,7 +169,7 @@ def test_provider_status_is_used_only_in_its_dialect() -> None:
     assert problems.of_error(request(), InvalidRequest("why"), as_provider=True).status == 400
 
 
-# At the end of a stream
+# Error events of streams
 
 
 @pytest.mark.parametrize("error", error_classes())

@@ -59,13 +59,13 @@ class FakeRun:
 
 
 class FakeRelay:
-    """Says `frames`, then `failure` or `last`."""
+    """Sends `frames`, then raises `failure` or returns `last`."""
 
     def __init__(self, *frames: bytes, last: bytes = b"", failure: Exception | None = None) -> None:
         self._frames = frames
         self._last = last
         self._failure = failure
-        self.asked: list[ParsedRequest] = []
+        self.requests: list[ParsedRequest] = []
         self.dialect: Dialect | None = None
 
     def decode(self, body: bytes) -> ParsedRequest:
@@ -74,12 +74,12 @@ class FakeRelay:
         read = json.loads(body)
         return ParsedRequest(request=ChatRequest(messages=(), model=read["model"], max_tokens=0), stream=read["stream"])
 
-    def stream(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> FakeRun:
-        self.asked.append(asked)
+    def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> FakeRun:
+        self.requests.append(parsed)
         return FakeRun(self._frames, last=self._last, failure=self._failure)
 
-    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> Response:
-        self.asked.append(asked)
+    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response:
+        self.requests.append(parsed)
         if self._failure is not None:
             raise self._failure
         return document(b"".join(self._frames))
@@ -99,7 +99,7 @@ class Harness:
     ) -> None:
         self.clock = InstantClock()
         if relay is not None and dialect.name.startswith("ollama"):
-            relay.dialect = dialect  # it is asked whether it only loads the model
+            relay.dialect = dialect  # checked for an immediate response first
         throttle = None
         if throttled:
             limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
@@ -110,30 +110,30 @@ class Harness:
         simulating = SimulatedProvider(
             dialect, engine, clock=self.clock, injected_errors=injected_errors, callers=callers(), memory=ample_memory()
         )
-        self.provider = Provider(dialect, simulating, relay=relay, throttle=throttle)
+        self.provider = Provider(dialect, simulating, relay=relay, throttle=throttle, callers=callers())
 
-    async def whole(self, asked: Request) -> Response:
-        answer: Any = self.provider(asked)
-        answer = await answer if isinstance(answer, Coroutine) else answer
-        assert isinstance(answer, Response)
-        return answer
+    async def whole(self, incoming: Request) -> Response:
+        response: Any = self.provider(incoming)
+        response = await response if isinstance(response, Coroutine) else response
+        assert isinstance(response, Response)
+        return response
 
-    def paced(self, asked: Request) -> Paced:
-        answer = self.provider(asked)
-        assert isinstance(answer, Paced)
-        return answer
+    def paced(self, incoming: Request) -> Paced:
+        response = self.provider(incoming)
+        assert isinstance(response, Paced)
+        return response
 
-    async def live(self, asked: Request) -> LiveStream:
-        answer: Any = self.provider(asked)
-        answer = await answer
-        assert isinstance(answer, LiveStream)
-        return answer
+    async def live(self, incoming: Request) -> LiveStream:
+        response: Any = self.provider(incoming)
+        response = await response
+        assert isinstance(response, LiveStream)
+        return response
 
 
 def post(model: str = "sim", *, stream: bool = False, sim: str = "", **fields: Any) -> Request:
-    told = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9_000}
+    members = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9_000}
     headers = {"x-sim": sim} if sim else {}
-    made = request("/", method="POST", headers=headers, body=json.dumps(told | fields).encode())
+    made = request("/", method="POST", headers=headers, body=json.dumps(members | fields).encode())
     made.id, made.response_headers = "r1", b"x-request-id: r1\r\n"
     return made
 
@@ -147,9 +147,9 @@ def frame_count(stream: Paced) -> list[bytes]:
     return [frame for frame in frames if isinstance(frame, bytes)]
 
 
-def said(stream: Paced) -> str:
-    told = documents(frame_count(stream))
-    return "".join(each["choices"][0]["delta"].get("content", "") for each in told)
+def streamed_text(stream: Paced) -> str:
+    chunks = documents(frame_count(stream))
+    return "".join(each["choices"][0]["delta"].get("content", "") for each in chunks)
 
 
 # Simulated
@@ -157,19 +157,19 @@ def said(stream: Paced) -> str:
 
 async def test_non_streaming_response_takes_as_long_as_the_stream() -> None:
     harness = Harness(defaults="ttft=2s,gap=1s,tokens=3")
-    answer = await harness.whole(post())
-    told = json.loads(answer.body)
+    response = await harness.whole(post())
+    document = json.loads(response.body)
 
-    assert told["choices"][0]["message"]["content"] == "Large language models"
-    assert told["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4}
+    assert document["choices"][0]["message"]["content"] == "Large language models"
+    assert document["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4}
     assert harness.clock.slept == [1000.0 + 2 + 1 + 1 + 1]
-    assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(answer.head)}
+    assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(response.head)}
 
 
 def test_stream_gaps_follow_the_grammar() -> None:
     stream = Harness(defaults="ttft=2s,gap=1s,tokens=3").paced(post(stream=True))
 
-    assert said(stream) == "Large language models"
+    assert streamed_text(stream) == "Large language models"
     assert list(islice(stream.gaps, 3)) == [2.0, 1.0, 1.0]
     assert b"content-type: text/event-stream\r\n" in stream.head.lines
     assert not stream.endless
@@ -187,12 +187,12 @@ def test_end_of_a_stream_has_its_duration() -> None:
 @pytest.mark.parametrize("stream", [True, False])
 async def test_more_specific_configuration_applies(stream: bool) -> None:
     for model, sim, count in (("sim", "", 1), ("sim:tokens=2", "", 2), ("sim:tokens=2", "tokens=3", 3)):
-        harness, asked = Harness(defaults="tokens=1"), post(model, sim=sim, stream=stream)
+        harness, incoming = Harness(defaults="tokens=1"), post(model, sim=sim, stream=stream)
         if stream:
-            told = said(harness.paced(asked))
+            text = streamed_text(harness.paced(incoming))
         else:
-            told = json.loads((await harness.whole(asked)).body)["choices"][0]["message"]["content"]
-        assert told == " ".join(PARAGRAPH.split()[:count])
+            text = json.loads((await harness.whole(incoming)).body)["choices"][0]["message"]["content"]
+        assert text == " ".join(PARAGRAPH.split()[:count])
 
 
 def test_response_has_the_requested_model_name() -> None:
@@ -201,16 +201,18 @@ def test_response_has_the_requested_model_name() -> None:
     assert {each["model"] for each in documents(frames)} == {"sim:tokens=2"}
 
 
-@pytest.mark.parametrize("asked", [post(sim="spede=3"), post(sim="x"), post("sim:gap=fast"), post(temperature="hot")])
-def test_invalid_request_is_refused_before_the_first_token(asked: Request) -> None:
+@pytest.mark.parametrize(
+    "incoming", [post(sim="spede=3"), post(sim="x"), post("sim:gap=fast"), post(temperature="hot")]
+)
+def test_invalid_request_is_refused_before_the_first_token(incoming: Request) -> None:
     with pytest.raises(InvalidRequest):
-        Harness().provider(asked)
+        Harness().provider(incoming)
 
-    assert lines_of(asked.response_headers) == ["x-request-id: r1", "request-id: r1"]
+    assert lines_of(incoming.response_headers) == ["x-request-id: r1", "request-id: r1"]
 
 
 def test_without_an_upstream_every_model_is_simulated() -> None:
-    assert said(Harness(defaults="tokens=1").paced(post("gpt-9", stream=True))) == "Large"
+    assert streamed_text(Harness(defaults="tokens=1").paced(post("gpt-9", stream=True))) == "Large"
 
 
 def test_two_responses_have_different_ids() -> None:
@@ -222,19 +224,19 @@ def test_two_responses_have_different_ids() -> None:
 def test_same_seed_gives_the_same_response() -> None:
     one, two = (Harness(defaults="tokens=5..500,gap=1s~0.5").paced(post(stream=True, seed=7)) for _ in range(2))
 
-    assert said(one) == said(two)
+    assert streamed_text(one) == streamed_text(two)
     assert list(islice(one.gaps, 5)) == list(islice(two.gaps, 5))
 
 
 async def test_load_request_without_a_prompt_is_answered_at_once() -> None:
     harness = Harness(DIALECTS["ollama.generate"])
-    answer = await harness.whole(request("/api/generate", method="POST", body=b'{"model":"sim"}'))
+    response = await harness.whole(request("/api/generate", method="POST", body=b'{"model":"sim"}'))
 
-    assert json.loads(answer.body)["done_reason"] == "load"
+    assert json.loads(response.body)["done_reason"] == "load"
     assert harness.clock.slept == []
 
 
-# How a stream is cut short
+# Interrupted streams
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -242,8 +244,8 @@ async def test_load_request_without_a_prompt_is_answered_at_once() -> None:
 async def test_stream_cut_by_a_drain_ends_with_a_dialect_error(dialect: Dialect, relayed: bool) -> None:
     harness = Harness(dialect, relay=FakeRelay() if relayed else None)
     fields = {"prompt": "Hi"} if dialect.name in ("openai.completions", "ollama.generate") else {"input": "Hi"}
-    asked = post("up-1" if relayed else "sim", stream=True, **fields)
-    stream: Paced | LiveStream = await harness.live(asked) if relayed else harness.paced(asked)
+    incoming = post("up-1" if relayed else "sim", stream=True, **fields)
+    stream: Paced | LiveStream = await harness.live(incoming) if relayed else harness.paced(incoming)
 
     assert isinstance(stream.shutdown_frame, bytes)
     assert b"shutting down" in stream.shutdown_frame
@@ -273,19 +275,19 @@ def test_refusal_is_encoded_in_the_dialect_with_both_request_id_headers(
     api_error = ApiError(
         status=429, code="rate_limited", message="slowly", param="n", request_id="r1", retry_after_s=1.2
     )
-    asked = post()
-    answer = Harness(dialect).provider.refuse(asked, api_error)
-    Harness(dialect).provider.refuse(asked, api_error)
+    incoming = post()
+    response = Harness(dialect).provider.refuse(incoming, api_error)
+    Harness(dialect).provider.refuse(incoming, api_error)
 
-    assert (answer.status, json.loads(answer.body)) == (429, shape)
-    assert {"retry-after: 2", "cache-control: no-store", "content-type: application/json"} <= {*lines_of(answer.head)}
-    assert lines_of(asked.response_headers) == ["x-request-id: r1", "request-id: r1"]
+    assert (response.status, json.loads(response.body)) == (429, shape)
+    assert {"retry-after: 2", "cache-control: no-store", "content-type: application/json"} <= {*lines_of(response.head)}
+    assert lines_of(incoming.response_headers) == ["x-request-id: r1", "request-id: r1"]
 
 
 def test_missing_key_is_refused_with_the_header_to_use() -> None:
-    answer = Harness().provider.refuse(post(), ApiError(status=401, code="unauthorized", message="no key"))
+    response = Harness().provider.refuse(post(), ApiError(status=401, code="unauthorized", message="no key"))
 
-    assert "www-authenticate: Bearer" in lines_of(answer.head)
+    assert "www-authenticate: Bearer" in lines_of(response.head)
 
 
 # Relayed
@@ -299,15 +301,15 @@ async def test_upstream_model_is_relayed() -> None:
     assert (await harness.whole(post("up-1"))).body == b"ab"
 
     assert sent == [b"a", b"b"]
-    assert [asked.request.model for asked in relay.asked] == ["up-1", "up-1"]
+    assert [relayed.request.model for relayed in relay.requests] == ["up-1", "up-1"]
 
 
 async def test_simulator_model_is_not_relayed() -> None:
     relay = FakeRelay(b"a")
     harness = Harness(relay=relay, defaults="tokens=1")
 
-    assert said(harness.paced(post("sim:seed=1", stream=True))) == "Large"
-    assert relay.asked == []
+    assert streamed_text(harness.paced(post("sim:seed=1", stream=True))) == "Large"
+    assert relay.requests == []
 
 
 @pytest.mark.parametrize("name", ["openai.chat", "anthropic"])
@@ -315,15 +317,15 @@ async def test_relayed_request_is_limited_and_has_rate_limit_headers(name: str) 
     relay = FakeRelay(b"a")
     harness = Harness(DIALECTS[name], relay=relay, throttled=True)
     for left in range(BURST - 1, -1, -1):
-        asked = post("up-1")
-        await harness.whole(asked)
+        incoming = post("up-1")
+        await harness.whole(incoming)
         prefix = "x-ratelimit-remaining-requests" if name == "openai.chat" else "anthropic-ratelimit-requests-remaining"
-        assert f"{prefix}: {left}" in lines_of(asked.response_headers)
+        assert f"{prefix}: {left}" in lines_of(incoming.response_headers)
     with pytest.raises(RateLimited):
         await harness.whole(post("up-1"))
     await harness.whole(post("sim"))
 
-    assert len(relay.asked) == BURST
+    assert len(relay.requests) == BURST
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -337,7 +339,7 @@ async def test_broken_stream_ends_with_a_dialect_error_and_no_end_frame(dialect:
     assert last == dialect.error_frame(of_error(request(), error), 1)
     assert b"\ndata: [DONE]" not in last
     assert b"message_stop" not in last
-    assert last.strip().count(b"\n") <= 1  # at most its event's name
+    assert last.strip().count(b"\n") <= 1  # at most the event name
 
 
 async def test_internal_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:

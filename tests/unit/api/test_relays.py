@@ -32,20 +32,20 @@ FINISHED = Finished("stop", "up-1", Usage(3, 5))
 
 
 class FakeUpstream:
-    """Tells `events` to whoever asks, and then fails or is done."""
+    """Reports `events`, then fails or finishes."""
 
     def __init__(self, *events: Any, failure: Exception | None = None) -> None:
         self._events = events
         self._failure = failure
-        self.passed: list[PassthroughRequest] = []
-        self.asked: list[ChatRequest] = []
+        self.passthrough_requests: list[PassthroughRequest] = []
+        self.requests: list[ChatRequest] = []
         self.ends: Callable[[str], bool] | None = None
 
     def as_engine(self) -> UpstreamEngine:
         return cast(UpstreamEngine, self)
 
     async def converse(self, request: ChatRequest, on_event: Callable[[Any], Any]) -> Finished:
-        self.asked.append(request)
+        self.requests.append(request)
         for event in self._events:
             if (full := on_event(event)) is not None:
                 await full
@@ -56,14 +56,14 @@ class FakeUpstream:
     async def pass_through(
         self, passthrough: PassthroughRequest, on_event: Callable[[Any], Any], *, ends: Callable[[str], bool]
     ) -> Finished:
-        self.passed.append(passthrough)
+        self.passthrough_requests.append(passthrough)
         self.ends = ends
         for event in self._events:
             on_event(event)
         return FINISHED
 
     async def relay(self, passthrough: PassthroughRequest) -> RelayedResponse:
-        self.passed.append(passthrough)
+        self.passthrough_requests.append(passthrough)
         wheel = FakeWheel()
         relayed = RelayedResponse(Watch(wheel, UpstreamTimeouts(), started_s=wheel.now(), non_streaming=True))
         relayed.body = b'{"as":"it is"}'
@@ -75,7 +75,7 @@ def body(**fields: Any) -> bytes:
     return json.dumps({"model": "up-1", "messages": messages, "max_tokens": 9, **fields}).encode()
 
 
-# As it is
+# Passthrough
 
 
 def passthrough(upstream: FakeUpstream, form: StreamFraming | None = None) -> PassthroughRelay:
@@ -84,9 +84,9 @@ def passthrough(upstream: FakeUpstream, form: StreamFraming | None = None) -> Pa
 
 @pytest.mark.parametrize(("fields", "stream"), [({}, False), ({"stream": None}, False), ({"stream": True}, True)])
 def test_passthrough_reads_only_model_and_stream(fields: dict[str, Any], stream: bool) -> None:
-    asked = passthrough(FakeUpstream()).decode(body(messages="whatever", **fields))
+    parsed = passthrough(FakeUpstream()).decode(body(messages="whatever", **fields))
 
-    assert (asked.request.model, asked.stream) == ("up-1", stream)
+    assert (parsed.request.model, parsed.stream) == ("up-1", stream)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"model":7}', b'{"model":"m","stream":"yes"}'])
@@ -95,15 +95,16 @@ def test_passthrough_refuses_a_body_without_model_or_valid_stream(data: bytes) -
         passthrough(FakeUpstream()).decode(data)
 
 
-async def whole(relay: PassthroughRelay | TranslatedRelay, data: bytes, *, meta: ResponseMeta = IDENTITY) -> bytes:
-    """The body of a complete response."""
-    answer = await relay.whole(request(body=data), relay.decode(data), meta=meta)
-    assert isinstance(answer, Response)
-    return answer.body
+async def complete_body(
+    relay: PassthroughRelay | TranslatedRelay, data: bytes, *, meta: ResponseMeta = IDENTITY
+) -> bytes:
+    response = await relay.whole(request(body=data), relay.decode(data), meta=meta)
+    assert isinstance(response, Response)
+    return response.body
 
 
 async def run(relay: PassthroughRelay | TranslatedRelay, data: bytes) -> tuple[RecordingSend, bytes]:
-    """What a stream sends, and its last frame."""
+    """The frames that a stream sends, and its last frame."""
     sent = RecordingSend()
     asked = relay.decode(data)
     last = await relay.stream(request(body=data), asked, meta=IDENTITY)(sent)
@@ -114,15 +115,15 @@ async def test_events_and_done_are_passed_through() -> None:
     upstream = FakeUpstream(PassthroughEvent(b'{"a":1}'), PassthroughEvent(b"[DONE]"))
 
     assert await run(passthrough(upstream), body()) == ([b'data: {"a":1}\n\n', b"data: [DONE]\n\n"], b"")
-    assert upstream.passed == [PassthroughRequest("/chat/completions", body(), "up-1")]
+    assert upstream.passthrough_requests == [PassthroughRequest("/chat/completions", body(), "up-1")]
 
 
 async def test_non_streaming_response_is_passed_through() -> None:
     upstream = FakeUpstream()
     relay = passthrough(upstream)
 
-    assert await whole(relay, body()) == b'{"as":"it is"}'
-    assert upstream.passed == [PassthroughRequest("/chat/completions", body())]
+    assert await complete_body(relay, body()) == b'{"as":"it is"}'
+    assert upstream.passthrough_requests == [PassthroughRequest("/chat/completions", body())]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ async def test_response_is_encoded_in_the_dialect_of_the_request() -> None:
 
     assert sent == [speaker.frames(event) for event in events]
     assert b"message_stop" in last
-    assert upstream.asked == [decoded(body()).request]
+    assert upstream.requests == [decoded(body()).request]
 
 
 async def test_unset_options_are_not_sent_upstream() -> None:
@@ -216,7 +217,7 @@ async def test_unset_options_are_not_sent_upstream() -> None:
         translating(FakeUpstream(ReasoningDelta("a"), ReasoningDelta("b"), TextDelta("c"))), body(thinking=thinking)
     )
 
-    assert len(sent) == 2  # the opening of the thoughts, and the text
+    assert len(sent) == 2  # the reasoning tag and the text
     assert all(sent)
 
 
@@ -242,11 +243,11 @@ async def test_non_streaming_response_is_translated() -> None:
     relay = translating(
         FakeUpstream(ReasoningDelta("Hm"), TextDelta("Hel"), TextDelta("lo"), ToolCallDelta(0, "c", "f", '{"a":1}'))
     )
-    told = json.loads(await whole(relay, body()))
+    document = json.loads(await complete_body(relay, body()))
 
-    assert [block["type"] for block in told["content"]] == ["thinking", "text", "tool_use"]
-    assert (told["content"][1]["text"], told["content"][2]["input"]) == ("Hello", {"a": 1})
-    assert told["usage"]["output_tokens"] == 5
+    assert [block["type"] for block in document["content"]] == ["thinking", "text", "tool_use"]
+    assert (document["content"][1]["text"], document["content"][2]["input"]) == ("Hello", {"a": 1})
+    assert document["usage"]["output_tokens"] == 5
 
 
 async def test_invalid_request_is_refused_before_the_relay_connects() -> None:
@@ -262,27 +263,27 @@ async def test_interleaved_tool_calls_are_ordered_for_every_dialect(stream: bool
     relay = translating(FakeUpstream(*events))
     if stream:
         sent, last = await run(relay, body(stream=True))
-        told = b"".join(sent) + last
+        encoded = b"".join(sent) + last
     else:
-        told = await whole(relay, body())
+        encoded = await complete_body(relay, body())
 
-    assert told.index(b'"name":"f"') < told.index(b'"name":"g"')
-    assert told.count(b'"id":"a"') == 1  # ids are unique
-    assert b'"stop_reason":"tool_use"' in told
+    assert encoded.index(b'"name":"f"') < encoded.index(b'"name":"g"')
+    assert encoded.count(b'"id":"a"') == 1  # ids are unique
+    assert b'"stop_reason":"tool_use"' in encoded
 
 
 async def test_duration_of_a_response_in_one_piece_is_its_total_time() -> None:
     relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT, memory=ample_memory())
-    told = json.loads(await whole(relay, body(), meta=ResponseMeta("0", time(), "m")))
+    document = json.loads(await complete_body(relay, body(), meta=ResponseMeta("0", time(), "m")))
 
-    assert told["prompt_eval_duration"] == 1
-    assert told["eval_duration"] == told["total_duration"]
+    assert document["prompt_eval_duration"] == 1
+    assert document["eval_duration"] == document["total_duration"]
 
 
 async def test_missing_upstream_logprobs_are_not_simulated() -> None:
     relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT, memory=ample_memory())
 
-    assert b"logprobs" not in await whole(relay, body(logprobs=True, top_logprobs=2))
+    assert b"logprobs" not in await complete_body(relay, body(logprobs=True, top_logprobs=2))
 
 
 @pytest.mark.parametrize("dialect", [OLLAMA_CHAT, with_context(OLLAMA_GENERATE)], ids=lambda each: str(each.name))
@@ -297,15 +298,15 @@ async def test_upstream_logprobs_are_sent_with_their_text(dialect: Dialect) -> N
     upstream = FakeUpstream(*events)
     relay = TranslatedRelay(upstream.as_engine(), dialect, memory=ample_memory())
     question = body(logprobs=True, top_logprobs=2, prompt="Hi")
-    response = json.loads(await whole(relay, question))
+    response = json.loads(await complete_body(relay, question))
     sent = RecordingSend()
     await relay.stream(request(), relay.decode(question), meta=IDENTITY)(sent)
 
     lines = [json.loads(line) for line in b"".join(sent).splitlines()]
-    told = [[each["token"] for each in line.get("logprobs", ())] for line in lines]
-    assert told == [[], ["a"], ["b"], []]
+    tokens = [[each["token"] for each in line.get("logprobs", ())] for line in lines]
+    assert tokens == [[], ["a"], ["b"], []]
     assert [each["token"] for each in response["logprobs"]] == ["a", "b"]
-    assert [each.logprobs for each in upstream.asked] == [2, 2]
+    assert [each.logprobs for each in upstream.requests] == [2, 2]
 
 
 async def test_queued_events_over_the_memory_limit_end_the_response() -> None:
@@ -314,6 +315,15 @@ async def test_queued_events_over_the_memory_limit_end_the_response() -> None:
     events = (TextDelta("é" * 40), TextDelta("b", b'{"token":"b"}'), ReasoningDelta("c" * 20))
     relay = TranslatedRelay(FakeUpstream(*events).as_engine(), OLLAMA_CHAT, memory=memory)
     with pytest.raises(ResponseMemoryFull):
-        await whole(relay, body())
+        await complete_body(relay, body())
 
     assert metrics.response_memory_bytes == 0
+
+
+def test_request_that_only_fills_the_prompt_cache_is_not_relayed() -> None:
+    relay = TranslatedRelay(FakeUpstream().as_engine(), ANTHROPIC, memory=ample_memory())
+    with pytest.raises(InvalidRequest) as caught:
+        relay.decode(body(max_tokens=0))
+
+    assert caught.value.param == "max_tokens"
+    assert ANTHROPIC.decode(body(max_tokens=0)).request.max_tokens == 0

@@ -8,12 +8,12 @@ from tokenfall.api.request_log import MAX_BODY_BYTES, MAX_REQUESTS, RequestLog
 from tests.doubles.requests import request
 
 
-def noted(**said: Any) -> dict[str, Any]:
+def logged(**members: Any) -> dict[str, Any]:
     journal = RequestLog()
     journal.is_on = True
-    journal.add(request(**said))
-    (kept,) = journal.entries()
-    return kept
+    journal.add(request(**members))
+    (entry,) = journal.entries()
+    return entry
 
 
 def test_request_log_is_off_by_default() -> None:
@@ -31,9 +31,9 @@ def test_request_log_is_off_by_default() -> None:
 
 
 def test_request_is_logged_unchanged() -> None:
-    kept = noted(target="/chat?a=1", method="POST", headers={"X-Sim": "gap=1s"}, body=b'{"x":"\xc3\xa9"}')
+    entry = logged(target="/chat?a=1", method="POST", headers={"X-Sim": "gap=1s"}, body=b'{"x":"\xc3\xa9"}')
 
-    assert {key: value for key, value in kept.items() if key != "time"} == {
+    assert {key: value for key, value in entry.items() if key != "time"} == {
         "id": "",
         "method": "POST",
         "path": "/chat",
@@ -42,7 +42,7 @@ def test_request_is_logged_unchanged() -> None:
         "body": '{"x":"é"}',
         "truncated": False,
     }
-    assert kept["time"] > 1_700_000_000
+    assert entry["time"] > 1_700_000_000
 
 
 def test_log_keeps_the_newest_requests() -> None:
@@ -57,13 +57,13 @@ def test_log_keeps_the_newest_requests() -> None:
 
 @pytest.mark.parametrize(("size", "truncated"), [(MAX_BODY_BYTES, False), (MAX_BODY_BYTES + 1, True)])
 def test_logged_body_is_truncated(size: int, truncated: bool) -> None:
-    kept = noted(body=b"x" * size)
+    entry = logged(body=b"x" * size)
 
-    assert (len(kept["body"]), kept["truncated"]) == (MAX_BODY_BYTES, truncated)
+    assert (len(entry["body"]), entry["truncated"]) == (MAX_BODY_BYTES, truncated)
 
 
 def test_logged_binary_body_is_encodable_as_json() -> None:
-    assert json.dumps(noted(body=b"\xff\x00{")["body"])
+    assert json.dumps(logged(body=b"\xff\x00{")["body"])
 
 
 def test_secrets_are_masked_anywhere_in_a_request() -> None:
@@ -71,8 +71,8 @@ def test_secrets_are_masked_anywhere_in_a_request() -> None:
     bearer, key, cookie, other, proxied, google, token, query, shape, cut = canaries
     shape = "sk-" + shape
     body = json.dumps({"said": [bearer, key, cookie, other, proxied, google], "password": token, "note": shape})
-    body += " " * (MAX_BODY_BYTES - len(body) - len(token) // 2) + token  # the cap cuts it in two
-    kept = noted(
+    body += " " * (MAX_BODY_BYTES - len(body) - len(token) // 2) + token  # the size limit splits the key
+    entry = logged(
         target=f"/v1/{bearer}?api_key={query}&also={key}&token={cut}",
         headers={
             "Authorization": f"Bearer {bearer}",
@@ -86,15 +86,15 @@ def test_secrets_are_masked_anywhere_in_a_request() -> None:
         },
         body=body.encode(),
     )
-    text = json.dumps(kept)
+    text = json.dumps(entry)
 
     assert [canary for canary in canaries if canary in text] == []
     assert "canary" not in text
-    assert kept["truncated"]
+    assert entry["truncated"]
 
 
 def test_other_fields_are_not_masked() -> None:
-    kept = noted(target="/stream-sse?seed=7", headers={"Authorization": "Bearer abc"}, body=b'{"abc":"abc"}')
+    entry = logged(target="/stream-sse?seed=7", headers={"Authorization": "Bearer abc"}, body=b'{"abc":"abc"}')
 
-    assert (kept["query"], kept["body"]) == ("seed=7", '{"abc":"abc"}')  # too short a key to look for
-    assert kept["headers"] == {"authorization": "[removed]"}
+    assert (entry["query"], entry["body"]) == ("seed=7", '{"abc":"abc"}')  # the key is too short to be masked
+    assert entry["headers"] == {"authorization": "[removed]"}

@@ -15,8 +15,8 @@ from tests.doubles.clocks import InstantClock
 from tests.unit.api.test_simulator import shared
 
 
-class Before(NamedTuple):
-    """What stands before a handler."""
+class Checks(NamedTuple):
+    """Checks before a handler."""
 
     keyed: bool
     limited: bool
@@ -24,10 +24,10 @@ class Before(NamedTuple):
 
 
 CHAT, SIMULATOR, PROBE, PAGE = (
-    Before(keyed=True, limited=True, open_while_draining=False),
-    Before(keyed=True, limited=False, open_while_draining=False),
-    Before(keyed=False, limited=False, open_while_draining=True),
-    Before(keyed=False, limited=False, open_while_draining=False),
+    Checks(keyed=True, limited=True, open_while_draining=False),
+    Checks(keyed=True, limited=False, open_while_draining=False),
+    Checks(keyed=False, limited=False, open_while_draining=True),
+    Checks(keyed=False, limited=False, open_while_draining=False),
 )
 
 
@@ -46,7 +46,7 @@ def all_routes() -> list[Route]:
         *probe_routes(Probes(Metrics, lambda: False)),
         *page_routes(LAZY),
         *control_routes(LAZY),
-        *board_routes(lambda asked: Response(200), lambda asked: Response(200)),
+        *board_routes(lambda request_: Response(200), lambda request_: Response(200)),
     ]
 
 
@@ -87,10 +87,10 @@ ROUTES = {(route.method, route.path): route for route in all_routes()}
         ("DELETE", "/sim", SIMULATOR),
     ],
 )
-def test_route_has_the_expected_checks(method: str, path: str, before: Before) -> None:
+def test_route_has_the_expected_checks(method: str, path: str, before: Checks) -> None:
     route = ROUTES[method, path]
 
-    assert Before(route.keyed, route.limited, route.open_while_draining) == before
+    assert Checks(route.keyed, route.limited, route.open_while_draining) == before
 
 
 def test_only_probes_and_pages_are_open_without_a_key() -> None:

@@ -60,12 +60,12 @@ def test_path_belongs_to_a_page_if_all_its_routes_do() -> None:
 
 
 def test_handler_is_called_with_the_request() -> None:
-    answer = route("GET", "/a").handler(request("/a"))
+    response = route("GET", "/a").handler(request("/a"))
 
-    assert isinstance(answer, Response)
+    assert isinstance(response, Response)
 
 
-# A parameter in the path
+# Path parameters
 
 
 TURN, STOP = route("GET", "/turns/{turn}"), route("POST", "/turns/{turn}/stop")
@@ -107,17 +107,17 @@ def test_exact_path_precedes_a_parameter() -> None:
     ],
 )
 def test_parameter_value_is_the_segment(pattern: str, path: str, value: str) -> None:
-    asked = request(path)
-    asked.route = pattern
+    incoming = request(path)
+    incoming.route = pattern
 
-    assert parameter(asked) == value
+    assert parameter(incoming) == value
 
 
 def test_escaped_slash_does_not_match_another_route() -> None:
     assert PARAMETERS.methods(request("/turns/a%2Fb").path) == {}
 
 
-# A parameter with slashes in it
+# Multi-segment parameters
 
 
 MODEL, MODELS = route("GET", "/models/{model...}"), route("GET", "/models")
@@ -141,10 +141,10 @@ def test_exact_path_precedes_a_multi_segment_parameter() -> None:
 
 @pytest.mark.parametrize("path", ["/models/org/a:1b", "/models/org%2Fa:1b"])
 def test_multi_segment_parameter_value_keeps_its_slashes(path: str) -> None:
-    asked = request(path)
-    asked.route = MODEL.path
+    incoming = request(path)
+    incoming.route = MODEL.path
 
-    assert parameter(asked) == "org/a:1b"
+    assert parameter(incoming) == "org/a:1b"
 
 
 def refuse(request: Request, api_error: ApiError) -> Response:

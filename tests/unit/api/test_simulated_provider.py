@@ -37,13 +37,13 @@ class Harness:
         )
         self.response_headers = b""
 
-    def ask(self, sim: str = "", *, stream: bool = True, **fields: Any) -> Any:
-        told = {"model": "sim", "stream": stream, "max_tokens": 9_000}
-        told |= {"messages": [{"role": "user", "content": "Hi there"}], "input": "Hi there"}
-        if self.dialect.name != "openai.responses":  # there a prompt is a template's name
-            told["prompt"] = "Hi there"
+    def respond(self, sim: str = "", *, stream: bool = True, **fields: Any) -> Any:
+        members = {"model": "sim", "stream": stream, "max_tokens": 9_000}
+        members |= {"messages": [{"role": "user", "content": "Hi there"}], "input": "Hi there"}
+        if self.dialect.name != "openai.responses":  # there `prompt` is the name of a template
+            members["prompt"] = "Hi there"
         made = request(
-            "/", method="POST", headers={"x-sim": sim} if sim else {}, body=json.dumps(told | fields).encode()
+            "/", method="POST", headers={"x-sim": sim} if sim else {}, body=json.dumps(members | fields).encode()
         )
         made.started_s = self.clock.now()
         try:
@@ -52,26 +52,26 @@ class Harness:
             self.response_headers = made.response_headers
 
     def stream(self, sim: str = "", **fields: Any) -> tuple[list[bytes], list[float]]:
-        """The frames and the gap before each, as a player pulls them."""
-        made = self.ask(sim, **fields)
-        assert isinstance(made, PacedStream | SteadyStream)
-        gaps = made.gaps
-        played = [(item, next(gaps)) for item in made.frames(False)]
-        assert made.ended is not None
-        made.ended()
+        """The frames and the gap before each, pulled as by the HTTP server."""
+        paced = self.respond(sim, **fields)
+        assert isinstance(paced, PacedStream | SteadyStream)
+        gaps = paced.gaps
+        played = [(item, next(gaps)) for item in paced.frames(False)]
+        assert paced.ended is not None
+        paced.ended()
         frames = [item for item, _ in played if isinstance(item, bytes)]
         return frames, [gap_s for item, gap_s in played if isinstance(item, bytes)]
 
-    async def whole(self, sim: str = "", **fields: Any) -> Response | Disconnect:
-        made = self.ask(sim, stream=False, **fields)
+    async def non_streaming(self, sim: str = "", **fields: Any) -> Response | Disconnect:
+        made = self.respond(sim, stream=False, **fields)
         assert isinstance(made, Coroutine)
-        answer: Response | Disconnect = await made
+        response: Response | Disconnect = await made
         assert self.state.limiter.active == 0
-        return answer
+        return response
 
     async def took_s(self, sim: str) -> float:
         begun_s = self.clock.now()
-        await self.whole(sim)
+        await self.non_streaming(sim)
         return self.clock.now() - begun_s
 
 
@@ -95,13 +95,13 @@ async def test_modules_of_a_request_are_loaded_before_it_is_planned(
     monkeypatch.setattr(f"tokenfall.api.simulated_provider.{name}", needed)
     harness = Harness()
 
-    assert harness.ask(sim, **fields) is needed
-    assert isinstance(harness.ask(), TimedStream)
+    assert harness.respond(sim, **fields) is needed
+    assert isinstance(harness.respond(), TimedStream)
     needed.finish()
-    answer = harness.ask(sim, **fields)
-    assert answer is not needed
-    if isinstance(answer, Coroutine):
-        answer.close()
+    response = harness.respond(sim, **fields)
+    assert response is not needed
+    if isinstance(response, Coroutine):
+        response.close()
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ async def test_modules_of_a_request_are_loaded_before_it_is_planned(
     ],
 )
 def test_small_request_is_planned_synchronously(sim: str, fields: dict[str, Any]) -> None:
-    assert isinstance(Harness().ask(sim, **fields), TimedStream)
+    assert isinstance(Harness().respond(sim, **fields), TimedStream)
 
 
 async def test_large_request_is_planned_in_a_coroutine() -> None:
-    planning = Harness().ask("", messages=[{"role": "user", "content": "a" * LARGE_BODY_BYTES}])
+    planning = Harness().respond("", messages=[{"role": "user", "content": "a" * LARGE_BODY_BYTES}])
 
     assert isinstance(planning, Coroutine)
     assert isinstance(await planning, TimedStream)
@@ -134,7 +134,7 @@ async def test_same_seed_and_request_give_the_same_bytes_and_times(dialect: Dial
     assert one == two
     assert one[0] != other[0]
     assert one[1] != other[1]
-    first, second = [await Harness(dialect).whole(f"{chance},seed=7") for _ in range(2)]
+    first, second = [await Harness(dialect).non_streaming(f"{chance},seed=7") for _ in range(2)]
     assert isinstance(first, Response)
     assert isinstance(second, Response)
     assert first.body == second.body
@@ -143,7 +143,7 @@ async def test_same_seed_and_request_give_the_same_bytes_and_times(dialect: Dial
 @all_dialects
 async def test_times_in_a_seeded_response_do_not_depend_on_the_clock(dialect: Dialect) -> None:
     late = Harness(dialect)
-    made = late.ask("seed=7")
+    made = late.respond("seed=7")
     frames = []
     for item in made.frames(False):
         frames.append(item)
@@ -175,26 +175,26 @@ async def test_non_streaming_response_has_the_duration_of_its_stream(sim: str, t
 @pytest.mark.parametrize("kind", ["reset", "close"])
 @pytest.mark.parametrize("at", [0, 2, 3, 99])
 async def test_fault_in_a_non_streaming_response_sends_no_byte(kind: str, at: int) -> None:
-    assert await Harness().whole(f"fault={kind}@{at}") == Disconnect(kind)  # type: ignore[arg-type]
+    assert await Harness().non_streaming(f"fault={kind}@{at}") == Disconnect(kind)  # type: ignore[arg-type]
 
 
 async def test_non_streaming_response_without_its_end_is_incomplete() -> None:
-    assert await Harness().whole("fault=nodone@0") == Disconnect("close")
+    assert await Harness().non_streaming("fault=nodone@0") == Disconnect("close")
 
 
 @all_dialects
 async def test_non_streaming_response_may_be_garbage(dialect: Dialect) -> None:
-    answer = await Harness(dialect).whole("fault=garbage@2")
-    assert isinstance(answer, Response)
+    response = await Harness(dialect).non_streaming("fault=garbage@2")
+    assert isinstance(response, Response)
 
     with pytest.raises(ValueError, match=r".*"):
-        json.loads(answer.body)
+        json.loads(response.body)
 
 
 async def test_failed_non_streaming_response_is_an_error() -> None:
     harness = Harness()
     with pytest.raises(SimulatedFailure) as caught:
-        await harness.whole("fault=error@1")
+        await harness.non_streaming("fault=error@1")
 
     assert caught.value.status == 500
     assert harness.state.limiter.active == 0
@@ -215,18 +215,18 @@ def test_faults_apply_to_tool_calls_sent_in_one_frame() -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
     harness = Harness(DIALECTS["ollama.chat"])
     assert b'"done":true' in b"".join(harness.stream("seed=1", tools=tools)[0])
-    made = harness.ask("fault=nodone@0", tools=tools)
+    made = harness.respond("fault=nodone@0", tools=tools)
 
     assert b'"done":true' not in b"".join(item for item in made.frames(False) if isinstance(item, bytes))
 
 
 def test_running_stream_is_counted_as_active() -> None:
     harness = Harness()
-    made = harness.ask()
+    made = harness.respond()
     assert harness.state.limiter.active == 1
     made.ended()
     assert harness.state.limiter.active == 0
-    made = harness.ask("load=2@4")
+    made = harness.respond("load=2@4")
     next(made.frames(False)).passes(lambda: None)
     assert harness.state.limiter.active == 1
     made.ended()
@@ -235,11 +235,11 @@ def test_running_stream_is_counted_as_active() -> None:
 
 def test_limit_counts_prompt_and_max_tokens_and_reports_the_rest() -> None:
     harness = Harness()
-    harness.ask("limit=rpm=5,tpm=100", max_tokens=58)
+    harness.respond("limit=rpm=5,tpm=100", max_tokens=58)
     assert "x-ratelimit-remaining-tokens: 40" in lines_of(harness.response_headers)
     assert "x-ratelimit-remaining-requests: 4" in lines_of(harness.response_headers)
     with pytest.raises(RateLimited, match="tokens per min"):
-        harness.ask("limit=rpm=5,tpm=100", max_tokens=58)
+        harness.respond("limit=rpm=5,tpm=100", max_tokens=58)
 
     assert "x-ratelimit-remaining-tokens: 40" in lines_of(harness.response_headers)
 
@@ -247,9 +247,9 @@ def test_limit_counts_prompt_and_max_tokens_and_reports_the_rest() -> None:
 def test_injected_error_precedes_the_first_token() -> None:
     harness = Harness()
     with pytest.raises(SimulatedFailure):
-        harness.ask("status=500")
+        harness.respond("status=500")
     with pytest.raises(InvalidRequest):
-        harness.ask("fault=melt@1")
+        harness.respond("fault=melt@1")
 
     assert harness.state.limiter.active == 0
 

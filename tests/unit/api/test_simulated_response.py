@@ -33,33 +33,33 @@ PLANS = {
 PROMPTED = {"openai.completions", "ollama.generate"}
 
 
-def asked(dialect: Dialect, **fields: Any) -> ParsedRequest:
+def parsed_request(dialect: Dialect, **fields: Any) -> ParsedRequest:
     messages = [{"role": "user", "content": "Hi"}]
-    said = {"prompt": "Hi"} if dialect.name in PROMPTED else {"messages": messages, "input": "Hi"}
-    told = {"model": "sim", "max_tokens": 9_000, "stream": True, **said}
-    return dialect.decode(json.dumps(told | fields).encode())
+    members = {"prompt": "Hi"} if dialect.name in PROMPTED else {"messages": messages, "input": "Hi"}
+    body = {"model": "sim", "max_tokens": 9_000, "stream": True, **members}
+    return dialect.decode(json.dumps(body | fields).encode())
 
 
 def planned(*choices: tuple[PlannedPart, ...]) -> Plan:
-    said = sum(len(part.tokens) for parts in choices for part in parts)
+    token_count = sum(len(part.tokens) for parts in choices for part in parts)
     made = tuple(PlannedResponse(parts, "tool_calls" if parts[-1].call else "stop") for parts in choices)
-    gaps = at_once(plan(asked(OPENAI_CHAT).request, parse("gap=1s,ttft=2s"), call_ids="")).gaps
-    return Plan(made, Usage(3, said), gaps)
+    gaps = at_once(plan(parsed_request(OPENAI_CHAT).request, parse("gap=1s,ttft=2s"), call_ids="")).gaps
+    return Plan(made, Usage(3, token_count), gaps)
 
 
 def events(parts: tuple[PlannedPart, ...]) -> list[OutputEvent]:
-    """What an upstream would have told."""
-    told: list[OutputEvent] = []
+    """The events of an upstream with the same response."""
+    expected: list[OutputEvent] = []
     index = -1
     for part in parts:
         if part.call is not None:
             index += 1
             first, *rest = part.tokens
-            told.append(ToolCallDelta(index, part.call.id, part.call.name, first))
-            told += [ToolCallDelta(index, "", "", token) for token in rest]
+            expected.append(ToolCallDelta(index, part.call.id, part.call.name, first))
+            expected += [ToolCallDelta(index, "", "", token) for token in rest]
         else:
-            told += [ReasoningDelta(token) if part.thought else TextDelta(token) for token in part.tokens]
-    return told
+            expected += [ReasoningDelta(token) if part.thought else TextDelta(token) for token in part.tokens]
+    return expected
 
 
 def finished(made: Plan) -> Finished:
@@ -67,27 +67,27 @@ def finished(made: Plan) -> Finished:
 
 
 def framed(made: Plan, dialect: Dialect, request: ParsedRequest | None = None, *, chunked: bool = False) -> list[bytes]:
-    encoder = dialect.encoder(request or asked(dialect), IDENTITY)
-    told = list(frames(made, encoder, finished=finished(made), timing=lambda: TIMING)(chunked))
-    return [frame for frame in told if isinstance(frame, bytes)]
+    encoder = dialect.encoder(request or parsed_request(dialect), IDENTITY)
+    encoded = list(frames(made, encoder, finished=finished(made), timing=lambda: TIMING)(chunked))
+    return [frame for frame in encoded if isinstance(frame, bytes)]
 
 
 @pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 def test_simulator_and_relay_send_the_same_bytes(dialect: Dialect, kind: str) -> None:
     made = planned(PLANS[kind])
-    speaker = EventEncoder(dialect.encoder(asked(dialect), IDENTITY))
-    told = b"".join(map(speaker.frames, events(PLANS[kind])))
+    speaker = EventEncoder(dialect.encoder(parsed_request(dialect), IDENTITY))
+    encoded = b"".join(map(speaker.frames, events(PLANS[kind])))
 
-    assert b"".join(framed(made, dialect)) == told + speaker.end(finished(made), TIMING)
+    assert b"".join(framed(made, dialect)) == encoded + speaker.end(finished(made), TIMING)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 def test_response_has_a_frame_per_token_and_an_end_frame(dialect: Dialect) -> None:
     tokens = ["Hello", " world", "!"]
-    *said, end = framed(planned((PlannedPart(tokens),)), dialect)
+    *token_frames, end = framed(planned((PlannedPart(tokens),)), dialect)
 
-    assert all(f'"{token}"'.encode() in frame for token, frame in zip(tokens, said, strict=True))
+    assert all(f'"{token}"'.encode() in frame for token, frame in zip(tokens, token_frames, strict=True))
     assert end
 
 
@@ -107,26 +107,26 @@ def test_first_frame_opens_the_response() -> None:
 
 
 def test_choices_are_sent_one_after_another() -> None:
-    said = framed(planned((TEXT,), (TEXT,)), OPENAI_CHAT, asked(OPENAI_CHAT, n=2))
+    token_frames = framed(planned((TEXT,), (TEXT,)), OPENAI_CHAT, parsed_request(OPENAI_CHAT, n=2))
 
-    assert len(said) == 2 * len(TEXT.tokens) + 1
-    assert [b'"index":1' in frame for frame in said[:6]] == [False] * 3 + [True] * 3
-    assert b'"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"' in said[3]
+    assert len(token_frames) == 2 * len(TEXT.tokens) + 1
+    assert [b'"index":1' in frame for frame in token_frames[:6]] == [False] * 3 + [True] * 3
+    assert b'"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"' in token_frames[3]
 
 
 def test_tokens_with_logprobs_have_a_frame_each() -> None:
-    said = framed(planned((TEXT,)), OPENAI_CHAT, asked(OPENAI_CHAT, logprobs=True))
+    token_frames = framed(planned((TEXT,)), OPENAI_CHAT, parsed_request(OPENAI_CHAT, logprobs=True))
 
-    assert len(said) == len(TEXT.tokens) + 1
-    assert all(b'"logprobs":{' in frame for frame in said[:3])
+    assert len(token_frames) == len(TEXT.tokens) + 1
+    assert all(b'"logprobs":{' in frame for frame in token_frames[:3])
 
 
 def test_hidden_tokens_have_no_frames() -> None:
     thinking = {"type": "adaptive", "display": "omitted"}
-    said = framed(planned((THOUGHTS, TEXT)), ANTHROPIC, asked(ANTHROPIC, thinking=thinking))
+    token_frames = framed(planned((THOUGHTS, TEXT)), ANTHROPIC, parsed_request(ANTHROPIC, thinking=thinking))
 
-    assert b"Hm" not in b"".join(said)
-    assert all(said)
+    assert b"Hm" not in b"".join(token_frames)
+    assert all(token_frames)
 
 
 def test_response_without_tokens_is_its_end_frame() -> None:
@@ -136,24 +136,24 @@ def test_response_without_tokens_is_its_end_frame() -> None:
 
 
 def test_end_frame_is_sent_at_its_time() -> None:
-    said = framed(planned((TEXT,)), GROQ_CHAT)
+    token_frames = framed(planned((TEXT,)), GROQ_CHAT)
 
-    assert b'"total_time":1.5' in said[-1]
+    assert b'"total_time":1.5' in token_frames[-1]
 
 
-# As a whole
+# Non-streaming responses
 
 
 def document(made: Plan, dialect: Dialect, **fields: Any) -> dict[str, Any]:
-    request = asked(dialect, stream=False, **fields)
-    answer = ModelResponse(meta=IDENTITY, choices=at_once(choices_of(made)), finished=finished(made), timing=TIMING)
-    told: dict[str, Any] = json.loads(b"".join(dialect.encode_response(request, answer)))
-    return told
+    request = parsed_request(dialect, stream=False, **fields)
+    response = ModelResponse(meta=IDENTITY, choices=at_once(choices_of(made)), finished=finished(made), timing=TIMING)
+    encoded: dict[str, Any] = json.loads(b"".join(dialect.encode_response(request, response)))
+    return encoded
 
 
 def test_non_streaming_response_has_all_parts() -> None:
-    told = document(planned((THOUGHTS, TEXT, *CALLS), (TEXT,)), OPENAI_CHAT)
-    first, second = (choice["message"] for choice in told["choices"])
+    encoded = document(planned((THOUGHTS, TEXT, *CALLS), (TEXT,)), OPENAI_CHAT)
+    first, second = (choice["message"] for choice in encoded["choices"])
 
     assert (first["content"], first["reasoning_content"]) == ("Hello wor\nld \u2028", "Hm.")
     assert [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in first["tool_calls"]] == [
@@ -161,10 +161,10 @@ def test_non_streaming_response_has_all_parts() -> None:
         ("call_1", "g", "{}"),
     ]
     assert second["content"] == first["content"]
-    assert told["usage"]["completion_tokens"] == 2 + 3 + 3 + 3
+    assert encoded["usage"]["completion_tokens"] == 2 + 3 + 3 + 3
 
 
 def test_tokens_of_a_non_streaming_response_have_logprobs() -> None:
-    told = document(planned((THOUGHTS, TEXT)), OPENAI_CHAT, logprobs=True)
+    encoded = document(planned((THOUGHTS, TEXT)), OPENAI_CHAT, logprobs=True)
 
-    assert [each["token"] for each in told["choices"][0]["logprobs"]["content"]] == TEXT.tokens
+    assert [each["token"] for each in encoded["choices"][0]["logprobs"]["content"]] == TEXT.tokens

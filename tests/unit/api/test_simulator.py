@@ -46,15 +46,15 @@ def gaps(stream: AnyResponse, most: int) -> list[float]:
     return list(islice(stream.gaps, most))
 
 
-# The three streams, byte for byte
+# Golden frames of the streams
 
 
 def test_stream_sse_has_a_data_frame_per_word() -> None:
-    said = frames(sse_stream(shared())(request("/stream-sse")))
+    sent = frames(sse_stream(shared())(request("/stream-sse")))
 
-    assert said[0] == b'data: {"content":"Large ","finish":false}\n\n'
-    assert said[-1] == b'data: {"content":"","finish":true}\n\n'
-    assert len(said) == len(WORDS) + 1
+    assert sent[0] == b'data: {"content":"Large ","finish":false}\n\n'
+    assert sent[-1] == b'data: {"content":"","finish":true}\n\n'
+    assert len(sent) == len(WORDS) + 1
 
 
 def test_stream_sse_sends_the_paragraph() -> None:
@@ -66,21 +66,21 @@ def test_stream_sse_sends_the_paragraph() -> None:
 
 
 def test_stream_ndjson_has_a_line_per_word_and_a_last_line() -> None:
-    said = frames(ndjson_stream(shared())(request("/stream-ndjson")))
+    sent = frames(ndjson_stream(shared())(request("/stream-ndjson")))
 
-    assert said[0] == b'{"content":"Large ","finish":false}\n'
-    assert said[-1] == b'{"content":"","finish":true}\n'
-    assert len(said) == len(WORDS) + 1
+    assert sent[0] == b'{"content":"Large ","finish":false}\n'
+    assert sent[-1] == b'{"content":"","finish":true}\n'
+    assert len(sent) == len(WORDS) + 1
 
 
 def test_stream_loop_is_endless() -> None:
     stream = loop_stream(shared())(request("/stream-loop"))
-    said = frames(stream, most=2 * len(WORDS))
+    sent = frames(stream, most=2 * len(WORDS))
 
     assert isinstance(stream, TimedStream)
     assert stream.endless
-    assert said[0] == b"data: Large\n\n"
-    assert said == [b"data: %b\n\n" % word.encode() for word in WORDS] * 2
+    assert sent[0] == b"data: Large\n\n"
+    assert sent == [b"data: %b\n\n" % word.encode() for word in WORDS] * 2
 
 
 def test_frames_can_be_chunk_encoded() -> None:
@@ -101,14 +101,14 @@ def test_frames_can_be_chunk_encoded() -> None:
 def test_stream_head_has_content_type_and_framing(
     stream: PlainStream, content_type: bytes, keepalive: bytes, shutdown_frame: bytes
 ) -> None:
-    answer = stream(request("/"))
+    stream_ = stream(request("/"))
 
-    assert isinstance(answer, TimedStream)
-    assert b"\r\ncontent-type: %b\r\n" % content_type in answer.head.lines
-    assert answer.keepalive == keepalive
-    assert answer.shutdown_frame.startswith(shutdown_frame)
-    assert b"shutting_down" in answer.shutdown_frame
-    assert answer.shutdown_frame.endswith(b"\n")
+    assert isinstance(stream_, TimedStream)
+    assert b"\r\ncontent-type: %b\r\n" % content_type in stream_.head.lines
+    assert stream_.keepalive == keepalive
+    assert stream_.shutdown_frame.startswith(shutdown_frame)
+    assert b"shutting_down" in stream_.shutdown_frame
+    assert stream_.shutdown_frame.endswith(b"\n")
 
 
 async def test_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_profile_sets_the_times_of_a_plain_stream() -> None:
     assert simulation == parse("gap=3.57ms~0.3,ttft=1s,prefill=20ms,profile=groq-70b")
 
 
-# How long, and when
+# Length and timing
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_streams_do_not_share_a_random_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "chancy"),
+    ("text", "is_random"),
     [
         ("", False),
         ("gap=1s,ttft=1s,tokens=3,seed=1", False),
@@ -181,11 +181,11 @@ def test_streams_do_not_share_a_random_source() -> None:
         ("tokens=3..4", True),
     ],
 )
-def test_random_source_is_created_only_for_random_settings(text: str, chancy: bool) -> None:
-    assert (random_of(parse(text)) is not None) is chancy
+def test_random_source_is_created_only_for_random_settings(text: str, is_random: bool) -> None:
+    assert (random_of(parse(text)) is not None) is is_random
 
 
-# Who says so
+# Precedence of settings
 
 
 @pytest.mark.parametrize(
@@ -212,17 +212,17 @@ def test_invalid_grammar_is_refused(made: Request) -> None:
         DataDocument(shared(), InstantClock())(made)
 
 
-# The document
+# /api/data
 
 
 def test_document_is_sent_at_once_by_default() -> None:
-    answer = DataDocument(shared(), InstantClock())(request("/api/data"))
-    assert isinstance(answer, Response)
-    document = json.loads(answer.body)
+    response = DataDocument(shared(), InstantClock())(request("/api/data"))
+    assert isinstance(response, Response)
+    document = json.loads(response.body)
 
     assert document["message"] == PARAGRAPH
     assert [item["finish"] for item in document["payload"]] == [False, False, True]
-    assert b"content-type: application/json" in answer.head
+    assert b"content-type: application/json" in response.head
 
 
 @pytest.mark.parametrize("from_default", [True, False])
@@ -231,10 +231,10 @@ async def test_document_is_sent_after_the_requested_delay(from_default: bool) ->
     document = DataDocument(shared("ttft=3s" if from_default else ""), clock)
     later = document(request("/api/data" if from_default else "/api/data?ttft=3s"))
     assert not isinstance(later, Response | TimedStream)
-    answer = await later  # type: ignore[misc]
+    response = await later  # type: ignore[misc]
 
-    assert isinstance(answer, Response)
-    assert clock.slept == [1003.0]  # counted from the request
+    assert isinstance(response, Response)
+    assert clock.slept == [1003.0]  # measured from the request
 
 
 async def test_same_seed_gives_the_document_the_same_delay() -> None:
@@ -246,7 +246,7 @@ async def test_same_seed_gives_the_document_the_same_delay() -> None:
     assert clock.slept[0] == clock.slept[1] != clock.slept[2]
 
 
-# Streams that are played again
+# Cached streams
 
 
 def test_requests_for_the_same_stream_share_one_object() -> None:
@@ -258,10 +258,10 @@ def test_requests_for_the_same_stream_share_one_object() -> None:
     assert one is not other
 
 
-@pytest.mark.parametrize("said", ["gap=1s~0.5", "tokens=1..9", "profile=groq-70b"])
-def test_varying_streams_are_not_cached(said: str) -> None:
+@pytest.mark.parametrize("sent", ["gap=1s~0.5", "tokens=1..9", "profile=groq-70b"])
+def test_varying_streams_are_not_cached(sent: str) -> None:
     handler = sse_stream(shared())
-    one, other = (handler(request(f"/stream-sse?{said}")) for _ in range(2))
+    one, other = (handler(request(f"/stream-sse?{sent}")) for _ in range(2))
 
     assert one is not other
 

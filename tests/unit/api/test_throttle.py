@@ -12,16 +12,16 @@ from tests.doubles.requests import lines_of, request
 
 
 class FakeLimiter:
-    """Says what it is told, and notes who asked."""
+    """Returns a configured decision and records the buckets."""
 
     def __init__(self, decision: LimitDecision, *, rate: float = 10.0, burst: int = 20) -> None:
         self.rate = rate
         self.burst = burst
         self.decision = decision
-        self.asked: list[str] = []
+        self.buckets: list[str] = []
 
     async def take(self, client: str) -> LimitDecision:
-        self.asked.append(client)
+        self.buckets.append(client)
         return self.decision
 
 
@@ -42,24 +42,27 @@ REFUSED = LimitDecision(False, 0, 0.4, 2.0)
 
 async def test_allowed_request_has_rate_limit_headers() -> None:
     throttle, _, metrics = gate(ALLOWED)
-    asked = request()
-    await throttle.spend(asked)
+    incoming = request()
+    await throttle.spend(incoming)
 
-    assert lines_of(asked.response_headers) == ['ratelimit-policy: "address";q=20;w=2', 'ratelimit: "address";r=7;t=2']
+    assert lines_of(incoming.response_headers) == [
+        'ratelimit-policy: "address";q=20;w=2',
+        'ratelimit: "address";r=7;t=2',
+    ]
     assert metrics.rate_limited == 0
 
 
 async def test_refused_request_has_retry_after() -> None:
     throttle, _, metrics = gate(REFUSED)
-    asked = request()
+    incoming = request()
     with pytest.raises(RateLimited) as caught:
-        await throttle.spend(asked)
+        await throttle.spend(incoming)
 
     assert (caught.value.message, caught.value.retry_after_s) == (
         "more than 20 at once or 10 a second, by address",
         0.4,
     )
-    assert lines_of(asked.response_headers)[1] == 'ratelimit: "address";r=0;t=1'
+    assert lines_of(incoming.response_headers)[1] == 'ratelimit: "address";r=0;t=1'
     assert metrics.rate_limited == 1
 
 
@@ -68,10 +71,10 @@ async def test_refused_request_has_retry_after() -> None:
 )
 async def test_policy_header_has_burst_and_refill_time(rate: float, burst: int, window_s: int) -> None:
     throttle, _, _ = gate(ALLOWED, rate=rate, burst=burst)
-    asked = request()
-    await throttle.spend(asked)
+    incoming = request()
+    await throttle.spend(incoming)
 
-    assert lines_of(asked.response_headers)[0] == f'ratelimit-policy: "address";q={burst};w={window_s}'
+    assert lines_of(incoming.response_headers)[0] == f'ratelimit-policy: "address";q={burst};w={window_s}'
 
 
 @pytest.mark.parametrize(
@@ -88,13 +91,13 @@ async def test_request_is_limited_by_client_address(client: str, forwarded_for: 
     headers = {"x-forwarded-for": forwarded_for} if forwarded_for else {}
     await throttle.spend(request(client=client, headers=headers))
 
-    assert limiter.asked == [bucket]
+    assert limiter.buckets == [bucket]
 
 
 async def test_existing_reply_headers_are_kept() -> None:
     throttle, _, _ = gate(ALLOWED)
-    asked = request()
-    asked.response_headers = b"x-request-id: 7\r\n"
-    await throttle.spend(asked)
+    incoming = request()
+    incoming.response_headers = b"x-request-id: 7\r\n"
+    await throttle.spend(incoming)
 
-    assert lines_of(asked.response_headers)[0] == "x-request-id: 7"
+    assert lines_of(incoming.response_headers)[0] == "x-request-id: 7"

@@ -1,4 +1,4 @@
-"""When the metrics are sampled: while there are clients, and never for a server at rest."""
+"""Metrics are sampled while clients are connected and never on an idle server."""
 
 import pytest
 

@@ -14,7 +14,7 @@ QUESTION = Message("user", "And?")
 TURNS = [turn(number) for number in (1, 2, 3)]
 
 
-def said(limit: int, *, system: Message | None = None) -> list[str]:
+def context_texts(limit: int, *, system: Message | None = None) -> list[str]:
     return [message.content for message in context(TURNS, QUESTION, system=system, limit=limit)]
 
 
@@ -24,11 +24,11 @@ def said(limit: int, *, system: Message | None = None) -> list[str]:
 def test_context_has_the_newest_complete_turns_and_the_question(limit: int, numbers: list[int]) -> None:
     turns = [text for number in numbers for text in (f"question {number}", f"answer {number}")]
 
-    assert said(limit) == [*turns, "And?"]
+    assert context_texts(limit) == [*turns, "And?"]
 
 
 def test_system_message_comes_first_and_does_not_count() -> None:
-    assert said(2, system=SYSTEM) == ["Be brief.", "question 3", "answer 3", "And?"]
+    assert context_texts(2, system=SYSTEM) == ["Be brief.", "question 3", "answer 3", "And?"]
 
 
 def test_context_of_the_first_question_is_the_question() -> None:
@@ -40,7 +40,7 @@ def test_number_of_turns_depends_on_the_message_limit(messages: int, turns: int)
     assert turns_within(messages) == turns
 
 
-# A budget of tokens
+# Token budget
 
 
 def sized(number: int, *, question: int, answer: int) -> Turn:
@@ -85,14 +85,14 @@ def test_context_within_any_budget_is_the_newest_complete_turns(
     fixed = (*([SYSTEM] if with_system else []), QUESTION)
     sent = context(turns, QUESTION, system=SYSTEM if with_system else None, limit=limit, max_tokens=budget)
     every = [message for each in turns for message in (each.question, each.answer)]
-    said = list(sent[len(fixed) - 1 : -1])
+    chosen = list(sent[len(fixed) - 1 : -1])
 
     assert (*sent[: len(fixed) - 1], sent[-1]) == fixed, "the system message and the question are always sent"
-    assert len(said) % 2 == 0, "whole turns"
-    assert said == every[len(every) - len(said) :], "the newest ones"
-    assert len(said) <= limit
-    if said:
+    assert len(chosen) % 2 == 0, "complete turns"
+    assert chosen == every[len(every) - len(chosen) :], "the newest turns"
+    assert len(chosen) <= limit
+    if chosen:
         assert sum(map(estimated_tokens, sent)) <= budget
-    more = every[len(every) - len(said) - 2 :][:2]
-    if len(said) + 2 <= min(limit, len(every)):
-        assert sum(map(estimated_tokens, (*sent, *more))) > budget, "as many as fit"
+    more = every[len(every) - len(chosen) - 2 :][:2]
+    if len(chosen) + 2 <= min(limit, len(every)):
+        assert sum(map(estimated_tokens, (*sent, *more))) > budget, "as many turns as fit"

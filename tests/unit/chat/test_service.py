@@ -62,46 +62,46 @@ def question(
     )
 
 
-def deaf(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
+def ignore(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
     return None
 
 
-async def begun(chat: Chat, asked: Question) -> TurnRun:
-    answering = await chat.begin(asked)
+async def start(chat: Chat, asked_question: Question) -> TurnRun:
+    answering = await chat.begin(asked_question)
     assert isinstance(answering, TurnRun)
     return answering
 
 
-async def ask(engine: Engine, history: HistoryStore, text: str = "Why?") -> Finished:
-    return await (await chat_on(engine, history).begin(question(text))).run(deaf)
+async def run_question(engine: Engine, history: HistoryStore, text: str = "Why?") -> Finished:
+    return await (await chat_on(engine, history).begin(question(text))).run(ignore)
 
 
-async def kept(history: HistoryStore) -> Sequence[Turn]:
+async def stored_turns(history: HistoryStore) -> Sequence[Turn]:
     return await history.turns(HERE) or ()
 
 
-async def said(history: HistoryStore) -> list[tuple[str, str]]:
-    return [(turn.answer.content, turn.status) for turn in await kept(history)]
+async def stored_texts(history: HistoryStore) -> list[tuple[str, str]]:
+    return [(turn.answer.content, turn.status) for turn in await stored_turns(history)]
 
 
 async def detached(chat: Chat, engine: ManualEngine, *texts: str) -> tuple[TurnRun, "asyncio.Task[Finished]"]:
-    """A turn that has said `texts` and is answered without its client."""
-    answering = await begun(chat, question(on_disconnect="finish"))
-    running = asyncio.create_task(answering.run(deaf))
+    """A detached turn whose engine has produced `texts`."""
+    answering = await start(chat, question(on_disconnect="finish"))
+    running = asyncio.create_task(answering.run(ignore))
     engine.emit(*texts)
     await settle()
     assert answering.detach()
     return answering, running
 
 
-# A turn that begins
+# Start of a turn
 
 
 async def test_turn_ids_are_unique(history: MemoryHistory) -> None:
     for _ in range(3):
-        await ask(text_engine("Hi"), history)
+        await run_question(text_engine("Hi"), history)
 
-    assert len({turn.id for turn in await kept(history)}) == 3
+    assert len({turn.id for turn in await stored_turns(history)}) == 3
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("down"), OSError("s3cret")])
@@ -112,7 +112,7 @@ async def test_turn_whose_history_read_fails_is_removed(failure: Exception, monk
     beginning = asyncio.create_task(chat.begin(question(key="k")))
     await slow.reading.wait()
     (turn,) = chat.turns.running()
-    following = asyncio.create_task((await chat.resume("alice", turn.id, after=0)).run(deaf))
+    following = asyncio.create_task((await chat.resume("alice", turn.id, after=0)).run(ignore))
 
     async def turns(conversation: Conversation, last: int | None = None) -> Sequence[Turn]:
         raise failure
@@ -162,65 +162,65 @@ async def test_turn_stopped_during_the_history_read_does_not_call_the_engine() -
     slow.may_read.clear()
     engine = text_engine("Hi")
     chat = chat_on(engine, slow)
-    beginning = asyncio.create_task(begun(chat, question()))
+    beginning = asyncio.create_task(start(chat, question()))
     await slow.reading.wait()
     (turn,) = chat.turns.running()
     stopping = asyncio.create_task(chat.stop("alice", turn.id))
     await settle()
     slow.may_read.set()
     with pytest.raises(TurnStopped):
-        await (await beginning).run(deaf)
+        await (await beginning).run(ignore)
     await stopping
 
     assert engine.requests == []
 
 
-# Turns in the place of others
+# Replaced turns
 
 
-async def asked_thrice(history: HistoryStore) -> list[str]:
-    """The ids of three turns."""
+async def run_three_turns(history: HistoryStore) -> list[str]:
+    """Run three turns and return their ids."""
     for text in ("one", "two", "three"):
-        await ask(text_engine(f"to {text}"), history, text)
-    return [turn.id for turn in await kept(history)]
+        await run_question(text_engine(f"to {text}"), history, text)
+    return [turn.id for turn in await stored_turns(history)]
 
 
 @pytest.mark.parametrize(("place", "shown"), [(0, []), (1, ["one", "to one"]), (2, ["one", "to one", "two", "to two"])])
 async def test_replacing_turn_gets_the_context_before_the_replaced_one(
     history: MemoryHistory, place: int, shown: list[str]
 ) -> None:
-    ids = await asked_thrice(history)
+    ids = await run_three_turns(history)
     engine = text_engine("better")
-    await (await chat_on(engine, history).begin(question("again", replaces=ids[place]))).run(deaf)
+    await (await chat_on(engine, history).begin(question("again", replaces=ids[place]))).run(ignore)
 
     assert [message.content for message in engine.requests[0].messages] == [*shown, "again"]
-    assert [turn.id for turn in await kept(history)][:-1] == ids[:place]
-    assert [turn.question.content for turn in await kept(history)][-1] == "again"
+    assert [turn.id for turn in await stored_turns(history)][:-1] == ids[:place]
+    assert [turn.question.content for turn in await stored_turns(history)][-1] == "again"
 
 
 async def test_context_of_a_replacing_turn_is_limited(history: MemoryHistory) -> None:
-    ids = await asked_thrice(history)
-    await ask(text_engine("to four"), history, "four")
+    ids = await run_three_turns(history)
+    await run_question(text_engine("to four"), history, "four")
     engine = text_engine("better")
     defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=2)
     chat = chat_on(engine, history, defaults=defaults)
-    await (await chat.begin(question("again", replaces=ids[2]))).run(deaf)
+    await (await chat.begin(question("again", replaces=ids[2]))).run(ignore)
 
     assert [message.content for message in engine.requests[0].messages] == ["two", "to two", "again"]
 
 
 async def regenerated(history: MemoryHistory, *texts: str) -> Turn:
-    """The turn after the newest was answered anew with each of these texts."""
+    """Regenerate the newest turn once per text and return it."""
     for text in texts:
-        newest = (await kept(history))[-1]
+        newest = (await stored_turns(history))[-1]
         again = question(newest.question.content, replaces=newest.id)
-        await (await chat_on(text_engine(text), history).begin(again)).run(deaf)
-    return (await kept(history))[-1]
+        await (await chat_on(text_engine(text), history).begin(again)).run(ignore)
+    return (await stored_turns(history))[-1]
 
 
 async def test_regenerated_turn_has_the_earlier_responses_as_variants(history: MemoryHistory) -> None:
-    await asked_thrice(history)
-    before = (await kept(history))[-1]
+    await run_three_turns(history)
+    before = (await stored_turns(history))[-1]
     turn = await regenerated(history, "second", "third")
 
     assert turn.answer.content == "third"
@@ -231,25 +231,25 @@ async def test_regenerated_turn_has_the_earlier_responses_as_variants(history: M
 
 
 async def test_number_of_variants_is_limited_to_the_newest(history: MemoryHistory) -> None:
-    await ask(text_engine("0"), history)
+    await run_question(text_engine("0"), history)
     turn = await regenerated(history, *map(str, range(1, MAX_VARIANTS + 3)))
 
     assert [each.content for each in turn.variants] == [str(number) for number in range(2, MAX_VARIANTS + 2)]
 
 
 async def test_edited_turn_has_no_variants(history: MemoryHistory) -> None:
-    await ask(text_engine("first"), history)
+    await run_question(text_engine("first"), history)
     turn = await regenerated(history, "second")
-    await (await chat_on(text_engine("other"), history).begin(question("edited", replaces=turn.id))).run(deaf)
+    await (await chat_on(text_engine("other"), history).begin(question("edited", replaces=turn.id))).run(ignore)
 
-    assert [each.variants for each in await kept(history)] == [()]
+    assert [each.variants for each in await stored_turns(history)] == [()]
 
 
 async def test_continued_turn_keeps_its_variants(history: MemoryHistory) -> None:
-    await ask(text_engine("first"), history)
+    await run_question(text_engine("first"), history)
     turn = await regenerated(history, "second")
-    await (await chat_on(text_engine(" part"), history).begin(question("go on", continues=turn.id))).run(deaf)
-    (continued,) = await kept(history)
+    await (await chat_on(text_engine(" part"), history).begin(question("go on", continues=turn.id))).run(ignore)
+    (continued,) = await stored_turns(history)
 
     assert continued.answer.content == "second part"
     assert continued.variants == turn.variants
@@ -262,8 +262,8 @@ async def test_import_that_fails_halfway_adds_no_conversation(history: MemoryHis
                 raise StoreUnavailable("full")
             await super().append(conversation, turn)
 
-    await asked_thrice(history)
-    turns = await kept(history)
+    await run_three_turns(history)
+    turns = await stored_turns(history)
     full = Full(limit=100, max_bytes=1_000_000)
     with pytest.raises(StoreUnavailable):
         await chat_on(text_engine("never"), full).add(HERE, turns, title="")
@@ -277,26 +277,26 @@ async def test_import_that_fails_halfway_adds_no_conversation(history: MemoryHis
 
 
 async def test_replaced_turns_are_deleted_only_when_the_new_turn_is_stored(history: MemoryHistory) -> None:
-    ids = await asked_thrice(history)
+    ids = await run_three_turns(history)
     with pytest.raises(UpstreamBroken):
         await (await chat_on(text_engine(end=UpstreamBroken("500")), history).begin(question(replaces=ids[0]))).run(
-            deaf
+            ignore
         )
 
-    assert [turn.id for turn in await kept(history)] == ids
+    assert [turn.id for turn in await stored_turns(history)] == ids
 
 
-# A turn that says which it follows
+# Turns with an expected predecessor
 
 
 @pytest.mark.parametrize("context_messages", [1, 4])
 async def test_turn_after_the_newest_turn_is_accepted(history: MemoryHistory, context_messages: int) -> None:
-    ids = await asked_thrice(history)
+    ids = await run_three_turns(history)
     engine = text_engine("to four")
     defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=context_messages)
     chat = chat_on(engine, history, defaults=defaults)
-    await (await chat.begin(question("four", after=ids[2]))).run(deaf)
-    await (await chat.begin(question("first", after="", owner="bob"))).run(deaf)
+    await (await chat.begin(question("four", after=ids[2]))).run(ignore)
+    await (await chat.begin(question("first", after="", owner="bob"))).run(ignore)
 
     shown = ["two", "to two", "three", "to three"] if context_messages == 4 else []
     assert [message.content for message in engine.requests[0].messages] == [*shown, "four"]
@@ -306,19 +306,19 @@ async def test_turn_after_the_newest_turn_is_accepted(history: MemoryHistory, co
 @pytest.mark.parametrize("place", [None, 1])
 @pytest.mark.parametrize("how", ["follows", "replaces", "continues"])
 async def test_turn_after_an_older_turn_is_refused(history: MemoryHistory, place: int | None, how: str) -> None:
-    ids = await asked_thrice(history)
+    ids = await run_three_turns(history)
     engine = text_engine("never")
     after = "" if place is None else ids[place]
-    asked = question(
+    asked_question = question(
         after=after,
         replaces=ids[1] if how == "replaces" else None,
         continues=ids[1] if how == "continues" else None,
     )
     with pytest.raises(ConversationChanged, match=ids[2]):
-        await chat_on(engine, history).begin(asked)
+        await chat_on(engine, history).begin(asked_question)
 
     assert engine.requests == []
-    assert [turn.id for turn in await kept(history)] == ids
+    assert [turn.id for turn in await stored_turns(history)] == ids
 
 
 async def test_turn_in_a_deleted_conversation_is_refused(history: MemoryHistory) -> None:
@@ -326,33 +326,33 @@ async def test_turn_in_a_deleted_conversation_is_refused(history: MemoryHistory)
         await chat_on(text_engine("never"), history).begin(question(after="turn_0"))
 
 
-# A turn whose answer goes on
+# Continued turns
 
 
 @pytest.mark.parametrize("context_messages", [1, 4])
 async def test_continued_turn_sends_its_response_and_stores_question_and_complete_response(
     history: MemoryHistory, context_messages: int
 ) -> None:
-    await ask(text_engine("One, two,", end=Finished("length", "m")), history, "Count.")
-    (cut,) = await kept(history)
+    await run_question(text_engine("One, two,", end=Finished("length", "m")), history, "Count.")
+    (cut,) = await stored_turns(history)
     engine = text_engine(" three.")
     defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=context_messages)
-    await (await chat_on(engine, history, defaults=defaults).begin(question("Go on.", continues=cut.id))).run(deaf)
+    await (await chat_on(engine, history, defaults=defaults).begin(question("Go on.", continues=cut.id))).run(ignore)
 
     assert [message.content for message in engine.requests[0].messages] == ["Count.", "One, two,", "Go on."]
-    (whole,) = await kept(history)
-    assert (whole.question.content, whole.answer.content) == ("Count.", "One, two, three.")
-    assert (cut.finish_reason, whole.finish_reason) == ("length", "stop")
+    (complete_turn,) = await stored_turns(history)
+    assert (complete_turn.question.content, complete_turn.answer.content) == ("Count.", "One, two, three.")
+    assert (cut.finish_reason, complete_turn.finish_reason) == ("length", "stop")
 
 
 async def test_failed_continuation_without_text_leaves_the_turn_unchanged(history: MemoryHistory) -> None:
-    await ask(text_engine("One,", end=Finished("length", "m")), history)
-    before = await kept(history)
+    await run_question(text_engine("One,", end=Finished("length", "m")), history)
+    before = await stored_turns(history)
     chat = chat_on(text_engine(end=UpstreamBroken("500")), history)
     with pytest.raises(UpstreamBroken):
-        await (await chat.begin(question("Go on.", continues=before[0].id))).run(deaf)
+        await (await chat.begin(question("Go on.", continues=before[0].id))).run(ignore)
 
-    assert await kept(history) == before
+    assert await stored_turns(history) == before
 
 
 async def test_unknown_turn_cannot_be_continued(history: MemoryHistory) -> None:
@@ -362,23 +362,23 @@ async def test_unknown_turn_cannot_be_continued(history: MemoryHistory) -> None:
 
 @pytest.mark.parametrize("owner", ["alice", "bob"])
 async def test_unknown_turn_cannot_be_replaced(history: MemoryHistory, owner: str) -> None:
-    ids = await asked_thrice(history)
+    ids = await run_three_turns(history)
     missing = ids[0] if owner == "bob" else "turn_0"
     engine = text_engine("never")
     with pytest.raises(ConversationChanged, match="replaces"):
         await chat_on(engine, history).begin(question(replaces=missing, owner=owner))
 
     assert engine.requests == []
-    assert [turn.id for turn in await kept(history)] == ids
+    assert [turn.id for turn in await stored_turns(history)] == ids
 
 
-# Keys of requests
+# Idempotency keys
 
 
 async def test_same_key_returns_the_same_turn_during_and_after_it(history: MemoryHistory) -> None:
     engine = ManualEngine()
     chat = chat_on(engine, history)
-    first = await begun(chat, question(key="k"))
+    first = await start(chat, question(key="k"))
     second = await chat.begin(question(key="k"))
     running = asyncio.gather(chat.runner.complete_response(first), chat.runner.complete_response(second))
     engine.emit("a", "b")
@@ -388,7 +388,7 @@ async def test_same_key_returns_the_same_turn_during_and_after_it(history: Memor
     assert await chat.runner.complete_response(await chat.begin(question(key="k"))) == ("ab", END)
     assert first.id == second.id
     assert isinstance(second, FollowedLocally)
-    assert await said(history) == [("ab", "complete")]
+    assert await stored_texts(history) == [("ab", "complete")]
     assert len(engine.requests) == 1
     with pytest.raises(IdempotencyMismatch):
         await chat.begin(question("What?", key="k"))
@@ -419,7 +419,7 @@ async def test_complete_response_returns_text_and_end(history: MemoryHistory) ->
 async def test_complete_response_cancelled_before_it_starts_leaves_no_task(history: MemoryHistory) -> None:
     engine = text_engine("Hi")
     chat = chat_on(engine, history)
-    answering = await begun(chat, question())
+    answering = await start(chat, question())
     waiting = asyncio.create_task(chat.runner.complete_response(answering))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -450,7 +450,7 @@ async def test_cancelled_complete_response_cancels_or_detaches_the_turn(
     await settle()
 
     assert waiting.cancelled()
-    assert await said(history) == [kept_as]
+    assert await stored_texts(history) == [kept_as]
 
 
 async def test_follower_of_a_complete_response_keeps_the_turn_running(history: MemoryHistory) -> None:
@@ -468,30 +468,30 @@ async def test_follower_of_a_complete_response_keeps_the_turn_running(history: M
     await settle()
 
     assert engine.cancelled == 1
-    assert await said(history) == [("a", "interrupted")]
+    assert await stored_texts(history) == [("a", "interrupted")]
 
 
 async def test_on_disconnect_setting_applies_without_a_request_option(history: MemoryHistory) -> None:
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2, on_disconnect="finish")
     engine = text_engine("Hi", end=Silence())
     chat = chat_on(engine, history, defaults=defaults)
-    for asked, continues in ((question(), True), (question(on_disconnect="cancel"), False)):
-        answering = await begun(chat, asked)
-        running = asyncio.create_task(answering.run(deaf))
+    for asked_question, continues in ((question(), True), (question(on_disconnect="cancel"), False)):
+        answering = await start(chat, asked_question)
+        running = asyncio.create_task(answering.run(ignore))
         await settle()
         assert answering.detach() is continues
         running.cancel()
         await settle()
 
 
-# Resumed and stopped
+# Resume and stop
 
 
 async def test_only_the_owner_can_resume_or_stop_a_turn(history: MemoryHistory) -> None:
     engine = ManualEngine()
     chat = chat_on(engine, history)
-    answering = await begun(chat, question())
-    running = asyncio.create_task(answering.run(deaf))
+    answering = await start(chat, question())
+    running = asyncio.create_task(answering.run(ignore))
     engine.emit("a", "b")
     await settle()
     for refused in (chat.resume("bob", answering.id, after=0), chat.stop("bob", answering.id)):
@@ -500,7 +500,7 @@ async def test_only_the_owner_can_resume_or_stop_a_turn(history: MemoryHistory) 
     listener = RecordingListener()
     following = asyncio.create_task((await chat.resume("alice", answering.id, after=1)).run(listener.on_event))
     await chat.stop("alice", answering.id)
-    assert await said(history) == [("ab", "interrupted")], "kept when the stop is answered"
+    assert await stored_texts(history) == [("ab", "interrupted")], "stored before stop returns"
     for hearing in (running, following):
         with pytest.raises(TurnStopped):
             await hearing
@@ -513,7 +513,7 @@ def test_turns_survive_a_restart_only_if_shared(history: MemoryHistory, shared: 
     assert chat_on(text_engine(), history, shared=shared).survives_restart is (shared is not None)
 
 
-# The end
+# Drain and close
 
 
 async def test_drain_without_turns_ends_at_once(history: MemoryHistory) -> None:
@@ -536,14 +536,14 @@ async def test_drain_waits_for_a_detached_turn_to_finish(history: MemoryHistory)
     await chat.runner.close()
 
     assert await running == END
-    assert await said(history) == [("a", "complete")]
+    assert await stored_texts(history) == [("a", "complete")]
 
 
 async def test_turn_detached_during_the_drain_may_run_until_its_end(history: MemoryHistory) -> None:
     engine = ManualEngine()
     chat = chat_on(engine, history)
-    answering = await begun(chat, question(on_disconnect="finish"))
-    running = asyncio.create_task(answering.run(deaf))
+    answering = await start(chat, question(on_disconnect="finish"))
+    running = asyncio.create_task(answering.run(ignore))
     await engine.requested.wait()
     draining = asyncio.create_task(chat.runner.drain(1e9))
     await settle()
@@ -561,24 +561,24 @@ async def test_detached_turn_is_ended_and_stored_after_the_drain(history: Memory
     engine = ManualEngine()
     chat = chat_on(engine, history)
     answering, running = await detached(chat, engine, "a")
-    following = asyncio.create_task((await chat.resume("alice", answering.id, after=0)).run(deaf))
+    following = asyncio.create_task((await chat.resume("alice", answering.id, after=0)).run(ignore))
     await chat.runner.drain(0)
     await chat.runner.close()
     for hearing in (running, following):
         with pytest.raises(ShuttingDown):
             await hearing
 
-    assert await said(history) == [("a", "interrupted")]
+    assert await stored_texts(history) == [("a", "interrupted")]
 
 
 async def test_turn_with_a_client_is_not_ended_by_the_drain(history: MemoryHistory) -> None:
     engine = ManualEngine()
     chat = chat_on(engine, history)
-    running = asyncio.create_task((await chat.begin(question())).run(deaf))
+    running = asyncio.create_task((await chat.begin(question())).run(ignore))
     await engine.requested.wait()
     await chat.runner.drain(0)
     await settle()
-    assert not running.done(), "the edge cuts it, and tells its client"
+    assert not running.done(), "the HTTP server cuts it and sends an error event"
     running.cancel()
     await settle()
 
@@ -594,13 +594,13 @@ async def test_settle_ends_detached_turns(history: MemoryHistory) -> None:
     await chat.runner.close()
 
     assert engine.cancelled == 1
-    assert await said(history) == [("a", "interrupted")]
+    assert await stored_texts(history) == [("a", "interrupted")]
 
 
 async def test_settle_waits_for_every_write() -> None:
     slow = SlowHistory()
     chat = chat_on(text_engine("Hi"), slow)
-    asking = asyncio.create_task((await chat.begin(question())).run(deaf))
+    asking = asyncio.create_task((await chat.begin(question())).run(ignore))
     await slow.writing.wait()
     asking.cancel()
     settling = asyncio.create_task(chat.runner.close())
@@ -609,14 +609,14 @@ async def test_settle_waits_for_every_write() -> None:
     slow.may_end.set()
     await settling
 
-    assert await said(slow) == [("Hi", "complete")]
+    assert await stored_texts(slow) == [("Hi", "complete")]
 
 
 async def test_settle_does_not_raise_failures_of_writes() -> None:
     slow = SlowHistory()
     slow.failure = OSError("disk full")
     chat = chat_on(text_engine("Hi"), slow)
-    asking = asyncio.create_task((await chat.begin(question())).run(deaf))
+    asking = asyncio.create_task((await chat.begin(question())).run(ignore))
     await slow.writing.wait()
     settling = asyncio.create_task(chat.runner.close())
     await settle()
@@ -633,13 +633,13 @@ async def test_settle_closes_the_shared_turns(history: MemoryHistory) -> None:
     assert shared.closed
 
 
-# What the model sees
+# Context
 
 
 async def test_context_is_the_newest_turns(history: MemoryHistory) -> None:
     engine = text_engine("So.")
     for number in range(4):
-        await ask(engine, history, f"{number}?")
+        await run_question(engine, history, f"{number}?")
 
     assert [message.content for message in engine.requests[3].messages] == ["1?", "So.", "2?", "So.", "3?"]
 
@@ -650,10 +650,10 @@ async def test_system_message_of_the_question_replaces_the_default(history: Memo
     chat = chat_on(engine, history, defaults=defaults)
     own = Question(conversation=HERE, message=Message("user", "Why?"), system=Message("system", "own"))
     for each in (own, question()):
-        await (await chat.begin(each)).run(deaf)
+        await (await chat.begin(each)).run(ignore)
 
-    assert [asked.messages[0].content for asked in engine.requests] == ["own", "default"]
-    assert all(turn.question.role == "user" for turn in await kept(history))
+    assert [asked_question.messages[0].content for asked_question in engine.requests] == ["own", "default"]
+    assert all(turn.question.role == "user" for turn in await stored_turns(history))
 
 
 async def test_engine_is_not_called_before_run(history: MemoryHistory) -> None:
@@ -665,15 +665,15 @@ async def test_engine_is_not_called_before_run(history: MemoryHistory) -> None:
 
 async def test_concurrent_turns_do_not_interleave(history: MemoryHistory) -> None:
     engines = [ScriptedEngine(TextDelta(name), TextDelta(name), Finished("stop", "m")) for name in "ab"]
-    await asyncio.gather(*(ask(engine, history, name) for engine, name in zip(engines, "ab", strict=True)))
+    await asyncio.gather(*(run_question(engine, history, name) for engine, name in zip(engines, "ab", strict=True)))
 
-    assert sorted((turn.question.content, turn.answer.content) for turn in await kept(history)) == [
+    assert sorted((turn.question.content, turn.answer.content) for turn in await stored_turns(history)) == [
         ("a", "aa"),
         ("b", "bb"),
     ]
 
 
-# The history
+# History
 
 
 async def test_missing_conversation_is_empty_or_not_found(history: MemoryHistory) -> None:
@@ -689,7 +689,7 @@ async def test_missing_conversation_is_empty_or_not_found(history: MemoryHistory
 
 async def test_existing_conversation_is_listed_until_cleared(history: MemoryHistory) -> None:
     chat = chat_on(text_engine("Hi"), history)
-    await ask(text_engine("Hi"), history)
+    await run_question(text_engine("Hi"), history)
 
     assert len(await chat.history(HERE, may_be_missing=False)) == 1
     assert [each.id for each in (await chat.conversations("alice", limit=9, after=None))[0]] == ["default"]
@@ -700,7 +700,7 @@ async def test_existing_conversation_is_listed_until_cleared(history: MemoryHist
 
 async def test_only_the_owner_can_rename_a_conversation(history: MemoryHistory) -> None:
     chat = chat_on(text_engine("Hi"), history)
-    await ask(text_engine("Hi"), history)
+    await run_question(text_engine("Hi"), history)
     await chat.rename(HERE, "Reasons")
     with pytest.raises(NotFound):
         await chat.rename(Conversation("bob", HERE.id), "Mine")
@@ -710,7 +710,7 @@ async def test_only_the_owner_can_rename_a_conversation(history: MemoryHistory) 
 
 async def test_only_the_owner_can_pin_and_find_a_conversation(history: MemoryHistory) -> None:
     chat = chat_on(text_engine("Hi"), history)
-    await ask(text_engine("Hi"), history)
+    await run_question(text_engine("Hi"), history)
     await chat.pin(HERE, True)
     with pytest.raises(NotFound):
         await chat.pin(Conversation("bob", HERE.id), True)
@@ -727,6 +727,6 @@ async def test_context_is_limited_by_its_token_budget(history: MemoryHistory) ->
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=100, context_tokens=16)
     chat = chat_on(engine, history, defaults=defaults)
     for number in range(3):
-        await (await chat.begin(question(f"{number}?"))).run(deaf)
+        await (await chat.begin(question(f"{number}?"))).run(ignore)
 
     assert [message.content for message in engine.requests[2].messages] == ["1?", "So.", "2?"]

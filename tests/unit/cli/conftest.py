@@ -1,4 +1,4 @@
-"""What tests of the command line put back."""
+"""Restores process state that tests of the command line change."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tokenfall.cli.worker import SIGNALS
 
 @pytest.fixture
 def _own_signals() -> Iterator[None]:
-    """The process handles its signals afterwards as it did before."""
+    """Restore the signal handlers after each test."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():

@@ -17,7 +17,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "message"),
     [
         (b"A=1\n\nGROQ_API_KEY: gsk_secret\n", ".env, line 3: takes NAME=value, a comment or an empty line"),
         (b"# note\nPORT\n", ".env, line 2: takes NAME=value, a comment or an empty line"),
@@ -28,12 +28,12 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_invalid_env_file_stops_the_start_and_names_the_line(
-    written: bytes, said: str, capsys: pytest.CaptureFixture[str]
+    written: bytes, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path(".env").write_bytes(written)
 
     assert main(["serve"]) == USAGE_ERROR
-    assert capsys.readouterr().err == f"tokenfall: {said}\n"
+    assert capsys.readouterr().err == f"tokenfall: {message}\n"
     assert main(["record", "--upstream", "http://localhost", "--out", "x.jsonl"]) == USAGE_ERROR
 
 

@@ -13,9 +13,9 @@ TOKEN = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 def recording(tmp_path: Path) -> Path:
     file = tmp_path / "r.jsonl"
     chunks = (RecordedChunk(0.3, TOKEN), RecordedChunk(0.32, TOKEN), RecordedChunk(0.36, TOKEN))
-    answer = RecordedResponse(status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks)
+    response = RecordedResponse(status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks)
     file.write_bytes(
-        RecordedExchange(time="", request=RecordedRequest(method="POST", path="/", headers={}), answer=answer).line()
+        RecordedExchange(time="", request=RecordedRequest(method="POST", path="/", headers={}), answer=response).line()
     )
     return file
 
@@ -56,11 +56,11 @@ def test_invalid_recording_prints_one_line(
         file.write_bytes(content)
 
     assert main(["fit", str(file)]) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith("tokenfall: ")
-    assert what in said.err
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err.startswith("tokenfall: ")
+    assert what in output.err
+    assert output.err.count("\n") == 1
+    assert output.out == ""
 
 
 def test_profile_file_must_end_in_json(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

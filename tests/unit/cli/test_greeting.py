@@ -7,7 +7,7 @@ BASE = "http://127.0.0.1:8080"
 
 
 def about(**values: object) -> dict[str, str]:
-    """The lines of the greeting by their labels."""
+    """The values of the greeting by their labels."""
     lines = greeting(BASE, Settings(**values)).splitlines()
     return {name.strip(): text.strip() for name, _, text in (line.partition(":  ") for line in lines[1:8])}
 
@@ -48,11 +48,11 @@ def test_greeting_shows_that_there_is_no_rate_limit() -> None:
 
 
 def test_greeting_with_a_key_shows_the_header_and_not_the_key() -> None:
-    said = greeting(BASE, Settings(api_key=("secret",)))
+    text = greeting(BASE, Settings(api_key=("secret",)))
 
-    assert all('-H "X-API-Key: $API_KEY"' in line for line in said.splitlines() if "curl" in line)
-    assert "API key:  required\n" in said
-    assert "secret" not in said
+    assert all('-H "X-API-Key: $API_KEY"' in line for line in text.splitlines() if "curl" in line)
+    assert "API key:  required\n" in text
+    assert "secret" not in text
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,6 @@ def test_greeting_shows_an_address_that_browsers_accept(
 def test_listen_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     print_cannot_listen("::1", 80, error=OSError(98, "Address in use"))
 
-    said = capsys.readouterr()
-    assert said.err == "tokenfall: HOST, PORT: cannot listen on ::1:80: [Errno 98] Address in use\n"
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err == "tokenfall: HOST, PORT: cannot listen on ::1:80: [Errno 98] Address in use\n"
+    assert output.out == ""

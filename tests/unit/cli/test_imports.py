@@ -1,4 +1,4 @@
-"""What the server holds in memory: each case runs the real command in a process of its own."""
+"""Modules that the server imports; each case runs the command in its own process."""
 
 import os
 import signal
@@ -15,18 +15,18 @@ BARE = {
     "abc", "builtins", "codecs", "encodings", "genericpath", "io", "marshal", "os", "posix", "posixpath", "pwd", "site",
     "stat", "sys", "zipimport",
 }  # fmt: skip
-"""What the interpreter loads by itself."""
+"""Modules that the interpreter loads at start-up."""
 
 STANDARD = {"__future__", "bisect", "gc", "heapq", "itertools", "math", "resource", "select", "time"}
-"""What the simulator takes of the standard library. Each is a C module or a few kilobytes; `bisect`, `heapq` and
+"""Standard library modules that the simulator uses. Each is a C module or a few kilobytes; `bisect`, `heapq` and
 `resource` serve metrics, the timer wheel and the descriptor limit."""
 
-KEPT_OUT = {
+FORBIDDEN = {
     "argparse", "asyncio", "collections", "contextlib", "datetime", "decimal", "enum", "functools", "hashlib", "http",
     "httptools", "inspect", "json", "logging", "msgspec", "prometheus_client", "random", "re", "redis", "socket",
     "sqlite3", "ssl", "threading", "traceback", "types", "typing", "urllib", "uuid", "aiohappyeyeballs",
 }  # fmt: skip
-"""What a server without a request to one of their users must not load: each is 0.1 to 10 MiB."""
+"""Modules that an idle server must not load; each takes 0.1 to 10 MiB."""
 
 SERVE = """
 import os, sys
@@ -42,19 +42,19 @@ def report(reactor):
 Reactor.stop = report
 sys.exit(main(["serve", "--log-level", "warning"]))
 """
-"""The command, which lists what is loaded when it stops; and `ASTRAY` where `threading` takes another thread for the
+"""The command; it reports the loaded modules when it stops, and `ASTRAY` if `threading` takes another thread for the
 main one."""
 
 
 @contextmanager
-def served(folder: Path, **environment: str) -> Iterator[tuple[str, "Loaded"]]:
-    """A server's address, and what it had loaded when it stopped."""
+def running_server(folder: Path, **environment: str) -> Iterator[tuple[str, "Loaded"]]:
+    """A server's address and the modules loaded when it has stopped."""
     report = folder / "modules"
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE],
         cwd=folder,
-        env={**kept, "PORT": "0", "REPORT": str(report), **environment},
+        env={**inherited, "PORT": "0", "REPORT": str(report), **environment},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -71,15 +71,15 @@ def served(folder: Path, **environment: str) -> Iterator[tuple[str, "Loaded"]]:
 
 
 class Loaded:
-    """The modules by name, once the server has stopped."""
+    """Module names, available once the server has stopped."""
 
     def __init__(self) -> None:
         self.modules: set[str] = set()
 
     @property
-    def kept_out(self) -> set[str]:
-        """Those of `KEPT_OUT` that were loaded all the same."""
-        return self.modules & KEPT_OUT
+    def forbidden(self) -> set[str]:
+        """Modules of `FORBIDDEN` that were loaded."""
+        return self.modules & FORBIDDEN
 
 
 def get(address: str, path: str, *, body: bytes | None = None) -> bytes:
@@ -91,10 +91,10 @@ def get(address: str, path: str, *, body: bytes | None = None) -> bytes:
 
 
 def test_idle_server_imports_no_library(tmp_path: Path) -> None:
-    with served(tmp_path) as (_, loaded):
+    with running_server(tmp_path) as (_, loaded):
         pass
 
-    assert loaded.kept_out == set()
+    assert loaded.forbidden == set()
     standard = {name for name in loaded.modules & sys.stdlib_module_names if not name.startswith("_")}
     assert standard - BARE - STANDARD <= {
         "__main__",
@@ -108,7 +108,7 @@ def test_idle_server_imports_no_library(tmp_path: Path) -> None:
 
 
 def test_plain_streams_data_and_probes_import_no_library(tmp_path: Path) -> None:
-    with served(tmp_path) as (address, loaded):
+    with running_server(tmp_path) as (address, loaded):
         for path in (
             "/stream-sse?gap=1us",
             "/stream-ndjson?gap=1us&tokens=3",
@@ -122,7 +122,7 @@ def test_plain_streams_data_and_probes_import_no_library(tmp_path: Path) -> None
         ):
             get(address, path)
 
-    assert loaded.kept_out <= {"random", "types", "functools", "hashlib", "collections"}, "faults need dice"
+    assert loaded.forbidden <= {"random", "types", "functools", "hashlib", "collections"}, "faults need `random`"
 
 
 CHAT = b'{"model":"sim:gap=1us,tokens=3","stream":true,"max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}'
@@ -130,27 +130,27 @@ CHAT = b'{"model":"sim:gap=1us,tokens=3","stream":true,"max_tokens":9,"messages"
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/api/chat", "/openai/v1/chat/completions"])
 def test_provider_stream_does_not_import_asyncio(tmp_path: Path, path: str) -> None:
-    with served(tmp_path) as (address, loaded):
+    with running_server(tmp_path) as (address, loaded):
         assert get(address, path, body=CHAT)
 
-    assert loaded.kept_out & {"asyncio", "logging", "ssl", "threading", "sqlite3", "redis", "httptools"} == set()
+    assert loaded.forbidden & {"asyncio", "logging", "ssl", "threading", "sqlite3", "redis", "httptools"} == set()
 
 
 def test_pages_do_not_import_asyncio(tmp_path: Path) -> None:
-    with served(tmp_path) as (address, loaded):
+    with running_server(tmp_path) as (address, loaded):
         for path in ("/web", "/web/app.js", "/board"):
             assert get(address, path)
 
-    assert loaded.kept_out & {"asyncio", "logging", "ssl", "msgspec"} == set()
+    assert loaded.forbidden & {"asyncio", "logging", "ssl", "msgspec"} == set()
 
 
 def test_chat_imports_asyncio_and_nothing_unneeded(tmp_path: Path) -> None:
-    with served(tmp_path) as (address, loaded):
+    with running_server(tmp_path) as (address, loaded):
         get(address, "/chat", body=CHAT.replace(b'"model"', b'"unused"'))
 
     assert {"asyncio", "msgspec"} <= loaded.modules
     others = {"sqlite3", "redis", "httptools", "aiohappyeyeballs", "prometheus_client", "argparse"}
-    assert loaded.kept_out & others == set()
+    assert loaded.forbidden & others == set()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_chat_imports_asyncio_and_nothing_unneeded(tmp_path: Path) -> None:
     ],
 )
 def test_main_thread_is_unchanged(tmp_path: Path, path: str, body: bytes | None) -> None:
-    with served(tmp_path) as (address, loaded):
+    with running_server(tmp_path) as (address, loaded):
         assert get(address, path, body=body)
 
     assert "threading" in loaded.modules
@@ -174,18 +174,18 @@ def test_main_thread_is_unchanged(tmp_path: Path, path: str, body: bytes | None)
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_upstream_imports_its_client_at_the_start(tmp_path: Path, scheme: str) -> None:
-    with served(tmp_path, UPSTREAM_URL=f"{scheme}://127.0.0.1:1/v1", API_KEY="k") as (_, loaded):
+    with running_server(tmp_path, UPSTREAM_URL=f"{scheme}://127.0.0.1:1/v1", API_KEY="k") as (_, loaded):
         pass
 
     assert {"asyncio", "httptools", "aiohappyeyeballs"} <= loaded.modules
     assert ("tokenfall.upstream.tls" in loaded.modules) == (scheme == "https")
-    assert loaded.kept_out & {"redis", "sqlite3", "prometheus_client", "argparse"} == set()
+    assert loaded.forbidden & {"redis", "sqlite3", "prometheus_client", "argparse"} == set()
     assert "urllib.request" not in loaded.modules
 
 
 def test_proxy_variable_imports_its_parser(tmp_path: Path) -> None:
     environment = {"UPSTREAM_URL": "http://127.0.0.1:1/v1", "API_KEY": "k", "HTTP_PROXY": "http://127.0.0.1:2"}
-    with served(tmp_path, **environment) as (_, loaded):
+    with running_server(tmp_path, **environment) as (_, loaded):
         pass
 
     assert "urllib.request" in loaded.modules

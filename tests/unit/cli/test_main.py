@@ -9,7 +9,7 @@ from tokenfall.cli.main import USAGE_ERROR, main
 from tokenfall.settings import Settings
 
 SHARED_HISTORY = ("--history-url", "sqlite:///chat.db")
-"""What several workers need besides: a history that they share."""
+"""Several workers need a shared history."""
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +24,9 @@ def test_invalid_setting_stops_the_start_with_one_line(
     monkeypatch.setenv("PORT", "eighty")
 
     assert main(["serve"]) == USAGE_ERROR
-    said = capsys.readouterr()
-    assert said.err == "tokenfall: PORT: got 'eighty', takes an integer from 0 to 65535\n"
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err == "tokenfall: PORT: got 'eighty', takes an integer from 0 to 65535\n"
+    assert output.out == ""
 
 
 def test_invalid_flag_stops_the_start_despite_a_valid_environment(
@@ -68,10 +68,10 @@ def test_files_named_by_sim_must_exist(
     monkeypatch.setenv("SIM", sim)
 
     assert main(["serve"]) == USAGE_ERROR
-    said = capsys.readouterr().err
-    assert said.startswith(f"tokenfall: SIM: got {sim!r}: ")
-    assert why in said.removeprefix(f"tokenfall: SIM: got {sim!r}: ")
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"tokenfall: SIM: got {sim!r}: ")
+    assert why in output.removeprefix(f"tokenfall: SIM: got {sim!r}: ")
+    assert output.count("\n") == 1
 
 
 def test_env_file_is_read_from_the_working_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_environment_overrides_the_env_file(
 
 
 def test_missing_env_file_is_ignored(tmp_path: Path) -> None:
-    (tmp_path / ".env").mkdir()  # a folder of that name is no file
+    (tmp_path / ".env").mkdir()  # a folder in place of the file
 
     assert env_file() == {}
 

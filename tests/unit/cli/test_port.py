@@ -22,7 +22,7 @@ def listener(stack: ExitStack, port: int = 0, *, reuse_port: bool) -> socket.soc
     return made
 
 
-def held(stack: ExitStack, port: int = 0) -> int:
+def reserved_port(stack: ExitStack, port: int = 0) -> int:
     (only,) = reserve("127.0.0.1", port)
     stack.enter_context(only)
     found: int = only.getsockname()[1]
@@ -30,7 +30,7 @@ def held(stack: ExitStack, port: int = 0) -> int:
 
 
 def test_held_port_may_have_several_listeners_that_get_all_connections(stack: ExitStack) -> None:
-    port = held(stack)
+    port = reserved_port(stack)
     listeners = [listener(stack, port, reuse_port=True) for _ in range(2)]
     for _ in range(20):
         stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
@@ -48,13 +48,13 @@ def test_held_port_may_have_several_listeners_that_get_all_connections(stack: Ex
 
 
 def test_held_port_cannot_be_bound_by_others(stack: ExitStack) -> None:
-    port = held(stack)
+    port = reserved_port(stack)
 
     with pytest.raises(OSError, match="in use"):
         listener(stack, port, reuse_port=False)
 
 
-@pytest.mark.parametrize("reuse_port", [False, True], ids=["alone", "as if it were to be shared"])
+@pytest.mark.parametrize("reuse_port", [False, True], ids=["exclusive", "with reuse_port"])
 def test_port_with_a_listener_is_refused(stack: ExitStack, reuse_port: bool) -> None:
     port = listener(stack, reuse_port=reuse_port).getsockname()[1]
 

@@ -30,11 +30,11 @@ def test_invalid_argument_prints_one_line(wrong: dict[str, str], what: str, caps
     words = [word for pair in {**GOOD, **wrong}.items() for word in pair]
 
     assert main(["record", *words]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("tokenfall: --")
-    assert what in said
-    assert said.count("\n") == 1
-    assert "secret" not in said
+    errors = capsys.readouterr().err
+    assert errors.startswith("tokenfall: --")
+    assert what in errors
+    assert errors.count("\n") == 1
+    assert "secret" not in errors
 
 
 @pytest.mark.parametrize("words", [(), ("--upstream", "http://127.0.0.1/"), ("--port", "x")])

@@ -18,7 +18,7 @@ from tests.doubles.descriptors import open_descriptors
 
 
 class Stopping:
-    """A server that drains until the test ends the drain."""
+    """A server whose drain ends when the test calls `stopped`."""
 
     def __init__(self, reactor: Reactor) -> None:
         self.reactor = reactor
@@ -94,7 +94,7 @@ def test_failed_construction_leaks_no_descriptor(monkeypatch: pytest.MonkeyPatch
         serving.serve(Settings())
 
     assert open_descriptors() <= before
-    assert failed.traceback, "its frames are still there, with all that they hold"
+    assert failed.traceback, "the traceback's frames are alive, with their local variables"
 
 
 def test_failed_listen_leaks_no_descriptor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The pure parts; the rest is for real processes: tests/end_to_end/test_workers.py."""
+"""The parts without child processes; tests/end_to_end/test_workers.py has the rest."""
 
 import os
 import signal
@@ -47,18 +47,18 @@ def _blocked() -> None:
 
 @pytest.mark.usefixtures("_blocked")
 def test_ready_worker_reports_it_and_unblocks_signals() -> None:
-    heard, ready = os.pipe()
+    read_end, ready = os.pipe()
     Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).report_ready()
 
-    assert os.read(heard, 2) == b"."
-    assert os.read(heard, 2) == b"", "closed"
+    assert os.read(read_end, 2) == b"."
+    assert os.read(read_end, 2) == b"", "closed"
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    os.close(heard)
+    os.close(read_end)
 
 
 def test_worker_without_a_supervisor_still_starts() -> None:
-    heard, ready = os.pipe()
-    os.close(heard)
+    read_end, ready = os.pipe()
+    os.close(read_end)
 
     Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).report_ready()
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -66,12 +66,12 @@ def test_worker_without_a_supervisor_still_starts() -> None:
 
 
 def only_pipes(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are descriptors for so many pipes and for no more."""
+    """Limit the number of pipes that can be created, as if the process had no descriptors left."""
     pipe = os.pipe
-    left = iter(range(count))
+    remaining = iter(range(count))
 
     def pipe_or_none() -> tuple[int, int]:
-        if next(left, None) is None:
+        if next(remaining, None) is None:
             raise OSError(24, "Too many open files")
         return pipe()
 
@@ -101,8 +101,8 @@ def test_workers_without_descriptors_are_not_started_and_none_leak(
     only_pipes(2, monkeypatch)
 
     assert supervise(Settings().replaced(workers=2, port=0), work) == FAILURE
-    said = capsys.readouterr().err
-    assert said.count("could not be started: [Errno 24] Too many open files") == 2
-    assert "none of 2 could start" in said
+    errors = capsys.readouterr().err
+    assert errors.count("could not be started: [Errno 24] Too many open files") == 2
+    assert "none of 2 could start" in errors
     assert open_descriptors() <= before
-    assert signal.set_wakeup_fd(-1) == -1, "nothing writes into a closed descriptor"
+    assert signal.set_wakeup_fd(-1) == -1, "closed descriptors are not written to"

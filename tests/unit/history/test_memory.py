@@ -25,17 +25,17 @@ class TestMemoryHistory(HistoryContract):
 
 
 def small(turns: int) -> MemoryHistory:
-    """A history with room for this number of turns of `turn(number, text="xy")`."""
+    """A history whose memory limit holds this many turns of `turn(number, text="xy")`."""
     return MemoryHistory(limit=100, max_bytes=turns * (TURN_OVERHEAD_BYTES + 4))
 
 
 @pytest.mark.parametrize("text", ["a" * 9_000, "é" * 9_000, "ж" * 9_000, "ж" * 9_000 + "🙂"])
 def test_size_of_a_turn_includes_encoded_texts(text: str) -> None:
-    kept = turn(1, text=text)
-    msgspec.json.encode(kept)
-    held = getsizeof(kept.question.content) + getsizeof(kept.answer.content)
+    stored_turn = turn(1, text=text)
+    msgspec.json.encode(stored_turn)
+    size = getsizeof(stored_turn.question.content) + getsizeof(stored_turn.answer.content)
 
-    assert held <= size_bytes(kept) < 1.5 * held
+    assert size <= size_bytes(stored_turn) < 1.5 * size
 
 
 def test_size_of_a_turn_includes_its_variants() -> None:
@@ -131,7 +131,7 @@ STEPS = st.lists(
 
 
 class NaiveHistory:
-    """The oracle: counts all bytes anew at each step. The least recently active conversation is the first."""
+    """Oracle: recounts all bytes at each step. Conversations are ordered by last activity, oldest first."""
 
     def __init__(self) -> None:
         self.conversations: dict[str, list[Turn]] = {}
@@ -172,13 +172,13 @@ async def test_page_takes_equally_long_with_many_conversations() -> None:
         await history.append(Conversation("alice", f"c{number}"), turn(number))
         if number % 2:
             await history.append(Conversation("bob", f"c{number}"), turn(number))
-    took: list[float] = []
+    took_s: list[float] = []
     page: Sequence[ConversationInfo] = ()
     for _ in range(5):
         began_s = thread_time()
         page = await history.conversations("bob", limit=100, after=f"c{MANY // 2 + 1}")
-        took.append(thread_time() - began_s)
+        took_s.append(thread_time() - began_s)
 
     assert page[0].id == f"c{MANY // 2 - 1}"
     assert len(page) == 100
-    assert min(took) < 0.01
+    assert min(took_s) < 0.01

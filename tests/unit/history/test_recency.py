@@ -5,7 +5,7 @@ import pytest
 from tokenfall.history.recency import SPARE, Recency
 
 
-def used(*names: str) -> Recency:
+def used_names(*names: str) -> Recency:
     recency = Recency()
     for name in names:
         recency.use(name)
@@ -13,7 +13,7 @@ def used(*names: str) -> Recency:
 
 
 def test_names_are_ordered_by_last_use() -> None:
-    recency = used("a", "b", "c", "a")
+    recency = used_names("a", "b", "c", "a")
 
     assert len(recency) == 3
     assert recency.page(9, None) == ["a", "c", "b"]
@@ -21,7 +21,7 @@ def test_names_are_ordered_by_last_use() -> None:
 
 
 def test_page_starts_after_any_name() -> None:
-    recency = used("a", "b", "c", "a")
+    recency = used_names("a", "b", "c", "a")
 
     assert [recency.page(1, after) for after in ("a", "c", "b")] == [["c"], ["b"], []]
     with pytest.raises(KeyError):
@@ -29,7 +29,7 @@ def test_page_starts_after_any_name() -> None:
 
 
 def test_dropped_name_is_not_listed_until_used_again() -> None:
-    recency = used("a", "b", "c")
+    recency = used_names("a", "b", "c")
     recency.drop("b")
     assert recency.page(9, None) == ["c", "a"]
     recency.use("b")
@@ -38,7 +38,7 @@ def test_dropped_name_is_not_listed_until_used_again() -> None:
 
 
 def test_pages_are_correct_after_any_sequence_of_uses() -> None:
-    recency = used(*(str(number % 7) for number in range(10 * SPARE)), "0", "1")
+    recency = used_names(*(str(number % 7) for number in range(10 * SPARE)), "0", "1")
     pages = [recency.page(3, None)]
     while pages[-1]:
         pages.append(recency.page(3, pages[-1][-1]))

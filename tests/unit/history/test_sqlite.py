@@ -42,8 +42,8 @@ class TestSQLiteHistory(HistoryContract):
         return store
 
 
-def value(path: Path, query: str) -> Any:
-    """The turns that another process would read now."""
+def query_value(path: Path, query: str) -> Any:
+    """The first value of a query on a second connection, as another process would read it."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(query).fetchone()[0]
 
@@ -52,7 +52,7 @@ def contents(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def list_of(folder: Path) -> list[str]:
+def files_in(folder: Path) -> list[str]:
     return [each.name for each in folder.iterdir()]
 
 
@@ -77,7 +77,7 @@ def threads() -> list[str]:
 async def test_acknowledged_turn_is_committed(store: SQLiteHistory, path: Path) -> None:
     for number in range(1, 4):
         await store.append(ALICE, turn(number))
-        assert value(path, "SELECT count(*) FROM turns") == number
+        assert query_value(path, "SELECT count(*) FROM turns") == number
 
 
 def each_connection(monkeypatch: pytest.MonkeyPatch, prepare: Callable[[sqlite3.Connection], object]) -> None:
@@ -101,7 +101,7 @@ async def test_concurrent_appends_share_few_transactions(path: Path, monkeypatch
     await asyncio.gather(*(history.append(Conversation("", str(n)), turn(n)) for n in range(3 * MAX_BATCH_JOBS)))
     await history.close()
 
-    assert value(path, "SELECT count(*) FROM turns") == 1 + 3 * MAX_BATCH_JOBS
+    assert query_value(path, "SELECT count(*) FROM turns") == 1 + 3 * MAX_BATCH_JOBS
     assert 3 <= statements.count("BEGIN IMMEDIATE") <= 6
 
 
@@ -127,7 +127,7 @@ async def test_file_is_durable_and_readable_only_for_its_owner(path: Path, monke
 
     full = 2
     assert pragmas == [("wal", full)]
-    assert list_of(path.parent) == ["history.db"]
+    assert files_in(path.parent) == ["history.db"]
 
 
 async def test_turns_are_readable_after_reopening_the_file(path: Path) -> None:
@@ -145,18 +145,18 @@ async def test_turns_are_readable_after_reopening_the_file(path: Path) -> None:
 async def test_two_stores_on_one_file_store_every_turn_once_in_one_order(path: Path) -> None:
     stores = [SQLiteHistory(str(path), limit=1_000) for _ in range(2)]
 
-    async def say(store: SQLiteHistory, first: int) -> None:
+    async def append_turns(store: SQLiteHistory, first: int) -> None:
         for number in range(first, first + 50):
             await store.append(ALICE, turn(number))
 
     # Both append each turn, as after a lost response.
-    await asyncio.gather(*(say(store, first) for store in stores for first in (0, 50)))
-    kept = [await store.turns(ALICE) or () for store in stores]
+    await asyncio.gather(*(append_turns(store, first) for store in stores for first in (0, 50)))
+    stored = [await store.turns(ALICE) or () for store in stores]
     for store in stores:
         await store.close()
 
-    assert kept[0] == kept[1]
-    numbers = [int(each.id.removeprefix("turn_")) for each in kept[0]]
+    assert stored[0] == stored[1]
+    numbers = [int(each.id.removeprefix("turn_")) for each in stored[0]]
     assert sorted(numbers) == list(range(100))
     assert [n for n in numbers if n < 50] == list(range(50))
     assert [n for n in numbers if n >= 50] == list(range(50, 100))
@@ -181,10 +181,10 @@ async def test_locked_file_is_unavailable_within_the_timeout_and_works_once_rele
 async def test_append_waits_for_a_lock_that_is_released_in_time(store: SQLiteHistory, path: Path) -> None:
     await store.append(ALICE, turn(1))
     with locked(path):
-        writing = asyncio.create_task(store.append(ALICE, turn(2)))
+        write = asyncio.create_task(store.append(ALICE, turn(2)))
         assert await store.turns(ALICE) == [turn(1)]
-        assert not writing.done()
-    await writing
+        assert not write.done()
+    await write
 
     assert await store.turns(ALICE) == [turn(1), turn(2)]
 
@@ -293,7 +293,7 @@ async def test_invalid_document_is_unavailable(store: SQLiteHistory, path: Path)
 
 
 class LateHistory(SQLiteHistory):
-    """Its list still has a conversation that has been deleted."""
+    """Its listing still has a conversation deleted in the meantime."""
 
     async def conversations(
         self, owner: str, *, limit: int = 0, after: str | None = None
@@ -352,12 +352,12 @@ async def test_folder_created_later_is_used(tmp_path: Path) -> None:
 async def test_cancelled_write_is_still_committed(store: SQLiteHistory, path: Path) -> None:
     await store.append(ALICE, turn(1))
     with locked(path):
-        writing = [asyncio.create_task(store.append(ALICE, turn(number))) for number in (2, 3)]
+        writes = [asyncio.create_task(store.append(ALICE, turn(number))) for number in (2, 3)]
         await asyncio.sleep(0)
-        writing[0].cancel()
+        writes[0].cancel()
         with pytest.raises(asyncio.CancelledError):
-            await writing[0]
-    await writing[1]
+            await writes[0]
+    await writes[1]
 
     assert await store.turns(ALICE) == [turn(1), turn(2), turn(3)]
 
@@ -366,14 +366,14 @@ async def test_close_finishes_queued_jobs_and_ends_the_threads(path: Path) -> No
     history = SQLiteHistory(str(path), limit=1_000)
     await history.check()
     assert len(threads()) == 2
-    writing = [asyncio.create_task(history.append(ALICE, turn(number))) for number in range(400)]
+    writes = [asyncio.create_task(history.append(ALICE, turn(number))) for number in range(400)]
     await asyncio.sleep(0)
     await history.close()
     await history.close()
 
     assert threads() == []
-    assert all(each.done() for each in writing)
-    assert value(path, "SELECT count(*) FROM turns") == 400
+    assert all(each.done() for each in writes)
+    assert query_value(path, "SELECT count(*) FROM turns") == 400
     with pytest.raises(StoreUnavailable):
         await history.append(ALICE, turn(1))
 
@@ -381,7 +381,7 @@ async def test_close_finishes_queued_jobs_and_ends_the_threads(path: Path) -> No
 async def test_unused_store_closes_and_creates_no_file(path: Path) -> None:
     await SQLiteHistory(str(path), limit=LIMIT).close()
 
-    assert not list_of(path.parent)
+    assert not files_in(path.parent)
     assert threads() == []
 
 
@@ -407,12 +407,12 @@ async def test_page_takes_equally_long_with_many_conversations(store: SQLiteHist
             "INSERT INTO conversations (owner, id, title, last_activity, touched) VALUES ('alice', ?, 'x', 1.0, ?)",
             ((f"c{number}", number + 2) for number in range(MANY)),
         )
-    took: list[float] = []
+    took_s: list[float] = []
     page: Sequence[ConversationInfo] = ()
     for _ in range(5):
         began_s = time.process_time()
         page = await store.conversations("alice", limit=100, after=f"c{MANY // 2}")
-        took.append(time.process_time() - began_s)
+        took_s.append(time.process_time() - began_s)
 
     assert [page[0].id, page[-1].id] == [f"c{MANY // 2 - 1}", f"c{MANY // 2 - 100}"]
-    assert min(took) < 0.01
+    assert min(took_s) < 0.01

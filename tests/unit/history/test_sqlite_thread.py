@@ -52,13 +52,13 @@ async def test_hanging_disk_times_out_and_further_jobs_are_refused(thread: SQLit
     hanging = threading.Event()
     ran: list[int] = []
     try:
-        stuck = asyncio.create_task(thread.run(lambda _: hanging.wait(), within_s=1))
+        hanging_job = asyncio.create_task(thread.run(lambda _: hanging.wait(), within_s=1))
         jobs = range(MAX_WAITING + 300)
         waiting = [asyncio.create_task(thread.run(lambda _, job=job: ran.append(job), within_s=1)) for job in jobs]  # type: ignore[misc] # bound as default
         await asyncio.sleep(0)
         with pytest.raises(StoreUnavailable):
             await thread.run(numbers)
-        outcomes = await asyncio.gather(stuck, *waiting, return_exceptions=True)  # while the disk still hangs
+        outcomes = await asyncio.gather(hanging_job, *waiting, return_exceptions=True)  # while the disk still hangs
         assert all(isinstance(each, StoreUnavailable) for each in outcomes)
     finally:
         hanging.set()

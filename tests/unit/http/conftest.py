@@ -1,4 +1,4 @@
-"""An edge without a network, on a wheel that the test turns."""
+"""An HTTP server without a network, on a fake wheel."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,7 +38,7 @@ async def server(application: FakeApplication, wheel: FakeWheel) -> HTTPServer:
 
 @pytest.fixture
 async def connect(server: HTTPServer, wheel: FakeWheel) -> AsyncIterator[Connect]:
-    """Makes clients; when they have all left, nothing of them may remain."""
+    """Creates clients and asserts after the test that none of their state remains."""
     clients: list[FakeClient] = []
 
     def connect_one() -> FakeClient:
@@ -64,7 +64,7 @@ Drain = Callable[[float], Awaitable[asyncio.Event]]
 
 @pytest.fixture
 async def drain(server: HTTPServer, wheel: FakeWheel) -> Drain:
-    """Drains the edge; returns, once the drain time and that of cutting have passed, what is set when it has ended."""
+    """Starts the drain, waits for the drain time and the cut, and returns the event that is set at the end."""
 
     async def drain_for(seconds: float) -> asyncio.Event:
         drained = asyncio.Event()

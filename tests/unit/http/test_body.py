@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 TAIL = b"GET /next HTTP/1.1\r\n\r\n"
 
 
-def fed(reader: BodyReader, pieces: Iterable[bytes]) -> tuple[bytes, bytes] | None:
-    """The body and what follows it, None when it is not whole. Raises `Refusal`."""
-    rest: bytes | None = None
+def parsed(reader: BodyReader, pieces: Iterable[bytes]) -> tuple[bytes, bytes] | None:
+    """The body and the bytes after it, None if incomplete. Raises `Refusal`."""
+    remainder: bytes | None = None
     for piece in pieces:
-        rest = reader.feed(piece) if rest is None else rest + piece
-    return None if rest is None else (reader.body(), rest)
+        remainder = reader.feed(piece) if remainder is None else remainder + piece
+    return None if remainder is None else (reader.body(), remainder)
 
 
 def refused(reader: BodyReader, pieces: Iterable[bytes]) -> int:
     with pytest.raises(Refusal) as caught:
-        fed(reader, pieces)
+        parsed(reader, pieces)
     return caught.value.status
 
 
 def chunked(*chunks: bytes, trailers: bytes = b"") -> bytes:
-    coded = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in chunks)
-    return coded + b"0\r\n" + trailers + b"\r\n"
+    encoded = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in chunks)
+    return encoded + b"0\r\n" + trailers + b"\r\n"
 
 
-# Which reader
+# Selection of the reader
 
 
 @pytest.mark.parametrize("headers", [{}, {"content-length": "0"}, {"content-length": "000"}])
@@ -56,12 +56,12 @@ def test_malformed_content_length_is_refused(length: str) -> None:
 
 @pytest.mark.parametrize(("length", "passes"), [(9, True), (10, True), (11, False), (100, False)])
 def test_content_length_over_the_limit_is_refused_before_the_body(length: int, passes: bool) -> None:
-    asked = request(headers={"content-length": str(length)})
+    incoming = request(headers={"content-length": str(length)})
     if passes:
-        assert isinstance(body_reader(asked, 10), FixedBody)
+        assert isinstance(body_reader(incoming, 10), FixedBody)
         return
     with pytest.raises(Refusal) as caught:
-        body_reader(asked, 10)
+        body_reader(incoming, 10)
 
     assert caught.value.status == 413
 
@@ -98,27 +98,27 @@ def test_content_length_with_transfer_encoding_is_refused() -> None:
 
 
 def test_transfer_coding_in_http_1_0_is_refused() -> None:
-    asked = request(headers={"transfer-encoding": "chunked"})
-    asked.http_minor = 0
+    incoming = request(headers={"transfer-encoding": "chunked"})
+    incoming.http_minor = 0
     with pytest.raises(Refusal) as caught:
-        body_reader(asked, 10)
+        body_reader(incoming, 10)
 
     assert caught.value.status == 400
 
 
-# A body of known length
+# Content-Length
 
 
 @given(st.binary(min_size=1, max_size=60), st.lists(st.integers(min_value=0)))
 def test_fixed_body_parses_at_once_byte_by_byte_and_with_trailing_bytes(body: bytes, places: list[int]) -> None:
     for pieces in ([body], one_by_one(body), cut(body, places)):
-        assert fed(FixedBody(len(body)), pieces) == (body, b"")
+        assert parsed(FixedBody(len(body)), pieces) == (body, b"")
     for pieces in ([body + TAIL], one_by_one(body + TAIL), cut(body + TAIL, places)):
-        assert fed(FixedBody(len(body)), pieces) == (body, TAIL)
-    assert fed(FixedBody(len(body) + 1), [body]) is None
+        assert parsed(FixedBody(len(body)), pieces) == (body, TAIL)
+    assert parsed(FixedBody(len(body) + 1), [body]) is None
 
 
-# A chunked body
+# Chunked coding
 
 
 CHUNKS = st.lists(st.binary(min_size=1, max_size=30), max_size=6)
@@ -131,18 +131,18 @@ def test_chunked_body_parses_at_once_byte_by_byte_and_with_trailing_bytes(
     chunks: list[bytes], extension: bytes, trailers: bytes, places: list[int]
 ) -> None:
     sized = [(b"%X" % len(each)).rjust(4, b"0") + extension + b"\r\n" + each + b"\r\n" for each in chunks]
-    coded = b"".join(sized) + b"00" + extension + b"\r\n" + trailers + b"\r\n"
+    encoded = b"".join(sized) + b"00" + extension + b"\r\n" + trailers + b"\r\n"
     body = b"".join(chunks)
-    for pieces in ([coded], one_by_one(coded), cut(coded, places)):
-        assert fed(ChunkedBody(1_000), pieces) == (body, b"")
-    for pieces in ([coded + TAIL], one_by_one(coded + TAIL), cut(coded + TAIL, places)):
-        assert fed(ChunkedBody(1_000), pieces) == (body, TAIL)
-    assert fed(ChunkedBody(1_000), [coded[:-1]]) is None
+    for pieces in ([encoded], one_by_one(encoded), cut(encoded, places)):
+        assert parsed(ChunkedBody(1_000), pieces) == (body, b"")
+    for pieces in ([encoded + TAIL], one_by_one(encoded + TAIL), cut(encoded + TAIL, places)):
+        assert parsed(ChunkedBody(1_000), pieces) == (body, TAIL)
+    assert parsed(ChunkedBody(1_000), [encoded[:-1]]) is None
 
 
 def outcome(pieces: Iterable[bytes]) -> object:
     try:
-        return fed(ChunkedBody(100), pieces)
+        return parsed(ChunkedBody(100), pieces)
     except Refusal:
         return "refused"
 
@@ -172,8 +172,8 @@ WAYS = [whole, one_by_one]
 @pytest.mark.parametrize("feed", WAYS)
 @pytest.mark.parametrize("size", [99, 100])
 def test_chunked_body_up_to_the_limit_is_accepted(feed: Cut, size: int) -> None:
-    assert fed(ChunkedBody(100), feed(chunked(b"x" * size))) == (b"x" * size, b"")
-    assert fed(ChunkedBody(100), feed(chunked(*[b"x"] * size))) == (b"x" * size, b"")
+    assert parsed(ChunkedBody(100), feed(chunked(b"x" * size))) == (b"x" * size, b"")
+    assert parsed(ChunkedBody(100), feed(chunked(*[b"x"] * size))) == (b"x" * size, b"")
 
 
 @pytest.mark.parametrize("feed", WAYS)
@@ -190,7 +190,7 @@ def test_chunk_over_the_limit_is_refused_at_its_size_line(size: bytes) -> None:
 
 @pytest.mark.parametrize("feed", WAYS)
 @pytest.mark.parametrize(
-    "coded",
+    "encoded",
     [
         b"+5\r\nhello\r\n",
         b"-5\r\nhello\r\n",
@@ -221,14 +221,14 @@ def test_chunk_over_the_limit_is_refused_at_its_size_line(size: bytes) -> None:
         b"0\r\n\n",
     ],
 )
-def test_malformed_coding_is_refused(feed: Cut, coded: bytes) -> None:
-    assert refused(ChunkedBody(1_000), feed(coded)) == 400
+def test_malformed_coding_is_refused(feed: Cut, encoded: bytes) -> None:
+    assert refused(ChunkedBody(1_000), feed(encoded)) == 400
 
 
 @pytest.mark.parametrize("feed", WAYS)
 def test_chunk_size_line_over_the_limit_is_refused(feed: Cut) -> None:
     extension = b";" + b"x" * (MAX_CHUNK_LINE_BYTES - 2)
-    assert fed(ChunkedBody(100), feed(b"1%b\r\nx\r\n0\r\n\r\n" % extension)) == (b"x", b"")
+    assert parsed(ChunkedBody(100), feed(b"1%b\r\nx\r\n0\r\n\r\n" % extension)) == (b"x", b"")
 
     assert refused(ChunkedBody(100), feed(b"1%bx\r\nx\r\n0\r\n\r\n" % extension)) == 413
 
@@ -241,8 +241,8 @@ def test_endless_size_line_is_refused_early(line: bytes) -> None:
 
 @pytest.mark.parametrize("feed", WAYS)
 def test_trailers_over_the_limit_are_refused(feed: Cut) -> None:
-    most = b"a: " + b"x" * (MAX_TRAILER_BYTES - 7) + b"\r\n"  # and two for the blank line
-    assert fed(ChunkedBody(100), feed(chunked(b"x", trailers=most))) == (b"x", b"")
+    most = b"a: " + b"x" * (MAX_TRAILER_BYTES - 7) + b"\r\n"  # and the two bytes of the blank line
+    assert parsed(ChunkedBody(100), feed(chunked(b"x", trailers=most))) == (b"x", b"")
 
     assert refused(ChunkedBody(100), feed(chunked(b"x", trailers=b"b" + most))) == 431
     assert refused(ChunkedBody(100), feed(chunked(b"x", trailers=b"a: b\r\n" * 2_000))) == 431
@@ -259,11 +259,11 @@ def test_endless_trailer_is_refused_early() -> None:
 def test_huge_extensions_of_tiny_chunks_are_refused(feed: Cut) -> None:
     tiny = b"1;" + b"x" * 250 + b"\r\nx\r\n"
 
-    assert fed(ChunkedBody(100), feed(tiny * 6 + b"0\r\n\r\n")) == (b"x" * 6, b"")
+    assert parsed(ChunkedBody(100), feed(tiny * 6 + b"0\r\n\r\n")) == (b"x" * 6, b"")
     assert refused(ChunkedBody(100), feed(tiny * 7)) == 413
 
 
 def test_large_body_of_one_byte_chunks_is_accepted() -> None:
-    coded = chunked(*[b"x"] * 10_000)
+    encoded = chunked(*[b"x"] * 10_000)
 
-    assert fed(ChunkedBody(1_048_576), cut(coded, range(0, len(coded), 1_400))) == (b"x" * 10_000, b"")
+    assert parsed(ChunkedBody(1_048_576), cut(encoded, range(0, len(encoded), 1_400))) == (b"x" * 10_000, b"")

@@ -57,20 +57,20 @@ async def test_request_has_client_address_and_start_time(
 
 REQUESTS = [
     pytest.param(ASK, id="GET"),
-    pytest.param(b"\r\n" + ASK, id="an empty line before"),
-    pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + ASK, id="a body"),
+    pytest.param(b"\r\n" + ASK, id="leading empty line"),
+    pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + ASK, id="body"),
     pytest.param(
         b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + ASK, id="chunks"
     ),
-    pytest.param(b"GET /" + b"a" * 8_191 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="the longest target"),
-    pytest.param(b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="too long a target"),
-    pytest.param(b"GET /a HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", id="too long a head"),
+    pytest.param(b"GET /" + b"a" * 8_191 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="longest target"),
+    pytest.param(b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="target too long"),
+    pytest.param(b"GET /a HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", id="head too long"),
     pytest.param(b"GET /a HTTP/1.1\nHost: a\n\n", id="bare LF"),
-    pytest.param(b"GET /a HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", id="bare LF within"),
+    pytest.param(b"GET /a HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", id="bare LF in a header"),
     pytest.param(b"get /a HTTP/1.1\r\nHost: a\r\n\r\n", id="lower case"),
     pytest.param(b"\x16\x03\x01\x00\xa5\x01\x00", id="TLS"),
-    pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n", id="too large a body"),
-    pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: x\r\n\r\n", id="an odd expectation"),
+    pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n", id="body too large"),
+    pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: x\r\n\r\n", id="unknown expectation"),
     pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", id="malformed chunks"),
 ]
 
@@ -147,7 +147,7 @@ async def test_expect_header_is_answered_with_100_continue(client: FakeClient, a
         b"POST /a HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
         b"GET /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
     ],
-    ids=["the body is there", "HTTP/1.0", "no body"],
+    ids=["body in the same read", "HTTP/1.0", "no body"],
 )
 async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeClient, data: bytes) -> None:
     client.send(data)
@@ -159,7 +159,7 @@ async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeCl
 
 
 @pytest.mark.parametrize(
-    ("ask", "answer", "sent"),
+    ("ask", "response", "sent"),
     [
         (b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n", Response(200, b"ok"), b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"),
         (ASK, Response(204, b"ok"), b"HTTP/1.1 204 No Content\r\n\r\n"),
@@ -180,12 +180,12 @@ async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeCl
             b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
         ),
     ],
-    ids=["HEAD", "204", "304", "close", "1.0 kept", "1.0"],
+    ids=["HEAD", "204", "304", "close", "1.0 keep-alive", "1.0"],
 )
 async def test_response_framing_follows_the_request(
-    client: FakeClient, application: FakeApplication, ask: bytes, answer: Response, sent: bytes
+    client: FakeClient, application: FakeApplication, ask: bytes, response: Response, sent: bytes
 ) -> None:
-    application.handler = lambda _: answer
+    application.handler = lambda _: response
     client.send(ask)
 
     assert client.read() == sent
@@ -310,7 +310,7 @@ async def test_closed_connection_makes_room_for_another(connect: Connect) -> Non
     assert newcomer.read() == OK
 
 
-# Deadlines: absolute from where they begin
+# Deadlines: counted from their start, not from the last byte
 
 
 async def test_connection_without_a_request_is_closed(client: FakeClient, wheel: FakeWheel) -> None:
@@ -393,7 +393,7 @@ async def test_idle_timeout_restarts_after_each_request(client: FakeClient, whee
     assert not client.is_closed()
 
 
-# Flow
+# Flow control
 
 
 async def large(request: Request) -> Response:
@@ -418,15 +418,15 @@ async def test_connection_is_urgent_while_it_awaits_a_request(client: FakeClient
 
 
 async def test_pipelined_requests_are_answered_in_order(client: FakeClient, application: FakeApplication) -> None:
-    application.handler = lambda asked: Response(200, asked.path.encode())
-    asked = [b"/%d" % number for number in range(3 * PIPELINED_PER_TURN)]
-    client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in asked))
-    assert len(application.requests) == PIPELINED_PER_TURN  # then the others get their say
+    application.handler = lambda incoming: Response(200, incoming.path.encode())
+    incoming = [b"/%d" % number for number in range(3 * PIPELINED_PER_TURN)]
+    client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in incoming))
+    assert len(application.requests) == PIPELINED_PER_TURN  # then other connections are served
     for _ in range(20):
         client.read()
         await settle()
 
-    assert [end.path.encode() for end in application.ends] == asked
+    assert [end.path.encode() for end in application.ends] == incoming
 
 
 async def test_pipelined_input_is_bounded_during_a_response(client: FakeClient, application: FakeApplication) -> None:
@@ -533,7 +533,7 @@ async def test_client_that_disconnects_before_the_handler_starts_causes_no_warni
 ) -> None:
     application.handler = large
     client.send(ASK)
-    client.reset()  # in the same turn of the loop: the answer's coroutine has not begun
+    client.reset()  # in the same turn of the loop: the handler's coroutine has not started
     await settle()
     gc.collect()  # a coroutine that nobody awaited warns when it is collected
 
@@ -572,7 +572,7 @@ async def test_large_body_gets_a_larger_send_buffer_until_the_next_stream(
     assert sizes == [BOUNDS.large_body_buffer_bytes, BOUNDS.send_buffer_bytes]
 
 
-# Draining
+# Drain
 
 
 async def test_drain_closes_an_idle_connection(client: FakeClient, drain: Drain) -> None:
@@ -585,13 +585,13 @@ async def test_drain_closes_an_idle_connection(client: FakeClient, drain: Drain)
 async def test_drain_waits_briefly_for_the_first_request_of_a_connection(
     connect: Connect, server: HTTPServer, wheel: FakeWheel
 ) -> None:
-    asks, silent = connect(), connect()
+    active, silent = connect(), connect()
     server.drain(10.0, lambda: None)
-    assert not asks.is_closed()
-    asks.send(ASK)
+    assert not active.is_closed()
+    active.send(ASK)
     wheel.advance(2 * GRACE_S)
 
-    assert asks.read() == OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    assert active.read() == OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
     assert silent.is_closed()
 
 

@@ -43,10 +43,10 @@ def test_status_line_has_version_status_and_phrase(status: int, line: bytes) -> 
 
 
 RENAMED = {413, 414, 416, 422}
-"""By RFC 9110; the standard library has their new phrases since Python 3.13."""
+"""Phrases of RFC 9110; the standard library has them since Python 3.13."""
 
 NOT_SERVED = {418, 510}
-"""A joke and an extension that is obsolete."""
+"""418 is a joke, 510 an obsolete extension."""
 
 
 @pytest.mark.parametrize("status", sorted({int(each) for each in HTTPStatus if each >= 400} - RENAMED - NOT_SERVED))

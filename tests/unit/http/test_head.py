@@ -6,7 +6,7 @@ from tokenfall.http.head import MAX_CACHED, MAX_CACHED_BYTES, HeadParser
 from tokenfall.http.request import Refusal
 
 NEXT = b"GET /next?a=b HTTP/1.1\r\nHost: next\r\n\r\n"
-"""An innocent request of somebody else: one parser serves all connections."""
+"""A valid request of another connection: one parser serves all connections."""
 
 
 def head(line: str = "GET / HTTP/1.1", *fields: str, host: str | None = "a") -> bytes:
@@ -20,14 +20,14 @@ def parser() -> HeadParser:
 
 
 def refused(parser: HeadParser, data: bytes) -> int:
-    """The status of the refusal of a head, or of the body that it announces."""
+    """The status with which a head or its declared body is refused."""
     with pytest.raises(Refusal) as caught:
         body_reader(parser.parse(data), 1_000_000)
     return caught.value.status
 
 
 def serves_the_next(parser: HeadParser) -> bool:
-    """Whether the next requests are understood, whatever came before."""
+    """Whether the parser still parses the following requests."""
     for number in range(3):
         request = parser.parse(NEXT.replace(b"Host: next", b"Host: next%d" % number))
         if (request.method, request.path, request.query_string) != ("GET", "/next", b"a=b"):
@@ -35,7 +35,7 @@ def serves_the_next(parser: HeadParser) -> bool:
     return True
 
 
-# What is understood
+# Valid heads
 
 
 def test_request_line_and_headers_are_parsed(parser: HeadParser) -> None:
@@ -126,7 +126,7 @@ def test_upgrade_header_is_ignored(parser: HeadParser, fields: tuple[str, ...]) 
     assert serves_the_next(parser)
 
 
-# What is refused
+# Refused heads
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_repeated_fields_count_towards_the_limit(parser: HeadParser) -> None:
     assert refused(parser, head("GET / HTTP/1.1", *["X: a"] * Bounds().max_headers)) == 431
 
 
-# One parser for all
+# Reuse of the parser
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_refusal_does_not_affect_the_next_request(parser: HeadParser, data: byte
     assert serves_the_next(parser)
 
 
-# Heads that are kept parsed
+# Cache of parsed heads
 
 
 def test_repeated_head_returns_a_new_request(parser: HeadParser) -> None:

@@ -29,19 +29,19 @@ BIG = b"x" * 1_000
 
 
 class Script:
-    """What a live stream does, one step at a time, as the test lets it."""
+    """The steps of a live stream; each runs when the test adds it."""
 
     def __init__(self) -> None:
         self.steps: asyncio.Queue[bytes | Exception] = asyncio.Queue()
         self.waits: list[Awaitable[None] | None] = []
-        self.left = False
+        self.cancelled = False
 
-    def say(self, *steps: bytes | Exception) -> None:
+    def add(self, *steps: bytes | Exception) -> None:
         for step in steps:
             self.steps.put_nowait(step)
 
     async def run(self, send: Send) -> bytes:
-        """Send each step until one is `b""`, whose successor is the last frame."""
+        """Send each step; the step after `b""` is the last frame."""
         try:
             while frame := await self._next():
                 full = send(frame)
@@ -50,7 +50,7 @@ class Script:
                     await full
             return await self._next()
         except asyncio.CancelledError:
-            self.left = True
+            self.cancelled = True
             raise
 
     async def _next(self) -> bytes:
@@ -91,7 +91,7 @@ def body(client: FakeClient) -> bytes:
     return client.read().partition(b"\r\n\r\n")[2]
 
 
-# Whole answers that must be awaited
+# Awaited complete responses
 
 
 async def test_awaited_response_is_sent_once_ready(client: FakeClient, application: FakeApplication) -> None:
@@ -128,7 +128,7 @@ async def test_handler_may_return_a_live_stream_from_a_coroutine(
 
     application.handler = lambda _: later()
     client.send(ASK)
-    script.say(b"a", b"", b"end")
+    script.add(b"a", b"", b"end")
     await settle()
 
     assert body(client) == b"1\r\na\r\n3\r\nend\r\n0\r\n\r\n"
@@ -161,10 +161,10 @@ async def test_head_is_written_with_the_first_frame_and_end_with_the_last(
     client.send(ASK)
     await settle()
     assert client.read() == b""
-    script.say(b"a")
+    script.add(b"a")
     await settle()
     assert client.read() == HEAD + b"1\r\na\r\n"
-    script.say(b"b", b"", b"end")
+    script.add(b"b", b"", b"end")
     await settle()
 
     assert client.read() == HEAD + b"1\r\na\r\n1\r\nb\r\n3\r\nend\r\n0\r\n\r\n"
@@ -217,7 +217,7 @@ async def test_more_than_the_send_buffer_is_written_before_the_end_of_the_turn(
 
 async def test_http_1_0_gets_no_chunks(client: FakeClient, script: Script) -> None:
     client.send(b"GET /s HTTP/1.0\r\n\r\n")
-    script.say(b"a", b"", b"end")
+    script.add(b"a", b"", b"end")
     await settle()
 
     assert body(client) == b"aend"
@@ -234,8 +234,8 @@ async def test_head_request_does_not_run_the_stream(
     assert application.ends == [("/s", 200, "complete", 0)]
 
 
-class Ends:
-    """Counts how often a stream says that it has ended."""
+class EndedCalls:
+    """Counts the calls of a stream's `ended` callback."""
 
     def __init__(self, application: FakeApplication, script: Script) -> None:
         self.count = 0
@@ -257,51 +257,51 @@ class Ends:
 async def test_ended_callback_is_called_once(
     client: FakeClient, application: FakeApplication, script: Script, steps: tuple[bytes | Exception, ...]
 ) -> None:
-    ends = Ends(application, script)
+    ended_calls = EndedCalls(application, script)
     client.send(ASK)
     await settle()
-    assert ends.count == 0
-    script.say(*steps)
+    assert ended_calls.count == 0
+    script.add(*steps)
     await settle()
 
-    assert ends.count == 1
+    assert ended_calls.count == 1
 
 
 @pytest.mark.parametrize("frames", [(), (b"a",)])
 async def test_ended_callback_is_called_after_a_disconnect(
     client: FakeClient, application: FakeApplication, script: Script, frames: tuple[bytes, ...]
 ) -> None:
-    ends = Ends(application, script)
+    ended_calls = EndedCalls(application, script)
     client.send(ASK)
-    script.say(*frames)
+    script.add(*frames)
     await settle()
     client.reset()
     await settle()
 
-    assert ends.count == 1
+    assert ended_calls.count == 1
 
 
 async def test_ended_callback_is_called_for_a_stream_that_does_not_run(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
-    ends = Ends(application, script)
+    ended_calls = EndedCalls(application, script)
     client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
     await settle()
 
-    assert ends.count == 1
+    assert ended_calls.count == 1
 
 
 async def test_ended_callback_is_called_for_a_stream_cut_by_a_drain(
     client: FakeClient, application: FakeApplication, script: Script, drain: Drain
 ) -> None:
-    ends = Ends(application, script)
+    ended_calls = EndedCalls(application, script)
     client.send(ASK)
-    script.say(b"a")
+    script.add(b"a")
     await settle()
     await drain(0.0)
     await settle()
 
-    assert ends.count == 1
+    assert ended_calls.count == 1
 
 
 async def test_tokens_and_latencies_are_counted(
@@ -310,7 +310,7 @@ async def test_tokens_and_latencies_are_counted(
     client.send(ASK)
     for step in (b"a", b"b", b"c"):
         wheel.advance(2.0)
-        script.say(step)
+        script.add(step)
         await settle()
 
     assert (server.metrics.tokens, server.metrics.streams) == (3, 1)
@@ -347,11 +347,11 @@ async def test_frame_that_is_not_a_token_is_neither_counted_nor_timed(
 async def test_uncounted_stream_is_left_out_of_the_metrics(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
-    answer = stream(script.run)
-    answer.counted = False
-    application.handler = lambda _: answer
+    live = stream(script.run)
+    live.counted = False
+    application.handler = lambda _: live
     client.send(ASK)
-    script.say(b"a", b"b", b"", b"c")
+    script.add(b"a", b"b", b"", b"c")
     await settle()
 
     metrics = server.metrics
@@ -363,34 +363,34 @@ async def test_uncounted_stream_is_left_out_of_the_metrics(
 async def test_uncounted_stream_stays_uncounted_after_a_disconnect(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
-    answer = stream(script.run)
-    answer.counted = False
-    application.handler = lambda _: answer
+    live = stream(script.run)
+    live.counted = False
+    application.handler = lambda _: live
     client.send(ASK)
-    script.say(b"a")
+    script.add(b"a")
     await settle()
     client.reset()
     await settle()
 
-    assert script.left
+    assert script.cancelled
     assert (server.metrics.streams, server.metrics.streams_ended) == (0, {})
 
 
-# Announced: the head comes before the first token
+# Head before the first token
 
 
 async def test_announced_stream_starts_at_once_and_continues_normally(
     client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel
 ) -> None:
-    answer = stream(script.run)
-    answer.announced = True
-    application.handler = lambda _: answer
+    live = stream(script.run)
+    live.announced = True
+    application.handler = lambda _: live
     client.send(ASK)
     await settle()
 
     assert client.read() == HEAD + PING
     wheel.advance(BOUNDS.heartbeat_s)
-    script.say(b"a", b"", b"b")
+    script.add(b"a", b"", b"b")
     await settle()
     assert body(client) == PING + PING + b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n"
 
@@ -398,24 +398,24 @@ async def test_announced_stream_starts_at_once_and_continues_normally(
 async def test_failure_after_the_announcement_is_the_last_frame(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
-    answer = stream(script.run)
-    answer.announced = True
-    application.handler = lambda _: answer
+    live = stream(script.run)
+    live.announced = True
+    application.handler = lambda _: live
     client.send(ASK)
-    script.say(ZeroDivisionError())
+    script.add(ZeroDivisionError())
     await settle()
 
     assert body(client) == PING + b"19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
 
 
-# Failures: before the first byte a status, after it an error frame
+# Failures: an error status before the first byte, an error frame after it
 
 
 async def test_failure_before_the_first_byte_is_an_error_response(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     client.send(ASK)
-    script.say(ZeroDivisionError())
+    script.add(ZeroDivisionError())
     await settle()
 
     assert client.read().startswith(b"HTTP/1.1 500 ")
@@ -432,7 +432,7 @@ async def test_failure_before_the_first_byte_keeps_reply_headers(
 
     application.handler = handler
     client.send(ASK)
-    script.say(ZeroDivisionError())
+    script.add(ZeroDivisionError())
     await settle()
 
     assert b"\r\nx-request-id: 7\r\n" in client.read()
@@ -442,7 +442,7 @@ async def test_failure_after_the_first_byte_is_the_last_frame(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     client.send(ASK)
-    script.say(b"a", ZeroDivisionError())
+    script.add(b"a", ZeroDivisionError())
     await settle()
 
     assert body(client) == b"1\r\na\r\n19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
@@ -455,13 +455,13 @@ async def test_failure_after_a_keepalive_is_the_last_frame(
     client.send(ASK)
     await settle()
     wheel.advance(BOUNDS.heartbeat_s)
-    script.say(ZeroDivisionError())
+    script.add(ZeroDivisionError())
     await settle()
 
     assert body(client) == PING + b"19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
 
 
-# Heartbeats
+# Keepalives
 
 
 async def test_keepalives_are_sent_until_the_first_frame(client: FakeClient, script: Script, wheel: FakeWheel) -> None:
@@ -476,7 +476,7 @@ async def test_keepalives_are_sent_until_the_first_frame(client: FakeClient, scr
         wheel.advance(BOUNDS.heartbeat_s)
         await settle()
     assert body(client) == PING * 3
-    script.say(b"a")
+    script.add(b"a")
     await settle()
     wheel.advance(10 * BOUNDS.heartbeat_s)
 
@@ -494,19 +494,19 @@ async def test_format_without_keepalive_sends_none(
     assert client.read() == b""
 
 
-# Clients that leave or are slow
+# Disconnects and slow clients
 
 
 async def test_disconnect_cancels_the_run_at_once(
     client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
-    script.say(b"a")
+    script.add(b"a")
     await settle()
     client.reset()
     await settle()
 
-    assert script.left
+    assert script.cancelled
     assert application.ends == [("/s", 200, "left", len(b"1\r\na\r\n"))]
     assert (server.metrics.streams, wheel.waiting) == (0, {})
 
@@ -519,7 +519,7 @@ async def test_disconnect_before_the_first_frame_cancels_the_run(
     client.reset()
     await settle()
 
-    assert script.left
+    assert script.cancelled
     assert application.ends == [("/s", 499, "left", 0)]
 
 
@@ -527,14 +527,14 @@ async def test_closed_client_is_detected_at_the_next_frame(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
-    script.say(b"a")
+    script.add(b"a")
     await settle()
     client.close_unnoticed()
-    script.say(b"b")
+    script.add(b"b")
     await settle()
 
     assert client.was_reset()
-    assert script.left
+    assert script.cancelled
     assert [(end.status, end.outcome) for end in application.ends] == [(200, "left")]
     assert server.metrics.streams == 0
 
@@ -543,7 +543,7 @@ async def test_slow_client_makes_the_stream_wait(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     client.send(ASK)
-    script.say(*[BIG] * 12, b"", b"end")
+    script.add(*[BIG] * 12, b"", b"end")
     await settle()
     assert client.connection.paused
     said_by_then = len(script.waits)
@@ -560,12 +560,12 @@ async def test_slow_client_makes_the_stream_wait(
 async def test_frames_sent_without_awaiting_are_all_delivered_to_a_slow_client(
     client: FakeClient, application: FakeApplication
 ) -> None:
-    async def hasty(send: Send) -> bytes:
+    async def send_without_waiting(send: Send) -> bytes:
         for _ in range(12):
-            send(BIG)  # an upstream may say its last words in one read, while the client takes none
+            send(BIG)  # like the last events of an upstream, received in one read
         return b"end"
 
-    application.handler = lambda _: stream(hasty)
+    application.handler = lambda _: stream(send_without_waiting)
     client.send(ASK)
     await settle()
     assert not client.was_reset()
@@ -582,13 +582,13 @@ async def test_client_that_stops_reading_is_reset_and_its_stream_cancelled(
     client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
-    script.say(*[BIG] * 12)
+    script.add(*[BIG] * 12)
     await settle()
     wheel.advance(BOUNDS.stall_timeout_s + 0.5)
     await settle()
 
     assert client.was_reset()
-    assert script.left
+    assert script.cancelled
     assert application.ends[0].outcome == "stalled"
     assert server.metrics.stalled_readers == 1
 
@@ -597,12 +597,12 @@ async def test_half_close_sends_keepalives_that_detect_a_closed_client(
     client: FakeClient, script: Script, wheel: FakeWheel
 ) -> None:
     client.send(ASK)
-    script.say(b"a")
+    script.add(b"a")
     await settle()
     assert client.half_close()
     wheel.advance(max(PROBES_S) + 0.1)
     assert body(client) == b"1\r\na\r\n" + PING * (1 + len(PROBES_S))
-    script.say(b"", b"end")
+    script.add(b"", b"end")
     await settle()
 
     assert body(client).endswith(b"3\r\nend\r\n0\r\n\r\n")
@@ -617,7 +617,7 @@ async def test_half_close_waits_for_the_first_frame_if_the_format_has_keepalives
     assert client.half_close()
     assert client.read().startswith(b"HTTP/1.1 200 OK")
     assert body(client) == PING
-    script.say(b"a", b"", b"end")
+    script.add(b"a", b"", b"end")
     await settle()
 
     assert body(client).endswith(b"1\r\na\r\n3\r\nend\r\n0\r\n\r\n")
@@ -652,22 +652,22 @@ async def test_half_close_stops_a_stream_without_keepalives_soon(
     wheel.advance(BOUNDS.half_close_grace_s + 0.1)
     await settle()
 
-    assert script.left
+    assert script.cancelled
 
 
-# The drain
+# Drain
 
 
 async def test_cut_stream_ends_with_the_shutdown_frame(
     client: FakeClient, application: FakeApplication, script: Script, drain: Drain
 ) -> None:
     client.send(ASK)
-    script.say(b"a")
+    script.add(b"a")
     await settle()
     assert (await drain(0.0)).is_set()
 
     assert body(client) == b"1\r\na\r\n3\r\nbye\r\n0\r\n\r\n"
-    assert script.left
+    assert script.cancelled
     assert application.ends[0].outcome == "cut"
     assert client.is_closed()
 
@@ -680,7 +680,7 @@ async def test_cut_before_the_first_byte_becomes_an_error_status(
     assert (await drain(0.0)).is_set()
 
     assert client.read().startswith(b"HTTP/1.1 503 ")
-    assert script.left
+    assert script.cancelled
     assert application.ends[0].status == 503
 
 
@@ -699,59 +699,59 @@ async def test_cut_before_the_task_starts_becomes_an_error_status(
     assert client.read().count(b"HTTP/1.1") == 1
 
 
-# Streams that go on without their client
+# Detached streams
 
 
 @pytest.fixture
-async def lasting(application: FakeApplication) -> Script:
-    """What a stream does that is run to its end whoever hears it."""
+async def detachable(application: FakeApplication) -> Script:
+    """The script of a stream that continues after a disconnect."""
     made = Script()
     application.handler = lambda _: stream(made.run, on_disconnect=lambda: True)
     return made
 
 
 async def test_detached_stream_runs_to_its_end_without_sending(
-    client: FakeClient, application: FakeApplication, lasting: Script, wheel: FakeWheel, server: HTTPServer
+    client: FakeClient, application: FakeApplication, detachable: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
-    lasting.say(b"a")
+    detachable.add(b"a")
     await settle()
     client.reset()
     await settle()
-    assert not lasting.left
-    assert (server.metrics.streams, wheel.waiting) == (0, {}), "to the edge it is over"
-    lasting.say(b"b", b"", b"end")
+    assert not detachable.cancelled
+    assert (server.metrics.streams, wheel.waiting) == (0, {}), "the stream has ended for the HTTP server"
+    detachable.add(b"b", b"", b"end")
     await settle()
 
-    assert lasting.waits == [None, None]
-    assert lasting.steps.empty()
+    assert detachable.waits == [None, None]
+    assert detachable.steps.empty()
     assert application.ends == [("/s", 200, "left", len(b"1\r\na\r\n"))]
-    assert server.metrics.tokens == 1, "what nobody hears is not counted"
+    assert server.metrics.tokens == 1, "unsent tokens are not counted"
     assert server.metrics.streams == 0
 
 
 async def test_stream_may_detach_before_its_first_frame(
-    client: FakeClient, application: FakeApplication, lasting: Script, server: HTTPServer
+    client: FakeClient, application: FakeApplication, detachable: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
     await settle()
     client.reset()
-    lasting.say(b"a", ZeroDivisionError())
+    detachable.add(b"a", ZeroDivisionError())
     await settle()
 
-    assert lasting.steps.empty()
+    assert detachable.steps.empty()
     assert application.ends == [("/s", 499, "left", 0)]
     assert server.metrics.streams == 0
 
 
 async def test_failure_of_a_detached_stream_changes_no_report(
-    client: FakeClient, application: FakeApplication, lasting: Script, server: HTTPServer
+    client: FakeClient, application: FakeApplication, detachable: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
-    lasting.say(b"a")
+    detachable.add(b"a")
     await settle()
     client.reset()
-    lasting.say(ZeroDivisionError())
+    detachable.add(ZeroDivisionError())
     await settle()
 
     assert [end.outcome for end in application.ends] == ["left"]
@@ -759,30 +759,30 @@ async def test_failure_of_a_detached_stream_changes_no_report(
 
 
 async def test_disconnect_ends_the_wait_for_a_slow_client(
-    client: FakeClient, application: FakeApplication, lasting: Script
+    client: FakeClient, application: FakeApplication, detachable: Script
 ) -> None:
     client.send(ASK)
-    lasting.say(*[BIG] * 12, b"", b"end")
+    detachable.add(*[BIG] * 12, b"", b"end")
     await settle()
     assert client.connection.paused
     client.reset()
     await settle()
 
-    assert len(lasting.waits) == 12
-    assert lasting.steps.empty()
+    assert len(detachable.waits) == 12
+    assert detachable.steps.empty()
 
 
 async def test_stream_detaches_if_a_write_fails_after_a_disconnect(
-    client: FakeClient, application: FakeApplication, lasting: Script, server: HTTPServer
+    client: FakeClient, application: FakeApplication, detachable: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
-    lasting.say(b"a")
+    detachable.add(b"a")
     await settle()
     client.close_unnoticed()
-    lasting.say(b"b", b"c", b"", b"end")
+    detachable.add(b"b", b"c", b"", b"end")
     await settle()
 
-    assert lasting.waits == [None, None, None]
+    assert detachable.waits == [None, None, None]
     assert [end.outcome for end in application.ends] == ["left"]
     assert server.metrics.streams == 0
 
@@ -792,21 +792,21 @@ async def test_stream_is_cancelled_if_goes_on_returns_false(
 ) -> None:
     application.handler = lambda _: stream(script.run, on_disconnect=lambda: False)
     client.send(ASK)
-    script.say(b"a")
+    script.add(b"a")
     await settle()
     client.reset()
     await settle()
 
-    assert script.left
+    assert script.cancelled
     assert server.metrics.streams == 0
 
 
-async def test_drain_cuts_a_stream_that_could_detach(client: FakeClient, lasting: Script) -> None:
+async def test_drain_cuts_a_stream_that_could_detach(client: FakeClient, detachable: Script) -> None:
     client.send(ASK)
-    lasting.say(b"a")
+    detachable.add(b"a")
     await settle()
     client.connection.cut()
     await settle()
 
-    assert lasting.left
+    assert detachable.cancelled
     assert body(client).endswith(b"3\r\nbye\r\n0\r\n\r\n")

@@ -9,7 +9,7 @@ from tokenfall.imports import imported
 
 
 def run(program: str) -> str:
-    """What a process without any module of ours says at its end."""
+    """The output of a program in a new interpreter."""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
     assert done.stderr == ""
     return done.stdout.strip()
@@ -44,7 +44,7 @@ def test_module_under_import_does_not_count_as_imported(tmp_path: Path, monkeypa
     module.write_text("from tokenfall.imports import imported\nseen = imported(__name__)\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert imported("half_a_module") is None
-    import half_a_module  # type: ignore[import-not-found] # noqa: PLC0415 - it was written just now
+    import half_a_module  # type: ignore[import-not-found] # noqa: PLC0415 - created above
 
     assert half_a_module.seen is None
     assert imported("half_a_module") is half_a_module

@@ -1,4 +1,4 @@
-"""Answers that need something that is not loaded yet."""
+"""Responses that need a module that is not loaded yet."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ def needing(needed: SlowLoadable, request: Request) -> AnyResponse:
 
 @pytest.fixture
 async def slow(application: FakeApplication) -> SlowLoadable:
-    """What every answer of the application needs."""
+    """The loadable that every response of the application needs."""
     slow = SlowLoadable()
     application.handler = partial(needing, slow)
     return slow
@@ -63,20 +63,20 @@ async def test_load_runs_once_in_another_thread_for_all_waiters(connect: Connect
 
 async def test_many_waiters_are_answered_over_several_turns(server: HTTPServer) -> None:
     slow = SlowLoadable()
-    told: list[Exception | None] = []
+    errors: list[Exception | None] = []
     at_first: list[int] = []
 
     class Waiting:
         def loaded(self, error: Exception | None) -> None:
-            if not told:
-                asyncio.get_running_loop().call_soon(lambda: at_first.append(len(told)))
-            told.append(error)
+            if not errors:
+                asyncio.get_running_loop().call_soon(lambda: at_first.append(len(errors)))
+            errors.append(error)
 
     for _ in range(WAITERS_PER_TURN + 1):
         server.loader.wait_for(slow, Waiting())
     await slow.finish_loading()
 
-    assert (at_first, told) == ([WAITERS_PER_TURN], [None] * (WAITERS_PER_TURN + 1))
+    assert (at_first, errors) == ([WAITERS_PER_TURN], [None] * (WAITERS_PER_TURN + 1))
 
 
 async def test_dependency_is_loaded_first(client: FakeClient, application: FakeApplication) -> None:
@@ -201,7 +201,7 @@ async def test_no_deadline_expires_during_a_load(client: FakeClient, slow: SlowL
     assert client.read() == OK
 
 
-# What is awaited needs asyncio and the player of live streams
+# Awaited responses need asyncio and the live player
 
 
 async def later(request: Request) -> AnyResponse:
@@ -218,7 +218,7 @@ def live(request: Request) -> LiveStream:
 
 @pytest.fixture
 async def no_live(monkeypatch: pytest.MonkeyPatch) -> SlowLoadable:
-    """The player of live streams as something that is not loaded."""
+    """The live player as a loadable that is not loaded."""
     slow = SlowLoadable()
     monkeypatch.setattr("tokenfall.http.connection.LIVE", slow)
     return slow
@@ -244,21 +244,21 @@ async def test_awaited_response_waits_until_the_live_player_is_loaded(
 async def test_response_of_a_client_that_disconnected_is_not_started(
     client: FakeClient, application: FakeApplication, no_live: SlowLoadable
 ) -> None:
-    begun: list[Coroutine[Any, Any, AnyResponse]] = []
+    started: list[Coroutine[Any, Any, AnyResponse]] = []
 
     def handler(request: Request) -> Coroutine[Any, Any, AnyResponse]:
-        begun.append(later(request))
-        return begun[0]
+        started.append(later(request))
+        return started[0]
 
     application.handler = handler
     client.send(ASK)
     client.reset()
     await no_live.finish_loading()
 
-    assert begun[0].cr_frame is None  # type: ignore[attr-defined] # closed, so that nothing warns of it
+    assert started[0].cr_frame is None  # type: ignore[attr-defined] # closed to avoid a warning
 
 
-# Refusals of the edge may need words that are not loaded
+# Refusals that need a module
 
 
 async def test_refusal_waits_for_its_loadable(client: FakeClient, application: FakeApplication) -> None:

@@ -118,7 +118,7 @@ async def test_tokens_and_latencies_are_counted(client: FakeClient, wheel: FakeW
     assert server.metrics.streams == 1
     wheel.advance(2.0)
 
-    assert (server.metrics.tokens, server.metrics.streams) == (2, 0)  # the last frame is the end's
+    assert (server.metrics.tokens, server.metrics.streams) == (2, 0)  # the last frame is the end frame
     assert sum(server.metrics.ttft_s.counts) == 1
     assert server.metrics.ttft_s.total == pytest.approx(1.0)
     assert sum(server.metrics.inter_token_s.counts) == 1
@@ -128,9 +128,9 @@ async def test_tokens_and_latencies_are_counted(client: FakeClient, wheel: FakeW
 async def test_last_frame_that_is_a_token_is_counted(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
-    answer = stream()
-    answer.ends_in_token = True
-    application.handler = lambda _: answer
+    paced = stream()
+    paced.ends_in_token = True
+    application.handler = lambda _: paced
     client.send(ASK)
     wheel.advance(3.0)
 
@@ -234,7 +234,7 @@ async def test_slow_client_pauses_only_its_own_stream(
 
     assert body(other).endswith(b"0\r\n\r\n")
     assert slow.connection.paused
-    assert slow.connection.unsent_bytes < 2 * len(BIG)  # one frame at most is held for him
+    assert slow.connection.unsent_bytes < 2 * len(BIG)  # at most one frame is buffered for it
     for _ in range(30):
         slow.read()
         wheel.advance(1.0)
@@ -345,11 +345,11 @@ async def test_exception_in_the_frames_iterator_resets_the_connection(
     assert len(caplog.records) == 1
 
 
-# Waiting for something other than time, and breaking off
+# Waits at gates, and disconnect faults
 
 
-class Held:
-    """A stream of these items, a second apart; counts how often it was told that it has ended."""
+class GatedStream:
+    """A stream of these items with a gap of 1 s that counts the calls of its `ended` callback."""
 
     def __init__(self, application: FakeApplication, *items: Item) -> None:
         self.ended = 0
@@ -368,24 +368,24 @@ async def test_stream_waits_at_a_closed_gate_and_continues_when_it_opens(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     gate = TestGate()
-    held = Held(application, b"1", gate, b"2")
+    gated = GatedStream(application, b"1", gate, b"2")
     client.send(ASK)
     wheel.advance(60.0)
     assert (body(client), gate.waiting, wheel.waiting) == (b"1", 1, {})
     gate.open()
     wheel.advance(0.9)
-    assert body(client) == b"1"  # its gap is counted from here
+    assert body(client) == b"1"  # its gap starts here
     wheel.advance(0.2)
 
     assert body(client) == b"120\r\n\r\n"
-    assert held.ended == 1
+    assert gated.ended == 1
 
 
 async def test_stream_keeps_waiting_if_the_gate_closed_again(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     gate = TestGate()
-    Held(application, gate, b"1")
+    GatedStream(application, gate, b"1")
     client.send(ASK)
     wheel.advance(1.0)
     gate.open()
@@ -400,7 +400,7 @@ async def test_client_that_disconnects_at_a_gate_leaves_its_queue(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, woken: bool
 ) -> None:
     gate = TestGate()
-    held = Held(application, gate, b"1")
+    gated = GatedStream(application, gate, b"1")
     client.send(ASK)
     wheel.advance(1.0)
     assert gate.waiting == 1
@@ -408,20 +408,20 @@ async def test_client_that_disconnects_at_a_gate_leaves_its_queue(
         gate.allow(1)
     client.reset()
 
-    assert (gate.waiting, gate.allowed, held.ended, wheel.waiting) == (0, int(woken), 1, {})
+    assert (gate.waiting, gate.allowed, gated.ended, wheel.waiting) == (0, int(woken), 1, {})
 
 
 async def test_drain_cuts_a_stream_at_a_gate(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
     gate = TestGate()
-    held = Held(application, gate, b"1")
+    gated = GatedStream(application, gate, b"1")
     client.send(ASK)
     wheel.advance(1.0)
     assert (await drain(0.0)).is_set()
 
     assert body(client) == b"4\r\nbye\n\r\n0\r\n\r\n"
-    assert (gate.waiting, held.ended) == (0, 1)
+    assert (gate.waiting, gated.ended) == (0, 1)
 
 
 @pytest.mark.parametrize("opened_first", [True, False])
@@ -429,7 +429,7 @@ async def test_stream_continues_after_both_gate_and_slow_client(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, opened_first: bool
 ) -> None:
     gate = TestGate()
-    Held(application, BIG * 6, gate, b"2")
+    GatedStream(application, BIG * 6, gate, b"2")
     client.send(ASK)
     wheel.advance(1.0)
     assert client.connection.paused
@@ -449,26 +449,26 @@ async def test_stream_continues_after_both_gate_and_slow_client(
 async def test_disconnect_reset_sends_rst_after_the_frames(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
-    held = Held(application, b"1", Disconnect("reset"), b"2")
+    gated = GatedStream(application, b"1", Disconnect("reset"), b"2")
     client.send(ASK)
     wheel.advance(5.0)
 
     assert body(client) == b"1"
     assert client.was_reset()
-    assert (application.ends[0].outcome, held.ended, server.metrics.streams) == ("failed", 1, 0)
+    assert (application.ends[0].outcome, gated.ended, server.metrics.streams) == ("failed", 1, 0)
 
 
 async def test_disconnect_close_sends_fin_without_the_end_of_the_body(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
-    held = Held(application, b"1", Disconnect("close"), b"2")
+    gated = GatedStream(application, b"1", Disconnect("close"), b"2")
     client.send(ASK)
     wheel.advance(5.0)
 
     assert body(client) == b"1"
     assert client.is_closed()
     assert not client.was_reset()
-    assert (application.ends[0].outcome, held.ended, server.metrics.streams) == ("failed", 1, 0)
+    assert (application.ends[0].outcome, gated.ended, server.metrics.streams) == ("failed", 1, 0)
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
@@ -482,7 +482,7 @@ async def test_disconnect_may_replace_a_response(client: FakeClient, application
 
 
 async def test_head_request_ends_its_stream_at_once(client: FakeClient, application: FakeApplication) -> None:
-    held = Held(application, b"1")
+    gated = GatedStream(application, b"1")
     client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
 
-    assert held.ended == 1
+    assert gated.ended == 1

@@ -21,7 +21,7 @@ def reader() -> RequestReader:
     return RequestReader(HeadParser(BOUNDS), BOUNDS)
 
 
-def said(request: Request) -> tuple[str, str, bytes, bytes]:
+def summary(request: Request) -> tuple[str, str, bytes, bytes]:
     return request.method, request.path, request.query_string, request.body
 
 
@@ -31,7 +31,7 @@ def requests_of(pieces: Iterable[bytes]) -> list[tuple[str, str, bytes, bytes]]:
     for piece in pieces:
         reading.feed(piece)
         while (request := reading.next()) is not None:
-            found.append(said(request))
+            found.append(summary(request))
     return found
 
 
@@ -50,9 +50,9 @@ PIECES = {
 
 
 @given(st.lists(st.sampled_from(list(PIECES)), max_size=5), st.lists(st.integers(min_value=0)))
-def test_requests_parse_equally_at_once_byte_by_byte_or_split(asked: list[bytes], places: list[int]) -> None:
-    data = b"".join(asked)
-    expected = [PIECES[each] for each in asked]
+def test_requests_parse_equally_at_once_byte_by_byte_or_split(requests: list[bytes], places: list[int]) -> None:
+    data = b"".join(requests)
+    expected = [PIECES[each] for each in requests]
 
     assert requests_of([data]) == expected
     assert requests_of(one_by_one(data)) == expected

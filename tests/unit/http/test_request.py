@@ -23,9 +23,9 @@ from tests.doubles.requests import request
     ],
 )
 def test_target_is_split_into_path_and_query(target: str, path: str, query: bytes) -> None:
-    asked = request(target)
+    incoming = request(target)
 
-    assert (asked.path, asked.query_string) == (path, query)
+    assert (incoming.path, incoming.query_string) == (path, query)
 
 
 @pytest.mark.parametrize(
@@ -51,34 +51,34 @@ def test_query_decodes_like_urllib(query: str) -> None:
 
 
 def test_header_is_found_by_lower_case_name() -> None:
-    asked = request(headers={"X-Sim": "gap=1s"})
-    asked.headers[b"high"] = b"\xff"
+    incoming = request(headers={"X-Sim": "gap=1s"})
+    incoming.headers[b"high"] = b"\xff"
 
-    assert asked.header(b"x-sim") == "gap=1s"
-    assert asked.header(b"high") == "\xff"
-    assert asked.header(b"x-none") is None
+    assert incoming.header(b"x-sim") == "gap=1s"
+    assert incoming.header(b"high") == "\xff"
+    assert incoming.header(b"x-none") is None
 
 
 def test_drop_content_removes_headers_query_and_body() -> None:
-    asked = request("/chat?secret=1", headers={"X-API-Key": "k"}, body=b"prompt")
-    asked.route, asked.id = "/chat", "r1"
-    asked.drop_content()
+    incoming = request("/chat?secret=1", headers={"X-API-Key": "k"}, body=b"prompt")
+    incoming.route, incoming.id = "/chat", "r1"
+    incoming.drop_content()
 
-    assert (asked.headers, asked.body, asked.query_string) == ({}, b"", b"")
-    assert (asked.path, asked.id, asked.method) == ("/chat", "r1", "GET")
+    assert (incoming.headers, incoming.body, incoming.query_string) == ({}, b"", b"")
+    assert (incoming.path, incoming.id, incoming.method) == ("/chat", "r1", "GET")
 
 
 def test_drop_content_keeps_a_path_without_a_route() -> None:
-    asked = request("/nowhere?x")
-    asked.drop_content()
+    incoming = request("/nowhere?x")
+    incoming.drop_content()
 
-    assert asked.path == "/nowhere"
+    assert incoming.path == "/nowhere"
 
 
 def test_drop_content_leaves_shared_headers_of_another_request() -> None:
-    asked = request(headers={"accept": "a"})
-    twin = asked.copy_head()
-    asked.drop_content()
+    incoming = request(headers={"accept": "a"})
+    twin = incoming.copy_head()
+    incoming.drop_content()
 
     assert twin.headers == {b"accept": b"a"}
 

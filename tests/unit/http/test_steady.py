@@ -1,4 +1,4 @@
-"""Streams of frames that repeat: one object, played by any number of connections."""
+"""Streams of repeating frames: one object, shared by any number of connections."""
 
 from itertools import islice
 
@@ -32,11 +32,11 @@ def body(client: FakeClient) -> bytes:
 async def test_sent_bytes_match_the_streams_frames(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, count: int, end: EncodedFrames, chunked: bool
 ) -> None:
-    answer = stream(count, end=end)
-    application.handler = lambda _: answer
+    steady = stream(count, end=end)
+    application.handler = lambda _: steady
     client.send(ASK if chunked else b"GET /s HTTP/1.0\r\n\r\n")
     wheel.advance(2.0 + count)
-    expected = b"".join(answer.frames(chunked)) + (b"0\r\n\r\n" if chunked else b"")
+    expected = b"".join(steady.frames(chunked)) + (b"0\r\n\r\n" if chunked else b"")
 
     assert body(client) == expected
     assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("complete", len(expected))]
@@ -78,16 +78,16 @@ async def test_words_count_as_tokens_and_the_end_frame_does_not(
 async def test_connections_share_one_stream_and_each_starts_at_the_first_frame(
     connect: Connect, application: FakeApplication, wheel: FakeWheel
 ) -> None:
-    answer = stream(2)
-    application.handler = lambda _: answer
+    steady = stream(2)
+    application.handler = lambda _: steady
     one, other = connect(), connect()
     one.send(ASK)
     wheel.advance(2.5)
     other.send(ASK)
     wheel.advance(10.0)
 
-    assert body(one) == body(other) == b"".join(answer.frames(True)) + b"0\r\n\r\n"
-    assert list(islice(answer.gaps, 3)) == list(islice(answer.gaps, 3)) == [2.0, 1.0, 1.0]
+    assert body(one) == body(other) == b"".join(steady.frames(True)) + b"0\r\n\r\n"
+    assert list(islice(steady.gaps, 3)) == list(islice(steady.gaps, 3)) == [2.0, 1.0, 1.0]
 
 
 async def test_disconnect_reports_the_bytes_sent_so_far(
@@ -106,9 +106,9 @@ async def test_cut_stream_ends_with_the_shutdown_frame(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
     def handler(_: Request) -> RepeatedStream:
-        answer = stream(None)
-        answer.shutdown_frame = b"bye\n"
-        return answer
+        steady = stream(None)
+        steady.shutdown_frame = b"bye\n"
+        return steady
 
     application.handler = handler
     client.send(ASK)

@@ -1,4 +1,4 @@
-"""A program: a supervisor and two workers that send requests to one client's bucket; tests run it and read its output.
+"""A program: a supervisor and two workers that spend one client's bucket; tests run it and read its output.
 
 A program of its own, because a test process has threads and must not fork.
 """
@@ -29,65 +29,65 @@ class SlowTable(SharedTable):
         time.sleep(0.001)  # otherwise the other processes never get the lock
 
 
-async def hammered(limiter: SharedLimiter, until_s: float) -> int:
-    """How many requests were allowed until that time."""
+async def allowed_until(limiter: SharedLimiter, until_s: float) -> int:
+    """The number of allowed requests until this time."""
     allowed = 0
     while time.monotonic() < until_s:
         allowed += (await limiter.take("203.0.113.7")).allowed
     return allowed
 
 
-async def afterwards(limiter: SharedLimiter) -> int:
-    """How many of a hundred requests are allowed, without a time limit."""
+async def allowed_of_100(limiter: SharedLimiter) -> int:
+    """The number of allowed requests out of a hundred."""
     return sum([(await limiter.take("203.0.113.7")).allowed for _ in range(100)])
 
 
-def forked(work: Callable[[], Coroutine[None, None, int]]) -> tuple[int, int]:
+def fork_worker(work: Callable[[], Coroutine[None, None, int]]) -> tuple[int, int]:
     """Fork a worker that writes the result of `work` to a pipe: its pid, and the read end of the pipe."""
-    outlet, inlet = os.pipe()
+    read_end, inlet = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.write(inlet, b"%d" % asyncio.run(work()))
         os._exit(0)
     os.close(inlet)
-    return pid, outlet
+    return pid, read_end
 
 
-def figure(worker: tuple[int, int]) -> int:
+def read_result(worker: tuple[int, int]) -> int:
     """Wait for the worker's result."""
-    pid, outlet = worker
-    with os.fdopen(outlet, "rb") as pipe:
+    pid, read_end = worker
+    with os.fdopen(read_end, "rb") as pipe:
         text = pipe.read()
     os.waitpid(pid, 0)
     return int(text)
 
 
-def together(table: SharedTable, *, rate: float, seconds: float) -> None:
-    """Two workers at once; their sum, and the time from before the first to after the last request."""
+def run_together(table: SharedTable, *, rate: float, seconds: float) -> None:
+    """Two workers at once: their results, and the time from before the first to after the last request."""
     limiter = SharedLimiter(rate, BURST, table=table, now=time.monotonic)
     start_s = time.monotonic()
-    workers = [forked(lambda: hammered(limiter, start_s + seconds)) for _ in range(2)]
-    each = [figure(worker) for worker in workers]
+    workers = [fork_worker(lambda: allowed_until(limiter, start_s + seconds)) for _ in range(2)]
+    each = [read_result(worker) for worker in workers]
     sys.stdout.write(json.dumps({"each": each, "elapsed_s": time.monotonic() - start_s}))
 
 
-def killed(times: int) -> None:
-    """Kills working workers one after the other; how many requests the supervisor is allowed after each."""
+def kill_workers(times: int) -> None:
+    """Kills running workers one after the other and prints the number of requests allowed after each."""
     limiter = SharedLimiter(1e6, BURST, table=SharedTable(), now=time.monotonic)
     allowed = []
     for _ in range(times):
-        pid, outlet = forked(lambda: hammered(limiter, time.monotonic() + 60))
-        asyncio.run(hammered(limiter, time.monotonic() + 0.01))
+        pid, read_end = fork_worker(lambda: allowed_until(limiter, time.monotonic() + 60))
+        asyncio.run(allowed_until(limiter, time.monotonic() + 0.01))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        os.close(outlet)
-        allowed.append(asyncio.run(afterwards(limiter)))
+        os.close(read_end)
+        allowed.append(asyncio.run(allowed_of_100(limiter)))
     sys.stdout.write(json.dumps({"allowed": allowed}))
 
 
 if __name__ == "__main__":
-    mode, figure_asked = sys.argv[1:]
+    mode, argument = sys.argv[1:]
     if mode == "killed":
-        killed(int(figure_asked))
+        kill_workers(int(argument))
     else:
-        together(SlowTable() if mode == "slow" else SharedTable(), rate=float(figure_asked), seconds=1.0)
+        run_together(SlowTable() if mode == "slow" else SharedTable(), rate=float(argument), seconds=1.0)

@@ -46,9 +46,9 @@ def test_never_more_than_burst_and_rate_in_any_interval(
 @pytest.mark.parametrize("rate", [0.1, 0.3, 3.0, 7.0, 49.0, 1000.0])
 def test_rounding_does_not_refuse_the_last_request_of_a_burst(rate: float) -> None:
     now_s, tat_s = 12345.1, 0.0
-    for left in reversed(range(100)):
+    for remaining in reversed(range(100)):
         spent = spend(tat_s, now_s, rate=rate, burst=100)
-        assert (spent.allowed, spent.remaining) == (True, left)
+        assert (spent.allowed, spent.remaining) == (True, remaining)
         tat_s = spent.tat_s
 
     assert not spend(tat_s, now_s, rate=rate, burst=100).allowed

@@ -58,8 +58,8 @@ def limiter(remote: Remote, clock: FakeClock) -> FallbackLimiter:
     return FallbackLimiter(remote, MemoryLimiter(RATE, BURST, now=clock), now=clock)
 
 
-async def settled() -> None:
-    """Run all tasks that are ready."""
+async def run_ready_tasks() -> None:
+    """Let all ready tasks run."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -105,7 +105,7 @@ async def test_request_during_which_the_primary_fails_is_decided_locally(
 async def test_failed_primary_is_not_used_again_at_once(limiter: FallbackLimiter, remote: Remote) -> None:
     remote.fails = True
     await taken(limiter, "a", times=100)
-    await settled()
+    await run_ready_tasks()
 
     assert (remote.takes, remote.checks) == (1, 0)
 
@@ -126,7 +126,7 @@ async def test_one_check_at_a_time_runs_in_the_background(
     async with asyncio.timeout(1):
         for _ in range(10):
             await limiter.take("a")
-            await settled()
+            await run_ready_tasks()
             clock.advance(10)
 
     assert (remote.takes, remote.checks) == (1, 1)
@@ -142,7 +142,7 @@ async def test_failed_check_is_repeated_only_after_the_retry_interval(
     for pause_s in (0.5, 0.5, 0.9, 0.1, 0.5, 0.5):
         clock.advance(pause_s)
         await limiter.take("a")
-        await settled()
+        await run_ready_tasks()
         checks.append(remote.checks)
 
     assert checks == [0, 1, 1, 2, 2, 3]
@@ -157,7 +157,7 @@ async def test_primary_is_used_again_after_a_successful_check(
     remote.fails = False
     clock.advance(1.0)
     await limiter.take("a")
-    await settled()
+    await run_ready_tasks()
     assert not limiter.degraded
     await limiter.take("a")
 
@@ -171,20 +171,20 @@ async def test_each_switch_is_logged_once(
     await limiter.take("a")
     remote.fails = True
     remote.answers.clear()
-    crowd = asyncio.gather(*[limiter.take("a") for _ in range(10)])
-    await settled()
+    requests = asyncio.gather(*[limiter.take("a") for _ in range(10)])
+    await run_ready_tasks()
     remote.answers.set()
-    await crowd
+    await requests
     for _ in range(5):
         clock.advance(1.0)
         await limiter.take("a")
-        await settled()
+        await run_ready_tasks()
     assert lines(caplog) == [WENT]
 
     remote.fails = False
     clock.advance(1.0)
     await limiter.take("a")
-    await settled()
+    await run_ready_tasks()
     await limiter.take("a")
     assert lines(caplog) == [WENT, CAME]
 
@@ -197,7 +197,7 @@ async def test_close_cancels_the_check_and_closes_the_primary(
     clock.advance(1.0)
     remote.answers.clear()
     await limiter.take("a")
-    await settled()
+    await run_ready_tasks()
     await limiter.close()
 
     assert remote.closed
@@ -213,7 +213,7 @@ async def test_close_without_a_check(limiter: FallbackLimiter, remote: Remote) -
 async def test_cancelled_request_is_not_a_failure(limiter: FallbackLimiter, remote: Remote) -> None:
     remote.answers.clear()
     caller = asyncio.create_task(limiter.take("a"))
-    await settled()
+    await run_ready_tasks()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
@@ -231,7 +231,7 @@ async def test_check_fails_while_degraded_and_starts_the_background_check(
     clock.advance(1.0)
     with pytest.raises(StoreUnavailable):
         await limiter.check()
-    await settled()
+    await run_ready_tasks()
 
     await limiter.check()
     assert (remote.takes, remote.checks) == (1, 1)
@@ -251,5 +251,5 @@ async def test_each_failed_take_and_check_of_the_primary_is_counted(remote: Remo
     assert len(failures) == 1
     clock.advance(RETRY_S)
     await limiter.take("a")
-    await settled()
+    await run_ready_tasks()
     assert len(failures) == 2

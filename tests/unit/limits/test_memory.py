@@ -26,12 +26,12 @@ class TestMemoryLimiter(LimiterContract):
 
 
 def small(clock: FakeClock, *, max_clients: int = 2) -> MemoryLimiter:
-    """One request a second, two at once, and room for few."""
+    """A limiter of 1 request/s with a burst of 2 and room for few clients."""
     return MemoryLimiter(1.0, 2, now=clock, max_clients=max_clients)
 
 
 async def flood(limiter: MemoryLimiter, clients: int = 5_000) -> int:
-    """One request of each of many new clients; the number of allowed ones."""
+    """Send one request from each of many new clients and return the number allowed."""
     return sum([(await limiter.take(f"stranger {number}")).allowed for number in range(clients)])
 
 
@@ -60,7 +60,7 @@ async def test_client_with_a_full_bucket_is_evicted(clock: FakeClock) -> None:
     await flood(limiter)
     clock.advance(1.0)
     await flood(limiter)
-    assert await taken(limiter, "newcomer", times=2) == [True, False], "its bucket is not one of those that overflow"
+    assert await taken(limiter, "newcomer", times=2) == [True, False], "its bucket is not an overflow bucket"
 
 
 async def test_client_with_used_tokens_stays_when_others_are_evicted(clock: FakeClock) -> None:
@@ -90,11 +90,11 @@ async def test_leaving_the_overflow_bucket_gives_no_second_burst(clock: FakeCloc
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5])), max_size=40))
-async def test_never_more_than_burst_and_rate_with_any_number_of_clients(asked: list[tuple[str, float]]) -> None:
+async def test_never_more_than_burst_and_rate_with_any_number_of_clients(requests: list[tuple[str, float]]) -> None:
     clock = FakeClock()
     limiter = small(clock, max_clients=1)
     allowed: dict[str, list[float]] = {}
-    for client, pause_s in asked:
+    for client, pause_s in requests:
         clock.advance(pause_s)
         if (await limiter.take(client)).allowed:
             allowed.setdefault(client, []).append(clock())

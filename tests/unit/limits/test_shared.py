@@ -42,12 +42,12 @@ class TestSharedLimiter(LimiterContract):
 
 @pytest.fixture
 def limiter(clock: FakeClock, table: SharedTable) -> SharedLimiter:
-    """One request a second, two at once, and one set of eight for all."""
+    """A limiter of 1 request/s with a burst of 2 and a single set of eight buckets."""
     return SharedLimiter(1.0, 2, table=table, now=clock)
 
 
 async def fill(limiter: SharedLimiter) -> None:
-    """Use one request of each of eight clients."""
+    """Send one request from each of eight clients, which fills the set."""
     for number in range(WAYS):
         await limiter.take(f"guest {number}")
 
@@ -163,12 +163,12 @@ async def test_limiter_agrees_with_an_exact_token_bucket(
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5])), max_size=60))
-async def test_never_more_than_burst_and_rate_with_any_number_of_clients(asked: list[tuple[int, float]]) -> None:
+async def test_never_more_than_burst_and_rate_with_any_number_of_clients(requests: list[tuple[int, float]]) -> None:
     clock = FakeClock()
     table = SharedTable(WAYS)
     limiter = SharedLimiter(1.0, 2, table=table, now=clock)
     allowed: dict[int, list[Fraction]] = {}
-    for client, pause_s in asked:
+    for client, pause_s in requests:
         clock.advance(pause_s)
         if (await limiter.take(str(client))).allowed:
             allowed.setdefault(client, []).append(Fraction(clock()))

@@ -22,7 +22,7 @@ def reactor(request: pytest.FixtureRequest) -> Iterator[Reactor]:
 
 @pytest.fixture
 def until(reactor: Reactor) -> Until:
-    """Turns the reactor until something holds."""
+    """Turns the reactor until a condition holds."""
 
     def turn_until(holds: Callable[[], object]) -> None:
         for _ in range(TURNS):

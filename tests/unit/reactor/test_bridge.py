@@ -21,7 +21,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @pytest.fixture
 def selector(reactor: Reactor, pair: "Pair") -> Iterator[ReactorSelector]:
-    """Closed before the sockets that it may watch."""
+    """A selector that is closed before the sockets that it watches."""
     made = ReactorSelector(reactor)
     yield made
     made.close()

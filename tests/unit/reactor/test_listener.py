@@ -19,7 +19,7 @@ Listen = Callable[..., tuple[tuple[str, int], list[tuple[int, str]]]]
 
 
 class FullSocket(socket.socket):
-    """A socket that accepts nothing while `full`, as if the process had no descriptor left."""
+    """A socket whose `accept` fails while `full`, as if the process had no descriptors left."""
 
     full = True
 
@@ -36,7 +36,7 @@ def full_socket() -> FullSocket:
 
 @pytest.fixture
 def listen(reactor: Reactor) -> Iterator[Listen]:
-    """Listens on a free port; the address and what was accepted."""
+    """Listens on a free port; returns the address and the accepted connections."""
     made: list[Listener] = []
     accepted: list[tuple[int, str]] = []
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """Reads what arrives."""
+    """Reads all available bytes."""
 
     urgent = False
 
@@ -270,10 +270,10 @@ def test_stop_ends_a_run_without_events(reactor: Reactor) -> None:
 def test_measured_load_adapts_the_wheel(reactor: Reactor, monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
     shares: list[float] = []
     monkeypatch.setattr(type(reactor.wheel), "adapt", lambda _, share: shares.append(share))
-    monkeypatch.setattr(loops, "OVERSLEPT_S", 60.0)  # others may have the processor
+    monkeypatch.setattr(loops, "OVERSLEPT_S", 60.0)  # other processes may use the processor
     until(lambda: shares)
 
-    assert shares[0] < 0.5, "it only waited"
+    assert shares[0] < 0.5, "the loop only waited"
 
 
 def test_oversleeping_loop_counts_as_saturated(reactor: Reactor, monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
@@ -312,31 +312,31 @@ def test_asyncio_is_not_imported_before_the_first_coroutine() -> None:
         "reactor.close()\n"
         "assert 'asyncio' in sys.modules\n"
     )
-    import subprocess  # noqa: PLC0415 - an interpreter of its own
+    import subprocess  # noqa: PLC0415 - runs in another interpreter
 
     subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
 
 
 def test_coroutine_shares_the_loop_with_descriptors_and_deadlines(reactor: Reactor, pipe: tuple[int, int]) -> None:
-    told: list[str] = []
+    results: list[str] = []
     reader = Reader(reactor, pipe[0])
 
     async def work() -> None:
         future = asyncio.get_running_loop().create_future()
         reactor.call_at(reactor.wheel.now() + 0.002, lambda: future.set_result("by the wheel"))
-        told.append(await future)
+        results.append(await future)
         await asyncio.sleep(0.002)
         os.write(pipe[1], b"x")
         await asyncio.wait_for(reader.came.wait(), 5)
-        told.append("by a descriptor")
-        told.append(await asyncio.to_thread(lambda: "by a thread"))
+        results.append("by a descriptor")
+        results.append(await asyncio.to_thread(lambda: "by a thread"))
         reactor.stop()
 
     reactor.call_soon(lambda: reactor.spawn(work()))
     reactor.run()
     reactor.remove(pipe[0])
 
-    assert told == ["by the wheel", "by a descriptor", "by a thread"]
+    assert results == ["by the wheel", "by a descriptor", "by a thread"]
 
 
 def test_asyncio_streams_work_over_the_reactor(reactor: Reactor) -> None:
@@ -447,7 +447,7 @@ def test_failed_enable_wakeups_leaks_no_descriptor(reactor: Reactor) -> None:
     thread.start()
     thread.join()
 
-    assert len(raised) == 1, "signals are the main thread's"
+    assert len(raised) == 1, "only the main thread gets signals"
     assert open_descriptors() <= before
 
 
@@ -464,7 +464,7 @@ def test_wakeup_pipe_is_closed_if_the_poller_refuses_it(reactor: Reactor, monkey
 
 
 class Noting:
-    """Notes each call without reading, so that its descriptor stays ready."""
+    """Records each call without reading, so that its descriptor stays ready."""
 
     def __init__(self, notes: list[str], *, urgent: bool) -> None:
         self.urgent = urgent
@@ -475,7 +475,7 @@ class Noting:
 
 
 def turns_with(reactor: Reactor, *, urgent: int, others: int, turns: int) -> list[list[str]]:
-    """What each of `turns` turns handles, in sorted order, if all descriptors stay ready."""
+    """The sorted events handled in each of `turns` turns if all descriptors stay ready."""
     notes: list[str] = []
     readers: list[int] = []
     writers: list[int] = []

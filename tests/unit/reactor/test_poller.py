@@ -28,7 +28,7 @@ def poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture(params=[name for name in available() if name != "kqueue"])
 def watchful(request: pytest.FixtureRequest) -> Iterator["Poller"]:
-    """The pollers that report a hang-up to watchers of nothing else."""
+    """Pollers that report a hang-up for an empty mask."""
     made = make_poller(request.param)
     yield made
     made.close()
@@ -124,7 +124,7 @@ def test_reset_is_reported_for_an_empty_mask(watchful: "Poller") -> None:
         client.shutdown(socket.SHUT_WR)
         assert list(watchful.wait(5.0)) == [(server.fileno(), READ)]
         watchful.modify(server.fileno(), 0)
-        assert list(watchful.wait(0.0)) == [], "a client that has closed its side is no hang-up"
+        assert list(watchful.wait(0.0)) == [], "a half-close is not a hang-up"
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
         ((fd, mask),) = watchful.wait(5.0)

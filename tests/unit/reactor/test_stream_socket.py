@@ -18,7 +18,7 @@ SMALL = 4_096
 
 
 class Recording(StreamSocket):
-    """Notes what the socket calls."""
+    """Records the callbacks of the socket."""
 
     __slots__ = ("calls", "keeps_open", "received")
 
@@ -57,7 +57,7 @@ class Pair:
             self.peer.settimeout(5)
             accepted, _ = listener.accept()
         accepted.setblocking(False)
-        self.ours = Recording(reactor, accepted.detach(), keeps_open=keeps_open)
+        self.socket = Recording(reactor, accepted.detach(), keeps_open=keeps_open)
 
     def reset(self) -> None:
         """The peer ends the connection with a RST."""
@@ -65,7 +65,7 @@ class Pair:
         self.peer.close()
 
     def read(self, count: int, until: Until) -> bytes:
-        """So many bytes, as the peer gets them while the reactor turns."""
+        """The next bytes that the peer receives while the reactor turns."""
         got = bytearray()
         self.peer.setblocking(False)
 
@@ -89,7 +89,7 @@ Connect = Callable[..., Pair]
 
 @pytest.fixture
 def connect(reactor: Reactor) -> Iterator[Connect]:
-    """Makes pairs; afterwards no descriptor of them is left."""
+    """Creates pairs and asserts after the test that all descriptors are closed."""
     before = len(os.listdir("/proc/self/fd"))
     pairs: list[Pair] = []
 
@@ -100,7 +100,7 @@ def connect(reactor: Reactor) -> Iterator[Connect]:
     yield make
     for pair in pairs:
         pair.peer.close()
-        pair.ours.abort()
+        pair.socket.abort()
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -108,110 +108,110 @@ def connect(reactor: Reactor) -> Iterator[Connect]:
 def test_open_socket_reads_and_writes(connect: Connect, until: Until) -> None:
     pair = connect()
     pair.peer.send(b"hello")
-    until(lambda: pair.ours.received)
-    pair.ours.write(b"hi")
+    until(lambda: pair.socket.received)
+    pair.socket.write(b"hi")
 
-    assert pair.ours.received == b"hello"
+    assert pair.socket.received == b"hello"
     assert pair.peer.recv(10) == b"hi"
-    assert pair.ours.calls == []
+    assert pair.socket.calls == []
 
 
 def test_unaccepted_bytes_are_sent_later_in_order(connect: Connect, until: Until) -> None:
     pair = connect()
     large = os.urandom(3 * FLUSH_BYTES)
-    pair.ours.write(large)
-    assert (pair.ours.calls, pair.ours.paused) == (["pause"], True)
-    assert 0 < pair.ours.unsent_bytes < len(large)
-    pair.ours.write(b"and more")
+    pair.socket.write(large)
+    assert (pair.socket.calls, pair.socket.paused) == (["pause"], True)
+    assert 0 < pair.socket.unsent_bytes < len(large)
+    pair.socket.write(b"and more")
 
     assert pair.read(len(large) + 8, until) == large + b"and more"
-    until(lambda: pair.ours.calls == ["pause", "resume"])
-    assert (pair.ours.paused, pair.ours.unsent_bytes) == (False, 0)
+    until(lambda: pair.socket.calls == ["pause", "resume"])
+    assert (pair.socket.paused, pair.socket.unsent_bytes) == (False, 0)
 
 
 def test_paused_reading_leaves_bytes_in_the_kernel(connect: Connect, reactor: Reactor, until: Until) -> None:
     pair = connect()
-    pair.ours.pause_reading()
+    pair.socket.pause_reading()
     pair.peer.send(b"later")
     reactor.turn(0.01)
-    assert pair.ours.received == b""
-    pair.ours.resume_reading()
-    until(lambda: pair.ours.received)
+    assert pair.socket.received == b""
+    pair.socket.resume_reading()
+    until(lambda: pair.socket.received)
 
-    assert pair.ours.received == b"later"
+    assert pair.socket.received == b"later"
 
 
 def test_half_closed_socket_still_writes(connect: Connect, until: Until) -> None:
     pair = connect()
     pair.peer.send(b"last")
     pair.peer.shutdown(socket.SHUT_WR)
-    until(lambda: "eof" in pair.ours.calls)
-    pair.ours.write(b"answer")
-    pair.ours.resume_reading()
-    pair.ours.close()
+    until(lambda: "eof" in pair.socket.calls)
+    pair.socket.write(b"answer")
+    pair.socket.resume_reading()
+    pair.socket.close()
 
-    assert pair.ours.received == b"last"
+    assert pair.socket.received == b"last"
     assert (pair.peer.recv(10), pair.peer.recv(10)) == (b"answer", b"")
-    assert pair.ours.calls == ["eof", "lost"]
+    assert pair.socket.calls == ["eof", "lost"]
 
 
 def test_eof_closes_unless_the_callback_keeps_the_socket_open(connect: Connect, until: Until) -> None:
     pair = connect(keeps_open=False)
     pair.peer.shutdown(socket.SHUT_WR)
-    until(lambda: "lost" in pair.ours.calls)
+    until(lambda: "lost" in pair.socket.calls)
 
-    assert pair.ours.calls == ["eof", "lost"]
+    assert pair.socket.calls == ["eof", "lost"]
     assert pair.peer.recv(10) == b""
 
 
 def test_shut_write_sends_a_fin_and_keeps_reading(connect: Connect, until: Until) -> None:
     pair = connect(keeps_open=False)
-    pair.ours.write(b"refused")
-    pair.ours.shut_write()
-    pair.ours.write(b"never")
+    pair.socket.write(b"refused")
+    pair.socket.shut_write()
+    pair.socket.write(b"never")
     assert (pair.peer.recv(100), pair.peer.recv(100)) == (b"refused", b"")
     pair.peer.send(b"still talking")
-    until(lambda: pair.ours.received)
+    until(lambda: pair.socket.received)
     pair.peer.close()
-    until(lambda: "lost" in pair.ours.calls)
+    until(lambda: "lost" in pair.socket.calls)
 
-    assert pair.ours.calls == ["eof", "lost"]
+    assert pair.socket.calls == ["eof", "lost"]
 
 
 def test_fin_follows_the_unsent_bytes(connect: Connect, until: Until) -> None:
     pair = connect()
     large = b"x" * 300_000
-    pair.ours.write(large)
-    pair.ours.shut_write()
+    pair.socket.write(large)
+    pair.socket.shut_write()
 
     assert pair.read(len(large), until) == large
     assert pair.peer.recv(10) == b""
-    assert "resume" not in pair.ours.calls
+    assert "resume" not in pair.socket.calls
 
 
 def test_close_sends_the_unsent_bytes_first(connect: Connect, until: Until) -> None:
     pair = connect()
     large = b"x" * 300_000
-    pair.ours.write(large)
-    pair.ours.close()
-    pair.ours.write(b"never")
+    pair.socket.write(large)
+    pair.socket.close()
+    pair.socket.write(b"never")
 
     assert pair.read(len(large), until) == large
-    until(lambda: "lost" in pair.ours.calls)
+    until(lambda: "lost" in pair.socket.calls)
     assert pair.peer.recv(10) == b""
-    assert pair.ours.calls == ["pause", "lost"]
+    assert pair.socket.calls == ["pause", "lost"]
 
 
-@pytest.mark.parametrize("unsent", [b"", b"x" * 300_000], ids=["nothing unsent", "much unsent"])
+@pytest.mark.parametrize("unsent", [b"", b"x" * 300_000], ids=["no unsent bytes", "unsent bytes"])
 def test_abort_resets_and_drops_the_unsent_bytes(connect: Connect, unsent: bytes) -> None:
     pair = connect()
-    pair.ours.write(unsent)
-    pair.ours.abort()
-    pair.ours.abort()
-    pair.ours.close()
+    pair.socket.write(unsent)
+    pair.socket.abort()
+    pair.socket.abort()
+    pair.socket.close()
 
-    assert pair.ours.calls.count("lost") == 1
-    assert pair.ours.fd == -1
+    assert pair.socket.calls.count("lost") == 1
+    assert pair.socket.fd == -1
     with pytest.raises(ConnectionResetError):
         read_to_the_end(pair.peer)
 
@@ -219,45 +219,45 @@ def test_abort_resets_and_drops_the_unsent_bytes(connect: Connect, unsent: bytes
 def test_reset_by_the_peer_calls_connection_lost(connect: Connect, until: Until) -> None:
     pair = connect()
     pair.reset()
-    until(lambda: "lost" in pair.ours.calls)
+    until(lambda: "lost" in pair.socket.calls)
 
-    assert pair.ours.calls == ["lost"]
+    assert pair.socket.calls == ["lost"]
 
 
 def test_reset_with_unsent_bytes_calls_connection_lost(connect: Connect, until: Until) -> None:
     pair = connect()
-    pair.ours.write(b"x" * 300_000)
+    pair.socket.write(b"x" * 300_000)
     pair.reset()
-    until(lambda: "lost" in pair.ours.calls)
+    until(lambda: "lost" in pair.socket.calls)
 
-    assert pair.ours.calls == ["pause", "lost"]
+    assert pair.socket.calls == ["pause", "lost"]
 
 
 def test_write_after_a_reset_calls_connection_lost_later_and_raises_nothing(connect: Connect, until: Until) -> None:
     pair = connect()
-    pair.ours.pause_reading()
+    pair.socket.pause_reading()
     pair.reset()
 
     def written() -> bool:
-        pair.ours.write(b"x")
-        return "lost" in pair.ours.calls
+        pair.socket.write(b"x")
+        return "lost" in pair.socket.calls
 
     until(written)
-    assert pair.ours.calls == ["lost"]
+    assert pair.socket.calls == ["lost"]
 
 
 def test_spurious_ready_call_changes_nothing(connect: Connect) -> None:
     pair = connect()
-    pair.ours.ready(29)
+    pair.socket.ready(29)
 
-    assert (pair.ours.calls, pair.ours.received) == ([], b"")
+    assert (pair.socket.calls, pair.socket.received) == ([], b"")
 
 
 def test_set_option_on_a_reset_socket_is_ignored(connect: Connect) -> None:
     pair = connect()
-    pair.ours.set_option(socket.SOL_SOCKET, socket.SO_SNDBUF, value=65_536)
-    pair.ours.abort()
-    pair.ours.set_option(socket.SOL_SOCKET, socket.SO_SNDBUF, value=65_536)
-    pair.ours.shut_write()
+    pair.socket.set_option(socket.SOL_SOCKET, socket.SO_SNDBUF, value=65_536)
+    pair.socket.abort()
+    pair.socket.set_option(socket.SOL_SOCKET, socket.SO_SNDBUF, value=65_536)
+    pair.socket.shut_write()
 
-    assert pair.ours.fd == -1
+    assert pair.socket.fd == -1

@@ -32,7 +32,7 @@ class Entry:
 
 
 class Bench:
-    """A wheel on a clock that a test moves."""
+    """A wheel on a fake clock."""
 
     def __init__(self) -> None:
         self.clock = FakeClock(START_S)
@@ -45,14 +45,14 @@ class Bench:
         return entry
 
     def turn(self, *, late_s: float = 0.0) -> None:
-        """Sleep as the wheel asks, and `late_s` longer, then turn it."""
+        """Advance the clock by the wheel's wait plus `late_s`, then turn the wheel."""
         wait_s = self.wheel.wait_s()
         assert wait_s is not None, "nothing waits"
         self.clock.advance(wait_s + late_s)
         self.wheel.turn()
 
     def run(self) -> None:
-        """Turn until nothing waits."""
+        """Turn until the wheel is empty."""
         for _ in range(TURNS):
             if self.wheel.wait_s() is None:
                 return
@@ -103,7 +103,7 @@ def test_missed_slots_are_called_in_the_order_of_their_deadlines(bench: Bench) -
 
 
 SLOT_SIZES = (1, 2, MAX_LIST_ENTRIES, MAX_LIST_ENTRIES + 1, 3 * MAX_LIST_ENTRIES)
-"""A slot of one entry, of some in a list, and of many in a dict."""
+"""Slot sizes: one entry, several in a list, and many in a dict."""
 
 
 @pytest.mark.parametrize("size", SLOT_SIZES)
@@ -254,7 +254,7 @@ def test_slow_turn_leaves_later_slots_to_the_next(bench: Bench) -> None:
     assert [len(entry.called) for entry in entries] == [1, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("after_s", [0.1, -1.0], ids=["a slot", "overdue"])
+@pytest.mark.parametrize("after_s", [0.1, -1.0], ids=["in a slot", "overdue"])
 def test_slow_turn_leaves_remaining_entries_to_the_next(bench: Bench, after_s: float) -> None:
     order: list[int] = []
 
@@ -274,7 +274,7 @@ def test_slow_turn_leaves_remaining_entries_to_the_next(bench: Bench, after_s: f
     assert first < 3 * CLOCK_EVERY
     bench.run()
 
-    assert list(dict.fromkeys(order)) == list(range(3 * CLOCK_EVERY)), "nobody is passed over"
+    assert list(dict.fromkeys(order)) == list(range(3 * CLOCK_EVERY)), "every entry is called"
 
 
 def test_empty_wheel_has_no_wait(bench: Bench) -> None:

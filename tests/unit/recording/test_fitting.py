@@ -61,7 +61,7 @@ def test_recording_with_too_little_data_is_refused(exchanges: list[RecordedExcha
 
 
 @pytest.mark.parametrize(
-    ("event", "says"),
+    ("event", "expected"),
     [
         (b'{"choices":[{"delta":{"content":"a"}}]}', True),
         (b'{"choices":[{"delta":{"reasoning_content":"a"}}]}', True),
@@ -79,5 +79,5 @@ def test_recording_with_too_little_data_is_refused(exchanges: list[RecordedExcha
         (b"\xff", False),
     ],
 )
-def test_token_events_are_recognized(event: bytes, says: bool) -> None:
-    assert is_token(event) == says
+def test_token_events_are_recognized(event: bytes, expected: bool) -> None:
+    assert is_token(event) == expected

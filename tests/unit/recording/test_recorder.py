@@ -19,7 +19,7 @@ from tests.end_to_end.upstream import scripted
 
 
 @pytest.mark.parametrize(
-    ("base", "target", "asked"),
+    ("base", "target", "expected"),
     [
         ("/v1", "/v1/chat/completions", "/v1/chat/completions"),
         ("/v1", "/chat/completions?a=%2F", "/v1/chat/completions?a=%2F"),
@@ -31,12 +31,12 @@ from tests.end_to_end.upstream import scripted
         ("/x", "//b.example/", "/x//b.example/"),
     ],
 )
-def test_target_is_placed_below_the_base_path(base: str, target: str, asked: str) -> None:
-    assert upstream_target(base, target) == asked
+def test_target_is_placed_below_the_base_path(base: str, target: str, expected: str) -> None:
+    assert upstream_target(base, target) == expected
 
 
 class SlowWriter(RecordingWriter):
-    """A disk whose writes complete when a test decides."""
+    """A writer whose writes complete when the test allows it."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()

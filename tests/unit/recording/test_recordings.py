@@ -24,19 +24,19 @@ from tests.doubles.clocks import FakeClock
 PATH = "/v1/chat/completions"
 
 
-def body(*said: str, **more: Any) -> bytes:
-    messages = [{"role": "user", "content": text} for text in said]
+def body(*texts: str, **more: Any) -> bytes:
+    messages = [{"role": "user", "content": text} for text in texts]
     return msgspec.json.encode({"model": "m", "stream": True, "messages": messages, **more})
 
 
 def exchange(
-    asked: bytes | None, answer: str, *, interrupted: Break | None = None, path: str = PATH
+    request_body: bytes | None, text: str, *, interrupted: Break | None = None, path: str = PATH
 ) -> RecordedExchange:
-    chunks = (RecordedChunk(0.5, answer), RecordedChunk(0.75, "é"), chunk(1.75, b"\xff"))
+    chunks = (RecordedChunk(0.5, text), RecordedChunk(0.75, "é"), chunk(1.75, b"\xff"))
     return RecordedExchange(
         time="2026-11-20T00:00:00Z",
         request=RecordedRequest(
-            method="POST", path=path, headers={}, body=NO_BODY if asked is None else msgspec.Raw(asked)
+            method="POST", path=path, headers={}, body=NO_BODY if request_body is None else msgspec.Raw(request_body)
         ),
         answer=RecordedResponse(
             status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks
@@ -51,8 +51,8 @@ def saved(tmp_path: Path, *exchanges: RecordedExchange) -> str:
     return str(path)
 
 
-def found(recording: Recording, asked: bytes, path: str = PATH) -> str | None:
-    exchange = recording.find(asked, path)
+def found(recording: Recording, request_body: bytes, path: str = PATH) -> str | None:
+    exchange = recording.find(request_body, path)
     return None if exchange is None else next(exchange.frames())[1].decode()
 
 
@@ -86,9 +86,9 @@ def test_any_bytes_round_trip(payload: bytes) -> None:
 def test_replay_has_the_recorded_times(times_s: list[float], speed: float) -> None:
     """Each chunk is within half a microsecond of its recorded time, if a clock is advanced by the gaps alone."""
     chunks = tuple(chunk(at_s, b"x") for at_s in times_s)
-    answer = RecordedResponse(status=200, headers={}, streamed=True, chunks=chunks)
+    response = RecordedResponse(status=200, headers={}, streamed=True, chunks=chunks)
     line = RecordedExchange(
-        time="", request=RecordedRequest(method="POST", path=PATH, headers={}), answer=answer
+        time="", request=RecordedRequest(method="POST", path=PATH, headers={}), answer=response
     ).line()
     clock = FakeClock(0.0)
     played_s = []
@@ -108,7 +108,7 @@ def test_same_request_is_preferred_to_another_model_and_that_to_the_same_user_te
     assert found(recording, body("a", seed=1, user="u", stream_options={})) == "same"
     assert found(recording, body("a", seed=1, model="sim:speed=2")) == "same"
     assert found(recording, body("before", "a", seed=2)) == "words"
-    assert found(recording, body("a", seed=3)) == "words", "the first of those that match equally well"
+    assert found(recording, body("a", seed=3)) == "words", "the first of equal matches"
 
 
 def test_order_of_fields_does_not_matter() -> None:
@@ -125,7 +125,7 @@ def test_equal_matches_are_used_round_robin() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "path"),
+    ("request_body", "path"),
     [
         (body("b"), PATH),
         (body("a", stream=False), PATH),
@@ -135,8 +135,8 @@ def test_equal_matches_are_used_round_robin() -> None:
         (b"", PATH),
     ],
 )
-def test_another_request_is_not_found(asked: bytes, path: str) -> None:
-    assert found(Recording([exchange(body("a"), "x")]), asked, path) is None
+def test_another_request_is_not_found(request_body: bytes, path: str) -> None:
+    assert found(Recording([exchange(body("a"), "x")]), request_body, path) is None
 
 
 def test_request_without_a_body_is_matched_by_path() -> None:
@@ -166,10 +166,10 @@ def test_exchange_without_a_response_is_not_replayed() -> None:
 
 
 def test_response_without_a_body_takes_no_time() -> None:
-    answer = RecordedResponse(status=204, headers={}, streamed=False, chunks=())
+    response = RecordedResponse(status=204, headers={}, streamed=False, chunks=())
 
     assert (
-        RecordedExchange(time="", request=RecordedRequest(method="GET", path="/", headers={}), answer=answer).took_s()
+        RecordedExchange(time="", request=RecordedRequest(method="GET", path="/", headers={}), answer=response).took_s()
         == 0
     )
 

@@ -5,11 +5,11 @@ from tokenfall.recording.relaying import ResponseCapture
 
 
 def test_secret_split_between_reads_is_masked_and_chunks_keep_their_sizes() -> None:
-    kept = ResponseCapture(Redactor(["secret-of-ours"]))
-    kept.status, kept.streamed = 200, True
+    capture = ResponseCapture(Redactor(["secret-of-ours"]))
+    capture.status, capture.streamed = 200, True
     for at_s, piece in ((0.5, b"a sec"), (1.0, b"ret-of"), (1.0, b"-ours b")):
-        kept.add(at_s, piece)
-    response = kept.response()
+        capture.add(at_s, piece)
+    response = capture.response()
 
     assert response is not None
     assert [(each.at_s, each.data) for each in response.chunks] == [(0.5, "a ***"), (1.0, "******"), (1.0, "***** b")]
@@ -17,12 +17,12 @@ def test_secret_split_between_reads_is_masked_and_chunks_keep_their_sizes() -> N
 
 def test_response_over_the_size_limit_is_recorded_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenfall.recording.relaying.MAX_RECORDED_BYTES", 8)
-    kept = ResponseCapture(Redactor())
-    kept.status = 200
+    capture = ResponseCapture(Redactor())
+    capture.status = 200
     for piece in (b"12345", b"6789", b"0"):
-        kept.add(1.0, piece)
-    response = kept.response()
+        capture.add(1.0, piece)
+    response = capture.response()
 
-    assert kept.full
+    assert capture.full
     assert response is not None
     assert [each.data for each in response.chunks] == ["12345"]

@@ -1,4 +1,4 @@
-"""What the build of the image decides from sources and lists; the build itself runs in tests/containers."""
+"""How the image build selects files and writes the archive; tests/containers runs the build itself."""
 
 import hashlib
 import io
@@ -39,7 +39,7 @@ def test_future_import_is_not_a_module(tmp_path: Path) -> None:
 
 
 def recorded(folder: Path, *words: str, excluded: str = "-") -> set[str]:
-    """The files that a recorded run of these words took, by name."""
+    """The names of the files that a recorded run of these arguments opened."""
     record = folder / "files"
     subprocess.run(
         [sys.executable, "-S", "-m", "scripts.image.recorder", str(record), excluded, *words],
@@ -72,7 +72,7 @@ def test_modules_that_need_an_excluded_module_are_excluded_with_their_dependenci
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """As `docker save` writes it: two layers, a configuration, a manifest."""
+    """An archive as written by `docker save`: two layers, a configuration and a manifest."""
 
     def tar(path: Path, files: dict[str, bytes]) -> Path:
         with tarfile.open(path, "w") as archive:

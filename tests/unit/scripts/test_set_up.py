@@ -1,4 +1,4 @@
-"""The shell scripts behind the Makefile, each with a PATH of its own."""
+"""The shell scripts of the Makefile, each run with its own PATH."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A folder to use as PATH, with the tools that the scripts call and no interpreter, no apt-get."""
+    """A folder to use as PATH, with the tools that the scripts call but without Python and apt-get."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in ("bash", "dirname", "sed", "sh"):

@@ -12,7 +12,7 @@ HOSTILE = ["\x1b[31m", "\r\nforged: line", "\0"]
 
 
 def refused(**texts: str) -> str:
-    """The message for settings that are refused, given by their fields' names."""
+    """The error message for invalid settings, given by field name."""
     with pytest.raises(InvalidSetting) as caught:
         load({name.upper(): text for name, text in texts.items()})
     return str(caught.value)
@@ -23,7 +23,7 @@ def read(name: str, text: str) -> object:
     return value
 
 
-# Each kind
+# Types of values
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ def test_invalid_value_error_has_setting_value_and_accepted_values(name: str, te
 
 @pytest.mark.parametrize("text", ["gap=fast", "spede=3", "fault=reset"])
 def test_grammar_error_has_the_same_message_as_over_http(text: str) -> None:
-    with pytest.raises(InvalidRequest) as told:
+    with pytest.raises(InvalidRequest) as caught:
         parse(text)
 
-    assert refused(sim=text) == f"SIM: got {text!r}: {told.value.message}"
+    assert refused(sim=text) == f"SIM: got {text!r}: {caught.value.message}"
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -194,7 +194,7 @@ def test_invalid_value_in_a_later_source_is_ignored() -> None:
     assert load({"PORT": "7"}, {"PORT": "nonsense"}).port == 7
 
 
-# Together
+# Combinations
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_permitted_combinations_start(texts: dict[str, str]) -> None:
     assert load(texts).host == texts["HOST"]
 
 
-# What each field says of itself
+# Metadata of the fields
 
 
 def test_every_field_has_a_help_text() -> None:
@@ -327,7 +327,7 @@ def test_unknown_poller_is_refused_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "environment", "said"),
+    ("missing", "environment", "expected"),
     [
         ("_sqlite3", {"HISTORY_URL": "sqlite:///chat.db"}, "HISTORY_URL: got 'sqlite:///chat.db', and this Python"),
         ("_ssl", {"UPSTREAM_URL": "https://example.com"}, "UPSTREAM_URL: an upstream needs TLS"),
@@ -336,18 +336,18 @@ def test_unknown_poller_is_refused_in_one_line() -> None:
     ],
 )
 def test_module_missing_in_an_image_is_refused_with_the_settings_name(
-    monkeypatch: pytest.MonkeyPatch, missing: str, environment: dict[str, str], said: str
+    monkeypatch: pytest.MonkeyPatch, missing: str, environment: dict[str, str], expected: str
 ) -> None:
     monkeypatch.setattr(installation, "has_module", lambda name: name != missing)
 
     with pytest.raises(InvalidSetting) as caught:
         load(environment)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(expected)
     assert "the full container image" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "expected"),
     [
         ({"UPSTREAM_URL": "https://example.com"}, "UPSTREAM_URL: got 'https://example.com', and there are no CA"),
         (
@@ -357,13 +357,13 @@ def test_module_missing_in_an_image_is_refused_with_the_settings_name(
     ],
 )
 def test_tls_without_any_certificate_is_refused(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str
 ) -> None:
     monkeypatch.setattr(installation, "has_certificates", lambda: False)
 
     with pytest.raises(InvalidSetting) as caught:
         load(environment)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(expected)
     assert "SSL_CERT_FILE" in str(caught.value)
     assert load({"UPSTREAM_URL": "http://localhost"}).upstream == "http://localhost"
 
@@ -377,6 +377,6 @@ def test_unwritable_history_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_vllm_metrics_require_one_worker() -> None:
-    said = refused(metrics_vllm="true", workers="2", history_url="redis://localhost")
+    message = refused(metrics_vllm="true", workers="2", history_url="redis://localhost")
 
-    assert said == "METRICS_VLLM: got true with WORKERS=2, which count separately; takes WORKERS=1"
+    assert message == "METRICS_VLLM: got true with WORKERS=2, which count separately; takes WORKERS=1"

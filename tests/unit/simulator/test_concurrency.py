@@ -19,22 +19,22 @@ def test_gaps_grow_linearly_up_to_the_capacity() -> None:
 def queued(
     limiter: ConcurrencyLimiter, names: str, load: Load, *, at_once: bool = True
 ) -> tuple[list[WaitingStream], list[str]]:
-    passed: list[str] = []
-    streams = [WaitingStream(name, passed, at_once=at_once) for name in names]
+    admitted: list[str] = []
+    streams = [WaitingStream(name, admitted, at_once=at_once) for name in names]
     for stream in streams:
         stream.try_pass(limiter.permit(load))
-    return streams, passed
+    return streams, admitted
 
 
 def test_queued_streams_are_admitted_in_fifo_order() -> None:
     limiter = ConcurrencyLimiter()
-    streams, passed = queued(limiter, "abcd", Load(1.0, 2))
-    assert (passed, limiter.active, limiter.waiting) == (["a", "b"], 2, 2)
+    streams, admitted = queued(limiter, "abcd", Load(1.0, 2))
+    assert (admitted, limiter.active, limiter.waiting) == (["a", "b"], 2, 2)
     streams[1].disconnect()
-    assert (passed, limiter.active) == (["a", "b", "c"], 2)
+    assert (admitted, limiter.active) == (["a", "b", "c"], 2)
     streams[0].disconnect()
 
-    assert (passed, limiter.active, limiter.waiting) == (["a", "b", "c", "d"], 2, 0)
+    assert (admitted, limiter.active, limiter.waiting) == (["a", "b", "c", "d"], 2, 0)
 
 
 def test_running_stream_passes_the_concurrency_limit_again() -> None:
@@ -59,11 +59,11 @@ def test_concurrency_limit_without_load_admits_at_once() -> None:
 
 def test_cancelled_queued_stream_is_not_admitted() -> None:
     limiter = ConcurrencyLimiter()
-    (first, second, third), passed = queued(limiter, "abc", Load(1.0, 1))
+    (first, second, third), admitted = queued(limiter, "abc", Load(1.0, 1))
     second.disconnect()
     first.disconnect()
 
-    assert (second.woken, passed, limiter.active, limiter.waiting) == (0, ["a", "c"], 1, 0)
+    assert (second.woken, admitted, limiter.active, limiter.waiting) == (0, ["a", "c"], 1, 0)
     third.disconnect()
     assert limiter.active == 0
 
@@ -80,13 +80,13 @@ def test_permit_of_a_stream_cancelled_before_its_wakeup_goes_to_the_next() -> No
 
 def test_assigned_permit_cannot_be_taken_by_another_stream() -> None:
     limiter = ConcurrencyLimiter()
-    (first, second), passed = queued(limiter, "ab", Load(1.0, 1), at_once=False)
+    (first, second), admitted = queued(limiter, "ab", Load(1.0, 1), at_once=False)
     first.disconnect()
-    _, quick = queued(limiter, "c", Load(1.0, 1))
+    _, late = queued(limiter, "c", Load(1.0, 1))
 
-    assert quick == []
+    assert late == []
     assert second.try_pass()
-    assert passed == ["a", "b"]
+    assert admitted == ["a", "b"]
 
 
 def test_stream_with_a_smaller_limit_does_not_block_others() -> None:
@@ -114,34 +114,34 @@ def test_free_permit_skips_streams_with_a_smaller_limit() -> None:
 def test_disconnect_in_the_queue_releases_everything() -> None:
     limiter = ConcurrencyLimiter()
     (inside,), _ = queued(limiter, "a", Load(1.0, 1))
-    waiting, passed = queued(limiter, "b" * 3 * SPARE, Load(1.0, 1))
+    waiting, admitted = queued(limiter, "b" * 3 * SPARE, Load(1.0, 1))
     for stream in waiting[1:]:
         stream.disconnect()
     inside.disconnect()
 
-    assert (passed, limiter.active, limiter.waiting) == (["b"], 1, 0)
+    assert (admitted, limiter.active, limiter.waiting) == (["b"], 1, 0)
 
 
 def test_joining_the_queue_twice_keeps_the_position() -> None:
     limiter = ConcurrencyLimiter()
     (inside,), _ = queued(limiter, "a", Load(1.0, 1))
-    (first, second), passed = queued(limiter, "bc", Load(1.0, 1))
+    (first, second), admitted = queued(limiter, "bc", Load(1.0, 1))
     assert not first.try_pass()
     inside.disconnect()
 
-    assert (passed, second.woken) == (["b"], 0)
+    assert (admitted, second.woken) == (["b"], 0)
 
 
-def test_queues_of_callers_are_apart() -> None:
+def test_callers_have_separate_queues() -> None:
     limiters, load = ConcurrencyLimiters(), Load(1.0, 1)
-    passed: list[str] = []
-    streams = [WaitingStream(name, passed) for name in "abc"]
+    admitted: list[str] = []
+    streams = [WaitingStream(name, admitted) for name in "abc"]
     for stream, caller in zip(streams, ("one", "one", "two"), strict=True):
         stream.try_pass(limiters.permit(load, caller=caller))
-    assert (passed, limiters.active, limiters.waiting) == (["a", "c"], 2, 1)
+    assert (admitted, limiters.active, limiters.waiting) == (["a", "c"], 2, 1)
     streams[0].disconnect()
 
-    assert (passed, limiters.active, limiters.waiting) == (["a", "c", "b"], 2, 0)
+    assert (admitted, limiters.active, limiters.waiting) == (["a", "c", "b"], 2, 0)
 
 
 def test_load_counts_the_streams_of_its_caller_only() -> None:
@@ -153,7 +153,7 @@ def test_load_counts_the_streams_of_its_caller_only() -> None:
     assert limiters.of("two").factor(load) == 1.0
 
 
-def test_callers_without_streams_are_forgotten() -> None:
+def test_limiter_of_a_caller_without_streams_is_released() -> None:
     limiters, load = ConcurrencyLimiters(), Load(1.0, 1)
     first = weakref.ref(limiters.of("one"))
     assert first() is None
@@ -166,7 +166,7 @@ def test_callers_without_streams_are_forgotten() -> None:
     assert second() is None
 
 
-def test_streams_without_load_count_for_the_sum_only() -> None:
+def test_streams_without_load_count_only_in_the_total() -> None:
     limiters = ConcurrencyLimiters()
     limiters.acquire()
     permit = limiters.permit(None, caller="one")

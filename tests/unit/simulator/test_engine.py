@@ -18,14 +18,12 @@ from tests.doubles.clocks import FakeWheel, InstantClock
 from tests.doubles.connections import settle
 
 
-def asked(*, model: str = "sim", max_tokens: int = 1_000, simulation: str = "") -> ChatRequest:
+def chat_request(*, model: str = "sim", max_tokens: int = 1_000, simulation: str = "") -> ChatRequest:
     messages = (Message("system", "Be brief."), Message("user", "Why so slow?"))
     return ChatRequest(messages=messages, model=model, max_tokens=max_tokens, simulation=simulation)
 
 
-class Answer:
-    """The events of an engine, and their times."""
-
+class RecordedReply:
     def __init__(self) -> None:
         self.clock = InstantClock(0.0)
         self.texts: list[str] = []
@@ -42,10 +40,10 @@ class Answer:
 @pytest.mark.parametrize("sim", ["profile=groq-70b", "profile=groq-70b,gap=5ms", "profile=groq-70b,ttft=1s,gap=5ms"])
 async def test_profile_sets_the_times_that_the_grammar_does_not_set(sim: str) -> None:
     times = {"profile=groq-70b": (0.31, 0.00357), "profile=groq-70b,gap=5ms": (0.31, 0.005)}.get(sim, (1.0, 0.005))
-    answer = Answer()
-    await answer.of(asked(model=f"sim:{sim},tokens=400,seed=1", max_tokens=400), "gap=1s,ttft=9s")
+    reply = RecordedReply()
+    await reply.of(chat_request(model=f"sim:{sim},tokens=400,seed=1", max_tokens=400), "gap=1s,ttft=9s")
 
-    first, last = answer.times[0], answer.times[-1]
+    first, last = reply.times[0], reply.times[-1]
     assert (last - first) / 399 == pytest.approx(times[1], rel=0.1)
     assert first == pytest.approx(times[0], abs=0.3)
 
@@ -53,19 +51,19 @@ async def test_profile_sets_the_times_that_the_grammar_does_not_set(sim: str) ->
 @pytest.mark.parametrize("simulation", ["", "fault=drip@0:1ms"])
 async def test_arguments_of_a_tool_call_are_not_text(simulation: str) -> None:
     tool = Tool("weather", "It rains", b'{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}')
-    answer = Answer()
-    request = msgspec.structs.replace(asked(simulation=simulation), tools=(tool,), tool_choice="required")
-    finished = await answer.of(request)
+    reply = RecordedReply()
+    request = msgspec.structs.replace(chat_request(simulation=simulation), tools=(tool,), tool_choice="required")
+    finished = await reply.of(request)
 
-    assert answer.texts == []
+    assert reply.texts == []
     assert finished.reason == "tool_calls"
 
 
 async def test_engine_produces_prose_and_exact_usage() -> None:
-    answer = Answer()
-    finished = await answer.of(asked())
+    reply = RecordedReply()
+    finished = await reply.of(chat_request())
 
-    assert "".join(answer.texts) == PARAGRAPH
+    assert "".join(reply.texts) == PARAGRAPH
     assert finished == Finished("stop", "sim", Usage(5, len(WORDS)))
 
 
@@ -74,38 +72,38 @@ async def test_engine_produces_prose_and_exact_usage() -> None:
     [(5, 10, 5, "stop"), (5, 5, 5, "stop"), (5, 4, 4, "length"), (0, 5, 0, "stop"), (500, 300, 300, "length")],
 )
 async def test_engine_stops_at_max_tokens(tokens: int, max_tokens: int, simulation: int, reason: str) -> None:
-    answer = Answer()
-    finished = await answer.of(asked(max_tokens=max_tokens, simulation=f"tokens={tokens}"))
+    reply = RecordedReply()
+    finished = await reply.of(chat_request(max_tokens=max_tokens, simulation=f"tokens={tokens}"))
 
-    assert len(answer.texts) == simulation
+    assert len(reply.texts) == simulation
     assert finished == Finished(reason, "sim", Usage(5, simulation))  # type: ignore[arg-type]
 
 
 async def test_tokens_arrive_at_their_deadlines() -> None:
-    answer = Answer()
-    await answer.of(asked(simulation="ttft=1s,gap=20ms,tokens=3"))
+    reply = RecordedReply()
+    await reply.of(chat_request(simulation="ttft=1s,gap=20ms,tokens=3"))
 
-    assert answer.times == pytest.approx([1.0, 1.02, 1.04])
-    assert answer.clock.now() == pytest.approx(1.06)  # the end takes a gap too
+    assert reply.times == pytest.approx([1.0, 1.02, 1.04])
+    assert reply.clock.now() == pytest.approx(1.06)  # the end frame has a gap, too
 
 
 async def test_default_gap_is_a_tenth_of_a_second() -> None:
-    answer = Answer()
-    await answer.of(asked(simulation="tokens=3"))
+    reply = RecordedReply()
+    await reply.of(chat_request(simulation="tokens=3"))
 
-    assert answer.times == pytest.approx([0.1, 0.2, 0.3])
+    assert reply.times == pytest.approx([0.1, 0.2, 0.3])
 
 
 async def test_late_events_do_not_delay_later_events() -> None:
-    answer = Answer()
+    reply = RecordedReply()
 
     def late(delta: TextDelta | ReasoningDelta) -> None:
-        answer.on_event(delta)
-        answer.clock.now_s += 0.005
+        reply.on_event(delta)
+        reply.clock.now_s += 0.005
 
-    await SimulatedEngine(answer.clock, SimulatorState(parse("gap=20ms,tokens=50"))).reply(asked(), late)
+    await SimulatedEngine(reply.clock, SimulatorState(parse("gap=20ms,tokens=50"))).reply(chat_request(), late)
 
-    assert answer.times[-1] == pytest.approx(1.0)
+    assert reply.times[-1] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -119,58 +117,58 @@ async def test_late_events_do_not_delay_later_events() -> None:
     ],
 )
 async def test_more_specific_configuration_applies(defaults: str, model: str, simulation: str, gap_s: float) -> None:
-    answer = Answer()
-    await answer.of(asked(model=model, simulation=simulation, max_tokens=1), defaults)
+    reply = RecordedReply()
+    await reply.of(chat_request(model=model, simulation=simulation, max_tokens=1), defaults)
 
-    assert answer.times == [pytest.approx(gap_s)]
+    assert reply.times == [pytest.approx(gap_s)]
 
 
 async def test_same_seed_repeats_text_and_timing() -> None:
-    answers = []
+    replies = []
     for seed in (7, 7, 8):
-        answer = Answer()
-        await answer.of(asked(simulation=f"gap=20ms~0.5,ttft=1s~0.5,tokens=5..500,seed={seed}"))
-        answers.append((answer.texts, answer.times))
+        reply = RecordedReply()
+        await reply.of(chat_request(simulation=f"gap=20ms~0.5,ttft=1s~0.5,tokens=5..500,seed={seed}"))
+        replies.append((reply.texts, reply.times))
 
-    assert answers[0] == answers[1]
-    assert answers[0] != answers[2]
+    assert replies[0] == replies[1]
+    assert replies[0] != replies[2]
 
 
-@pytest.mark.parametrize("request_", [asked(model="sim:gap=fast"), asked(simulation="spede=3")])
+@pytest.mark.parametrize("request_", [chat_request(model="sim:gap=fast"), chat_request(simulation="spede=3")])
 async def test_invalid_grammar_is_refused_before_the_first_token(request_: ChatRequest) -> None:
-    answer = Answer()
+    reply = RecordedReply()
     with pytest.raises(InvalidRequest):
-        await answer.of(request_)
+        await reply.of(request_)
 
-    assert answer.texts == []
+    assert reply.texts == []
 
 
 async def test_follow_waits_for_a_slow_reader() -> None:
     room = asyncio.Event()
-    heard: list[str] = []
+    texts: list[str] = []
 
     def on_event(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
-        heard.append(delta.text)
+        texts.append(delta.text)
         return None if room.is_set() else asyncio.ensure_future(wait())
 
     async def wait() -> None:
         await room.wait()
 
     replying = asyncio.create_task(
-        SimulatedEngine(InstantClock(), SimulatorState()).reply(asked(simulation="tokens=3"), on_event)
+        SimulatedEngine(InstantClock(), SimulatorState()).reply(chat_request(simulation="tokens=3"), on_event)
     )
     await settle()
-    assert len(heard) == 1
+    assert len(texts) == 1
     room.set()
     await replying
 
-    assert len(heard) == 3
+    assert len(texts) == 3
 
 
 async def test_cancelled_reply_leaves_no_timer() -> None:
     wheel = FakeWheel()
     clock = WheelClock(wheel)
-    replying = asyncio.create_task(SimulatedEngine(clock, SimulatorState()).reply(asked(), lambda _: None))
+    replying = asyncio.create_task(SimulatedEngine(clock, SimulatorState()).reply(chat_request(), lambda _: None))
     await settle()
     assert len(wheel.waiting) == 1
     replying.cancel()
@@ -192,15 +190,15 @@ def test_other_names_are_not_the_simulator(model: str) -> None:
 
 @pytest.mark.parametrize("simulation", ["text=echo", "text=echo,fault=split@1", "text=echo,fault=split@99"])
 async def test_reasoning_deltas_are_sent_also_with_faults(simulation: str) -> None:
-    told: dict[type, str] = {ReasoningDelta: "", TextDelta: ""}
+    texts: dict[type, str] = {ReasoningDelta: "", TextDelta: ""}
 
     def on_event(piece: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
-        told[type(piece)] += piece.text
+        texts[type(piece)] += piece.text
         return None
 
-    request = msgspec.structs.replace(asked(simulation=simulation), reasoning=True)
+    request = msgspec.structs.replace(chat_request(simulation=simulation), reasoning=True)
     await SimulatedEngine(InstantClock(0.0), SimulatorState(parse(""))).reply(request, on_event)
 
-    assert told[ReasoningDelta].replace("é", "").strip() == THOUGHTS
-    assert told[TextDelta]
-    assert THOUGHTS not in told[TextDelta]
+    assert texts[ReasoningDelta].replace("é", "").strip() == THOUGHTS
+    assert texts[TextDelta]
+    assert THOUGHTS not in texts[TextDelta]

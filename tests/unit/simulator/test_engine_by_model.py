@@ -23,8 +23,8 @@ from tests.doubles.engines import text_engine
 async def test_model_name_selects_simulator_or_upstream(model: str, simulated: bool) -> None:
     simulator, upstream = text_engine("sim"), text_engine("up")
     request = ChatRequest(messages=(Message("user", "Hi"),), model=model, max_tokens=1)
-    heard: list[str] = []
-    await EngineByModel(simulated=simulator, upstream=upstream).reply(request, lambda delta: heard.append(delta.text))
+    texts: list[str] = []
+    await EngineByModel(simulated=simulator, upstream=upstream).reply(request, lambda delta: texts.append(delta.text))
 
-    assert heard == ["sim" if simulated else "up"]
+    assert texts == ["sim" if simulated else "up"]
     assert (simulator.requests, upstream.requests) == (([request], []) if simulated else ([], [request]))

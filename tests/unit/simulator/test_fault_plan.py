@@ -20,7 +20,7 @@ END = b"<end>\n"
 
 
 def played(text: str = "", *, tokens: int = TOKENS, gate_at: int | None = None, end: bytes = END) -> list[object]:
-    """What goes out with the gap before it, as a player pulls them; gaps are numbered from 1."""
+    """The sent items and the gap before each, pulled as by the HTTP server; the gaps are 1.0, 2.0 …"""
     permit, gate = ConcurrencyLimiter().permit(None), TestGate()
     fault_plan = FaultPlan(
         faults(text) if text else (), permit=permit, gate=None if gate_at is None else gate, gate_at=gate_at or 0
@@ -97,18 +97,18 @@ def test_stream_without_its_end_has_all_tokens(at: int) -> None:
 
 @pytest.mark.parametrize("at", [*AT, TOKENS])
 def test_stall_lengthens_one_gap(at: int) -> None:
-    wanted: list[tuple[object, float]] = [*ALL, (END, 6.0)]
-    item, gap_s = wanted[1 + at]
-    wanted[1 + at] = (item, gap_s + 30.0)
+    expected: list[tuple[object, float]] = [*ALL, (END, 6.0)]
+    item, gap_s = expected[1 + at]
+    expected[1 + at] = (item, gap_s + 30.0)
 
-    assert played(f"stall@{at}:30s") == wanted
+    assert played(f"stall@{at}:30s") == expected
 
 
 @pytest.mark.parametrize("at", [*AT, TOKENS])
 def test_drip_replaces_all_gaps_from_its_token_on(at: int) -> None:
-    wanted = [*ALL, (END, 6.0)]
+    expected = [*ALL, (END, 6.0)]
 
-    assert played(f"drip@{at}:500ms") == [*wanted[: 1 + at], *((item, 0.5) for item, _ in wanted[1 + at :])]
+    assert played(f"drip@{at}:500ms") == [*expected[: 1 + at], *((item, 0.5) for item, _ in expected[1 + at :])]
 
 
 def test_several_faults_happen_at_their_tokens() -> None:
@@ -119,7 +119,7 @@ def test_several_faults_happen_at_their_tokens() -> None:
         (b"t1\n", 1.0),
         (garbled(b"t2\n"), 0.0),
         (b"t2\n", 1.0),
-        (b"t3\n", 31.0),  # a stall in a drip
+        (b"t3\n", 31.0),  # the stall is added to the gap of the drip
         (Disconnect("reset"), 0.0),
     ]
 
@@ -196,3 +196,23 @@ def test_frames_are_chunk_encoded_when_sent() -> None:
     assert list(items("garbage@0"))[1:] == [b"<%b>" % garbled(b"a"), b"<a>", b"<z>"]
     assert list(items("error@1"))[1:] == [b"<a>", b"<!>"]
     assert b"".join(item for item in items("split@0") if isinstance(item, bytes)) == b"<a><z>"
+
+
+@pytest.mark.parametrize(
+    ("text", "has_end", "in_error", "in_token"),
+    [
+        ("stall@1:5s", True, False, False),
+        ("stall@1:5s", False, False, True),
+        ("nodone@1", True, False, True),
+        ("error@1", True, True, False),
+        ("error@1", False, True, False),
+        ("nodone@1+error@1", True, True, False),
+    ],
+)
+def test_stream_ends_in_its_end_frame_an_error_or_a_token(
+    text: str, *, has_end: bool, in_error: bool, in_token: bool
+) -> None:
+    fault_plan = FaultPlan(faults(text), permit=ConcurrencyLimiter().permit(None))
+
+    assert fault_plan.ends_in_error == in_error
+    assert fault_plan.ends_in_token(has_end=has_end) == in_token

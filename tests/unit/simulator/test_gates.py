@@ -7,31 +7,31 @@ from tests.doubles.waiting_streams import WaitingStream
 
 
 def waiting_at(gate: TestGate, names: str, *, at_once: bool = True) -> tuple[list[WaitingStream], list[str]]:
-    passed: list[str] = []
-    streams = [WaitingStream(name, passed, at_once=at_once) for name in names]
+    admitted: list[str] = []
+    streams = [WaitingStream(name, admitted, at_once=at_once) for name in names]
     for stream in streams:
         assert not stream.try_pass(gate)
-    return streams, passed
+    return streams, admitted
 
 
-def test_a_gate_begins_closed_and_opens_for_all_in_their_order() -> None:
+def test_new_gate_is_closed_and_opening_admits_all_in_fifo_order() -> None:
     gate = TestGate()
-    _, passed = waiting_at(gate, "abc")
-    assert (gate.waiting, passed) == (3, [])
+    _, admitted = waiting_at(gate, "abc")
+    assert (gate.waiting, admitted) == (3, [])
     gate.open()
 
-    assert (gate.waiting, gate.passed, passed) == (0, 3, ["a", "b", "c"])
+    assert (gate.waiting, gate.passed, admitted) == (0, 3, ["a", "b", "c"])
     assert gate.passes(lambda: None)
 
 
 def test_joining_a_gate_twice_keeps_the_position() -> None:
     gate = TestGate()
-    (first, _), passed = waiting_at(gate, "ab")
+    (first, _), admitted = waiting_at(gate, "ab")
     assert not first.try_pass()
     assert gate.waiting == 2
     gate.allow(1)
 
-    assert passed == ["a"]
+    assert admitted == ["a"]
 
 
 def test_reclosed_gate_passes_no_token() -> None:
@@ -45,12 +45,12 @@ def test_reclosed_gate_passes_no_token() -> None:
 
 def test_gate_passes_only_the_allowed_tokens() -> None:
     gate = TestGate()
-    _, passed = waiting_at(gate, "abc")
+    _, admitted = waiting_at(gate, "abc")
     gate.allow(2)
-    assert (passed, gate.waiting, gate.allowed) == (["a", "b"], 1, 0)
+    assert (admitted, gate.waiting, gate.allowed) == (["a", "b"], 1, 0)
     gate.allow(3)
 
-    assert (passed, gate.waiting, gate.allowed) == (["a", "b", "c"], 0, 2)
+    assert (admitted, gate.waiting, gate.allowed) == (["a", "b", "c"], 0, 2)
     assert gate.passes(lambda: None)
     assert gate.allowed == 1
 
@@ -59,24 +59,24 @@ def test_closing_revokes_allowed_and_assigned_tokens() -> None:
     gate = TestGate()
     gate.allow(5)
     gate.close()
-    (stream,), passed = waiting_at(gate, "a", at_once=False)
+    (stream,), admitted = waiting_at(gate, "a", at_once=False)
     gate.allow(1)
     assert stream.woken == 1
     gate.close()
 
     assert not stream.try_pass()
-    assert passed == []
+    assert admitted == []
 
 
 def test_tokens_are_assigned_in_fifo_order() -> None:
     gate = TestGate()
-    (slow,), passed = waiting_at(gate, "a", at_once=False)
+    (slow,), admitted = waiting_at(gate, "a", at_once=False)
     gate.allow(1)
-    quick = WaitingStream("b", passed)
+    late = WaitingStream("b", admitted)
 
-    assert not quick.try_pass(gate)
+    assert not late.try_pass(gate)
     assert slow.try_pass()
-    assert passed == ["a"]
+    assert admitted == ["a"]
 
 
 def test_waiter_cancelled_after_its_wakeup_wakes_the_next() -> None:
@@ -92,25 +92,25 @@ def test_waiter_cancelled_after_its_wakeup_wakes_the_next() -> None:
 
 def test_cancelled_waiter_is_removed() -> None:
     gate = TestGate()
-    (first, second), passed = waiting_at(gate, "ab")
+    (first, second), admitted = waiting_at(gate, "ab")
     first.disconnect()
     first.disconnect()
     gate.allow(1)
 
-    assert (first.woken, passed, gate.waiting) == (0, ["b"], 0)
+    assert (first.woken, admitted, gate.waiting) == (0, ["b"], 0)
     second.disconnect()
 
 
 def test_gate_is_created_at_its_first_use_and_opened_when_dropped() -> None:
     gates = Gates()
     gate = gates.pinned("a")
-    _, passed = waiting_at(gate, "x")
+    _, admitted = waiting_at(gate, "x")
 
     assert gates.get("a") is gate
     assert gates.all() == {"a": gate}
     assert gates.drop("a")
     assert not gates.drop("a")
-    assert (passed, gates.all()) == (["x"], {})
+    assert (admitted, gates.all()) == (["x"], {})
 
 
 def test_all_gates_can_be_dropped_at_once() -> None:
@@ -118,7 +118,7 @@ def test_all_gates_can_be_dropped_at_once() -> None:
     waiters = [waiting_at(gates.get(name), name) for name in "abc"]
     gates.clear()
 
-    assert [passed for _, passed in waiters] == [["a"], ["b"], ["c"]]
+    assert [admitted for _, admitted in waiters] == [["a"], ["b"], ["c"]]
     assert gates.all() == {}
 
 
@@ -135,15 +135,15 @@ def test_pinned_gates_are_limited_and_gates_of_streams_are_not_counted() -> None
 
 def test_unchanged_gate_is_removed_with_its_last_stream() -> None:
     gates = Gates()
-    held = [gates.get(f"g{number}") for number in range(2 * MAX_GATES)]
+    gates_ = [gates.get(f"g{number}") for number in range(2 * MAX_GATES)]
     assert len(gates.all()) == 2 * MAX_GATES
-    held.clear()
+    gates_.clear()
 
     assert gates.all() == {}
     assert not gates.drop("g0")
 
 
-def test_a_gate_that_was_moved_expires_after_its_last_use() -> None:
+def test_pinned_gate_expires_after_its_last_use() -> None:
     clock = FakeClock(0.0)
     gates = Gates(clock)
     for name in ("used", "left"):
@@ -160,14 +160,14 @@ def test_gate_held_by_a_stream_stays_registered() -> None:
     clock = FakeClock(0.0)
     gates = Gates(clock)
     gate = gates.pinned("a")
-    _, passed = waiting_at(gate, "x")
+    _, admitted = waiting_at(gate, "x")
     clock.advance(2 * IDLE_S)
     gates.pinned("a").open()
 
-    assert passed == ["x"]
+    assert admitted == ["x"]
 
 
-def test_gates_of_owners_are_apart() -> None:
+def test_owners_have_separate_gates() -> None:
     gates = Gates()
     one = gates.pinned("a", owner="one")
     one.open()

@@ -1,4 +1,5 @@
 import json
+import re
 from itertools import islice
 from typing import Any
 
@@ -6,7 +7,7 @@ import jsonschema
 import pytest
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.messages import ChatRequest, Grammar, Message, Tool, ToolCall
 from tokenfall.simulator.grammar import MAX_TOKENS, parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.planning import (
@@ -30,15 +31,15 @@ WEATHER, CLOCK = Tool("weather", "", PLACE_TEXT), Tool("clock")
 THOUGHT_TOKENS = count_tokens(THOUGHTS)
 
 
-def asked(question: str = "Why so slow?", **fields: Any) -> ChatRequest:
+def chat_request(question: str = "Why so slow?", **fields: Any) -> ChatRequest:
     given = {"messages": (Message("user", question),), "model": "sim", "max_tokens": UNBOUNDED, **fields}
     return ChatRequest(**given)
 
 
 def planned(request: ChatRequest, simulation: str = "") -> Plan:
     made = at_once(plan(request, parse(simulation), call_ids="call_"))
-    said = sum(len(part.tokens) for choice in made.choices for part in choice.parts)
-    assert made.usage.completion_tokens == said
+    token_count = sum(len(part.tokens) for choice in made.choices for part in choice.parts)
+    assert made.usage.completion_tokens == token_count
     assert made.usage.prompt_tokens == at_once(prompt_tokens(request))
     return made
 
@@ -60,7 +61,7 @@ def calls(choice: PlannedResponse) -> list[str]:
 
 
 def test_prose_has_its_natural_length_without_a_limit() -> None:
-    choice = one(asked())
+    choice = one(chat_request())
 
     assert (text(choice), choice.reason, choice.stop) == (PARAGRAPH, "stop", "")
     assert len(choice.parts[0].tokens) == len(WORDS)
@@ -89,31 +90,31 @@ def test_prose_has_its_natural_length_without_a_limit() -> None:
 def test_prose_length_depends_on_limit_and_settings(
     fields: dict[str, Any], simulation: str, length: int, reason: str
 ) -> None:
-    choice = one(asked(**fields), simulation)
+    choice = one(chat_request(**fields), simulation)
 
     assert (sum(len(part.tokens) for part in choice.parts if not part.thought), choice.reason) == (length, reason)
 
 
 def test_reasoning_comes_first_and_only_on_request() -> None:
-    thought, said = one(asked(reasoning=True), "tokens=3").parts
+    thought, text_part = one(chat_request(reasoning=True), "tokens=3").parts
 
-    assert ("".join(thought.tokens), thought.thought, said.thought) == (THOUGHTS, True, False)
-    assert not any(part.thought for part in one(asked()).parts)
+    assert ("".join(thought.tokens), thought.thought, text_part.thought) == (THOUGHTS, True, False)
+    assert not any(part.thought for part in one(chat_request()).parts)
 
 
 @pytest.mark.parametrize("most", [1, THOUGHT_TOKENS - 1, THOUGHT_TOKENS])
 def test_reasoning_counts_towards_the_token_limit(most: int) -> None:
-    choice = one(asked(reasoning=True, max_tokens=most))
+    choice = one(chat_request(reasoning=True, max_tokens=most))
 
     assert [len(part.tokens) for part in choice.parts] == [most]
     assert choice.reason == "length"
 
 
-# Where it stops
+# Stop texts and limits
 
 
 @pytest.mark.parametrize(
-    ("stops", "said", "stop"),
+    ("stops", "expected", "stop"),
     [
         (("models",), "Large language ", "models"),
         (("guage mod",), "Large lan", "guage mod"),
@@ -124,47 +125,47 @@ def test_reasoning_counts_towards_the_token_limit(most: int) -> None:
         ((), None, ""),
     ],
 )
-def test_stop_text_is_found_across_token_boundaries(stops: tuple[str, ...], said: str | None, stop: str) -> None:
-    choice = one(asked(stop=stops))
+def test_stop_text_is_found_across_token_boundaries(stops: tuple[str, ...], expected: str | None, stop: str) -> None:
+    choice = one(chat_request(stop=stops))
 
-    assert (text(choice), choice.stop, choice.reason) == (PARAGRAPH if said is None else said, stop, "stop")
+    assert (text(choice), choice.stop, choice.reason) == (PARAGRAPH if expected is None else expected, stop, "stop")
     assert list(choice.parts[-1].tokens) == tokens_of(text(choice))
 
 
 def test_stop_text_after_the_limit_has_no_effect() -> None:
     stop = f"{WORDS[2]} {WORDS[3]}"
 
-    assert one(asked(stop=(stop,), max_tokens=4)).stop == stop
-    assert one(asked(stop=(stop,), max_tokens=3)).reason == "length"
-    assert one(asked(stop=(WORDS[3],), max_tokens=3)).reason == "length"
+    assert one(chat_request(stop=(stop,), max_tokens=4)).stop == stop
+    assert one(chat_request(stop=(stop,), max_tokens=3)).reason == "length"
+    assert one(chat_request(stop=(WORDS[3],), max_tokens=3)).reason == "length"
 
 
 def test_stop_text_is_found_across_two_paragraphs() -> None:
     seam = f"{WORDS[-1]} {WORDS[0]}"
     long = "".join(f" {word}" for word in WORDS)
 
-    assert text(one(asked(stop=(seam,)), "tokens=500")) == PARAGRAPH.removesuffix(WORDS[-1])
-    assert one(asked(stop=(3 * long,)), "tokens=1000").stop == 3 * long
-    assert one(asked(stop=(long,), ignore_eos=True)).stop == long  # however much there would be to say
+    assert text(one(chat_request(stop=(seam,)), "tokens=500")) == PARAGRAPH.removesuffix(WORDS[-1])
+    assert one(chat_request(stop=(3 * long,)), "tokens=1000").stop == 3 * long
+    assert one(chat_request(stop=(long,), ignore_eos=True)).stop == long  # also if the length is unlimited
 
 
 def test_stop_text_ends_structured_output() -> None:
-    assert "fall" not in text(one(asked(json_object=True, stop=("fall",))))
+    assert "fall" not in text(one(chat_request(json_object=True, stop=("fall",))))
 
 
 # Structured output
 
 
 def test_schema_is_satisfied() -> None:
-    choice = one(asked(schema=PLACE_TEXT))
+    choice = one(chat_request(schema=PLACE_TEXT))
     jsonschema.validate(json.loads(text(choice)), PLACE)
 
     assert (choice.reason, list(choice.parts[0].tokens)) == ("stop", tokens_of(text(choice)))
 
 
 def test_json_object_format_gives_an_object() -> None:
-    assert isinstance(json.loads(text(one(asked(json_object=True)))), dict)
-    assert one(asked(json_object=True, max_tokens=2)).reason == "length"
+    assert isinstance(json.loads(text(one(chat_request(json_object=True)))), dict)
+    assert one(chat_request(json_object=True, max_tokens=2)).reason == "length"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_json_object_format_gives_an_object() -> None:
 )
 def test_unsatisfiable_request_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        planned(asked(**fields))
+        planned(chat_request(**fields))
 
 
 # Tools
@@ -197,7 +198,7 @@ def test_unsatisfiable_request_is_refused(fields: dict[str, Any]) -> None:
     ],
 )
 def test_mentioned_or_chosen_tools_are_called(question: str, fields: dict[str, Any], called: list[str]) -> None:
-    choice = one(asked(question, **{"tools": (WEATHER, CLOCK), **fields}))
+    choice = one(chat_request(question, **{"tools": (WEATHER, CLOCK), **fields}))
 
     assert calls(choice) == called
     assert choice.reason == ("tool_calls" if called else "stop")
@@ -206,17 +207,17 @@ def test_mentioned_or_chosen_tools_are_called(question: str, fields: dict[str, A
 def test_tools_are_mentioned_in_the_last_user_message() -> None:
     messages = (Message("user", "clock"), Message("assistant", "weather"), Message("user", "hm"))
 
-    assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK)))) == []
-    assert calls(one(asked(messages=messages[:2], tools=(WEATHER, CLOCK)))) == ["clock"]
-    assert calls(one(asked(messages=(), tools=(WEATHER,)))) == []
+    assert calls(one(chat_request(messages=messages, tools=(WEATHER, CLOCK)))) == []
+    assert calls(one(chat_request(messages=messages[:2], tools=(WEATHER, CLOCK)))) == ["clock"]
+    assert calls(one(chat_request(messages=(), tools=(WEATHER,)))) == []
 
 
 def test_tool_results_get_a_text_response() -> None:
     asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
     messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
 
-    assert text(one(asked(messages=messages, tools=(WEATHER,)))) == PARAGRAPH
-    assert calls(one(asked(messages=(*messages, Message("user", "weather")), tools=(WEATHER,)))) == ["weather"]
+    assert text(one(chat_request(messages=messages, tools=(WEATHER,)))) == PARAGRAPH
+    assert calls(one(chat_request(messages=(*messages, Message("user", "weather")), tools=(WEATHER,)))) == ["weather"]
 
 
 @pytest.mark.parametrize(
@@ -231,9 +232,9 @@ def test_messages_after_tool_results_do_not_repeat_a_call(after: Message) -> Non
     asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
     messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"), after)
 
-    assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK)))) == []
-    required = asked(messages=messages, tools=(WEATHER, CLOCK), tool_choice="required")
-    assert calls(one(required)) == ["clock"], "a tool that was not called yet"
+    assert calls(one(chat_request(messages=messages, tools=(WEATHER, CLOCK)))) == []
+    required = chat_request(messages=messages, tools=(WEATHER, CLOCK), tool_choice="required")
+    assert calls(one(required)) == ["clock"], "a tool not called yet"
 
 
 def test_calls_of_earlier_turns_do_not_count() -> None:
@@ -241,8 +242,8 @@ def test_calls_of_earlier_turns_do_not_count() -> None:
     turn = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
     messages = (*turn, Message("assistant", "It rains."), Message("user", "the weather once more"))
 
-    required = asked(messages=messages, tools=(CLOCK, WEATHER), tool_choice="required")
-    assert calls(one(required)) == calls(one(asked(messages=messages, tools=(CLOCK, WEATHER)))) == ["weather"]
+    required = chat_request(messages=messages, tools=(CLOCK, WEATHER), tool_choice="required")
+    assert calls(one(required)) == calls(one(chat_request(messages=messages, tools=(CLOCK, WEATHER)))) == ["weather"]
 
 
 @pytest.mark.parametrize(
@@ -256,11 +257,11 @@ def test_calls_of_earlier_turns_do_not_count() -> None:
     ],
 )
 def test_tool_name_inside_another_name_is_not_a_mention(question: str, called: list[str]) -> None:
-    assert calls(one(asked(question, tools=(Tool("find"), Tool("find-files"), Tool("files"))))) == called
+    assert calls(one(chat_request(question, tools=(Tool("find"), Tool("find-files"), Tool("files"))))) == called
 
 
 def test_calls_of_all_choices_have_different_ids() -> None:
-    choices = planned(asked("weather clock", tools=(WEATHER, CLOCK), n=3)).choices
+    choices = planned(chat_request("weather clock", tools=(WEATHER, CLOCK), n=3)).choices
     ids = [part.call.id for choice in choices for part in choice.parts if part.call is not None]
 
     assert ids == [f"call_{number}" for number in range(6)]
@@ -273,26 +274,54 @@ def test_required_call_is_made_after_tool_results(choice: str, called: list[str]
     asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
     messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
 
-    assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK), tool_choice=choice))) == called
+    assert calls(one(chat_request(messages=messages, tools=(WEATHER, CLOCK), tool_choice=choice))) == called
 
 
 def test_required_call_is_repeated_if_all_tools_were_called() -> None:
     asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", "{}"),))
     messages = (Message("user", "hm"), asking, Message("tool", "rain", tool_call_id="call_0"))
 
-    assert calls(one(asked(messages=messages, tools=(WEATHER,), tool_choice="required"))) == ["weather"]
+    assert calls(one(chat_request(messages=messages, tools=(WEATHER,), tool_choice="required"))) == ["weather"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["[0-9]{4}-[0-9]{2}", "(?:SELECT|INSERT) [a-z]+;", "a|b", r"add\(\d+, \d+\)", "x*", "^begin .+ end$", "é+"],
+)
+def test_input_of_a_custom_tool_matches_its_regular_expression(pattern: str) -> None:
+    tool = Tool("run", custom=True, grammar=Grammar(pattern, "regex"))
+    text = "".join(one(chat_request("run", tools=(tool,))).parts[0].tokens)
+
+    assert text
+    assert re.fullmatch(pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "why"),
+    [
+        (Grammar("start: NUMBER", "lark"), "'run': of grammars it supports the syntax regex only"),
+        (Grammar("(", "regex"), "pattern"),
+        (Grammar("(?i)a", "regex"), "pattern"),
+        (Grammar("$a", "regex"), "pattern"),
+    ],
+)
+def test_a_call_whose_grammar_cannot_be_followed_is_refused(grammar: Grammar, why: str) -> None:
+    tool = Tool("run", custom=True, grammar=grammar)
+    with pytest.raises(InvalidRequest, match=why):
+        one(chat_request("run", tools=(tool,)))
+    assert calls(one(chat_request("Hello", tools=(tool,)))) == []
 
 
 def test_custom_tool_is_called_with_text() -> None:
-    part = one(asked("run weather", tools=(Tool("run", custom=True), WEATHER))).parts[0]
+    part = one(chat_request("run weather", tools=(Tool("run", custom=True), WEATHER))).parts[0]
 
     assert part.call == ToolCall("call_0", "run", "", custom=True)
     assert "".join(part.tokens) == CUSTOM_INPUT
-    assert calls(one(asked("run", tools=(Tool("run", custom=True),)))) == ["run"]
+    assert calls(one(chat_request("run", tools=(Tool("run", custom=True),)))) == ["run"]
 
 
 def test_call_has_an_id_and_arguments_valid_for_its_schema() -> None:
-    first, second = one(asked("weather clock", tools=(WEATHER, CLOCK), reasoning=True)).parts[1:]
+    first, second = one(chat_request("weather clock", tools=(WEATHER, CLOCK), reasoning=True)).parts[1:]
 
     assert (first.call, second.call) == (ToolCall("call_0", "weather", ""), ToolCall("call_1", "clock", ""))
     jsonschema.validate(json.loads("".join(first.tokens)), PLACE)
@@ -300,7 +329,7 @@ def test_call_has_an_id_and_arguments_valid_for_its_schema() -> None:
 
 
 def test_tool_call_may_be_truncated() -> None:
-    choice = one(asked("weather", tools=(WEATHER,), max_tokens=1))
+    choice = one(chat_request("weather", tools=(WEATHER,), max_tokens=1))
 
     assert ([len(part.tokens) for part in choice.parts], choice.reason) == ([1], "length")
 
@@ -310,9 +339,9 @@ def test_calls_of_one_request_share_the_budget_of_their_schemas() -> None:
     tools = tuple(Tool(f"tool_{number}", "", wide) for number in range(8))
     every = " ".join(tool.name for tool in tools)
 
-    assert len(calls(one(asked("tool_0", tools=tools)))) == 1
+    assert len(calls(one(chat_request("tool_0", tools=tools)))) == 1
     with pytest.raises(InvalidRequest, match="steps of one request"):
-        planned(asked(every, tools=tools))
+        planned(chat_request(every, tools=tools))
 
 
 def test_tool_names_are_searched_only_in_the_beginning_of_the_question() -> None:
@@ -320,50 +349,50 @@ def test_tool_names_are_searched_only_in_the_beginning_of_the_question() -> None
     far = MENTIONS_SEARCHED // len("weather clock")
     near = far - len("clock")
 
-    assert calls(one(asked(" " * near + "clock", tools=tools))) == ["clock"]
-    assert calls(one(asked(" " * far + "clock", tools=tools))) == []
+    assert calls(one(chat_request(" " * near + "clock", tools=tools))) == ["clock"]
+    assert calls(one(chat_request(" " * far + "clock", tools=tools))) == []
 
 
-# All together
+# Whole plans
 
 
 def test_each_of_n_choices_is_produced_and_counted() -> None:
-    made = planned(asked(n=3), "tokens=5")
+    made = planned(chat_request(n=3), "tokens=5")
 
     assert (len(made.choices), made.usage.completion_tokens) == (3, 15)
 
 
 def test_plan_has_at_most_the_maximum_number_of_tokens() -> None:
-    planned(asked(n=2), f"tokens={MAX_RESPONSE_TOKENS // 2}")
+    planned(chat_request(n=2), f"tokens={MAX_RESPONSE_TOKENS // 2}")
     with pytest.raises(InvalidRequest, match="at most 1048576 tokens"):
-        planned(asked(n=2), f"tokens={MAX_RESPONSE_TOKENS // 2 + 1}")
+        planned(chat_request(n=2), f"tokens={MAX_RESPONSE_TOKENS // 2 + 1}")
     with pytest.raises(InvalidRequest):
-        planned(asked(min_tokens=10_000_000))
+        planned(chat_request(min_tokens=10_000_000))
 
 
 def test_prompt_tokens_are_counted_by_the_tokenizer() -> None:
     asking = Message("assistant", "So ", tool_calls=(ToolCall("c", "n", '{"a": 1}'),))
     messages = (Message("system", "Be  brief."), Message("user", "a b\nc"), asking, Message("tool", "x"))
 
-    assert at_once(prompt_tokens(asked(messages=messages))) == 2 + 3 + 1 + 2 + 1
+    assert at_once(prompt_tokens(chat_request(messages=messages))) == 2 + 3 + 1 + 2 + 1
 
 
 @pytest.mark.parametrize(("seed", "simulation"), [(7, ""), (None, "seed=7"), (8, "seed=7")])
 def test_same_seed_gives_the_same_response_and_timing(seed: int | None, simulation: str) -> None:
     chance = f"tokens=5..5000,gap=1s~0.5,{simulation}"
-    made = [planned(asked(seed=seed), chance) for _ in range(2)]
+    made = [planned(chat_request(seed=seed), chance) for _ in range(2)]
 
-    assert made[0].usage == made[1].usage == planned(asked(seed=7), "tokens=5..5000,gap=1s~0.5").usage
+    assert made[0].usage == made[1].usage == planned(chat_request(seed=7), "tokens=5..5000,gap=1s~0.5").usage
     assert list(islice(made[0].gaps, 9)) == list(islice(made[1].gaps, 9))
 
 
 def test_different_seeds_give_different_responses() -> None:
-    assert len({planned(asked(seed=seed), "tokens=5..5000").usage for seed in range(5)}) > 1
+    assert len({planned(chat_request(seed=seed), "tokens=5..5000").usage for seed in range(5)}) > 1
 
 
 def test_gaps_follow_the_grammar() -> None:
-    assert list(islice(planned(asked(), "ttft=1s,gap=20ms").gaps, 3)) == [1.0, 0.02, 0.02]
-    assert list(islice(planned(asked()).gaps, 2)) == [0.1, 0.1]
+    assert list(islice(planned(chat_request(), "ttft=1s,gap=20ms").gaps, 3)) == [1.0, 0.02, 0.02]
+    assert list(islice(planned(chat_request()).gaps, 2)) == [0.1, 0.1]
 
 
 # Slices
@@ -371,7 +400,7 @@ def test_gaps_follow_the_grammar() -> None:
 
 @pytest.mark.parametrize("simulation", ["text=echo", "tokens=100000,text=echo"])
 def test_long_response_is_planned_in_slices(simulation: str) -> None:
-    work = plan(asked("a b " * 7_500), parse(simulation), call_ids="")
+    work = plan(chat_request("a b " * 7_500), parse(simulation), call_ids="")
     slices = sum(1 for _ in work)
 
     assert slices > 5
@@ -380,18 +409,18 @@ def test_long_response_is_planned_in_slices(simulation: str) -> None:
 def test_short_response_is_planned_in_one_slice() -> None:
     for simulation in ("", "text=echo", "text=words", "tokens=100"):
         with pytest.raises(StopIteration):
-            next(plan(asked(stop=("zz",)), parse(simulation), call_ids=""))
+            next(plan(chat_request(stop=("zz",)), parse(simulation), call_ids=""))
 
 
 def test_echo_is_bounded_in_characters() -> None:
     with pytest.raises(InvalidRequest, match="echoes no more than 8388608 characters"):
-        one(asked("a" * 30_000), "text=echo,tokens=300")
+        one(chat_request("a" * 30_000), "text=echo,tokens=300")
 
 
 @pytest.mark.parametrize("text", ["a", "é", "😀", "\ud800"])
 def test_text_to_echo_is_bounded_in_bytes(text: str) -> None:
     size_bytes = len(text.encode("utf-8", "surrogatepass"))
     most = MAX_ECHOED_BYTES // size_bytes
-    one(asked(text * most), "text=echo")
+    one(chat_request(text * most), "text=echo")
     with pytest.raises(InvalidRequest, match="echoes a text of at most 32768 bytes"):
-        one(asked(text * (most + 1)), "text=echo")
+        one(chat_request(text * (most + 1)), "text=echo")

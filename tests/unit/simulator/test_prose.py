@@ -13,24 +13,24 @@ def test_prose_tokens_join_to_the_paragraph() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 7, LONG])
 def test_prose_has_the_requested_number_of_tokens(count: int) -> None:
-    said = Prose(count)
+    tokens = Prose(count)
 
-    assert len(said) == len(list(said)) == count
-    assert count_tokens("".join(said)) == count
+    assert len(tokens) == len(list(tokens)) == count
+    assert count_tokens("".join(tokens)) == count
 
 
 def test_paragraph_repeats() -> None:
-    said = Prose(len(WORDS) + 1)
+    tokens = Prose(len(WORDS) + 1)
 
-    assert (said[0], said[-1]) == (WORDS[0], f" {WORDS[0]}")
+    assert (tokens[0], tokens[-1]) == (WORDS[0], f" {WORDS[0]}")
 
 
 def test_prose_can_start_at_any_token() -> None:
-    said = list(Prose(LONG))
+    tokens = list(Prose(LONG))
 
-    assert [Prose(LONG)[place] for place in range(LONG)] == said
+    assert [Prose(LONG)[place] for place in range(LONG)] == tokens
     for cut in (slice(0, 5), slice(2, 9), slice(None, None, 40), slice(-3, None), slice(5, 5)):
-        assert list(Prose(LONG)[cut]) == said[cut]
+        assert list(Prose(LONG)[cut]) == tokens[cut]
     with pytest.raises(IndexError):
         Prose(3)[3]
 
@@ -46,11 +46,11 @@ def test_random_words_are_deterministic_and_cover_the_vocabulary() -> None:
 
 def test_random_words_can_start_at_any_token() -> None:
     words = RandomWords(7, LONG)
-    said = list(words)
+    tokens = list(words)
 
-    assert len(words) == len(said)
-    assert [words[place] for place in range(len(said))] == said
+    assert len(words) == len(tokens)
+    assert [words[place] for place in range(len(tokens))] == tokens
     for cut in (slice(0, 5), slice(2, 9), slice(None, None, 40), slice(-3, None), slice(5, 5)):
-        assert list(words[cut]) == said[cut]
+        assert list(words[cut]) == tokens[cut]
     with pytest.raises(IndexError):
-        words[len(said)]
+        words[len(tokens)]

@@ -25,8 +25,8 @@ KEYWORDS = (
     "maxProperties minContains minimum minItems minLength minProperties multipleOf pattern required type uniqueItems "
     "contentSchema"
 )
-"""Of the draft 2020-12's vocabularies core, applicator, unevaluated, validation, format and content, those that say
-anything of a value."""
+"""Keywords that constrain values, of the draft 2020-12 vocabularies core, applicator, unevaluated, validation, format
+and content."""
 
 
 def generated(schemas: list[bytes], **options: Any) -> list[str]:
@@ -38,7 +38,7 @@ def written(schema: Any, **options: Any) -> str:
 
 
 def processor_s(schema: Any) -> float:
-    """The least of three times for all that the loop does for a schema."""
+    """The shortest of three processor times for decoding a schema and generating its value."""
     text = msgspec.json.encode(schema)
     times = []
     for _ in range(3):
@@ -46,7 +46,7 @@ def processor_s(schema: Any) -> float:
         try:
             tokens_of(generated([text])[0])
         except InvalidRequest as error:
-            assert error.message.startswith("the simulator cannot satisfy this JSON schema: ")  # noqa: PT017 - or none
+            assert error.message.startswith("the simulator cannot satisfy this JSON schema: ")  # noqa: PT017 - or valid
         times.append(process_time() - began_s)
     return min(times)
 
@@ -68,7 +68,7 @@ def test_hostile_schema_ends_within_the_budget(name: str) -> None:
     try:
         instance(HOSTILE[name], budget)
     except InvalidRequest as error:
-        assert "`" in error.message or "no number" in error.message  # noqa: PT017 - it may have a value
+        assert "`" in error.message or "no number" in error.message  # noqa: PT017 - a value is valid, too
 
     largest_step = len(msgspec.json.encode(HOSTILE[name])) + 1_000
     assert budget.spent <= MAX_STEPS + largest_step
@@ -158,10 +158,10 @@ def test_schema_that_cannot_be_decoded_cheaply_is_refused(text: bytes, why: str)
 def test_value_that_is_nested_deeper_than_its_schema_is_refused() -> None:
     chain = {str(n): {"type": "array", "items": {"$ref": f"#/$defs/{n + 1}"}, "minItems": 1} for n in range(30)}
     head = json.dumps({"$ref": "#/$defs/0", "$defs": chain | {"30": {"const": "DEEP"}}})
-    for depth in range(1_000, 700, -5):  # how deep the decoder goes depends on where it is called
+    for depth in range(1_000, 700, -5):  # the decoder's depth limit depends on the stack depth of its caller
         text = head.replace('"DEEP"', "[" * depth + "]" * depth).encode()
         with pytest.raises(InvalidRequest) as caught:
             generated([text])
         if "a value is nested too deeply" in caught.value.message:
             return
-    pytest.fail("every schema that was decoded had a value that was encoded")
+    pytest.fail("no schema was decodable whose value is nested too deeply")

@@ -82,7 +82,7 @@ def test_fixed_length_needs_no_random_source() -> None:
 
 
 # Distributions: the Kolmogorov-Smirnov distance between the draws and the requested distribution. With n draws it
-# exceeds 1.95 / sqrt(n) once in a thousand samples; the seeds are fixed, so it never flickers.
+# exceeds 1.95 / sqrt(n) once in a thousand samples; the seeds are fixed, so the result is constant.
 
 DRAWS = 20_000
 CRITICAL = 1.95 / sqrt(DRAWS)
@@ -97,7 +97,7 @@ def distance(sample: list[float], below: Callable[[float], float]) -> float:
 
 
 def lognormal(mean_s: float, cv: float) -> Callable[[float], float]:
-    """The distribution function of a lognormal, from its textbook: not from what is tested."""
+    """The textbook distribution function of a lognormal, independent of the tested code."""
     sigma = sqrt(log(1 + cv * cv))
     mu = log(mean_s / sqrt(1 + cv * cv))
     return lambda value: 0.5 * (1 + erf((log(value) - mu) / (sigma * sqrt(2))))
@@ -129,9 +129,9 @@ def test_random_length_is_uniform() -> None:
     dice = Random(7)
     lengths = [response_length(Length(80, 200), dice) for _ in range(DRAWS)]
     expected = DRAWS / 121
-    chi2 = sum((seen - expected) ** 2 / expected for seen in Counter(lengths).values())
+    chi2 = sum((observed - expected) ** 2 / expected for observed in Counter(lengths).values())
 
     assert (min(lengths), max(lengths), len(set(lengths))) == (80, 200, 121)
     assert chi2 < 174  # 120 degrees of freedom: exceeded once in a thousand samples
-    # between two whole numbers the distribution is a stair; a length spread over its stair is uniform
+    # the distribution function is a step function; lengths spread uniformly over their step are uniform
     assert distance([each + dice.random() for each in lengths], lambda value: (value - 80) / 121) < CRITICAL

@@ -35,7 +35,7 @@ def test_faults_are_parsed(text: str, found: tuple[Fault, ...]) -> None:
         "reset@x",
         "Reset@1",
         "melt@1",
-        "reset@1:5s",  # only stall and drip have a time
+        "reset@1:5s",  # only stall and drip have a duration
         "reset@1:",
         "stall@1",
         "stall@1:",

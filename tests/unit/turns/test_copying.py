@@ -11,7 +11,7 @@ GENUINE = TurnEnd(Finished("stop", "model-1"))
 
 
 def ended(copies: Copies, now_s: float) -> RunningTurn:
-    """A turn that is seen to have ended then."""
+    """Add an ended turn to `copies` at this time."""
     turn = running_turn("a")
     turn.end = GENUINE
     copies.add(turn)
@@ -33,7 +33,7 @@ def test_new_and_unconfirmed_chunks_are_written() -> None:
     turn = running_turn("a", "b")
     copy = Copy(turn)
     copy.take(1.0)
-    turn.add("c")  # said while the batch is under way
+    turn.add("c")  # added while the batch is being written
 
     assert copy.script_arguments()[2:5] == (0, 2, b'["a","b"]')
     copy.written(2, now_s=1.0)
@@ -80,7 +80,7 @@ def test_unwritten_ends_are_dropped_after_the_timeout() -> None:
     copies.give_up(1.5 + GIVE_UP_S)
     assert len(copies) == 2
     copies.give_up(1000.0)
-    assert len(copies) == 1, "who still answers is never given up"
+    assert len(copies) == 1, "a running turn is not dropped"
 
 
 def test_number_of_unwritten_ends_is_limited_to_the_newest() -> None:

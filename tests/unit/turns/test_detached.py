@@ -10,7 +10,7 @@ from tests.doubles.turns import detached_turns, running_turn
 
 
 def ended_by(turn: RunningTurn) -> str | None:
-    """Why the turn was ended, None if it goes on."""
+    """The error code that ended the turn, None if it is running."""
     try:
         turn.begin()
     except DetachedLimit as error:
@@ -18,8 +18,8 @@ def ended_by(turn: RunningTurn) -> str | None:
     return None
 
 
-async def answered(turn: RunningTurn) -> str:
-    """Answer a turn until something ends it; what did."""
+async def run_until_ended(turn: RunningTurn) -> str:
+    """Run a turn until it is ended and return the error code."""
     turn.begin()
     try:
         await asyncio.Event().wait()
@@ -93,7 +93,7 @@ async def test_detached_turn_over_its_size_or_age_is_ended_by_the_timer(monkeypa
     clock.advance(9.0)
     detached.add(young, held_bytes=1)
     clock.advance(1.0)
-    reason = await asyncio.wait_for(answered(old), 10)
+    reason = await asyncio.wait_for(run_until_ended(old), 10)
     detached.close()
 
     assert reason == "the turn ran without its client for too long"

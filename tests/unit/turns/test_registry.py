@@ -25,7 +25,7 @@ from tests.doubles.turns import HERE, RecordingListener, running_turn, turn_regi
 
 
 class FakeTimers:
-    """The loop's `call_later`; timers fire when the test says so."""
+    """Replaces the loop's `call_later`; timers fire when the test calls `fire`."""
 
     def __init__(self) -> None:
         self._pending: list[tuple[float, Callable[[], object], asyncio.Handle]] = []
@@ -56,8 +56,8 @@ GENUINE = TurnEnd(Finished("stop", "m"))
 BROKEN = TurnEnd(code=TurnInterrupted.code, message="left")
 
 
-def over(turns: TurnRegistry, *texts: str, end: TurnEnd = GENUINE, thought: str = "") -> RunningTurn:
-    """A turn that has begun and ended."""
+def add_ended(turns: TurnRegistry, *texts: str, end: TurnEnd = GENUINE, thought: str = "") -> RunningTurn:
+    """Add a turn, finish it and return it."""
     turn = running_turn(*texts)
     if thought:
         turn.add_thought(thought)
@@ -71,13 +71,13 @@ def finish(turns: TurnRegistry, turn: RunningTurn, end: TurnEnd = GENUINE) -> No
     turns.retain(turn)
 
 
-async def heard(turns: TurnRegistry, turn_id: str, *, after: int = 0) -> list[str]:
+async def followed_texts(turns: TurnRegistry, turn_id: str, *, after: int = 0) -> list[str]:
     listener = RecordingListener()
     await (await turns.follow("alice", turn_id, after=after)).run(listener.on_event)
     return listener.texts
 
 
-async def is_kept(turns: TurnRegistry, turn: RunningTurn) -> bool:
+async def is_found(turns: TurnRegistry, turn: RunningTurn) -> bool:
     try:
         await turns.follow("alice", turn.id, after=0)
     except NotFound:
@@ -85,26 +85,26 @@ async def is_kept(turns: TurnRegistry, turn: RunningTurn) -> bool:
     return True
 
 
-# Found
+# Lookup
 
 
 async def test_running_and_ended_turns_can_be_followed() -> None:
     turns = turn_registry()
-    ended_turn = over(turns, "a", "b")
+    ended_turn = add_ended(turns, "a", "b")
     running = running_turn("c")
     turns.add(running)
-    hearing = asyncio.ensure_future(heard(turns, running.id))
+    hearing = asyncio.ensure_future(followed_texts(turns, running.id))
     await settle()
     finish(turns, running)
 
-    assert await heard(turns, ended_turn.id, after=1) == ["b"]
+    assert await followed_texts(turns, ended_turn.id, after=1) == ["b"]
     assert await hearing == ["c"]
     await turns.close()
 
 
 async def test_turn_is_found_only_by_its_owner() -> None:
     turns = turn_registry()
-    turn = over(turns, "a")
+    turn = add_ended(turns, "a")
     for owner in ("bob", ""):
         with pytest.raises(NotFound):
             await turns.follow(owner, turn.id, after=0)
@@ -137,7 +137,7 @@ async def test_turn_of_another_process_is_followed_and_stopped_there() -> None:
     turns = turn_registry(shared=shared, alone=False)
     await turns.stop("alice", "turn_1")
 
-    assert await heard(turns, "turn_1", after=1) == ["b"]
+    assert await followed_texts(turns, "turn_1", after=1) == ["b"]
     assert shared.stopped == [("alice", "turn_1")]
     with pytest.raises(NotFound, match="not here either"):
         await turns.stop("bob", "turn_1")
@@ -154,7 +154,7 @@ async def test_new_turn_is_published_to_other_processes() -> None:
     assert shared.closed
 
 
-# Stopped
+# Stop
 
 
 async def test_stopping_waits_for_the_end() -> None:
@@ -181,26 +181,26 @@ async def test_ended_returns_at_once_for_an_ended_turn() -> None:
     await wait_until_ended(turn)
 
 
-# Kept and forgotten
+# Retention of ended turns
 
 
 async def test_ended_turn_is_kept_for_its_time(timers: FakeTimers) -> None:
     clock = FakeClock()
     turns = turn_registry(clock=clock, keep_s=60)
-    first = over(turns, "a")
+    first = add_ended(turns, "a")
     clock.advance(30)
-    second = over(turns, "b")
+    second = add_ended(turns, "b")
     assert timers.delays_s() == [60]
     clock.advance(29.9)
     timers.fire()
-    assert await is_kept(turns, first)
+    assert await is_found(turns, first)
     clock.advance(0.1)
     timers.fire()
-    assert not await is_kept(turns, first)
-    assert await is_kept(turns, second)
+    assert not await is_found(turns, first)
+    assert await is_found(turns, second)
     clock.advance(30)
     timers.fire()
-    assert not await is_kept(turns, second)
+    assert not await is_found(turns, second)
     assert timers.delays_s() == [], "no timer without ended turns"
     assert (len(turns), turns.claims) == (0, 0)
 
@@ -208,10 +208,10 @@ async def test_ended_turn_is_kept_for_its_time(timers: FakeTimers) -> None:
 async def test_expired_turn_is_dropped_by_the_loops_timer() -> None:
     clock = FakeClock()
     turns = turn_registry(clock=clock, keep_s=0.001)
-    turn = over(turns, "a")
+    turn = add_ended(turns, "a")
     clock.advance(0.001)
     until_s = asyncio.get_running_loop().time() + 10
-    while await is_kept(turns, turn):
+    while await is_found(turns, turn):
         assert asyncio.get_running_loop().time() < until_s
         await asyncio.sleep(0)
 
@@ -219,24 +219,24 @@ async def test_expired_turn_is_dropped_by_the_loops_timer() -> None:
 async def test_oldest_ended_turns_are_dropped_over_the_memory_limit() -> None:
     size_bytes = OVERHEAD_BYTES + running_turn("x" * 10).size_bytes()
     turns = turn_registry(max_bytes=2 * size_bytes)
-    kept = [over(turns, "x" * 10) for _ in range(4)]
+    ended = [add_ended(turns, "x" * 10) for _ in range(4)]
 
-    assert [await is_kept(turns, turn) for turn in kept] == [False, False, True, True]
+    assert [await is_found(turns, turn) for turn in ended] == [False, False, True, True]
     await turns.close()
 
 
 async def test_reasoning_of_ended_turns_counts_as_memory() -> None:
     turns = turn_registry(max_bytes=2 * OVERHEAD_BYTES + 5_000)
-    kept = [over(turns, "x", thought="y" * 3_000) for _ in range(2)]
+    ended = [add_ended(turns, "x", thought="y" * 3_000) for _ in range(2)]
 
-    assert [await is_kept(turns, turn) for turn in kept] == [False, True]
+    assert [await is_found(turns, turn) for turn in ended] == [False, True]
     await turns.close()
 
 
 async def test_turn_larger_than_the_memory_limit_is_dropped_at_once(timers: FakeTimers) -> None:
     turns = turn_registry(max_bytes=OVERHEAD_BYTES)
 
-    assert not await is_kept(turns, over(turns, "x"))
+    assert not await is_found(turns, add_ended(turns, "x"))
     assert timers.delays_s() == []
 
 
@@ -245,23 +245,23 @@ async def test_running_turns_do_not_count_and_are_never_dropped() -> None:
     turns = turn_registry(max_bytes=1, clock=clock)
     running = running_turn("x" * 100)
     turns.add(running)
-    over(turns, "y")
+    add_ended(turns, "y")
     clock.advance(1_000)
-    over(turns, "z")
+    add_ended(turns, "z")
 
     assert turns.running() == [running]
-    assert await is_kept(turns, running)
+    assert await is_found(turns, running)
 
 
 @pytest.mark.parametrize(
-    ("texts", "end", "kept"),
+    ("texts", "end", "expected"),
     [((), BROKEN, False), ((), GENUINE, True), (("a",), BROKEN, True), (("",), BROKEN, True)],
-    ids=["nothing", "nothing, genuinely", "a part", "an empty piece"],
+    ids=["no text", "no text, genuine end", "text", "empty delta"],
 )
-async def test_turn_without_text_is_dropped_at_its_end(texts: tuple[str, ...], end: TurnEnd, kept: bool) -> None:
+async def test_turn_without_text_is_dropped_at_its_end(texts: tuple[str, ...], end: TurnEnd, expected: bool) -> None:
     turns = turn_registry()
 
-    assert await is_kept(turns, over(turns, *texts, end=end)) is kept
+    assert await is_found(turns, add_ended(turns, *texts, end=end)) is expected
     await turns.close()
 
 
@@ -274,13 +274,13 @@ async def claimed(turns: TurnRegistry, turn: RunningTurn, *, key: str = "k", dig
 
 async def test_simultaneous_requests_with_one_key_share_a_turn() -> None:
     turns = turn_registry()
-    asked = [running_turn() for _ in range(3)]
-    first, *others = await asyncio.gather(*(claimed(turns, turn) for turn in asked))
+    turns_ = [running_turn() for _ in range(3)]
+    first, *others = await asyncio.gather(*(claimed(turns, turn) for turn in turns_))
 
     assert first is None
-    assert [other.id for other in others if other is not None] == [asked[0].id] * 2
-    assert [turn.idempotency_key for turn in asked] == ["k", "", ""]
-    assert turns.running() == [asked[0]]
+    assert [other.id for other in others if other is not None] == [turns_[0].id] * 2
+    assert [turn.idempotency_key for turn in turns_] == ["k", "", ""]
+    assert turns.running() == [turns_[0]]
 
 
 async def test_key_used_with_another_request_is_refused() -> None:
@@ -325,15 +325,15 @@ async def test_key_of_a_turn_without_text_is_free_again() -> None:
 
 async def test_waiter_gets_the_key_if_the_first_client_leaves_before_the_engine_call() -> None:
     turns = turn_registry()
-    left, waits = running_turn(), running_turn()
-    leaving = asyncio.ensure_future(claimed(turns, left))
-    waiting = asyncio.ensure_future(claimed(turns, waits))
+    first, second = running_turn(), running_turn()
+    leaving = asyncio.ensure_future(claimed(turns, first))
+    waiting = asyncio.ensure_future(claimed(turns, second))
     await asyncio.sleep(0)
     leaving.cancel()
-    finish(turns, left, BROKEN)
+    finish(turns, first, BROKEN)
 
     assert await waiting is None
-    assert turns.running() == [waits]
+    assert turns.running() == [second]
     assert leaving.cancelled()
 
 
@@ -393,5 +393,5 @@ async def test_cancelling_during_the_claim_frees_the_key_in_all_processes() -> N
     shared.may_claim.set()
     await settle()
 
-    assert shared.published == [turn], "told of its end, the store lets go of the claim"
+    assert shared.published == [turn], "the store releases the claim at the end of the turn"
     assert (len(turns), turns.claims) == (0, 0)

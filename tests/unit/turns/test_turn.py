@@ -22,8 +22,8 @@ from tests.doubles.turns import HERE, RecordingListener, running_turn
 END = TurnEnd(Finished("stop", "m"))
 
 
-class Answered:
-    """A task that answers a turn and never comes to an end of its own."""
+class RunningTask:
+    """A task that runs a turn and ends only when cancelled."""
 
     def __init__(self, turn: RunningTurn) -> None:
         self.turn = turn
@@ -43,10 +43,10 @@ class Answered:
             self.turn.end_generation()
 
 
-async def begun(turn: RunningTurn) -> Answered:
-    answered = Answered(turn)
+async def start(turn: RunningTurn) -> RunningTask:
+    running = RunningTask(turn)
     await settle()
-    return answered
+    return running
 
 
 def turn(*, finishes: bool = False) -> RunningTurn:
@@ -57,13 +57,13 @@ def follow(turn: RunningTurn, listener: RecordingListener, *, after: int = 0) ->
     return asyncio.create_task(FollowedLocally(turn, after=after).run(listener.on_event))
 
 
-async def leave(following: "asyncio.Task[Finished]") -> None:
+async def stop_following(following: "asyncio.Task[Finished]") -> None:
     following.cancel()
     with pytest.raises(asyncio.CancelledError):
         await following
 
 
-# Its name
+# Turn ids
 
 
 def test_turn_ids_are_unique() -> None:
@@ -73,7 +73,7 @@ def test_turn_ids_are_unique() -> None:
     assert all(len(each) == 29 and each.startswith("turn_") for each in ids)
 
 
-# Stopped
+# Stop
 
 
 def test_turn_stopped_before_its_start_does_not_start() -> None:
@@ -84,18 +84,18 @@ def test_turn_stopped_before_its_start_does_not_start() -> None:
 
 
 async def test_stop_cancels_the_engine_with_the_reason() -> None:
-    answered = await begun(turn())
-    answered.turn.stop()
+    running = await start(turn())
+    running.turn.stop()
     with pytest.raises(TurnStopped):
-        await answered.task
+        await running.task
 
 
 async def test_later_stop_does_not_change_the_reason() -> None:
-    answered = await begun(turn())
-    answered.turn.stop_with(shutting_down())
-    answered.turn.stop()
+    running = await start(turn())
+    running.turn.stop_with(shutting_down())
+    running.turn.stop()
     with pytest.raises(ShuttingDown):
-        await answered.task
+        await running.task
 
 
 async def test_stop_after_the_engine_has_finished_has_no_effect() -> None:
@@ -103,7 +103,7 @@ async def test_stop_after_the_engine_has_finished_has_no_effect() -> None:
     done.begin()
     done.end_generation()
     done.stop()
-    await asyncio.sleep(0)  # a cancelled task ends here
+    await asyncio.sleep(0)  # the task is cancelled here
 
     assert done.cancelled() is None
 
@@ -118,34 +118,34 @@ async def test_stop_after_the_end_has_no_effect() -> None:
 
 
 async def test_cancellation_by_the_caller_is_not_a_stop() -> None:
-    answered = await begun(turn())
-    answered.task.cancel()
+    running = await start(turn())
+    running.task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await answered.task
+        await running.task
 
-    assert answered.by is None
+    assert running.by is None
 
 
 async def test_simultaneous_stop_and_disconnect_both_take_effect() -> None:
-    answered = await begun(turn())
-    answered.turn.stop()
-    answered.task.cancel()
+    running = await start(turn())
+    running.turn.stop()
+    running.task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await answered.task
+        await running.task
 
 
-# Left
+# Disconnect
 
 
 @pytest.mark.parametrize(("finishes", "continues"), [(True, True), (False, False)])
 async def test_disconnect_cancels_or_detaches_as_configured(finishes: bool, continues: bool) -> None:
-    answered = await begun(turn(finishes=finishes))
-    assert answered.turn.detach() is continues
-    detached = [answered.turn.detached]
-    answered.turn.finish(END)
-    detached.append(answered.turn.detached)
+    running = await start(turn(finishes=finishes))
+    assert running.turn.detach() is continues
+    detached = [running.turn.detached]
+    running.turn.finish(END)
+    detached.append(running.turn.detached)
     assert detached == [True, False]
-    answered.task.cancel()
+    running.task.cancel()
 
 
 async def test_finished_turn_does_not_continue_after_a_disconnect() -> None:
@@ -157,71 +157,71 @@ async def test_finished_turn_does_not_continue_after_a_disconnect() -> None:
 
 
 async def test_turn_without_a_client_ends_when_its_last_follower_leaves() -> None:
-    answered = await begun(turn())
-    first, second = follow(answered.turn, RecordingListener()), follow(answered.turn, RecordingListener())
+    running = await start(turn())
+    first, second = follow(running.turn, RecordingListener()), follow(running.turn, RecordingListener())
     await settle()
-    assert answered.turn.detach() is True
-    await leave(first)
+    assert running.turn.detach() is True
+    await stop_following(first)
     await settle()
-    assert not answered.task.done()
-    await leave(second)
+    assert not running.task.done()
+    await stop_following(second)
     with pytest.raises(TurnInterrupted):
-        await answered.task
+        await running.task
 
 
 async def test_last_follower_does_not_end_a_turn_with_a_client() -> None:
-    answered = await begun(turn())
-    follower = follow(answered.turn, RecordingListener())
+    running = await start(turn())
+    follower = follow(running.turn, RecordingListener())
     await settle()
-    await leave(follower)
+    await stop_following(follower)
     await settle()
-    assert not answered.task.done()
-    assert answered.turn.detach() is False, "the one that left counts no more"
-    answered.task.cancel()
+    assert not running.task.done()
+    assert running.turn.detach() is False, "a follower that left does not count"
+    running.task.cancel()
 
 
 async def test_detached_turn_finishes_without_followers() -> None:
-    answered = await begun(turn(finishes=True))
-    follower = follow(answered.turn, RecordingListener())
+    running = await start(turn(finishes=True))
+    follower = follow(running.turn, RecordingListener())
     await settle()
-    assert answered.turn.detach()
-    await leave(follower)
+    assert running.turn.detach()
+    await stop_following(follower)
     await settle()
-    assert not answered.task.done()
-    answered.task.cancel()
+    assert not running.task.done()
+    running.task.cancel()
 
 
-# Followed
+# Followers
 
 
 async def test_follower_gets_past_and_new_deltas_and_the_end() -> None:
-    said, listener = running_turn("a", "b"), RecordingListener()
-    following = follow(said, listener)
+    followed_turn, listener = running_turn("a", "b"), RecordingListener()
+    following = follow(followed_turn, listener)
     await settle()
     assert listener.texts == ["a", "b"]
-    said.add("c")
-    said.add("d")
+    followed_turn.add("c")
+    followed_turn.add("d")
     await settle()
     assert listener.texts == ["a", "b", "c", "d"]
-    said.finish(END)
+    followed_turn.finish(END)
 
     assert await following == END.finished
 
 
 @pytest.mark.parametrize("after", range(4))
 async def test_late_follower_gets_the_rest(after: int) -> None:
-    said, listener = running_turn("a", "b", "c"), RecordingListener()
-    said.finish(END)
+    followed_turn, listener = running_turn("a", "b", "c"), RecordingListener()
+    followed_turn.finish(END)
 
-    assert await follow(said, listener, after=after) == END.finished
+    assert await follow(followed_turn, listener, after=after) == END.finished
     assert listener.texts == ["a", "b", "c"][after:]
 
 
 async def test_follower_of_a_failed_turn_gets_the_error() -> None:
-    said, listener = running_turn("a"), RecordingListener()
-    following = follow(said, listener)
+    followed_turn, listener = running_turn("a"), RecordingListener()
+    following = follow(followed_turn, listener)
     await settle()
-    said.finish(TurnEnd(code=UpstreamBroken.code, message="broke off"))
+    followed_turn.finish(TurnEnd(code=UpstreamBroken.code, message="broke off"))
     with pytest.raises(UpstreamBroken, match="broke off"):
         await following
 
@@ -229,13 +229,13 @@ async def test_follower_of_a_failed_turn_gets_the_error() -> None:
 
 
 async def test_slow_follower_gets_every_delta() -> None:
-    said, slow, quick = running_turn("a"), RecordingListener(), RecordingListener()
+    followed_turn, slow, quick = running_turn("a"), RecordingListener(), RecordingListener()
     slow.block()
-    followings = [follow(said, slow), follow(said, quick)]
+    followings = [follow(followed_turn, slow), follow(followed_turn, quick)]
     await settle()
     for text in "bcd":
-        said.add(text)
-    said.finish(END)
+        followed_turn.add(text)
+    followed_turn.finish(END)
     await settle()
     assert (slow.text, quick.text) == ("a", "abcd")
     assert [each.done() for each in followings] == [False, True]
@@ -246,38 +246,38 @@ async def test_slow_follower_gets_every_delta() -> None:
 
 
 async def test_delta_added_during_the_last_delivery_is_delivered() -> None:
-    said = running_turn("a")
-    heard: list[str] = []
+    followed_turn = running_turn("a")
+    texts: list[str] = []
 
     def on_event(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
-        heard.append(delta.text)
+        texts.append(delta.text)
         if delta.text == "a":
-            said.add("b")
-            said.finish(END)
+            followed_turn.add("b")
+            followed_turn.finish(END)
         return None
 
-    await FollowedLocally(said, after=0).run(on_event)
+    await FollowedLocally(followed_turn, after=0).run(on_event)
 
-    assert heard == ["a", "b"]
+    assert texts == ["a", "b"]
 
 
 async def test_cancelled_follower_does_not_affect_others() -> None:
-    said, listener = running_turn(finishes=True), RecordingListener()
-    leaves, stays = follow(said, RecordingListener()), follow(said, listener)
+    followed_turn, listener = running_turn(finishes=True), RecordingListener()
+    leaving, stays = follow(followed_turn, RecordingListener()), follow(followed_turn, listener)
     await settle()
-    await leave(leaves)
-    said.add("a")
-    said.finish(END)
+    await stop_following(leaving)
+    followed_turn.add("a")
+    followed_turn.finish(END)
 
     assert await stays == END.finished
     assert listener.texts == ["a"]
 
 
 async def test_followed_turn_has_id_conversation_and_position() -> None:
-    said = running_turn("a")
-    followed = FollowedLocally(said, after=1)
+    followed_turn = running_turn("a")
+    followed = FollowedLocally(followed_turn, after=1)
 
-    assert (followed.id, followed.conversation, followed.after) == (said.id, HERE, 1)
+    assert (followed.id, followed.conversation, followed.after) == (followed_turn.id, HERE, 1)
 
 
 async def test_slow_follower_of_a_long_turn_uses_little_memory() -> None:
@@ -299,16 +299,16 @@ async def test_slow_follower_of_a_long_turn_uses_little_memory() -> None:
     assert held_bytes < 65_536
 
 
-# What the model thinks
+# Reasoning
 
 
 async def test_follower_gets_all_reasoning_and_then_the_text() -> None:
     turn = running_turn()
     turn.add_thought("Hm,")
-    told: list[TextDelta | ReasoningDelta] = []
+    deltas: list[TextDelta | ReasoningDelta] = []
 
     def on_event(piece: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
-        told.append(piece)
+        deltas.append(piece)
         return None
 
     following = asyncio.create_task(FollowedLocally(turn, after=0).run(on_event))
@@ -319,7 +319,7 @@ async def test_follower_gets_all_reasoning_and_then_the_text() -> None:
     turn.finish(TurnEnd(Finished("stop", "m")))
 
     await following
-    assert told == [ReasoningDelta("Hm,"), ReasoningDelta(" so"), TextDelta("Hi")]
+    assert deltas == [ReasoningDelta("Hm,"), ReasoningDelta(" so"), TextDelta("Hi")]
 
 
 def test_reasoning_is_limited_in_characters_and_chunks() -> None:

@@ -18,12 +18,12 @@ from tests.end_to_end.upstream import Exchange, Upstream, scripted
 GET = UpstreamRequest("GET", "/")
 
 
-async def hello(exchange: Exchange) -> None:
+async def respond(exchange: Exchange) -> None:
     await exchange.respond(200, b"Hello")
 
 
-async def hello_then_close(exchange: Exchange) -> None:
-    await hello(exchange)
+async def respond_then_close(exchange: Exchange) -> None:
+    await respond(exchange)
     exchange.writer.close()
 
 
@@ -41,11 +41,11 @@ async def client_of(upstream: Upstream, *, warm: int = 0) -> AsyncIterator[HTTPC
 @pytest.fixture
 async def upstream() -> AsyncIterator[Upstream]:
     async with scripted() as made:
-        made.script = hello
+        made.script = respond
         yield made
 
 
-async def ask(client: HTTPClient, request: UpstreamRequest = GET) -> RecordedExchange:
+async def send_request(client: HTTPClient, request: UpstreamRequest = GET) -> RecordedExchange:
     exchange = RecordedExchange()
     await client.run(request, exchange, within_s=5.0)
     return exchange
@@ -58,14 +58,14 @@ def connected(upstream: Upstream, times: int) -> Callable[[], bool]:
 async def test_connection_is_reused_for_the_next_request(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
         for _ in range(3):
-            assert (await ask(client)).body == b"Hello"
+            assert (await send_request(client)).body == b"Hello"
 
         assert upstream.connections == 1
 
 
 async def test_concurrent_requests_use_separate_connections(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
-        await asyncio.gather(*(ask(client) for _ in range(3)))
+        await asyncio.gather(*(send_request(client) for _ in range(3)))
 
         assert upstream.connections == 3
 
@@ -79,13 +79,13 @@ async def test_warm_connections_are_opened_in_advance_and_replaced_when_used(ups
 
         async def slow(exchange: Exchange) -> None:
             await left.wait()
-            await hello(exchange)
+            await respond(exchange)
 
         upstream.script = slow
-        asked = [asyncio.ensure_future(ask(client)) for _ in range(2)]
+        requests = [asyncio.ensure_future(send_request(client)) for _ in range(2)]
         await eventually(connected(upstream, 4), lambda: upstream.connections)
         left.set()
-        await asyncio.gather(*asked)
+        await asyncio.gather(*requests)
 
         assert upstream.connections == 4
 
@@ -95,21 +95,21 @@ async def test_failed_warm_connection_is_not_an_error(upstream: Upstream) -> Non
     async with client_of(upstream, warm=2) as client:
         client.warm_up()
         with pytest.raises(UpstreamUnreachable):
-            await ask(client)
+            await send_request(client)
 
 
 async def test_request_on_a_stale_connection_is_sent_again_on_a_new_one(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
-        await ask(client)
+        await send_request(client)
 
         async def close_the_first(exchange: Exchange) -> None:
             if len(upstream.exchanges) == 2:
                 exchange.writer.close()
             else:
-                await hello(exchange)
+                await respond(exchange)
 
         upstream.script = close_the_first
-        assert (await ask(client, UpstreamRequest("POST", "/", body=b'{"a":1}'))).body == b"Hello"
+        assert (await send_request(client, UpstreamRequest("POST", "/", body=b'{"a":1}'))).body == b"Hello"
 
         assert [exchange.raw for exchange in upstream.exchanges[1:]] == [b'{"a":1}'] * 2
         assert upstream.connections == 2
@@ -117,14 +117,14 @@ async def test_request_on_a_stale_connection_is_sent_again_on_a_new_one(upstream
 
 async def test_request_is_retried_only_once(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
-        await ask(client)
+        await send_request(client)
 
         async def close(exchange: Exchange) -> None:
             exchange.writer.close()
 
         upstream.script = close
         with pytest.raises(UpstreamUnreachable):
-            await ask(client)
+            await send_request(client)
 
         assert len(upstream.exchanges) == 3
 
@@ -136,14 +136,14 @@ async def test_request_on_a_broken_new_connection_is_not_sent_again(upstream: Up
     upstream.script = close
     async with client_of(upstream) as client:
         with pytest.raises(UpstreamUnreachable):
-            await ask(client)
+            await send_request(client)
 
         assert len(upstream.exchanges) == 1
 
 
 async def test_request_whose_response_has_started_is_not_sent_again(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
-        await ask(client)
+        await send_request(client)
 
         async def one_byte(exchange: Exchange) -> None:
             await exchange.write(b"H")
@@ -151,17 +151,17 @@ async def test_request_whose_response_has_started_is_not_sent_again(upstream: Up
 
         upstream.script = one_byte
         with pytest.raises(UpstreamUnreachable):
-            await ask(client)
+            await send_request(client)
 
         assert len(upstream.exchanges) == 2
 
 
 async def test_invalid_header_does_not_close_the_connection(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
-        await ask(client)
+        await send_request(client)
         with pytest.raises(ValueError, match="line break"):
-            await ask(client, UpstreamRequest("GET", "/", headers=[("X", "a\r\nb")]))
-        await ask(client)
+            await send_request(client, UpstreamRequest("GET", "/", headers=[("X", "a\r\nb")]))
+        await send_request(client)
 
         assert upstream.connections == 1
 
@@ -174,8 +174,8 @@ async def test_cancelled_request_closes_its_connection(upstream: Upstream) -> No
             exchange.writer.close()
 
         upstream.script = silent
-        asking = asyncio.ensure_future(ask(client))
-        await eventually(lambda: bool(upstream.exchanges), lambda: "nothing was asked")
+        asking = asyncio.ensure_future(send_request(client))
+        await eventually(lambda: bool(upstream.exchanges), lambda: "no request was received")
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
@@ -184,15 +184,15 @@ async def test_cancelled_request_closes_its_connection(upstream: Upstream) -> No
 
 async def test_close_fails_requests_in_progress(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
-        await ask(client)
+        await send_request(client)
 
         async def silent(exchange: Exchange) -> None:
             await exchange.wait_closed()
             exchange.writer.close()
 
         upstream.script = silent
-        asking = [asyncio.ensure_future(ask(client)) for _ in range(2)]  # one of them on a pooled connection
-        await eventually(lambda: len(upstream.exchanges) == 3, lambda: "they were not asked")
+        asking = [asyncio.ensure_future(send_request(client)) for _ in range(2)]  # one of them on a pooled connection
+        await eventually(lambda: len(upstream.exchanges) == 3, lambda: "the requests were not received")
         await client.close()
         for task in asking:
             with pytest.raises(ShuttingDown):

@@ -1,4 +1,4 @@
-"""Each row of the table in `connection.py`: responses whole, byte by byte and with a tail, and every way to end."""
+"""Each row of the table in `connection.py`: responses at once, byte by byte and with a tail, and every kind of end."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ async def pair() -> AsyncIterator[ConnectionPair]:
 
 
 class Case(NamedTuple):
-    """A whole response, its body, and whether the connection serves again."""
+    """A complete response, its body, and whether the connection is reused."""
 
     data: bytes
     body: bytes = b""
@@ -170,7 +170,7 @@ async def test_neither_1xx_headers_nor_trailers_are_reported(pair: ConnectionPai
     assert list(exchange.headers) == [("transfer-encoding", "chunked")]
 
 
-# Until close
+# Bodies without framing
 
 
 UNTIL_CLOSE = {
@@ -194,7 +194,7 @@ async def test_body_without_framing_ends_with_the_connection(pair: ConnectionPai
     assert pair.owner.idle == 0
 
 
-# What is not taken
+# Refused responses
 
 
 MALFORMED = {
@@ -242,7 +242,7 @@ async def test_switched_protocols_are_an_error_with_their_status(
     assert exchange.calls == ["broken"]
     assert isinstance(exchange.error, UpstreamError)
     assert exchange.error.message == "the upstream responded with status 101"
-    assert exchange.error.status is None  # for a client, 101 would switch protocols
+    assert exchange.error.status is None  # a 101 to the client would switch protocols
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ async def test_error_in_an_exchange_callback_is_logged_and_fails_the_exchange(
     assert pair.connection.fd == -1
 
 
-# Every way to end, in every state
+# Ends of the connection in every state
 
 
 def fin(pair: ConnectionPair) -> None:
@@ -428,11 +428,11 @@ async def test_abandoned_exchange_gets_no_further_call(pair: ConnectionPair, dat
     assert exchange.connection is None
 
 
-# Settling
+# Remaining body after an early finish
 
 
 class Satisfied(RecordedExchange):
-    """Has enough with the first part of the body."""
+    """Finishes the exchange at the first part of the body."""
 
     def body_received(self, data: bytes) -> None:
         super().body_received(data)
@@ -542,7 +542,7 @@ async def test_early_response_is_reported_despite_a_following_reset(tcp_line: Co
 
 async def test_eof_while_sending_a_large_request_is_unreachable_at_once(tcp_line: ConnectionPair) -> None:
     exchange = tcp_line.send_request(b"x" * (8 * MIB))
-    tcp_line.peer.shutdown(socket.SHUT_WR)  # and reads nothing
+    tcp_line.peer.shutdown(socket.SHUT_WR)  # without having read the request
     await tcp_line.wait_closed()
 
     assert isinstance(exchange.error, UpstreamUnreachable)

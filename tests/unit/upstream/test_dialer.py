@@ -1,4 +1,4 @@
-"""Connections through names, addresses and proxies, to servers of the test's own."""
+"""Connections through names, addresses and proxies to local servers."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ async def dial(dialer: Dialer, *, within_s: float = 9.0) -> None:
 async def _nothing_is_left() -> AsyncIterator[None]:
     before, tasks = descriptors(), asyncio.all_tasks()
     yield
-    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are open")
     await eventually(lambda: asyncio.all_tasks() <= tasks | {asyncio.current_task()}, asyncio.all_tasks)
 
 
@@ -54,15 +54,15 @@ async def _nothing_is_left() -> AsyncIterator[None]:
 
 
 class Hosts:
-    """What the system's resolver finds for any name."""
+    """Replaces the system's resolver: the addresses for any name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
-        self.asked = 0
+        self.lookups = 0
         self.addresses = addresses
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._getaddrinfo)
 
     async def _getaddrinfo(self, host: str, port: int, **_: Any) -> list[AddressInfo]:
-        self.asked += 1
+        self.lookups += 1
         if not self.addresses:
             raise socket.gaierror(socket.EAI_NONAME, f"no {host}")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in self.addresses]
@@ -70,7 +70,7 @@ class Hosts:
 
 @pytest.fixture
 def silent() -> Iterator[tuple[str, int]]:
-    """An address at which no connection is accepted, nor refused: its backlog is full."""
+    """An address whose full backlog neither accepts nor refuses connections."""
     with ExitStack() as stack:
         full = stack.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
@@ -124,7 +124,7 @@ async def test_name_is_resolved_again_after_all_addresses_failed(
     await dial(dialer)
     await dial(dialer)
 
-    assert hosts.asked == 2
+    assert hosts.lookups == 2
 
 
 async def test_no_response_is_a_connect_timeout(silent: tuple[str, int]) -> None:
@@ -150,7 +150,7 @@ async def test_cancelled_dial_leaks_no_socket(silent: tuple[str, int]) -> None:
 
 
 class ConnectProxy:
-    """Answers CONNECT with `response`, and joins who asks with the upstream after a 200."""
+    """Responds to CONNECT with `response`, and after a 200 forwards bytes to the upstream."""
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
@@ -164,13 +164,13 @@ class ConnectProxy:
             port = int(self.heads[-1].split()[1].rpartition(b":")[2])
             await join(reader, writer, port=port)
         else:
-            with suppress(ConnectionError):  # who asked may leave with a reset
+            with suppress(ConnectionError):  # the client may reset the connection
                 await reader.read()
         writer.close()
 
 
 async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, port: int) -> None:
-    """Pass bytes between a client and a port, both ways, until both have ended."""
+    """Forward bytes between a client and a port in both directions until both have ended."""
     far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -195,11 +195,11 @@ async def connect_proxy() -> AsyncIterator[ConnectProxy]:
     server.close()
 
 
-async def hello(exchange: Exchange) -> None:
+async def respond(exchange: Exchange) -> None:
     await exchange.respond(200, b"Hello")
 
 
-async def ask(dialer: Dialer) -> RecordedExchange:
+async def send_request(dialer: Dialer) -> RecordedExchange:
     client = HTTPClient(dialer, running_reactor())
     exchange = RecordedExchange()
     try:
@@ -218,7 +218,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 @asynccontextmanager
 async def secured(tls: ssl.SSLContext) -> AsyncIterator[Upstream]:
     async with scripted(tls=tls) as upstream:
-        upstream.script = hello
+        upstream.script = respond
         yield upstream
         await eventually(
             lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
@@ -229,7 +229,7 @@ async def secured(tls: ssl.SSLContext) -> AsyncIterator[Upstream]:
 async def test_https_upstream_is_reached_by_connect_through_a_proxy(tls: ssl.SSLContext, credentials: str) -> None:
     async with secured(tls) as upstream, connect_proxy() as proxy:
         user = f"{credentials}@" if credentials else ""
-        exchange = await ask(dialer_for(upstream.url, proxy=f"http://{user}127.0.0.1:{proxy.port}"))
+        exchange = await send_request(dialer_for(upstream.url, proxy=f"http://{user}127.0.0.1:{proxy.port}"))
 
         assert exchange.body == b"Hello"
         (head,) = proxy.heads
@@ -238,15 +238,15 @@ async def test_https_upstream_is_reached_by_connect_through_a_proxy(tls: ssl.SSL
         if credentials:
             lines.append(f"Proxy-Authorization: Basic {b64encode(credentials.encode()).decode()}")
         assert head.decode() == "\r\n".join([*lines, "", ""])
-        (asked,) = upstream.exchanges
-        assert asked.head.startswith(b"GET /v1/models HTTP/1.1\r\n")
-        assert "proxy-authorization" not in asked.headers
+        (sent_request,) = upstream.exchanges
+        assert sent_request.head.startswith(b"GET /v1/models HTTP/1.1\r\n")
+        assert "proxy-authorization" not in sent_request.headers
 
 
 async def test_proxy_response_may_arrive_in_pieces(tls: ssl.SSLContext) -> None:
     async with secured(tls) as upstream, connect_proxy() as proxy:
         proxy.response = b"HTTP/1.1 200 OK\r\nVia: 1.1 proxy\r\n" + b"X: y\r\n" * 1_000 + b"\r\n"
-        exchange = await ask(dialer_for(upstream.url, proxy=f"127.0.0.1:{proxy.port}"))
+        exchange = await send_request(dialer_for(upstream.url, proxy=f"127.0.0.1:{proxy.port}"))
 
         assert exchange.body == b"Hello"
 
@@ -271,7 +271,7 @@ async def test_refusing_proxy_is_unreachable_with_its_status(
         proxy.response = response
         proxied = dialer_for(upstream.url, proxy=f"http://{CREDENTIALS}@127.0.0.1:{proxy.port}")
         with caplog.at_level(logging.DEBUG), pytest.raises(UpstreamUnreachable) as caught:
-            await ask(proxied)
+            await send_request(proxied)
 
         assert caught.value.message == f"the proxy of the upstream refused to connect, {how}"
         assert "s3cret" not in caplog.text
@@ -282,7 +282,7 @@ async def test_hanging_proxy_is_a_connect_timeout(tls: ssl.SSLContext) -> None:
     async with secured(tls) as upstream, connect_proxy() as proxy:
         proxy.response = b""
         with pytest.raises(UpstreamConnectTimeout):
-            await ask(dialer_for(upstream.url, proxy=f"127.0.0.1:{proxy.port}", connect_s=0.1))
+            await send_request(dialer_for(upstream.url, proxy=f"127.0.0.1:{proxy.port}", connect_s=0.1))
 
 
 async def test_proxy_that_closes_is_unreachable(tls: ssl.SSLContext) -> None:
@@ -293,29 +293,29 @@ async def test_proxy_that_closes_is_unreachable(tls: ssl.SSLContext) -> None:
     async with secured(tls) as upstream:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(UpstreamUnreachable):
-            await ask(dialer_for(upstream.url, proxy=f"127.0.0.1:{port}"))
+            await send_request(dialer_for(upstream.url, proxy=f"127.0.0.1:{port}"))
     server.close()
 
 
 async def test_unreachable_proxy_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UpstreamUnreachable, match=r"^the proxy of the upstream cannot be reached$"):
-        await ask(dialer_for("http://a.example", proxy="127.0.0.1:1"))
+        await send_request(dialer_for("http://a.example", proxy="127.0.0.1:1"))
     Hosts(monkeypatch)
     with pytest.raises(UpstreamUnreachable, match=r"^the host name of the proxy of the upstream cannot be resolved$"):
-        await ask(dialer_for("http://a.example", proxy="secret.example"))
+        await send_request(dialer_for("http://a.example", proxy="secret.example"))
 
 
 @pytest.mark.parametrize("credentials", ["", CREDENTIALS])
 async def test_http_upstream_is_requested_from_the_proxy_in_absolute_form(credentials: str) -> None:
     async with scripted() as proxy:
-        proxy.script = hello
+        proxy.script = respond
         user = f"{credentials}@" if credentials else ""
         through = proxy.url.removeprefix("http://").removesuffix("/v1")
-        exchange = await ask(dialer_for("http://a.example:8000/v1", proxy=f"http://{user}{through}"))
+        exchange = await send_request(dialer_for("http://a.example:8000/v1", proxy=f"http://{user}{through}"))
 
         assert exchange.body == b"Hello"
-        (asked,) = proxy.exchanges
-        assert asked.head.startswith(b"GET http://a.example:8000/v1/models HTTP/1.1\r\nHost: a.example:8000\r\n")
+        (sent_request,) = proxy.exchanges
+        assert sent_request.head.startswith(b"GET http://a.example:8000/v1/models HTTP/1.1\r\nHost: a.example:8000\r\n")
         expected = f"Basic {b64encode(credentials.encode()).decode()}" if credentials else None
-        assert asked.headers.get("proxy-authorization") == expected
+        assert sent_request.headers.get("proxy-authorization") == expected
         await eventually(lambda: proxy.open_connections == 0, lambda: f"{proxy.open_connections} connections are open")

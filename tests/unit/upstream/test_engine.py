@@ -35,13 +35,13 @@ REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="up-1", max_token
 
 
 class Relay:
-    """An engine and its upstream, which plays one script a request, the last one for ever."""
+    """An engine and its upstream, which runs one script per request and repeats the last one."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
         self.metrics = Metrics()
         self.wheel = FakeWheel()
-        self.heard: list[Any] = []
+        self.events: list[Any] = []
 
     def engine(self, *scripts: Script, retries: bool = False) -> UpstreamEngine:
         left = list(scripts)
@@ -54,7 +54,7 @@ class Relay:
         return engine_for(self.upstream.url, key=KEY, wheel=self.wheel, metrics=self.metrics, retries=again)
 
     def on_event(self, event: Any) -> None:
-        self.heard.append(event)
+        self.events.append(event)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def relay() -> AsyncIterator[Relay]:
         yield Relay(upstream)
 
 
-def whole(body: bytes, status: int = 200, *, headers: bytes = b"") -> Script:
+def complete(body: bytes, status: int = 200, *, headers: bytes = b"") -> Script:
     async def script(exchange: Exchange) -> None:
         await exchange.respond(status, body, headers=headers)
 
@@ -103,11 +103,11 @@ async def converse(relay: Relay, *scripts: Script) -> Finished:
         await engine.close()
 
 
-# Whole responses
+# Complete responses
 
 
 async def test_fetch_returns_the_body_unchanged(relay: Relay) -> None:
-    assert await fetch(relay, whole(b'{"b":  2}')) == b'{"b":  2}'
+    assert await fetch(relay, complete(b'{"b":  2}')) == b'{"b":  2}'
 
     (exchange,) = relay.upstream.exchanges
     assert exchange.head.startswith(b"POST /v1/embeddings HTTP/1.1\r\n")
@@ -118,7 +118,7 @@ async def test_fetch_returns_the_body_unchanged(relay: Relay) -> None:
 
 
 async def test_models_are_fetched_by_get_without_a_body(relay: Relay) -> None:
-    engine = relay.engine(whole(b'{"data":[]}'))
+    engine = relay.engine(complete(b'{"data":[]}'))
 
     assert await engine.models() == b'{"data":[]}'
     (exchange,) = relay.upstream.exchanges
@@ -131,7 +131,7 @@ async def test_models_are_fetched_by_get_without_a_body(relay: Relay) -> None:
 async def test_status_below_400_other_than_200_is_an_error_without_status(relay: Relay, status: int) -> None:
     for asking in (fetch, pass_through, converse):
         with pytest.raises(UpstreamError, match=f"the upstream responded with status {status}") as caught:
-            await asking(relay, whole(b"", status, headers=b"Location: /elsewhere\r\n"))
+            await asking(relay, complete(b"", status, headers=b"Location: /elsewhere\r\n"))
         assert caught.value.status is None
 
 
@@ -148,7 +148,7 @@ async def test_status_below_400_other_than_200_is_an_error_without_status(relay:
 )
 async def test_refusal_has_the_upstream_status(relay: Relay, status: int, error: type[UpstreamError]) -> None:
     headers = b"Retry-After: 7\r\nLocation: /elsewhere\r\n"
-    refusing = whole(b'{"error":{"message":"no","param":"model"}}', status, headers=headers)
+    refusing = complete(b'{"error":{"message":"no","param":"model"}}', status, headers=headers)
     for asking in (fetch, pass_through, converse):
         with pytest.raises(error) as caught:
             await asking(relay, refusing)
@@ -163,7 +163,7 @@ async def test_refusal_has_the_upstream_status(relay: Relay, status: int, error:
 async def test_error_does_not_contain_the_key(relay: Relay, asking: Callable[..., Awaitable[Any]]) -> None:
     words = b'{"error":{"message":"Incorrect key provided: %b."}}' % KEY.encode()
     with pytest.raises(UpstreamRefused) as caught:
-        await asking(relay, whole(words, 400))
+        await asking(relay, complete(words, 400))
 
     assert caught.value.message == "the upstream refused the request: Incorrect key provided: [key]."
     assert caught.value.status == 400
@@ -179,25 +179,25 @@ async def test_error_inside_a_stream_does_not_contain_the_key(relay: Relay) -> N
 
 async def test_compressed_response_is_malformed(relay: Relay) -> None:
     with pytest.raises(UpstreamMalformed, match="compressed"):
-        await fetch(relay, whole(b"x", headers=b"Content-Encoding: gzip\r\n"))
+        await fetch(relay, complete(b"x", headers=b"Content-Encoding: gzip\r\n"))
 
 
 async def test_non_streaming_response_is_bounded(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenfall.upstream.response.MAX_BODY_BYTES", 1_000)
-    assert len(await fetch(relay, whole(b"{" + b" " * 998 + b"}"))) == 1_000
+    assert len(await fetch(relay, complete(b"{" + b" " * 998 + b"}"))) == 1_000
     with pytest.raises(UpstreamMalformed, match="more than 1000 bytes"):
-        await fetch(relay, whole(b"x" * 1_001))
+        await fetch(relay, complete(b"x" * 1_001))
 
 
 async def test_transient_failure_is_retried(relay: Relay) -> None:
-    assert await fetch(relay, whole(b"", 503), whole(b"", 429), whole(b"{}"), retries=True) == b"{}"
+    assert await fetch(relay, complete(b"", 503), complete(b"", 429), complete(b"{}"), retries=True) == b"{}"
     assert len(relay.upstream.exchanges) == 3
     assert (relay.metrics.upstream_retries, relay.metrics.upstream_errors) == (2, {})
 
 
 async def test_error_of_the_caller_is_not_retried(relay: Relay) -> None:
     with pytest.raises(UpstreamRefused):
-        await fetch(relay, whole(b"", 400), whole(b"{}"), retries=True)
+        await fetch(relay, complete(b"", 400), complete(b"{}"), retries=True)
 
     assert len(relay.upstream.exchanges) == 1
 
@@ -226,7 +226,7 @@ async def test_converse_reports_reasoning_and_tool_calls(relay: Relay) -> None:
         ),
     )
 
-    assert relay.heard == [ReasoningDelta("Hm"), TextDelta("So"), ToolCallDelta(0, "c", "f", "{}")]
+    assert relay.events == [ReasoningDelta("Hm"), TextDelta("So"), ToolCallDelta(0, "c", "f", "{}")]
     assert (finished.reason, finished.model, finished.usage) == ("tool_calls", "up-1", Usage(1, 2))
     (exchange,) = relay.upstream.exchanges
     assert exchange.head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
@@ -246,7 +246,7 @@ async def test_reply_reports_no_tool_calls(relay: Relay, reports_reasoning: bool
     finished = await engine.reply(request, relay.on_event)
     await engine.close()
 
-    assert relay.heard == [*[ReasoningDelta("Hm")] * reports_reasoning, TextDelta("So")]
+    assert relay.events == [*[ReasoningDelta("Hm")] * reports_reasoning, TextDelta("So")]
     assert finished.reason == "tool_calls"
 
 
@@ -256,10 +256,10 @@ STOPPED = b'data: {"model":"up-1","choices":[{"delta":{"content":"a"},"finish_re
 
 @pytest.mark.parametrize("how", ["reply", "converse"])
 async def test_refused_field_is_left_out_of_the_second_try_and_of_later_requests(relay: Relay, how: str) -> None:
-    engine = relay.engine(whole(UNSUPPORTED, 400), stream(STOPPED))
-    ask = engine.reply if how == "reply" else engine.converse
+    engine = relay.engine(complete(UNSUPPORTED, 400), stream(STOPPED))
+    call = engine.reply if how == "reply" else engine.converse
     for _ in range(2):
-        assert (await ask(REQUEST, relay.on_event)).reason == "stop"
+        assert (await call(REQUEST, relay.on_event)).reason == "stop"
     await engine.close()
 
     sent = [{name for name in exchange.body if name.startswith("max_")} for exchange in relay.upstream.exchanges]
@@ -271,8 +271,8 @@ async def test_refused_field_is_left_out_of_the_second_try_and_of_later_requests
 async def test_first_token_is_recorded_for_the_requested_model(relay: Relay, how: str) -> None:
     engine = relay.engine(stream(STOPPED))
     if how == "pass_through":
-        asked = PassthroughRequest("/chat/completions", b"{}", REQUEST.model)
-        await engine.pass_through(asked, relay.on_event, ends=lambda _: False)
+        passed_request = PassthroughRequest("/chat/completions", b"{}", REQUEST.model)
+        await engine.pass_through(passed_request, relay.on_event, ends=lambda _: False)
     else:
         await getattr(engine, how)(REQUEST, relay.on_event)
     await engine.close()
@@ -283,26 +283,26 @@ async def test_first_token_is_recorded_for_the_requested_model(relay: Relay, how
 
 async def test_response_without_a_token_is_not_recorded(relay: Relay) -> None:
     with pytest.raises(UpstreamRefused):
-        await converse(relay, whole(UNSUPPORTED, 400))
-    await fetch(relay, whole(b"{}"))
+        await converse(relay, complete(UNSUPPORTED, 400))
+    await fetch(relay, complete(b"{}"))
 
     assert relay.metrics.upstream_ttft_s == {}
 
 
 async def test_request_is_reworded_once(relay: Relay) -> None:
     with pytest.raises(UpstreamRefused):
-        await converse(relay, whole(UNSUPPORTED, 400))
+        await converse(relay, complete(UNSUPPORTED, 400))
 
     assert len(relay.upstream.exchanges) == 2
 
 
-# Passed on
+# Passthrough
 
 
 async def test_events_are_passed_through_unchanged(relay: Relay) -> None:
     await pass_through(relay, stream(b"event: x\ndata: any", b"thing\n\n: ping\n\ndata: [DONE]\n\ndata: no\n\n"))
 
-    assert [event.data for event in relay.heard if isinstance(event, PassthroughEvent)] == [b"anything", b"[DONE]"]
+    assert [event.data for event in relay.events if isinstance(event, PassthroughEvent)] == [b"anything", b"[DONE]"]
     (exchange,) = relay.upstream.exchanges
     assert exchange.head.startswith(b"POST /v1/responses HTTP/1.1\r\n")
     assert exchange.raw == b"{}"
@@ -312,20 +312,20 @@ async def test_passed_stream_without_a_final_event_is_truncated_and_not_retried(
     with pytest.raises(UpstreamTruncated):
         await pass_through(relay, stream(b"data: 1\n\n"), retries=True)
 
-    assert [event.data for event in relay.heard] == [b"1"]
+    assert [event.data for event in relay.events] == [b"1"]
     assert len(relay.upstream.exchanges) == 1
 
 
 async def test_document_instead_of_a_stream_is_not_passed_through(relay: Relay) -> None:
     with pytest.raises(UpstreamBroken):
-        await pass_through(relay, whole(b'{"error":"no"}', headers=b"Content-Type: application/json\r\n"))
+        await pass_through(relay, complete(b'{"error":"no"}', headers=b"Content-Type: application/json\r\n"))
 
-    assert relay.heard == []
+    assert relay.events == []
 
 
 async def test_wheel_is_empty_afterwards(relay: Relay) -> None:
     await pass_through(relay, stream(b"data: 1\n\ndata: [DONE]\n\n"))
-    await fetch(relay, whole(b"{}"))
+    await fetch(relay, complete(b"{}"))
     await asyncio.sleep(0)
 
     assert relay.wheel.scheduled_count > 0

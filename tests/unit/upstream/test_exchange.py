@@ -8,9 +8,7 @@ from tests.doubles.connections import settle
 from tests.doubles.exchanges import FakeConnection, RecordedExchange
 
 
-class Served:
-    """An exchange on a connection."""
-
+class ServedExchange:
     def __init__(self) -> None:
         self.connection = FakeConnection()
         self.exchange = RecordedExchange()
@@ -20,7 +18,7 @@ class Served:
 
 
 async def test_finish_settles_the_connection_and_ends_once() -> None:
-    served = Served()
+    served = ServedExchange()
     served.exchange.finish()
     served.exchange.finish()
     served.exchange.fail(UpstreamReset("late"))
@@ -30,7 +28,7 @@ async def test_finish_settles_the_connection_and_ends_once() -> None:
 
 
 async def test_fail_closes_the_connection_and_ends_once() -> None:
-    served = Served()
+    served = ServedExchange()
     served.exchange.fail(UpstreamReset("first"))
     served.exchange.fail(UpstreamReset("second"))
     served.exchange.finish()
@@ -41,7 +39,7 @@ async def test_fail_closes_the_connection_and_ends_once() -> None:
 
 
 async def test_exchange_may_begin_again() -> None:
-    served = Served()
+    served = ServedExchange()
     served.exchange.fail(UpstreamReset("stale"))
     with pytest.raises(UpstreamReset):
         await served.done
@@ -54,7 +52,7 @@ async def test_exchange_may_begin_again() -> None:
 
 
 async def test_leave_closes_the_connection() -> None:
-    served = Served()
+    served = ServedExchange()
     served.exchange.abandon()
     served.exchange.connection = None
     served.exchange.abandon()
@@ -63,7 +61,7 @@ async def test_leave_closes_the_connection() -> None:
 
 
 async def test_second_wait_for_room_is_ignored() -> None:
-    served = Served()
+    served = ServedExchange()
     first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
     served.exchange.wait_for(first)
     served.exchange.wait_for(second)
@@ -78,7 +76,7 @@ async def test_second_wait_for_room_is_ignored() -> None:
 
 
 async def test_room_may_be_a_coroutine_which_stop_cancels() -> None:
-    served = Served()
+    served = ServedExchange()
     event = asyncio.Event()
     cancelled: list[bool] = []
 
@@ -98,7 +96,7 @@ async def test_room_may_be_a_coroutine_which_stop_cancels() -> None:
 
 
 async def test_room_after_the_end_changes_nothing() -> None:
-    served = Served()
+    served = ServedExchange()
     room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     served.exchange.wait_for(room)
     served.exchange.connection = None
@@ -109,7 +107,7 @@ async def test_room_after_the_end_changes_nothing() -> None:
 
 
 async def test_cancelled_room_resumes_reading() -> None:
-    served = Served()
+    served = ServedExchange()
     room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     served.exchange.wait_for(room)
     room.cancel()

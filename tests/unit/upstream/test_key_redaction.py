@@ -6,7 +6,7 @@ LONG = "sk-proj-0123456789"
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "told"),
+    ("text", "key", "redacted"),
     [
         (f"Incorrect API key: {LONG}, got {LONG}x", LONG, "Incorrect API key: [key], got [key]x"),
         ("API key provided: test. A test.", "test", "API key provided: [key]. A test."),
@@ -16,8 +16,8 @@ LONG = "sk-proj-0123456789"
         ("token=password", "password", "token=[key]"),
     ],
 )  # fmt: skip
-def test_key_is_redacted_in_error_messages(text: str, key: str, told: str) -> None:
-    assert without_key(text, key) == told
+def test_key_is_redacted_in_error_messages(text: str, key: str, redacted: str) -> None:
+    assert without_key(text, key) == redacted
 
 
 @pytest.mark.parametrize("key", ["key", "test", "model", "internal", "a", "", None])

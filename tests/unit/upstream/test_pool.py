@@ -13,8 +13,8 @@ from tests.doubles.upstream_connections import REQUEST, tcp_pair
 from tests.end_to_end.in_process import eventually
 
 
-class Lines:
-    """A pool, and the other ends of its connections."""
+class Harness:
+    """A pool and the peers of its connections."""
 
     def __init__(self) -> None:
         self.pool = Pool(running_reactor().wheel.now)
@@ -34,8 +34,8 @@ class Lines:
 
 
 @pytest.fixture
-async def lines() -> AsyncIterator[Lines]:
-    made = Lines()
+async def harness() -> AsyncIterator[Harness]:
+    made = Harness()
     yield made
     made.pool.close()
     for connection, peer in made.peers.items():
@@ -43,69 +43,69 @@ async def lines() -> AsyncIterator[Lines]:
         assert connection.fd == -1
 
 
-async def test_pool_is_lifo(lines: Lines) -> None:
-    first, second, third = lines.open(), lines.open(), lines.open()
-    assert len(lines.pool) == 3
-    assert lines.pool.take() is third
-    lines.pool.connection_idle(third)
-    lines.pool.connection_idle(third)
+async def test_pool_is_lifo(harness: Harness) -> None:
+    first, second, third = harness.open(), harness.open(), harness.open()
+    assert len(harness.pool) == 3
+    assert harness.pool.take() is third
+    harness.pool.connection_idle(third)
+    harness.pool.connection_idle(third)
 
-    assert [lines.pool.take() for _ in range(4)] == [third, second, first, None]
-
-
-async def test_idle_connection_is_marked_as_possibly_stale(lines: Lines) -> None:
-    assert not lines.open(idle=False).was_idle
-    assert lines.open().was_idle
+    assert [harness.pool.take() for _ in range(4)] == [third, second, first, None]
 
 
-async def test_idle_connections_over_the_limit_are_closed(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connection_is_marked_as_possibly_stale(harness: Harness) -> None:
+    assert not harness.open(idle=False).was_idle
+    assert harness.open().was_idle
+
+
+async def test_idle_connections_over_the_limit_are_closed(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_IDLE", 2)
-    opened = [lines.open() for _ in range(3)]
+    opened = [harness.open() for _ in range(3)]
 
     assert [connection.fd >= 0 for connection in opened] == [True, True, False]
-    assert len(lines.pool) == 2
+    assert len(harness.pool) == 2
 
 
-async def test_connection_is_closed_after_the_idle_timeout(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connection_is_closed_after_the_idle_timeout(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_S", 0.05)
-    connection = lines.open()
-    await eventually(lambda: connection.fd < 0, lambda: "it is open")
+    connection = harness.open()
+    await eventually(lambda: connection.fd < 0, lambda: "the connection is open")
 
-    assert lines.pool.take() is None
+    assert harness.pool.take() is None
 
 
-async def test_request_clears_the_idle_timeout(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_clears_the_idle_timeout(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_S", 0.05)
-    waiting, busy = lines.open(), lines.open()
-    assert lines.pool.take() is busy
+    waiting, busy = harness.open(), harness.open()
+    assert harness.pool.take() is busy
     exchange = RecordedExchange()
     exchange.begin()
     done = exchange.end
     busy.send(REQUEST, exchange)
-    await eventually(lambda: waiting.fd < 0, lambda: "it is open")
+    await eventually(lambda: waiting.fd < 0, lambda: "the connection is open")
 
     assert (busy.fd >= 0, done.done()) == (True, False)
     exchange.finish()
 
 
-async def test_connection_closed_by_the_server_is_not_taken(lines: Lines) -> None:
-    kept, closed = lines.open(), lines.open()
-    lines.peers[closed].close()  # type: ignore[attr-defined]
-    await eventually(lambda: closed.fd < 0, lambda: "it is open")
+async def test_connection_closed_by_the_server_is_not_taken(harness: Harness) -> None:
+    kept, closed = harness.open(), harness.open()
+    harness.peers[closed].close()  # type: ignore[attr-defined]
+    await eventually(lambda: closed.fd < 0, lambda: "the connection is open")
 
-    assert [lines.pool.take(), lines.pool.take()] == [kept, None]
+    assert [harness.pool.take(), harness.pool.take()] == [kept, None]
 
 
-async def test_close_fails_requests_in_progress_and_later_connections_are_not_pooled(lines: Lines) -> None:
-    idle, busy = lines.open(), lines.open(idle=False)
+async def test_close_fails_requests_in_progress_and_later_connections_are_not_pooled(harness: Harness) -> None:
+    idle, busy = harness.open(), harness.open(idle=False)
     exchange = RecordedExchange()
     exchange.begin()
     done = exchange.end
     busy.send(REQUEST, exchange)
-    lines.pool.close()
+    harness.pool.close()
     with pytest.raises(ShuttingDown):
         await done
-    late = lines.open()
+    late = harness.open()
 
     assert (idle.fd, busy.fd, late.fd) == (-1, -1, -1)
-    assert lines.pool.take() is None
+    assert harness.pool.take() is None

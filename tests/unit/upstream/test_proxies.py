@@ -135,9 +135,9 @@ def test_server_does_not_start_with_an_invalid_proxy(
     monkeypatch.setenv("ALL_PROXY", url)
 
     assert main(["serve"]) == USAGE_ERROR
-    said = capsys.readouterr().err
-    assert said.startswith("tokenfall: ALL_PROXY: takes the address of an HTTP proxy")
-    assert (said.count("\n"), "s3" in said) == (1, False)
+    errors = capsys.readouterr().err
+    assert errors.startswith("tokenfall: ALL_PROXY: takes the address of an HTTP proxy")
+    assert (errors.count("\n"), "s3" in errors) == (1, False)
 
 
 def test_recorder_does_not_start_with_an_invalid_proxy(
@@ -146,6 +146,6 @@ def test_recorder_does_not_start_with_an_invalid_proxy(
     monkeypatch.setenv("HTTP_PROXY", USELESS[0])
 
     assert main(["record", "--upstream", "http://a.example", "--out", f"{tmp_path}/r.jsonl"]) == USAGE_ERROR
-    said = capsys.readouterr().err
-    assert said.startswith("tokenfall: HTTP_PROXY: takes the address of an HTTP proxy")
-    assert (said.count("\n"), "s3" in said) == (1, False)
+    errors = capsys.readouterr().err
+    assert errors.startswith("tokenfall: HTTP_PROXY: takes the address of an HTTP proxy")
+    assert (errors.count("\n"), "s3" in errors) == (1, False)

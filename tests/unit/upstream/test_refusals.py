@@ -49,7 +49,6 @@ def test_error_depends_on_the_status(status: int, kind: type[UpstreamError]) -> 
     error = refusal(status, BODY, retry_after="7")
 
     assert type(error) is kind
-    assert ("their own words" in error.message) is (kind is UpstreamRefused)
     assert (str(status) in error.message) is (kind in {UpstreamFailed, UpstreamError})
 
 
@@ -171,3 +170,14 @@ def test_complete_200_that_reports_an_error_is_an_error(body: bytes) -> None:
 
     assert isinstance(error, UpstreamStreamError)
     assert error.message == "the upstream's stream failed: their own words"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_shown"),
+    [
+        *((status, True) for status in (400, 402, 404, 408, 409, 418, 422)),
+        *((status, False) for status in (302, 401, 403, 429, 500, 503)),
+    ],
+)
+def test_words_of_the_provider_are_shown_for_errors_of_the_request(status: int, is_shown: bool) -> None:
+    assert ("their own words" in refusal(status, BODY, retry_after=None).message) is is_shown

@@ -18,7 +18,7 @@ FIRST = b"[" + b"1," * (SLICE_BYTES // 2)
 
 
 class Client:
-    """A `Send` that takes what it is sent, or nothing more until it is told to."""
+    """A `Send` that accepts frames, or waits until the test calls `read`."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -40,7 +40,7 @@ class Client:
 
 
 class Relay:
-    """A response on a connection that the test speaks for, and the client that it is for."""
+    """A response on a fake connection, and its client."""
 
     def __init__(self) -> None:
         self.wheel = FakeWheel()
@@ -57,13 +57,13 @@ class Relay:
         done = self.response.end
         self.response.body_received(data)
         await done
-        self.response.abandon()  # as the sender of the request does once `end` is done
+        self.response.abandon()  # as the caller does once `end` is done
 
     def reads(self) -> bool:
         return self.connection.reads
 
     def complete(self) -> None:
-        """As a connection that has received the whole body."""
+        """Report the complete body, as the connection does."""
         self.response.connection = None
         self.response.body_ended()
 
@@ -100,7 +100,7 @@ async def test_first_slice_of_a_large_body_pauses_the_connection(relay: Relay) -
 
     assert relay.response.is_large
     assert not relay.reads()
-    assert relay.connection.calls == []  # `abandon` leaves it
+    assert relay.connection.calls == []  # `abandon` does not close it
 
 
 async def test_large_body_is_forwarded_as_it_arrives(relay: Relay) -> None:

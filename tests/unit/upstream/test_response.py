@@ -17,8 +17,8 @@ from tests.doubles.memory import held_bytes
 REFUSAL = b'{"error":{"message":"no such model"}}'
 
 
-class Received:
-    """A whole response on a connection that the test speaks for."""
+class ResponseHarness:
+    """A complete response on a fake connection."""
 
     def __init__(self) -> None:
         self.wheel = FakeWheel()
@@ -32,107 +32,107 @@ class Received:
 
 
 @pytest.fixture
-async def received() -> AsyncIterator[Received]:
-    made = Received()
+async def harness() -> AsyncIterator[ResponseHarness]:
+    made = ResponseHarness()
     yield made
     made.response.stop()
     assert made.wheel.waiting == {}
 
 
-async def test_200_returns_the_body(received: Received) -> None:
-    received.response.head_received(200, [("content-encoding", "identity")])
-    received.response.body_received(b'{"He')
-    received.response.body_received(b'llo":1}')
-    received.response.body_ended()
-    await received.done
+async def test_200_returns_the_body(harness: ResponseHarness) -> None:
+    harness.response.head_received(200, [("content-encoding", "identity")])
+    harness.response.body_received(b'{"He')
+    harness.response.body_received(b'llo":1}')
+    harness.response.body_ended()
+    await harness.done
 
-    assert (received.response.status, received.response.body) == (200, b'{"Hello":1}')
+    assert (harness.response.status, harness.response.body) == (200, b'{"Hello":1}')
 
 
-async def test_200_over_the_size_limit_is_malformed(received: Received, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_200_over_the_size_limit_is_malformed(harness: ResponseHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BODY_BYTES", 4)
-    received.response.head_received(200, [])
-    received.response.body_received(b"1234")
-    assert not received.done.done()
-    received.response.body_received(b"5")
+    harness.response.head_received(200, [])
+    harness.response.body_received(b"1234")
+    assert not harness.done.done()
+    harness.response.body_received(b"5")
     with pytest.raises(UpstreamMalformed, match="more than 4 bytes"):
-        await received.done
+        await harness.done
 
 
-async def test_body_in_small_chunks_takes_no_more_memory_than_its_bytes(received: Received) -> None:
-    received.response.head_received(200, [])
+async def test_body_in_small_chunks_takes_no_more_memory_than_its_bytes(harness: ResponseHarness) -> None:
+    harness.response.head_received(200, [])
     chunks = [b"%d" % number for number in range(10, 100)] * 1_000
 
     def receive() -> None:
         for chunk in chunks:
-            received.response.body_received(bytes(bytearray(chunk)))  # a new object each, as a parser makes them
+            harness.response.body_received(bytes(bytearray(chunk)))  # a new object each, as from a parser
 
     assert held_bytes(receive) < 2 * len(b"".join(chunks))
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
-async def test_compressed_200_is_malformed(received: Received, coding: str) -> None:
-    received.response.head_received(200, [("content-encoding", coding)])
+async def test_compressed_200_is_malformed(harness: ResponseHarness, coding: str) -> None:
+    harness.response.head_received(200, [("content-encoding", coding)])
     with pytest.raises(UpstreamMalformed, match="compressed"):
-        await received.done
+        await harness.done
 
 
-async def test_200_that_breaks_off_fails_with_the_connection_error(received: Received) -> None:
-    received.response.head_received(200, [])
-    received.response.broken(UpstreamReset("it broke"))
+async def test_200_that_breaks_off_fails_with_the_connection_error(harness: ResponseHarness) -> None:
+    harness.response.head_received(200, [])
+    harness.response.broken(UpstreamReset("it broke"))
     with pytest.raises(UpstreamReset):
-        await received.done
+        await harness.done
 
 
-async def test_stale_connection_is_raised_to_the_sender(received: Received) -> None:
-    received.response.broken(StaleConnection())
+async def test_stale_connection_is_raised_to_the_sender(harness: ResponseHarness) -> None:
+    harness.response.broken(StaleConnection())
     with pytest.raises(StaleConnection):
-        await received.done
-    received.response.begin()
-    again = received.response.end
-    received.response.head_received(200, [])
-    received.response.body_received(b"{}")
-    received.response.body_ended()
+        await harness.done
+    harness.response.begin()
+    again = harness.response.end
+    harness.response.head_received(200, [])
+    harness.response.body_received(b"{}")
+    harness.response.body_ended()
     await again
 
 
-async def test_refusal_has_the_message_of_its_body(received: Received) -> None:
-    received.response.head_received(404, [("retry-after", "7")])
+async def test_refusal_has_the_message_of_its_body(harness: ResponseHarness) -> None:
+    harness.response.head_received(404, [("retry-after", "7")])
     for at in range(len(REFUSAL)):
-        received.response.body_received(REFUSAL[at : at + 1])
-    assert not received.done.done()
-    received.response.body_ended()
+        harness.response.body_received(REFUSAL[at : at + 1])
+    assert not harness.done.done()
+    harness.response.body_ended()
     with pytest.raises(UpstreamRefused, match="no such model"):
-        await received.done
+        await harness.done
 
 
-async def test_refusal_whose_body_breaks_off_is_still_the_refusal(received: Received) -> None:
-    received.response.head_received(401, [])
-    received.response.broken(UpstreamReset("it broke"))
+async def test_refusal_whose_body_breaks_off_is_still_the_refusal(harness: ResponseHarness) -> None:
+    harness.response.head_received(401, [])
+    harness.response.broken(UpstreamReset("it broke"))
     with pytest.raises(UpstreamKeyRefused):
-        await received.done
+        await harness.done
 
 
-async def test_refusal_with_a_slow_body_is_reported_after_a_second(received: Received) -> None:
-    received.response.head_received(503, [("retry-after", "7")])
-    received.response.body_received(b"{")
-    received.wheel.advance(BODY_S - 0.1)
-    assert not received.done.done()
-    received.wheel.advance(0.6)
+async def test_refusal_with_a_slow_body_is_reported_after_a_second(harness: ResponseHarness) -> None:
+    harness.response.head_received(503, [("retry-after", "7")])
+    harness.response.body_received(b"{")
+    harness.wheel.advance(BODY_S - 0.1)
+    assert not harness.done.done()
+    harness.wheel.advance(0.6)
     with pytest.raises(UpstreamFailed) as caught:
-        await received.done
+        await harness.done
 
     assert caught.value.retry_after_s == 7.0
-    assert received.connection.calls == ["abandon"]
+    assert harness.connection.calls == ["abandon"]
 
 
-async def test_refusal_with_an_endless_body_is_reported_at_the_size_limit(received: Received) -> None:
-    received.response.head_received(500, [])
+async def test_refusal_with_an_endless_body_is_reported_at_the_size_limit(harness: ResponseHarness) -> None:
+    harness.response.head_received(500, [])
     for _ in range(MAX_ERROR_BODY_BYTES // 1_024 - 1):
-        received.response.body_received(b"x" * 1_024)
-    assert not received.done.done()
-    received.response.body_received(b"x" * 1_024)
+        harness.response.body_received(b"x" * 1_024)
+    assert not harness.done.done()
+    harness.response.body_received(b"x" * 1_024)
     with pytest.raises(UpstreamFailed):
-        await received.done
+        await harness.done
 
-    assert received.connection.calls == ["abandon"]
+    assert harness.connection.calls == ["abandon"]

@@ -24,15 +24,15 @@ from tokenfall.upstream.retries import FIRST_WAIT_S, MAX_WAIT_S, Retries
 from tests.doubles.clocks import InstantClock
 
 
-class Highest(Random):
-    """The longest wait that there may be."""
+class UpperBound(Random):
+    """A random source that returns the upper bound."""
 
     def random(self) -> float:
         return 1.0
 
 
 def wait_s(error: TokenfallError, *, status: int = 0, tries: int = 1, left_s: float = 30.0) -> float | None:
-    return Retries(InstantClock(), Highest(), max_retries=9).wait_s(error, status=status, tries=tries, left_s=left_s)
+    return Retries(InstantClock(), UpperBound(), max_retries=9).wait_s(error, status=status, tries=tries, left_s=left_s)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,6 @@ def test_retry_that_would_start_too_late_is_not_made(left_s: float, waited_s: fl
 
 @pytest.mark.parametrize(("most", "tries", "again"), [(0, 1, False), (2, 1, True), (2, 2, True), (2, 3, False)])
 def test_number_of_retries_is_limited(most: int, tries: int, again: bool) -> None:
-    retries = Retries(InstantClock(), Highest(), max_retries=most)
+    retries = Retries(InstantClock(), UpperBound(), max_retries=most)
 
     assert (retries.wait_s(UpstreamUnreachable("x"), status=0, tries=tries, left_s=30.0) is not None) is again

@@ -11,18 +11,18 @@ TIMEOUTS = UpstreamTimeouts(first_token_s=30.0, next_token_s=15.0, total_s=100.0
 COARSE_S = 1 / DEADLINE_STEPS_PER_S
 
 
-class Watched:
-    """A watch from 1000 s on, and what it said."""
+class WatchHarness:
+    """A watch that starts at 1000 s and records the errors it reports."""
 
     def __init__(self) -> None:
         self.wheel = FakeWheel(1000.0)
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.codes: list[str] = []
         self.watch = Watch(self.wheel, TIMEOUTS, started_s=1000.0)
         self.watch.start(self._late)
 
     def _late(self, error: UpstreamTimeout) -> None:
-        self.said.append(error.message)
+        self.messages.append(error.message)
         self.codes.append(error.code)
 
     def token(self) -> None:
@@ -30,26 +30,26 @@ class Watched:
 
 
 @pytest.fixture
-def watched() -> Watched:
-    return Watched()
+def harness() -> WatchHarness:
+    return WatchHarness()
 
 
-def silence_ends_at(watched: Watched, until_s: float) -> float:
-    """When it spoke, in seconds from the start."""
-    while not watched.said and watched.wheel.now() < 1000.0 + until_s:
-        watched.wheel.advance(0.25)
-    return watched.wheel.now() - 1000.0
+def first_error_at_s(harness: WatchHarness, until_s: float) -> float:
+    """The time of the first reported error, in seconds from the start."""
+    while not harness.messages and harness.wheel.now() < 1000.0 + until_s:
+        harness.wheel.advance(0.25)
+    return harness.wheel.now() - 1000.0
 
 
-def test_missing_first_token_times_out(watched: Watched) -> None:
-    assert silence_ends_at(watched, 200) == pytest.approx(30.0, abs=COARSE_S)
-    assert watched.said == ["the upstream did not send the first token in time"]
-    assert watched.codes == ["upstream_first_token_timeout"]
+def test_missing_first_token_times_out(harness: WatchHarness) -> None:
+    assert first_error_at_s(harness, 200) == pytest.approx(30.0, abs=COARSE_S)
+    assert harness.messages == ["the upstream did not send the first token in time"]
+    assert harness.codes == ["upstream_first_token_timeout"]
 
 
 def test_first_token_timeout_counts_from_the_request() -> None:
-    watched = Watched()
-    wheel = watched.wheel
+    harness = WatchHarness()
+    wheel = harness.wheel
     watch = Watch(wheel, TIMEOUTS, started_s=980.0)
     late: list[float] = []
     watch.start(lambda _: late.append(wheel.now()))
@@ -59,73 +59,73 @@ def test_first_token_timeout_counts_from_the_request() -> None:
 
 
 @pytest.mark.parametrize("token_s", [0.0, 5.0, 29.0, 29.9])
-def test_missing_next_token_times_out(watched: Watched, token_s: float) -> None:
-    watched.wheel.advance(token_s)
-    watched.token()
+def test_missing_next_token_times_out(harness: WatchHarness, token_s: float) -> None:
+    harness.wheel.advance(token_s)
+    harness.token()
 
-    assert silence_ends_at(watched, 200) == pytest.approx(token_s + 15.0, abs=2 * COARSE_S)
-    assert watched.said == ["the upstream did not send the next token in time"]
-    assert watched.codes == ["upstream_next_token_timeout"]
+    assert first_error_at_s(harness, 200) == pytest.approx(token_s + 15.0, abs=2 * COARSE_S)
+    assert harness.messages == ["the upstream did not send the next token in time"]
+    assert harness.codes == ["upstream_next_token_timeout"]
 
 
 @pytest.mark.parametrize("gap_s", [1.0, 7.0, 14.0])
-def test_missing_later_token_times_out_like_the_second(watched: Watched, gap_s: float) -> None:
+def test_missing_later_token_times_out_like_the_second(harness: WatchHarness, gap_s: float) -> None:
     for _ in range(5):
-        watched.token()
-        watched.wheel.advance(gap_s)
+        harness.token()
+        harness.wheel.advance(gap_s)
 
-    assert silence_ends_at(watched, 200) == pytest.approx(4 * gap_s + 15.0, abs=2 * COARSE_S)
+    assert first_error_at_s(harness, 200) == pytest.approx(4 * gap_s + 15.0, abs=2 * COARSE_S)
 
 
-def test_tokens_in_time_run_until_the_total_timeout(watched: Watched) -> None:
+def test_tokens_in_time_run_until_the_total_timeout(harness: WatchHarness) -> None:
     for _ in range(19):
-        watched.wheel.advance(5.0)
-        watched.token()
-    assert watched.said == []
-    assert silence_ends_at(watched, 200) == pytest.approx(100.0, abs=COARSE_S)
-    assert watched.said == ["the upstream's response did not end in time"]
-    assert watched.codes == ["upstream_total_timeout"]
+        harness.wheel.advance(5.0)
+        harness.token()
+    assert harness.messages == []
+    assert first_error_at_s(harness, 200) == pytest.approx(100.0, abs=COARSE_S)
+    assert harness.messages == ["the upstream's response did not end in time"]
+    assert harness.codes == ["upstream_total_timeout"]
 
 
-def test_slow_client_does_not_cause_a_token_timeout(watched: Watched) -> None:
-    watched.token()
-    watched.watch.blocked = True
-    watched.wheel.advance(80.0)
+def test_slow_client_does_not_cause_a_token_timeout(harness: WatchHarness) -> None:
+    harness.token()
+    harness.watch.blocked = True
+    harness.wheel.advance(80.0)
 
-    assert watched.said == []
-
-
-def test_next_token_timeout_restarts_after_a_slow_client(watched: Watched) -> None:
-    watched.token()
-    watched.watch.blocked = True
-    watched.wheel.advance(40.0)
-    watched.watch.resume()
-
-    assert silence_ends_at(watched, 200) == pytest.approx(55.0, abs=2 * COARSE_S)
-    assert watched.said == ["the upstream did not send the next token in time"]
-    assert watched.codes == ["upstream_next_token_timeout"]
+    assert harness.messages == []
 
 
-def test_total_timeout_expires_also_while_the_client_is_slow(watched: Watched) -> None:
-    watched.token()
-    watched.watch.blocked = True
+def test_next_token_timeout_restarts_after_a_slow_client(harness: WatchHarness) -> None:
+    harness.token()
+    harness.watch.blocked = True
+    harness.wheel.advance(40.0)
+    harness.watch.resume()
 
-    assert silence_ends_at(watched, 200) == pytest.approx(100.0, abs=COARSE_S)
-    assert watched.said == ["the upstream's response did not end in time"]
-    assert watched.codes == ["upstream_total_timeout"]
-
-
-def test_stopped_watch_reports_nothing_and_leaves_the_wheel(watched: Watched) -> None:
-    watched.watch.stop()
-    watched.wheel.advance(200.0)
-
-    assert (watched.said, watched.wheel.waiting) == ([], {})
+    assert first_error_at_s(harness, 200) == pytest.approx(55.0, abs=2 * COARSE_S)
+    assert harness.messages == ["the upstream did not send the next token in time"]
+    assert harness.codes == ["upstream_next_token_timeout"]
 
 
-def test_timeout_is_reported_once(watched: Watched) -> None:
-    watched.wheel.advance(500.0)
+def test_total_timeout_expires_also_while_the_client_is_slow(harness: WatchHarness) -> None:
+    harness.token()
+    harness.watch.blocked = True
 
-    assert len(watched.said) == 1
+    assert first_error_at_s(harness, 200) == pytest.approx(100.0, abs=COARSE_S)
+    assert harness.messages == ["the upstream's response did not end in time"]
+    assert harness.codes == ["upstream_total_timeout"]
+
+
+def test_stopped_watch_reports_nothing_and_leaves_the_wheel(harness: WatchHarness) -> None:
+    harness.watch.stop()
+    harness.wheel.advance(200.0)
+
+    assert (harness.messages, harness.wheel.waiting) == ([], {})
+
+
+def test_timeout_is_reported_once(harness: WatchHarness) -> None:
+    harness.wheel.advance(500.0)
+
+    assert len(harness.messages) == 1
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_begins_in_s_is_the_time_left_for_the_first_token(total_s: float, left_s
     assert watch.error().code == code
 
 
-# What is measured
+# Metrics
 
 
 def test_time_to_the_first_token_is_recorded_once() -> None:

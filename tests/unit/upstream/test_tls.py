@@ -1,4 +1,4 @@
-"""TLS with real certificates, between the client and a server of the test's own."""
+"""TLS with real certificates, between the client and a local server."""
 
 import asyncio
 import ctypes
@@ -31,7 +31,7 @@ MIB = 1_048_576
 
 @pytest.fixture(autouse=True)
 def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The test's authority is the only one that is trusted."""
+    """Trust only the test's certificate authority."""
     path = trusted_file(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", path)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
@@ -42,10 +42,10 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 async def secured(
     tls: ssl.SSLContext, *, warm: int = 0, host: str = "127.0.0.1"
 ) -> AsyncIterator[tuple[HTTPClient, Upstream]]:
-    """A client, and the upstream that it asks. Afterwards nothing of either is left."""
+    """A client and its upstream; asserts afterwards that all resources are released."""
     before = descriptors()
     async with scripted(tls=tls) as upstream:
-        upstream.script = hello
+        upstream.script = respond
         client = client_for(upstream.url.replace("127.0.0.1", host), warm=warm)
         yield client, upstream
         await client.close()
@@ -60,16 +60,16 @@ def client_for(url: str, *, warm: int = 0, connect_s: float = 5.0) -> HTTPClient
     return HTTPClient(Dialer(parse_address(url), reactor=reactor, connect_s=connect_s), reactor, warm=warm)
 
 
-async def hello(exchange: Exchange) -> None:
+async def respond(exchange: Exchange) -> None:
     await exchange.respond(200, b"Hello")
 
 
-async def hello_and_close(exchange: Exchange) -> None:
+async def respond_and_close(exchange: Exchange) -> None:
     await exchange.respond(200, b"Hello", headers=b"Connection: close\r\n")
     exchange.writer.close()
 
 
-async def ask(client: HTTPClient, request: UpstreamRequest = GET) -> RecordedExchange:
+async def send_request(client: HTTPClient, request: UpstreamRequest = GET) -> RecordedExchange:
     exchange = RecordedExchange()
     await client.run(request, exchange, within_s=9.0)
     return exchange
@@ -79,7 +79,7 @@ async def ask(client: HTTPClient, request: UpstreamRequest = GET) -> RecordedExc
 async def test_connection_is_reused_for_the_next_request(version: ssl.TLSVersion) -> None:
     async with secured(context_of_version(version)) as (client, upstream):
         for _ in range(3):
-            assert (await ask(client)).body == b"Hello"
+            assert (await send_request(client)).body == b"Hello"
 
         assert upstream.connections == 1
         assert upstream.exchanges[0].headers["authorization"] == "Bearer s3cret"
@@ -90,7 +90,7 @@ async def test_server_name_indication_is_sent() -> None:
     context = context_of_version(ssl.TLSVersion.TLSv1_3)
     context.sni_callback = lambda _sock, name, _context: names.append(name)
     async with secured(context, host="localhost") as (client, _):
-        assert (await ask(client)).body == b"Hello"
+        assert (await send_request(client)).body == b"Hello"
 
     assert names == ["localhost"]
 
@@ -98,9 +98,9 @@ async def test_server_name_indication_is_sent() -> None:
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_second_connection_resumes_the_session_of_the_first(version: ssl.TLSVersion) -> None:
     async with secured(context_of_version(version)) as (client, upstream):
-        upstream.script = hello_and_close
+        upstream.script = respond_and_close
         for _ in range(3):
-            await ask(client)
+            await send_request(client)
 
         assert upstream.connections == 3
         assert [exchange.is_resumed for exchange in upstream.exchanges] == [False, True, True]
@@ -110,9 +110,9 @@ async def test_warm_connections_resume_the_session_of_an_earlier_warm_connection
     async with secured(server_context(), warm=1) as (client, upstream):
         client.warm_up()
         await eventually(lambda: upstream.connections == 1, lambda: upstream.connections)
-        upstream.script = hello_and_close
+        upstream.script = respond_and_close
         for number in range(4):
-            await ask(client)
+            await send_request(client)
             await eventually(lambda: upstream.connections > number + 1, lambda: upstream.connections)  # noqa: B023
 
         assert [exchange.is_resumed for exchange in upstream.exchanges][2:] == [True, True]
@@ -127,10 +127,10 @@ async def test_large_request_and_response_arrive_completely() -> None:
         upstream.script = echo
         body = b'"' + os.urandom(4 * MIB).hex().encode() + b'"'
 
-        assert (await ask(client, UpstreamRequest("POST", "/", body=body))).body == body
+        assert (await send_request(client, UpstreamRequest("POST", "/", body=body))).body == body
 
 
-# Whom it trusts
+# Trust
 
 
 UNTRUSTED: dict[str, tuple[Callable[[], ssl.SSLContext], str]] = {
@@ -148,7 +148,7 @@ async def test_untrusted_certificate_logs_one_line_and_sends_nothing(
 ) -> None:
     async with secured(context(), host=host) as (client, upstream):
         with caplog.at_level(logging.INFO), pytest.raises(UpstreamUntrusted, match=why) as caught:
-            await ask(client)
+            await send_request(client)
 
         assert upstream.exchanges == []
     assert caught.value.code == "upstream_untrusted"
@@ -167,7 +167,7 @@ async def test_system_authorities_do_not_trust_the_test_certificate(
         monkeypatch.setenv(other, str(tmp_path))
     async with secured(server_context()) as (client, _):
         with pytest.raises(UpstreamUntrusted):
-            await ask(client)
+            await send_request(client)
 
 
 def file_that_is_missing(folder: Path) -> tuple[str, str]:
@@ -201,19 +201,19 @@ def test_unreadable_authorities_stop_the_start_with_one_line(
     monkeypatch.setenv("UPSTREAM_URL", "https://a.example/v1")
 
     assert main(["serve"]) == USAGE_ERROR
-    said = capsys.readouterr().err
-    assert said.startswith(f"tokenfall: {name}: got {path!r}, which ")
-    assert said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"tokenfall: {name}: got {path!r}, which ")
+    assert errors.count("\n") == 1
 
 
-# What it refuses
+# Refused handshakes
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 async def test_old_versions_are_refused(version: ssl.TLSVersion) -> None:
     async with secured(context_of_version(version)) as (client, upstream):
         with pytest.raises(UpstreamUnreachable, match="broke during the handshake"):
-            await ask(client)
+            await send_request(client)
 
         assert upstream.exchanges == []
 
@@ -226,7 +226,7 @@ async def test_server_without_tls_is_unreachable() -> None:
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     client = client_for(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     with pytest.raises(UpstreamUnreachable, match="broke during the handshake"):
-        await ask(client)
+        await send_request(client)
     server.close()
 
 
@@ -242,17 +242,17 @@ async def test_hanging_handshake_is_a_connect_timeout() -> None:
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
     client = client_for(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", connect_s=0.1)
     with pytest.raises(UpstreamConnectTimeout):
-        await ask(client)
+        await send_request(client)
     async with asyncio.timeout(5):
         await left.wait()
     server.close()
 
 
-# How it ends
+# End of the connection
 
 
 def garble(exchange: Exchange) -> None:
-    """Send what is no TLS record."""
+    """Send bytes that are not a TLS record."""
     os.write(exchange.writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x05Hello")
 
 
@@ -265,7 +265,7 @@ async def test_broken_record_within_a_body_is_a_reset() -> None:
 
         upstream.script = broken
         with pytest.raises(UpstreamReset):
-            await ask(client)
+            await send_request(client)
 
 
 async def test_broken_record_in_place_of_a_response_is_unreachable_on_a_new_connection() -> None:
@@ -276,7 +276,7 @@ async def test_broken_record_in_place_of_a_response_is_unreachable_on_a_new_conn
 
         upstream.script = broken
         with pytest.raises(UpstreamUnreachable):
-            await ask(client)
+            await send_request(client)
 
 
 def until_close(end: Callable[[Exchange], None]) -> Script:
@@ -292,71 +292,71 @@ async def test_close_notify_ends_a_body_without_framing() -> None:
     async with secured(server_context()) as (client, upstream):
         upstream.script = until_close(lambda exchange: exchange.writer.close())
 
-        assert (await ask(client)).body == b"Hello"
+        assert (await send_request(client)).body == b"Hello"
 
 
 async def test_fin_without_close_notify_does_not_end_a_body_without_framing() -> None:
     async with secured(server_context()) as (client, upstream):
         upstream.script = until_close(Exchange.send_fin)
         with pytest.raises(UpstreamReset):
-            await ask(client)
+            await send_request(client)
 
 
 @pytest.mark.parametrize("end", [Exchange.send_fin, lambda exchange: exchange.writer.close(), Exchange.reset])
 async def test_connection_closed_while_idle_causes_no_error(end: Callable[[Exchange], None]) -> None:
     async with secured(server_context()) as (client, upstream):
-        await ask(client)
+        await send_request(client)
         end(upstream.exchanges[0])
 
-        assert (await ask(client)).body == b"Hello"
+        assert (await send_request(client)).body == b"Hello"
 
 
 @pytest.mark.parametrize("end", [Exchange.send_fin, lambda exchange: exchange.writer.close(), Exchange.reset, garble])
 async def test_request_on_a_connection_that_closes_is_sent_again(end: Callable[[Exchange], None]) -> None:
     async with secured(server_context()) as (client, upstream):
-        await ask(client)
+        await send_request(client)
 
         async def end_the_first(exchange: Exchange) -> None:
             if len(upstream.exchanges) == 2:
                 end(exchange)
                 exchange.writer.close()
             else:
-                await hello(exchange)
+                await respond(exchange)
 
         upstream.script = end_the_first
-        assert (await ask(client)).body == b"Hello"
+        assert (await send_request(client)).body == b"Hello"
         assert len(upstream.exchanges) == 3
 
 
 async def test_client_sends_close_notify() -> None:
     ended: list[bytes] = []
     async with secured(server_context()) as (client, upstream):
-        await ask(client)
+        await send_request(client)
 
         async def wait(exchange: Exchange) -> None:
             ended.append(await exchange.read_to_end())
 
         upstream.script = wait
-        asking = asyncio.ensure_future(ask(client))
-        await eventually(lambda: len(upstream.exchanges) == 2, lambda: "nothing was asked")
+        asking = asyncio.ensure_future(send_request(client))
+        await eventually(lambda: len(upstream.exchanges) == 2, lambda: "no request was received")
         asking.cancel()
-        await eventually(lambda: bool(ended), lambda: "it did not end")
+        await eventually(lambda: bool(ended), lambda: "the connection did not end")
 
     assert ended == [b""]
 
 
-# The layer by itself
+# The TLS layer without sockets
 
 
 class Pair:
-    """A client's layer and OpenSSL's server, joined by the test."""
+    """The client's TLS layer and an OpenSSL server, connected in memory."""
 
     def __init__(self) -> None:
         self.layer = TLSLayer(client_context(), "localhost")
         self._to_server, self._from_server = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.server = server_context().wrap_bio(self._to_server, self._from_server, server_side=True)
 
-    def shake(self) -> None:
+    def handshake(self) -> None:
         server_done = client_done = False
         while not (client_done and server_done):
             client_done = client_done or self.layer.handshake()
@@ -370,17 +370,17 @@ class Pair:
             if not client_done:
                 self.layer.receive(self._from_server.read())
 
-    def say(self, *plaintexts: bytes) -> bytes:
+    def encrypt_at_server(self, *plaintexts: bytes) -> bytes:
         for plaintext in plaintexts:
             self.server.write(plaintext)
         return self._from_server.read()
 
-    def end(self) -> bytes:
+    def close_notify(self) -> bytes:
         with pytest.raises(ssl.SSLWantReadError):
             self.server.unwrap()
         return self._from_server.read()
 
-    def on_event(self, data: bytes) -> bytes:
+    def decrypt_at_server(self, data: bytes) -> bytes:
         self._to_server.write(data)
         return self.server.read(MIB)
 
@@ -388,41 +388,47 @@ class Pair:
 @pytest.fixture
 def pair() -> Pair:
     made = Pair()
-    made.shake()
+    made.handshake()
     return made
 
 
 def test_records_split_anywhere_are_decrypted(pair: Pair) -> None:
-    data = pair.say(b"one", b"two" * 10_000, b"three")
-    whole = b"".join(plaintext for at in range(0, len(data), 7) for plaintext in pair.layer.decrypt(data[at : at + 7]))
+    data = pair.encrypt_at_server(b"one", b"two" * 10_000, b"three")
+    received = b"".join(
+        plaintext for at in range(0, len(data), 7) for plaintext in pair.layer.decrypt(data[at : at + 7])
+    )
 
-    assert whole == b"one" + b"two" * 10_000 + b"three"
+    assert received == b"one" + b"two" * 10_000 + b"three"
 
 
 def test_close_notify_yields_empty_plaintext_last(pair: Pair) -> None:
-    assert list(pair.layer.decrypt(pair.say(b"one", b"two") + pair.end())) == [b"one", b"two", b""]
+    assert list(pair.layer.decrypt(pair.encrypt_at_server(b"one", b"two") + pair.close_notify())) == [
+        b"one",
+        b"two",
+        b"",
+    ]
 
 
 def test_modified_record_is_an_error(pair: Pair) -> None:
-    data = bytearray(pair.say(b"one"))
+    data = bytearray(pair.encrypt_at_server(b"one"))
     data[-1] ^= 1
     with pytest.raises(ssl.SSLError):
         list(pair.layer.decrypt(bytes(data)))
 
 
 def test_encrypted_data_arrives(pair: Pair) -> None:
-    assert pair.on_event(pair.layer.encrypt(b"Hello")) == b"Hello"
+    assert pair.decrypt_at_server(pair.layer.encrypt(b"Hello")) == b"Hello"
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="reads the statistics of glibc 2.33 or later")
 def test_release_buffers_frees_the_write_buffer_after_session_tickets(pair: Pair) -> None:
-    list(pair.layer.decrypt(pair.say(b"the tickets precede this")))
+    list(pair.layer.decrypt(pair.encrypt_at_server(b"the tickets precede this")))
     before_bytes = allocated_bytes()
     pair.layer.release_buffers()
 
     assert before_bytes - allocated_bytes() > RECORD_BYTES / 2
     assert pair.layer.unsent() == b""
-    assert pair.on_event(pair.layer.encrypt(b"Hello")) == b"Hello"
+    assert pair.decrypt_at_server(pair.layer.encrypt(b"Hello")) == b"Hello"
 
 
 class MallocInfo(ctypes.Structure):
@@ -437,7 +443,7 @@ class MallocInfo(ctypes.Structure):
 
 
 def allocated_bytes() -> int:
-    """What `malloc` has allocated, for OpenSSL among others."""
+    """Bytes allocated by `malloc`, including those of OpenSSL."""
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = MallocInfo
     return int(mallinfo2().uordblks)
@@ -447,4 +453,4 @@ def test_close_is_close_notify(pair: Pair) -> None:
     data = pair.layer.close()
 
     assert data
-    assert pair.on_event(data) == b""
+    assert pair.decrypt_at_server(data) == b""

@@ -33,7 +33,7 @@ def chunk(**delta: Any) -> bytes:
     return b"data: %b\n\n" % json.dumps({"choices": [{"delta": delta}]}).encode()
 
 
-def said(text: str) -> bytes:
+def text_chunk(text: str) -> bytes:
     return chunk(content=text)
 
 
@@ -43,11 +43,11 @@ def reads(relay: "Relay") -> bool:
 
 
 class Relay:
-    """A stream on a connection that the test speaks for."""
+    """A token stream on a fake connection."""
 
     def __init__(self, *, reports: tuple[type, ...] = ALL, reader: ResponseReader | None = None) -> None:
         self.connection = FakeConnection()
-        self.heard: list[object] = []
+        self.events: list[object] = []
         self.full: asyncio.Future[None] | None = None
         self.wheel = FakeWheel()
         self.request = UpstreamRequest("POST", "/chat/completions", body=b"{}")
@@ -60,7 +60,7 @@ class Relay:
         self.connection.attach(self.stream)
 
     def _on_event(self, event: object) -> Awaitable[None] | None:
-        self.heard.append(event.text if isinstance(event, TextDelta) else event)
+        self.events.append(event.text if isinstance(event, TextDelta) else event)
         return self.full
 
     def head(self, headers: list[tuple[str, str]] = SSE) -> None:
@@ -82,10 +82,10 @@ async def relay() -> AsyncIterator[Relay]:
 
 async def test_tokens_are_reported_synchronously(relay: Relay) -> None:
     relay.head()
-    relay.body(said("Be"))
-    assert relay.heard == ["Be"]
-    relay.body(said("cause") + DONE)
-    assert relay.heard == ["Be", "cause"]
+    relay.body(text_chunk("Be"))
+    assert relay.events == ["Be"]
+    relay.body(text_chunk("cause") + DONE)
+    assert relay.events == ["Be", "cause"]
     await relay.done
 
     assert relay.stream.finished is not None
@@ -94,16 +94,16 @@ async def test_tokens_are_reported_synchronously(relay: Relay) -> None:
 
 async def test_events_after_the_end_are_not_reported(relay: Relay) -> None:
     relay.head()
-    relay.body(said("Be") + DONE + said("no"))
+    relay.body(text_chunk("Be") + DONE + text_chunk("no"))
 
-    assert relay.heard == ["Be"]
+    assert relay.events == ["Be"]
 
 
 async def test_request_is_released_with_the_first_token(relay: Relay) -> None:
     relay.head()
     relay.body(chunk(role="assistant"))
     assert (relay.stream.reported, relay.request.body) == (False, b"{}")
-    relay.body(said("Be"))
+    relay.body(text_chunk("Be"))
 
     assert (relay.stream.reported, relay.request.body) == (True, None)
 
@@ -112,25 +112,25 @@ async def test_connection_is_urgent_until_the_first_token(relay: Relay) -> None:
     relay.head()
     relay.body(chunk(role="assistant"))
     assert relay.connection.urgent
-    relay.body(said("Be"))
+    relay.body(text_chunk("Be"))
 
     assert not relay.connection.urgent
 
 
 async def test_body_without_done_is_truncated(relay: Relay) -> None:
     relay.head()
-    relay.body(said("Be"))
+    relay.body(text_chunk("Be"))
     relay.stream.body_ended()
     with pytest.raises(UpstreamTruncated):
         await relay.done
 
-    assert relay.heard == ["Be"]
+    assert relay.events == ["Be"]
     assert relay.stream.finished is None
 
 
 async def test_connection_error_is_raised(relay: Relay) -> None:
     relay.head()
-    relay.body(said("Be"))
+    relay.body(text_chunk("Be"))
     relay.stream.broken(UpstreamReset("it broke"))
     with pytest.raises(UpstreamReset, match="it broke"):
         await relay.done
@@ -138,11 +138,11 @@ async def test_connection_error_is_raised(relay: Relay) -> None:
 
 async def test_tokens_before_a_break_in_the_same_read_are_reported(relay: Relay) -> None:
     relay.head()
-    relay.body(said("Be") + b"data: junk\n\n")
+    relay.body(text_chunk("Be") + b"data: junk\n\n")
     with pytest.raises(UpstreamMalformed):
         await relay.done
 
-    assert relay.heard == ["Be"]
+    assert relay.events == ["Be"]
     assert relay.connection.calls == ["abandon"]
 
 
@@ -178,7 +178,7 @@ async def test_missing_first_token_times_out_despite_other_events(relay: Relay) 
 
 async def test_error_event_without_a_final_blank_line_is_reported(relay: Relay) -> None:
     relay.head()
-    relay.body(said("Be") + b'data: {"error":{"message":"busy"}}\n')
+    relay.body(text_chunk("Be") + b'data: {"error":{"message":"busy"}}\n')
     relay.stream.body_ended()
 
     with pytest.raises(UpstreamStreamError, match="busy"):
@@ -188,7 +188,7 @@ async def test_error_event_without_a_final_blank_line_is_reported(relay: Relay) 
 @pytest.mark.parametrize("rest", [b'data: {"choices":[{', b"data: x", b'data: {"choices":[]}\n', b"{", b"data: [DONE]"])
 async def test_partial_event_at_the_end_is_truncated(relay: Relay, rest: bytes) -> None:
     relay.head()
-    relay.body(said("Be") + rest)
+    relay.body(text_chunk("Be") + rest)
     relay.stream.body_ended()
 
     with pytest.raises(UpstreamTruncated):
@@ -198,22 +198,22 @@ async def test_partial_event_at_the_end_is_truncated(relay: Relay, rest: bytes) 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b": ping\n\n", b"\n\nevent: x\n\n", b"id: 1\n", b"retry: 1\n"])
 async def test_stream_of_another_content_type_is_read(relay: Relay, start: bytes) -> None:
     relay.head([("content-type", "text/plain")])
-    for part in (start + said("Be"), DONE):
+    for part in (start + text_chunk("Be"), DONE):
         relay.body(part)
     await relay.done
 
-    assert relay.heard == ["Be"]
+    assert relay.events == ["Be"]
 
 
 async def test_only_the_requested_kinds_of_events_are_reported() -> None:
     relay = Relay(reports=(TextDelta, ReasoningDelta))
     relay.head()
     call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
-    relay.body(chunk(reasoning="hm") + chunk(tool_calls=[call]) + said("Be") + DONE)
+    relay.body(chunk(reasoning="hm") + chunk(tool_calls=[call]) + text_chunk("Be") + DONE)
     await relay.done
     relay.stream.stop()
 
-    assert relay.heard == [ReasoningDelta("hm"), "Be"]
+    assert relay.events == [ReasoningDelta("hm"), "Be"]
 
 
 async def test_logprobs_without_text_are_not_progress() -> None:
@@ -239,7 +239,7 @@ async def test_reasoning_is_progress_for_a_text_only_stream() -> None:
     with pytest.raises(UpstreamNextTokenTimeout):
         await relay.done
 
-    assert relay.heard == []
+    assert relay.events == []
     relay.stream.stop()
 
 
@@ -249,22 +249,22 @@ async def test_reasoning_is_progress_for_a_text_only_stream() -> None:
 async def test_reading_stops_until_the_callbacks_awaitable_is_done(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
     relay.head()
-    relay.body(said("Be"))
+    relay.body(text_chunk("Be"))
     assert not reads(relay)
     relay.full.set_result(None)
     relay.full = None
     await settle()
 
     assert reads(relay)
-    relay.body(said("cause") + DONE)
+    relay.body(text_chunk("cause") + DONE)
     await relay.done
-    assert relay.heard == ["Be", "cause"]
+    assert relay.events == ["Be", "cause"]
 
 
 async def test_error_of_the_callbacks_awaitable_ends_the_stream(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
     relay.head()
-    relay.body(said("Be"))
+    relay.body(text_chunk("Be"))
     relay.full.set_exception(UpstreamReset("the client has gone"))
     with pytest.raises(UpstreamReset, match="the client has gone"):
         await relay.done
@@ -275,7 +275,7 @@ async def test_error_of_the_callbacks_awaitable_ends_the_stream(relay: Relay) ->
 async def test_slow_client_counts_towards_the_total_timeout_only(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
     relay.head()
-    relay.body(said("Be"))
+    relay.body(text_chunk("Be"))
     relay.wheel.advance(299.0)
     assert not relay.done.done()
     relay.wheel.advance(1.5)
@@ -286,7 +286,7 @@ async def test_slow_client_counts_towards_the_total_timeout_only(relay: Relay) -
 async def test_next_token_timeout_starts_when_the_client_reads_again(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
     relay.head()
-    relay.body(said("Be"))
+    relay.body(text_chunk("Be"))
     relay.wheel.advance(100.0)
     relay.full.set_result(None)
     await settle()
@@ -300,7 +300,7 @@ async def test_next_token_timeout_starts_when_the_client_reads_again(relay: Rela
 async def test_stopped_stream_ignores_later_room(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
     relay.head()
-    relay.body(said("Be"))
+    relay.body(text_chunk("Be"))
     relay.stream.stop()
     relay.full.set_result(None)
     await settle()
@@ -316,14 +316,14 @@ async def test_text_is_bounded_in_bytes(relay: Relay, text: str) -> None:
     piece = text * (MAX_TEXT_BYTES // 256 // len(text.encode()))
     relay.head()
     for _ in range(256):
-        relay.body(said(piece))
-    assert len("".join(map(str, relay.heard)).encode()) == MAX_TEXT_BYTES
+        relay.body(text_chunk(piece))
+    assert len("".join(map(str, relay.events)).encode()) == MAX_TEXT_BYTES
     assert not relay.done.done()
-    relay.body(said("x") + DONE)
+    relay.body(text_chunk("x") + DONE)
     with pytest.raises(UpstreamMalformed, match="more than 4194304 bytes"):
         await relay.done
 
-    assert len(relay.heard) == 256
+    assert len(relay.events) == 256
 
 
 @pytest.mark.parametrize(("field", "value"), [("id", "x" * 65_536), ("name", "f" * 65_536)])

@@ -10,16 +10,16 @@ NO_SUCH_MODEL = UpstreamRefused("the upstream refused the request: model 'defaul
 
 
 class OneModelServer:
-    """Refuses every model but the first of `names`."""
+    """An upstream that refuses every model except the first of `names`."""
 
     def __init__(self, *names: str, error: Exception = NO_SUCH_MODEL) -> None:
         self.names = names
         self.error = error
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.listed = 0
 
     async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
-        self.asked.append(request.model)
+        self.requested.append(request.model)
         if request.model not in self.names[:1]:
             raise self.error
         on_event(TextDelta("hi"))
@@ -30,7 +30,7 @@ class OneModelServer:
         return [*self.names]
 
 
-async def ask(engine: UnsetModel, model: str = "") -> str:
+async def reply_model(engine: UnsetModel, model: str = "") -> str:
     finished = await engine.reply(ChatRequest(messages=(), model=model, max_tokens=9), lambda _: None)
     return finished.model
 
@@ -42,7 +42,7 @@ def engine_of(server: OneModelServer) -> UnsetModel:
 async def test_accepted_default_needs_no_list() -> None:
     server = OneModelServer("default", "other")
 
-    assert await ask(engine_of(server)) == "default"
+    assert await reply_model(engine_of(server)) == "default"
     assert server.listed == 0
 
 
@@ -50,35 +50,35 @@ async def test_single_model_of_the_upstream_is_used_and_remembered() -> None:
     server = OneModelServer("own")
     engine = engine_of(server)
 
-    assert [await ask(engine), await ask(engine)] == ["own", "own"]
-    assert server.asked == ["default", "own", "own"]
+    assert [await reply_model(engine), await reply_model(engine)] == ["own", "own"]
+    assert server.requested == ["default", "own", "own"]
     assert server.listed == 1
 
 
 async def test_error_lists_the_models_if_there_are_several() -> None:
     with pytest.raises(InvalidRequest, match="several models: big, small; set MODEL") as caught:
-        await ask(engine_of(OneModelServer("big", "small")))
+        await reply_model(engine_of(OneModelServer("big", "small")))
 
     assert caught.value.param == "model"
 
 
 async def test_number_of_named_models_is_bounded() -> None:
     with pytest.raises(InvalidRequest, match=r"m19 and 5 more; set MODEL"):
-        await ask(engine_of(OneModelServer(*(f"m{number}" for number in range(MAX_LISTED + 5)))))
+        await reply_model(engine_of(OneModelServer(*(f"m{number}" for number in range(MAX_LISTED + 5)))))
 
 
 async def test_named_model_is_never_replaced() -> None:
     server = OneModelServer("own")
     with pytest.raises(UpstreamRefused):
-        await ask(engine_of(server), "named")
+        await reply_model(engine_of(server), "named")
 
-    assert server.asked == ["named"]
+    assert server.requested == ["named"]
 
 
 async def test_other_refusals_are_raised_unchanged() -> None:
     server = OneModelServer("own", error=UpstreamRefused("context too long", status=400))
     with pytest.raises(UpstreamRefused, match="context too long"):
-        await ask(engine_of(server))
+        await reply_model(engine_of(server))
 
     assert server.listed == 0
 
@@ -86,10 +86,10 @@ async def test_other_refusals_are_raised_unchanged() -> None:
 async def test_refusal_of_the_found_model_is_raised() -> None:
     server = OneModelServer("own")
     engine = engine_of(server)
-    await ask(engine)
+    await reply_model(engine)
     server.names = ("new",)
     with pytest.raises(UpstreamRefused):
-        await ask(engine)
+        await reply_model(engine)
 
     assert server.listed == 1
 
@@ -102,4 +102,4 @@ async def test_refusal_is_raised_if_the_models_are_unknown(names: tuple[str, ...
         raise UpstreamFailed("the upstream failed with status 500", status=500)
 
     with pytest.raises(UpstreamRefused, match="not found"):
-        await ask(UnsetModel(server, name="default", models=server.models if names is not None else fails))
+        await reply_model(UnsetModel(server, name="default", models=server.models if names is not None else fails))

@@ -3,15 +3,18 @@ import pytest
 from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.messages import ChatRequest
+from tokenfall.messages import ChatRequest, ToolCall
 from tokenfall.wire.api_error import LimitState, no_headers
 from tokenfall.wire.dialect import (
+    TOKEN_BYTES,
     ParsedRequest,
+    ResponseChoice,
     ResponseMeta,
     decoded,
     no_immediate_response,
     no_schema,
     schema_text,
+    unchanged,
 )
 
 
@@ -87,3 +90,23 @@ def test_no_immediate_response_returns_none() -> None:
     asked = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
 
     assert no_immediate_response(asked, ResponseMeta("0", 0.0, "m")) is None
+
+
+def test_request_without_options_of_the_simulator_is_unchanged() -> None:
+    asked = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
+
+    assert unchanged(asked) is asked
+
+
+def test_size_of_a_choice_counts_all_its_texts_and_listed_tokens() -> None:
+    empty = ResponseChoice(text="", reason="stop").size_bytes()
+    call = ToolCall("c", "f", "")
+
+    assert ResponseChoice(text="a" * 500, reason="stop").size_bytes() == empty + 500
+    assert ResponseChoice(text="", reason="stop", thought="a" * 500).size_bytes() == empty + 500
+    assert ResponseChoice(text="", reason="stop", logprobs=b"a" * 500).size_bytes() == empty + 500
+    with_call = ResponseChoice(text="", reason="stop", calls=(call,)).size_bytes()
+    longer = ResponseChoice(text="", reason="stop", calls=(ToolCall("c", "f", "a" * 500),)).size_bytes()
+    assert (longer - with_call, with_call > empty) == (500, True)
+    assert ResponseChoice(text="", reason="stop", tokens=["a"] * 9).size_bytes() == empty + 9 * TOKEN_BYTES
+    assert ResponseChoice(text="", reason="stop", tokens=("a",) * 9).size_bytes() == empty

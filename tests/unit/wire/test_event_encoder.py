@@ -10,17 +10,17 @@ from tokenfall.wire.event_encoder import Accumulator, EventEncoder
 from tokenfall.wire.openai.response import OPENAI_CHAT
 
 from tests.doubles.memory import held_bytes
-from tests.unit.wire.openai.streams import IDENTITY, TIMING, asked
+from tests.unit.wire.openai.streams import IDENTITY, TIMING, parsed_request
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 FINISHED = Finished("stop", "up-1", Usage(3, 5), "x")
 
 
-class Notes:
+class RecordingEncoder:
     """An encoder that records its calls in order."""
 
-    def __init__(self, *, affixed: bool = True) -> None:
-        self.affixed = affixed
+    def __init__(self, *, with_template: bool = True) -> None:
+        self.affixed = with_template
 
     def open(self, block: ContentBlock) -> bytes:
         call = block.call
@@ -40,15 +40,15 @@ class Notes:
         return f"</{finished.model}>".encode()
 
 
-def said(*events: OutputEvent, affixed: bool = True) -> list[bytes]:
-    encoder = EventEncoder(Notes(affixed=affixed))
+def frames(*events: OutputEvent, with_template: bool = True) -> list[bytes]:
+    encoder = EventEncoder(RecordingEncoder(with_template=with_template))
     return [encoder.frames(event) for event in events]
 
 
 def test_block_is_opened_when_the_kind_of_event_changes() -> None:
     events = (ReasoningDelta("a"), ReasoningDelta("b"), TextDelta("c"), TextDelta("d"), ReasoningDelta("e"))
 
-    assert said(*events) == [b'<thought0>("a")', b'("b")', b'<text0>("c")', b'("d")', b'<thought0>("e")']
+    assert frames(*events) == [b'<thought0>("a")', b'("b")', b'<text0>("c")', b'("d")', b'<thought0>("e")']
 
 
 def test_each_call_opens_its_own_block() -> None:
@@ -59,15 +59,30 @@ def test_each_call_opens_its_own_block() -> None:
         TextDelta("x"),
     )
 
-    assert said(*events) == [b"<call00:c0:f:>", b'("{")', b'<call01:c1:g:>("1")', b'<text0>("x")']
+    assert frames(*events) == [b"<call00:c0:f:>", b'("{")', b'<call01:c1:g:>("1")', b'<text0>("x")']
 
 
 def test_without_frame_template_each_token_is_encoded() -> None:
-    assert said(TextDelta("a"), TextDelta(""), TextDelta("b"), affixed=False) == [b"<text0>[a]", b"", b"[b]"]
+    assert frames(TextDelta("a"), TextDelta(""), TextDelta("b"), with_template=False) == [b"<text0>[a]", b"", b"[b]"]
+
+
+class LogprobsEncoder(RecordingEncoder):
+    """An encoder of a dialect with log probabilities."""
+
+    def token_with_logprobs(self, text: str, logprobs: bytes) -> bytes:
+        return f"[{text}|{logprobs.decode()}]".encode()
+
+
+def test_log_probabilities_are_encoded_by_a_dialect_that_has_them() -> None:
+    delta = TextDelta("a", logprobs=b"{}")
+    encoder = EventEncoder(LogprobsEncoder())
+
+    assert [encoder.frames(delta), encoder.frames(TextDelta("b"))] == [b"<text0>[a|{}]", b'("b")']
+    assert frames(delta) == [b'<text0>("a")']
 
 
 def test_end_finishes_choice_0() -> None:
-    assert EventEncoder(Notes()).end(FINISHED, TIMING) == b"</0stop></up-1>"
+    assert EventEncoder(RecordingEncoder()).end(FINISHED, TIMING) == b"</0stop></up-1>"
 
 
 @pytest.mark.parametrize("dialect", [OPENAI_CHAT, ANTHROPIC], ids=lambda dialect: dialect.name)
@@ -77,11 +92,11 @@ def test_any_text_stays_within_its_frame(dialect: Dialect, text: str, kind: str)
     piece: Any = {"text": TextDelta(text), "thought": ReasoningDelta(text), "call": ToolCallDelta(0, text, text, text)}[
         kind
     ]
-    encoder = EventEncoder(dialect.encoder(asked(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
+    encoder = EventEncoder(dialect.encoder(parsed_request(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
     harmless: Any = {"text": TextDelta("x"), "thought": ReasoningDelta("x"), "call": ToolCallDelta(0, "x", "x", "x")}[
         kind
     ]
-    other = EventEncoder(dialect.encoder(asked(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
+    other = EventEncoder(dialect.encoder(parsed_request(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
     frames, expected = encoder.frames(piece), other.frames(harmless)
 
     assert frames.count(b"\n") == expected.count(b"\n")
@@ -89,10 +104,10 @@ def test_any_text_stays_within_its_frame(dialect: Dialect, text: str, kind: str)
     assert len(frames.splitlines()) == len(expected.splitlines())
 
 
-# Heard as a whole
+# Accumulator
 
 
-def heard(*events: OutputEvent) -> ResponseChoice:
+def accumulate(*events: OutputEvent) -> ResponseChoice:
     accumulator = Accumulator()
     for event in events:
         accumulator.on_event(event)
@@ -100,7 +115,7 @@ def heard(*events: OutputEvent) -> ResponseChoice:
 
 
 def test_accumulator_joins_all_events_to_one_choice() -> None:
-    choice = heard(ReasoningDelta("a"), TextDelta("b"), ReasoningDelta("c"), TextDelta(" d"))
+    choice = accumulate(ReasoningDelta("a"), TextDelta("b"), ReasoningDelta("c"), TextDelta(" d"))
 
     assert choice == ResponseChoice(text="b d", reason="tool_calls", thought="ac")
 
@@ -113,11 +128,11 @@ def test_accumulator_joins_deltas_by_call_index() -> None:
         ToolCallDelta(0, "", "", "}"),
     )
 
-    assert heard(*parts).calls == (ToolCall("c0", "f", "{}"), ToolCall("c1", "g", "12"))
+    assert accumulate(*parts).calls == (ToolCall("c0", "f", "{}"), ToolCall("c1", "g", "12"))
 
 
 def test_accumulator_without_events_gives_an_empty_choice() -> None:
-    assert heard() == ResponseChoice(text="", reason="tool_calls")
+    assert accumulate() == ResponseChoice(text="", reason="tool_calls")
 
 
 @pytest.mark.slow

@@ -18,19 +18,19 @@ NUMBER = "0123456789abcdef01234567"
 def emitted(*events: OutputEvent, reason: FinishReason = "stop", **fields: Any) -> tuple[list[OutputEvent], Finished]:
     """All emitted events, and `Finished`."""
     normalizer = EventNormalizer(msgspec.structs.replace(REQUEST, **fields), NUMBER)
-    told: list[OutputEvent] = []
+    output: list[OutputEvent] = []
     for event in events:
-        told += normalizer.add(event)
+        output += normalizer.add(event)
     rest, finished = normalizer.end(Finished(reason, "m"))
-    return [*told, *rest], finished
+    return [*output, *rest], finished
 
 
-def blocks(told: Sequence[OutputEvent]) -> list[tuple[str, str]]:
+def blocks(output: Sequence[OutputEvent]) -> list[tuple[str, str]]:
     """Each block's kind and its joined text."""
     made: list[tuple[str, str]] = []
-    for said in told:
-        kind = type(said).__name__ if not isinstance(said, ToolCallDelta) else f"call {said.index}"
-        text = said.arguments if isinstance(said, ToolCallDelta) else said.text
+    for event in output:
+        kind = type(event).__name__ if not isinstance(event, ToolCallDelta) else f"call {event.index}"
+        text = event.arguments if isinstance(event, ToolCallDelta) else event.text
         if made and made[-1][0] == kind:
             made[-1] = (kind, made[-1][1] + text)
         else:
@@ -46,7 +46,7 @@ def more(index: int, arguments: str) -> ToolCallDelta:
     return ToolCallDelta(index, "", "", arguments)
 
 
-# The order
+# Order
 
 
 def test_events_in_order_are_emitted_at_once() -> None:
@@ -86,9 +86,9 @@ def test_events_in_order_are_emitted_at_once() -> None:
     ],
 )
 def test_content_blocks_never_interleave(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
-    told, finished = emitted(*events)
+    output, finished = emitted(*events)
 
-    assert blocks(told) == expected
+    assert blocks(output) == expected
     assert finished.reason == "tool_calls"
 
 
@@ -121,16 +121,19 @@ def test_many_small_queued_events_take_no_more_memory_than_their_text() -> None:
 
 
 def test_valid_new_ids_of_the_upstream_are_unchanged() -> None:
-    told, _ = emitted(call(0, call_id="a"), call(1, call_id="functions.f:0"))
+    output, _ = emitted(call(0, call_id="a"), call(1, call_id="functions.f:0"))
 
-    assert [part.id for part in told if isinstance(part, ToolCallDelta)] == ["a", "call-b64-ZnVuY3Rpb25zLmY6MA"]
+    assert [part.id for part in output if isinstance(part, ToolCallDelta)] == [
+        "a",
+        "call-b64-ZnVuY3Rpb25zLmY6MA",
+    ]
 
 
 @pytest.mark.parametrize("given", ["", "old", "same"])
 def test_ids_are_unique_in_a_conversation(given: str) -> None:
     before = Message("assistant", "", tool_calls=(ToolCall("old", "f", "{}"),))
-    told, _ = emitted(ToolCallDelta(0, given, "f", "{}"), ToolCallDelta(1, given, "f", "{}"), messages=(before,))
-    ids = [part.id for part in told if isinstance(part, ToolCallDelta)]
+    output, _ = emitted(ToolCallDelta(0, given, "f", "{}"), ToolCallDelta(1, given, "f", "{}"), messages=(before,))
+    ids = [part.id for part in output if isinstance(part, ToolCallDelta)]
 
     assert len({*ids, "old"}) == 3
     assert all(each == "same" or NUMBER in each for each in ids)
@@ -138,12 +141,12 @@ def test_ids_are_unique_in_a_conversation(given: str) -> None:
 
 def test_shortened_tool_name_is_restored() -> None:
     name = "mcp__" + "x" * 100
-    told, _ = emitted(call(0, name=upstream_name(name)), call(1, name="g"), tools=(Tool(name), Tool("g")))
+    output, _ = emitted(call(0, name=upstream_name(name)), call(1, name="g"), tools=(Tool(name), Tool("g")))
 
-    assert [part.name for part in told if isinstance(part, ToolCallDelta)] == [name, "g"]
+    assert [part.name for part in output if isinstance(part, ToolCallDelta)] == [name, "g"]
 
 
-# Text and thoughts
+# Text and reasoning
 
 
 @pytest.mark.parametrize(
@@ -173,7 +176,7 @@ def test_disabled_reasoning_is_dropped() -> None:
     ]
 
 
-# The end
+# Finish reasons
 
 
 @pytest.mark.parametrize(
@@ -190,17 +193,17 @@ def test_response_with_a_call_finishes_with_tool_calls(reason: Any, with_call: s
     assert emitted(TextDelta("a"), reason=reason)[1].reason == without
 
 
-# More stop sequences than an upstream takes
+# Stop sequences over the upstream's limit
 
 STOPS = ("aa", "bb", "cc", "dd", "ee")
 
 
 def test_more_than_four_stop_texts_are_applied_by_the_normalizer() -> None:
-    told, finished = emitted(
+    output, finished = emitted(
         TextDelta("one e"), TextDelta("e two"), TextDelta("x"), ReasoningDelta("y"), call(0), stop=STOPS
     )
 
-    assert blocks(told) == [("TextDelta", "one ")]
+    assert blocks(output) == [("TextDelta", "one ")]
     assert (finished.reason, finished.stop) == ("stop", "ee")
 
 
@@ -223,16 +226,16 @@ def test_stop_text_that_was_not_requested_is_not_reported() -> None:
 
 
 def test_up_to_four_stop_sequences_are_applied_by_the_upstream() -> None:
-    told, finished = emitted(TextDelta("aa"), stop=STOPS[:4])
+    output, finished = emitted(TextDelta("aa"), stop=STOPS[:4])
 
-    assert (told, finished.stop) == ([TextDelta("aa")], "")
+    assert (output, finished.stop) == ([TextDelta("aa")], "")
 
 
 # Log probabilities
 
 
-def scores(told: Sequence[OutputEvent]) -> list[tuple[str, bytes]]:
-    return [(event.text, event.logprobs) for event in told if isinstance(event, TextDelta)]
+def scores(output: Sequence[OutputEvent]) -> list[tuple[str, bytes]]:
+    return [(event.text, event.logprobs) for event in output if isinstance(event, TextDelta)]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +265,6 @@ def test_log_probabilities_of_text_that_may_be_a_stop_text_wait_with_it() -> Non
 
 
 def test_text_between_parts_of_a_call_does_not_end_it() -> None:
-    told, _ = emitted(call(0, '{"a":'), TextDelta("", b"1"), more(0, "1}"))
+    output, _ = emitted(call(0, '{"a":'), TextDelta("", b"1"), more(0, "1}"))
 
-    assert blocks(told)[0] == ("call 0", '{"a":1}')
+    assert blocks(output)[0] == ("call 0", '{"a":1}')

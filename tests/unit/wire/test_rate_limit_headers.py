@@ -1,6 +1,6 @@
 import pytest
 
-from tokenfall.wire.api_error import LimitState
+from tokenfall.wire.api_error import LimitState, TokenLimitState
 from tokenfall.wire.rate_limit_headers import anthropic, duration, openai
 
 ALLOWANCE = LimitState(limit=20, remaining=3, reset_s=2.5, now_s=1_700_000_000.0)
@@ -45,3 +45,18 @@ def test_no_limit_gives_no_headers() -> None:
     free = ALLOWANCE.replaced(limit=0)
 
     assert (openai(free), anthropic(free)) == ((), ())
+
+
+def test_token_limit_has_headers_of_its_own() -> None:
+    both = ALLOWANCE.replaced(tokens=TokenLimitState(6_000, 5_000, reset_s=61.0))
+
+    assert openai(both)[3:] == (
+        ("x-ratelimit-limit-tokens", "6000"),
+        ("x-ratelimit-remaining-tokens", "5000"),
+        ("x-ratelimit-reset-tokens", "1m1s"),
+    )
+    assert anthropic(both)[3:] == (
+        ("anthropic-ratelimit-tokens-limit", "6000"),
+        ("anthropic-ratelimit-tokens-remaining", "5000"),
+        ("anthropic-ratelimit-tokens-reset", "2023-11-14T22:14:21.000000Z"),
+    )

@@ -16,14 +16,14 @@ from tokenfall.wire.request_json import (
 )
 
 MANY = b"[" + b",".join([b'{"a":1}'] * 5_000) + b"]"
-"""More values than a body can have that is parsed at once."""
+"""More values than a body that is parsed synchronously may have."""
 
 
 def check(body: bytes) -> None:
     at_once(check_members(body))
 
 
-def sizes(members: bytes) -> list[bytes]:
+def objects_of_sizes(members: bytes) -> list[bytes]:
     """An object with these members: short, long, and long with many values before or after them."""
     return [
         b"{" + members + b"}",
@@ -51,7 +51,7 @@ def sizes(members: bytes) -> list[bytes]:
     ],
 )
 def test_object_with_two_members_of_one_name_is_refused_with_the_name(members: bytes, name: str) -> None:
-    for body in sizes(members):
+    for body in objects_of_sizes(members):
         with pytest.raises(InvalidRequest) as caught:
             check(body)
         assert caught.value.message == f"{name}: an object has this member twice"
@@ -74,7 +74,7 @@ def test_object_with_two_members_of_one_name_is_refused_with_the_name(members: b
     ],
 )
 def test_body_of_different_names_and_finite_numbers_is_accepted(members: bytes) -> None:
-    for body in sizes(members):
+    for body in objects_of_sizes(members):
         check(body)
 
 
@@ -92,7 +92,7 @@ def test_body_of_different_names_and_finite_numbers_is_accepted(members: bytes) 
     ],
 )
 def test_number_beyond_float64_is_refused_with_its_member(members: bytes, name: str) -> None:
-    for body in sizes(members):
+    for body in objects_of_sizes(members):
         with pytest.raises(InvalidRequest) as caught:
             check(body)
         assert (caught.value.message, caught.value.param) == (f"{name}: a number is out of range", name)

@@ -41,7 +41,7 @@ def test_frame_with_a_line_break_is_refused(data: bytes, event: str) -> None:
         sse.frame(data, event)
 
 
-# The decoder, with every way of splitting the stream into reads
+# The decoder, with every split of the stream into reads
 
 
 @given(st.lists(st.text()), st.lists(st.integers(min_value=0)), st.text())
@@ -55,7 +55,7 @@ def test_any_text_round_trips_at_once_byte_by_byte_and_with_trailing_bytes(
         assert [json.loads(data) for data in decoded(pieces)] == texts
 
 
-def as_the_standard_says(stream: bytes) -> list[bytes]:
+def decoded_per_standard(stream: bytes) -> list[bytes]:
     """The data of all events per WHATWG HTML, section 9.2.6, for a stream of complete lines."""
     events: list[bytes] = []
     data: list[bytes] = []
@@ -81,7 +81,7 @@ ENDS = st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"])
 @example([(b"data: x", b"\r"), (b"", b"\r"), (b"", b"\n")], [])
 def test_lines_are_decoded_per_standard_with_any_split(lines: Sequence[tuple[bytes, bytes]], places: list[int]) -> None:
     stream = b"".join(line + end for line, end in lines) + b"\n\n"
-    expected = as_the_standard_says(stream)
+    expected = decoded_per_standard(stream)
 
     assert decoded([stream]) == expected
     assert decoded(one_by_one(stream)) == expected
@@ -91,7 +91,7 @@ def test_lines_are_decoded_per_standard_with_any_split(lines: Sequence[tuple[byt
 @pytest.mark.parametrize(
     ("stream", "events"),
     [(b"data\n\n", [b""]), (b"data\ndata\n\n", [b"\n"]), (b"\xef\xbb\xbfdata: x\n\n", [b"x"])],
-    ids=["a field without a colon", "two of them", "a byte order mark"],
+    ids=["a field without a colon", "two fields without a colon", "byte order mark"],
 )
 def test_unusual_lines_are_decoded_per_standard(stream: bytes, events: list[bytes]) -> None:
     assert decoded([stream]) == events
@@ -107,7 +107,7 @@ def test_read_with_the_end_of_one_event_and_another_gives_both() -> None:
     assert decoded([b"data: a", b"\n\ndata: b\n\n"]) == [b"a", b"b"]
 
 
-# Bounds
+# Limits
 
 WAYS = [whole, one_by_one]
 
@@ -182,7 +182,7 @@ def test_repeated_names_over_the_limit_are_refused() -> None:
         decoded([b"event: x\n" * 20], 100)
 
 
-# Line ends of CR alone
+# Line ends of a single CR
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])

@@ -9,8 +9,8 @@ from tests.doubles.pieces import one_by_one, whole
 LETTERS = st.text("ab", max_size=12)
 
 
-def told(stops: list[str], pieces: list[str]) -> tuple[str, str]:
-    """The emitted text, and the stop sequence that was found."""
+def emitted(stops: list[str], pieces: list[str]) -> tuple[str, str]:
+    """The emitted text, and the stop sequence found."""
     texts = StopSequences(stops)
     text = "".join(map(texts.add, pieces))
     return text + texts.end(), texts.found
@@ -33,14 +33,14 @@ def test_text_ends_before_the_first_stop_text(
 ) -> None:
     pieces = [text] if feed is whole else list(text)
 
-    assert told(stops, pieces)[0] == expected[0]
-    assert bool(told(stops, pieces)[1]) == bool(expected[1])
+    assert emitted(stops, pieces)[0] == expected[0]
+    assert bool(emitted(stops, pieces)[1]) == bool(expected[1])
 
 
 @given(st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=4), st.lists(LETTERS))
 def test_stop_text_is_found_with_any_split(stops: list[str], pieces: list[str]) -> None:
     text = "".join(pieces)
-    cut, found = told(stops, pieces)
+    cut, found = emitted(stops, pieces)
 
     assert text.startswith(cut)
     assert not any(stop in cut for stop in stops)

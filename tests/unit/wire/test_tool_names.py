@@ -27,10 +27,10 @@ def test_long_names_with_a_common_prefix_stay_different() -> None:
 
 @given(st.text())
 def test_every_id_is_valid_for_clients_and_restored(call_id: str) -> None:
-    told = client_id(call_id)
+    for_client = client_id(call_id)
 
-    assert set(told) <= ALLOWED
-    assert upstream_id(told) == call_id
+    assert set(for_client) <= ALLOWED
+    assert upstream_id(for_client) == call_id
 
 
 @pytest.mark.parametrize(

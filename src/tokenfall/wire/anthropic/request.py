@@ -136,6 +136,13 @@ def decode(body: bytes) -> ParsedRequest:
     return ParsedRequest(request=request, stream=bool(read.stream), options=options)
 
 
+def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
+    """`parsed`, unless it only fills the prompt cache: chat completions generate a token or more."""
+    if parsed.request.max_tokens < 1:
+        raise invalid("max_tokens", "Input should be greater than or equal to 1: the upstream cannot only fill a cache")
+    return parsed
+
+
 def decode_count(body: bytes) -> ChatRequest:
     """Decode a request to count tokens. Raises `InvalidRequest` with the invalid field."""
     return _request(_decoded_body(_prompt, body))

@@ -15,7 +15,7 @@ from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
 from tokenfall.wire.anthropic import errors as anthropic_errors
-from tokenfall.wire.anthropic.request import MessagesBody, MessagesOptions, decode
+from tokenfall.wire.anthropic.request import MessagesBody, MessagesOptions, decode, for_upstream
 from tokenfall.wire.dialect import (
     ContentBlock,
     Count,
@@ -235,4 +235,5 @@ ANTHROPIC = Dialect(
     encode_response=encode_response,
     error=anthropic_errors.error,
     error_frame=anthropic_errors.error_frame,
+    for_upstream=for_upstream,
 )

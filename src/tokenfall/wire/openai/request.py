@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.messages import ChatRequest, Tool
+from tokenfall.messages import ChatRequest, Grammar, Tool
 from tokenfall.wire.dialect import (
     MAX_ITEMS,
     UNBOUNDED,
@@ -27,6 +27,7 @@ from tokenfall.wire.openai.messages import RawMessage, check_tool_messages, mess
 
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
 
 class _Function(Struct):
@@ -35,9 +36,15 @@ class _Function(Struct):
     parameters: NullableSchema = msgspec.field(default_factory=no_schema)
 
 
+class _CustomFormat(Struct):
+    type: Literal["text", "grammar"]
+    grammar: Grammar | None = None
+
+
 class _Custom(Struct):
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
     description: str | None = None
+    format: _CustomFormat | None = None
 
 
 class _Tool(Struct):
@@ -97,6 +104,8 @@ class ChatCompletionBody(Struct, kw_only=True):
     ignore_eos: bool | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Fraction | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
     seed: int | None = None
@@ -192,7 +201,11 @@ def _supported_tools(tools: Sequence[_Tool]) -> Iterator[Tool]:
             parameters = schema_text(function.parameters, f"tools[{number}].function.parameters")
             yield Tool(function.name, function.description or "", parameters or b"")
         elif tool.custom is not None:
-            yield Tool(tool.custom.name, tool.custom.description or "", custom=True)
+            form = tool.custom.format
+            grammar = None if form is None or form.type == "text" else form.grammar
+            if form is not None and form.type == "grammar" and grammar is None:
+                raise missing_parameter(f"tools[{number}].custom.format.grammar")
+            yield Tool(tool.custom.name, tool.custom.description or "", custom=True, grammar=grammar)
 
 
 def _choice_name(choice: _ToolChoice) -> str:

@@ -1,4 +1,4 @@
-"""The description names every route, code and status, and is made from what serves them."""
+"""The OpenAPI document has every route, error code and status, and is generated from the routes and their Structs."""
 
 import re
 from collections.abc import Iterator
@@ -36,20 +36,20 @@ async def routes() -> list[Route]:
 
 
 @pytest.fixture
-def told(routes: list[Route]) -> dict[str, Any]:
+def spec(routes: list[Route]) -> dict[str, Any]:
     return document(routes, keyed=True, relays=True)
 
 
-def operations(told: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path, methods in told["paths"].items():
+def operations(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in spec["paths"].items():
         for method, operation in methods.items():
             yield f"{method.upper()} {path}", operation
 
 
-def test_every_route_has_one_operation_and_every_operation_one_route(routes: list[Route], told: dict[str, Any]) -> None:
+def test_every_route_has_one_operation_and_every_operation_one_route(routes: list[Route], spec: dict[str, Any]) -> None:
     served = {f"{route.method} {route.path.replace('...}', '}')}" for route in routes}
 
-    assert {name for name, _ in operations(told)} == served
+    assert {name for name, _ in operations(spec)} == served
 
 
 def test_every_route_names_an_operation_and_every_operation_belongs_to_a_route(routes: list[Route]) -> None:
@@ -65,24 +65,24 @@ def test_document_is_valid(routes: list[Route], keyed: bool, relays: bool) -> No
     from_dict(document(routes, keyed=keyed, relays=relays)).validate()
 
 
-def test_operation_ids_are_unique(told: dict[str, Any]) -> None:
-    names = [operation["operationId"] for _, operation in operations(told)]
+def test_operation_ids_are_unique(spec: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, operation in operations(spec)]
 
     assert sorted(set(names)) == sorted(names)
 
 
-def test_path_parameters_of_an_operation_match_its_path(told: dict[str, Any]) -> None:
-    for name, operation in operations(told):
+def test_path_parameters_of_an_operation_match_its_path(spec: dict[str, Any]) -> None:
+    for name, operation in operations(spec):
         parameters = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"]
         assert parameters == re.findall(r"{(\w+)}", name), name
 
 
-def test_every_error_code_is_listed_under_its_status(routes: list[Route], told: dict[str, Any]) -> None:
+def test_every_error_code_is_listed_under_its_status(routes: list[Route], spec: dict[str, Any]) -> None:
     known = [*STATUS_OF_CODE.items(), *((code, status) for status, code in CODE_OF_STATUS.items())]
     unkeyed = document(routes, keyed=False, relays=True)["components"]["responses"]
     problems = {
         name: response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]
-        for name, response in (unkeyed | told["components"]["responses"]).items()
+        for name, response in (unkeyed | spec["components"]["responses"]).items()
         if name.startswith("Problem")
     }
 
@@ -92,9 +92,9 @@ def test_every_error_code_is_listed_under_its_status(routes: list[Route], told: 
         assert problems[f"Problem{status}"]["status"] == {"const": status}
 
 
-def test_references_resolve_and_schemas_have_public_names(told: dict[str, Any]) -> None:
-    text = msgspec.json.encode(told).decode()
-    kinds = told["components"]
+def test_references_resolve_and_schemas_have_public_names(spec: dict[str, Any]) -> None:
+    text = msgspec.json.encode(spec).decode()
+    kinds = spec["components"]
 
     for piece in text.split('"$ref":"#/components/')[1:]:
         kind, _, name = piece.partition('"')[0].partition("/")
@@ -112,8 +112,8 @@ def test_schemas_of_bodies_and_responses_do_not_share_a_name() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-def test_body_schemas_have_the_fields_of_the_decoded_structs(told: dict[str, Any]) -> None:
-    schemas = told["components"]["schemas"]
+def test_body_schemas_have_the_fields_of_the_decoded_structs(spec: dict[str, Any]) -> None:
+    schemas = spec["components"]["schemas"]
 
     assert set(schemas["ChatRequest"]["properties"]) == set(plain.ChatBody.__struct_fields__)
     assert set(schemas["ChatCompletionRequest"]["properties"]) == set(ChatCompletionBody.__struct_fields__)
@@ -121,10 +121,10 @@ def test_body_schemas_have_the_fields_of_the_decoded_structs(told: dict[str, Any
     assert schemas["ConversationRequest"]["properties"]["title"] == {"type": "string", "minLength": 1, "maxLength": 200}
 
 
-def test_put_sim_requires_sim_and_patch_sim_requires_no_field(told: dict[str, Any]) -> None:
-    operation = dict(operations(told))["PUT /sim"]
+def test_put_sim_requires_sim_and_patch_sim_requires_no_field(spec: dict[str, Any]) -> None:
+    operation = dict(operations(spec))["PUT /sim"]
     body = operation["requestBody"]["content"]["application/json"]["schema"]
-    schemas = told["components"]["schemas"]
+    schemas = spec["components"]["schemas"]
 
     assert body == {"$ref": "#/components/schemas/NewSimRequest"}
     assert schemas["NewSimRequest"]["properties"] == {"sim": {"type": "string"}}
@@ -132,8 +132,8 @@ def test_put_sim_requires_sim_and_patch_sim_requires_no_field(told: dict[str, An
     assert not schemas["SimRequest"]["required"]
 
 
-def test_dashboard_events_require_a_key_and_the_dashboard_page_does_not(told: dict[str, Any]) -> None:
-    served = dict(operations(told))
+def test_dashboard_events_require_a_key_and_the_dashboard_page_does_not(spec: dict[str, Any]) -> None:
+    served = dict(operations(spec))
     events, page = served["GET /board/events"], served["GET /board"]
 
     assert [*events["responses"]["200"]["content"]] == ["text/event-stream"]
@@ -142,8 +142,8 @@ def test_dashboard_events_require_a_key_and_the_dashboard_page_does_not(told: di
     assert "security" not in page
 
 
-def test_error_responses_have_the_schema_of_the_paths_dialect(told: dict[str, Any]) -> None:
-    responses = told["components"]["responses"]
+def test_error_responses_have_the_schema_of_the_paths_dialect(spec: dict[str, Any]) -> None:
+    responses = spec["components"]["responses"]
     error = responses["OpenAI429"]["content"]["application/json"]["schema"]["properties"]["error"]["properties"]
 
     assert error["code"] == {"enum": ["rate_limit_exceeded"]}

@@ -10,8 +10,8 @@ from tokenfall.simulator.scenarios.format import TextStep
 from tokenfall.simulator.scenarios.nodes import InvalidScenario
 
 
-class Watch:
-    """A clock that tests advance."""
+class FakeTime:
+    """A fake clock."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -28,57 +28,57 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
+def clock() -> FakeTime:
+    return FakeTime()
 
 
 @pytest.fixture
-def file(path: Path, watch: Watch) -> ScenarioFile:
-    return ScenarioFile(path, now=watch)
+def file(path: Path, clock: FakeTime) -> ScenarioFile:
+    return ScenarioFile(path, now=clock)
 
 
-def said(file: ScenarioFile) -> str:
+def text_of(file: ScenarioFile) -> str:
     (step,) = file.current().turns[0].steps
     assert isinstance(step, TextStep)
     return step.text
 
 
-def test_changed_file_is_reloaded_at_most_once_a_second(path: Path, watch: Watch, file: ScenarioFile) -> None:
+def test_changed_file_is_reloaded_at_most_once_a_second(path: Path, clock: FakeTime, file: ScenarioFile) -> None:
     path.write_text("- say: three")
-    watch.now_s += CHECK_INTERVAL_S - 0.01
-    assert said(file) == "one"
-    watch.now_s += 0.01
-    assert said(file) == "three"
+    clock.now_s += CHECK_INTERVAL_S - 0.01
+    assert text_of(file) == "one"
+    clock.now_s += 0.01
+    assert text_of(file) == "three"
     path.write_text("- say: fours")
     os.utime(path, ns=(1, 1))
-    assert said(file) == "three"
-    watch.now_s += CHECK_INTERVAL_S
-    assert said(file) == "fours"
+    assert text_of(file) == "three"
+    clock.now_s += CHECK_INTERVAL_S
+    assert text_of(file) == "fours"
 
 
-def test_unchanged_file_is_not_reloaded(watch: Watch, file: ScenarioFile) -> None:
+def test_unchanged_file_is_not_reloaded(clock: FakeTime, file: ScenarioFile) -> None:
     before = file.current()
-    watch.now_s += 5
+    clock.now_s += 5
     assert file.current() is before
 
 
-def test_changed_file_is_reloaded_once(path: Path, watch: Watch, file: ScenarioFile) -> None:
+def test_changed_file_is_reloaded_once(path: Path, clock: FakeTime, file: ScenarioFile) -> None:
     path.write_text("- say: three")
-    watch.now_s += CHECK_INTERVAL_S
+    clock.now_s += CHECK_INTERVAL_S
     before = file.current()
-    watch.now_s += CHECK_INTERVAL_S
+    clock.now_s += CHECK_INTERVAL_S
 
     assert file.current() is before
 
 
 def test_unreadable_file_is_logged_once(
-    path: Path, watch: Watch, file: ScenarioFile, caplog: pytest.LogCaptureFixture
+    path: Path, clock: FakeTime, file: ScenarioFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.unlink()
     path.mkdir()
     for _ in range(3):
-        watch.now_s += CHECK_INTERVAL_S
-        assert said(file) == "one"
+        clock.now_s += CHECK_INTERVAL_S
+        assert text_of(file) == "one"
 
     assert [record.getMessage() for record in caplog.records] == [
         "scenario not reloaded, the previous version stays in use: talk.yaml: not a file"
@@ -86,35 +86,35 @@ def test_unreadable_file_is_logged_once(
 
 
 def test_invalid_version_is_logged_once_and_the_previous_one_stays(
-    path: Path, watch: Watch, file: ScenarioFile, caplog: pytest.LogCaptureFixture
+    path: Path, clock: FakeTime, file: ScenarioFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_text("- say: two\n- sai: three")
     for _ in range(3):
-        watch.now_s += CHECK_INTERVAL_S
-        assert said(file) == "one"
+        clock.now_s += CHECK_INTERVAL_S
+        assert text_of(file) == "one"
 
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "talk.yaml:2: turn 2: unknown key 'sai'" in record.getMessage()
     path.write_text("- say: mended")
-    watch.now_s += CHECK_INTERVAL_S
-    assert said(file) == "mended"
+    clock.now_s += CHECK_INTERVAL_S
+    assert text_of(file) == "mended"
 
 
 def test_removed_file_is_logged_once_and_its_scenario_stays(
-    path: Path, watch: Watch, file: ScenarioFile, caplog: pytest.LogCaptureFixture
+    path: Path, clock: FakeTime, file: ScenarioFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.unlink()
     for _ in range(3):
-        watch.now_s += CHECK_INTERVAL_S
-        assert said(file) == "one"
+        clock.now_s += CHECK_INTERVAL_S
+        assert text_of(file) == "one"
 
     assert [record.getMessage() for record in caplog.records] == [
         "scenario file talk.yaml was removed, its last version stays in use: No such file or directory"
     ]
     path.write_text("- say: back")
-    watch.now_s += CHECK_INTERVAL_S
-    assert said(file) == "back"
+    clock.now_s += CHECK_INTERVAL_S
+    assert text_of(file) == "back"
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:

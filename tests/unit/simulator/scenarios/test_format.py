@@ -2,7 +2,7 @@ import sys
 
 import msgspec
 import pytest
-import yaml  # type: ignore[import-untyped,unused-ignore] # its stubs are a package of their own
+import yaml  # type: ignore[import-untyped,unused-ignore] # the stubs are a separate package
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,9 +72,9 @@ def test_json_and_yaml_give_the_same_turns() -> None:
 
 
 @pytest.mark.usefixtures("either_loader")
-@pytest.mark.parametrize("said", ["yes", "12:30", "2024-99-99", "0x1f", "1_000", ".inf", "<<"])
-def test_plain_scalars_are_texts_per_yaml_1_2(said: str) -> None:
-    assert turns(f"- say: {said}")[0].steps == (TextStep(said),)
+@pytest.mark.parametrize("scalar", ["yes", "12:30", "2024-99-99", "0x1f", "1_000", ".inf", "<<"])
+def test_plain_scalars_are_texts_per_yaml_1_2(scalar: str) -> None:
+    assert turns(f"- say: {scalar}")[0].steps == (TextStep(scalar),)
 
 
 @pytest.mark.usefixtures("either_loader")
@@ -187,7 +187,7 @@ def test_missing_pyyaml_is_refused_with_the_extra(monkeypatch: pytest.MonkeyPatc
     assert turns('[{"say": "a"}]', "s.json")
 
 
-# Whatever a file holds
+# Arbitrary content
 
 WORDS = [
     *("when", "say", "sim", "times", "finish_reason", "last", "system", "model", "turn", "tool_result", "contains"),

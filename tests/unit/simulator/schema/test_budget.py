@@ -10,7 +10,7 @@ def test_exhausted_budget_is_refused_with_keyword_and_limit() -> None:
 
     with pytest.raises(InvalidRequest, match="`enum` takes more than the 5000 steps of one request") as caught:
         budget.spend(1, "enum")
-    assert not isinstance(caught.value, Unsatisfiable)  # which would be a reason to try the next alternative
+    assert not isinstance(caught.value, Unsatisfiable)  # Unsatisfiable would lead to a try of the next alternative
     assert budget.spent == MAX_STEPS + 1
 
 

@@ -183,7 +183,7 @@ def test_text_of_any_pattern_matches_in_pythons_re(pattern: str, least: int, mor
     try:
         found = text(pattern, least=least, most=least + more, variant=variant)
     except Unsatisfiable as error:
-        assert least or more < 1_000 or variant or "^" in pattern, error  # noqa: PT017 - only then there may be none
+        assert least or more < 1_000 or variant or "^" in pattern, error  # noqa: PT017 - no text exists only in this case
         return
 
     assert least <= len(found) <= least + more

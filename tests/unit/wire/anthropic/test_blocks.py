@@ -80,7 +80,7 @@ def test_image_in_a_tool_result_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "param", "said"),
+    ("block", "param", "message"),
     [
         ({}, "f.0.type", "Field required"),
         ({"type": 7}, "f.0.type", "Field required"),
@@ -123,8 +123,8 @@ def test_image_in_a_tool_result_is_read() -> None:
         ),
     ],
 )
-def test_missing_block_field_is_named(block: dict[str, Any], param: str, said: str) -> None:
+def test_missing_block_field_is_named(block: dict[str, Any], param: str, message: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         blocks([block], "f")
 
-    assert (refused.value.param, refused.value.message) == (param, f"{param}: {said}")
+    assert (refused.value.param, refused.value.message) == (param, f"{param}: {message}")

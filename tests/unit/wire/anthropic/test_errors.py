@@ -27,13 +27,13 @@ from tokenfall.wire.api_error import ApiError
     ],
 )
 def test_status_is_mapped_to_the_error_type(status: int, kind: bytes) -> None:
-    told = error(ApiError(status=status, code="x", message="m", request_id=""))
+    encoded = error(ApiError(status=status, code="x", message="m", request_id=""))
 
-    assert told == b'{"type":"error","error":{"type":"%b","message":"m"},"request_id":null}' % kind
+    assert encoded == b'{"type":"error","error":{"type":"%b","message":"m"},"request_id":null}' % kind
 
 
 @pytest.mark.parametrize(
-    ("text", "field", "param", "said"),
+    ("text", "field", "param", "message"),
     [
         ("Object missing required field `a`", "", "a", "Field required"),
         ("Object missing required field `a`", "a", "a", "Field required"),
@@ -48,14 +48,14 @@ def test_status_is_mapped_to_the_error_type(status: int, kind: bytes) -> None:
         ("Invalid enum value 'x'", "a", "a", "Invalid enum value 'x'"),
     ],
 )
-def test_error_has_the_wording_of_the_api(text: str, field: str, param: str, said: str) -> None:
+def test_error_has_the_wording_of_the_api(text: str, field: str, param: str, message: str) -> None:
     refused = rephrased(text, field)
 
-    assert (refused.param, refused.message) == (param, f"{param}: {said}")
+    assert (refused.param, refused.message) == (param, f"{param}: {message}")
 
 
 def test_unknown_thread_has_the_error_code_of_the_sdk() -> None:
-    told = json.loads(error(ApiError(status=404, code="not_found", message="x", param="thread")))
+    document = json.loads(error(ApiError(status=404, code="not_found", message="x", param="thread")))
 
-    assert told["error"]["details"] == {"error_code": "thread_not_found"}
+    assert document["error"]["details"] == {"error_code": "thread_not_found"}
     assert "details" not in json.loads(error(ApiError(status=404, code="not_found", message="x")))["error"]

@@ -15,8 +15,8 @@ def assistant(*content: Any) -> RawMessage:
     return RawMessage("assistant", content[0] if content and isinstance(content[0], str) else list(content))
 
 
-def text(said: str) -> dict[str, Any]:
-    return {"type": "text", "text": said}
+def text(content: str) -> dict[str, Any]:
+    return {"type": "text", "text": content}
 
 
 def use(number: int) -> dict[str, Any]:
@@ -70,9 +70,9 @@ def test_system_message_in_the_middle_is_accepted() -> None:
 
 def test_call_and_its_results_are_decoded() -> None:
     image = {"type": "image", "source": {"type": "url", "url": "https://a.b/c"}}
-    answered = user(result(1, content=[text("sun"), image]), result(2, content="rain", is_error=True), text("And?"))
+    results = user(result(1, content=[text("sun"), image]), result(2, content="rain", is_error=True), text("And?"))
 
-    assert read(HI, assistant(text("Look."), use(1), use(2)), answered) == [
+    assert read(HI, assistant(text("Look."), use(1), use(2)), results) == [
         Message("user", "Hi"),
         Message("assistant", "Look.", tool_calls=(CALL, ToolCall("t2", "weather", '{"n":2}'))),
         Message("tool", "sun", tool_call_id="t1", images=("https://a.b/c",)),
@@ -82,9 +82,9 @@ def test_call_and_its_results_are_decoded() -> None:
 
 
 def test_results_in_several_messages_of_one_turn_are_decoded() -> None:
-    said = read(HI, assistant(use(1)), assistant(use(2)), user(result(2)), user(result(1)))
+    decoded = read(HI, assistant(use(1)), assistant(use(2)), user(result(2)), user(result(1)))
 
-    assert [message.role for message in said] == ["user", "assistant", "assistant", "tool", "tool"]
+    assert [message.role for message in decoded] == ["user", "assistant", "assistant", "tool", "tool"]
 
 
 def test_images_and_text_of_a_message_are_decoded() -> None:
@@ -120,7 +120,7 @@ EMPTY = "all messages must have non-empty content except for the optional final 
 
 
 @pytest.mark.parametrize(
-    ("raw", "param", "said"),
+    ("raw", "param", "message"),
     [
         ([], "messages", "messages: at least one message is required"),
         ([RawMessage("system", "S"), HI], "messages", SYSTEM),
@@ -137,8 +137,8 @@ EMPTY = "all messages must have non-empty content except for the optional final 
         ([HI, assistant("Ho ")], "messages", "messages: final assistant content cannot end with trailing whitespace"),
     ],
 )
-def test_requests_refused_by_the_api_are_refused(raw: list[RawMessage], param: str, said: str) -> None:
-    assert refusal(*raw) == (param, said)
+def test_requests_refused_by_the_api_are_refused(raw: list[RawMessage], param: str, message: str) -> None:
+    assert refusal(*raw) == (param, message)
 
 
 def test_trailing_whitespace_is_accepted_before_the_last_message() -> None:
@@ -177,10 +177,10 @@ def test_call_without_its_result_is_refused(raw: list[RawMessage]) -> None:
 
 
 def test_calls_without_results_are_listed_together() -> None:
-    param, said = refusal(HI, assistant(use(1)), assistant(use(2)), HI)
+    param, message = refusal(HI, assistant(use(1)), assistant(use(2)), HI)
 
     assert param == "messages.1"
-    assert said == UNANSWERED.replace("t1", "t1, t2")
+    assert message == UNANSWERED.replace("t1", "t1, t2")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_result_without_its_call_is_refused(raw: list[RawMessage], place: str) -
 
 
 @pytest.mark.parametrize(
-    ("raw", "place", "said"),
+    ("raw", "place", "message"),
     [
         ([user(use(1))], "messages.0.content.0", "`tool_use` blocks can only be in `assistant` messages"),
         ([HI, assistant(result(1))], "messages.1.content.0", "`tool_result` blocks can only be in `user` messages"),
@@ -209,8 +209,8 @@ def test_result_without_its_call_is_refused(raw: list[RawMessage], place: str) -
         ),
     ],
 )
-def test_calls_and_results_in_wrong_roles_are_refused(raw: list[RawMessage], place: str, said: str) -> None:
-    assert refusal(*raw) == (place, f"{place}: {said}")
+def test_calls_and_results_in_wrong_roles_are_refused(raw: list[RawMessage], place: str, message: str) -> None:
+    assert refusal(*raw) == (place, f"{place}: {message}")
 
 
 @pytest.mark.parametrize(

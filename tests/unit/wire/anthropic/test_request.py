@@ -35,14 +35,14 @@ def refusal(sent: bytes) -> tuple[str | None, str]:
 
 
 def test_minimal_request_has_the_defaults() -> None:
-    asked = decode(body())
+    parsed = decode(body())
 
-    assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
-    assert (asked.stream, asked.options) == (False, MessagesOptions())
+    assert parsed.request == ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
+    assert (parsed.stream, parsed.options) == (False, MessagesOptions())
 
 
 def test_every_field_is_decoded() -> None:
-    asked = decode(
+    parsed = decode(
         body(
             system="Be brief.",
             max_tokens=2048,
@@ -60,7 +60,7 @@ def test_every_field_is_decoded() -> None:
         )
     )
 
-    assert asked.request == ChatRequest(
+    assert parsed.request == ChatRequest(
         messages=(Message("system", "Be brief."), Message("user", "Hi")),
         model="m",
         max_tokens=2048,
@@ -73,7 +73,7 @@ def test_every_field_is_decoded() -> None:
         reasoning=True,
         effort="low",
     )
-    assert (asked.stream, asked.options) == (True, MessagesOptions(omit_thinking=True))
+    assert (parsed.stream, parsed.options) == (True, MessagesOptions(omit_thinking=True))
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_tool_choice_is_mapped(tools: object, choice: object, expected: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("thinking", "wanted"),
+    ("thinking", "expected"),
     [(None, False), ({"type": "disabled"}, False), ({"type": "adaptive"}, True), ({"type": "between_tools"}, True)],
 )
-def test_enabled_thinking_requests_reasoning(thinking: object, wanted: bool) -> None:
-    assert request(thinking=thinking).reasoning is wanted
+def test_enabled_thinking_requests_reasoning(thinking: object, expected: bool) -> None:
+    assert request(thinking=thinking).reasoning is expected
 
 
 def test_output_format_is_accepted_as_legacy_name() -> None:
@@ -134,7 +134,7 @@ def test_output_format_is_accepted_as_legacy_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "good", "bad", "said"),
+    ("field", "good", "bad", "message"),
     [
         ("max_tokens", 0, -1, "Input should be greater than or equal to 0"),
         ("max_tokens", 1, None, "Input should be a valid integer"),
@@ -158,14 +158,14 @@ def test_output_format_is_accepted_as_legacy_name() -> None:
         ("thinking", None, "enabled", "Input should be a valid dictionary"),
     ],
 )
-def test_field_out_of_bounds_is_refused(field: str, good: object, bad: object, said: str) -> None:
+def test_field_out_of_bounds_is_refused(field: str, good: object, bad: object, message: str) -> None:
     decode(body(**{field: good}))
 
-    assert refusal(body(**{field: bad})) == (field, f"{field}: {said}")
+    assert refusal(body(**{field: bad})) == (field, f"{field}: {message}")
 
 
 @pytest.mark.parametrize(
-    ("fields", "param", "said"),
+    ("fields", "param", "message"),
     [
         ({"thinking": {"type": "enabled"}}, "thinking.enabled.budget_tokens", "Field required"),
         (
@@ -204,12 +204,12 @@ def test_field_out_of_bounds_is_refused(field: str, good: object, bad: object, s
         ({"output_format": {"type": "json_schema", "schema": []}}, "output_format.schema", NOT_AN_OBJECT),
     ],
 )
-def test_nested_field_out_of_bounds_is_refused(fields: dict[str, object], param: str, said: str) -> None:
-    assert refusal(body(**fields)) == (param, f"{param}: {said}")
+def test_nested_field_out_of_bounds_is_refused(fields: dict[str, object], param: str, message: str) -> None:
+    assert refusal(body(**fields)) == (param, f"{param}: {message}")
 
 
 @pytest.mark.parametrize(
-    ("fields", "param", "said"),
+    ("fields", "param", "message"),
     [
         (
             {"thinking": ENABLED, "max_tokens": 1024},
@@ -234,8 +234,8 @@ def test_nested_field_out_of_bounds_is_refused(fields: dict[str, object], param:
         ),
     ],
 )
-def test_contradicting_fields_are_refused(fields: dict[str, object], param: str, said: str) -> None:
-    assert refusal(body(**fields)) == (param, said)
+def test_contradicting_fields_are_refused(fields: dict[str, object], param: str, message: str) -> None:
+    assert refusal(body(**fields)) == (param, message)
 
 
 def test_thinking_without_a_forced_tool_is_accepted() -> None:
@@ -275,8 +275,8 @@ def nested(depth: int) -> bytes:
     deep = b'{"a":' * depth + b"1" + b"}" * depth
     use = b'{"type":"tool_use","id":"t","name":"n","input":' + deep + b"}"
     result = b'{"type":"tool_result","tool_use_id":"t"}'
-    said = b'{"role":"assistant","content":[' + use + b']},{"role":"user","content":[' + result + b"]}"
-    return b'{"model":"m","max_tokens":9,"messages":[' + said + b"]}"
+    message = b'{"role":"assistant","content":[' + use + b']},{"role":"user","content":[' + result + b"]}"
+    return b'{"model":"m","max_tokens":9,"messages":[' + message + b"]}"
 
 
 def test_deeply_nested_request_is_read_or_refused() -> None:

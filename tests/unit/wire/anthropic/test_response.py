@@ -32,16 +32,16 @@ OutputEvent = Sequence[tuple[ContentBlock, Sequence[str]]]
 
 
 def stream(
-    said: OutputEvent,
+    events: OutputEvent,
     reason: FinishReason = "stop",
     *,
-    asked: ParsedRequest = ASKED,
+    parsed: ParsedRequest = ASKED,
     usage: Usage | None = USAGE,
     stop: str = "",
 ) -> bytes:
-    encoder = ANTHROPIC.encoder(asked, IDENTITY)
+    encoder = ANTHROPIC.encoder(parsed, IDENTITY)
     frames = b""
-    for block, tokens in said:
+    for block, tokens in events:
         frames += encoder.open(block)
         frames += b"".join(map(encoder.token, tokens))
     return frames + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage, stop), ResponseTiming())
@@ -121,7 +121,7 @@ def test_omitted_thinking_has_only_a_signature() -> None:
     encoder.open(THOUGHT)
 
     assert encoder.frame_template() is None
-    assert stream([(THOUGHT, ["Hm"])], asked=QUIET) == START + THOUGHT_START + PING + SIGNED + STOP % 0 + TURN_END
+    assert stream([(THOUGHT, ["Hm"])], parsed=QUIET) == START + THOUGHT_START + PING + SIGNED + STOP % 0 + TURN_END
 
 
 def test_tool_call_is_streamed_as_json_deltas() -> None:
@@ -156,7 +156,7 @@ REFUSAL = b'{"type":"refusal","category":null,"explanation":null}'
 
 
 @pytest.mark.parametrize(
-    ("reason", "stop", "told", "sequence", "details"),
+    ("reason", "stop", "encoded", "sequence", "details"),
     [
         ("stop", "", b'"end_turn"', b"null", b"null"),
         ("stop", "END", b'"stop_sequence"', b'"END"', b"null"),
@@ -167,9 +167,9 @@ REFUSAL = b'{"type":"refusal","category":null,"explanation":null}'
     ],
 )
 def test_empty_response_has_a_stop_reason_and_no_block(
-    reason: FinishReason, stop: str, told: bytes, sequence: bytes, details: bytes
+    reason: FinishReason, stop: str, encoded: bytes, sequence: bytes, details: bytes
 ) -> None:
-    assert stream([], reason, stop=stop) == START + END % (told, sequence, details, 5)
+    assert stream([], reason, stop=stop) == START + END % (encoded, sequence, details, 5)
 
 
 def test_finish_after_the_end_of_a_block_writes_nothing() -> None:
@@ -212,7 +212,7 @@ def test_any_text_round_trips_in_its_frames(texts: list[str]) -> None:
         assert [delta[name] for delta in deltas if name in delta] == texts
 
 
-# What breaks
+# Errors
 
 
 OVERLOADED = ApiError(status=529, code="upstream_failed", message="too\nmuch", request_id="req_1")
@@ -227,20 +227,20 @@ def test_error_after_the_first_token_is_an_event() -> None:
     encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
     frames = encoder.open(TEXT) + encoder.token("Hi") + ANTHROPIC.error_frame(OVERLOADED)
 
-    said = DELTA % (0, b'"type":"text_delta","text":"Hi"')
-    assert frames == START + TEXT_START % 0 + PING + said + b"event: error\ndata: " + TOLD + b"\n\n"
+    delta = DELTA % (0, b'"type":"text_delta","text":"Hi"')
+    assert frames == START + TEXT_START % 0 + PING + delta + b"event: error\ndata: " + TOLD + b"\n\n"
 
 
 # Complete responses, byte for byte
 
 
-def whole(
-    choice: ResponseChoice, *, asked: ParsedRequest = ASKED, usage: Usage | None = USAGE, stop: str = ""
+def complete(
+    choice: ResponseChoice, *, parsed: ParsedRequest = ASKED, usage: Usage | None = USAGE, stop: str = ""
 ) -> bytes:
     finished = Finished(choice.reason, "m", usage, stop)
     return b"".join(
         ANTHROPIC.encode_response(
-            asked, ModelResponse(meta=IDENTITY, choices=[choice], finished=finished, timing=ResponseTiming())
+            parsed, ModelResponse(meta=IDENTITY, choices=[choice], finished=finished, timing=ResponseTiming())
         )
     )
 
@@ -253,7 +253,7 @@ WHOLE = (
 
 
 def test_complete_response_has_the_text() -> None:
-    assert whole(ResponseChoice(text="Hi\n", reason="stop")) == WHOLE % (
+    assert complete(ResponseChoice(text="Hi\n", reason="stop")) == WHOLE % (
         b'{"type":"text","text":"Hi\\n"}',
         b"end_turn",
         b"null",
@@ -262,16 +262,18 @@ def test_complete_response_has_the_text() -> None:
 
 
 def test_complete_text_with_a_stop_sequence() -> None:
-    told = whole(ResponseChoice(text="Hi", reason="stop"), stop="END")
+    encoded = complete(ResponseChoice(text="Hi", reason="stop"), stop="END")
 
-    assert told == WHOLE % (b'{"type":"text","text":"Hi"}', b"stop_sequence", b'"END"', 5)
+    assert encoded == WHOLE % (b'{"type":"text","text":"Hi"}', b"stop_sequence", b'"END"', 5)
 
 
-@pytest.mark.parametrize(("asked", "shown"), [(ASKED, b"Hm"), (QUIET, b"")])
-def test_complete_reasoning_text_and_calls(asked: ParsedRequest, shown: bytes) -> None:
+@pytest.mark.parametrize(("parsed", "shown"), [(ASKED, b"Hm"), (QUIET, b"")])
+def test_complete_reasoning_text_and_calls(parsed: ParsedRequest, shown: bytes) -> None:
     calls = (ToolCall("toolu_1", "weather", '{"city": "Ulm"}'), ToolCall("toolu_2", "time", ""))
 
-    assert whole(ResponseChoice(text="So", reason="tool_calls", thought="Hm", calls=calls), asked=asked) == WHOLE % (
+    assert complete(
+        ResponseChoice(text="So", reason="tool_calls", thought="Hm", calls=calls), parsed=parsed
+    ) == WHOLE % (
         b'{"type":"thinking","thinking":"%b","signature":"%b"},{"type":"text","text":"So"},'
         b'{"type":"tool_use","id":"toolu_1","name":"weather","input":{"city":"Ulm"}},'
         b'{"type":"tool_use","id":"toolu_2","name":"time","input":{}}' % (shown, SIGNATURE),
@@ -283,9 +285,9 @@ def test_complete_reasoning_text_and_calls(asked: ParsedRequest, shown: bytes) -
 
 @pytest.mark.parametrize("arguments", ['{"city":', "[1]", "null", "[" * 100_000])
 def test_arguments_that_are_not_an_object_become_empty(arguments: str) -> None:
-    told = whole(ResponseChoice(text="", reason="length", calls=(ToolCall("toolu_1", "weather", arguments),)))
+    encoded = complete(ResponseChoice(text="", reason="length", calls=(ToolCall("toolu_1", "weather", arguments),)))
 
-    assert told == WHOLE % (
+    assert encoded == WHOLE % (
         b'{"type":"tool_use","id":"toolu_1","name":"weather","input":{}}',
         b"max_tokens",
         b"null",
@@ -294,18 +296,18 @@ def test_arguments_that_are_not_an_object_become_empty(arguments: str) -> None:
 
 
 def test_complete_empty_response_has_no_content() -> None:
-    assert whole(ResponseChoice(text="", reason="stop"), usage=None) == WHOLE % (b"", b"end_turn", b"null", 0)
+    assert complete(ResponseChoice(text="", reason="stop"), usage=None) == WHOLE % (b"", b"end_turn", b"null", 0)
 
 
 def test_cached_tokens_are_not_input_tokens() -> None:
-    answer = ModelResponse(
+    response = ModelResponse(
         meta=IDENTITY,
         choices=[ResponseChoice(text="Hi", reason="stop")],
         finished=Finished("stop", "m", Usage(1000, 5, 800, 100)),
         timing=ResponseTiming(),
     )
 
-    assert json.loads(b"".join(ANTHROPIC.encode_response(ASKED, answer)))["usage"] == {
+    assert json.loads(b"".join(ANTHROPIC.encode_response(ASKED, response)))["usage"] == {
         "input_tokens": 100,
         "cache_creation_input_tokens": 100,
         "cache_read_input_tokens": 800,

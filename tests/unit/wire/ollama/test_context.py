@@ -29,10 +29,10 @@ def parsed(**fields: Any) -> ParsedRequest:
     return RELAYED.for_upstream(RELAYED.decode(body))
 
 
-def streamed(asked: ParsedRequest, *said: tuple[ContentBlock, Sequence[str]]) -> list[dict[str, Any]]:
-    encoder = RELAYED.encoder(asked, META)
+def streamed(parsed_request: ParsedRequest, *events: tuple[ContentBlock, Sequence[str]]) -> list[dict[str, Any]]:
+    encoder = RELAYED.encoder(parsed_request, META)
     lines = b""
-    for block, tokens in said:
+    for block, tokens in events:
         lines += encoder.open(block)
         template = encoder.frame_template()
         for token in tokens:
@@ -41,16 +41,16 @@ def streamed(asked: ParsedRequest, *said: tuple[ContentBlock, Sequence[str]]) ->
     return [json.loads(line) for line in lines.splitlines()]
 
 
-def whole(asked: ParsedRequest, text: str) -> dict[str, Any]:
+def complete(parsed_request: ParsedRequest, text: str) -> dict[str, Any]:
     choice = ResponseChoice(text=text, reason="stop")
     response = ModelResponse(meta=META, choices=(choice,), finished=FINISHED, timing=Timing())
-    document: dict[str, Any] = json.loads(b"".join(RELAYED.encode_response(asked, response)))
+    document: dict[str, Any] = json.loads(b"".join(RELAYED.encode_response(parsed_request, response)))
     return document
 
 
 @given(st.lists(st.tuples(roles, texts), max_size=5))
-def test_context_round_trips(said: list[tuple[Any, str]]) -> None:
-    messages = tuple(Message(role, text) for role, text in said)
+def test_context_round_trips(messages_: list[tuple[Any, str]]) -> None:
+    messages = tuple(Message(role, text) for role, text in messages_)
     context = encode_context(messages)
 
     assert context is not None
@@ -89,16 +89,23 @@ def test_context_above_its_limit_is_omitted() -> None:
 
 
 def test_context_continues_its_conversation_without_images() -> None:
-    asked = parsed(context=encode_context(TALK), images=["iVBORw0KGgo="])
+    parsed_request = parsed(context=encode_context(TALK), images=["iVBORw0KGgo="])
 
-    assert asked.request.messages == (*TALK, Message("user", "Hi", images=("data:image/png;base64,iVBORw0KGgo=",)))
-    assert decode_context(whole(asked, "Ho")["context"]) == (*TALK, Message("user", "Hi"), Message("assistant", "Ho"))
+    assert parsed_request.request.messages == (
+        *TALK,
+        Message("user", "Hi", images=("data:image/png;base64,iVBORw0KGgo=",)),
+    )
+    assert decode_context(complete(parsed_request, "Ho")["context"]) == (
+        *TALK,
+        Message("user", "Hi"),
+        Message("assistant", "Ho"),
+    )
 
 
 def test_new_system_message_replaces_that_of_the_context() -> None:
-    asked = parsed(context=encode_context(TALK), system="Be long.")
+    parsed_request = parsed(context=encode_context(TALK), system="Be long.")
 
-    assert asked.request.messages == (Message("system", "Be long."), *TALK[1:], Message("user", "Hi"))
+    assert parsed_request.request.messages == (Message("system", "Be long."), *TALK[1:], Message("user", "Hi"))
 
 
 def test_last_line_of_a_stream_has_the_context_in_field_order() -> None:
@@ -112,17 +119,17 @@ def test_last_line_of_a_stream_has_the_context_in_field_order() -> None:
 
 
 def test_complete_response_has_the_context_in_order() -> None:
-    document = whole(parsed(), "Good day")
+    document = complete(parsed(), "Good day")
 
     assert list(document)[:6] == ["model", "created_at", "response", "done", "done_reason", "context"]
     assert decode_context(document["context"]) == (Message("user", "Hi"), Message("assistant", "Good day"))
 
 
 def test_raw_has_no_context() -> None:
-    asked = parsed(raw=True)
+    parsed_request = parsed(raw=True)
 
-    assert "context" not in streamed(asked, (TEXT, ["a"]))[-1]
-    assert "context" not in whole(asked, "a")
+    assert "context" not in streamed(parsed_request, (TEXT, ["a"]))[-1]
+    assert "context" not in complete(parsed_request, "a")
 
 
 def test_stream_buffers_at_most_the_text_of_a_context() -> None:
@@ -131,3 +138,15 @@ def test_stream_buffers_at_most_the_text_of_a_context() -> None:
 
     assert sum(len(line["response"]) for line in lines) == 8 * len(piece)
     assert "context" not in lines[-1]
+
+
+def test_context_has_text_with_log_probabilities_and_no_buffered_thought() -> None:
+    encoder = RELAYED.encoder(parsed(), META)
+    encoder.open(THOUGHT)
+    assert json.loads(encoder.token("Hm"))["thinking"] == "Hm"
+    encoder.open(TEXT)
+    line: bytes = getattr(encoder, "token_with_logprobs")("Good", b'{"token":"Good"}')  # noqa: B009 - not in Encoder
+    last = encoder.finish(0, "stop") + encoder.end(FINISHED, Timing())
+
+    assert (json.loads(line)["response"], json.loads(line)["logprobs"]) == ("Good", [{"token": "Good"}])
+    assert decode_context(json.loads(last)["context"]) == (Message("user", "Hi"), Message("assistant", "Good"))

@@ -79,7 +79,7 @@ CALLS: dict[str, object] = {
 
 
 @pytest.mark.parametrize(
-    ("answers", "ids"),
+    ("results", "ids"),
     [
         ([{}, {}, {}], ["call_0_0", "call_0_1", "mine"]),
         ([{"tool_name": "time"}, {"tool_name": "time"}, {"tool_name": "weather"}], ["call_0_1", "mine", "call_0_0"]),
@@ -88,16 +88,16 @@ CALLS: dict[str, object] = {
         ([{}, {}, {}, {}, {"tool_call_id": "late"}], ["call_0_0", "call_0_1", "mine", "call_4", "late"]),
     ],
 )
-def test_tool_result_is_matched_to_its_call(answers: list[dict[str, object]], ids: list[str]) -> None:
-    told = read(CALLS, *({"role": "tool", "content": "x", **answer} for answer in answers))
+def test_tool_result_is_matched_to_its_call(results: list[dict[str, object]], ids: list[str]) -> None:
+    decoded = read(CALLS, *({"role": "tool", "content": "x", **result} for result in results))
 
-    assert [message.tool_call_id for message in told[1:]] == ids
+    assert [message.tool_call_id for message in decoded[1:]] == ids
 
 
 def test_tool_result_does_not_match_calls_of_another_turn() -> None:
-    told = read(CALLS, {"role": "assistant", "content": "No."}, {"role": "tool", "content": "x"})
+    decoded = read(CALLS, {"role": "assistant", "content": "No."}, {"role": "tool", "content": "x"})
 
-    assert told[2] == Message("tool", "x", tool_call_id="call_2")
+    assert decoded[2] == Message("tool", "x", tool_call_id="call_2")
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_every_field_of_a_chat_is_decoded() -> None:
         "mirostat": "x",
     }
 
-    asked = chat(
+    parsed = chat(
         format={"type": "object"},
         options=options,
         tools=[
@@ -62,7 +62,7 @@ def test_every_field_of_a_chat_is_decoded() -> None:
         top_logprobs=20,
     )
 
-    assert asked.request == ChatRequest(
+    assert parsed.request == ChatRequest(
         messages=(Message("user", "Hi"),),
         model="sim",
         max_tokens=7,
@@ -84,7 +84,7 @@ def test_null_field_is_treated_as_absent() -> None:
 
 
 def test_every_field_of_generate_is_decoded() -> None:
-    asked = generate(
+    parsed = generate(
         system="Be brief.",
         suffix="x",
         images=["iVBORw0KGgo="],
@@ -96,7 +96,7 @@ def test_every_field_of_generate_is_decoded() -> None:
         stream=False,
     )
 
-    assert asked == ParsedRequest(
+    assert parsed == ParsedRequest(
         request=ChatRequest(
             messages=(
                 Message("system", "Be brief."),
@@ -181,10 +181,10 @@ def test_zero_keep_alive_unloads_the_model(keep_alive: object) -> None:
 
 
 def test_empty_prompt_loads_the_model() -> None:
-    asked = generate(prompt=None, system="Be brief.", images=["iVBORw0KGgo="])
+    parsed = generate(prompt=None, system="Be brief.", images=["iVBORw0KGgo="])
 
-    assert asked.options == OllamaOptions(generate=True, load=True)
-    assert asked.request.messages == (Message("system", "Be brief."),)
+    assert parsed.options == OllamaOptions(generate=True, load=True)
+    assert parsed.request.messages == (Message("system", "Be brief."),)
 
 
 @pytest.mark.parametrize(

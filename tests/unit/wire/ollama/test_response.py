@@ -55,21 +55,21 @@ OutputEvent = Sequence[tuple[ContentBlock, Sequence[str]]]
 
 
 def stream(
-    said: OutputEvent, reason: FinishReason = "stop", *, asked: ParsedRequest = CHAT, usage: Usage | None = USAGE
+    events: OutputEvent, reason: FinishReason = "stop", *, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE
 ) -> bytes:
-    encoder = OLLAMA_CHAT.encoder(asked, IDENTITY)
+    encoder = OLLAMA_CHAT.encoder(parsed, IDENTITY)
     lines = b""
-    for block, tokens in said:
+    for block, tokens in events:
         lines += encoder.open(block)
         lines += b"".join(map(encoder.token, tokens))
     return lines + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage), TIMING)
 
 
-def whole(*choices: ResponseChoice, asked: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
+def complete_body(*choices: ResponseChoice, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
     finished = Finished(choices[0].reason, "m", usage)
     return b"".join(
         OLLAMA_CHAT.encode_response(
-            asked, ModelResponse(meta=IDENTITY, choices=choices, finished=finished, timing=TIMING)
+            parsed, ModelResponse(meta=IDENTITY, choices=choices, finished=finished, timing=TIMING)
         )
     )
 
@@ -107,9 +107,9 @@ def test_call_is_sent_when_the_next_block_opens() -> None:
 
 
 def test_two_tool_calls_are_two_lines() -> None:
-    said = [(WEATHER, ['{"city":', '"Graz"}']), (TIME, ["{}"])]
+    calls_ = [(WEATHER, ['{"city":', '"Graz"}']), (TIME, ["{}"])]
 
-    assert stream(said, "tool_calls") == WEATHER_LINE + TIME_LINE + STOP
+    assert stream(calls_, "tool_calls") == WEATHER_LINE + TIME_LINE + STOP
 
 
 def test_call_may_follow_a_text() -> None:
@@ -161,7 +161,7 @@ def test_durations_are_never_0() -> None:
 def test_generate_puts_text_in_response() -> None:
     head = HEAD + b'"response":'
 
-    assert stream([(THOUGHT, ["Hm"]), (TEXT, ["The"]), (WEATHER, ["{}"])], asked=GENERATE) == (
+    assert stream([(THOUGHT, ["Hm"]), (TEXT, ["The"]), (WEATHER, ["{}"])], parsed=GENERATE) == (
         head
         + b'"","thinking":"Hm","done":false}\n'
         + head
@@ -175,10 +175,10 @@ def test_generate_puts_text_in_response() -> None:
     )
 
 
-@pytest.mark.parametrize("asked", [CHAT, GENERATE])
+@pytest.mark.parametrize("parsed", [CHAT, GENERATE])
 @pytest.mark.parametrize("block", [TEXT, THOUGHT])
-def test_frame_template_holds_for_the_whole_block(asked: ParsedRequest, block: ContentBlock) -> None:
-    encoder = OLLAMA_CHAT.encoder(asked, IDENTITY)
+def test_frame_template_holds_for_the_whole_block(parsed: ParsedRequest, block: ContentBlock) -> None:
+    encoder = OLLAMA_CHAT.encoder(parsed, IDENTITY)
     encoder.open(block)
 
     before, after = encoder.frame_template() or (b"", b"")
@@ -188,13 +188,13 @@ def test_frame_template_holds_for_the_whole_block(asked: ParsedRequest, block: C
 
 
 @given(st.lists(st.text()), st.sampled_from([CHAT, GENERATE]), st.sampled_from([TEXT, THOUGHT]))
-def test_any_text_round_trips_in_its_line(tokens: list[str], asked: ParsedRequest, block: ContentBlock) -> None:
-    lines = stream([(block, tokens)], asked=asked).decode().splitlines()  # as httpx cuts them: at U+2028, too
+def test_any_text_round_trips_in_its_line(tokens: list[str], parsed: ParsedRequest, block: ContentBlock) -> None:
+    lines = stream([(block, tokens)], parsed=parsed).decode().splitlines()  # httpx also splits lines at U+2028
 
     documents = [json.loads(line) for line in lines]
-    said = [document if asked is GENERATE else document["message"] for document in documents]
-    field = "thinking" if block is THOUGHT else "response" if asked is GENERATE else "content"
-    assert [each[field] for each in said[:-1]] == tokens
+    parts = [document if parsed is GENERATE else document["message"] for document in documents]
+    field = "thinking" if block is THOUGHT else "response" if parsed is GENERATE else "content"
+    assert [each[field] for each in parts[:-1]] == tokens
     assert [document["done"] for document in documents] == [False] * len(tokens) + [True]
 
 
@@ -211,7 +211,7 @@ def test_any_arguments_round_trip_in_their_line(arguments: dict[str, object]) ->
 
 
 def test_complete_response() -> None:
-    assert whole(ResponseChoice(text="The sky", reason="stop")) == (
+    assert complete_body(ResponseChoice(text="The sky", reason="stop")) == (
         HEAD + b'"message":{"role":"assistant","content":"The sky"},"done":true,"done_reason":"stop",' + METRICS
     )
 
@@ -219,7 +219,7 @@ def test_complete_response() -> None:
 def test_complete_response_with_reasoning_and_calls() -> None:
     calls = (ToolCall("call_a", "weather", '{"city": "Graz"}'), ToolCall("call_b", "time", ""))
 
-    assert whole(ResponseChoice(text="", reason="tool_calls", thought="Hm", calls=calls)) == (
+    assert complete_body(ResponseChoice(text="", reason="tool_calls", thought="Hm", calls=calls)) == (
         HEAD + b'"message":{"role":"assistant","content":"","thinking":"Hm","tool_calls":['
         b'{"id":"call_a","function":{"index":0,"name":"weather","arguments":{"city":"Graz"}}},'
         b'{"id":"call_b","function":{"index":1,"name":"time","arguments":{}}}]},"done":true,"done_reason":"stop",'
@@ -230,7 +230,7 @@ def test_complete_response_with_reasoning_and_calls() -> None:
 def test_incomplete_call_is_text_in_a_complete_response() -> None:
     calls = (ToolCall("call_a", "weather", '{"ci'),)
 
-    assert whole(ResponseChoice(text="So: ", reason="length", calls=calls), usage=None) == (
+    assert complete_body(ResponseChoice(text="So: ", reason="length", calls=calls), usage=None) == (
         HEAD + b'"message":{"role":"assistant","content":"So: {\\"ci"},"done":true,"done_reason":"length",'
         b'"total_duration":1500000000,"load_duration":1,"prompt_eval_count":0,"prompt_eval_duration":250000000,'
         b'"eval_count":0,"eval_duration":1250000000}'
@@ -238,16 +238,16 @@ def test_incomplete_call_is_text_in_a_complete_response() -> None:
 
 
 def test_complete_generate_response_has_all_fields() -> None:
-    assert whole(ResponseChoice(text="The sky", reason="length", thought="Hm"), asked=GENERATE) == (
+    assert complete_body(ResponseChoice(text="The sky", reason="length", thought="Hm"), parsed=GENERATE) == (
         HEAD + b'"response":"The sky","thinking":"Hm","done":true,"done_reason":"length",' + METRICS
     )
 
 
-# Loading
+# Load requests
 
 
 @pytest.mark.parametrize(
-    ("dialect", "body", "told"),
+    ("dialect", "body", "expected"),
     [
         (OLLAMA_CHAT, b'{"model":"sim","messages":[]}', b'"message":{"role":"assistant","content":""},%b"load"}'),
         (OLLAMA_CHAT, b'{"model":"sim","keep_alive":0}', b'"message":{"role":"assistant","content":""},%b"unload"}'),
@@ -255,11 +255,11 @@ def test_complete_generate_response_has_all_fields() -> None:
         (OLLAMA_GENERATE, b'{"model":"sim","prompt":"","keep_alive":"0s"}', b'"response":"",%b"unload"}'),
     ],
 )
-def test_request_without_a_prompt_loads_the_model(dialect: Dialect, body: bytes, told: bytes) -> None:
-    asked = dialect.decode(body)
+def test_request_without_a_prompt_loads_the_model(dialect: Dialect, body: bytes, expected: bytes) -> None:
+    parsed = dialect.decode(body)
 
-    assert asked.options.load
-    assert load_response(asked, IDENTITY) == HEAD + told % b'"done":true,"done_reason":'
+    assert parsed.options.load
+    assert load_response(parsed, IDENTITY) == HEAD + expected % b'"done":true,"done_reason":'
 
 
 # Errors
@@ -285,18 +285,28 @@ def test_dialect_names_and_content_types() -> None:
 
 @pytest.mark.parametrize("dialect", [OLLAMA_CHAT, OLLAMA_GENERATE], ids=lambda dialect: dialect.name)
 def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
-    said = {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}
-    asked = dialect.decode(json.dumps({"model": "sim", **said, "logprobs": True, "top_logprobs": 2}).encode())
-    encoder = dialect.encoder(asked, IDENTITY)
+    prompts = {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}
+    parsed = dialect.decode(json.dumps({"model": "sim", **prompts, "logprobs": True, "top_logprobs": 2}).encode())
+    encoder = dialect.encoder(parsed, IDENTITY)
     encoder.open(ContentBlock("text"))
     [line] = encoder.token("Hi").splitlines()
     choice = ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])
-    answer = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=ResponseTiming())
+    response = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=ResponseTiming())
 
-    [told] = json.loads(line)["logprobs"]
-    assert (told["token"], len(told["top_logprobs"])) == ("Hi", 2)
-    assert json.loads(b"".join(dialect.encode_response(asked, answer)))["logprobs"] == [told]
-    sent = dialect.for_upstream(asked)
+    [logprob] = json.loads(line)["logprobs"]
+    assert (logprob["token"], len(logprob["top_logprobs"])) == ("Hi", 2)
+    assert json.loads(b"".join(dialect.encode_response(parsed, response)))["logprobs"] == [logprob]
+    sent = dialect.for_upstream(parsed)
     assert (sent.options.logprobs, sent.request.logprobs) == (False, 2)
     assert encoder.open(ContentBlock("thought")) == b""
     assert b"logprobs" not in encoder.token("Hm")
+
+
+@pytest.mark.parametrize("dialect", [OLLAMA_CHAT, OLLAMA_GENERATE], ids=lambda dialect: dialect.name)
+def test_complete_response_has_the_log_probabilities_of_the_upstream(dialect: Dialect) -> None:
+    asked = CHAT if dialect is OLLAMA_CHAT else GENERATE
+    choice = ResponseChoice(text="Hi", reason="stop", logprobs=b'{"token":"Hi"},{"token":"!"}')
+    answer = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=TIMING)
+
+    document = json.loads(b"".join(dialect.encode_response(asked, answer)))
+    assert document["logprobs"] == [{"token": "Hi"}, {"token": "!"}]

@@ -1,4 +1,4 @@
-"""Shared by the tests of the OpenAI dialects: streams a response as the simulator does."""
+"""Shared by the tests of the OpenAI dialects: encodes a stream as the simulator does."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ TIMING = ResponseTiming(total_s=1.5, first_token_s=0.5)
 Script = Sequence[tuple[ContentBlock, Sequence[str]]]
 
 
-def asked(dialect: Dialect, **fields: Any) -> ParsedRequest:
+def parsed_request(dialect: Dialect, **fields: Any) -> ParsedRequest:
     return dialect.decode(json.dumps({"model": "sim", **fields}).encode())
 
 
@@ -74,7 +74,7 @@ def documents(stream: Sequence[bytes]) -> list[dict[str, Any]]:
     return [json.loads(each) for each in data if each != b"[DONE]"]
 
 
-def answer(*choices: ResponseChoice, usage: Usage | None = USAGE) -> ModelResponse:
+def model_response(*choices: ResponseChoice, usage: Usage | None = USAGE) -> ModelResponse:
     return ModelResponse(
         meta=IDENTITY, choices=choices, finished=Finished(choices[0].reason, "sim", usage), timing=TIMING
     )

@@ -24,7 +24,7 @@ def body(**fields: object) -> bytes:
     return json.dumps({"model": "m", "input": "Hi", **fields}).encode()
 
 
-# What POST /v1/embeddings takes
+# Requests
 
 
 def test_model_and_input_are_sufficient() -> None:
@@ -110,7 +110,7 @@ def test_base64_is_of_32_bit_floats_little_endian() -> None:
     assert base64_of([1.0, -0.5]) == "AACAPwAAAL8="
 
 
-# Responses of POST /v1/embeddings
+# Responses
 
 
 def test_response_with_floats() -> None:

@@ -13,7 +13,7 @@ def test_error_has_message_type_param_and_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "type_", "told"),
+    ("status", "code", "type_", "expected"),
     [
         (401, "unauthorized", b"invalid_request_error", b"invalid_api_key"),
         (403, "origin_not_allowed", b"permission_error", b"origin_not_allowed"),
@@ -25,11 +25,11 @@ def test_error_has_message_type_param_and_code() -> None:
     ],
 )
 def test_error_has_the_type_of_its_status_and_the_openai_code(
-    status: int, code: str, type_: bytes, told: bytes
+    status: int, code: str, type_: bytes, expected: bytes
 ) -> None:
     body = openai_errors.error(ApiError(status=status, code=code, message="m"))
 
-    assert body == b'{"error":{"message":"m","type":"%b","param":null,"code":"%b"}}' % (type_, told)
+    assert body == b'{"error":{"message":"m","type":"%b","param":null,"code":"%b"}}' % (type_, expected)
 
 
 def test_error_frame_ends_a_stream_that_fails() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.messages import ChatRequest, Grammar, Message, Tool, ToolCall
 from tokenfall.wire.dialect import UNBOUNDED
 from tokenfall.wire.openai.request import ChatOptions, decode, stops
 
@@ -26,16 +26,16 @@ def request(**fields: Any) -> ChatRequest:
 
 
 def test_model_and_messages_are_sufficient() -> None:
-    asked = decode(body(user="u", store=True))
+    parsed = decode(body(user="u", store=True))
 
-    assert asked.request == ChatRequest(
+    assert parsed.request == ChatRequest(
         messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED, reports_reasoning=True
     )
-    assert (asked.stream, asked.options) == (False, ChatOptions())
+    assert (parsed.stream, parsed.options) == (False, ChatOptions())
 
 
 def test_all_fields_are_decoded() -> None:
-    asked = decode(
+    parsed = decode(
         body(
             stream=True,
             stream_options={"include_usage": True},
@@ -58,7 +58,7 @@ def test_all_fields_are_decoded() -> None:
         groq=True,
     )
 
-    assert asked.request == ChatRequest(
+    assert parsed.request == ChatRequest(
         messages=(Message("user", "Hi"),),
         model="sim",
         max_tokens=7,
@@ -77,7 +77,7 @@ def test_all_fields_are_decoded() -> None:
         ignore_eos=True,
         reports_reasoning=True,
     )
-    assert (asked.stream, asked.options) == (
+    assert (parsed.stream, parsed.options) == (
         True,
         ChatOptions(include_usage=True, logprobs=True, top_logprobs=20, groq=True, service_tier="on_demand"),
     )
@@ -99,7 +99,7 @@ def test_json_object_format_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "wanted"),
+    ("fields", "expected"),
     [
         ({}, False),
         ({"reasoning_effort": "none"}, False),
@@ -112,8 +112,8 @@ def test_json_object_format_is_accepted() -> None:
         ({"include_reasoning": True}, True),
     ],
 )
-def test_options_request_reasoning(fields: dict[str, Any], wanted: bool) -> None:
-    assert request(**fields).reasoning is wanted
+def test_options_request_reasoning(fields: dict[str, Any], expected: bool) -> None:
+    assert request(**fields).reasoning is expected
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,8 @@ def test_messages_of_all_roles_are_read() -> None:
         ({"max_completion_tokens": 0}, "max_completion_tokens"),
         ({"temperature": 2.1}, "temperature"),
         ({"top_p": 1.1}, "top_p"),
+        ({"presence_penalty": -2.1}, "presence_penalty"),
+        ({"frequency_penalty": 2.1}, "frequency_penalty"),
         ({"n": 0}, "n"),
         ({"n": 129}, "n"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
@@ -245,6 +247,11 @@ def test_calls_and_results_that_do_not_match_are_refused(messages: list[dict[str
     assert caught.value.param == param
 
 
+def custom(form: dict[str, Any] | None) -> dict[str, Any]:
+    """A custom tool with this format."""
+    return {"type": "custom", "custom": {"name": "run", "format": form}}
+
+
 RUN = {"type": "custom", "custom": {"name": "run", "description": "d", "format": {"type": "text"}}}
 
 
@@ -260,6 +267,13 @@ def test_only_allowed_tools_may_be_called(mode: str) -> None:
     assert ([tool.name for tool in read.tools], read.tool_choice) == (["buy"], mode)
 
 
+def test_grammar_of_a_custom_tool_is_decoded() -> None:
+    grammar = {"syntax": "regex", "definition": "[0-9]+"}
+    read = request(tools=[custom({"type": "grammar", "grammar": grammar}), custom(None)])
+
+    assert [tool.grammar for tool in read.tools] == [Grammar("[0-9]+", "regex"), None]
+
+
 def test_custom_tools_are_decoded_and_may_be_chosen() -> None:
     read = request(tools=[LOOK, RUN], tool_choice={"type": "custom", "custom": {"name": "run"}})
 
@@ -271,6 +285,16 @@ def test_custom_tools_are_decoded_and_may_be_chosen() -> None:
     ("fields", "param"),
     [
         ({"tools": [{"type": "custom"}]}, "tools[0].custom"),
+        ({"tools": [custom({"type": "xml"})]}, "tools[0].custom.format.type"),
+        ({"tools": [custom({"type": "grammar"})]}, "tools[0].custom.format.grammar"),
+        (
+            {"tools": [custom({"type": "grammar", "grammar": {"syntax": "peg", "definition": "a"}})]},
+            "tools[0].custom.format.grammar.syntax",
+        ),
+        (
+            {"tools": [custom({"type": "grammar", "grammar": {"syntax": "lark"}})]},
+            "tools[0].custom.format.grammar.definition",
+        ),
         ({"tools": [LOOK], "tool_choice": {"type": "custom"}}, "tool_choice.custom"),
         ({"tools": [LOOK], "tool_choice": {"type": "function"}}, "tool_choice.function"),
         ({"tools": [LOOK], "tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools"),

@@ -17,10 +17,10 @@ from tests.unit.wire.openai.streams import (
     SECOND_CALL,
     TEXT,
     THOUGHT,
-    answer,
-    asked,
     documents,
     frames,
+    model_response,
+    parsed_request,
 )
 
 HEAD = (
@@ -34,16 +34,16 @@ def chunk(rest: bytes) -> bytes:
     return b"data: {" + HEAD + rest + b"}\n\n"
 
 
-def delta(said: bytes, *, choice: int = 0, reason: bytes = b"null") -> bytes:
-    told = b'"choices":[{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]'
-    return chunk(told % (choice, said, reason))
+def delta(members: bytes, *, choice: int = 0, reason: bytes = b"null") -> bytes:
+    choices_ = b'"choices":[{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]'
+    return chunk(choices_ % (choice, members, reason))
 
 
 ROLE = b'"role":"assistant","content":""'
 
 
 def chat(dialect: Dialect = OPENAI_CHAT, **fields: Any) -> ParsedRequest:
-    return asked(dialect, messages=[{"role": "user", "content": "Hi"}], **fields)
+    return parsed_request(dialect, messages=[{"role": "user", "content": "Hi"}], **fields)
 
 
 def test_dialect_name_and_content_type() -> None:
@@ -102,13 +102,13 @@ def test_empty_response_has_a_role_and_a_finish_reason(reason: FinishReason) -> 
 
 def test_usage_comes_last_and_is_null_before() -> None:
     request = chat(stream=True, stream_options={"include_usage": True})
-    told = b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}'
+    usage_member = b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}'
 
     assert frames(OPENAI_CHAT, request, [(TEXT, ["Hi"])]) == [
         delta(ROLE).replace(b'"choices"', b'"usage":null,"choices"'),
         delta(b'"content":"Hi"').replace(b'"choices"', b'"usage":null,"choices"'),
         delta(b"", reason=b'"stop"').replace(b'"choices"', b'"usage":null,"choices"'),
-        chunk(told),
+        chunk(usage_member),
         DONE,
     ]
     assert frames(OPENAI_CHAT, request, [], usage=None)[-2:] == [
@@ -136,9 +136,9 @@ def test_text_has_logprobs_and_reasoning_has_none() -> None:
     encoded = frames(OPENAI_CHAT, request, [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])])
 
     one = b'"token":"Hi","logprob":-0.6558,"bytes":[72,105]'
-    told = b'{"content":[{%b,"top_logprobs":[{%b}]}],"refusal":null}' % (one, one)
+    logprobs_json = b'{"content":[{%b,"top_logprobs":[{%b}]}],"refusal":null}' % (one, one)
     assert encoded[1] == delta(b'"reasoning_content":"Hm"')
-    assert encoded[2] == delta(b'"content":"Hi"').replace(b'"logprobs":null', b'"logprobs":' + told)
+    assert encoded[2] == delta(b'"content":"Hi"').replace(b'"logprobs":null', b'"logprobs":' + logprobs_json)
 
 
 def test_groq_sends_request_id_and_always_usage() -> None:
@@ -170,20 +170,20 @@ def test_error_frame_is_the_same_before_and_after_the_first_token() -> None:
 
 @given(st.text(), st.booleans())
 def test_any_text_round_trips_in_its_frame(text: str, logprobs: bool) -> None:
-    [_, told, *_] = documents(frames(OPENAI_CHAT, chat(logprobs=logprobs), [(TEXT, [text])]))
+    [_, decoded, *_] = documents(frames(OPENAI_CHAT, chat(logprobs=logprobs), [(TEXT, [text])]))
 
-    assert told["choices"][0]["delta"] == {"content": text}
+    assert decoded["choices"][0]["delta"] == {"content": text}
 
 
 # Complete responses
 
 
 def test_complete_response() -> None:
-    told = b"".join(
-        OPENAI_CHAT.encode_response(chat(), answer(ResponseChoice(text="Hi", reason="length", tokens=["Hi"])))
+    encoded = b"".join(
+        OPENAI_CHAT.encode_response(chat(), model_response(ResponseChoice(text="Hi", reason="length", tokens=["Hi"])))
     )
 
-    assert told == (
+    assert encoded == (
         b'{"id":"chatcmpl-0123456789abcdef01234567","object":"chat.completion","created":1700000000,"model":"sim",'
         b'"system_fingerprint":"fp_tokenfall","choices":[{"index":0,'
         b'"message":{"role":"assistant","content":"Hi","refusal":null},"logprobs":null,"finish_reason":"length"}],'
@@ -193,16 +193,16 @@ def test_complete_response() -> None:
 
 def test_complete_response_with_calls_has_null_content() -> None:
     calls = (ToolCall("call_1", "look", "{}"),)
-    told = json.loads(
+    decoded = json.loads(
         b"".join(
             OPENAI_CHAT.encode_response(
-                chat(), answer(ResponseChoice(text="", reason="tool_calls", calls=calls), usage=None)
+                chat(), model_response(ResponseChoice(text="", reason="tool_calls", calls=calls), usage=None)
             )
         )
     )
 
-    assert told["usage"] is None
-    assert told["choices"] == [
+    assert decoded["usage"] is None
+    assert decoded["choices"] == [
         {
             "index": 0,
             "message": {
@@ -218,28 +218,32 @@ def test_complete_response_with_calls_has_null_content() -> None:
 
 
 def test_complete_empty_response_has_empty_content() -> None:
-    told = json.loads(b"".join(OPENAI_CHAT.encode_response(chat(), answer(ResponseChoice(text="", reason="stop")))))
+    decoded = json.loads(
+        b"".join(OPENAI_CHAT.encode_response(chat(), model_response(ResponseChoice(text="", reason="stop"))))
+    )
 
-    assert told["choices"][0]["message"]["content"] == ""
+    assert decoded["choices"][0]["message"]["content"] == ""
 
 
 @pytest.mark.parametrize(("dialect", "name"), [(OPENAI_CHAT, "reasoning_content"), (GROQ_CHAT, "reasoning")])
 def test_complete_response_with_reasoning_and_logprobs(dialect: Dialect, name: str) -> None:
     choice = ResponseChoice(text="Hi", reason="stop", thought="Hm", tokens=["Hi"])
-    told = json.loads(b"".join(dialect.encode_response(chat(dialect, logprobs=True), answer(choice, choice))))
+    decoded = json.loads(
+        b"".join(dialect.encode_response(chat(dialect, logprobs=True), model_response(choice, choice)))
+    )
 
-    assert [each["index"] for each in told["choices"]] == [0, 1]
-    assert told["choices"][1]["message"][name] == "Hm"
-    assert told["choices"][1]["logprobs"]["content"][0]["token"] == "Hi"
-    assert ("x_groq" in told, "total_time" in told["usage"]) == (
+    assert [each["index"] for each in decoded["choices"]] == [0, 1]
+    assert decoded["choices"][1]["message"][name] == "Hm"
+    assert decoded["choices"][1]["logprobs"]["content"][0]["token"] == "Hi"
+    assert ("x_groq" in decoded, "total_time" in decoded["usage"]) == (
         (True, True) if dialect is GROQ_CHAT else (False, False)
     )
 
 
 def test_custom_call_has_an_input() -> None:
     call = ToolCall("c", "run", "", custom=True)
-    told = documents(frames(OPENAI_CHAT, chat(), [(ContentBlock("call", call=call), ["a", "b"])]))
-    deltas = [each["choices"][0]["delta"].get("tool_calls") for each in told if each["choices"]]
+    decoded = documents(frames(OPENAI_CHAT, chat(), [(ContentBlock("call", call=call), ["a", "b"])]))
+    deltas = [each["choices"][0]["delta"].get("tool_calls") for each in decoded if each["choices"]]
 
     assert deltas[1:-1] == [
         [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "run", "input": ""}}],
@@ -259,14 +263,14 @@ def test_raw_reasoning_is_between_tags_in_the_content(blocks: list[tuple[Content
     assert "".join(delta.get("content", "") for delta in deltas) == content
     assert not any("reasoning" in delta for delta in deltas)
     choice = ResponseChoice(text=texts.get("text", ""), reason="stop", thought=texts.get("thought", ""))
-    complete = json.loads(b"".join(GROQ_CHAT.encode_response(raw, answer(choice))))
+    complete = json.loads(b"".join(GROQ_CHAT.encode_response(raw, model_response(choice))))
     assert complete["choices"][0]["message"] == {"role": "assistant", "content": content, "refusal": None}
 
 
 def test_service_tier_is_in_each_chunk() -> None:
-    told = documents(frames(OPENAI_CHAT, chat(service_tier="flex"), [(TEXT, ["Hi"])]))
+    decoded = documents(frames(OPENAI_CHAT, chat(service_tier="flex"), [(TEXT, ["Hi"])]))
 
-    assert {each.get("service_tier") for each in told} == {"flex"}
+    assert {each.get("service_tier") for each in decoded} == {"flex"}
 
 
 def test_usage_has_cached_and_reasoning_tokens_if_any() -> None:
@@ -280,7 +284,7 @@ def test_usage_has_cached_and_reasoning_tokens_if_any() -> None:
 
 
 def test_groq_finishes_each_choice_and_sends_usage_with_the_last() -> None:
-    told = documents(frames(GROQ_CHAT, chat(GROQ_CHAT, n=2), [(TEXT, ["Hi"])]))
-    ends = [each for each in told if each["choices"][0]["finish_reason"]]
+    decoded = documents(frames(GROQ_CHAT, chat(GROQ_CHAT, n=2), [(TEXT, ["Hi"])]))
+    ends = [each for each in decoded if each["choices"][0]["finish_reason"]]
 
     assert [("usage" in each.get("x_groq", {})) for each in ends] == [False, True]

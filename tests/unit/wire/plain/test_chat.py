@@ -107,22 +107,22 @@ def test_nul_in_a_message_is_accepted() -> None:
 
 
 def test_question_is_the_last_user_message() -> None:
-    said = [USER, {"role": "user", "content": "new"}, {"role": "assistant", "content": "old"}]
+    messages = [USER, {"role": "user", "content": "new"}, {"role": "assistant", "content": "old"}]
 
-    assert plain.decode_chat(body(messages=said)).question == Message("user", "new")
+    assert plain.decode_chat(body(messages=messages)).question == Message("user", "new")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "messages",
     [
         [{"role": "user", "content": " \t\n"}],
         [USER, {"role": "user", "content": ""}],
         [{"role": "system", "content": "x"}, {"role": "assistant", "content": "x"}],
     ],
 )
-def test_chat_without_a_user_message_is_refused(said: list[dict[str, str]]) -> None:
+def test_chat_without_a_user_message_is_refused(messages: list[dict[str, str]]) -> None:
     with pytest.raises(InvalidRequest, match="new turn"):
-        plain.decode_chat(body(messages=said))
+        plain.decode_chat(body(messages=messages))
 
 
 def test_system_message_is_used_only_if_it_is_the_first() -> None:
@@ -229,3 +229,27 @@ def test_valid_last_event_id_is_accepted(text: str, number: int) -> None:
 def test_invalid_last_event_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="Last-Event-ID takes"):
         plain.event_number(text)
+
+
+def test_digest_is_of_all_fields_but_after() -> None:
+    first = plain.decode_chat(body())
+
+    assert plain.decode_chat(body(after="turn_" + "0" * 24)).digest_bytes() == first.digest_bytes()
+    assert plain.decode_chat(body(max_tokens=3)).digest_bytes() != first.digest_bytes()
+
+
+def test_reasoning_frame_has_no_id() -> None:
+    assert plain.reasoning_frame("a\u2028b") == b'event: reasoning\ndata: {"content":"a\\u2028b"}\n\n'
+
+
+def test_end_frame_has_reason_usage_and_model() -> None:
+    assert plain.end_frame(Finished("length", "m", Usage(1, 2))) == (
+        b'event: end\ndata: {"finish_reason":"length","usage":{"prompt_tokens":1,"completion_tokens":2,'
+        b'"total_tokens":3},"model":"m"}\n\n'
+    )
+
+
+def test_chat_defaults_are_a_document() -> None:
+    defaults = plain.ChatDefaults(model="m", simulated=True, upstream=False, max_tokens=9)
+
+    assert plain.chat_defaults(defaults) == b'{"model":"m","simulated":true,"upstream":false,"max_tokens":9}'

@@ -43,18 +43,18 @@ def test_history_of_a_complete_turn() -> None:
 
 
 def test_history_has_ttft_and_tokens_per_second() -> None:
-    _, answer = json.loads(
+    _, response = json.loads(
         b"".join(conversations.history([replace(TURN, ttft_s=0.25, tokens_per_s=12.5, replaces="t0")]))
     )
 
-    assert (answer["ttft_s"], answer["tokens_per_s"]) == (0.25, 12.5)
-    assert "replaces" not in answer
+    assert (response["ttft_s"], response["tokens_per_s"]) == (0.25, 12.5)
+    assert "replaces" not in response
 
 
 def test_history_has_the_code_of_an_interruption() -> None:
-    _, answer = json.loads(b"".join(conversations.history([replace(TURN, status="interrupted", end_code="stopped")])))
+    _, response = json.loads(b"".join(conversations.history([replace(TURN, status="interrupted", end_code="stopped")])))
 
-    assert (answer["status"], answer["end_code"]) == ("interrupted", "stopped")
+    assert (response["status"], response["end_code"]) == ("interrupted", "stopped")
 
 
 def test_history_of_an_interrupted_turn_has_its_status() -> None:
@@ -72,9 +72,9 @@ def test_history_has_variants_on_request() -> None:
         Variant(content="Yes.", status="complete", model="n", answered_at=1.0, finish_reason="length"),
     )
     turn = replace(TURN, variants=variants)
-    _, answer = json.loads(b"".join(conversations.history([turn], variants=True)))
+    _, response = json.loads(b"".join(conversations.history([turn], variants=True)))
 
-    assert answer["variants"] == [
+    assert response["variants"] == [
         {"content": "No.", "created": 0.5, "model": "m", "status": "interrupted", "end_code": "stopped"},
         {"content": "Yes.", "created": 1.0, "model": "n", "finish_reason": "length"},
     ]
@@ -138,7 +138,7 @@ def test_invalid_title_is_refused(document: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "asked"),
+    ("query", "expected"),
     [
         ((), (100, None, ())),
         ((("limit", "1"),), (1, None, ())),
@@ -148,9 +148,9 @@ def test_invalid_title_is_refused(document: bytes) -> None:
     ],
 )
 def test_list_query_is_decoded(
-    query: Sequence[tuple[str, str]], asked: tuple[int, str | None, tuple[str, ...]]
+    query: Sequence[tuple[str, str]], expected: tuple[int, str | None, tuple[str, ...]]
 ) -> None:
-    assert msgspec.structs.astuple(conversations.page(query)) == asked
+    assert msgspec.structs.astuple(conversations.page(query)) == expected
 
 
 @pytest.mark.parametrize(
@@ -178,3 +178,37 @@ def test_invalid_query_is_refused(query: Sequence[tuple[str, str]]) -> None:
 def test_invalid_search_is_refused_with_its_limits(search: str) -> None:
     with pytest.raises(InvalidRequest, match="search takes 1 to 16 words of 200 characters in all"):
         conversations.page((("search", search),))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ([], ("default", False)),
+        ([("conversation", "a")], ("a", False)),
+        ([("variants", "true"), ("conversation", "a")], ("a", True)),
+        ([("variants", "false")], ("default", False)),
+    ],
+)
+def test_history_query_is_read(query: list[tuple[str, str]], expected: tuple[str, bool]) -> None:
+    assert conversations.history_query(query) == expected
+
+
+@pytest.mark.parametrize(
+    "query", [[("variants", "1")], [("limit", "1")], [("conversation", "a")] * 2, [("conversation", "a b")]]
+)
+def test_invalid_history_query_is_refused(query: list[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidRequest, match="conversation"):
+        conversations.history_query(query)
+
+
+@pytest.mark.parametrize(
+    ("search", "encoded"), [((), ""), (("a",), "&search=a"), (("é&b", "c"), "&search=%C3%A9%26b+c")]
+)
+def test_next_page_is_relative_and_keeps_the_search(search: tuple[str, ...], encoded: str) -> None:
+    link = conversations.next_page(conversations.ListQuery(2, None, search), last="z")
+
+    assert link == f'<conversations?limit=2&after=z{encoded}>; rel="next"'
+
+
+def test_new_conversation_has_its_id() -> None:
+    assert conversations.new_conversation("a") == b'{"id":"a"}'

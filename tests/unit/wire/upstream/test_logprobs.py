@@ -8,7 +8,7 @@ from tokenfall.wire.upstream.logprobs import encoded, lenient_logprobs
 A = {"token": "a", "logprob": -0.5}
 
 
-def told(value: object) -> Any:
+def items(value: object) -> Any:
     found = lenient_logprobs(value)
     return None if found is None else json.loads(b"[%b]" % encoded(found))
 
@@ -39,4 +39,4 @@ def told(value: object) -> Any:
     ],
 )
 def test_log_probabilities_are_read_in_every_form(value: object, expected: Any) -> None:
-    assert told(value) == expected
+    assert items(value) == expected

@@ -12,10 +12,10 @@ from tests.doubles.pieces import Cut, one_by_one, whole
 
 DONE = b"data: [DONE]\n\n"
 
-# Events as they are
+# Unchanged events
 
 
-def passed(pieces: Iterable[bytes], reader: PassthroughReader | None = None) -> list[PassthroughEvent | Finished]:
+def relayed(pieces: Iterable[bytes], reader: PassthroughReader | None = None) -> list[PassthroughEvent | Finished]:
     reader = reader or PassthroughReader(lambda _: False)
     events: list[PassthroughEvent | Finished] = []
     for each in pieces:
@@ -29,21 +29,21 @@ def passed(pieces: Iterable[bytes], reader: PassthroughReader | None = None) -> 
 def test_events_are_forwarded_up_to_the_end(feed: Cut) -> None:
     stream = b"event: x\nid: 7\ndata: junk\n\n: ping\n\n" + DONE
 
-    assert passed(feed(stream)) == [PassthroughEvent(b"junk"), PassthroughEvent(b"[DONE]"), Finished("stop", "")]
+    assert relayed(feed(stream)) == [PassthroughEvent(b"junk"), PassthroughEvent(b"[DONE]"), Finished("stop", "")]
 
 
 def test_events_after_the_end_are_not_forwarded() -> None:
-    assert passed([b"data: 1\n\n" + DONE + b"data: 2\n\n"])[-1] == Finished("stop", "")
+    assert relayed([b"data: 1\n\n" + DONE + b"data: 2\n\n"])[-1] == Finished("stop", "")
 
 
 def test_event_of_many_data_lines_is_forwarded_in_one_line() -> None:
-    assert passed([b'data: {"a":\r\ndata: 1}\r\n\r\n']) == [PassthroughEvent(b'{"a": 1}')]
+    assert relayed([b'data: {"a":\r\ndata: 1}\r\n\r\n']) == [PassthroughEvent(b'{"a": 1}')]
 
 
 def test_incomplete_event_is_not_forwarded() -> None:
     reader = PassthroughReader(lambda _: False)
 
-    assert passed([b"data: 1\n\ndata: " + b"x" * (MAX_EVENT_BYTES + 1)], reader) in ([], [PassthroughEvent(b"1")])
+    assert relayed([b"data: 1\n\ndata: " + b"x" * (MAX_EVENT_BYTES + 1)], reader) in ([], [PassthroughEvent(b"1")])
     assert isinstance(reader.broken, UpstreamMalformed)
 
 
@@ -53,7 +53,7 @@ def test_error_that_does_not_end_the_stream_breaks_it(feed: Cut, error: str) -> 
     reader = PassthroughReader(lambda _: False)
     stream = b'data: 1\n\ndata: {"error":%b}\n\n' % error.encode() + DONE
 
-    assert passed(feed(stream), reader)[:1] == [PassthroughEvent(b"1")]
+    assert relayed(feed(stream), reader)[:1] == [PassthroughEvent(b"1")]
     assert isinstance(reader.broken, UpstreamStreamError)
     assert reader.broken.message == "the upstream's stream failed: out of memory"
 
@@ -62,22 +62,22 @@ def test_error_that_does_not_end_the_stream_breaks_it(feed: Cut, error: str) -> 
     "payload", [b'{"error":null}', b'{"delta":"error"}', b'{"a":{"error":1}}', b'["error"]', b'"error"!']
 )
 def test_event_that_only_mentions_an_error_is_forwarded(payload: bytes) -> None:
-    assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload)]
+    assert relayed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload)]
 
 
 def test_error_whose_type_ends_the_stream_is_forwarded() -> None:
     reader = PassthroughReader(lambda _: True)
 
-    assert passed([b'data: {"type":"error","error":1}\n\n'], reader) == [
+    assert relayed([b'data: {"type":"error","error":1}\n\n'], reader) == [
         PassthroughEvent(b'{"type":"error","error":1}', type="error"),
         Finished("stop", ""),
     ]
-    assert passed([b"data: [DONE]\n\n"], PassthroughReader(lambda _: True))[1:] == [Finished("stop", "")]
+    assert relayed([b"data: [DONE]\n\n"], PassthroughReader(lambda _: True))[1:] == [Finished("stop", "")]
 
 
 def is_token(payload: bytes) -> bool:
-    """Whether the one event of `payload` is a token; the same for standard and lenient decoding."""
-    event = passed([b"data: %b\n\n" % payload])[0]
+    """Whether the event of `payload` is a token; asserts that standard and lenient decoding agree."""
+    event = relayed([b"data: %b\n\n" % payload])[0]
     assert isinstance(event, PassthroughEvent)
     assert event.data == payload
     return event.is_token
@@ -115,19 +115,19 @@ def test_chunk_with_output_is_a_token(choice: str, text_bytes: int) -> None:
     payload = f'{{"id":"a","choices":[{choice}],"usage":null}}'.encode()
 
     assert is_token(payload) == (text_bytes > 0)
-    assert passed([b"data: %b\n\n" % payload])[0] == PassthroughEvent(payload, text_bytes > 0, "", text_bytes)
+    assert relayed([b"data: %b\n\n" % payload])[0] == PassthroughEvent(payload, text_bytes > 0, "", text_bytes)
 
 
 def test_tool_name_is_a_token_of_zero_bytes() -> None:
     payload = b'{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":""}}]}}]}'
 
-    assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, is_token=True)]
+    assert relayed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, is_token=True)]
 
 
 def test_output_of_all_choices_is_counted() -> None:
     payload = b'{"choices":[{"delta":{"content":""}},{"index":1,"delta":{"content":"abc"}}]}'
 
-    assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, is_token=True, text_bytes=3)]
+    assert relayed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, is_token=True, text_bytes=3)]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_other_events_are_not_tokens(payload: bytes) -> None:
 def test_deltas_of_the_responses_api_are_tokens(kind: str, delta: str, text_bytes: int) -> None:
     payload = f'{{"type":"response.{kind}.delta","delta":{delta}}}'.encode()
 
-    assert passed([b"data: %b\n\n" % payload]) == [
+    assert relayed([b"data: %b\n\n" % payload]) == [
         PassthroughEvent(payload, True, f"response.{kind}.delta", text_bytes)
     ]
 
@@ -172,7 +172,7 @@ def test_event_type_that_ends_the_stream_is_followed_by_finished(feed: Cut, kind
     payload = f'{{"type":"{kind}"{more}}}'.encode()
     reader = PassthroughReader(lambda event_type: event_type == kind)
 
-    assert passed(feed(b"data: 1\n\ndata: %b\n\ndata: 2\n\n" % payload), reader)[:3] == [
+    assert relayed(feed(b"data: 1\n\ndata: %b\n\ndata: 2\n\n" % payload), reader)[:3] == [
         PassthroughEvent(b"1"),
         PassthroughEvent(payload, type=kind),
         Finished("stop", ""),
@@ -181,7 +181,7 @@ def test_event_type_that_ends_the_stream_is_followed_by_finished(feed: Cut, kind
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 def test_events_without_data_are_not_forwarded(feed: Cut) -> None:
-    assert passed(feed(b"data:\n\ndata: 1\n\ndata: \n\n")) == [PassthroughEvent(b"1")]
+    assert relayed(feed(b"data:\n\ndata: 1\n\ndata: \n\n")) == [PassthroughEvent(b"1")]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
@@ -205,7 +205,7 @@ def test_events_without_data_are_not_forwarded(feed: Cut) -> None:
 def test_error_in_any_form_breaks_the_stream(feed: Cut, stream: bytes, words: str) -> None:
     reader = PassthroughReader(lambda _: False)
 
-    assert passed(feed(b"data: 1\n\n" + stream + DONE), reader) == [PassthroughEvent(b"1")]
+    assert relayed(feed(b"data: 1\n\n" + stream + DONE), reader) == [PassthroughEvent(b"1")]
     assert isinstance(reader.broken, UpstreamStreamError)
     assert reader.broken.message == f"the upstream's stream failed{words}"
 
@@ -213,7 +213,7 @@ def test_error_in_any_form_breaks_the_stream(feed: Cut, stream: bytes, words: st
 def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
     for document in (b'{"choices":[{"message":{"content":"Hi"}}]}', b'{"a":"\xff"}'):
         reader = PassthroughReader(lambda _: False)
-        passed([document], reader)
+        relayed([document], reader)
         assert isinstance(reader.broken, UpstreamMalformed)
 
 
@@ -227,7 +227,7 @@ def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
     ],
 )
 def test_sequence_number_is_read(payload: bytes, number: int) -> None:
-    assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, type="response.x", number=number)]
+    assert relayed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, type="response.x", number=number)]
 
 
 # One event in one read
@@ -253,11 +253,11 @@ def test_event_that_is_one_read_is_the_same_event(payload: bytes, is_sent_as_it_
 
     assert isinstance(event, PassthroughEvent)
     assert event.frame == (data if is_sent_as_it_came else b"")
-    assert [replace(event, frame=b"")] == passed([data])
+    assert [replace(event, frame=b"")] == relayed([data])
 
 
 def test_error_that_is_one_read_breaks_the_stream() -> None:
     reader = PassthroughReader(lambda _: False)
 
-    assert passed([b"data: 1\n\n", b'data: {"object":"error","choices":[{}]}\n\n'], reader) == [PassthroughEvent(b"1")]
+    assert relayed([b"data: 1\n\n", b'data: {"object":"error","choices":[{}]}\n\n'], reader) == [PassthroughEvent(b"1")]
     assert isinstance(reader.broken, UpstreamStreamError)

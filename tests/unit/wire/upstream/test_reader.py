@@ -19,17 +19,17 @@ def chunk(**fields: object) -> bytes:
     return b"data: %b\n\n" % json.dumps({"id": "x", "object": "chat.completion.chunk", "created": 1, **fields}).encode()
 
 
-def said(text: str, **fields: object) -> bytes:
+def text_chunk(text: str, **fields: object) -> bytes:
     return chunk(
         choices=[{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}], **fields
     )
 
 
-def ended(reason: str, **fields: object) -> bytes:
+def finish(reason: str, **fields: object) -> bytes:
     return chunk(choices=[{"index": 0, "delta": {}, "finish_reason": reason}], **fields)
 
 
-def fed(pieces: Iterable[bytes], reader: ResponseReader) -> list[Any]:
+def events_until_error(pieces: Iterable[bytes], reader: ResponseReader) -> list[Any]:
     """The events up to an error."""
     events: list[Any] = []
     for each in pieces:
@@ -41,7 +41,7 @@ def fed(pieces: Iterable[bytes], reader: ResponseReader) -> list[Any]:
 
 def read(pieces: Iterable[bytes]) -> list[Any]:
     reader = ResponseReader()
-    events = fed(pieces, reader)
+    events = events_until_error(pieces, reader)
     if reader.broken is not None:
         raise reader.broken
     return events
@@ -50,7 +50,7 @@ def read(pieces: Iterable[bytes]) -> list[Any]:
 def read_until_broken(pieces: Iterable[bytes]) -> list[Any]:
     """The events before the error that broke the stream."""
     reader = ResponseReader()
-    events = fed(pieces, reader)
+    events = events_until_error(pieces, reader)
     assert reader.broken is not None
     return events
 
@@ -61,14 +61,14 @@ def read_until_broken(pieces: Iterable[bytes]) -> list[Any]:
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 def test_stream_gives_its_tokens_and_finished(feed: Cut) -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-    stream = said("Hel", model="m-1") + said("lo") + ended("stop") + chunk(choices=[], usage=usage) + DONE
+    stream = text_chunk("Hel", model="m-1") + text_chunk("lo") + finish("stop") + chunk(choices=[], usage=usage) + DONE
 
     assert read(feed(stream)) == [TextDelta("Hel"), TextDelta("lo"), Finished("stop", "m-1", Usage(3, 2))]
 
 
 @given(st.lists(st.text(min_size=1)))
 def test_any_text_round_trips(texts: list[str]) -> None:
-    stream = b"".join(map(said, texts)) + DONE
+    stream = b"".join(map(text_chunk, texts)) + DONE
     expected = [*map(TextDelta, texts), Finished("stop", "")]
 
     assert read([stream]) == expected
@@ -76,9 +76,9 @@ def test_any_text_round_trips(texts: list[str]) -> None:
 
 
 def test_single_event_in_a_read_may_be_done_or_a_nonstandard_chunk() -> None:
-    odd = chunk(choices=[{"delta": {"content": [{"type": "text", "text": "b"}]}}])
+    variant = chunk(choices=[{"delta": {"content": [{"type": "text", "text": "b"}]}}])
 
-    assert read([said("a"), odd, said("c"), DONE]) == [
+    assert read([text_chunk("a"), variant, text_chunk("c"), DONE]) == [
         TextDelta("a"),
         TextDelta("b"),
         TextDelta("c"),
@@ -87,18 +87,20 @@ def test_single_event_in_a_read_may_be_done_or_a_nonstandard_chunk() -> None:
 
 
 def test_single_error_event_in_a_read_breaks_the_stream() -> None:
-    assert read_until_broken([said("a"), chunk(error={"message": "overloaded"}), said("b")]) == [TextDelta("a")]
+    assert read_until_broken([text_chunk("a"), chunk(error={"message": "overloaded"}), text_chunk("b")]) == [
+        TextDelta("a")
+    ]
 
 
 def test_usage_in_x_groq_is_read() -> None:
     counted = {"id": "req", "usage": {"prompt_tokens": 7, "completion_tokens": 8}}
 
-    assert read([ended("stop", x_groq=counted) + DONE]) == [Finished("stop", "", Usage(7, 8))]
-    assert read([said("Hi", x_groq={"id": "req"}) + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
+    assert read([finish("stop", x_groq=counted) + DONE]) == [Finished("stop", "", Usage(7, 8))]
+    assert read([text_chunk("Hi", x_groq={"id": "req"}) + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
 
 
 def test_chunk_without_output_gives_no_event() -> None:
-    stream = said("") + chunk(choices=[{"index": 0, "delta": {"content": None}}]) + chunk() + chunk(choices=[])
+    stream = text_chunk("") + chunk(choices=[{"index": 0, "delta": {"content": None}}]) + chunk() + chunk(choices=[])
 
     assert read([stream]) == []
 
@@ -114,26 +116,31 @@ def test_choices_of_another_index_are_skipped() -> None:
     ended_other = {"index": 1, "delta": {}, "finish_reason": "length"}
     stream = b"".join(chunk(choices=each) for each in ([first], [other], [other, first], [ended_other, other]))
 
-    assert read([stream, ended("stop"), DONE])[-1].reason == "stop"
+    assert read([stream, finish("stop"), DONE])[-1].reason == "stop"
     assert read([stream]) == [TextDelta("a"), TextDelta("a")]
 
 
 @pytest.mark.parametrize("reason", ["abort", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "cancelled"])
 def test_reason_of_an_incomplete_response_is_an_error(reason: str) -> None:
     with pytest.raises(UpstreamStreamError, match=f"the response ended with {reason}"):
-        read([said("a") + ended(reason) + DONE])
+        read([text_chunk("a") + finish(reason) + DONE])
 
 
 @pytest.mark.parametrize("last", ["", None])
 def test_reason_is_kept_if_a_later_chunk_has_none(last: str | None) -> None:
-    stream = ended("length") + chunk(choices=[{"index": 0, "delta": {"content": ""}, "finish_reason": last}]) + DONE
+    stream = finish("length") + chunk(choices=[{"index": 0, "delta": {"content": ""}, "finish_reason": last}]) + DONE
 
     assert read([stream])[-1].reason == "length"
 
 
 def test_last_model_and_usage_are_reported() -> None:
     first, last = {"prompt_tokens": 1, "completion_tokens": 1}, {"prompt_tokens": 1, "completion_tokens": 9}
-    stream = said("a", model="m-1", usage=first) + said("b", model="m-2", usage=last) + ended("stop", model="") + DONE
+    stream = (
+        text_chunk("a", model="m-1", usage=first)
+        + text_chunk("b", model="m-2", usage=last)
+        + finish("stop", model="")
+        + DONE
+    )
 
     assert read([stream])[-1] == Finished("stop", "m-2", Usage(1, 9))
 
@@ -153,24 +160,24 @@ def test_last_model_and_usage_are_reported() -> None:
     ],
 )
 def test_finish_reason_is_mapped(theirs: str, ours: str) -> None:
-    event = read([ended(theirs) + DONE])[-1]
+    event = read([finish(theirs) + DONE])[-1]
 
     assert isinstance(event, Finished)
     assert event.reason == ours
 
 
 def test_stream_without_done_is_not_finished() -> None:
-    assert read([said("Hi") + ended("stop")]) == [TextDelta("Hi")]
-    assert read([said("Hi") + ended("stop") + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
+    assert read([text_chunk("Hi") + finish("stop")]) == [TextDelta("Hi")]
+    assert read([text_chunk("Hi") + finish("stop") + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
 
 
 @pytest.mark.parametrize("data", [b"data: [D]\n\n", b"data: DONE\n\n", b'data: "[DONE]"\n\n', b"data: 7\n\n"])
 def test_data_similar_to_done_raises_malformed(data: bytes) -> None:
-    assert read_until_broken([said("Hi") + data]) == [TextDelta("Hi")]
+    assert read_until_broken([text_chunk("Hi") + data]) == [TextDelta("Hi")]
 
 
 def test_events_after_done_are_dropped() -> None:
-    assert read([DONE + said("more")]) == [Finished("stop", "")]
+    assert read([DONE + text_chunk("more")]) == [Finished("stop", "")]
 
 
 @pytest.mark.parametrize(
@@ -204,14 +211,14 @@ def test_error_event_breaks_the_stream(error: object, shown: str) -> None:
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize("broken", [chunk(error="overloaded"), b"data: junk\n\n"], ids=["error", "junk"])
 def test_events_before_an_error_are_returned(feed: Cut, broken: bytes) -> None:
-    assert read_until_broken(feed(said("Hel") + said("lo") + broken)) == [TextDelta("Hel"), TextDelta("lo")]
+    assert read_until_broken(feed(text_chunk("Hel") + text_chunk("lo") + broken)) == [TextDelta("Hel"), TextDelta("lo")]
 
 
-# Events of all kinds, not only text
+# Reasoning and tool calls
 
 
-def heard(pieces: Iterable[bytes], reader: ResponseReader | None = None) -> list[Any]:
-    return fed(pieces, reader or ResponseReader())
+def events_of(pieces: Iterable[bytes], reader: ResponseReader | None = None) -> list[Any]:
+    return events_until_error(pieces, reader or ResponseReader())
 
 
 NAN = b'data: {"choices":[{"delta":{"tool_calls":[{"function":{"arguments":{"a":NaN}}}]}}]}\n\n'
@@ -229,12 +236,12 @@ def test_reasoning_and_calls_keep_their_order(feed: Cut) -> None:
         + piece(reasoning="b", content="c")
         + piece(content=None, tool_calls=None)
         + piece(tool_calls=[named, {"index": 0, "id": None, "function": {"name": None, "arguments": "x"}}, {}])
-        + ended("tool_calls", usage={"prompt_tokens": 3, "completion_tokens": 2})
+        + finish("tool_calls", usage={"prompt_tokens": 3, "completion_tokens": 2})
         + chunk(choices=[])
         + DONE
     )
 
-    assert heard(feed(stream)) == [
+    assert events_of(feed(stream)) == [
         ReasoningDelta("a"),
         ReasoningDelta("b"),
         TextDelta("c"),
@@ -255,16 +262,16 @@ def test_reasoning_and_calls_keep_their_order(feed: Cut) -> None:
 def test_error_ends_the_events_of_a_read(broken: bytes) -> None:
     reader = ResponseReader()
 
-    assert heard([said("Hi") + broken + DONE], reader) == [TextDelta("Hi")]
+    assert events_of([text_chunk("Hi") + broken + DONE], reader) == [TextDelta("Hi")]
     assert isinstance(reader.broken, UpstreamMalformed | UpstreamStreamError)
 
 
-# Events that are no chunk
+# Events that are not chunks
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize(
-    "odd",
+    "variant",
     [
         b"data:\n\n",
         b"data: \n\n",
@@ -278,24 +285,28 @@ def test_error_ends_the_events_of_a_read(broken: bytes) -> None:
         b'data: {"choices":[{"delta":{"content":[]}}]}\n\n',
     ],
 )
-def test_empty_delta_gives_no_event(feed: Cut, odd: bytes) -> None:
-    assert read(feed(said("a") + odd + said("b") + DONE)) == [TextDelta("a"), TextDelta("b"), Finished("stop", "")]
+def test_empty_delta_gives_no_event(feed: Cut, variant: bytes) -> None:
+    assert read(feed(text_chunk("a") + variant + text_chunk("b") + DONE)) == [
+        TextDelta("a"),
+        TextDelta("b"),
+        Finished("stop", ""),
+    ]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 def test_done_may_have_an_event_name_and_spaces(feed: Cut) -> None:
-    assert read(feed(said("a") + b"data: [DONE] \n\n")) == [TextDelta("a"), Finished("stop", "")]
-    assert read(feed(said("a") + b"event: done\ndata: [DONE]\n\n")) == [TextDelta("a"), Finished("stop", "")]
+    assert read(feed(text_chunk("a") + b"data: [DONE] \n\n")) == [TextDelta("a"), Finished("stop", "")]
+    assert read(feed(text_chunk("a") + b"event: done\ndata: [DONE]\n\n")) == [TextDelta("a"), Finished("stop", "")]
 
 
 def test_chunk_with_an_event_name_is_read_as_without() -> None:
-    assert read([b"event: message\n" + said("a") + DONE]) == [TextDelta("a"), Finished("stop", "")]
+    assert read([b"event: message\n" + text_chunk("a") + DONE]) == [TextDelta("a"), Finished("stop", "")]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])
 def test_every_line_end_and_a_byte_order_mark_are_accepted(feed: Cut, end: bytes) -> None:
-    stream = b"\xef\xbb\xbf" + (said("Hel") + said("lo") + DONE).replace(b"\n", end)
+    stream = b"\xef\xbb\xbf" + (text_chunk("Hel") + text_chunk("lo") + DONE).replace(b"\n", end)
 
     assert read(feed(stream)) == [TextDelta("Hel"), TextDelta("lo"), Finished("stop", "")]
 
@@ -334,10 +345,10 @@ def test_every_line_end_and_a_byte_order_mark_are_accepted(feed: Cut, end: bytes
 )
 def test_error_in_any_form_breaks_the_stream_with_its_message(feed: Cut, stream: bytes, words: str) -> None:
     with pytest.raises(UpstreamStreamError) as caught:
-        read(feed(said("Hi") + stream + DONE))
+        read(feed(text_chunk("Hi") + stream + DONE))
 
     assert caught.value.message == f"the upstream's stream failed{words}"
-    assert read_until_broken(feed(said("Hi") + stream + DONE)) == [TextDelta("Hi")]
+    assert read_until_broken(feed(text_chunk("Hi") + stream + DONE)) == [TextDelta("Hi")]
 
 
 def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
@@ -345,10 +356,10 @@ def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
         read([b'{"choices":[{"message":{"content":"Hi"}}]}'])
 
 
-# Odd chunks
+# Nonstandard chunks
 
 
-def odd(delta: object, **fields: object) -> bytes:
+def variant(delta: object, **fields: object) -> bytes:
     return chunk(choices=[{"index": 0, "delta": delta}], **fields)
 
 
@@ -384,7 +395,7 @@ THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"ty
     ids=lambda value: repr(value)[:60],
 )
 def test_delta_in_every_known_form_is_read(feed: Cut, delta: object, events: list[Any]) -> None:
-    assert heard(feed(odd(delta))) == events
+    assert events_of(feed(variant(delta))) == events
 
 
 @pytest.mark.parametrize(
@@ -397,19 +408,19 @@ def test_delta_in_every_known_form_is_read(feed: Cut, delta: object, events: lis
     ],
 )
 def test_text_in_nonstandard_members_is_read(choice: object) -> None:
-    assert heard([chunk(choices=[choice])]) == [TextDelta("a")]
-    assert heard([chunk(choices=choice)]) == [TextDelta("a")]
+    assert events_of([chunk(choices=[choice])]) == [TextDelta("a")]
+    assert events_of([chunk(choices=choice)]) == [TextDelta("a")]
 
 
 def test_refusal_is_text_and_finishes_with_content_filter() -> None:
-    stream = odd({"content": None, "refusal": ""}) + odd({"refusal": "I can't"}) + odd({"refusal": "."})
+    stream = variant({"content": None, "refusal": ""}) + variant({"refusal": "I can't"}) + variant({"refusal": "."})
 
-    assert read([stream + ended("stop") + DONE]) == [
+    assert read([stream + finish("stop") + DONE]) == [
         TextDelta("I can't"),
         TextDelta("."),
         Finished("content_filter", ""),
     ]
-    assert read([stream + ended("length") + DONE])[-1] == Finished("length", "")
+    assert read([stream + finish("length") + DONE])[-1] == Finished("length", "")
 
 
 @pytest.mark.parametrize("field", ["stop_reason", "matched_stop"])
@@ -426,14 +437,14 @@ def test_matched_stop_text_is_reported(field: str, value: object, stop: str) -> 
 def test_numbers_may_be_floats_or_strings(number: object) -> None:
     usage = {"prompt_tokens": number, "completion_tokens": number}
 
-    assert read([said("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(3, 3))
+    assert read([text_chunk("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(3, 3))
 
 
 @pytest.mark.parametrize("number", [None, "x", [], {}, -1, "inf", "nan"])
 def test_invalid_number_counts_as_zero(number: object) -> None:
     usage = {"prompt_tokens": number, "completion_tokens": 2}
 
-    assert read([said("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(0, 2))
+    assert read([text_chunk("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(0, 2))
 
 
 COUNTED = {"prompt_tokens": 3, "completion_tokens": 2}
@@ -452,12 +463,12 @@ COUNTED = {"prompt_tokens": 3, "completion_tokens": 2}
     ],
 )
 def test_usage_is_found_in_any_place(fields: dict[str, Any]) -> None:
-    assert read([said("a") + chunk(**fields) + DONE])[-1] == Finished("stop", "", Usage(3, 2))
+    assert read([text_chunk("a") + chunk(**fields) + DONE])[-1] == Finished("stop", "", Usage(3, 2))
 
 
 def test_model_may_be_null() -> None:
-    assert read([said("a", model="m-1") + ended("stop", model=None) + DONE])[-1] == Finished("stop", "m-1")
-    assert read([odd({"content": ["a"]}, model="m\ud800") + DONE])[-1] == Finished("stop", "m\ufffd")
+    assert read([text_chunk("a", model="m-1") + finish("stop", model=None) + DONE])[-1] == Finished("stop", "m-1")
+    assert read([variant({"content": ["a"]}, model="m\ud800") + DONE])[-1] == Finished("stop", "m\ufffd")
 
 
 # Halves of surrogate pairs
@@ -482,13 +493,13 @@ HIGH, LOW = "\ud83d", "\ude00"
     ],
 )
 def test_surrogate_halves_are_joined_across_chunks_or_replaced(feed: Cut, texts: list[str], whole_text: str) -> None:
-    def told(name: str) -> list[Any]:
+    def events(name: str) -> list[Any]:
         return read(feed(b"".join(piece(**{name: text}) for text in texts) + DONE))[:-1]
 
-    assert "".join(event.text for event in told("content")) == whole_text
-    assert "".join(event.text for event in told("reasoning")) == whole_text
-    assert {type(event) for event in told("content")} == {TextDelta}
-    assert {type(event) for event in told("reasoning")} == {ReasoningDelta}
+    assert "".join(event.text for event in events("content")) == whole_text
+    assert "".join(event.text for event in events("reasoning")) == whole_text
+    assert {type(event) for event in events("content")} == {TextDelta}
+    assert {type(event) for event in events("reasoning")} == {ReasoningDelta}
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
@@ -498,10 +509,10 @@ def test_surrogate_halves_in_arguments_are_joined_per_call(feed: Cut) -> None:
         piece(tool_calls=[{"index": index, "function": {"name": name, "arguments": arguments}}])
         for index, name, arguments in pieces
     )
-    told = read(feed(stream + DONE))[:-1]
+    arguments_of = read(feed(stream + DONE))[:-1]
 
-    assert [part.arguments for part in told] == ["", "", "\U0001f600", "\ufffdx", "", "\ufffd"]
-    assert [part.index for part in told] == [0, 1, 0, 1, 1, 1]
+    assert [part.arguments for part in arguments_of] == ["", "", "\U0001f600", "\ufffdx", "", "\ufffd"]
+    assert [part.index for part in arguments_of] == [0, 1, 0, 1, 1, 1]
 
 
 @given(st.lists(st.text(min_size=1), max_size=8))
@@ -518,24 +529,24 @@ def test_any_text_split_between_utf16_units_round_trips(texts: list[str]) -> Non
 A, B = ({"token": token, "logprob": -0.5, "bytes": [97], "top_logprobs": []} for token in "ab")
 
 
-def scored(delta: object, *tokens: object, **fields: object) -> bytes:
+def chunk_with_logprobs(delta: object, *tokens: object, **fields: object) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": None, "logprobs": {"content": list(tokens), **fields}}
     return chunk(choices=[choice])
 
 
 def test_log_probabilities_are_read_with_their_text_if_requested() -> None:
     data = [
-        scored({"content": "a"}, A),
-        scored({"content": "ab"}, A, B),
-        said("c"),
-        scored({"content": "b"}, refusal=[B]),
-        scored(None, A),
-        scored({"reasoning": "hm"}, B),
-        scored({"content": "d", "thinking": "hm"}, {"token": "\ud800", "logprob": -1}),
+        chunk_with_logprobs({"content": "a"}, A),
+        chunk_with_logprobs({"content": "ab"}, A, B),
+        text_chunk("c"),
+        chunk_with_logprobs({"content": "b"}, refusal=[B]),
+        chunk_with_logprobs(None, A),
+        chunk_with_logprobs({"reasoning": "hm"}, B),
+        chunk_with_logprobs({"content": "d", "thinking": "hm"}, {"token": "\ud800", "logprob": -1}),
         DONE,
     ]
     reader = ResponseReader(logprobs=True)
-    deltas = [event for event in fed(data, reader) if isinstance(event, TextDelta)]
+    deltas = [event for event in events_until_error(data, reader) if isinstance(event, TextDelta)]
 
     tokens = [[each["token"] for each in json.loads(b"[%b]" % event.logprobs)] for event in deltas]
     assert [(event.text, *each) for event, each in zip(deltas, tokens, strict=True)] == [
@@ -548,3 +559,20 @@ def test_log_probabilities_are_read_with_their_text_if_requested() -> None:
         ("d", "\ufffd"),
     ]
     assert not any(event.logprobs for event in read(data) if isinstance(event, TextDelta))
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize("end", [b"data: [DONE]\n", b"data:[DONE]\n", b"data: [DONE]\r\n"])
+def test_done_needs_no_blank_line(feed: Cut, end: bytes) -> None:
+    assert read(feed(text_chunk("Hi") + finish("stop") + end)) == [TextDelta("Hi"), Finished("stop", "")]
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_error_field_of_llama_cpp_breaks_the_stream(feed: Cut) -> None:
+    broken = b'error: {"code":500,"message":"no slot","type":"server_error"}\n\n'
+    reader = ResponseReader()
+    events = events_until_error(feed(text_chunk("Hi") + broken), reader)
+
+    assert events == [TextDelta("Hi")]
+    assert isinstance(reader.broken, UpstreamStreamError)
+    assert reader.broken.message.endswith("no slot")

@@ -26,11 +26,11 @@ def test_temperature_is_sent_if_given() -> None:
     assert encode_request(request).endswith(b'"max_tokens":9,"temperature":0.0}')
 
 
-# The request in all its parts
+# Optional members
 
 
 def sent(**fields: Any) -> dict[str, Any]:
-    """The members of a request that not all requests have."""
+    """The members that differ from a minimal request."""
     request = ChatRequest(**{"messages": (Message("user", "Hi"),), "model": "m", "max_tokens": UNBOUNDED, **fields})
     body: dict[str, Any] = json.loads(encode_request(request))
     common = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
@@ -45,7 +45,7 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({}, {}),
         ({"logprobs": 0}, {"logprobs": True}),
@@ -105,8 +105,8 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
         ({"parallel_tool_calls": False, "tool_choice": "none"}, {}),
     ],
 )
-def test_all_options_are_encoded_as_openai_members(fields: dict[str, Any], told: dict[str, Any]) -> None:
-    assert sent(**fields) == told
+def test_all_options_are_encoded_as_openai_members(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert sent(**fields) == expected
 
 
 @pytest.mark.parametrize("choice", ["none", "required"])
@@ -119,7 +119,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "expected"),
     [
         (
             Message("assistant", "", tool_calls=(ToolCall("c", "f", "{}"),)),
@@ -137,8 +137,8 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
         (Message("user", "", images=("data:x", "data:x")), {"role": "user", "content": [IMAGE, IMAGE]}),
     ],
 )
-def test_messages_keep_their_calls_results_and_images(message: Message, told: dict[str, Any]) -> None:
-    assert sent(messages=(message,)) == {"messages": [told]}
+def test_messages_keep_their_calls_results_and_images(message: Message, expected: dict[str, Any]) -> None:
+    assert sent(messages=(message,)) == {"messages": [expected]}
 
 
 def test_reasoning_is_sent_unless_the_upstream_refuses_it() -> None:
@@ -159,16 +159,16 @@ def test_images_in_tool_results_are_sent_in_a_user_message_after_them() -> None:
         Message("tool", "none", tool_call_id="c"),
     )
     images = [{"type": "image_url", "image_url": {"url": f"data:{number}"}} for number in (1, 2, 3)]
-    told = [
+    expected = [
         {"role": "tool", "content": "here", "tool_call_id": "a"},
         {"role": "tool", "content": IMAGE_NOTE, "tool_call_id": "b"},
         {"role": "tool", "content": "none", "tool_call_id": "c"},
         {"role": "user", "content": images},
     ]
 
-    assert sent(messages=results) == {"messages": told}
+    assert sent(messages=results) == {"messages": expected}
     assert sent(messages=(*results, Message("user", "And?"))) == {
-        "messages": [*told, {"role": "user", "content": "And?"}]
+        "messages": [*expected, {"role": "user", "content": "And?"}]
     }
 
 
@@ -176,12 +176,12 @@ def test_tool_names_and_ids_are_mapped_for_the_upstream() -> None:
     name = "x" * 100
     call = Message("assistant", "", tool_calls=(ToolCall(client_id("functions.f:0"), name, "{}"),))
     result = Message("tool", "ok", tool_call_id=client_id("functions.f:0"))
-    told = sent(messages=(call, result), tools=(Tool(name),), tool_choice=name)
+    expected = sent(messages=(call, result), tools=(Tool(name),), tool_choice=name)
 
-    assert told["messages"][0]["tool_calls"][0]["id"] == told["messages"][1]["tool_call_id"] == "functions.f:0"
-    assert told["messages"][0]["tool_calls"][0]["function"]["name"] == upstream_name(name)
-    assert told["tools"][0]["function"]["name"] == upstream_name(name)
-    assert told["tool_choice"]["function"]["name"] == upstream_name(name)
+    assert expected["messages"][0]["tool_calls"][0]["id"] == expected["messages"][1]["tool_call_id"] == "functions.f:0"
+    assert expected["messages"][0]["tool_calls"][0]["function"]["name"] == upstream_name(name)
+    assert expected["tools"][0]["function"]["name"] == upstream_name(name)
+    assert expected["tool_choice"]["function"]["name"] == upstream_name(name)
 
 
 @pytest.mark.parametrize(

@@ -92,16 +92,16 @@ TWO = [("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')]
         "by index",
         "one index",
         "by id",
-        "odd indices",
+        "non-consecutive indices",
         "interleaved",
-        "one index in pieces",
-        "by id in pieces",
-        "index later",
-        "named late",
-        "names repeated",
-        "an id a piece",
-        "an index a piece",
-        "another id, named late",
+        "one index in fragments",
+        "by id in fragments",
+        "late index",
+        "late name",
+        "repeated names",
+        "an id per fragment",
+        "an index per fragment",
+        "another id, late name",
     ],
 )
 def test_two_calls_are_separated_with_any_numbering(pieces: list[CallPiece], at_once: bool) -> None:
@@ -147,7 +147,7 @@ def test_arguments_without_a_name_raise_malformed() -> None:
         calls(piece(0, "a", None, "{}"))
 
 
-# As they come in chunks
+# Calls in chunks
 
 
 def chunk(**delta: Any) -> bytes:

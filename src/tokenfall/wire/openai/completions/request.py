@@ -15,7 +15,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.wire.dialect import ParsedRequest, decoded
 from tokenfall.wire.openai.embeddings import texts_of
-from tokenfall.wire.openai.request import Fraction, StreamOptions, stops
+from tokenfall.wire.openai.request import Fraction, Penalty, StreamOptions, stops
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 20
@@ -39,6 +39,8 @@ class CompletionBody(Struct, kw_only=True):
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Fraction | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
 
 
 class CompletionOptions(Struct, frozen=True, kw_only=True):

@@ -21,9 +21,12 @@ class _Reference(Struct):
 
 
 class _Tool(Struct):
+    """`format` is decoded for a custom tool only."""
+
     type: str
     name: _Name | None = None
     description: str | None = None
+    format: Raw = msgspec.field(default_factory=no_schema)
     parameters: NullableSchema = msgspec.field(default_factory=no_schema)
 
 
@@ -37,6 +40,12 @@ class ToolChoice(Struct):
     name: str | None = None
     mode: Literal["auto", "required"] = "auto"
     tools: Annotated[list[AllowedTool], Meta(max_length=128)] | None = None
+
+
+class CustomFormat(Struct):
+    """The `format` of a custom tool."""
+
+    type: Literal["text", "grammar"]
 
 
 class Format(Struct):

@@ -9,12 +9,13 @@ accepted; an `item_reference` is resolved from its id and the request's tools. T
 from collections.abc import Collection, Iterator
 
 import msgspec
+from msgspec import Raw
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.messages import ChatRequest, Message, Tool
-from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest, decoded, schema_text
+from tokenfall.messages import ChatRequest, Grammar, Message, Tool
+from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest, decoded, decoded_part, schema_text
 from tokenfall.wire.openai.errors import missing_parameter
-from tokenfall.wire.openai.responses.body import Format, Reasoning, ResponsesBody, ToolChoice
+from tokenfall.wire.openai.responses.body import CustomFormat, Format, Reasoning, ResponsesBody, ToolChoice
 from tokenfall.wire.openai.responses.input import messages_of
 from tokenfall.wire.openai.responses.options import options_of, repeated_bytes
 
@@ -22,6 +23,8 @@ MIN_OUTPUT_TOKENS = 16
 _TOOL_TYPES = ("function", "custom")
 
 _decoder = msgspec.json.Decoder(ResponsesBody)
+_format_decoder = msgspec.json.Decoder(CustomFormat)
+_grammar_decoder = msgspec.json.Decoder(Grammar)
 
 
 def decode(body: bytes) -> ParsedRequest:
@@ -66,7 +69,20 @@ def _supported_tools(body: ResponsesBody) -> Iterator[Tool]:
         parameters = schema_text(tool.parameters, f"tools[{number}].parameters")
         if tool.type in _TOOL_TYPES and tool.name is not None:
             custom = tool.type == "custom"
-            yield Tool(tool.name, tool.description or "", b"" if custom else parameters or b"", custom=custom)
+            grammar = _grammar(tool.format, f"tools[{number}].format") if custom else None
+            described = tool.description or ""
+            yield Tool(tool.name, described, b"" if custom else parameters or b"", custom=custom, grammar=grammar)
+
+
+def _grammar(form: Raw, param: str) -> Grammar | None:
+    """The grammar of a custom tool's `format`. Raises `InvalidRequest`."""
+    if bytes(form) in (b"", b"null"):
+        return None
+    try:
+        return decoded_part(_grammar_decoder, form) if decoded_part(_format_decoder, form).type == "grammar" else None
+    except InvalidRequest as error:
+        path = f"{param}.{error.param}" if error.param else param
+        raise InvalidRequest(f"{path}: {error.message.partition(': ')[2]}", param=path) from None
 
 
 def _tool_names(body: ResponsesBody) -> Iterator[str]:

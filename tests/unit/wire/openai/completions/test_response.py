@@ -21,10 +21,10 @@ from tests.unit.wire.openai.streams import (
     FIRST_CALL,
     TEXT,
     THOUGHT,
-    answer,
-    asked,
     documents,
     frames,
+    model_response,
+    parsed_request,
 )
 
 HEAD = (
@@ -35,15 +35,20 @@ DONE = b"data: [DONE]\n\n"
 
 
 def chunk(text: bytes, *, choice: int = 0, logprobs: bytes = b"null", reason: bytes = b"null") -> bytes:
-    told = b'"choices":[{"index":%d,"text":"%b","logprobs":%b,"finish_reason":%b}]' % (choice, text, logprobs, reason)
-    return b"data: {" + HEAD + told + b"}\n\n"
+    members = b'"choices":[{"index":%d,"text":"%b","logprobs":%b,"finish_reason":%b}]' % (
+        choice,
+        text,
+        logprobs,
+        reason,
+    )
+    return b"data: {" + HEAD + members + b"}\n\n"
 
 
 def complete(**fields: Any) -> ParsedRequest:
-    return asked(OPENAI_COMPLETIONS, **{"prompt": "Say hi", **fields})
+    return parsed_request(OPENAI_COMPLETIONS, **{"prompt": "Say hi", **fields})
 
 
-# What POST /v1/completions takes
+# Requests
 
 
 def test_model_and_prompt_are_sufficient() -> None:
@@ -231,9 +236,9 @@ def test_zero_alternatives_give_none() -> None:
 
 
 def test_number_of_alternatives_is_as_requested_even_for_an_alternative_token() -> None:
-    [told, *_] = documents(frames(OPENAI_COMPLETIONS, complete(logprobs=5), [(TEXT, [" the"])]))
+    [document, *_] = documents(frames(OPENAI_COMPLETIONS, complete(logprobs=5), [(TEXT, [" the"])]))
 
-    assert list(told["choices"][0]["logprobs"]["top_logprobs"][0]) == [" the", " a", " and", " of", " to"]
+    assert list(document["choices"][0]["logprobs"]["top_logprobs"][0]) == [" the", " a", " and", " of", " to"]
 
 
 def test_error_frame_is_the_same_before_and_after_the_first_token() -> None:
@@ -245,22 +250,22 @@ def test_error_frame_is_the_same_before_and_after_the_first_token() -> None:
 @given(st.text(), st.sampled_from([None, 1]), st.text())
 def test_any_text_round_trips_in_its_frame(text: str, logprobs: int | None, prompt: str) -> None:
     request = complete(prompt=prompt, echo=True, logprobs=logprobs)
-    told = documents(frames(OPENAI_COMPLETIONS, request, [(TEXT, [text])]))
+    decoded = documents(frames(OPENAI_COMPLETIONS, request, [(TEXT, [text])]))
 
-    assert "".join(each["choices"][0]["text"] for each in told) == prompt + text
+    assert "".join(each["choices"][0]["text"] for each in decoded) == prompt + text
 
 
 # Complete responses
 
 
 def test_complete_response() -> None:
-    told = b"".join(
+    decoded = b"".join(
         OPENAI_COMPLETIONS.encode_response(
-            complete(), answer(ResponseChoice(text="Hi", reason="length", tokens=["Hi"]))
+            complete(), model_response(ResponseChoice(text="Hi", reason="length", tokens=["Hi"]))
         )
     )
 
-    assert told == (
+    assert decoded == (
         b"{" + HEAD + b'"choices":[{"index":0,"text":"Hi","logprobs":null,"finish_reason":"length"}],'
         b'"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}'
     )
@@ -269,14 +274,16 @@ def test_complete_response() -> None:
 @pytest.mark.parametrize(("logprobs", "tops"), [(0, None), (1, [None, {" b": -0.8169}, {"Hi": -0.6558}])])
 def test_complete_response_with_echo_and_logprobs(logprobs: int, tops: object) -> None:
     request = complete(prompt="a b", echo=True, logprobs=logprobs)
-    told = json.loads(
+    decoded = json.loads(
         b"".join(
-            OPENAI_COMPLETIONS.encode_response(request, answer(ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])))
+            OPENAI_COMPLETIONS.encode_response(
+                request, model_response(ResponseChoice(text="Hi", reason="stop", tokens=["Hi"]))
+            )
         )
     )
 
-    assert told["choices"][0]["text"] == "a bHi"
-    assert told["choices"][0]["logprobs"] == {
+    assert decoded["choices"][0]["text"] == "a bHi"
+    assert decoded["choices"][0]["logprobs"] == {
         "tokens": ["a", " b", "Hi"],
         "token_logprobs": [None, -0.8169, -0.6558],
         "top_logprobs": tops,
@@ -285,7 +292,7 @@ def test_complete_response_with_echo_and_logprobs(logprobs: int, tops: object) -
 
 
 def test_complete_response_without_usage() -> None:
-    calls = answer(ResponseChoice(text="", reason="tool_calls"), usage=None)
+    calls = model_response(ResponseChoice(text="", reason="tool_calls"), usage=None)
 
     assert b"".join(OPENAI_COMPLETIONS.encode_response(complete(), calls)) == (
         b"{" + HEAD + b'"choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}],"usage":null}'
@@ -308,14 +315,14 @@ def test_complete_response_that_would_be_too_large_is_refused(fields: dict[str, 
     choices = ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])
 
     with pytest.raises(InvalidRequest, match="a complete response"):
-        OPENAI_COMPLETIONS.encode_response(request, answer(choices, usage=Usage(1, 30_000)))
+        OPENAI_COMPLETIONS.encode_response(request, model_response(choices, usage=Usage(1, 30_000)))
 
 
 @given(st.text(alphabet="ab \n"), st.integers(0, 3))
 def test_logprobs_are_equal_in_complete_and_streamed_responses(prompt: str, top: int) -> None:
     request = complete(prompt=prompt or "a", echo=True, logprobs=top)
     choice = ResponseChoice(text="H i", reason="stop", tokens=["H", " i"])
-    told = json.loads(b"".join(OPENAI_COMPLETIONS.encode_response(request, answer(choice))))
+    decoded = json.loads(b"".join(OPENAI_COMPLETIONS.encode_response(request, model_response(choice))))
     streamed = CompletionLogprobs(top)
     before, after = (
         msgspec.to_builtins(each)
@@ -323,4 +330,4 @@ def test_logprobs_are_equal_in_complete_and_streamed_responses(prompt: str, top:
     )
     whole = {name: (None if after[name] is None else before[name] + after[name]) for name in before}
 
-    assert told["choices"][0]["logprobs"] == whole
+    assert decoded["choices"][0]["logprobs"] == whole

@@ -63,8 +63,8 @@ def test_response_repeats_request_members() -> None:
         instructions="Be brief.", max_output_tokens=16, text={"format": form}, tools=tools, metadata={"a": "b"}
     ).options
 
-    told = msgspec.json.decode(msgspec.json.encode(response_document(shape, IDENTITY, items=[])))
+    decoded = msgspec.json.decode(msgspec.json.encode(response_document(shape, IDENTITY, items=[])))
 
-    assert (told["instructions"], told["max_output_tokens"]) == ("Be brief.", 16)
-    assert told["text"] == {"format": form, "verbosity": "medium"}
-    assert (told["tools"], told["metadata"]) == (tools, {"a": "b"})
+    assert (decoded["instructions"], decoded["max_output_tokens"]) == ("Be brief.", 16)
+    assert decoded["text"] == {"format": form, "verbosity": "medium"}
+    assert (decoded["tools"], decoded["metadata"]) == (tools, {"a": "b"})

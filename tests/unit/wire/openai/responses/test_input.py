@@ -18,8 +18,8 @@ def call(call_id: str) -> dict[str, Any]:
     return {"type": "function_call", "call_id": call_id, "name": "look", "arguments": "{}", "status": "completed"}
 
 
-def output(call_id: str, said: Any = "x") -> dict[str, Any]:
-    return {"type": "function_call_output", "call_id": call_id, "output": said}
+def output(call_id: str, content: Any = "x") -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": call_id, "output": content}
 
 
 def test_string_input_is_a_user_message() -> None:
@@ -27,7 +27,7 @@ def test_string_input_is_a_user_message() -> None:
 
 
 def test_messages_of_all_roles_with_all_parts_are_decoded() -> None:
-    asked = [
+    questions = [
         {"type": "input_text", "text": "a"},
         {"type": "input_image", "image_url": "data:x", "detail": "auto"},
         {"type": "input_image", "file_id": "f"},
@@ -35,14 +35,14 @@ def test_messages_of_all_roles_with_all_parts_are_decoded() -> None:
         {"type": "input_audio", "input_audio": {"data": "", "format": "mp3"}},
         {"type": "input_text", "text": "b"},
     ]
-    answered = [{"type": "output_text", "text": "c", "annotations": []}, {"type": "refusal", "refusal": "d"}]
+    parts = [{"type": "output_text", "text": "c", "annotations": []}, {"type": "refusal", "refusal": "d"}]
 
     assert messages_of(
         items(
             {"role": "system", "content": "s"},
             {"role": "developer", "content": "t"},
-            {"type": "message", "role": "user", "content": asked},
-            {"type": "message", "role": "assistant", "id": "msg_1", "status": "completed", "content": answered},
+            {"type": "message", "role": "user", "content": questions},
+            {"type": "message", "role": "assistant", "id": "msg_1", "status": "completed", "content": parts},
         )
     ) == [
         Message("system", "s"),

@@ -5,13 +5,13 @@ import msgspec
 import pytest
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.messages import ChatRequest, Message, Tool
+from tokenfall.messages import ChatRequest, Grammar, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
 from tokenfall.wire.openai.responses.body import Reasoning
 from tokenfall.wire.openai.responses.options import ResponsesOptions
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
-from tests.unit.wire.openai.streams import asked
+from tests.unit.wire.openai.streams import parsed_request
 
 LOOK = {"type": "function", "name": "look", "description": "d", "parameters": {"type": "object"}, "strict": True}
 BUY = {"type": "function", "name": "buy", "parameters": None}
@@ -24,7 +24,7 @@ def as_sent(value: Any) -> msgspec.Raw:
 
 
 def respond(**fields: Any) -> ParsedRequest:
-    return asked(OPENAI_RESPONSES, **{"input": "Hi", **fields})
+    return parsed_request(OPENAI_RESPONSES, **{"input": "Hi", **fields})
 
 
 def test_model_and_input_are_sufficient() -> None:
@@ -158,7 +158,7 @@ def test_json_object_format_is_accepted(form: object, json_object: bool) -> None
 
 
 @pytest.mark.parametrize(
-    ("reasoning", "wanted"),
+    ("reasoning", "expected"),
     [
         (None, False),
         ({}, False),
@@ -168,8 +168,8 @@ def test_json_object_format_is_accepted(form: object, json_object: bool) -> None
         ({"summary": "concise"}, True),
     ],
 )
-def test_options_request_reasoning(reasoning: object, wanted: bool) -> None:
-    assert respond(reasoning=reasoning).request.reasoning is wanted
+def test_options_request_reasoning(reasoning: object, expected: bool) -> None:
+    assert respond(reasoning=reasoning).request.reasoning is expected
 
 
 @pytest.mark.parametrize(
@@ -284,3 +284,31 @@ def test_choice_of_an_unknown_tool_is_refused(choice: dict[str, Any], param: str
 def test_include_requests_encrypted_reasoning() -> None:
     assert respond(include=["reasoning.encrypted_content"]).options.encrypted
     assert not respond(include=["x"]).options.encrypted
+
+
+def custom_tool(form: object) -> dict[str, object]:
+    return {"type": "custom", "name": "run", "format": form}
+
+
+def test_grammar_of_a_custom_tool_is_decoded() -> None:
+    grammar = {"type": "grammar", "syntax": "regex", "definition": "[0-9]+"}
+    tools = [custom_tool(grammar), custom_tool({"type": "text"}), custom_tool(None)]
+    read = OPENAI_RESPONSES.decode(json.dumps({"model": "m", "input": "hi", "tools": tools}).encode())
+
+    assert [tool.grammar for tool in read.request.tools] == [Grammar("[0-9]+", "regex"), None, None]
+
+
+@pytest.mark.parametrize(
+    ("form", "param"),
+    [
+        ({"type": "xml"}, "tools[0].format.type"),
+        ({"type": "grammar", "syntax": "peg", "definition": "a"}, "tools[0].format.syntax"),
+        ({"type": "grammar", "syntax": "lark"}, "tools[0].format.definition"),
+        (7, "tools[0].format"),
+    ],
+)
+def test_invalid_format_of_a_custom_tool_is_refused(form: object, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        OPENAI_RESPONSES.decode(json.dumps({"model": "m", "input": "hi", "tools": [custom_tool(form)]}).encode())
+
+    assert caught.value.param == param

@@ -10,7 +10,16 @@ from tokenfall.wire.dialect import ResponseChoice
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.unit.wire.openai.responses.test_stream import USAGE, message, part, respond, response
-from tests.unit.wire.openai.streams import BROKEN, FIRST_CALL, IDENTITY, TEXT, THOUGHT, answer, documents, frames
+from tests.unit.wire.openai.streams import (
+    BROKEN,
+    FIRST_CALL,
+    IDENTITY,
+    TEXT,
+    THOUGHT,
+    documents,
+    frames,
+    model_response,
+)
 
 
 def test_dialect_name_and_content_type() -> None:
@@ -19,27 +28,31 @@ def test_dialect_name_and_content_type() -> None:
 
 
 def test_complete_response() -> None:
-    told = b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(ResponseChoice(text="Hi", reason="stop"))))
+    encoded = b"".join(
+        OPENAI_RESPONSES.encode_response(respond(), model_response(ResponseChoice(text="Hi", reason="stop")))
+    )
 
     output = message(0, b"completed", part(b"Hi"))
-    assert told == response(b"completed", output=output, completed=b"1700000002", usage=USAGE % 0)
+    assert encoded == response(b"completed", output=output, completed=b"1700000002", usage=USAGE % 0)
 
 
 def test_complete_response_truncated_is_incomplete() -> None:
-    told = b"".join(
-        OPENAI_RESPONSES.encode_response(respond(), answer(ResponseChoice(text="Hi", reason="length"), usage=None))
+    encoded = b"".join(
+        OPENAI_RESPONSES.encode_response(
+            respond(), model_response(ResponseChoice(text="Hi", reason="length"), usage=None)
+        )
     )
 
     output = message(0, b"incomplete", part(b"Hi"))
-    assert told == response(b"incomplete", output=output, why=b'{"reason":"max_output_tokens"}')
+    assert encoded == response(b"incomplete", output=output, why=b'{"reason":"max_output_tokens"}')
 
 
 def test_complete_empty_response_has_an_empty_message() -> None:
-    told = json.loads(
-        b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(ResponseChoice(text="", reason="stop"))))
+    encoded = json.loads(
+        b"".join(OPENAI_RESPONSES.encode_response(respond(), model_response(ResponseChoice(text="", reason="stop"))))
     )
 
-    assert [item["content"][0]["text"] for item in told["output"]] == [""]
+    assert [item["content"][0]["text"] for item in encoded["output"]] == [""]
 
 
 def test_complete_response_equals_the_last_stream_event() -> None:
@@ -49,14 +62,14 @@ def test_complete_response_equals_the_last_stream_event() -> None:
     script = [(THOUGHT, ["Hm"]), (TEXT, ["Hi"]), (FIRST_CALL, ["{}"])]
     *_, last = documents(frames(OPENAI_RESPONSES, respond(), script, reason="tool_calls"))
 
-    assert json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(choice)))) == last["response"]
+    assert json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(), model_response(choice)))) == last["response"]
 
 
 def test_calls_without_text_give_no_message_item() -> None:
     choice = ResponseChoice(text="", reason="tool_calls", calls=(ToolCall("call_1", "look", "{}"),))
-    told = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(choice))))
+    encoded = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(), model_response(choice))))
 
-    assert [item["type"] for item in told["output"]] == ["function_call"]
+    assert [item["type"] for item in encoded["output"]] == ["function_call"]
 
 
 def test_error_frame_has_members_of_both_formats() -> None:
@@ -79,7 +92,7 @@ LOGPROBS = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
 @pytest.mark.parametrize(("fields", "alternatives"), [(LOGPROBS, 2), ({**LOGPROBS, "top_logprobs": None}, 0)])
 def test_log_probabilities_are_included_if_requested(fields: dict[str, Any], alternatives: int) -> None:
     choice = ResponseChoice(text="Hi you", reason="stop", tokens=["Hi", " you"])
-    complete = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(**fields), answer(choice))))
+    complete = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(**fields), model_response(choice))))
     (part,) = complete["output"][0]["content"]
     encoder = OPENAI_RESPONSES.encoder(respond(**fields), IDENTITY)
     encoder.open(TEXT)
@@ -95,4 +108,4 @@ def test_log_probabilities_are_included_if_requested(fields: dict[str, Any], alt
 def test_too_many_log_probabilities_are_refused() -> None:
     choice = ResponseChoice(text="", reason="stop", tokens=["a"] * 50_000)
     with pytest.raises(InvalidRequest, match="log probabilities"):
-        b"".join(OPENAI_RESPONSES.encode_response(respond(**LOGPROBS), answer(choice)))
+        b"".join(OPENAI_RESPONSES.encode_response(respond(**LOGPROBS), model_response(choice)))

@@ -17,9 +17,9 @@ from tests.unit.wire.openai.streams import (
     SECOND_CALL,
     TEXT,
     THOUGHT,
-    asked,
     documents,
     frames,
+    parsed_request,
 )
 
 ID = b"0123456789abcdef01234567"
@@ -30,7 +30,7 @@ USAGE = (
 
 
 def respond(**fields: Any) -> ParsedRequest:
-    return asked(OPENAI_RESPONSES, **{"input": "Hi", **fields})
+    return parsed_request(OPENAI_RESPONSES, **{"input": "Hi", **fields})
 
 
 def response(
@@ -68,14 +68,14 @@ def part(text: bytes) -> bytes:
 
 
 def message(index: int, status: bytes, content: bytes) -> bytes:
-    told = b'{"id":"msg_%b%d","type":"message","status":"%b","content":[%b],"role":"assistant"}'
-    return told % (ID, index, status, content)
+    encoded = b'{"id":"msg_%b%d","type":"message","status":"%b","content":[%b],"role":"assistant"}'
+    return encoded % (ID, index, status, content)
 
 
 def message_events(number: int, tokens: list[bytes], *, index: int = 0, status: bytes = b"completed") -> list[bytes]:
     place = b'"item_id":"msg_%b%d","output_index":%d,"content_index":0,' % (ID, index, index)
     text = b"".join(tokens)
-    told = [
+    encoded = [
         (
             b"response.output_item.added",
             b'"output_index":%d,"item":%b' % (index, message(index, b"in_progress", b"")),
@@ -89,30 +89,30 @@ def message_events(number: int, tokens: list[bytes], *, index: int = 0, status: 
             b'"output_index":%d,"item":%b' % (index, message(index, status, part(text))),
         ),
     ]
-    return [event(kind, number + step, rest) for step, (kind, rest) in enumerate(told)]
+    return [event(kind, number + step, rest) for step, (kind, rest) in enumerate(encoded)]
 
 
 def call(index: int, status: bytes, arguments: bytes, *, named: bytes) -> bytes:
-    told = b'{"id":"fc_%b%d","type":"function_call","status":"%b","arguments":"%b",%b}'
-    return told % (ID, index, status, arguments, named)
+    encoded = b'{"id":"fc_%b%d","type":"function_call","status":"%b","arguments":"%b",%b}'
+    return encoded % (ID, index, status, arguments, named)
 
 
 def call_events(number: int, tokens: list[bytes], *, index: int, named: bytes) -> list[bytes]:
     place = b'"item_id":"fc_%b%d","output_index":%d,' % (ID, index, index)
     arguments, name = b"".join(tokens), named.partition(b'"name":"')[2].rstrip(b'"')
     begun, done = (call(index, b"in_progress", b"", named=named), call(index, b"completed", arguments, named=named))
-    told = [
+    encoded = [
         (b"response.output_item.added", b'"output_index":%d,"item":%b' % (index, begun)),
         *((b"response.function_call_arguments.delta", place + b'"delta":"%b"' % token) for token in tokens),
         (b"response.function_call_arguments.done", place + b'"name":"%b","arguments":"%b"' % (name, arguments)),
         (b"response.output_item.done", b'"output_index":%d,"item":%b' % (index, done)),
     ]
-    return [event(kind, number + step, rest) for step, (kind, rest) in enumerate(told)]
+    return [event(kind, number + step, rest) for step, (kind, rest) in enumerate(encoded)]
 
 
 def completed(number: int, output: bytes, *, usage: bytes = USAGE % 0) -> bytes:
-    told = response(b"completed", output=output, completed=b"1700000002", usage=usage)
-    return event(b"response.completed", number, b'"response":' + told)
+    encoded = response(b"completed", output=output, completed=b"1700000002", usage=usage)
+    return event(b"response.completed", number, b'"response":' + encoded)
 
 
 def test_text_is_streamed_in_frames() -> None:
@@ -160,12 +160,12 @@ def test_text_and_two_calls() -> None:
 @pytest.mark.parametrize(("reason", "why"), [("length", b"max_output_tokens"), ("content_filter", b"content_filter")])
 def test_truncated_response_is_incomplete(reason: FinishReason, why: bytes) -> None:
     output = message(0, b"incomplete", part(b"Hi"))
-    told = response(b"incomplete", output=output, why=b'{"reason":"%b"}' % why, usage=USAGE % 0)
+    encoded = response(b"incomplete", output=output, why=b'{"reason":"%b"}' % why, usage=USAGE % 0)
 
     assert frames(OPENAI_RESPONSES, respond(), [(TEXT, ["Hi"])], reason=reason) == [
         *BEGIN,
         *message_events(2, [b"Hi"], status=b"incomplete"),
-        event(b"response.incomplete", 8, b'"response":' + told),
+        event(b"response.incomplete", 8, b'"response":' + encoded),
     ]
 
 
@@ -193,20 +193,20 @@ def test_numbered_frames_have_no_frame_template() -> None:
 
 @given(st.text(), st.sampled_from([TEXT, THOUGHT, FIRST_CALL]))
 def test_any_text_round_trips_in_its_frame(text: str, block: Any) -> None:
-    told = documents(frames(OPENAI_RESPONSES, respond(), [(block, [text])]))
+    encoded = documents(frames(OPENAI_RESPONSES, respond(), [(block, [text])]))
 
-    assert [each["sequence_number"] for each in told] == list(range(len(told)))
-    assert [each["delta"] for each in told if "delta" in each] == [text]
-    assert text in [each.get("text", each.get("arguments")) for each in told]
+    assert [each["sequence_number"] for each in encoded] == list(range(len(encoded)))
+    assert [each["delta"] for each in encoded if "delta" in each] == [text]
+    assert text in [each.get("text", each.get("arguments")) for each in encoded]
 
 
 def test_custom_call_has_an_input() -> None:
     call = ToolCall("c", "run", "", custom=True)
-    told = b"".join(frames(OPENAI_RESPONSES, respond(), [(ContentBlock("call", call=call), ["a", "b"])]))
+    encoded = b"".join(frames(OPENAI_RESPONSES, respond(), [(ContentBlock("call", call=call), ["a", "b"])]))
 
-    assert told.count(b"event: response.custom_tool_call_input.delta\n") == 2
-    assert b'"input":"ab"' in told
-    assert b"function_call" not in told
+    assert encoded.count(b"event: response.custom_tool_call_input.delta\n") == 2
+    assert b'"input":"ab"' in encoded
+    assert b"function_call" not in encoded
 
 
 def test_error_frame_has_the_next_sequence_number() -> None:
@@ -216,5 +216,5 @@ def test_error_frame_has_the_next_sequence_number() -> None:
 
     assert OPENAI_RESPONSES.frame_count(encoder) == 5
     assert b'"sequence_number":5,' in OPENAI_RESPONSES.error_frame(BROKEN, 5)
-    of_chat = OPENAI_CHAT.encoder(asked(OPENAI_CHAT, messages=[{"role": "user", "content": "x"}]), IDENTITY)
+    of_chat = OPENAI_CHAT.encoder(parsed_request(OPENAI_CHAT, messages=[{"role": "user", "content": "x"}]), IDENTITY)
     assert OPENAI_RESPONSES.frame_count(of_chat) == OPENAI_CHAT.frame_count(of_chat) == 0

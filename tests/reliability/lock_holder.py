@@ -1,4 +1,4 @@
-"""A program that writes to a SQLite file and does not commit, until its standard input ends: `holder.py FILE`."""
+"""Holds a write transaction on a SQLite database until the end of standard input: `lock_holder.py FILE`."""
 
 import sqlite3
 import sys

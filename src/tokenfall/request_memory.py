@@ -1,0 +1,15 @@
+"""The memory of requests that are being served: requests to the upstream until its first token, and running chats.
+
+It is one memory with the request bodies that are being received (`tokenfall.http.body_memory`).
+"""
+
+from tokenfall.errors import RequestMemoryFull
+from tokenfall.memory_leases import LeasedMemory
+
+
+class RequestMemory(LeasedMemory):
+    """At most `max_bytes` for all leases and received bodies together."""
+
+    full = RequestMemoryFull
+    kind = "requests"
+    advice = "send less at once, or try again later"
