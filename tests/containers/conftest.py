@@ -6,7 +6,7 @@ import pytest
 
 from scripts.build_image import BASE, OUT
 from scripts.image_archive import ImageArchive
-from tests.containers.podman import Podman, why_not
+from tests.containers.podman import Podman, skip_reason
 
 ROOT = Path(__file__).parents[2]
 BUILD_S = 400
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
-    if reason := why_not():
+    if reason := skip_reason():
         pytest.skip(reason)
     return Podman(tmp_path_factory.mktemp("podman"))
 

@@ -30,7 +30,7 @@ COMMAND_S = 100.0
 PROGRAMS = ("podman", "runc", "mmdebstrap")
 
 
-def why_not() -> str:
+def skip_reason() -> str:
     """Return why containers cannot run on this machine, "" if they can."""
     missing = [name for name in PROGRAMS if not shutil.which(name)]
     if missing:

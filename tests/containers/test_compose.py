@@ -82,7 +82,7 @@ def gateway(podman: Podman, compose: Compose) -> Iterator[int]:
         yield GATEWAY_PORT
 
 
-async def ready(port: int) -> None:
+async def wait_ready(port: int) -> None:
     """Request `/readyz` until a server behind `port` is ready. Raises TimeoutError."""
     async with asyncio.timeout(STARTS_WITHIN_S):
         while True:
@@ -103,7 +103,7 @@ def metric(podman: Podman, container: str, name: str) -> float:
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
-def busy(podman: Podman) -> str:
+def streaming_replica(podman: Podman) -> str:
     """Return the replica with a running stream."""
     (found,) = [name for name in replicas() if metric(podman, name, "tokenfall_streams_in_flight") > 0]
     return found
@@ -111,7 +111,7 @@ def busy(podman: Podman) -> str:
 
 async def test_compose_simulator_serves_within_its_resource_limits(podman: Podman, compose: Compose) -> None:
     with compose.up("simulator"):
-        await ready(SIMULATOR_PORT)
+        await wait_ready(SIMULATOR_PORT)
         stream = await fetch(SIMULATOR_PORT, request("/stream-sse?gap=1ms&tokens=3"))
         (host,) = json.loads(podman("inspect", f"{PROJECT}_simulator_1"))
 
@@ -123,10 +123,10 @@ async def test_compose_simulator_serves_within_its_resource_limits(podman: Podma
 
 async def test_replaced_container_keeps_the_history(compose: Compose) -> None:
     with compose.up("team"):
-        await ready(TEAM_PORT)
+        await wait_ready(TEAM_PORT)
         assert (await fetch(TEAM_PORT, chat("Hello", stream=False))).status == 200
         compose("up", "--detach", "--no-build", "--force-recreate", "team")
-        await ready(TEAM_PORT)
+        await wait_ready(TEAM_PORT)
         kept = json.loads((await fetch(TEAM_PORT, request("/history"))).body)
 
     assert [message["role"] for message in kept] == ["user", "assistant"]
@@ -134,7 +134,7 @@ async def test_replaced_container_keeps_the_history(compose: Compose) -> None:
 
 
 async def test_three_replicas_serve_behind_nginx(podman: Podman, gateway: int) -> None:
-    await ready(gateway)
+    await wait_ready(gateway)
     for _ in range(3 * REPLICAS):
         assert (await fetch(gateway, chat("Hello", stream=False))).status == 200
 
@@ -143,7 +143,7 @@ async def test_three_replicas_serve_behind_nginx(podman: Podman, gateway: int) -
 
 
 async def test_turn_can_be_followed_to_its_end_at_another_replica(gateway: int) -> None:
-    await ready(gateway)
+    await wait_ready(gateway)
     async with await Client.connect(gateway) as client:
         await client.send(chat("Hello", model="sim:gap=30ms,tokens=40", on_disconnect="finish", conversation="resumed"))
         head = await client.head()
@@ -161,14 +161,14 @@ async def test_turn_can_be_followed_to_its_end_at_another_replica(gateway: int) 
 
 
 async def test_turn_of_a_killed_replica_is_lost_with_its_text(podman: Podman, gateway: int) -> None:
-    await ready(gateway)
+    await wait_ready(gateway)
     async with await Client.connect(gateway) as client:
         await client.send(chat("Hello", model="sim:gap=50ms,tokens=100000", conversation="killed"))
         head = await client.head()
         seen = b""
         while response_text(seen).count(" ") < 10:
             seen += await client.chunk()
-        killed = busy(podman)
+        killed = streaming_replica(podman)
         podman("kill", "--signal", "KILL", killed)
         assert await client.wait_closed() in ("closed", "reset")
 

@@ -24,7 +24,7 @@ QUESTION = {"role": "user", "content": "Grüße, 日本 😀"}
 MESSAGE = {"model": "sim:gap=1ms,tokens=3", "max_tokens": 3, "messages": [QUESTION]}
 
 
-async def fetched(port: int, data: bytes) -> tuple[int, bytes]:
+async def fetch_within(port: int, data: bytes) -> tuple[int, bytes]:
     async with await Client.connect(port) as client:
         await client.send(data)
         client.buffered = await client.receive(within_s=WITHIN_S)
@@ -35,10 +35,10 @@ async def fetched(port: int, data: bytes) -> tuple[int, bytes]:
 async def test_small_image_serves_every_kind_of_route_within_its_limits(podman: Podman, simulator: str) -> None:
     with podman.running(simulator, options=LIMITS, HISTORY_MEMORY="1MiB") as server:
         for path in ROUTES:
-            assert (await fetched(server.port, request(path)))[0] == 200, path
+            assert (await fetch_within(server.port, request(path)))[0] == 200, path
         for path in ("/chat", "/v1/chat/completions", "/v1/messages", "/api/chat"):
             data = request(path, method="POST", body=json.dumps(MESSAGE), Content_Type="application/json")
-            status, body = await fetched(server.port, data)
+            status, body = await fetch_within(server.port, data)
             assert (status, b"error" in body) == (200, False), path
         assert server.stop(grace_s=15) == 0
 
@@ -116,7 +116,7 @@ async def test_full_image_verifies_an_upstream_certificate_with_debians_authorit
         assert loaded.stdout.strip() == "True", loaded.stderr
 
 
-NOT_STARTED = 2
+INVALID_SETTINGS = 2
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_unsupported_settings_of_the_image_are_refused_by_name(
 
     ended = podman.tried("run", "--rm", "--read-only", "--network=host", *given, image)
 
-    assert (ended.returncode, ended.stdout) == (NOT_STARTED, "")
+    assert (ended.returncode, ended.stdout) == (INVALID_SETTINGS, "")
     assert f"tokenfall: {expected_error}" in ended.stderr
 
 
@@ -158,13 +158,13 @@ def test_env_file_is_refused_by_the_small_image(podman: Podman, simulator: str, 
 
     ended = podman.tried("run", "--rm", "--network=host", f"--volume={file}:/.env:ro", simulator)
 
-    assert ended.returncode == NOT_STARTED
+    assert ended.returncode == INVALID_SETTINGS
     assert "tokenfall: .env: cannot be read without python-dotenv; set environment variables" in ended.stderr
 
 
 def test_command_missing_in_the_small_image_is_reported(podman: Podman, simulator: str) -> None:
     ended = podman.tried("run", "--rm", "--network=host", simulator, "fit", "recording.jsonl")
 
-    assert ended.returncode == NOT_STARTED
+    assert ended.returncode == INVALID_SETTINGS
     assert "tokenfall: fit: " in ended.stderr
     assert "the full container image (target full) includes it" in ended.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers.podman import Podman
-from tests.containers.test_running import NOT_STARTED
+from tests.containers.test_running import INVALID_SETTINGS
 from tests.end_to_end.chatting import chat, response_text
 from tests.end_to_end.client import fetch
 
@@ -14,7 +14,7 @@ NEEDS_RE2 = r"(go+)+al$"
 PLAIN = r"go{1,3}al"
 
 
-def written(folder: Path, name: str, pattern: str) -> tuple[str, str]:
+def scenario_option(folder: Path, name: str, pattern: str) -> tuple[str, str]:
     """Write a scenario file; return the podman option that mounts it and the value of `SIM`."""
     turns = [{"when": {"last": {"pattern": pattern}}, "say": "Scored."}]
     (folder / name).write_text(json.dumps(turns), encoding="utf-8")  # JSON is YAML, too
@@ -29,7 +29,7 @@ def written(folder: Path, name: str, pattern: str) -> tuple[str, str]:
 async def test_image_serves_a_scenario_file(
     podman: Podman, images: object, tmp_path: Path, target: str, name: str, pattern: str
 ) -> None:
-    volume, sim = written(tmp_path, name, pattern)
+    volume, sim = scenario_option(tmp_path, name, pattern)
     image = {"full": "tokenfall:latest", "simulator": "tokenfall:simulator"}[target]
     with podman.running(image, options=(volume, "--memory=128m"), SIM=sim) as server:
         response = await fetch(server.port, chat("a goal", model=None))
@@ -44,11 +44,11 @@ async def test_image_serves_a_scenario_file(
 def test_small_image_names_the_library_missing_for_a_scenario_file(
     podman: Podman, simulator: str, tmp_path: Path, name: str, pattern: str, needed: str
 ) -> None:
-    volume, sim = written(tmp_path, name, pattern)
+    volume, sim = scenario_option(tmp_path, name, pattern)
 
     ended = podman.tried("run", "--rm", "--network=host", volume, f"--env=SIM={sim}", simulator)
 
-    assert (ended.returncode, ended.stdout) == (NOT_STARTED, "")
+    assert (ended.returncode, ended.stdout) == (INVALID_SETTINGS, "")
     assert f"/{name}" in ended.stderr
     assert needed in ended.stderr
     assert "the image `full`" in ended.stderr

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.deploy.helm import BUILD_S, Helm, found
+from tests.deploy.helm import BUILD_S, Helm, find_helm
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -11,7 +11,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def helm() -> Helm:
-    path, reason = found()
+    path, reason = find_helm()
     if not path:
         pytest.skip(reason)
     return Helm(path)

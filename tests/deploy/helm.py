@@ -32,7 +32,7 @@ class Helm:
         return [one for one in yaml.safe_load_all(rendered.stdout) if one]
 
 
-def found() -> tuple[str, str]:
+def find_helm() -> tuple[str, str]:
     """Return the path of helm, or why it is not available."""
     done = subprocess.run([ROOT / "scripts" / "helm"], capture_output=True, text=True, timeout=BUILD_S, check=False)
     return done.stdout.strip(), done.stderr.strip()

@@ -25,7 +25,7 @@ FROM_PROMETHEUS = {"job", "instance"}
 OPERATORS = "=~!"
 
 
-def exported() -> dict[str, set[str]]:
+def exported_labels() -> dict[str, set[str]]:
     """Return the label names of each exported sample by its name."""
     metrics = Metrics()
     metrics.requests = {("/chat", 200): 1}
@@ -51,7 +51,7 @@ def expressions() -> list[str]:
 
 @pytest.mark.parametrize("expression", expressions())
 def test_metrics_and_labels_of_expressions_are_exported(expression: str) -> None:
-    known = exported()
+    known = exported_labels()
 
     assert [name for name in NAMED.findall(expression) if name not in known] == []
     for name, matchers in LABELLED.findall(expression):
@@ -62,7 +62,7 @@ def test_metrics_and_labels_of_expressions_are_exported(expression: str) -> None
 def test_dashboard_uses_every_metric() -> None:
     shown = {name for panel in panels() for target in panel["targets"] for name in NAMED.findall(target["expr"])}
     histograms = {name.removesuffix("_bucket") for name in shown if name.endswith("_bucket")}
-    families = {name for name in exported() if not name.endswith(("_bucket", "_count", "_sum"))} | histograms
+    families = {name for name in exported_labels() if not name.endswith(("_bucket", "_count", "_sum"))} | histograms
 
     assert families - histograms <= shown
 

@@ -158,14 +158,14 @@ PRIVATE = [
 
 @pytest.mark.parametrize("data", PRIVATE, ids=lambda data: data.split(b" HTTP")[0].decode())
 async def test_private_routes_refuse_other_origins_without_a_key(port: int, data: bytes) -> None:
-    def of(origin: bytes) -> bytes:
+    def with_origin(origin: bytes) -> bytes:
         return data.replace(b"\r\n", b"\r\nOrigin: %b\r\n" % origin, 1)
 
     for origin in (b"https://page.example", b"null", b"http://test.example"):
-        response = await fetch(port, of(origin))
+        response = await fetch(port, with_origin(origin))
         assert (response.status, json.loads(response.body)["code"]) == (403, "origin_not_allowed")
     for origin in (b"http://test", b"http://localhost:5173"):  # the server's own origin and one on localhost
-        assert (await fetch(port, of(origin))).status != 403
+        assert (await fetch(port, with_origin(origin))).status != 403
     assert (await fetch(port, data)).status != 403
 
 

@@ -7,7 +7,7 @@ from tests.end_to_end.client import Client, fetch, metric_becomes, request, stat
 from tests.end_to_end.conftest import Serve
 
 
-async def served(port: int) -> bool:
+async def is_served(port: int) -> bool:
     """Return whether a new connection is served; one over the cap gets 503 or is closed."""
     try:
         response = await fetch(port, request("/health"))
@@ -32,12 +32,12 @@ async def test_connection_over_the_limit_is_503_until_one_closes(serve: Serve) -
         assert refusal.status == 503
         assert await silent.wait_closed() == "closed"
     for _ in range(20):
-        assert not await served(server.port)
+        assert not await is_served(server.port)
     for client in clients:
         await client.chunk()
     clients[0].reset()
     async with asyncio.timeout(2):
-        while not await served(server.port):
+        while not await is_served(server.port):
             pass
     for client in clients[1:]:
         await client.chunk()
@@ -59,7 +59,7 @@ async def test_more_clients_than_descriptors_are_served_or_refused(serve: Serve)
     for client in clients:
         client.close()
     async with asyncio.timeout(2):
-        while not await served(server.port):
+        while not await is_served(server.port):
             pass
     warnings = [line for line in server.log().splitlines() if '"level":"warning"' in line]
     assert len(warnings) <= 2 + time.monotonic() - begun

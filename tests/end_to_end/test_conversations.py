@@ -10,7 +10,7 @@ from tests.end_to_end.client import ClientResponse, fetch, request
 from tests.end_to_end.in_process import running
 
 
-async def listed(port: int, **headers: str) -> list[dict[str, Any]]:
+async def list_conversations(port: int, **headers: str) -> list[dict[str, Any]]:
     response = await fetch(port, request("/conversations", **headers))
     assert response.status == 200
     conversations: list[dict[str, Any]] = json.loads(response.body)
@@ -29,14 +29,14 @@ async def delete(port: int, name: str, **headers: str) -> ClientResponse:
 async def test_conversation_title_is_the_first_question_until_renamed() -> None:
     async with running() as here:
         await fetch(here.port, chat("Why is the sky blue?", conversation="sky"))
-        (before,) = await listed(here.port)
+        (before,) = await list_conversations(here.port)
         assert (before["id"], before["title"], before["messages"]) == ("sky", "Why is the sky blue?", 2)
         response = await rename(here.port, "sky", "Blåtime 🌆")
         assert (response.status, response.body) == (204, b"")
-        (after,) = await listed(here.port)
+        (after,) = await list_conversations(here.port)
         assert after == before | {"title": "Blåtime 🌆"}
         await fetch(here.port, chat("And at night?", conversation="sky"))
-        assert [each["title"] for each in await listed(here.port)] == ["Blåtime 🌆"]
+        assert [each["title"] for each in await list_conversations(here.port)] == ["Blåtime 🌆"]
 
 
 async def test_second_deletion_of_a_conversation_is_404() -> None:
@@ -44,7 +44,7 @@ async def test_second_deletion_of_a_conversation_is_404() -> None:
         for name in ("a", "b"):
             await fetch(here.port, chat("x", conversation=name))
         assert (await delete(here.port, "a")).status == 204
-        assert [each["id"] for each in await listed(here.port)] == ["b"]
+        assert [each["id"] for each in await list_conversations(here.port)] == ["b"]
         for response in (
             await delete(here.port, "a"),
             await rename(here.port, "a", "x"),
@@ -59,7 +59,7 @@ async def test_conversation_name_may_be_percent_encoded(name: str) -> None:
         first = "a:b@c.d_e-f"
         await fetch(here.port, chat("x", conversation=first))
         assert (await rename(here.port, name, "named")).status == 204
-        assert [(each["id"], each["title"]) for each in await listed(here.port)] == [(first, "named")]
+        assert [(each["id"], each["title"]) for each in await list_conversations(here.port)] == [(first, "named")]
         assert (await delete(here.port, name)).status == 204
 
 
@@ -95,7 +95,7 @@ async def test_conversation_of_another_key_is_404() -> None:
         ):
             assert (response.status, code_of(response)) == (404, "not_found")
         assert (await delete(here.port, "c")).status == 401
-        assert await listed(here.port, X_API_Key="bob") == []
+        assert await list_conversations(here.port, X_API_Key="bob") == []
         assert len(await history(here.port, "?conversation=c", X_API_Key="alice")) == 2
 
 

@@ -38,7 +38,7 @@ class Defect(Exception):
     """The exception that the tests raise."""
 
 
-def breaks() -> Any:
+def raise_defect() -> Any:
     raise Defect(SECRET)
 
 
@@ -73,13 +73,13 @@ def paced(frames: Callable[[bool], Iterator[bytes]], gaps: Iterator[float]) -> P
 def frames_that_break(chunked: bool) -> Iterator[bytes]:
     yield b"3\r\none\r\n"
     yield b"3\r\ntwo\r\n"
-    breaks()
+    raise_defect()
 
 
 def gaps_that_break() -> Iterator[float]:
     yield 0.01
     yield 0.01
-    breaks()
+    raise_defect()
 
 
 async def awaited(response: Callable[[], AnyResponse]) -> AnyResponse:
@@ -121,13 +121,13 @@ BROKEN: dict[str, Handler] = {
     "frames of a paced stream": lambda request: paced(frames_that_break, repeat(0.01)),
     "gaps of a paced stream": lambda request: paced(lambda chunked: repeat(b"3\r\none\r\n"), gaps_that_break()),
     "gaps that run out": lambda request: paced(lambda chunked: repeat(b"3\r\none\r\n"), iter((0.01, 0.01))),
-    "the making of frames": lambda request: paced(lambda chunked: breaks(), repeat(0.01)),
-    "the making of frames, later": lambda request: awaited(lambda: paced(lambda chunked: breaks(), repeat(0.01))),
+    "the making of frames": lambda request: paced(lambda chunked: raise_defect(), repeat(0.01)),
+    "the making of frames, later": lambda request: awaited(lambda: paced(lambda chunked: raise_defect(), repeat(0.01))),
     "gaps that run out at once": lambda request: paced(lambda chunked: repeat(b"x"), iter(())),
     "gaps that run out at once, later": lambda request: awaited(lambda: paced(lambda chunked: repeat(b"x"), iter(()))),
     "no response": lambda request: None,  # type: ignore[dict-item, return-value]
     "no response from a coroutine": lambda request: awaited(lambda: None),  # type: ignore[arg-type, return-value]
-    "the words for a failure": lambda request: LiveStream(HEAD, one_then_defect, failure=lambda error: breaks()),
+    "the words for a failure": lambda request: LiveStream(HEAD, one_then_defect, failure=lambda error: raise_defect()),
 }
 
 
@@ -148,7 +148,7 @@ async def test_failure_after_the_head_closes_only_its_connection(place: str) -> 
         await here.wait_idle(within_s=SOON_S)
 
 
-class Stub:
+class FailingApplication:
     """An application in which the method named by `breaking` raises."""
 
     def __init__(self, *, breaking: str) -> None:
@@ -156,7 +156,7 @@ class Stub:
 
     def respond(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         if self.breaking == "respond":
-            breaks()
+            raise_defect()
         if request.path == "/later":
             return later(request)
         if request.path == "/stream":
@@ -171,7 +171,7 @@ class Stub:
 
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         if self.breaking == "refuse":
-            breaks()
+            raise_defect()
         return Response(status, b"refused")
 
     def caller(self, request: Request) -> str:
@@ -182,22 +182,22 @@ class Stub:
 
     def crashed(self, request: Request, error: Exception) -> Response:
         if self.breaking == "crashed":
-            breaks()
+            raise_defect()
         return Response(500, b"crashed")
 
     def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
         if self.breaking == "ended":
-            breaks()
+            raise_defect()
 
 
 @asynccontextmanager
-async def edge(stub: Stub) -> AsyncIterator[tuple[HTTPServer, int]]:
+async def http_server(application: FailingApplication) -> AsyncIterator[tuple[HTTPServer, int]]:
     """Run an HTTP server with the stub as its application; at the end, check that it released everything."""
     loop = asyncio.get_running_loop()
     reactor = running_reactor()
     metrics = Metrics()
     bounds = Bounds(header_timeout_s=0.25, body_timeout_s=0.25, idle_timeout_s=5.0, linger_timeout_s=0.25)
-    server = HTTPServer(stub, reactor=reactor, bounds=bounds, metrics=metrics)
+    server = HTTPServer(application, reactor=reactor, bounds=bounds, metrics=metrics)
     addresses = server.listen("127.0.0.1", 0)
     loop.set_exception_handler(lambda loop, context: None)  # the planted exceptions are reported here
     try:
@@ -205,7 +205,7 @@ async def edge(stub: Stub) -> AsyncIterator[tuple[HTTPServer, int]]:
         await eventually(lambda: not server.connections, lambda: server.connections, within_s=SOON_S)
         await eventually(lambda: not reactor.wheel.entries, lambda: "timers leaked", within_s=SOON_S)
     finally:
-        stub.breaking = ""
+        application.breaking = ""
         drained = asyncio.Event()
         server.drain(0.1, drained.set)
         await drained.wait()
@@ -213,16 +213,16 @@ async def edge(stub: Stub) -> AsyncIterator[tuple[HTTPServer, int]]:
 
 @pytest.mark.parametrize("method", ["respond", "refuse", "crashed", "ended"])
 async def test_failing_application_method_closes_only_its_connection(method: str) -> None:
-    stub = Stub(breaking="")
-    async with edge(stub) as (server, port):
+    application = FailingApplication(breaking="")
+    async with http_server(application) as (server, port):
         for data in (request("/"), request("/later"), request("/stream"), b"nonsense\r\n\r\n", b"GET"):
-            stub.breaking = method
+            application.breaking = method
             async with await Client.connect(port) as client:
                 await client.send(data)
                 if data != b"GET":
                     client.half_close()
                 await client.wait_closed(within_s=SOON_S)
-            stub.breaking = ""
+            application.breaking = ""
             async with await Client.connect(port) as client:
                 assert (await client.fetch(request("/"))).body == b"fine"
         assert not server.draining
@@ -237,12 +237,12 @@ async def test_heartbeats_are_sent_only_before_the_first_frame() -> None:
             send(frame)
         return b""
 
-    class Waiting(Stub):
+    class LiveApplication(FailingApplication):
         def respond(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
             return live(run, keepalive=b": ping\n\n")
 
-    stub = Waiting(breaking="")
-    async with edge(stub) as (server, port):
+    application = LiveApplication(breaking="")
+    async with http_server(application) as (server, port):
         object.__setattr__(server, "bounds", Bounds(heartbeat_s=0.05))
         async with await Client.connect(port) as client:
             await client.send(request("/"))

@@ -26,7 +26,7 @@ def streams(gap: str) -> dict[str, bytes]:
 
 
 STREAMS = streams("30s")
-AWAITED = {
+PENDING_REQUESTS = {
     "data": request("/api/data?ttft=30s"),
     "chat, whole": request("/chat", method="POST", body=CHAT % b',"stream":false'),
     "chat, before its first token": request("/chat", method="POST", body=CHAT.replace(b"1ms", b"30s") % b""),
@@ -67,11 +67,11 @@ async def test_close_during_an_ndjson_stream_is_noticed_at_the_second_next_token
 
 
 @pytest.mark.parametrize("disconnect", [Client.close, Client.reset], ids=["close", "reset"])
-@pytest.mark.parametrize("kind", AWAITED)
+@pytest.mark.parametrize("kind", PENDING_REQUESTS)
 async def test_disconnect_while_the_response_is_pending_releases_everything(kind: str, disconnect: object) -> None:
     async with running() as here:
         client = await Client.connect(here.port)
-        await client.send(AWAITED[kind])
+        await client.send(PENDING_REQUESTS[kind])
         await eventually(lambda: here.resources()["tasks"] > 0, here.resources, within_s=SOON_S)
         client.close() if disconnect is Client.close else client.reset()
         await here.wait_idle(within_s=SOON_S)
@@ -113,14 +113,14 @@ async def test_fin_or_reset_at_each_byte_of_a_request_releases_everything(data: 
         assert here.server.metrics.stalled_readers == 0
 
 
-ANSWERS = (
+RESPONSE_REQUESTS = (
     request("/stream-sse?gap=0ms&tokens=2"),
     request("/api/data?ttft=1ms"),
     request("/chat", method="POST", body=CHAT.replace(b"30s", b"1ms") % b',"max_tokens":1'),
 )
 
 
-@pytest.mark.parametrize("data", ANSWERS, ids=range(len(ANSWERS)))
+@pytest.mark.parametrize("data", RESPONSE_REQUESTS, ids=range(len(RESPONSE_REQUESTS)))
 async def test_fin_or_reset_at_each_byte_of_a_response_releases_everything(data: bytes) -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:

@@ -28,7 +28,7 @@ async def started_client(port: int, data: bytes) -> Client:
     return client
 
 
-async def draining(server: ServerProcess) -> None:
+async def start_draining(server: ServerProcess) -> None:
     """Send SIGTERM and return once `/readyz` is 503."""
     server.signal(signal.SIGTERM)
     async with asyncio.timeout(5):
@@ -52,7 +52,7 @@ async def test_drain_finishes_streams_and_refuses_new_requests(serve: Serve) -> 
     await whole.send(request("/chat", method="POST", body=CHAT % b',"stream":false'))
 
     signalled = time.monotonic()
-    await draining(server)
+    await start_draining(server)
     assert await idle.read_to_end() == b""
     assert time.monotonic() - signalled < DRAIN_S, "the idle connection was not closed at once"
     await check_refuses_new_work(port)
@@ -139,7 +139,7 @@ async def test_unhandled_signal_is_ignored(serve: Serve, number: signal.Signals)
 async def test_second_signal_ends_the_drain_at_once(serve: Serve, second: signal.Signals) -> None:
     server = serve(DRAIN_TIMEOUT="20s")
     async with await started_client(server.port, request("/stream-loop?gap=50ms")) as client:
-        await draining(server)
+        await start_draining(server)
         begun_s = time.monotonic()
         server.signal(second)
         await client.wait_closed()
@@ -163,7 +163,7 @@ async def test_stalled_client_does_not_delay_the_drain(serve: Serve) -> None:
         await client.send(request("/stream-loop?gap=0ms"))
         await client.head()
         begun_s = time.monotonic()
-        await draining(server)
+        await start_draining(server)
         assert server.wait() == 0
         assert time.monotonic() - begun_s < 0.5 + 0.5 + 1  # the drain time and the time for the shutdown frames
 

@@ -99,13 +99,13 @@ async def wait_released(server: Running) -> None:
     limiter = server.server.parts.state.limiter
     kinds = ("connections", "streams", "on the wheel")
 
-    def held() -> list[int]:
+    def used() -> list[int]:
         return [*map(server.resources().__getitem__, kinds), limiter.active, limiter.waiting]
 
-    await eventually(lambda: not any(held()), held)
+    await eventually(lambda: not any(used()), used)
 
 
-async def reads(client: Client) -> tuple[list[bytes], str]:
+async def read_all(client: Client) -> tuple[list[bytes], str]:
     """Return all reads until the peer closes, and `closed` or `reset`."""
     got: list[bytes] = []
     try:
@@ -119,8 +119,8 @@ async def reads(client: Client) -> tuple[list[bytes], str]:
 async def read_to_break(here: Running, data: bytes) -> tuple[bytes, str]:
     async with await Client.connect(here.port) as client:
         await client.send(data)
-        got, how = await reads(client)
-        return b"".join(got), how
+        got, ending = await read_all(client)
+        return b"".join(got), ending
 
 
 async def control(here: Running, path: str, body: object = None, *, method: str = "PATCH") -> dict[str, Any]:
@@ -153,9 +153,9 @@ async def wait_gate_removed(here: Running, name: str) -> None:
 @plain_and_providers
 @served
 async def test_reset_fault_resets_after_the_earlier_tokens(here: Running, stream: Stream) -> None:
-    data, how = await read_to_break(here, stream.request("fault=reset@2"))
+    data, ending = await read_to_break(here, stream.request("fault=reset@2"))
 
-    assert how == "reset"
+    assert ending == "reset"
     assert data.startswith(b"HTTP/1.1 200 OK\r\n")
     assert BEFORE in data
     assert AFTER not in data
@@ -165,9 +165,9 @@ async def test_reset_fault_resets_after_the_earlier_tokens(here: Running, stream
 @plain_and_providers
 @served
 async def test_close_fault_is_a_fin_without_the_end_of_the_body(here: Running, stream: Stream) -> None:
-    data, how = await read_to_break(here, stream.request("fault=close@2"))
+    data, ending = await read_to_break(here, stream.request("fault=close@2"))
 
-    assert how == "closed"
+    assert ending == "closed"
     assert BEFORE in data
     assert AFTER not in data
     assert not data.endswith(LAST_CHUNK)
@@ -178,9 +178,9 @@ async def test_close_fault_is_a_fin_without_the_end_of_the_body(here: Running, s
 @pytest.mark.parametrize("kind", ["reset", "close"])
 @served
 async def test_fault_after_the_last_token_applies_at_the_end(here: Running, stream: Stream, kind: str) -> None:
-    data, how = await read_to_break(here, stream.request(f"fault={kind}@99"))
+    data, ending = await read_to_break(here, stream.request(f"fault={kind}@99"))
 
-    assert how == {"reset": "reset", "close": "closed"}[kind]
+    assert ending == {"reset": "reset", "close": "closed"}[kind]
     assert LAST in data
     assert not data.endswith(LAST_CHUNK)
     assert not stream.end or stream.end not in data
@@ -227,7 +227,7 @@ async def test_garbage_fault_is_unparsable_and_the_stream_continues(here: Runnin
     assert LAST in response.body
 
 
-def timeless(body: bytes) -> bytes:
+def without_timestamps(body: bytes) -> bytes:
     return re.sub(rb'_(duration|time)":[\d.]+', b"", body)
 
 
@@ -249,7 +249,7 @@ async def test_split_token_arrives_in_two_reads_split_inside_a_character(here: R
         split = await client.read_response()
 
     assert b"\xc3" not in whole.body
-    assert timeless(split.body.replace("é".encode(), b"")) == timeless(whole.body)
+    assert without_timestamps(split.body.replace("é".encode(), b"")) == without_timestamps(whole.body)
 
 
 @all_streams
@@ -306,12 +306,12 @@ async def test_chat_joins_a_split_character(here: Running) -> None:
 
 
 @provider_streams
-@pytest.mark.parametrize(("fault", "how"), [("reset@2", "reset"), ("close@99", "closed"), ("nodone@0", "closed")])
+@pytest.mark.parametrize(("fault", "ending"), [("reset@2", "reset"), ("close@99", "closed"), ("nodone@0", "closed")])
 @served
 async def test_fault_in_a_non_streaming_response_precedes_its_first_byte(
-    here: Running, stream: Stream, fault: str, how: str
+    here: Running, stream: Stream, fault: str, ending: str
 ) -> None:
-    assert await read_to_break(here, stream.request(f"fault={fault}", whole=True)) == (b"", how)
+    assert await read_to_break(here, stream.request(f"fault={fault}", whole=True)) == (b"", ending)
 
 
 @provider_streams

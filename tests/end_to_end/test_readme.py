@@ -41,7 +41,7 @@ def blocks() -> list[tuple[str, str, str]]:
 BLOCKS = blocks()
 
 
-def printed() -> list[tuple[str, str, str]]:
+def command_blocks() -> list[tuple[str, str, str]]:
     """Yield (heading, commands, expected output) of each runnable block of commands."""
     found = []
     for place, (heading, language, text) in enumerate(BLOCKS):
@@ -53,14 +53,14 @@ def printed() -> list[tuple[str, str, str]]:
     return found
 
 
-COMMANDS = printed()
+COMMANDS = command_blocks()
 
 
-def of(language: str) -> list[tuple[str, str]]:
+def blocks_of(language: str) -> list[tuple[str, str]]:
     return [(heading, text) for heading, each, text in BLOCKS if each == language]
 
 
-def here(text: str, server: ServerProcess) -> str:
+def with_port(text: str, server: ServerProcess) -> str:
     return text.replace(f"127.0.0.1:{PORT}", f"127.0.0.1:{server.port}")
 
 
@@ -97,7 +97,7 @@ def test_readme_commands_print_the_shown_output(serve: Serve, tmp_path: Path, se
     for heading, commands, expected in COMMANDS:
         if heading != section:
             continue
-        output = run(["bash", "-c", here(commands, server)], tmp_path)
+        output = run(["bash", "-c", with_port(commands, server)], tmp_path)
         if section in VARYING:
             output, expected = (re.sub(r"[\d.]+", "N", text) for text in (output, expected))  # noqa: PLW2901
             expected = expected.replace('tokenfall_streams_ended_total{outcome="left"} N\n', "")  # noqa: PLW2901
@@ -106,9 +106,9 @@ def test_readme_commands_print_the_shown_output(serve: Serve, tmp_path: Path, se
 
 
 @pytest.mark.timeout(240)  # runs pytest and imports a client library
-@pytest.mark.parametrize("number", range(len(of("python"))))
+@pytest.mark.parametrize("number", range(len(blocks_of("python"))))
 def test_readme_python_runs(tmp_path: Path, number: int) -> None:
-    _, text = of("python")[number]
+    _, text = blocks_of("python")[number]
     is_test = "def test_" in text
     file = tmp_path / ("test_readme_snippet.py" if is_test else "snippet.py")
     file.write_text(text, encoding="utf-8")
@@ -118,13 +118,13 @@ def test_readme_python_runs(tmp_path: Path, number: int) -> None:
     assert ("1 passed" if is_test else 'data: {"content":"Large ","finish":false}') in output, output
 
 
-@pytest.mark.parametrize("number", range(len(of("js"))))
+@pytest.mark.parametrize("number", range(len(blocks_of("js"))))
 def test_readme_javascript_runs(serve: Serve, tmp_path: Path, number: int) -> None:
     node = shutil.which("node")
     assert node, "node is missing: scripts/system-packages test"
-    _, text = of("js")[number]
+    _, text = blocks_of("js")[number]
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
-    (tmp_path / "snippet.mjs").write_text(here(text, serve(SIM="gap=1ms")), encoding="utf-8")
+    (tmp_path / "snippet.mjs").write_text(with_port(text, serve(SIM="gap=1ms")), encoding="utf-8")
     output = run([node, "snippet.mjs"], tmp_path)
 
     for word in ("Large", "language", "models"):

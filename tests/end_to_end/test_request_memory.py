@@ -10,7 +10,7 @@ import pytest
 from tests.doubles.hostile_requests import post, user
 from tests.end_to_end.client import Client, fetch
 from tests.end_to_end.in_process import Running, eventually, running
-from tests.end_to_end.test_callers_apart import CALLERS
+from tests.end_to_end.test_caller_queues import CALLERS
 from tests.end_to_end.test_response_memory import code_of, with_header
 from tests.end_to_end.test_upstream import relaying
 from tests.end_to_end.upstream import Exchange, delta

@@ -11,7 +11,7 @@ import pytest
 from tests.doubles.hostile_requests import post, user
 from tests.end_to_end.client import Client, fetch
 from tests.end_to_end.in_process import Running, eventually, running
-from tests.end_to_end.test_callers_apart import CALLERS
+from tests.end_to_end.test_caller_queues import CALLERS
 from tests.end_to_end.test_upstream import relaying
 from tests.end_to_end.upstream import Exchange, delta
 
@@ -49,7 +49,7 @@ def held_bytes(here: Running) -> int:
     return here.server.metrics.response_memory_bytes
 
 
-async def holding(here: Running, clients: AsyncExitStack, data: bytes) -> None:
+async def send_until_held(here: Running, clients: AsyncExitStack, data: bytes) -> None:
     """Send a request and return once its response is in memory."""
     before = held_bytes(here)
     client = await clients.enter_async_context(await Client.connect(here.port, receive_buffer=4_096))
@@ -68,7 +68,7 @@ def code_of(body: bytes) -> Any:
 async def test_simulated_response_that_does_not_fit_is_refused_until_others_have_ended(route: str) -> None:
     async with running(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0") as here:
         async with AsyncExitStack() as clients:
-            await holding(here, clients, LATE[route])
+            await send_until_held(here, clients, LATE[route])
             refused = await fetch(here.port, LATE[route])
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert code_of(refused.body) in {
@@ -82,7 +82,7 @@ async def test_simulated_response_that_does_not_fit_is_refused_until_others_have
         assert held_bytes(here) == 0
 
         async with AsyncExitStack() as clients:
-            await holding(here, clients, LATE[route])
+            await send_until_held(here, clients, LATE[route])
         await here.wait_idle()
         assert held_bytes(here) == 0
 
@@ -116,7 +116,7 @@ async def test_relayed_response_that_does_not_fit_is_refused_and_its_upstream_cl
     async with relaying(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0") as (here, upstream):
         upstream.script = script
         async with AsyncExitStack() as clients:
-            await holding(here, clients, data)
+            await send_until_held(here, clients, data)
             refused = await fetch(here.port, data)
 
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
@@ -127,23 +127,23 @@ async def test_relayed_response_that_does_not_fit_is_refused_and_its_upstream_cl
         await eventually(lambda: held_bytes(here) == 0, lambda: held_bytes(here))
 
 
-@pytest.mark.parametrize("how", ["timeout", "reset"])
-async def test_memory_of_a_relayed_response_that_fails_is_released(how: str) -> None:
+@pytest.mark.parametrize("ending", ["timeout", "reset"])
+async def test_memory_of_a_relayed_response_that_fails_is_released(ending: str) -> None:
     async with relaying(RESPONSE_MEMORY=MEMORY, UPSTREAM_TOTAL_TIMEOUT="1s") as (here, upstream):
         reached: asyncio.Queue[int] = asyncio.Queue()
 
-        async def fails(exchange: Exchange) -> None:
+        async def script(exchange: Exchange) -> None:
             await exchange.send_head()
             await exchange.send_chunks(*[delta("x" * 10_000)] * 15)
             await eventually(lambda: held_bytes(here) > 100_000, lambda: held_bytes(here))
             reached.put_nowait(held_bytes(here))
-            if how == "reset":
+            if ending == "reset":
                 exchange.reset()
             else:
                 await exchange.wait_closed()
                 exchange.writer.close()
 
-        upstream.script = fails
+        upstream.script = script
         response = await fetch(here.port, RELAYED["anthropic"][0])
 
         assert response.status in (502, 504)
@@ -158,7 +158,7 @@ async def test_history_for_a_slow_client_counts_into_the_response_memory() -> No
             assert (await fetch(here.port, long)).status == 200
         data = b"GET /history HTTP/1.1\r\nHost: test\r\n\r\n"
         async with AsyncExitStack() as clients:
-            await holding(here, clients, data)
+            await send_until_held(here, clients, data)
             assert (await fetch(here.port, data)).status == 503
         await here.wait_idle()
         assert held_bytes(here) == 0
@@ -186,7 +186,7 @@ async def test_request_text_repeated_in_a_response_counts_into_the_response_memo
     data = post(path, {"model": "sim:ttft=300s", "stream": stream} | REPEATED[name])
     async with running(RESPONSE_MEMORY="800KiB", RATE_LIMIT_RPS="0") as here:
         async with AsyncExitStack() as clients:
-            await holding(here, clients, data)
+            await send_until_held(here, clients, data)
             refused = await fetch(here.port, data)
             assert (refused.status, code_of(refused.body)) == (503, "response_memory_full")
         await here.wait_idle()
@@ -199,9 +199,9 @@ async def test_client_that_uses_all_it_may_leaves_room_for_others(kind: str) -> 
     data = LATE["openai.responses"]
     async with running(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0", **settings) as here:
         async with AsyncExitStack() as clients:
-            await holding(here, clients, with_header(data, first))
+            await send_until_held(here, clients, with_header(data, first))
             assert (await fetch(here.port, with_header(data, same))).status == 503
-            await holding(here, clients, with_header(data, other))
+            await send_until_held(here, clients, with_header(data, other))
         await here.wait_idle()
         assert held_bytes(here) == 0
 

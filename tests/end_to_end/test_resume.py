@@ -323,15 +323,15 @@ async def test_non_streaming_requests_with_one_key_are_one_turn() -> None:
 async def test_key_is_bound_to_one_request_and_owner() -> None:
     async with running(API_KEY="alice,bob") as here:
 
-        def data(text: str, owner: str, **body: object) -> bytes:
+        def owned(text: str, owner: str, **body: object) -> bytes:
             headers = {"Idempotency_Key": "k", "X_API_Key": owner}
             return chat(text, model="sim:gap=1ms,tokens=3", headers=headers, **body)
 
-        turn, _ = await whole_frames(here.port, data("x", "alice"))
-        for other in (data("y", "alice"), data("x", "alice", stream=False)):
+        turn, _ = await whole_frames(here.port, owned("x", "alice"))
+        for other in (owned("y", "alice"), owned("x", "alice", stream=False)):
             response = await fetch(here.port, other)
             assert (response.status, code_of(response)) == (422, "idempotency_mismatch")
-        others, _ = await whole_frames(here.port, data("y", "bob"))
+        others, _ = await whole_frames(here.port, owned("y", "bob"))
         assert others != turn
         for owner in ("alice", "bob"):
             assert len(await history(here.port, X_API_Key=owner)) == 2

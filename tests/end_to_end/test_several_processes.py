@@ -232,7 +232,7 @@ async def readiness(server: ServerProcess) -> tuple[int, dict[str, object]]:
 
 async def test_two_servers_share_a_limit(pair: Callable[..., Pair]) -> None:
     here, there = pair(RATE_LIMIT_RPS=str(RATE), RATE_LIMIT_BURST=str(BURST))
-    await within_the_limit([here.port, there.port])
+    await check_rate([here.port, there.port])
 
 
 # Workers with one file
@@ -269,10 +269,10 @@ async def test_turn_of_one_worker_is_in_the_history_of_all(workers: Callable[...
 
 async def test_workers_share_a_limit(workers: Callable[..., ServerProcess]) -> None:
     server = workers(RATE_LIMIT_RPS=str(RATE), RATE_LIMIT_BURST=str(BURST))
-    await within_the_limit([server.port])
+    await check_rate([server.port])
 
 
-async def within_the_limit(ports: list[int]) -> None:
+async def check_rate(ports: list[int]) -> None:
     """Send requests on old and new connections as fast as possible; check for burst + rate x t, not much less."""
     statuses: list[int] = []
     begun_s = time.monotonic()

@@ -42,13 +42,13 @@ async def test_stalled_reader_is_reset_and_other_streams_continue(kind: str) -> 
         await other.head()
         async with stalled(here, STREAMS[kind]) as client:
             begun = time.monotonic()
-            came = 0
+            received_tokens = 0
             while here.server.metrics.stalled_readers == 0:
                 await other.chunk()
-                came += 1
+                received_tokens += 1
             took_s = time.monotonic() - begun
             assert 0.4 <= took_s < 4
-            assert came >= 0.5 * took_s / 0.02, f"{came} tokens in {took_s} s"
+            assert received_tokens >= 0.5 * took_s / 0.02, f"{received_tokens} tokens in {took_s} s"
             assert await client.wait_closed() == "reset"
         other.close()
         await here.wait_idle()

@@ -94,7 +94,7 @@ async def test_tokens_are_relayed_as_they_arrive() -> None:
     async with relaying() as (here, upstream):
         relayed: asyncio.Queue[None] = asyncio.Queue()
 
-        async def one_by_one(exchange: Exchange) -> None:
+        async def script(exchange: Exchange) -> None:
             await exchange.send_head()
             for text in ("Hel", "lo, ", "wörld 🙂", '"\n'):
                 await exchange.send_chunks(delta(text))
@@ -102,7 +102,7 @@ async def test_tokens_are_relayed_as_they_arrive() -> None:
             await exchange.send_chunks(FINISH, DONE)
             await exchange.send_last_chunk()
 
-        upstream.script = one_by_one
+        upstream.script = script
         async with await Client.connect(here.port) as client:
             await client.send(STREAM_REQUEST)
             assert (await client.head()).status == 200
@@ -187,10 +187,10 @@ async def one_token_then_silent(exchange: Exchange) -> None:
 
 async def a_token_every_20_ms(exchange: Exchange) -> None:
     await exchange.send_head()
-    leaving = asyncio.ensure_future(exchange.wait_closed())
-    while not leaving.done():
+    closing = asyncio.ensure_future(exchange.wait_closed())
+    while not closing.done():
         await exchange.send_chunks(delta("word "))
-        await asyncio.wait([leaving], timeout=0.02)
+        await asyncio.wait([closing], timeout=0.02)
     exchange.writer.close()
 
 
@@ -220,10 +220,10 @@ async def test_client_disconnect_closes_the_upstream_connection_within_250_ms(
             if script is not silent and data is STREAM_REQUEST:
                 await client.head()
                 await client.chunk()
-            left_s = clock.now_s()
+            disconnected_s = clock.now_s()
             client.close() if disconnect == "close" else client.reset()
             await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
-            took_s.append(clock.now_s() - left_s)
+            took_s.append(clock.now_s() - disconnected_s)
         assert max(took_s) <= 0.25, took_s
         await here.wait_idle()
 
@@ -256,8 +256,8 @@ async def garbage(exchange: Exchange) -> None:
 
 
 async def endless_text(exchange: Exchange) -> None:
-    leaving = asyncio.ensure_future(exchange.wait_closed())
-    while not leaving.done():
+    closing = asyncio.ensure_future(exchange.wait_closed())
+    while not closing.done():
         await exchange.send_chunks(delta("x" * 256 * KIB))
         await asyncio.sleep(0)
     exchange.writer.close()
@@ -413,10 +413,10 @@ SHORT = {
 
 async def comment(exchange: Exchange) -> None:
     """Send SSE comments until the server closes the connection."""
-    leaving = asyncio.ensure_future(exchange.wait_closed())
-    while not leaving.done():
+    closing = asyncio.ensure_future(exchange.wait_closed())
+    while not closing.done():
         await exchange.send_chunks(b": ping\n\n", event(b'{"choices":[{"delta":{"role":"assistant"}}]}'))
-        await asyncio.wait([leaving], timeout=0.05)
+        await asyncio.wait([closing], timeout=0.05)
     exchange.writer.close()
 
 
@@ -517,12 +517,12 @@ async def test_client_that_stops_reading_pauses_the_upstream() -> None:
 async def test_unrequested_content_encoding_is_an_error() -> None:
     async with relaying() as (here, upstream):
 
-        async def zipped(exchange: Exchange) -> None:
+        async def script(exchange: Exchange) -> None:
             await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")
             await exchange.send_chunks(gzip.compress(delta("secret") + DONE))
             await exchange.send_last_chunk()
 
-        upstream.script = zipped
+        upstream.script = script
         response = await fetch(here.port, STREAM_REQUEST)
         assert (response.status, json.loads(response.body)["code"]) == (502, "upstream_malformed")
 
@@ -641,7 +641,7 @@ async def test_drain_ends_the_upstream_request() -> None:
 async def test_thousand_client_disconnects_close_the_upstream_connections_within_250_ms() -> None:
     async with relaying() as (here, upstream):
         clock = UnloadedClock()
-        left_s: dict[str, float] = {}
+        disconnected_s: dict[str, float] = {}
         took_s: dict[str, float] = {}
         relayed: dict[str, asyncio.Event] = {}
         closed: dict[str, asyncio.Event] = {}
@@ -654,7 +654,7 @@ async def test_thousand_client_disconnects_close_the_upstream_connections_within
                 await exchange.send_chunks(delta("word"))
             relayed[name].set()
             await exchange.wait_closed()
-            took_s[name] = clock.now_s() - left_s[name]
+            took_s[name] = clock.now_s() - disconnected_s[name]
             closed[name].set()
             exchange.writer.close()
 
@@ -667,7 +667,7 @@ async def test_thousand_client_disconnects_close_the_upstream_connections_within
             await relayed[name].wait()
             if number % 3:
                 await client.until(b"word")
-            left_s[name] = clock.now_s()
+            disconnected_s[name] = clock.now_s()
             client.reset() if number % 2 else client.close()
             await asyncio.wait_for(closed[name].wait(), PATIENCE_S)
 

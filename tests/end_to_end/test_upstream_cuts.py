@@ -100,20 +100,20 @@ class TruncatingScript:
 
     async def __call__(self, exchange: Exchange) -> None:
         name = exchange.body["model"]
-        how, _, size_text = name.partition(":")
+        ending, _, size_text = name.partition(":")
         size = int(size_text)
         await exchange.write(self._data[:size])
-        if how == "packets":
+        if ending == "packets":
             await asyncio.sleep(0.001)
             await exchange.write(self._data[size:])
-        elif how == "rst":
+        elif ending == "rst":
             # A RST discards unread bytes: wait until they are received.
             texts = self.texts.setdefault(name, [])
             expected = self._recorded.texts(size)
             await eventually(lambda: texts == expected, lambda: (name, texts, expected))
             await asyncio.sleep(0.001)
             exchange.reset()
-        elif how == "cut":
+        elif ending == "cut":
             exchange.send_fin()
         exchange.writer.close()
 
@@ -143,7 +143,7 @@ async def wait_released(upstream: Upstream, before: int) -> None:
     await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors leaked")
 
 
-async def each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
+async def run_each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
     """Run `case` for each size, sixteen at a time; return the number of sizes."""
     remaining = list(sizes)
     count = len(remaining)
@@ -158,12 +158,12 @@ async def each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
     return count
 
 
-def expected_errors(recorded: Recorded, how: str, size: int) -> set[type[TokenfallError]]:
+def expected_errors(recorded: Recorded, ending: str, size: int) -> set[type[TokenfallError]]:
     """Return the errors allowed after a truncation."""
     if size < len(recorded.head):
         return {UpstreamUnreachable}
-    in_order = how == "fin" and recorded is FORMS["until closed"]
-    if how == "rst" and not recorded.texts(size):
+    in_order = ending == "fin" and recorded is FORMS["until closed"]
+    if ending == "rst" and not recorded.texts(size):
         return BEFORE_THE_FIRST_TOKEN  # the break may precede the reading of the body
     return {UpstreamTruncated} if in_order else {UpstreamReset}
 
@@ -176,10 +176,10 @@ def trusted_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLConte
 
 
 @pytest.mark.every_poller
-@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("ending", ["fin", "rst"])
 @pytest.mark.parametrize("form", FORMS)
-async def test_response_truncated_at_any_byte_is_complete_only_with_its_end(form: str, how: str) -> None:
-    await cut_at_any_byte(FORMS[form], how)
+async def test_response_truncated_at_any_byte_is_complete_only_with_its_end(form: str, ending: str) -> None:
+    await cut_at_any_byte(FORMS[form], ending)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -196,8 +196,8 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
     async with truncating_engine(recorded, metrics, tls=tls) as (engine, script):
 
         async def case(size: int) -> None:
-            how = hows[size % len(hows)]
-            name = f"{how}:{size}"
+            ending = hows[size % len(hows)]
+            name = f"{ending}:{size}"
             texts = script.texts.setdefault(name, [])
             request = ChatRequest(messages=(Message("user", "Hi"),), model=name, max_tokens=9)
             end: Finished | TokenfallError
@@ -208,11 +208,11 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
             if recorded.whole(size):
                 assert end == END, name
             else:
-                assert type(end) in expected_errors(recorded, how, size), (name, end)
+                assert type(end) in expected_errors(recorded, ending, size), (name, end)
             assert texts == recorded.texts(size), name
             outcomes[recorded.whole(size)] += 1
 
-        count = await each(range(len(recorded.data) + 1), case)
+        count = await run_each(range(len(recorded.data) + 1), case)
     assert sum(outcomes.values()) == count == len(recorded.data) + 1
     assert all(outcomes.values())
     failed = sum(metrics.upstream_errors.values())
@@ -232,13 +232,13 @@ async def test_response_split_into_two_packets_at_any_byte_is_the_same(form: str
             assert await engine.reply(request, lambda delta: texts.append(delta.text)) == END
             assert texts == list(TOKENS)
 
-        await each(range(1, len(recorded.data)), case)
+        await run_each(range(1, len(recorded.data)), case)
     assert metrics.upstream_errors == {}
 
 
-@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("ending", ["fin", "rst"])
 @pytest.mark.parametrize("form", FORMS)
-async def test_chat_truncated_at_any_byte_reports_the_error(form: str, how: str) -> None:
+async def test_chat_truncated_at_any_byte_reports_the_error(form: str, ending: str) -> None:
     recorded = FORMS[form]
     async with scripted() as upstream:
         async with running(UPSTREAM_URL=upstream.url) as here:
@@ -249,23 +249,25 @@ async def test_chat_truncated_at_any_byte_reports_the_error(form: str, how: str)
             script = upstream.script = TruncatingScript(recorded)
 
             async def case(size: int) -> None:
-                name = f"{how}:{size}"
+                name = f"{ending}:{size}"
                 expected = recorded.texts(size)
                 script.texts[name] = expected  # no event tells when the bytes are relayed
                 response = await fetch(here.port, chat("Hi", model=name, conversation=f"c{size}"))
-                codes = {kind.code for kind in expected_errors(recorded, how, size)}
+                codes = {kind.code for kind in expected_errors(recorded, ending, size)}
                 if recorded.whole(size):
                     assert response.body.endswith(CHAT_DONE), name
                     assert response_text(response.body) == "".join(TOKENS)
                 elif response.status == 200:
-                    assert error_of(response.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
+                    assert error_of(response.body)["code"] in codes | ({"upstream_reset"} if ending == "rst" else set())
                     assert "".join(expected).startswith(response_text(response.body)), name
-                    assert how == "rst" or response_text(response.body) == "".join(expected), name
+                    assert ending == "rst" or response_text(response.body) == "".join(expected), name
                 else:
-                    assert (response.status, not expected or how == "rst") == (502, True), name
-                    assert json.loads(response.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
+                    assert (response.status, not expected or ending == "rst") == (502, True), name
+                    assert json.loads(response.body)["code"] in codes | (
+                        {"upstream_reset"} if ending == "rst" else set()
+                    )
 
-            await each(range(len(recorded.data) + 1), case)
+            await run_each(range(len(recorded.data) + 1), case)
             await eventually(lambda: here.resources()["streams"] == 0, here.resources)
         await eventually(
             lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"

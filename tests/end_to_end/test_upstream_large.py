@@ -19,7 +19,7 @@ HELD_BYTES = 262_144
 """Limit per connection, without kernel buffers."""
 
 MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-ANSWER = b'{"id":"' + b"x" * (SIZE - 9) + b'"}'
+BODY = b'{"id":"' + b"x" * (SIZE - 9) + b'"}'
 
 CHAT = post("/v1/chat/completions", {"model": "up-1", "messages": []})
 RELAYED = {
@@ -30,7 +30,7 @@ RELAYED = {
 }
 
 
-def whole(body: bytes = ANSWER, *, length: int | None = None) -> Script:
+def whole(body: bytes = BODY, *, length: int | None = None) -> Script:
     async def script(exchange: Exchange) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (length or len(body))
         await exchange.write(head + body)
@@ -38,7 +38,7 @@ def whole(body: bytes = ANSWER, *, length: int | None = None) -> Script:
     return script
 
 
-class Slow:
+class EndlessBody:
     """Sends an endless body and counts the bytes that the server reads."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ async def test_large_response_arrives_unchanged(route: str) -> None:
         response = await fetch(here.port, RELAYED[route])
 
         assert (response.status, response.headers["content-type"]) == (200, "application/json")
-        assert response.body == ANSWER
+        assert response.body == BODY
 
 
 @pytest.mark.parametrize("route", RELAYED)
@@ -92,7 +92,7 @@ async def test_client_that_reads_nothing_occupies_at_most_a_few_slices(serve: Se
 
 async def test_slow_client_stops_the_reading_of_its_upstream() -> None:
     async with relaying() as (here, upstream):
-        upstream.script = slow = Slow()
+        upstream.script = slow = EndlessBody()
         async with await Client.connect(here.port, receive_buffer=4_096) as client:
             await client.send(CHAT)
             assert (await client.head()).status == 200
@@ -108,8 +108,8 @@ async def test_slow_client_stops_the_reading_of_its_upstream() -> None:
 @pytest.mark.parametrize(
     ("script", "cause"),
     [
-        (whole(ANSWER[:-1], length=len(ANSWER)), "a body that is cut"),
-        (whole(ANSWER[:-1]), "JSON that is cut"),
+        (whole(BODY[:-1], length=len(BODY)), "a body that is cut"),
+        (whole(BODY[:-1]), "JSON that is cut"),
     ],
     ids=["body", "json"],
 )
@@ -139,7 +139,7 @@ async def test_large_response_of_invalid_json_is_502() -> None:
 
 async def test_client_disconnect_ends_the_upstream_response() -> None:
     async with relaying() as (here, upstream):
-        upstream.script = Slow()
+        upstream.script = EndlessBody()
         async with await Client.connect(here.port, receive_buffer=4_096) as client:
             await client.send(CHAT)
             await client.head()

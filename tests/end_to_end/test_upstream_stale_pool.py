@@ -24,7 +24,7 @@ ENDS = ("keep", "after the end", "later", "instead of a response", "within the h
 WEIGHTS = (50, 20, 20, 6, 2, 2)
 
 
-class Closing:
+class RandomlyClosing:
     """Closes connections at random; `begun` counts, per request, the responses of which a byte was sent."""
 
     def __init__(self, seed: int) -> None:
@@ -79,7 +79,7 @@ async def test_stale_pooled_connection_fails_no_request_and_repeats_none_with_a_
     before = descriptors()
     outcomes: dict[str, str | TokenfallError] = {}
     async with scripted(tls=tls) as upstream:
-        upstream.script = script = Closing(1)
+        upstream.script = script = RandomlyClosing(1)
         engine = engine_for(upstream.url)
         remaining = [f"m{number}" for number in range(REQUESTS)]
 

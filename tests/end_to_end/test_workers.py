@@ -46,13 +46,13 @@ Start = Callable[..., ServerProcess]
 @asynccontextmanager
 async def clients(port: int, data: bytes, *, count: int = CONNECTIONS) -> AsyncIterator[list[Client]]:
     """Connect clients and yield them once their responses have begun."""
-    begun = await asyncio.gather(*(start_stream(port, data) for _ in range(count)))
-    yield begun
-    for client in begun:
+    connected = await asyncio.gather(*(start_stream(port, data) for _ in range(count)))
+    yield connected
+    for client in connected:
         client.close()
 
 
-def clients_by_worker(server: ServerProcess, begun: list[Client]) -> dict[int, list[Client]]:
+def clients_by_worker(server: ServerProcess, connected: list[Client]) -> dict[int, list[Client]]:
     """Return the clients of each worker by its pid, matched by the sockets in /proc."""
     pid_of = {
         os.readlink(link): pid
@@ -66,7 +66,7 @@ def clients_by_worker(server: ServerProcess, begun: list[Client]) -> dict[int, l
         if int(here.rpartition(":")[2], 16) == server.port:
             inode_of[int(there.rpartition(":")[2], 16)] = rest[6]
     found: dict[int, list[Client]] = {pid: [] for pid in server.workers()}
-    for client in begun:
+    for client in connected:
         found[pid_of[f"socket:[{inode_of[client.sock.getsockname()[1]]}]"]].append(client)
     return found
 
@@ -125,8 +125,8 @@ def fork_hook_path(folder: Path, code: str) -> str:
 async def test_all_workers_serve_one_port_with_one_greeting(started: Start) -> None:
     server = started()
     assert len(server.workers()) == WORKERS
-    async with clients(server.port, request("/health")) as begun:
-        assert all(clients_by_worker(server, begun).values())
+    async with clients(server.port, request("/health")) as connected:
+        assert all(clients_by_worker(server, connected).values())
     assert await metric(server.port, "tokenfall_workers") == WORKERS
     assert await metric(server.port, "tokenfall_resident_bytes") > WORKERS * 8 * 1024**2
     server.signal()
@@ -155,20 +155,20 @@ async def test_metrics_of_all_workers_are_the_exact_sum_in_each_worker(started: 
 async def test_killed_worker_affects_only_its_clients_and_is_replaced(started: Start) -> None:
     server = started()
     before = server.workers()
-    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=40")) as begun:
-        of = clients_by_worker(server, begun)
-        victim = min(of)
+    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=40")) as connected:
+        by_worker = clients_by_worker(server, connected)
+        victim = min(by_worker)
         os.kill(victim, signal.SIGKILL)
-        others = [client for pid, theirs in of.items() if pid != victim for client in theirs]
-        assert {await client.wait_closed() for client in of[victim]} <= {"closed", "reset"}
+        others = [client for pid, theirs in by_worker.items() if pid != victim for client in theirs]
+        assert {await client.wait_closed() for client in by_worker[victim]} <= {"closed", "reset"}
         whole = b"".join(frames("/stream-sse", 40))
         responses = await asyncio.gather(*(client.read_response() for client in others))
         assert {response.body for response in responses} == {whole}
     await metric_becomes(server.port, "tokenfall_workers", WORKERS)
     after = server.workers()
     assert (len(after), after & before) == (WORKERS, before - {victim})
-    async with clients(server.port, request("/health")) as begun:
-        assert all(clients_by_worker(server, begun).values()), "the new worker has no client"
+    async with clients(server.port, request("/health")) as connected:
+        assert all(clients_by_worker(server, connected).values()), "the new worker has no client"
     (output,) = re.findall(r"worker (\d) \(pid (\d+)\) ended with (\w+); restarting in ([\d.]+) s", server.log())
     assert output[1:] == (str(victim), "SIGKILL", "0.1")
 
@@ -274,13 +274,13 @@ async def test_streams_get_a_shutdown_frame_and_all_workers_end_within_the_drain
     started: Start, to_all: bool
 ) -> None:
     server = started(DRAIN_TIMEOUT="700ms")
-    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=1000"), count=20) as begun:
+    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=1000"), count=20) as connected:
         begun_s = time.monotonic()
         server.signal()
         if to_all:
             for pid in server.workers():
                 os.kill(pid, signal.SIGTERM)
-        for client in begun:
+        for client in connected:
             body = (await client.read_response()).body
             assert SHUTTING_DOWN in body
             assert b"[DONE]" not in body
@@ -292,10 +292,10 @@ async def test_streams_get_a_shutdown_frame_and_all_workers_end_within_the_drain
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 async def test_signal_to_the_process_group_drains_all_workers(started: Start, number: signal.Signals) -> None:
     server = started(DRAIN_TIMEOUT="20s")
-    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as begun:
+    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as connected:
         for pid in (server.process.pid, *server.workers()):
             os.kill(pid, number)
-        for client in begun:
+        for client in connected:
             assert (await client.read_response()).body == b"".join(frames("/stream-sse", 20))
     assert server.wait() == 0
 
@@ -303,11 +303,11 @@ async def test_signal_to_the_process_group_drains_all_workers(started: Start, nu
 async def test_unhandled_signals_end_no_process(started: Start) -> None:
     server = started()
     workers = server.workers()
-    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as begun:
+    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as connected:
         for pid in (server.process.pid, *workers):
             for number in (signal.SIGUSR1, signal.SIGUSR2):
                 os.kill(pid, number)
-        for client in begun:
+        for client in connected:
             assert (await client.read_response()).body == b"".join(frames("/stream-sse", 20))
     assert server.workers() == workers
 
@@ -315,12 +315,12 @@ async def test_unhandled_signals_end_no_process(started: Start) -> None:
 async def test_second_signal_ends_all_workers_at_once(started: Start) -> None:
     server = started(DRAIN_TIMEOUT="20s")
     workers = server.workers()
-    async with clients(server.port, request("/stream-loop?gap=50ms")) as begun:
+    async with clients(server.port, request("/stream-loop?gap=50ms")) as connected:
         begun_s = time.monotonic()
         server.signal()
         async with asyncio.timeout(PATIENCE_S):
             while server.log().count('"message":"draining') < WORKERS:
-                await begun[0].receive()
+                await connected[0].receive()
         server.signal(signal.SIGINT)
         server.expected_status = server.wait()
         assert server.expected_status == 128 + signal.SIGINT
@@ -342,11 +342,11 @@ async def test_worker_that_does_not_end_is_killed_with_an_error_status(started: 
 async def test_workers_drain_and_end_when_their_supervisor_is_killed(started: Start) -> None:
     server = started(DRAIN_TIMEOUT="700ms")
     workers = server.workers()
-    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=1000"), count=20) as begun:
+    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=1000"), count=20) as connected:
         server.signal(signal.SIGKILL)
         server.expected_status = server.wait()
         assert server.expected_status == -signal.SIGKILL
-        for client in begun:
+        for client in connected:
             assert SHUTTING_DOWN in (await client.read_response()).body
     await wait_exited(workers)
 

@@ -59,7 +59,7 @@ def running(command: list[str], environment: dict[str, str], folder: Path) -> It
         assert process.wait(30) == 0
 
 
-def fetched(port: int, path: str) -> bytes:
+def fetch(port: int, path: str) -> bytes:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", path)
     response = connection.getresponse()
@@ -79,5 +79,5 @@ def test_wheel_serves_streams_and_the_page(
     }[runner]
 
     with running(command, environment, tmp_path) as port:
-        assert b"data: " in fetched(port, "/stream-sse?tokens=1&gap=0ms")
-        assert b"<html" in fetched(port, "/web")
+        assert b"data: " in fetch(port, "/stream-sse?tokens=1&gap=0ms")
+        assert b"<html" in fetch(port, "/web")

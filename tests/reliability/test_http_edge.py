@@ -22,7 +22,7 @@ from tests.differential.test_h11 import disagreement
 from tests.end_to_end.client import Client, fetch, metric, metric_becomes, request, status_or_zero
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually
-from tests.end_to_end.test_disconnects import ANSWERS, REQUESTS
+from tests.end_to_end.test_disconnects import REQUESTS, RESPONSE_REQUESTS
 from tests.end_to_end.test_held_bytes import MALLOC_SETTINGS
 from tests.end_to_end.test_pipelining import fill
 from tests.end_to_end.test_request_limits import MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_TARGET, status_of
@@ -387,13 +387,13 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
     server = serve()
     port = server.port
     sizes: dict[bytes, int] = {}
-    for data in ANSWERS:
+    for data in RESPONSE_REQUESTS:
         async with await Client.connect(port) as client:
             answer = await client.fetch(data)
             sizes[data] = len(answer.head.raw) + len(answer.body)
     requests = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
     places = [(data, at, 0) for data in requests for at in range(len(data) + 1)]
-    places += [(data, len(data), at) for data in ANSWERS for at in range(sizes[data])]
+    places += [(data, len(data), at) for data in RESPONSE_REQUESTS for at in range(sizes[data])]
     random.shuffle(places)
     everywhere = cycle(places)
     await metric_becomes(port, "tokenfall_connections", 1)
@@ -406,8 +406,8 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
     await metric_becomes(port, "tokenfall_connections", 1)
     await eventually(lambda: server.descriptors() <= descriptors, server.descriptors)
     tally.passed(
-        f"{len(places)} positions in {len(requests)} requests and {len(ANSWERS)} responses; connections, streams and "
-        "descriptors as before"
+        f"{len(places)} positions in {len(requests)} requests and {len(RESPONSE_REQUESTS)} responses; connections, "
+        "streams and descriptors as before"
     )
 
 

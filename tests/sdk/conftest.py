@@ -15,21 +15,21 @@ from tests.end_to_end.process import ServerProcess
 __all__ = ["pytest_asyncio_loop_factories", "serve"]
 
 QUICK = "gap=100us"
-OF_ANY_LENGTH = "gap=100us,tokens=3..60"
+RANDOM_LENGTH = "gap=100us,tokens=3..60"
 """Settings with which the length of a response depends on its seed."""
 
 API_KEY = "the-right-key"
 
 
 def _clients() -> ModuleType:
-    """Imported by the first test that needs it: the process that only distributes tests loads this file, too."""
+    """Import the clients at first use: xdist's controller loads this file, but needs no client."""
     from tests.sdk import clients  # noqa: PLC0415
 
     return clients
 
 
 @dataclass(frozen=True)
-class Site:
+class SiteUnderTest:
     """A server on `port`; `relayed` says that it relays another server's responses."""
 
     port: int
@@ -37,7 +37,7 @@ class Site:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_from_outside() -> Iterator[None]:
+def _clean_environment() -> Iterator[None]:
     """Remove keys, addresses and proxies, which clients read from the environment."""
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
@@ -51,15 +51,15 @@ def _nothing_from_outside() -> Iterator[None]:
 @contextmanager
 def _site(
     factory: pytest.TempPathFactory, *, relayed: bool, sim: str = QUICK, api_key: str | None = None
-) -> Iterator[Site]:
+) -> Iterator[SiteUnderTest]:
     """Run a server with `api_key`; its upstream, if any, has no key."""
     key = {} if api_key is None else {"API_KEY": api_key}
     with _server(factory, {"SIM": sim, **({} if relayed else key)}) as simulating:
         if not relayed:
-            yield Site(simulating.port, relayed)
+            yield SiteUnderTest(simulating.port, relayed)
             return
         with _server(factory, {"UPSTREAM_URL": f"http://127.0.0.1:{simulating.port}/v1", **key}) as relaying:
-            yield Site(relaying.port, relayed)
+            yield SiteUnderTest(relaying.port, relayed)
 
 
 @contextmanager
@@ -72,69 +72,69 @@ def _server(factory: pytest.TempPathFactory, environment: dict[str, str]) -> Ite
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteUnderTest]:
     """A server that accepts any key, shared by the session."""
     with _site(tmp_path_factory, relayed=request.param) as site:
         yield site
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
-def varied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def varied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteUnderTest]:
     """A server with responses of varying length."""
-    with _site(tmp_path_factory, relayed=request.param, sim=OF_ANY_LENGTH) as site:
+    with _site(tmp_path_factory, relayed=request.param, sim=RANDOM_LENGTH) as site:
         yield site
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
-def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteUnderTest]:
     """A server that accepts only `API_KEY`."""
     with _site(tmp_path_factory, relayed=request.param, api_key=API_KEY) as site:
         yield site
 
 
 @pytest.fixture(scope="session")
-def openai(site: Site) -> Iterator[Any]:
+def openai(site: SiteUnderTest) -> Iterator[Any]:
     with _clients().openai_client(site.port) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-def groq(site: Site) -> Iterator[Any]:
+def groq(site: SiteUnderTest) -> Iterator[Any]:
     with _clients().groq_client(site.port) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-def anthropic(site: Site) -> Iterator[Any]:
+def anthropic(site: SiteUnderTest) -> Iterator[Any]:
     with _clients().anthropic_client(site.port) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-def ollama(site: Site) -> Iterator[Any]:
+def ollama(site: SiteUnderTest) -> Iterator[Any]:
     with _clients().ollama_client(site.port) as client:
         yield client
 
 
 @pytest.fixture
-async def async_openai(site: Site) -> AsyncIterator[Any]:
+async def async_openai(site: SiteUnderTest) -> AsyncIterator[Any]:
     async with _clients().async_client("openai", site.port) as client:
         yield client
 
 
 @pytest.fixture
-async def async_groq(site: Site) -> AsyncIterator[Any]:
+async def async_groq(site: SiteUnderTest) -> AsyncIterator[Any]:
     async with _clients().async_client("groq", site.port) as client:
         yield client
 
 
 @pytest.fixture
-async def async_anthropic(site: Site) -> AsyncIterator[Any]:
+async def async_anthropic(site: SiteUnderTest) -> AsyncIterator[Any]:
     async with _clients().async_client("anthropic", site.port) as client:
         yield client
 
 
 @pytest.fixture
-async def async_ollama(site: Site) -> AsyncIterator[Any]:
+async def async_ollama(site: SiteUnderTest) -> AsyncIterator[Any]:
     async with _clients().async_client("ollama", site.port) as client:
         yield client

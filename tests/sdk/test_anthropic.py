@@ -5,10 +5,10 @@ from typing import Any
 import anthropic as library
 import pytest
 
-from tests.sdk.conftest import Site
-from tests.sdk.questions import BOTH, FITS, MESSAGES, MODEL, PIXEL, WEATHER, Weather, user
+from tests.sdk.conftest import SiteUnderTest
+from tests.sdk.prompts import BOTH, FITS, MESSAGES, MODEL, PIXEL, WEATHER, Weather, user
 
-BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+STREAM_MODES = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 TOOLS: Any = [
     {"name": name, "description": model.__doc__, "input_schema": model.model_json_schema()}
     for name, model in FITS.items()
@@ -28,12 +28,12 @@ def calls_of(response: Any) -> list[Any]:
     return [block for block in response.content if block.type == "tool_use"]
 
 
-def is_near(counted: int, used: int, *, site: Site) -> bool:
+def is_near(counted: int, used: int, *, site: SiteUnderTest) -> bool:
     """Return whether a token count equals the response's usage; for upstream models it is only an estimate."""
     return used / 3 <= counted <= used * 3 if site.relayed else counted == used > 0
 
 
-def test_stream_equals_the_non_streaming_response_token_by_token(anthropic: Any, site: Site) -> None:
+def test_stream_equals_the_non_streaming_response_token_by_token(anthropic: Any, site: SiteUnderTest) -> None:
     whole = message(anthropic, MESSAGES, stream=False)
     events = list(anthropic.messages.create(model=MODEL, max_tokens=4096, messages=MESSAGES, stream=True))
     texts = [event.delta.text for event in events if event.type == "content_block_delta"]
@@ -63,7 +63,7 @@ async def test_async_client_gets_the_same_response(async_anthropic: Any) -> None
         assert await stream.get_final_text() == whole.content[0].text
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_tools_are_called_and_their_results_get_a_response(anthropic: Any, *, stream: bool) -> None:
     first = message(anthropic, [user(BOTH)], stream=stream, tools=TOOLS)
     calls = calls_of(first)
@@ -80,7 +80,7 @@ def test_tools_are_called_and_their_results_get_a_response(anthropic: Any, *, st
     assert calls_of(final_response) == []
 
 
-@BOTH_WAYS
+@STREAM_MODES
 @pytest.mark.parametrize(
     ("question", "choice", "called"),
     [
@@ -107,7 +107,7 @@ def test_response_is_parsed_into_its_model(anthropic: Any) -> None:
         assert events.get_final_message().parsed_output == whole.parsed_output
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_thinking_block_comes_first_with_a_signature(anthropic: Any, *, stream: bool) -> None:
     thinking = {"type": "enabled", "budget_tokens": 1024}
     response = message(anthropic, MESSAGES, stream=stream, thinking=thinking)
@@ -119,8 +119,8 @@ def test_thinking_block_comes_first_with_a_signature(anthropic: Any, *, stream: 
     assert message(anthropic, [*MESSAGES, assistant_message, user("And?")], stream=stream, thinking=thinking).content
 
 
-@BOTH_WAYS
-def test_stop_sequence_ends_the_response_before_its_text(anthropic: Any, site: Site, *, stream: bool) -> None:
+@STREAM_MODES
+def test_stop_sequence_ends_the_response_before_its_text(anthropic: Any, site: SiteUnderTest, *, stream: bool) -> None:
     text = message(anthropic, MESSAGES, stream=False).content[0].text
     word = text.split()[5]
     stopped = message(anthropic, MESSAGES, stream=stream, stop_sequences=["no such text", word])
@@ -130,7 +130,7 @@ def test_stop_sequence_ends_the_response_before_its_text(anthropic: Any, site: S
     assert (stopped.stop_reason, stopped.stop_sequence) == expected
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_token_limit_is_exact(anthropic: Any, *, stream: bool) -> None:
     response = message(anthropic, MESSAGES, stream=stream, max_tokens=7)
     assert response.stop_reason == "max_tokens"
@@ -144,13 +144,13 @@ def test_images_and_system_texts_are_accepted(anthropic: Any) -> None:
     assert message(anthropic, [{"role": "user", "content": content}], stream=False, system=system).content[0].text
 
 
-def test_token_count_equals_the_usage_of_a_message(anthropic: Any, site: Site) -> None:
+def test_token_count_equals_the_usage_of_a_message(anthropic: Any, site: SiteUnderTest) -> None:
     fields = {"model": MODEL, "messages": MESSAGES, "system": "Be brief."}
     counted = anthropic.messages.count_tokens(**fields).input_tokens
     assert is_near(counted, anthropic.messages.create(**fields, max_tokens=5).usage.input_tokens, site=site)
 
 
-def test_models_are_listed_and_found(anthropic: Any, site: Site) -> None:
+def test_models_are_listed_and_found(anthropic: Any, site: SiteUnderTest) -> None:
     assert "sim" in [model.id for model in anthropic.models.list()]
     assert anthropic.models.retrieve("sim").type == "model"
     if site.relayed:

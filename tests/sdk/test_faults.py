@@ -7,7 +7,7 @@ import pytest
 
 from tests.end_to_end.conftest import Serve
 from tests.sdk.clients import anthropic_client, ollama_client, openai_client
-from tests.sdk.questions import MESSAGES
+from tests.sdk.prompts import MESSAGES
 
 TextStream = Iterator[tuple[str, bool]]
 """Texts, each with whether it ends the response."""

@@ -6,15 +6,15 @@ from typing import Any
 import groq as library
 import pytest
 
-from tests.sdk.conftest import Site
-from tests.sdk.questions import BOTH, MESSAGES, MODEL, PIXEL, TOOLS, WEATHER, Weather, check_arguments, user
+from tests.sdk.conftest import SiteUnderTest
+from tests.sdk.prompts import BOTH, MESSAGES, MODEL, PIXEL, TOOLS, WEATHER, Weather, check_arguments, user
 
 
 def complete(client: Any, messages: Any, **fields: Any) -> Any:
     return client.chat.completions.create(model=MODEL, messages=messages, **fields)
 
 
-def test_stream_equals_the_non_streaming_response_token_by_token(groq: Any, site: Site) -> None:
+def test_stream_equals_the_non_streaming_response_token_by_token(groq: Any, site: SiteUnderTest) -> None:
     whole = complete(groq, MESSAGES)
     chunks = list(complete(groq, MESSAGES, stream=True))
     texts = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
@@ -86,7 +86,7 @@ def test_response_has_the_requested_format(groq: Any) -> None:
     assert isinstance(json.loads(plain.choices[0].message.content), dict)
 
 
-def test_reasoning_is_sent_on_request(groq: Any, site: Site) -> None:
+def test_reasoning_is_sent_on_request(groq: Any, site: SiteUnderTest) -> None:
     field = "reasoning_content" if site.relayed else "reasoning"  # name of the upstream or of Groq
     message = complete(groq, MESSAGES, reasoning_format="parsed").choices[0].message
     deltas = [
@@ -113,7 +113,7 @@ def test_images_are_accepted(groq: Any) -> None:
     assert complete(groq, [{"role": "user", "content": [{"type": "text", "text": "This?"}, image]}]).choices
 
 
-def test_models_and_embeddings_are_below_the_same_path(groq: Any, site: Site) -> None:
+def test_models_and_embeddings_are_below_the_same_path(groq: Any, site: SiteUnderTest) -> None:
     assert "sim" in [model.id for model in groq.models.list().data]
     assert groq.models.retrieve("sim").id == "sim"
     if site.relayed:

@@ -7,10 +7,10 @@ from typing import Any
 import ollama as library
 import pytest
 
-from tests.sdk.conftest import Site
-from tests.sdk.questions import BOTH, FITS, MESSAGES, MODEL, PIXEL, QUESTION, TOOLS, Weather, user
+from tests.sdk.conftest import SiteUnderTest
+from tests.sdk.prompts import BOTH, FITS, MESSAGES, MODEL, PIXEL, QUESTION, TOOLS, Weather, user
 
-BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+STREAM_MODES = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
 def chat(client: Any, messages: Any, *, stream: bool, **fields: Any) -> dict[str, Any]:
@@ -46,7 +46,7 @@ async def test_async_client_gets_the_same_response(async_ollama: Any) -> None:
     assert "".join(texts) == whole.message.content
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_generate_returns_the_requested_text(ollama: Any, *, stream: bool) -> None:
     response = ollama.generate(model=MODEL, prompt=QUESTION, system="Be brief.", stream=stream)
     parts = list(response) if stream else [response]
@@ -55,7 +55,7 @@ def test_generate_returns_the_requested_text(ollama: Any, *, stream: bool) -> No
     assert parts[-1].eval_count == len(parts) - 1 if stream else parts[-1].eval_count > 10
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_tools_are_called_and_their_results_get_a_response(ollama: Any, *, stream: bool) -> None:
     first = chat(ollama, [user(BOTH)], stream=stream, tools=TOOLS)
     functions = [call.function for call in first["calls"]]
@@ -69,14 +69,14 @@ def test_tools_are_called_and_their_results_get_a_response(ollama: Any, *, strea
     assert final_response["calls"] == []
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_response_has_the_requested_format(ollama: Any, *, stream: bool) -> None:
     Weather.model_validate_json(chat(ollama, MESSAGES, stream=stream, format=Weather.model_json_schema())["content"])
     assert isinstance(json.loads(chat(ollama, MESSAGES, stream=stream, format="json")["content"]), dict)
 
 
 @pytest.mark.parametrize("think", [True, "low"])
-@BOTH_WAYS
+@STREAM_MODES
 def test_reasoning_is_sent_on_request(ollama: Any, think: Any, *, stream: bool) -> None:
     response = chat(ollama, MESSAGES, stream=stream, think=think)
     assert response["thinking"]
@@ -85,7 +85,7 @@ def test_reasoning_is_sent_on_request(ollama: Any, think: Any, *, stream: bool) 
     assert ollama.generate(model=MODEL, prompt=QUESTION, think=think).thinking == response["thinking"]
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_response_is_limited_and_stopped(ollama: Any, *, stream: bool) -> None:
     bounded = chat(ollama, MESSAGES, stream=stream, options={"num_predict": 7})["last"]
     assert (bounded.eval_count, bounded.done_reason) == (7, "length")
@@ -123,7 +123,7 @@ def test_models_are_listed_shown_and_running(ollama: Any) -> None:
     assert "tools" in shown.capabilities
 
 
-def test_a_model_that_is_not_there_is_not_found(ollama: Any, site: Site) -> None:
+def test_a_model_that_is_not_there_is_not_found(ollama: Any, site: SiteUnderTest) -> None:
     if not site.relayed:  # the simulator accepts every name
         assert ollama.show("nobody").capabilities
         return

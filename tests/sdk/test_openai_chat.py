@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.sdk.questions import BOTH, MESSAGES, MODEL, PIXEL, TOOLS, WEATHER, Weather, check_arguments, user
+from tests.sdk.prompts import BOTH, MESSAGES, MODEL, PIXEL, TOOLS, WEATHER, Weather, check_arguments, user
 
-BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+STREAM_MODES = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
 def completion(client: Any, messages: Any, *, stream: bool, **fields: Any) -> Any:
@@ -49,7 +49,7 @@ async def test_async_client_gets_the_same_response(async_openai: Any) -> None:
     assert "".join(texts) == whole.choices[0].message.content
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, stream: bool) -> None:
     first = completion(openai, [user(BOTH)], stream=stream, tools=TOOLS).choices[0]
     calls = first.message.tool_calls
@@ -67,7 +67,7 @@ def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, strea
     assert not final_response.message.tool_calls
 
 
-@BOTH_WAYS
+@STREAM_MODES
 @pytest.mark.parametrize(
     ("question", "fields", "called"),
     [
@@ -94,13 +94,13 @@ def test_response_is_parsed_into_its_model(openai: Any) -> None:
         assert events.get_final_completion().choices[0].message.parsed == whole.choices[0].message.parsed
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_json_object_format_returns_an_object(openai: Any, *, stream: bool) -> None:
     response = completion(openai, MESSAGES, stream=stream, response_format={"type": "json_object"})
     assert isinstance(json.loads(response.choices[0].message.content), dict)
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_reasoning_is_sent_on_request(openai: Any, *, stream: bool) -> None:
     thinking = completion(openai, MESSAGES, stream=stream, reasoning_effort="medium").choices[0].message
     assert thinking.reasoning_content
@@ -108,7 +108,7 @@ def test_reasoning_is_sent_on_request(openai: Any, *, stream: bool) -> None:
     assert not hasattr(completion(openai, MESSAGES, stream=stream).choices[0].message, "reasoning_content")
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_stop_ends_the_response_before_its_text(openai: Any, *, stream: bool) -> None:
     text = completion(openai, MESSAGES, stream=False).choices[0].message.content
     word = text.split()[5]
@@ -118,7 +118,7 @@ def test_stop_ends_the_response_before_its_text(openai: Any, *, stream: bool) ->
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
-@BOTH_WAYS
+@STREAM_MODES
 def test_token_limit_is_exact(openai: Any, field: str, *, stream: bool) -> None:
     if stream:  # the client raises LengthFinishReasonError only when it parses
         options = {"stream": True, "stream_options": {"include_usage": True}, field: 7}
@@ -134,14 +134,14 @@ def test_token_limit_is_exact(openai: Any, field: str, *, stream: bool) -> None:
     assert usage.total_tokens == usage.prompt_tokens + 7
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_n_choices_are_returned(openai: Any, *, stream: bool) -> None:
     choices = completion(openai, MESSAGES, stream=stream, n=3).choices
     assert [choice.index for choice in choices] == [0, 1, 2]
     assert all(choice.message.content and choice.finish_reason == "stop" for choice in choices)
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_log_probabilities_are_those_of_the_tokens(openai: Any, *, stream: bool) -> None:
     choice = completion(openai, MESSAGES, stream=stream, logprobs=True, top_logprobs=2).choices[0]
     tokens = choice.logprobs.content

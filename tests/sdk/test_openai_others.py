@@ -7,11 +7,11 @@ import openai as library
 import pytest
 
 from tests.sdk.clients import KEY
-from tests.sdk.conftest import Site
-from tests.sdk.questions import MODEL, QUESTION
+from tests.sdk.conftest import SiteUnderTest
+from tests.sdk.prompts import MODEL, QUESTION
 
 
-def lenient(port: int) -> Any:
+def unvalidated_client(port: int) -> Any:
     """Return a client that does not validate responses.
 
     Strict validation fails on base64 embeddings, which the client requests by default, before it decodes them, and on
@@ -20,10 +20,10 @@ def lenient(port: int) -> Any:
     return library.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=KEY, max_retries=0)
 
 
-def test_legacy_stream_equals_the_non_streaming_response_token_by_token(openai: Any, site: Site) -> None:
+def test_legacy_stream_equals_the_non_streaming_response_token_by_token(openai: Any, site: SiteUnderTest) -> None:
     fields: Any = {"model": MODEL, "prompt": QUESTION, "max_tokens": 1000}
     whole = openai.completions.create(**fields)
-    with lenient(site.port) as client:
+    with unvalidated_client(site.port) as client:
         chunks = list(client.completions.create(**fields, stream=True, stream_options={"include_usage": True}))
     texts = [choice.text for chunk in chunks for choice in chunk.choices if choice.text]
     assert "".join(texts) == whole.choices[0].text
@@ -53,10 +53,10 @@ def test_legacy_log_probabilities_are_those_of_the_tokens(openai: Any) -> None:
     assert len(choice.logprobs.token_logprobs) == len(choice.logprobs.top_logprobs) == 5
 
 
-def test_embeddings_are_the_same_in_floats_and_base64(openai: Any, site: Site) -> None:
+def test_embeddings_are_the_same_in_floats_and_base64(openai: Any, site: SiteUnderTest) -> None:
     fields = {"model": MODEL, "input": ["One", "Two"]}
     floats = openai.embeddings.create(**fields, encoding_format="float")
-    with lenient(site.port) as client:
+    with unvalidated_client(site.port) as client:
         decoded = client.embeddings.create(**fields)
         raw = client.embeddings.create(**fields, encoding_format="base64")
     assert [len(each.embedding) for each in floats.data] == [1536, 1536]
@@ -81,7 +81,7 @@ def test_models_are_listed_and_found(openai: Any) -> None:
     assert openai.models.retrieve("sim").object == "model"
 
 
-def test_a_model_that_is_not_there_is_not_found(openai: Any, site: Site) -> None:
+def test_a_model_that_is_not_there_is_not_found(openai: Any, site: SiteUnderTest) -> None:
     if not site.relayed:  # the simulator accepts every name
         assert openai.models.retrieve("nobody").id == "nobody"
         return

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.sdk.questions import (
+from tests.sdk.prompts import (
     BOTH,
     FUNCTIONS,
     MESSAGES,
@@ -18,7 +18,7 @@ from tests.sdk.questions import (
     user,
 )
 
-BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+STREAM_MODES = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 TOOLS: Any = [{"type": "function", "strict": False, **function} for function in FUNCTIONS]
 
 
@@ -54,7 +54,7 @@ async def test_async_client_gets_the_same_response(async_openai: Any) -> None:
         assert (await events.get_final_response()).output_text == whole.output_text
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, stream: bool) -> None:
     first = create_response(openai, BOTH, stream=stream, tools=TOOLS)
     calls = calls_of(first)
@@ -71,7 +71,7 @@ def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, strea
     assert calls_of(final_response) == []
 
 
-@BOTH_WAYS
+@STREAM_MODES
 @pytest.mark.parametrize(
     ("question", "fields", "called"),
     [
@@ -96,13 +96,13 @@ def test_response_is_parsed_into_its_model(openai: Any) -> None:
         assert events.get_final_response().output_parsed == whole.output_parsed
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_json_object_format_returns_an_object(openai: Any, *, stream: bool) -> None:
     response = create_response(openai, MESSAGES, stream=stream, text={"format": {"type": "json_object"}})
     assert isinstance(json.loads(response.output_text), dict)
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_reasoning_is_sent_as_a_summary(openai: Any, *, stream: bool) -> None:
     response = create_response(openai, MESSAGES, stream=stream, reasoning={"effort": "medium", "summary": "auto"})
     thought, message = response.output
@@ -112,7 +112,7 @@ def test_reasoning_is_sent_as_a_summary(openai: Any, *, stream: bool) -> None:
     assert 0 < response.usage.output_tokens_details.reasoning_tokens < response.usage.output_tokens
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_token_limit_is_exact(openai: Any, *, stream: bool) -> None:
     if stream:
         events = list(openai.responses.create(model=MODEL, input=MESSAGES, stream=True, max_output_tokens=16))

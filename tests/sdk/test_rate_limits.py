@@ -12,7 +12,7 @@ import pytest
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 from tests.sdk.clients import anthropic_client, groq_client, ollama_client, openai_client
-from tests.sdk.questions import MESSAGES, MODEL
+from tests.sdk.prompts import MESSAGES, MODEL
 
 OPENAI_HEADERS = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
 ANTHROPIC_HEADERS = (

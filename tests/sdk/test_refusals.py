@@ -9,10 +9,10 @@ import openai as openai_library
 import pytest
 
 from tests.sdk.clients import anthropic_client, groq_client, ollama_client, openai_client
-from tests.sdk.conftest import API_KEY, Site
-from tests.sdk.questions import MESSAGES, MODEL, QUESTION
+from tests.sdk.conftest import API_KEY, SiteUnderTest
+from tests.sdk.prompts import MESSAGES, MODEL, QUESTION
 
-BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+STREAM_MODES = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 FIELDS = [
     ("temperature", {"temperature": 3}),
     ("messages", {"messages": []}),
@@ -22,7 +22,7 @@ FIELDS = [
 ]
 
 
-@BOTH_WAYS
+@STREAM_MODES
 @pytest.mark.parametrize(("param", "fields"), FIELDS, ids=[param for param, _ in FIELDS])
 def test_openai_names_the_field(openai: Any, param: str, fields: dict[str, Any], *, stream: bool) -> None:
     with pytest.raises(openai_library.BadRequestError) as caught:
@@ -32,7 +32,7 @@ def test_openai_names_the_field(openai: Any, param: str, fields: dict[str, Any],
     assert caught.value.request_id
 
 
-@BOTH_WAYS
+@STREAM_MODES
 @pytest.mark.parametrize(("param", "fields"), FIELDS, ids=[param for param, _ in FIELDS])
 def test_groq_names_the_field(groq: Any, param: str, fields: dict[str, Any], *, stream: bool) -> None:
     with pytest.raises(groq_library.BadRequestError) as caught:
@@ -40,7 +40,7 @@ def test_groq_names_the_field(groq: Any, param: str, fields: dict[str, Any], *, 
     assert caught.value.body["error"]["param"] == param  # type: ignore[index] # `object` to its class
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_openai_names_the_field_of_a_response(openai: Any, *, stream: bool) -> None:
     with pytest.raises(openai_library.BadRequestError) as caught:
         openai.responses.create(model=MODEL, input=QUESTION, max_output_tokens=1, stream=stream)
@@ -59,7 +59,7 @@ def test_openai_names_the_field_of_an_embedding_and_of_a_completion(openai: Any)
     assert caught.value.param == "temperature"
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_anthropic_names_the_field(anthropic: Any, *, stream: bool) -> None:
     with pytest.raises(anthropic_library.BadRequestError) as caught:
         anthropic.messages.create(model=MODEL, messages=MESSAGES, max_tokens=-1, stream=stream)
@@ -70,15 +70,15 @@ def test_anthropic_names_the_field(anthropic: Any, *, stream: bool) -> None:
     assert body["request_id"] == caught.value.request_id
 
 
-@BOTH_WAYS
+@STREAM_MODES
 def test_ollama_client_raises_the_servers_message(ollama: Any, *, stream: bool) -> None:
     with pytest.raises(ollama_library.ResponseError, match='time: invalid duration "soon"') as caught:
         list(ollama.chat(model=MODEL, messages=MESSAGES, keep_alive="soon", stream=stream))
     assert caught.value.status_code == 400
 
 
-@BOTH_WAYS
-def test_wrong_key_is_refused_and_right_key_accepted(keyed: Site, *, stream: bool) -> None:
+@STREAM_MODES
+def test_wrong_key_is_refused_and_right_key_accepted(keyed: SiteUnderTest, *, stream: bool) -> None:
     fields: Any = {"model": MODEL, "messages": MESSAGES, "stream": stream}
     for connect, refusal in (
         (openai_client, openai_library.AuthenticationError),
@@ -95,14 +95,14 @@ def test_wrong_key_is_refused_and_right_key_accepted(keyed: Site, *, stream: boo
         assert client.messages.create(**fields)
 
 
-def test_openai_client_raises_an_authentication_error(keyed: Site) -> None:
+def test_openai_client_raises_an_authentication_error(keyed: SiteUnderTest) -> None:
     with openai_client(keyed.port, key="wrong") as client, pytest.raises(openai_library.AuthenticationError) as caught:
         client.models.list()
     assert caught.value.code == "invalid_api_key"
 
 
-@BOTH_WAYS
-def test_ollama_is_refused_with_a_wrong_key(keyed: Site, *, stream: bool) -> None:
+@STREAM_MODES
+def test_ollama_is_refused_with_a_wrong_key(keyed: SiteUnderTest, *, stream: bool) -> None:
     with ollama_client(keyed.port, key="wrong") as client, pytest.raises(ollama_library.ResponseError) as caught:
         list(client.chat(model=MODEL, messages=MESSAGES, stream=stream))
     assert caught.value.status_code == 401

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.sdk.clients import groq_client, ollama_client, openai_client
-from tests.sdk.conftest import Site
-from tests.sdk.questions import MESSAGES, MODEL, QUESTION
+from tests.sdk.conftest import SiteUnderTest
+from tests.sdk.prompts import MESSAGES, MODEL, QUESTION
 
 SEEDS = range(6)
 
@@ -33,7 +33,9 @@ def _ollama(client: Any, seed: int, *, stream: bool) -> str:
     [(openai_client, _chat), (openai_client, _completion), (groq_client, _chat), (ollama_client, _ollama)],
     ids=["openai", "openai-legacy", "groq", "ollama"],
 )
-def test_seed_determines_the_response(varied: Site, connect: Callable[[int], Any], send: Callable[..., str]) -> None:
+def test_seed_determines_the_response(
+    varied: SiteUnderTest, connect: Callable[[int], Any], send: Callable[..., str]
+) -> None:
     with connect(varied.port) as client:
         texts = [send(client, seed, stream=False) for seed in SEEDS]
         assert [send(client, seed, stream=True) for seed in SEEDS] == texts

@@ -14,7 +14,8 @@ import pytest
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.upstream import Exchange, Upstream, delta, event, scripted
 from tests.sdk.clients import async_client
-from tests.sdk.listening import (
+from tests.sdk.prompts import MESSAGES, MODEL, QUESTION
+from tests.sdk.text_streams import (
     ReadTexts,
     anthropic_messages,
     ollama_chat,
@@ -22,7 +23,6 @@ from tests.sdk.listening import (
     openai_chat,
     openai_responses,
 )
-from tests.sdk.questions import MESSAGES, MODEL, QUESTION
 
 CLASSES = {
     400: "BadRequestError",

@@ -91,13 +91,13 @@ class RedisServer:
             )
         deadline_s = time.monotonic() + START_S
         while self.running and time.monotonic() < deadline_s:
-            if self._answers():
+            if self._is_ready():
                 return True
             time.sleep(0.005)  # poll: no event tells that the server accepts connections
         self.kill()
         return False
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         assert self._process is not None
         try:  # check the pid: another process may own the port
             info = self.command("INFO")

@@ -41,7 +41,7 @@ class TestRedisHistory(HistoryContract):
         return store
 
 
-async def spin() -> None:
+async def run_ready_callbacks() -> None:
     """Run all ready callbacks, without waiting for I/O."""
     for _ in range(50):
         await asyncio.sleep(0)
@@ -196,7 +196,7 @@ async def test_cancelled_write_in_progress_completes(store: RedisHistory, redis:
     await store.append(ALICE, turn(1))
     redis.pause()
     writing = asyncio.create_task(store.append(ALICE, turn(2)))
-    await spin()
+    await run_ready_callbacks()
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
@@ -216,7 +216,7 @@ async def test_cancelled_calls_never_leak_their_reply_to_another_caller(
         await store.append(conversation, turn(number))
     redis.pause()  # no connection returns before the pool is full
     filling = [asyncio.create_task(store.turns(conversation)) for conversation in names * 4]
-    await spin()
+    await run_ready_callbacks()
     redis.resume()
     await asyncio.gather(*filling)
     connections = (await raw.info("stats"))["total_connections_received"]
@@ -224,7 +224,7 @@ async def test_cancelled_calls_never_leak_their_reply_to_another_caller(
     for _ in range(4):
         redis.pause()
         reads = [asyncio.create_task(store.turns(conversation)) for conversation in names * 5]
-        await spin()
+        await run_ready_callbacks()
         for left in reads[::2]:
             left.cancel()
         redis.resume()
@@ -241,9 +241,9 @@ async def test_close_waits_for_calls_in_progress(store: RedisHistory, redis: Red
     await store.append(ALICE, turn(1))
     redis.pause()
     writing = asyncio.create_task(store.append(ALICE, turn(2)))
-    await spin()
+    await run_ready_callbacks()
     closing = asyncio.create_task(store.close())
-    await spin()
+    await run_ready_callbacks()
     assert not closing.done()
     redis.resume()
     await closing

@@ -27,7 +27,7 @@ KEEP_S = 100.0
 KEEP_MS = 100_000
 PATIENCE_S = 10.0
 PIECES = ["Grüße", " ", "", "\x00\n\"'\\", "日本語", "🦊", "x" * 300_000, "end"]
-GENUINE = TurnEnd(Finished("stop", "model-1"))
+COMPLETE = TurnEnd(Finished("stop", "model-1"))
 STOPPED = TurnEnd(code="stopped", message="the response was stopped")
 
 STREAM = "tokenfall:{alice}:turn:"
@@ -122,7 +122,7 @@ async def follow(turns: RedisTurns, turn: FakeLiveTurn, *, after: int = 0) -> Fo
     return await turns.follow(turn.conversation.owner, turn.id, after=after)
 
 
-async def spin() -> None:
+async def run_ready_callbacks() -> None:
     """Run all ready callbacks, without waiting for I/O."""
     for _ in range(50):
         await asyncio.sleep(0)
@@ -182,7 +182,7 @@ async def test_turn_is_the_same_from_every_position(here: RedisTurns, there: Red
         await listener.wait_for_count(len(turn.pieces))
         task.cancel()
     turn.append(*PIECES[4:])
-    turn.end = GENUINE
+    turn.end = COMPLETE
     await end_stored(there, turn)
 
     for after in range(len(PIECES) + 1):
@@ -197,7 +197,7 @@ async def test_pieces_are_followed_as_they_are_written(here: RedisTurns, there: 
         turn.append(piece)
         await listener.wait_for_count(number)
     assert not running.done()
-    turn.end = GENUINE
+    turn.end = COMPLETE
 
     assert await asyncio.wait_for(running, PATIENCE_S) == Finished("stop", "model-1")
     assert listener.texts == PIECES
@@ -209,7 +209,7 @@ async def test_follow_waits_for_a_position_not_copied_yet(here: RedisTurns, ther
     running = asyncio.ensure_future((await follow(there, turn, after=2)).run(listener.on_event))
     turn.append("a", "b", "c")
     await listener.wait_for_count(1)
-    turn.end = GENUINE
+    turn.end = COMPLETE
 
     await asyncio.wait_for(running, PATIENCE_S)
     assert listener.texts == ["c"]
@@ -219,7 +219,7 @@ async def test_follow_waits_for_a_slow_reader(here: RedisTurns, there: RedisTurn
     turn, listener = FakeLiveTurn(), AwaitableListener()
     listener.block()
     turn.append("a", "b")
-    turn.end = GENUINE
+    turn.end = COMPLETE
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.wait_for_count(1)
@@ -259,7 +259,7 @@ async def test_unknown_turn_and_turn_of_another_owner_are_not_found(here: RedisT
 async def test_follow_past_the_end_is_refused_before_the_first_piece(here: RedisTurns, there: RedisTurns) -> None:
     turn = FakeLiveTurn()
     turn.append("a", "b")
-    turn.end = GENUINE
+    turn.end = COMPLETE
     here.publish(turn)
     await end_stored(there, turn)
 
@@ -272,7 +272,7 @@ async def test_follow_past_a_later_end_is_refused_at_the_end(here: RedisTurns, t
     here.publish(turn)
     followed = await follow(there, turn, after=3)
     turn.append("a", "b")
-    turn.end = GENUINE
+    turn.end = COMPLETE
 
     with pytest.raises(ResumeExpired, match="has 2 events"):
         await asyncio.wait_for(followed.run(listener.on_event), PATIENCE_S)
@@ -291,7 +291,7 @@ async def test_hundred_followers_get_all_pieces(here: RedisTurns, there: RedisTu
     for task in running[:50]:
         task.cancel()
     turn.append("b")
-    turn.end = GENUINE
+    turn.end = COMPLETE
     ends = await asyncio.gather(*running, return_exceptions=True)
 
     assert [type(end) for end in ends] == [asyncio.CancelledError] * 50 + [Finished] * 50
@@ -370,7 +370,7 @@ async def test_one_of_fifty_claims_binds_the_key(here: RedisTurns, there: RedisT
     assert [held for held in results if held is not None] == [winner] * 49
 
 
-@pytest.mark.parametrize(("pieces", "end"), [(["a"], STOPPED), ([], GENUINE), (["a"], GENUINE)])
+@pytest.mark.parametrize(("pieces", "end"), [(["a"], STOPPED), ([], COMPLETE), (["a"], COMPLETE)])
 async def test_turn_with_text_or_an_end_keeps_its_key(
     here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str], end: TurnEnd
 ) -> None:
@@ -471,7 +471,7 @@ async def test_layout_is_as_documented_and_all_keys_expire(here: RedisTurns, the
     assert await raw.get(ALIVE + "turn_1") == b"default"
 
     turn.append("c")
-    turn.end = GENUINE
+    turn.end = COMPLETE
     await asyncio.wait_for(running, PATIENCE_S)
     assert await ttls(raw) == {STREAM + "turn_1", CLAIM}
     await expire_within(raw, {STREAM + "turn_1": KEEP_S * 1000, CLAIM: KEEP_S * 1000})
@@ -479,7 +479,7 @@ async def test_layout_is_as_documented_and_all_keys_expire(here: RedisTurns, the
     assert first == (b"0-1", {b"conversation": b"default"})
     assert pieces[0] == (b"2-1", {b"at": b"0", b"pieces": b'["a","b"]'})
     assert pieces[1:] == [(b"3-1", {b"at": b"2", b"pieces": b'["c"]'})]
-    assert end == (b"3-2", {b"end": msgspec.json.encode(GENUINE)})
+    assert end == (b"3-2", {b"end": msgspec.json.encode(COMPLETE)})
 
 
 async def ttls(raw: Any) -> set[str]:
@@ -499,7 +499,7 @@ async def test_turns_of_many_owners_are_separate(here: RedisTurns, there: RedisT
     turns += [FakeLiveTurn(number, conversation=Conversation("", "many")) for number in range(len(turns), 400)]
     for number, turn in enumerate(turns):
         turn.append("for ", str(number))
-        turn.end = GENUINE
+        turn.end = COMPLETE
         here.publish(turn)
     await end_stored(there, turns[-1])
 
@@ -511,7 +511,7 @@ async def test_lone_surrogate_does_not_affect_other_turns(here: RedisTurns, ther
     odd, even = FakeLiveTurn(1), FakeLiveTurn(2)
     for turn in (odd, even):
         turn.append("a", "\ud83d", "b")
-        turn.end = GENUINE
+        turn.end = COMPLETE
     even.pieces[1] = "🦊"
     here.publish(odd)
     here.publish(even)
@@ -537,7 +537,7 @@ async def test_turn_is_written_again_after_redis_lost_all_data(
     assert redis.command("SCRIPT FLUSH") == "+OK"
     assert redis.command("FLUSHALL") == "+OK"
     turn.append("d")
-    turn.end = GENUINE
+    turn.end = COMPLETE
 
     await asyncio.wait_for(running, PATIENCE_S)
     assert listener.texts == ["a", "b", "c", "d"]
@@ -554,7 +554,7 @@ async def test_idle_turn_is_written_again_after_redis_lost_all_data(
     await listener.wait_for_count(1)
     assert redis.command("FLUSHALL") == "+OK"
     await stored(there, turn)
-    turn.end = GENUINE
+    turn.end = COMPLETE
 
     await asyncio.wait_for(running, PATIENCE_S)
     assert listener.texts == ["a"]
@@ -575,11 +575,11 @@ async def test_restarted_redis_has_every_piece_once(
     with pytest.raises(StoreUnavailable):
         await there.check()
     turn.append("c")
-    turn.end = GENUINE if ends_meanwhile else None
+    turn.end = COMPLETE if ends_meanwhile else None
     await failed(caplog)
     redis.restart()
     turn.append(*([] if ends_meanwhile else ["d"]))
-    turn.end = GENUINE
+    turn.end = COMPLETE
     await stored(there, turn)
 
     assert await followed_texts(there, turn) == turn.pieces
@@ -591,7 +591,7 @@ async def failed(caplog: pytest.LogCaptureFixture) -> None:
     """Return when copying has failed."""
     async with asyncio.timeout(PATIENCE_S):
         while "cannot be copied" not in caplog.text:
-            await spin()
+            await run_ready_callbacks()
 
 
 async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
@@ -613,7 +613,7 @@ async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
         here.publish(FakeLiveTurn(len(turn.pieces) + 1))
         failures = sum("Redis failed" in each.message or "did not respond" in each.message for each in caplog.records)
     redis.resume()
-    turn.end = GENUINE
+    turn.end = COMPLETE
 
     assert longest_s < COMMAND_S / 2  # a call that blocks takes at least `COMMAND_S`
     assert await followed_texts(there, turn) == turn.pieces
@@ -637,7 +637,7 @@ async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, th
     turn.append("c")
     await listener.wait_for_count(3)
     assert await write_late() == [[3, 0, 0]]
-    turn.end = GENUINE
+    turn.end = COMPLETE
     await asyncio.wait_for(running, PATIENCE_S)
     assert await write_late() == [[3, 1, 0]]
 
@@ -655,7 +655,7 @@ async def test_failing_copy_is_logged_once(
     here.publish(FakeLiveTurn())
     async with asyncio.timeout(PATIENCE_S):
         while sum("Redis failed" in each.message for each in caplog.records) < 4:
-            await spin()
+            await run_ready_callbacks()
 
     assert caplog.text.count("cannot be copied") == 1
 
@@ -667,7 +667,7 @@ async def test_close_writes_the_ends(instance: Instance, there: RedisTurns) -> N
     here, turn = instance(), FakeLiveTurn()
     here.publish(turn)
     turn.append("a")
-    turn.end = GENUINE
+    turn.end = COMPLETE
     await here.close()
 
     assert await followed_texts(there, turn) == ["a"]

@@ -248,7 +248,7 @@ def test_server_starts_and_stops_in_time(process: bool) -> None:
 # Clean-up
 
 
-def process_wide() -> dict[str, object]:
+def process_state() -> dict[str, object]:
     return {
         "thresholds": gc.get_threshold(),
         "frozen": gc.get_freeze_count(),
@@ -269,12 +269,12 @@ def low_limit() -> Iterator[None]:
 
 
 def test_process_state_is_unchanged_after_the_server(low_limit: None) -> None:
-    before = process_wide()
+    before = process_state()
     with serve() as server:
         assert server.pid is None
         read(server, "tokens=1")
-        assert process_wide() == before
-    assert process_wide() == before
+        assert process_state() == before
+    assert process_state() == before
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
@@ -330,7 +330,7 @@ def test_failed_thread_raises_server_gone_at_the_next_use() -> None:
 
 
 def test_unresponsive_server_raises_server_gone() -> None:
-    class Elsewhere:
+    class UnreachableHost:
         """A host whose server address has no listener."""
 
         def __init__(self, of: ThreadHost, port: int) -> None:
@@ -344,5 +344,5 @@ def test_unresponsive_server_raises_server_gone() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # bound but not listening
         with pytest.raises(ServerGone, match="it does not respond"):
-            TokenfallServer(Elsewhere(host, bound.getsockname()[1])).reset()
+            TokenfallServer(UnreachableHost(host, bound.getsockname()[1])).reset()
     host.stop()

@@ -19,7 +19,7 @@ TOKENS = ("Hé", "llo", "🙂")
 STREAM_REQUEST = chat("Hello", model=None)
 
 
-async def speak_and_wait(exchange: Exchange) -> None:
+async def send_tokens_and_wait(exchange: Exchange) -> None:
     await exchange.send_head()
     await exchange.send_chunks(*map(delta, TOKENS))
     await exchange.wait_closed()
@@ -29,7 +29,7 @@ async def speak_and_wait(exchange: Exchange) -> None:
 @asynccontextmanager
 async def relaying(tls: ssl.SSLContext | None) -> AsyncIterator[tuple[Running, Upstream]]:
     async with scripted(tls=tls) as upstream:
-        upstream.script = speak_and_wait
+        upstream.script = send_tokens_and_wait
         async with running(UPSTREAM_URL=upstream.url) as here:
             here.server.app.loopback_guard = None
             yield here, upstream
@@ -57,15 +57,15 @@ async def test_client_may_disconnect_at_any_byte_of_the_response(tls: ssl.SSLCon
         for at in range(0, size, 1 if tls is None else 3):
             client = await Client.connect(here.port)
             await client.send(STREAM_REQUEST)
-            came = 0
-            while came < at:
-                came += len(await asyncio.get_running_loop().sock_recv(client.sock, at - came))
+            received_bytes = 0
+            while received_bytes < at:
+                received_bytes += len(await asyncio.get_running_loop().sock_recv(client.sock, at - received_bytes))
             if not at:
                 await eventually(lambda: upstream.open_connections == 1, lambda: "no upstream request was sent")
-            left_s = time.monotonic()
+            disconnected_s = time.monotonic()
             client.close() if at % 2 else client.reset()
             await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
-            took_s.append(time.monotonic() - left_s)
+            took_s.append(time.monotonic() - disconnected_s)
         assert size > 200
         assert sorted(took_s)[len(took_s) * 9 // 10] <= 0.25, took_s  # the slowest tenth may be due to a busy machine
         assert max(took_s) < 2

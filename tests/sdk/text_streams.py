@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from tests.sdk.questions import MESSAGES, MODEL, QUESTION
+from tests.sdk.prompts import MESSAGES, MODEL, QUESTION
 
 ReadTexts = Callable[[Any], AsyncIterator[str]]
 

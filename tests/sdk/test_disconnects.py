@@ -7,7 +7,8 @@ import pytest
 from tests.end_to_end.client import metric, metric_becomes
 from tests.end_to_end.conftest import Serve
 from tests.sdk.clients import anthropic_client, async_client, groq_client, ollama_client, openai_client
-from tests.sdk.listening import (
+from tests.sdk.prompts import MESSAGES, MODEL, QUESTION
+from tests.sdk.text_streams import (
     ReadTexts,
     anthropic_messages,
     ollama_chat,
@@ -15,7 +16,6 @@ from tests.sdk.listening import (
     openai_chat,
     openai_responses,
 )
-from tests.sdk.questions import MESSAGES, MODEL, QUESTION
 
 ENDLESS = "gap=5ms,tokens=1000000"
 STREAMS = "tokenfall_streams_in_flight"
