@@ -1,4 +1,4 @@
-/** The only tab of a browser: every lock is free, and nobody receives its messages. */
+/** A browser with a single tab: every lock is free, and BroadcastChannel messages have no receiver. */
 
 class Channel {
   postMessage() {}

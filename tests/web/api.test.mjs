@@ -23,8 +23,8 @@ function apiWith(...answers) {
 
 afterEach(() => { globalThis.fetch = real; });
 
-describe('a question', () => {
-  test('leaves with its key', async () => {
+describe('POST /chat', () => {
+  test('is sent with its idempotency key', async () => {
     const { api, asked } = apiWith(new Response('a'));
     const sent = [];
     assert.equal(await (await api.ask({ ...QUESTION, onSend: () => sent.push(asked.length) })).text(), 'a');
@@ -33,7 +33,7 @@ describe('a question', () => {
     assert.deepEqual([asked, sent], [[{ path: 'chat', method: 'POST', key: 'k', body }], [0]]);
   });
 
-  test('leaves without it, from then on, where the server cannot tell by it', async () => {
+  test('is repeated without the key if the server does not support it, and later requests have none', async () => {
     const { api, asked } = apiWith(problem(400, 'idempotency_unavailable'), new Response('a'), new Response('b'));
     await api.ask(QUESTION);
     await api.ask({ ...QUESTION, replaces: 'turn_0' });
@@ -42,7 +42,7 @@ describe('a question', () => {
     assert.equal(asked[2].body.replaces, 'turn_0');
   });
 
-  test('is not asked twice for any other reason', async () => {
+  test('is not repeated for any other reason', async () => {
     const { api, asked } = apiWith(problem(422, 'idempotency_mismatch'), new Response('a'));
     await assert.rejects(api.ask(QUESTION), { code: 'idempotency_mismatch', status: 422 });
     assert.equal(asked.length, 1);
@@ -52,7 +52,7 @@ describe('a question', () => {
 describe('options', () => {
   const options = { system: 'Be brief.', model: 'big' };
 
-  test('of a question go with it, and make another request of it', async () => {
+  test('of a question are sent with it and change the request', async () => {
     const { api, asked } = apiWith(new Response('a'), new Response('b'));
     await api.ask({ ...QUESTION, options });
     await api.ask({ ...QUESTION, options: { model: 'small' } });
@@ -62,7 +62,7 @@ describe('options', () => {
     assert.equal(new Set(['k', first.key, second.key]).size, 3);
   });
 
-  test('of the conversation go with each of its questions', async () => {
+  test('of the conversation are sent with each of its questions', async () => {
     const { api, asked } = apiWith(new Response('a'), new Response('b'));
     setOptions('holidays', { temperature: 0.5 });
     await api.ask(QUESTION);
@@ -72,8 +72,8 @@ describe('options', () => {
   });
 });
 
-describe('what the server says of its models', () => {
-  test('is asked for without asking for a key', async () => {
+describe('the list of models', () => {
+  test('is requested without prompting for a key', async () => {
     const defaults = { model: 'big', simulated: false, upstream: true, max_tokens: 9 };
     const made = apiWith(Response.json(defaults), Response.json({ data: [{ id: 'sim' }, { id: 'big' }] }), problem(401, 'unauthorized'));
     assert.deepEqual([await made.api.defaults(), await made.api.models()], [defaults, ['sim', 'big']]);
@@ -81,20 +81,20 @@ describe('what the server says of its models', () => {
     assert.deepEqual([made.asked.map(({ path }) => path), made.renewals], [['chat/defaults', 'v1/models', 'v1/models'], 0]);
   });
 
-  test('is not taken from something else', async () => {
+  test('is rejected if the document is not a list of models', async () => {
     const { api } = apiWith(new Response('<html>'), Response.json({}));
     await assert.rejects(api.defaults(), { code: 'unexpected' });
     await assert.rejects(api.models(), { code: 'unexpected' });
   });
 });
 
-test('what is left of a turn is announced', async () => {
+test('following a turn requests announcements and details', async () => {
   const { api, asked } = apiWith(new Response('a'));
   await api.follow({ turn: 'turn_1', after: '3' });
   assert.equal(asked[0].path, 'chat/turns/turn_1?announce=true&details=true');
 });
 
-test('the list of conversations asks its reader for nothing', async () => {
+test('the list of conversations does not prompt for a key', async () => {
   const made = apiWith(problem(401, 'unauthorized'), problem(401, 'unauthorized'));
   await assert.rejects(made.api.conversations(), { status: 401 });
   assert.equal(made.renewals, 0);

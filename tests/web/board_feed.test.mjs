@@ -86,7 +86,7 @@ beforeEach(() => {
   put('document', page);
 });
 
-test('each event is a sample; the first of a connection makes it live', async () => {
+test('each event is a sample; the first event of a connection sets the state to live', async () => {
   answers = [streaming(['data: {"at":1}\n', '\ndata: {"at":2}\n\n'])];
   const { told } = startFeed();
   await settle();
@@ -94,11 +94,11 @@ test('each event is a sample; the first of a connection makes it live', async ()
   assert.deepEqual(asked, [['board/events', undefined]]);
 });
 
-test('waits are 1, 2, 4, 8 and then 10 seconds', () => {
+test('reconnect delays are 1, 2, 4, 8 and then 10 seconds', () => {
   assert.deepEqual([0, 1, 2, 3, 4, 5, 100].map(waitS), [1, 2, 4, 8, 10, 10, 10]);
 });
 
-test('a server that cannot be reached is tried again, later each time', async () => {
+test('an unreachable server is retried with increasing delays', async () => {
   answers = [unreachable];
   const { told } = startFeed();
   await settle();
@@ -113,7 +113,7 @@ test('a server that cannot be reached is tried again, later each time', async ()
   assert.equal(asked.length, 3);
 });
 
-test('after a connection that brought something the waits begin anew', async () => {
+test('reconnect delays restart after a connection with an event', async () => {
   answers = [unreachable, unreachable, streaming(['data: {"at":1}\n\n'], true), unreachable];
   const { told } = startFeed();
   await pass(1000);
@@ -125,7 +125,7 @@ test('after a connection that brought something the waits begin anew', async () 
   assert.equal(asked.length, 6, 'nothing of the lost connection wakes it up');
 });
 
-test('a wait ends when the feed is started again', async () => {
+test('starting the feed again ends the reconnect delay', async () => {
   answers = [unreachable, streaming(['data: {"at":1}\n\n'])];
   const { feed, told } = startFeed();
   await settle();
@@ -135,14 +135,14 @@ test('a wait ends when the feed is started again', async () => {
   assert.equal(asked.length, 2);
 });
 
-test('a server that stops says so', async () => {
+test('a server that shuts down is reported as stopping', async () => {
   answers = [streaming(['event: error\ndata: {"error":{"code":"shutting_down","message":"m"}}\n\n'])];
   const { told } = startFeed();
   await settle();
   assert.deepEqual(told, ['waiting: The server is stopping.']);
 });
 
-test('a server that falls silent is left, and asked anew', async () => {
+test('a silent connection is closed and reopened', async () => {
   answers = [streaming(['data: {"at":1}\n\n', ': no event\n']), streaming([])];
   const { told } = startFeed();
   await pass(2999);
@@ -156,7 +156,7 @@ test('a server that falls silent is left, and asked anew', async () => {
   assert.equal(asked.length, 3, 'silent from the start');
 });
 
-test('a server that was late is live again with its next word', async () => {
+test('the state is live again with the next event after a delay', async () => {
   let tell = null;
   answers = [(signal) => {
     const body = new ReadableStream({ start: (controller) => (tell = (text) => controller.enqueue(new TextEncoder().encode(text))) });
@@ -175,7 +175,7 @@ test('a server that was late is live again with its next word', async () => {
   assert.equal(asked.length, 1);
 });
 
-test('an answer that nobody can read is no sample', async (t) => {
+test('an unparsable event is not a sample', async (t) => {
   t.mock.method(console, 'error', () => {});
   answers = [streaming(['data: {"at":\n\n'])];
   const { told } = startFeed();
@@ -184,7 +184,7 @@ test('an answer that nobody can read is no sample', async (t) => {
   assert.equal(console.error.mock.callCount(), 1);
 });
 
-test('started again, the feed has one connection still', async () => {
+test('a feed that is started twice has one connection', async () => {
   const signals = [];
   const silent = streaming(['data: {"at":1}\n\n']);
   answers = [(signal) => (signals.push(signal), silent(signal))];
@@ -198,14 +198,14 @@ test('started again, the feed has one connection still', async () => {
   assert.equal(asked.length, 2, 'the first connection left no timer behind');
 });
 
-test('what is no event stream is none', async () => {
+test('a response of another content type is an error', async () => {
   answers = [() => new Response('<p>Sign in')];
   const { told } = startFeed();
   await settle();
   assert.match(told[0], /^waiting: Something other than the server responded/);
 });
 
-test('words of its own for a status, the server\'s where it has none', async () => {
+test('known statuses have a message of the page, others the message of the server', async () => {
   for (const [status, words] of [[503, 'The server is busy or restarting.'], [500, 'Something went wrong on the server.']]) {
     answers = [problem(status, 'other')];
     const { told } = startFeed();
@@ -218,14 +218,14 @@ test('words of its own for a status, the server\'s where it has none', async () 
   assert.equal(told[0], 'waiting: The server says: Not today.');
 });
 
-test('a page under another name is told why', async () => {
+test('an origin that is not allowed is explained', async () => {
   answers = [problem(403, 'origin_not_allowed')];
   const { told } = startFeed();
   await settle();
   assert.match(told[0], /^waiting: Without an API key, the dashboard is shown only on the server’s own machine/);
 });
 
-test('a refused key is asked for once; after a no it is not asked again until started', async () => {
+test('the key prompt is shown once per start', async () => {
   answers = [problem(401, 'unauthorized')];
   const refused = [];
   const keys = { current: 'old', renew: async (key) => (refused.push(key), false) };
@@ -243,7 +243,7 @@ test('a refused key is asked for once; after a no it is not asked again until st
   assert.equal(asked.length, 2);
 });
 
-test('a new key is used at once', async () => {
+test('a new key is used immediately', async () => {
   answers = [problem(401, 'unauthorized'), streaming(['data: {"at":1}\n\n'])];
   const keys = { current: 'old', renew: async () => ((keys.current = 'new'), true) };
   const { told } = startFeed(keys);
@@ -252,7 +252,7 @@ test('a new key is used at once', async () => {
   assert.deepEqual(asked, [['board/events', 'Bearer old'], ['board/events', 'Bearer new']]);
 });
 
-test('a hidden tab lets go, and connects again once it is seen', async () => {
+test('a hidden tab disconnects and reconnects when it is visible', async () => {
   let left = 0;
   const silent = streaming(['data: {"at":1}\n\n']);
   answers = [(signal) => (signal.addEventListener('abort', () => (left += 1)), silent(signal))];
@@ -269,7 +269,7 @@ test('a hidden tab lets go, and connects again once it is seen', async () => {
   assert.deepEqual(told.slice(-2), ['live: ', { at: 1 }]);
 });
 
-test('a tab that is opened behind another connects when it is seen', async () => {
+test('a tab opened in the background connects when it is visible', async () => {
   page.hidden = true;
   answers = [streaming(['data: {"at":1}\n\n'])];
   const { told } = startFeed();

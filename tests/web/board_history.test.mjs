@@ -35,7 +35,7 @@ beforeEach(() => {
   answer = () => Response.json(history(10, [1, 2, 3]));
 });
 
-test('what was before the first event comes from the server, once a connection', async () => {
+test('the history before the first event is loaded once per connection', async () => {
   let changes = 0;
   const samples = new Samples(NO_KEYS, () => (changes += 1));
   await samples.load(TWO_MINUTES);
@@ -51,7 +51,7 @@ test('what was before the first event comes from the server, once a connection',
   assert.equal(asked.length, 2);
 });
 
-test('minutes are asked for when they are shown, and again every minute', async () => {
+test('minute averages are loaded when shown and then every minute', async () => {
   answer = () => Response.json(history(0, [4, 5], 60));
   const samples = new Samples(NO_KEYS, () => {});
   for (let n = 1; n <= 130; n += 1) {
@@ -61,7 +61,7 @@ test('minutes are asked for when they are shown, and again every minute', async 
   assert.deepEqual(asked, Array(3).fill('board/history?range=24h'));
 });
 
-test('without a history what comes is shown still', async () => {
+test('new samples are shown if the history is not available', async () => {
   for (const failure of [() => Promise.reject(new TypeError('no network')), () => Response.json({}, { status: 404 })]) {
     answer = failure;
     const samples = new Samples(NO_KEYS, () => assert.fail('nothing has changed'));
@@ -71,7 +71,7 @@ test('without a history what comes is shown still', async () => {
   }
 });
 
-test('a clock that was set in between does not displace the history', async () => {
+test('a clock change does not shift the history', async () => {
   answer = () => Response.json(history(5000, [1, 2]));
   const samples = new Samples(NO_KEYS, () => {});
   samples.take(event(10));
@@ -79,7 +79,7 @@ test('a clock that was set in between does not displace the history', async () =
   assert.deepEqual(streamsOf(samples, TWO_MINUTES), [[1, 2]]);
 });
 
-test('each range has its part of the samples, and labels for its quarters', () => {
+test('each range shows its part of the samples, with labels at its quarters', () => {
   assert.deepEqual(RANGES.map(({ spanS }) => spanS), [120, 900, 3600, 86_400]);
   assert.ok(RANGES.every(({ ticks }) => ticks.length === 4));
 });

@@ -1,8 +1,8 @@
 /**
- * As much of the DOM as render.js and growing.js use, for tests without a browser.
+ * A minimal DOM with the features that render.js and growing.js use, for tests without a browser.
  *
- * It is stricter than a browser: there is nothing here that parses HTML, and what is missing throws.
- * `markup` writes a tree so that two can be compared, neighbouring texts as one.
+ * It cannot parse HTML, and access to a missing feature throws.
+ * `markup` serializes a tree for comparison, with adjacent text nodes merged.
  */
 
 class Node {
@@ -10,7 +10,7 @@ class Node {
 
   get nextSibling() {
     const siblings = this.parent?.childNodes ?? [];
-    return siblings[siblings.lastIndexOf(this) + 1] ?? null; // from the end: there it is that texts grow
+    return siblings[siblings.lastIndexOf(this) + 1] ?? null; // search from the end, where nodes are appended
   }
 
   remove() {

@@ -32,8 +32,8 @@ beforeEach(() => {
 
 afterEach(() => mock.timers.reset());
 
-describe('while the user types', () => {
-  test('a thousand changes within the interval are one write of the last text', () => {
+describe('typing', () => {
+  test('a thousand changes within the interval cause one write of the last text', () => {
     const drafts = new Drafts();
     let text = '';
     for (let n = 0; n < 1000; n += 1) {
@@ -45,7 +45,7 @@ describe('while the user types', () => {
     assert.deepEqual(stored, [['tokenfall:draft:typed', 'x'.repeat(1000)]]);
   });
 
-  test('without a pause each interval has its write', () => {
+  test('continuous changes cause one write per interval', () => {
     const drafts = new Drafts();
     for (let n = 0; n < 90; n += 1) {
       drafts.changed('long', () => `${n}`);
@@ -55,7 +55,7 @@ describe('while the user types', () => {
   });
 });
 
-describe('nothing is lost', () => {
+describe('pending writes', () => {
   for (const [how, leave] of [
     ['left', () => page.dispatchEvent(new Event('pagehide'))],
     ['hidden', () => page.hide()],

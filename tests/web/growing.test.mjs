@@ -113,7 +113,7 @@ function cut(text, random, size) {
   return pieces;
 }
 
-describe('however it is cut, it ends as if it had come at once', () => {
+describe('any split of a text gives the same elements as the whole text', () => {
   for (const text of [...DOCUMENTS, ...EXCEPTIONS]) {
     test(nameOf(text), () => {
       const expected = whole(text);
@@ -129,7 +129,7 @@ describe('however it is cut, it ends as if it had come at once', () => {
     });
   }
 
-  test('any text', () => {
+  test('random texts', () => {
     const units = [
       'a', 'word ', 'x\n', '\n', '\n\n', '# ', '- ', '  - ', '1. ', '2) ', '> ', '>', '```', '```py\n', '\n```\n',
       '~~~', '| a ', '|', '|---|', '\n|-|-|\n', '| b | c |\n', '---\n', '***', '**', '*', '_', '`', '~~', '[',
@@ -177,7 +177,7 @@ function flicker(text) {
   return found;
 }
 
-describe('nothing that was drawn is taken back, or changes its marks', () => {
+describe('rendered text is never removed or restyled', () => {
   for (const text of DOCUMENTS) {
     test(nameOf(text), () => assert.equal(flicker(text), ''));
   }
@@ -187,7 +187,7 @@ describe('nothing that was drawn is taken back, or changes its marks', () => {
   }
 });
 
-test('what can be told is shown at once: not much is held back', () => {
+test('unambiguous text is shown at once', () => {
   for (const text of DOCUMENTS) {
     if (text.length > 1000 || /[[|<]|h?ttp/.test(text)) continue; // links and tables wait for more
     let at = 0;
@@ -200,7 +200,7 @@ test('what can be told is shown at once: not much is held back', () => {
   }
 });
 
-describe('what is closed', () => {
+describe('a closed block', () => {
   test('keeps its elements, untouched', () => {
     for (const text of DOCUMENTS) {
       const closed = new Map(); // a block that has others after it, and how it looked
@@ -214,7 +214,7 @@ describe('what is closed', () => {
     }
   });
 
-  test('does not make what follows dearer: as few changes at the end as at the start', () => {
+  test('does not increase the cost of later text', () => {
     const giants = {
       paragraph: 'word and **bold** with `code`, '.repeat(2500),
       'paragraph without spaces': '语言和**重点**内容，'.repeat(1200),
@@ -247,7 +247,7 @@ describe('what is closed', () => {
   });
 });
 
-test('long text is in a few long nodes', () => {
+test('long text is in few text nodes', () => {
   const box = new Element('div');
   const growing = new GrowingMarkdown(box);
   for (let i = 0; i < 2000; i += 1) growing.append('some words ');
@@ -256,7 +256,7 @@ test('long text is in a few long nodes', () => {
   assert.ok(sizes.slice(0, -2).every((size) => size >= 2000 && size < 2100), `${sizes}`);
 });
 
-describe('elements', () => {
+describe('the number of elements', () => {
   const shown = (text) => {
     const box = new Element('div');
     box.append(...render(parse(text)));
@@ -341,9 +341,9 @@ const AROUND = [
 ];
 
 describe('injections', () => {
-  test('are many', () => assert.ok(new Set(INJECTIONS).size >= 220));
+  test('are at least 220', () => assert.ok(new Set(INJECTIONS).size >= 220));
 
-  test('stay text, wherever they are cut in two', () => {
+  test('stay text at any split', () => {
     for (const text of INJECTIONS) {
       const expected = whole(text);
       for (let at = 0; at < text.length; at += 1) {
@@ -360,7 +360,7 @@ describe('injections', () => {
     }
   });
 
-  test('leave no trace in prototypes', () => {
+  test('do not change prototypes', () => {
     assert.equal({}.hacked, undefined);
     assert.equal(globalThis.hacked, undefined);
   });

@@ -4,14 +4,14 @@ import { test } from 'node:test';
 import { wordsOfThought } from '../../src/tokenfall/web/reasoning.js';
 import { tokensOf } from '../../src/tokenfall/web/stream.js';
 
-test('how long a model thought is told in seconds, then in minutes', () => {
+test('thinking time is shown in seconds, then in minutes', () => {
   assert.deepEqual([0.02, 1.4, 59, 61, 150].map(wordsOfThought), [
     'Thought for 1 s', 'Thought for 1 s', 'Thought for 59 s', 'Thought for 1 min', 'Thought for 3 min',
   ]);
   assert.equal(wordsOfThought(NaN), 'Reasoning');
 });
 
-test('thoughts and the end are told apart from tokens, and have no number', async () => {
+test('reasoning and the end are separate events without a number', async () => {
   const frames = [
     'event: reasoning\ndata: {"content":"Hm"}\n\n',
     'event: reasoning\ndata: {"content":7}\n\n',

@@ -39,7 +39,7 @@ async function pass(ms = 250) {
   await settled();
 }
 
-test('the server is asked once the reader pauses, for the words without the space around them', async () => {
+test('a search is sent after a pause in typing, with trimmed words', async () => {
   const { searching, asked } = searchingFor(Promise.resolve([{ id: 'a' }, { id: 'b' }]));
   type('b');
   await pass(200);
@@ -50,7 +50,7 @@ test('the server is asked once the reader pauses, for the words without the spac
   assert.deepEqual([asked, searching.found, status.textContent], [['blue'], new Set(['a', 'b']), '2 conversations found.']);
 });
 
-test('an answer for other words than those in the field is not shown', async () => {
+test('a response to outdated words is ignored', async () => {
   let answerLate;
   const late = new Promise((resolve) => (answerLate = resolve));
   const { searching } = searchingFor(late, Promise.resolve([{ id: 'new' }]));
@@ -63,7 +63,7 @@ test('an answer for other words than those in the field is not shown', async () 
   assert.deepEqual(searching.found, new Set(['new']));
 });
 
-test('an empty field searches for nothing', async () => {
+test('an empty field sends no search', async () => {
   const made = searchingFor(Promise.resolve([]));
   type('x');
   await pass();
@@ -73,7 +73,7 @@ test('an empty field searches for nothing', async () => {
   assert.deepEqual([made.searching.found, status.textContent, made.asked], [null, '', ['x']]);
 });
 
-test('Escape empties the field, and in an empty one it is not for the search', () => {
+test('Escape clears the field; in an empty field it is not handled', () => {
   searchingFor();
   const escape = () => Object.assign(new Event('keydown', { cancelable: true }), { key: 'Escape' });
   type('x');
@@ -83,11 +83,11 @@ test('Escape empties the field, and in an empty one it is not for the search', (
   assert.deepEqual([field.value, first.defaultPrevented, second.defaultPrevented], ['', true, false]);
 });
 
-test('a failure is told in its words', async () => {
+test('a failure shows its message', async () => {
   const { searching } = searchingFor(Promise.reject(new Failure('http', { status: 429 })));
   type('x');
   await pass();
   assert.deepEqual([searching.found, status.textContent], [null, 'Too many requests.']);
 });
 
-test('one is one', () => assert.deepEqual([0, 1, 2].map(wordsOfFound), ['Nothing found.', '1 conversation found.', '2 conversations found.']));
+test('the number of results has a singular and a plural', () => assert.deepEqual([0, 1, 2].map(wordsOfFound), ['Nothing found.', '1 conversation found.', '2 conversations found.']));

@@ -131,7 +131,7 @@ async function settle() {
 const later = () => new Promise((resolve) => setTimeout(resolve, 100));
 
 describe('tabs', () => {
-  test('share one connection, and each hears all', async () => {
+  test('share one connection, and each receives all events', async () => {
     const stream = new Stream();
     const tabs = [new Tab(stream), new Tab(stream)];
     await settle();
@@ -148,7 +148,7 @@ describe('tabs', () => {
     assert.equal(channels.size, 0);
   });
 
-  test('go on without the one that reads, from where they are', async () => {
+  test('continue from their position when the reading tab closes', async () => {
     const stream = new Stream();
     const tabs = [new Tab(stream), new Tab(stream), new Tab(stream)];
     await settle();
@@ -166,7 +166,7 @@ describe('tabs', () => {
     assert.deepEqual(stream.opened, [0, 2]);
   });
 
-  test('follow one that has asked', async () => {
+  test('follow a turn that another tab requested', async () => {
     const stream = new Stream();
     const asker = new Tab(stream, { items: stream.open() });
     await settle();
@@ -181,7 +181,7 @@ describe('tabs', () => {
     assert.deepEqual(follower.heard, ['a']);
   });
 
-  test('with another key have a connection of their own', async () => {
+  test('with another key have a separate connection', async () => {
     const stream = new Stream();
     const tabs = ['one', 'two'].map((key) => new Tab(stream, { name: () => nameOf('stream', key) }));
     await settle();
@@ -190,7 +190,7 @@ describe('tabs', () => {
     tabs.forEach((tab) => tab.leave());
   });
 
-  test('whose key became another by reading tell those who have it, and nobody else', async () => {
+  test('that change the key while reading notify only tabs with the new key', async () => {
     const stream = new Stream();
     let key = 'old';
     const first = new Tab(stream, { name: () => (stream.opened.length > 0 ? (key = 'new') : key) });
@@ -203,7 +203,7 @@ describe('tabs', () => {
     [first, old, fresh].forEach((tab) => tab.leave());
   });
 
-  test('wait for a tab that hangs for a while only', async (t) => {
+  test('wait for a hanging tab for a limited time', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const stream = new Stream();
     navigator.locks.request('stream', {}, () => new Promise(() => {}));

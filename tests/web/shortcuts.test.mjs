@@ -42,7 +42,7 @@ describe('a shortcut', () => {
   }
 });
 
-describe('the title', () => {
+describe('the document title', () => {
   /** An Attention in a tab that is `visibilityState`, with the icon that it shows. */
   function inTab(visibilityState) {
     const icon = { href: 'web/icon.svg', getAttribute: () => icon.href };
@@ -55,7 +55,7 @@ describe('the title', () => {
     return { page, icon, look, attention: new Attention() };
   }
 
-  test('says how a response ended that nobody saw, until the tab is looked at', () => {
+  test('shows the end of an unseen response until the tab is visible', () => {
     const { page, icon, look, attention } = inTab('hidden');
     attention.begin('a');
     attention.setTitle('Holidays');
@@ -68,14 +68,14 @@ describe('the title', () => {
     assert.deepEqual([page.title, icon.href], ['Renamed', 'web/icon.svg']);
   });
 
-  test('says that a response failed', () => {
+  test('shows that a response failed', () => {
     const { page, attention } = inTab('hidden');
     attention.begin('a');
     attention.end('a', '');
     assert.equal(page.title, '● Not complete · Tokenfall');
   });
 
-  test('says nothing of what was seen, of another conversation, or of no response', () => {
+  test('is unchanged for a seen response, another conversation, or no response', () => {
     const seen = inTab('visible');
     seen.attention.begin('a');
     seen.attention.end('a', 'Complete');

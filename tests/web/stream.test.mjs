@@ -56,7 +56,7 @@ beforeEach(() => {
 });
 afterEach(() => delete globalThis.navigator);
 
-test('a connection that is silent for 45 s counts as cut, and one that says anything does not', async (t) => {
+test('a connection without data for 45 s counts as broken', async (t) => {
   let nowMs = 0;
   let check;
   t.mock.method(performance, 'now', () => nowMs);
@@ -77,7 +77,7 @@ test('a connection that is silent for 45 s counts as cut, and one that says anyt
 });
 
 describe('the events of a response', () => {
-  test('are those of its body, whatever the reads cut', async () => {
+  test('are the events of its body at any chunking', async () => {
     const bytes = bytesOf('event: a\ndata: wörd 🌧\n\ndata: 2\n\n');
     const { response: cut } = response(Array.from(bytes, (byte) => Uint8Array.of(byte)));
     const { came, error } = await outcome(eventsOf(cut));
@@ -85,7 +85,7 @@ describe('the events of a response', () => {
     assert.equal(error, null);
   });
 
-  test('come with the read that completes them', async () => {
+  test('are dispatched with the chunk that completes them', async () => {
     const { response: slow, seen } = response(['data: 1\n\n', 'data: 2\n\n'], { then: 'waits' });
     const events = eventsOf(slow);
     assert.equal((await events.next()).value.data, '1');
@@ -94,7 +94,7 @@ describe('the events of a response', () => {
     await events.return();
   });
 
-  test('let go of the connection when the loop is left', async () => {
+  test('close the connection when the loop is left', async () => {
     const { response: endless, seen } = response(['data: 1\n\n'], { then: 'waits' });
     for await (const { data } of eventsOf(endless)) {
       assert.equal(data, '1');
@@ -103,7 +103,7 @@ describe('the events of a response', () => {
     assert.ok(seen.cancelled);
   });
 
-  test('let go of the connection when what reads them fails', async () => {
+  test('close the connection when the consumer throws', async () => {
     const { response: endless, seen } = response(['data: 1\n\n'], { then: 'waits' });
     const read = async () => {
       for await (const { data } of eventsOf(endless)) throw new Error(`planted at ${data}`);
@@ -120,45 +120,45 @@ describe('the events of a response', () => {
     });
   }
 
-  test('of another type keep no connection', async () => {
+  test('of another content type close the connection', async () => {
     const { response: endless, seen } = response(['<p>'], { then: 'waits', headers: { 'Content-Type': 'text/html' } });
     await outcome(eventsOf(endless));
     assert.ok(seen.cancelled);
   });
 
-  test('of what has neither a type nor a body are a failure, not a defect', async () => {
+  test('without content type and body are a failure, not a defect', async () => {
     const { error } = await outcome(eventsOf(new Response(null, { status: 204 })));
     assert.ok(error instanceof Failure, `${error}`);
   });
 });
 
-describe('the tokens of an answer', () => {
-  test('come with the ids that a resumption names', async () => {
+describe('the tokens of a response', () => {
+  test('have the ids used for resumption', async () => {
     const { came, error } = await tokens([said('Large', 1) + said(' words', 2), said('.', 3) + DONE]);
     assert.deepEqual(came, [{ text: 'Large', id: '1' }, { text: ' words', id: '2' }, { text: '.', id: '3' }]);
     assert.equal(error, null);
   });
 
-  test('have an empty id where there is none', async () => {
+  test('have an empty id if the event has none', async () => {
     assert.deepEqual((await tokens([said('a') + DONE])).came, [{ text: 'a', id: '' }]);
   });
 
-  test('end with [DONE]: what comes after it is not read, and the connection let go', async () => {
+  test('end with [DONE], after which nothing is read and the connection is closed', async () => {
     const { response: endless, seen } = response([said('a', 1) + DONE + said('b', 2), said('c', 3)], { then: 'waits' });
     const { came, error } = await outcome(tokensOf(endless, signal));
     assert.deepEqual([came.map(({ text }) => text), error], [['a'], null]);
     assert.deepEqual(seen, { reads: 1, cancelled: true });
   });
 
-  test('may be none', async () => {
+  test('may be absent', async () => {
     assert.deepEqual(await tokens([DONE]), { came: [], error: null });
   });
 
-  test('may be empty, for their id', async () => {
+  test('may be empty and have an id', async () => {
     assert.deepEqual((await tokens([said('', 1) + DONE])).came, [{ text: '', id: '1' }]);
   });
 
-  test('are not what has no content, or one that is no text', async () => {
+  test('exclude events without text content', async () => {
     const others = ['{}', '{"content":null}', '{"content":7}', '{"content":["a"]}', '{"contents":"a"}', '[]'];
     const { came, error } = await tokens([...others.map((data) => `data: ${data}\n\n`), ': ping\n\n', DONE]);
     assert.deepEqual([came, error], [[], null]);
@@ -173,7 +173,7 @@ describe('the tokens of an answer', () => {
   }
 });
 
-describe('an answer without [DONE]', () => {
+describe('a response without [DONE]', () => {
   const CUT = {
     'that says nothing': [],
     'after a token': [said('a', 1)],
@@ -188,24 +188,24 @@ describe('an answer without [DONE]', () => {
     });
   }
 
-  test('whose connection breaks is cut', async () => {
+  test('is incomplete if the connection breaks', async () => {
     const { came, error } = await tokens([said('a', 1)], { then: 'fails' });
     assert.deepEqual([came.length, error.code], [1, 'cut']);
   });
 
-  test('whose network is gone is told so', async () => {
+  test('reports a network error', async () => {
     navigator.onLine = false;
     assert.equal((await tokens([said('a', 1)], { then: 'fails' })).error.code, 'offline');
   });
 
-  test('that was let go is no failure of the network', async () => {
+  test('is no network error after an abort', async () => {
     const error = new DOMException('aborted', 'AbortError');
     assert.equal((await tokens([said('a', 1)], { then: 'fails', error })).error, error);
   });
 });
 
 describe('an error event', () => {
-  test('ends the answer with what it says', async () => {
+  test('ends the response with its message', async () => {
     const data = JSON.stringify({ error: { code: 'upstream_reset', message: 'It broke.', resumable: false } });
     const pieces = [said('a', 1), `event: error\ndata: ${data}\n\n${DONE}`];
     const { came, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
@@ -220,15 +220,15 @@ describe('an error event', () => {
     });
   }
 
-  test('lets go of the connection', async () => {
+  test('closes the connection', async () => {
     const { response: endless, seen } = response(['event: error\ndata: {}\n\n'], { then: 'waits' });
     await outcome(tokensOf(endless, signal));
     assert.ok(seen.cancelled);
   });
 });
 
-describe('a reader who leaves', () => {
-  test('hears no more of what one read brought', async () => {
+describe('a consumer that stops', () => {
+  test('receives no further events of the same chunk', async () => {
     const leaving = new AbortController();
     const { response: endless, seen } = response([said('a', 1) + said('b', 2) + DONE], { then: 'waits' });
     const came = [];
@@ -242,14 +242,14 @@ describe('a reader who leaves', () => {
     assert.deepEqual([came, seen.cancelled], [['a'], true]);
   });
 
-  test('is not told of the end either', async () => {
+  test('receives no end', async () => {
     const leaving = new AbortController();
     leaving.abort();
     const { error } = await outcome(tokensOf(response([DONE]).response, leaving.signal));
     assert.equal(error.name, 'AbortError');
   });
 
-  test('by the loop lets go of the connection', async () => {
+  test('by leaving the loop closes the connection', async () => {
     const { response: endless, seen } = response([said('a', 1)], { then: 'waits' });
     for await (const { text } of tokensOf(endless, signal)) {
       assert.equal(text, 'a');

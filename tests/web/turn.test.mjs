@@ -136,8 +136,8 @@ async function settle() {
   for (let n = 0; n < 10; n += 1) await settled();
 }
 
-describe('a page that is hidden', () => {
-  test('lets go of a turn, and goes on with it once it is seen', async () => {
+describe('a hidden page', () => {
+  test('disconnects from a turn and resumes it when visible', async () => {
     const server = new Server(endless(said('a', 1)), whole(said('b', 2) + DONE));
     const { turn, told } = turnOf(server);
     const run = turn.run();
@@ -151,7 +151,7 @@ describe('a page that is hidden', () => {
     assert.deepEqual(server.after, ['1']);
   });
 
-  test('looks from time to time, without keeping a connection, until the turn has ended', async () => {
+  test('polls without a connection until the turn has ended', async () => {
     looks = 3;
     const server = new Server(endless(said('a', 1)), endless(said('b', 2)), unreachable(), whole(said('c', 3) + DONE));
     const { turn, told } = turnOf(server);
@@ -164,7 +164,7 @@ describe('a page that is hidden', () => {
     assert.deepEqual(waitedMs.filter((ms) => ms > 0), [3000, LOOK_MS, 1000, LOOK_MS, LOOK_MS, 1000]);
   });
 
-  test('does not give its turn up while the server cannot be reached', async () => {
+  test('keeps its turn while the server is unreachable', async () => {
     looks = 30;
     const server = new Server(endless(said('a', 1)), ...Array.from({ length: 30 }, unreachable), whole(DONE));
     const { turn } = turnOf(server);
@@ -177,7 +177,7 @@ describe('a page that is hidden', () => {
     await run;
   });
 
-  test('for a moment only keeps its connection', async () => {
+  test('that is hidden briefly keeps its connection', async () => {
     isHeld = true;
     const server = new Server(endless(said('a', 1)));
     const { turn } = turnOf(server);
@@ -190,7 +190,7 @@ describe('a page that is hidden', () => {
     await assert.rejects(run, { name: 'AbortError' });
   });
 
-  test('can be left', async () => {
+  test('can be aborted', async () => {
     const { turn } = turnOf(new Server(endless(said('a', 1))));
     const run = turn.run();
     await settle();
@@ -201,14 +201,14 @@ describe('a page that is hidden', () => {
   });
 });
 
-test('a token that was told is not told again', async () => {
+test('a token is delivered once', async () => {
   const server = new Server(whole(said('a', 1)), whole(said('a', 1) + said('b', 2) + DONE));
   const { turn, told } = turnOf(server);
   await turn.run();
   assert.equal(tokens(told), 'ab');
 });
 
-test('a turn whose model the server does not name is a new one, unless it was sent before', async () => {
+test('a turn without a model name is new, unless its request was repeated', async () => {
   const head = { ...HEAD };
   delete head['X-Model'];
   for (const isRepeated of [false, true]) {
@@ -218,8 +218,8 @@ test('a turn whose model the server does not name is a new one, unless it was se
   }
 });
 
-describe('a turn that is asked', () => {
-  test('is asked once, and told in order to its end', async () => {
+describe('a requested turn', () => {
+  test('is requested once and delivered in order to its end', async () => {
     const server = new Server(whole(said('Large', 1) + said(' words', 2) + DONE));
     const { turn, told } = turnOf(server, { ...ASKED, replaces: 'turn_0' });
     await turn.run();
@@ -230,7 +230,7 @@ describe('a turn that is asked', () => {
     assert.deepEqual([server.asked.length, server.followed, server.stopped, waitedMs], [1, [], [], []]);
   });
 
-  test('knows what it is called as soon as its head is there', async () => {
+  test('has its id when the response head arrives', async () => {
     const { turn, told } = turnOf(new Server(endless('')));
     const run = turn.run();
     assert.deepEqual([turn.id, turn.question, turn.cameBack, turn.isOver], ['', 'Where to?', false, false]);
@@ -240,50 +240,50 @@ describe('a turn that is asked', () => {
     await assert.rejects(run, { name: 'AbortError' });
   });
 
-  test('may be one whose server says neither turn nor model', async () => {
+  test('may have neither turn id nor model', async () => {
     const { turn, told } = turnOf(new Server(whole(said('a', 1) + DONE, { 'Content-Type': 'text/event-stream' })));
     await turn.run();
     assert.deepEqual(told, ['send', 'begin', 'token a']);
   });
 
-  test('fails as asking fails', async () => {
+  test('fails with the error of the request', async () => {
     const server = new Server(new Failure('body_too_large', { status: 413 }));
     const { turn, told } = turnOf(server);
     await assert.rejects(turn.run(), { code: 'body_too_large' });
     assert.deepEqual([told, server.asked.length, server.followed], [['send'], 1, []]);
   });
 
-  test('is not asked again when the server was not there: nobody knows whether it came', async () => {
+  test('is not repeated after a network error, because the server may have received it', async () => {
     const server = new Server(unreachable());
     await assert.rejects(turnOf(server).turn.run(), { code: 'unreachable' });
     assert.deepEqual([server.asked.length, server.followed, waitedMs], [1, [], []]);
   });
 
-  test('does not tell a token that says nothing', async () => {
+  test('does not deliver an empty token', async () => {
     const { turn, told } = turnOf(new Server(whole(said('', 1) + said('a', 2) + DONE)));
     await turn.run();
     assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token a']);
   });
 
-  test('ends with the error that its stream says', async () => {
+  test('ends with the error event of its stream', async () => {
     const server = new Server(whole(said('a', 1) + broke('upstream_reset') + DONE));
     await assert.rejects(turnOf(server).turn.run(), { code: 'upstream_reset' });
     assert.deepEqual([server.followed, waitedMs], [[], []]);
   });
 
-  test('is not followed where it has no name', async () => {
+  test('is not followed without a turn id', async () => {
     const server = new Server(whole(said('a', 1), { 'Content-Type': 'text/event-stream' }));
     await assert.rejects(turnOf(server).turn.run(), { code: 'cut' });
     assert.deepEqual(server.followed, []);
   });
 });
 
-describe('a turn in another’s place', () => {
+describe('a replacing turn', () => {
   const changed = () => new Failure('conversation_changed', { status: 409 });
   const asked = { ...ASKED, replaces: 'turn_0' };
   const replaced = (server) => server.asked.map(({ replaces }) => replaces);
 
-  test('is asked without it where that may be gone', async () => {
+  test('is requested without `replaces` if the replaced turn may be missing', async () => {
     const server = new Server(changed(), whole(said('a', 1) + DONE));
     const { turn, told } = turnOf(server, { ...asked, mayBeGone: true });
     await turn.run();
@@ -292,27 +292,27 @@ describe('a turn in another’s place', () => {
     assert.deepEqual(told, ['send', 'send', 'begin turn_1 sim', 'token a']);
   });
 
-  test('is not asked again where it should be there', async () => {
+  test('is not repeated if the replaced turn should exist', async () => {
     const server = new Server(changed(), whole(DONE));
     await assert.rejects(turnOf(server, { ...asked, mayBeGone: false }).turn.run(), { code: 'conversation_changed' });
     assert.deepEqual(replaced(server), ['turn_0']);
   });
 
-  test('is not asked again for any other reason', async () => {
+  test('is not repeated for any other reason', async () => {
     const server = new Server(new Failure('body_too_large'), whole(DONE));
     await assert.rejects(turnOf(server, { ...asked, mayBeGone: true }).turn.run(), { code: 'body_too_large' });
     assert.deepEqual(replaced(server), ['turn_0']);
   });
 
-  test('is asked without it once', async () => {
+  test('is requested without `replaces` once', async () => {
     const server = new Server(changed());
     await assert.rejects(turnOf(server, { ...asked, mayBeGone: true }).turn.run(), { code: 'conversation_changed' });
     assert.deepEqual(replaced(server), ['turn_0', null]);
   });
 });
 
-describe('a connection that breaks', () => {
-  test('is followed from the last token on, at once', async () => {
+describe('a broken connection', () => {
+  test('resumes after the last token at once', async () => {
     const server = new Server(whole(said('a', 1) + said('b', 2)), whole(said('c', 3) + DONE));
     const { turn, told } = turnOf(server);
     await turn.run();
@@ -322,40 +322,40 @@ describe('a connection that breaks', () => {
     assert.equal(turn.cameBack, true);
   });
 
-  test('before the first token is followed from the beginning', async () => {
+  test('before the first token resumes from the start', async () => {
     const server = new Server(whole(': ping\n\n'), whole(said('a', 1) + DONE));
     const { turn, told } = turnOf(server);
     await turn.run();
     assert.deepEqual([server.after, tokens(told)], [['0'], 'a']);
   });
 
-  test('within a token is followed from the one before', async () => {
+  test('within a token resumes after the previous one', async () => {
     const server = new Server(whole(said('a', 1) + said('b', 2).slice(0, -2)), whole(said('b', 2) + DONE));
     const { turn, told } = turnOf(server);
     await turn.run();
     assert.deepEqual([server.after, tokens(told)], [['1'], 'ab']);
   });
 
-  test('between the last token and the end is followed from there', async () => {
+  test('between the last token and the end resumes from there', async () => {
     const server = new Server(whole(said('a', 1)), whole(DONE));
     const { turn, told } = turnOf(server);
     await turn.run();
     assert.deepEqual([server.after, tokens(told)], [['1'], 'a']);
   });
 
-  test('counts a token that says nothing, too', async () => {
+  test('counts an empty token', async () => {
     const server = new Server(whole(said('a', 1) + said('', 2)), whole(DONE));
     await turnOf(server).turn.run();
     assert.deepEqual(server.after, ['2']);
   });
 
-  test('keeps its place where an event has no id', async () => {
+  test('keeps its position if an event has no id', async () => {
     const server = new Server(whole(`${said('a', 1)}id:\ndata: {"content":"b"}\n\n`), whole(DONE));
     await turnOf(server).turn.run();
     assert.deepEqual(server.after, ['1']);
   });
 
-  test('may break again and again, as long as tokens come in between', async () => {
+  test('is retried without limit while tokens arrive in between', async () => {
     const answers = Array.from({ length: 30 }, (_, number) => whole(said(`${number % 10}`, number + 1)));
     const server = new Server(...answers, whole(DONE));
     const { turn, told } = turnOf(server);
@@ -365,7 +365,7 @@ describe('a connection that breaks', () => {
     assert.deepEqual(waitedMs, Array.from({ length: 30 }, () => 0));
   });
 
-  test('is tried at growing intervals, then given up for the reason it broke', async () => {
+  test('is retried with backoff, then fails with the original error', async () => {
     const server = new Server(whole(said('a', 1)), unreachable());
     const { turn, told } = turnOf(server);
     await assert.rejects(turn.run(), { code: 'cut' });
@@ -375,7 +375,7 @@ describe('a connection that breaks', () => {
     assert.deepEqual([server.stopped, running.size], [[], 0]);
   });
 
-  test('is mended by any of the tries', async () => {
+  test('recovers at any attempt', async () => {
     const missed = Array.from({ length: 9 }, unreachable);
     const server = new Server(whole(said('a', 1)), ...missed, whole(said('b', 2) + DONE));
     const { turn, told } = turnOf(server);
@@ -383,26 +383,26 @@ describe('a connection that breaks', () => {
     assert.deepEqual([tokens(told), waitedMs], ['ab', WAITS_MS]);
   });
 
-  test('begins anew with its waits once a token came', async () => {
+  test('restarts the backoff after a token', async () => {
     const server = new Server(
       whole(said('a', 1)), unreachable(), unreachable(), whole(said('b', 2)), unreachable(), whole(DONE));
     await turnOf(server).turn.run();
     assert.deepEqual(waitedMs, [0, 250, 500, 0, 250]);
   });
 
-  test('that always breaks at once, without a token, is given up', async () => {
+  test('without a token at any attempt fails', async () => {
     const server = new Server(whole(said('a', 1)), whole(': ping\n\n'));
     await assert.rejects(turnOf(server).turn.run(), { code: 'cut' });
     assert.ok(waitedMs.includes(4000), `waits of ${[...new Set(waitedMs)]} ms`);
   });
 
-  test('behind which a sign-in page answers from then on is given up', async () => {
+  test('fails if a captive portal answers', async () => {
     const server = new Server(whole(said('a', 1)), whole('<p>Sign in</p>', { 'Content-Type': 'text/html' }));
     await assert.rejects(turnOf(server).turn.run(), (error) => error instanceof Failure);
     assert.ok(waitedMs.includes(4000), `waits of ${[...new Set(waitedMs)]} ms`);
   });
 
-  test('waits as long as the server says, and never shorter than it would', async () => {
+  test('waits for the longer of Retry-After and the backoff', async () => {
     const limited = (retryAfterS) => new Failure('rate_limited', { status: 429, retryAfterS });
     const refusals = [limited(7), limited(0), limited(null), limited(1)];
     const server = new Server(whole(said('a', 1)), ...refusals, whole(DONE));
@@ -433,7 +433,7 @@ describe('a connection that breaks', () => {
   }
 });
 
-describe('a server that shuts down', () => {
+describe('a server shutdown', () => {
   for (const more of [{}, { resumable: true }, { resumable: null }]) {
     test(`is come back to where it says ${JSON.stringify(more)}`, async () => {
       const server = new Server(whole(said('a', 1) + broke('shutting_down', more)), whole(DONE));
@@ -442,13 +442,13 @@ describe('a server that shuts down', () => {
     });
   }
 
-  test('is not come back to where the turn ends with it', async () => {
+  test('is not retried if the turn has ended', async () => {
     const server = new Server(whole(said('a', 1) + broke('shutting_down', { resumable: false })), whole(DONE));
     await assert.rejects(turnOf(server).turn.run(), { code: 'shutting_down' });
     assert.deepEqual([server.after, waitedMs], [[], []]);
   });
 
-  test('is waited for while it refuses', async () => {
+  test('is retried while the server refuses requests', async () => {
     const refused = new Failure('shutting_down', { status: 503, retryAfterS: 6 });
     const server = new Server(whole(said('a', 1)), refused, unreachable(), whole(DONE));
     await turnOf(server).turn.run();
@@ -456,7 +456,7 @@ describe('a server that shuts down', () => {
   });
 });
 
-describe('what is worth coming back for', () => {
+describe('an error worth a retry', () => {
   const LOST = [
     ['cut'], ['unreachable'], ['offline'], ['overloaded', 503], ['rate_limited', 429], ['unexpected'],
     ['shutting_down', 503], ['http', 502], ['http', 503], ['http', 504],
@@ -472,11 +472,11 @@ describe('what is worth coming back for', () => {
     test(`not ${code} ${status || ''}`, () => assert.equal(isLost(new Failure(code, { status })), false));
   }
 
-  test('not a defect of the page', () => assert.equal(isLost(new TypeError('planted')), false));
+  test('is not a defect of the page', () => assert.equal(isLost(new TypeError('planted')), false));
 });
 
-describe('a turn that is come back to', () => {
-  test('is told from its beginning, and not asked', async () => {
+describe('a resumed turn', () => {
+  test('is delivered from its start and not requested', async () => {
     const server = new Server(whole(said('a', 1) + said('b', 2) + DONE));
     const { turn, told } = turnOf(server, LEFT);
     assert.equal(turn.cameBack, true);
@@ -485,14 +485,14 @@ describe('a turn that is come back to', () => {
     assert.deepEqual([server.asked, server.after, waitedMs], [[], ['0'], [0]]);
   });
 
-  test('is given up after as many tries', async () => {
+  test('fails after the same number of attempts', async () => {
     const server = new Server(unreachable());
     const { turn, told } = turnOf(server, LEFT);
     await assert.rejects(turn.run(), { code: 'unreachable' });
     assert.deepEqual([waitedMs, told.length], [WAITS_MS, WAITS_MS.length - 1]);
   });
 
-  test('may be gone', async () => {
+  test('may no longer exist', async () => {
     const server = new Server(new Failure('not_found', { status: 404 }));
     await assert.rejects(turnOf(server, LEFT).turn.run(), { code: 'not_found' });
     assert.deepEqual([server.after, server.stopped], [['0'], []]);
@@ -500,7 +500,7 @@ describe('a turn that is come back to', () => {
 });
 
 describe('stopping', () => {
-  test('after the head ends the turn at once, here and there', async () => {
+  test('after the head ends the turn at once in page and server', async () => {
     const server = new Server(endless(said('a', 1)));
     const { turn, told } = turnOf(server);
     const run = turn.run();
@@ -513,7 +513,7 @@ describe('stopping', () => {
     assert.deepEqual([server.stopped, server.followed, tokens(told)], [['turn_1'], [], 'a']);
   });
 
-  test('before the head ends it here at once, and there as soon as its name is known', async () => {
+  test('before the head ends it at once in the page, and in the server when its id is known', async () => {
     const head = later();
     const server = new Server(head.promise);
     const { turn, told } = turnOf(server);
@@ -526,7 +526,7 @@ describe('stopping', () => {
     assert.deepEqual([server.stopped, server.asked[0].signal.aborted, tokens(told)], [['turn_1'], true, '']);
   });
 
-  test('before a head that fails asks nothing of the server', async () => {
+  test('before a failed response sends no stop request', async () => {
     const head = later();
     const server = new Server(head.promise);
     const { turn } = turnOf(server);
@@ -538,13 +538,13 @@ describe('stopping', () => {
     assert.deepEqual(server.stopped, []);
   });
 
-  test('before it was asked asks nothing at all', async () => {
+  test('before the request sends nothing', async () => {
     const server = new Server(whole(DONE));
     await turnOf(server).turn.stop();
     assert.deepEqual([server.asked, server.stopped], [[], []]);
   });
 
-  test('returns once the server has ended the turn', async () => {
+  test('resolves when the server has ended the turn', async () => {
     const ended = later();
     const server = new Server(endless(said('a', 1)));
     server.stop = () => ended.promise;
@@ -560,7 +560,7 @@ describe('stopping', () => {
     await stopped;
   });
 
-  test('fails as the server cannot', async () => {
+  test('rejects if the server cannot stop the turn', async () => {
     const server = new Server(endless(said('a', 1)));
     server.stop = () => Promise.reject(unreachable());
     const { turn } = turnOf(server);
@@ -571,14 +571,14 @@ describe('stopping', () => {
     await assert.rejects(stopped, { code: 'unreachable' });
   });
 
-  test('leaves tokens of the same read untold', async () => {
+  test('drops tokens of the same chunk', async () => {
     const server = new Server(endless(said('a', 1) + said('b', 2) + DONE));
     const { turn, told } = turnOf(server, ASKED, { onToken: () => turn.stop() });
     await assert.rejects(turn.run(), { name: 'AbortError' });
     assert.equal(tokens(told), 'a');
   });
 
-  test('while it comes back ends the wait, and tries no more', async () => {
+  test('during a reconnect ends the delay and the retries', async () => {
     isHeld = true;
     const server = new Server(whole(said('a', 1)), whole(DONE));
     const { turn } = turnOf(server);
@@ -590,7 +590,7 @@ describe('stopping', () => {
     assert.deepEqual([server.followed, server.stopped, running.size], [[], ['turn_1'], 0]);
   });
 
-  test('while the server is asked for the rest ends that, too', async () => {
+  test('during a resume request ends the request', async () => {
     const follow = ({ signal }) =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     const server = new Server(whole(said('a', 1)), follow);
@@ -605,7 +605,7 @@ describe('stopping', () => {
 });
 
 describe('leaving', () => {
-  test('lets go of the connection, and of nothing else', async () => {
+  test('closes the connection without stopping the turn', async () => {
     const server = new Server(endless(said('a', 1)));
     const { turn } = turnOf(server);
     const run = turn.run();
@@ -615,7 +615,7 @@ describe('leaving', () => {
     assert.deepEqual([server.asked[0].signal.aborted, server.stopped], [true, []]);
   });
 
-  test('before the head waits for the turn’s name, so that it can be found again', async () => {
+  test('before the head waits for the turn id, for a later resume', async () => {
     const head = later();
     const server = new Server(head.promise);
     const { turn, told } = turnOf(server);
@@ -629,7 +629,7 @@ describe('leaving', () => {
     assert.deepEqual([turn.id, server.asked[0].signal.aborted, server.stopped], ['turn_1', true, []]);
   });
 
-  test('before a head that fails leaves it without a name', async () => {
+  test('before a failed response leaves no turn id', async () => {
     const head = later();
     const { turn } = turnOf(new Server(head.promise));
     const run = turn.run();
