@@ -6,7 +6,7 @@ class Channel {
   close() {}
 }
 
-/** The `navigator` of such a tab; makes its `BroadcastChannel` global. */
+/** Returns the `navigator` of this tab; sets the global `BroadcastChannel`. */
 export function alone() {
   globalThis.BroadcastChannel = Channel;
   return { onLine: true, locks: { request: (name, options, act) => Promise.resolve(act({ name })) } };

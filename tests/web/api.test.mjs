@@ -1,4 +1,4 @@
-/** The routes as the page asks for them: what leaves, and what it makes of answers that are no answers. */
+/** The page's API client: the requests that it sends, and its handling of invalid responses. */
 
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
@@ -10,7 +10,7 @@ const QUESTION = { conversation: 'holidays', text: 'Where to?', replaces: null, 
 const problem = (status, code) => new Response(JSON.stringify({ code }), { status });
 const { fetch: real } = globalThis;
 
-/** An Api whose requests are answered by the next of `answers`, noted in `asked`; and how often a key was asked for. */
+/** An Api with queued responses `answers`, the requests `asked`, and the number of key prompts. */
 function apiWith(...answers) {
   const made = { asked: [], renewals: 0 };
   globalThis.fetch = async (path, { method = 'GET', headers, body }) => {

@@ -3,11 +3,11 @@ import { beforeEach, test } from 'node:test';
 
 import { alone } from './alone.mjs';
 
-let page = null; // the document of the test under way
-let timers = []; // { at, run } of what waits, by a clock of our own
+let page = null; // the document of the current test
+let timers = []; // pending timers { at, run } of the fake clock
 let nowMs = 0;
 const asked = []; // [path, Authorization] of each request
-let answers = []; // what to answer next: a function of the request's signal; the last one serves all others
+let answers = []; // queued responses, functions of the request's signal; the last one is reused
 const put = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 put('navigator', alone());
 put('addEventListener', () => {});
@@ -30,7 +30,7 @@ const NO_KEYS = { current: '', renew: async () => false };
 const problem = (status, code) => () => Response.json({ code }, { status });
 const unreachable = () => Promise.reject(new TypeError('no network'));
 
-/** A stream of these pieces of text; it stays open unless it `ends`. */
+/** A stream of these chunks; it stays open unless `ends` is set. */
 function streaming(pieces, ends = false) {
   return (signal) => {
     const body = new ReadableStream({
@@ -44,7 +44,7 @@ function streaming(pieces, ends = false) {
   };
 }
 
-/** A feed that is started, and what it told so far: states as strings, samples as objects. */
+/** A started feed, and its callbacks so far: states as strings, samples as objects. */
 function startFeed(keys = NO_KEYS) {
   const told = [];
   const feed = new BoardFeed(keys, {
@@ -55,7 +55,7 @@ function startFeed(keys = NO_KEYS) {
   return { feed, told };
 }
 
-/** Lets everything happen that waits for no time. */
+/** Runs all pending microtasks and immediate callbacks. */
 async function settle() {
   for (let n = 0; n < 20; n += 1) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -80,7 +80,7 @@ function hide(hidden) {
 }
 
 beforeEach(() => {
-  timers = []; // so that what a test before has started waits for ever
+  timers = []; // timers of the previous test never fire
   asked.length = 0;
   page = Object.assign(new EventTarget(), { hidden: false });
   put('document', page);

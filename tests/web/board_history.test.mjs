@@ -17,7 +17,7 @@ const NO_KEYS = { current: '', renew: async () => false };
 
 const event = (n) => ({ at: 1e9 + n, uptime_s: n, streams: n, resident_bytes: 0, requests: [], upstream_errors: {} });
 
-/** The server's history with these streams; its last value is of second `n`. */
+/** A history response with these stream counts; the last value is that of second `n`. */
 function history(n, streams, step_s = 1) {
   const nothing = streams.map(() => null);
   const parts = ['count', 'p50_s', 'p90_s', 'p99_s'];

@@ -35,7 +35,7 @@ test('failed streams are separate entries', () => {
   assert.deepEqual(splitFailed([entry]), [entry], 'of an older server');
 });
 
-/** An event with these requests and failures of the upstream. */
+/** An event with these upstream requests and failures. */
 function event(uptime_s, requests, upstream_errors = {}) {
   return { at: 1000 + uptime_s, uptime_s, requests, upstream_errors, streams: 2, resident_bytes: 3 * MIB, ttft: null };
 }
@@ -62,7 +62,7 @@ test('models of the upstream are separate values', () => {
   assert.equal(values['model:llama'], 0.3);
 });
 
-/** A history of these columns; those that are not given are of nothing. */
+/** A history with these columns; other columns have no values. */
 function history(columns) {
   const { length } = columns.streams;
   const nothing = Array(length).fill(null);

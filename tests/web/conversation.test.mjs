@@ -1,4 +1,4 @@
-/** Conversations, with parts of the page that note what they are told and a server that answers as a test says. */
+/** The conversation controller, with fakes of the page's components and of the server. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -15,8 +15,8 @@ const KEPT = [
   { role: 'user', content: 'Hello?', turn: 'turn_0' },
   { role: 'assistant', content: 'Hi.', turn: 'turn_0', model: 'sim', ttft_s: 0.25, tokens_per_s: 40 },
 ];
-const TRIES = 11; // the first, and ten to come back
-const LOOK_MS = 15_000; // until a lost turn is looked for
+const TRIES = 11; // the first attempt and ten retries
+const LOOK_MS = 15_000; // the delay before a lost turn is searched for
 const GONE = new Failure('not_found', { status: 404 });
 
 const said = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
@@ -24,7 +24,7 @@ const broke = (code, more = {}) => `event: error\ndata: ${JSON.stringify({ error
 const cut = 'event: end\ndata: {"finish_reason":"length","usage":{"completion_tokens":2}}\n\n';
 const whole = (text) => () => new Response(text, { headers: HEAD });
 
-/** A response that goes on after `text` until its request is aborted, or a test ends it with `end(text)`. */
+/** A response that stays open after `text` until its request is aborted or the test calls `end(text)`. */
 function endless(text) {
   let controller;
   const bytesOf = (more) => new TextEncoder().encode(more);
@@ -51,18 +51,18 @@ function later() {
   return made;
 }
 
-/** Each question is answered by the next of `answers`, what is left of a turn by the next of `rest`; the last stays. */
+/** A fake server: `answers` are the queued responses to questions, `rest` those to follow requests; the last one is reused. */
 class Server {
   asked = [];
-  keys = []; // of what was asked
-  follows = []; // the newest turn that each question said it knew, undefined where it said none
+  keys = []; // idempotency keys of the questions
+  follows = []; // the previous turn that each question named, or undefined
   followed = [];
   stopped = [];
   loaded = [];
   answers = [];
   rest = [new Failure('unreachable')];
-  kept = {}; // messages by conversation, promises of them, or errors
-  ending = Promise.resolve(); // until a turn that is stopped has ended
+  kept = {}; // by conversation: messages, a promise of them, or an error
+  ending = Promise.resolve(); // resolved when a stopped turn has ended
 
   ask({ onSend, signal, key, follows, ...question }) {
     this.follows.push(follows);
@@ -126,8 +126,8 @@ class View {
   busy = false;
 
   lastTurn = '';
-  edited = []; // [turn, text] of questions that are to be edited again
-  isThere = true; // what is to be edited
+  edited = []; // [turn, text] of reopened edits
+  isThere = true; // whether the message to edit exists
   isEditing = false;
   isUnknown = false;
   isForgotten = false;
@@ -179,7 +179,7 @@ class View {
 class Composer {
   busy = false;
   name = '';
-  given = []; // [text, conversation] that came back
+  given = []; // [text, conversation] of restored drafts
   taken = [];
 
   setBusy(busy) {
@@ -212,7 +212,7 @@ class Notice {
   }
 }
 
-/** A page that shows the conversation `holidays`, and `lists`, how often it was told that a turn may have been kept. */
+/** A page that shows the conversation `holidays`; `lists` counts the requests to reload the list. */
 async function page(api = new Server(), options = {}) {
   const made = { api, view: new View(), composer: new Composer(), notice: new Notice(), lists: 0 };
   const { view, composer, notice } = made;
@@ -223,7 +223,7 @@ async function page(api = new Server(), options = {}) {
   return made;
 }
 
-/** What is left of a question that came to nothing, where it is to be asked in another's place. */
+/** The stored state of a failed question that replaces another. */
 function placed(conversation = 'holidays') {
   const { key, ...left } = turnUnderWay(conversation);
   assert.match(key, /^[0-9a-f]{32}$/);
@@ -232,7 +232,7 @@ function placed(conversation = 'holidays') {
 
 const PLACED = { question: 'Where to?', replaces: 'turn_0', isShown: false, after: null, id: '', isGivenUp: true };
 
-/** Until all that is due has been done. */
+/** Waits until all pending callbacks have run. */
 async function settle() {
   for (let times = 0; times < 30; times += 1) await settled();
 }
@@ -250,8 +250,8 @@ function answering(...answers) {
 
 const timing = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
 let status;
-let waits; // those that do not end at once: { act, ms }
-let isHurried; // all end at once, but those of a look for a lost turn
+let waits; // timers that do not fire at once: { act, ms }
+let isHurried; // timers fire at once, except the search for a lost turn
 
 beforeEach(() => {
   status = { textContent: '' };
@@ -638,7 +638,7 @@ describe('the idempotency key of a question', () => {
   test('is kept after a reload', async () => {
     const { api } = await asked(answering(unreachable()));
     const { api: anew, composer, conversation } = await page(answering(complete));
-    assert.deepEqual(composer.given, []); // it was given back before
+    assert.deepEqual(composer.given, []); // it was restored before
     conversation.ask({ text: 'Where to?' });
     await settle();
     assert.deepEqual(anew.keys, api.keys);

@@ -110,7 +110,7 @@ export class Element extends Node {
   }
 }
 
-/** How often any tree was changed: what stays the same must not be touched. */
+/** Counts the changes of all trees, to check that unchanged elements are not touched. */
 export const changes = { count: 0 };
 
 export const document = {
@@ -118,19 +118,19 @@ export const document = {
   createTextNode: (data) => new Text(data),
 };
 
-/** Makes `document` global, as the modules under test expect it. */
+/** Sets the global `document` for the modules under test. */
 export function installDocument() {
   globalThis.document = document;
 }
 
-/** A tree as one string; equal strings are equal trees, texts joined. Quotes in values are escaped. */
+/** Serializes a tree; equal trees give equal strings. Adjacent texts are merged, quotes in values escaped. */
 export function markup(node) {
   if (node.nodeType === 3) return node.data.replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
   const attributes = [...node.attributes].sort().map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
   return `<${node.localName}${attributes.join('')}>${node.childNodes.map(markup).join('')}</${node.localName}>`;
 }
 
-/** Every element under `node`, itself included. */
+/** All elements under `node`, including itself. */
 export function* elements(node) {
   if (node.nodeType !== 1) return;
   yield node;

@@ -1,4 +1,4 @@
-/** When drafts are stored (drafts.js), with timers, events and storage of the test's own. */
+/** The storing of drafts (drafts.js), with fake timers, events and storage. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, mock, test } from 'node:test';
@@ -7,10 +7,10 @@ import { Drafts } from '../../src/tokenfall/web/drafts.js';
 
 const WRITE_MS = 300;
 
-let stored; // each text that was written, by name
+let stored; // all written texts by name
 let page;
 
-/** `document` and `window` as far as drafts.js uses them. */
+/** The features of `document` and `window` that drafts.js uses. */
 class FakePage extends EventTarget {
   hidden = false;
 

@@ -7,7 +7,7 @@ import { parse } from './whole.mjs';
 const user = (content) => ({ role: 'user', content, turn: 'turn_1' });
 const assistant = (content, more = {}) => ({ role: 'assistant', content, turn: 'turn_1', model: 'sim', ...more });
 
-/** The kinds of the document's own blocks, in order. */
+/** The types of the top-level blocks, in order. */
 const kinds = (document) => parse(document).map(({ type }) => type);
 
 describe('Markdown export', () => {
@@ -119,8 +119,8 @@ describe('a download', () => {
   const { createObjectURL, revokeObjectURL } = URL;
   const { setTimeout } = globalThis;
   let link;
-  let given; // blobs
-  let gone; // addresses
+  let given; // the blobs of created object URLs
+  let gone; // revoked object URLs
   let timers;
 
   beforeEach(() => {

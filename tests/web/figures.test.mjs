@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { age, bytes, count, latency, NONE, rate, tickLabel } from '../../src/tokenfall/web/figures.js';
 
-/** Checks `format` on pairs of [value, what people read]. */
+/** Checks `format` on pairs of [value, expected text]. */
 function reads(format, pairs) {
   for (const [value, figure] of pairs) assert.equal(format(value), figure, `${value}`);
 }

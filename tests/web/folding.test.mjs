@@ -1,4 +1,4 @@
-/** Where a long question is folded. */
+/** The folding of long questions. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

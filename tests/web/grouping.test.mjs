@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { grouped } from '../../src/tokenfall/web/grouping.js';
 
-const NOW = new Date(2026, 2, 10, 0, 30); // soon after midnight, where the tests run
+const NOW = new Date(2026, 2, 10, 0, 30); // shortly after local midnight
 const at = (...date) => new Date(...date).getTime() / 1000;
 const names = (conversations, now = NOW) => grouped(conversations, now).map((group) => [group.name, group.conversations.map(({ id }) => id)]);
 

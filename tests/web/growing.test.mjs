@@ -1,8 +1,8 @@
 /**
- * Markdown that grows, and the same text drawn at once, in a DOM of our own.
+ * Incremental rendering of Markdown, compared with rendering of the whole text, in a minimal DOM.
  *
- * However a text is cut, its end must look as if it had come at once; nothing that was drawn may be taken back or
- * change its marks, but for the exceptions told here; what is closed is not touched; injections stay text.
+ * For any split of a text, the final elements must equal those of the whole text. Rendered text must not be removed
+ * or restyled, except in the cases listed below. Closed blocks are not touched. Injections stay text.
  */
 
 import assert from 'node:assert/strict';
@@ -65,9 +65,9 @@ const DOCUMENTS = [
 ];
 
 /**
- * What is drawn anew where it was shown before it was decided, because waiting would hold back too much:
- * marks that are never closed, or closed by others; a link whose address turns out to be none, or to be one
- * only when its escapes are read; a header row that does not begin with `|`.
+ * Ambiguous text that is shown early and may be rendered again, because waiting would hold back too much:
+ * marks that are never closed or closed by other marks; a link whose URL turns out to be invalid, or to be valid
+ * only after unescaping; a header row that does not begin with `|`.
  */
 const EXCEPTIONS = [
   'a **bold that never ends\n\nb', 'a *em that never ends', 'a `code that never ends', 'a ~~strike that never ends',
@@ -98,7 +98,7 @@ function grown(pieces, eachTime = () => {}) {
   return markup(box);
 }
 
-/** The same numbers each time: a test that fails once must fail again. */
+/** A seeded random number generator, so that failures are reproducible. */
 function randomOf(seed) {
   let state = seed;
   return (limit) => {
@@ -145,7 +145,7 @@ describe('any split of a text gives the same elements as the whole text', () => 
   });
 });
 
-/** The text as it is seen: [the elements around a part of it, that part]. */
+/** The visible text as [enclosing elements, text] of each part. */
 function seen(node, around = '', parts = []) {
   for (const child of node.childNodes) {
     const last = parts.at(-1);
@@ -156,7 +156,7 @@ function seen(node, around = '', parts = []) {
   return parts;
 }
 
-/** What of `before` is not in `after` any more; empty if that only went on. */
+/** The part of `before` that `after` does not continue; empty if `after` only adds text. */
 function lost(before, after) {
   const goesOn = ([around, text], i) => {
     if (around !== after[i]?.[0]) return false;
@@ -189,7 +189,7 @@ describe('rendered text is never removed or restyled', () => {
 
 test('unambiguous text is shown at once', () => {
   for (const text of DOCUMENTS) {
-    if (text.length > 1000 || /[[|<]|h?ttp/.test(text)) continue; // links and tables wait for more
+    if (text.length > 1000 || /[[|<]|h?ttp/.test(text)) continue; // links and tables are held back
     let at = 0;
     grown(text.split(''), (box) => {
       const now = text.slice(0, at += 1);
@@ -203,7 +203,7 @@ test('unambiguous text is shown at once', () => {
 describe('a closed block', () => {
   test('keeps its elements, untouched', () => {
     for (const text of DOCUMENTS) {
-      const closed = new Map(); // a block that has others after it, and how it looked
+      const closed = new Map(); // closed blocks and their markup
       grown(cut(text, randomOf(3), 20), (box) => {
         for (const [element, look] of closed) {
           assert.ok(box.childNodes.includes(element), look);
@@ -241,7 +241,7 @@ describe('a closed block', () => {
         changes.count = 0;
       });
       assert.ok(Math.max(...costs) < 150, `${what}: ${Math.max(...costs)} changes at once`);
-      const spentMs = process.cpuUsage(start).user / 1000; // of the processor, not of the clock
+      const spentMs = process.cpuUsage(start).user / 1000; // CPU time, independent of other load
       assert.ok(spentMs < 3000, `${what} took ${spentMs} ms`);
     }
   });

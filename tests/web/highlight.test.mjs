@@ -1,4 +1,4 @@
-/** Source code in pieces of a kind, however it is cut, and what of it code.js draws. */
+/** Syntax highlighting: tokens by kind for any split of the source, and the elements of code.js. */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ installDocument();
 const { CodeText } = await import('../../src/tokenfall/web/code.js');
 const { Highlighter } = await import('../../src/tokenfall/web/highlight.js');
 
-/** The pieces of `parts`, neighbours of one kind as one: ['keyword:return', ' x']. */
+/** The tokens of `parts`, with adjacent tokens of one kind merged: ['keyword:return', ' x']. */
 function pieces(language, ...parts) {
   const highlighter = new Highlighter(language);
   const found = [];
@@ -23,7 +23,7 @@ function pieces(language, ...parts) {
   return found.map(([kind, text]) => (kind ? `${kind}:${text}` : text));
 }
 
-/** What has a kind. */
+/** The tokens with a kind. */
 const marked = (language, code) => pieces(language, code).filter((piece) => /^(comment|string|number|keyword):/.test(piece));
 
 const CASES = [

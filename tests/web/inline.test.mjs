@@ -1,6 +1,6 @@
 /**
- * Inline Markdown. Nodes are compared as sketches: **strong**, *em*, ~~strike~~, `code`, [text](href "title"),
- * a break as ⏎, ‹formula›. A text that grows is also parsed as open, and in two parts at every point where it says it settled.
+ * Inline Markdown. Nodes are compared in a short notation: **strong**, *em*, ~~strike~~, `code`, [text](href "title"),
+ * a break as ⏎, ‹formula›. Each text is also parsed as unfinished, and in two parts at every settled position.
  */
 
 import assert from 'node:assert/strict';
@@ -24,7 +24,7 @@ function sketch(nodes) {
 const closed = (text) => sketch(parseInline(text).nodes);
 const open = (text) => sketch(parseInline(text, true).nodes);
 
-/** Texts that are shown otherwise than they are written: [text, sketch]. */
+/** Texts with markup: [text, notation]. */
 const CLOSED = {
   'nothing': [['', '']],
   'emphasis with stars': [
@@ -197,7 +197,7 @@ describe('an address', () => {
   });
 });
 
-/** What is shown while more may come: [text so far, sketch]. */
+/** Unfinished texts: [text so far, notation]. */
 const OPEN = {
   'what is not closed counts as closed': [
     ['**a', '**a**'], ['*a', '*a*'], ['***a', '***a***'], ['~~a', '~~a~~'], ['`a', '`a`'], ['``a', '`a`'],
@@ -239,7 +239,7 @@ describe('an open text', () => {
   }
 });
 
-/** The same numbers each time: a test that fails once must fail again. */
+/** A seeded random number generator, so that failures are reproducible. */
 function* randoms(seed) {
   for (let state = seed; ; ) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -311,7 +311,7 @@ test('no input causes catastrophic backtracking', () => {
   for (const text of texts) assert.ok(parsingMs(text) < 2000, text.slice(0, 20));
 });
 
-/** Closed and open; time of the processor, not of the clock: other programs may run. */
+/** Measures CPU time, independent of other load, for finished and unfinished text. */
 function parsingMs(text) {
   const start = process.cpuUsage();
   parseInline(text);

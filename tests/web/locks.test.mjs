@@ -1,4 +1,4 @@
-/** Locks among tabs without Web Locks (locks.js), with channels and timers of the test's own. */
+/** Locks between tabs without the Web Locks API (locks.js), with fake channels and timers. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, mock, test } from 'node:test';
@@ -6,10 +6,10 @@ import { afterEach, beforeEach, describe, mock, test } from 'node:test';
 const [CLAIM_MS, BEAT_MS, LEASE_MS] = [150, 1000, 4000];
 
 const channels = new Set();
-let frozen = new Set(); // tabs whose messages and timers wait
+let frozen = new Set(); // tabs whose messages and timers are suspended
 let tabNow = null; // the tab whose code is running
 
-/** Delivers messages to the other channels of its name at once, to a frozen tab when it thaws. */
+/** Delivers messages to the other channels of its name at once; to a frozen tab when it is resumed. */
 class Channel {
   onmessage = null;
 
@@ -83,7 +83,7 @@ async function pass(ms) {
 class Tab {
   window = new EventTarget();
   postponed = [];
-  lock = undefined; // until it is known
+  lock = undefined; // undefined while pending
   #controller = new AbortController();
 
   constructor(options = {}) {

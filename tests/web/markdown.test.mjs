@@ -1,5 +1,5 @@
 /**
- * Blocks of Markdown. Trees are compared as sketches: p(text), h2(text), hr, ul[…], ol[…] or ol5[…] with their
+ * Markdown blocks. Trees are compared in a short notation: p(text), h2(text), hr, ul[…], ol[…] or ol5[…] with their
  * items in [], loose ones after +, tasks after !; quote[…], code:language(text), table(header | header)(cell | cell).
  */
 
@@ -174,7 +174,7 @@ describe('blocks', () => {
   });
 });
 
-/** The sketch of what is seen after complete lines and the start of one more. */
+/** The notation of the visible blocks after complete lines and an unfinished one. */
 function peeked(text) {
   const lines = text.split('\n');
   const last = lines.pop();
@@ -297,7 +297,7 @@ test('100,000 characters are parsed in linear time', () => {
   for (const text of [...HOSTILE.map((unit) => unit.repeat(100_000 / unit.length)), ...texts]) {
     const start = process.cpuUsage();
     parse(text);
-    const spentMs = process.cpuUsage(start).user / 1000; // of the processor, not of the clock
+    const spentMs = process.cpuUsage(start).user / 1000; // CPU time, independent of other load
     assert.ok(spentMs < 1000, `${JSON.stringify(text.slice(0, 20))} took ${spentMs} ms`);
   }
 });

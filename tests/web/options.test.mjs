@@ -1,4 +1,4 @@
-/** The options of a conversation: read from fields, stored on this device in bounds, and sent with a question. */
+/** The options of a conversation: form fields, bounded local storage, and the request body. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -7,7 +7,7 @@ import { readDevice, writeDevice } from '../../src/tokenfall/web/device.js';
 import { choices } from '../../src/tokenfall/web/model_picker.js';
 import { dropOptions, fieldsOf, keyWith, optionsOf, READ, setOptions, wordsOf } from '../../src/tokenfall/web/options.js';
 
-/** A localStorage of a Map, which throws where there are more than `room` characters in a value. */
+/** A fake localStorage that throws if a value has more than `room` characters. */
 function storage(room = Infinity) {
   const kept = new Map();
   const value = {

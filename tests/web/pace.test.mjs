@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { measured, Pace } from '../../src/tokenfall/web/pace.js';
 
-/** The pace of an answer asked for at `sentMs` whose tokens came at these times. */
+/** The figures of a response requested at `sentMs`, with tokens at these times. */
 function paced(sentMs, ...tokensMs) {
   const pace = new Pace();
   pace.start(sentMs);

@@ -19,7 +19,7 @@ afterEach(() => {
   delete globalThis.document;
 });
 
-/** A search that is answered by the next of `answers`, and what it asked for. */
+/** A search with queued responses `answers`, and its requests. */
 function searchingFor(...answers) {
   const made = { asked: [], changes: 0 };
   made.searching = new Searching({

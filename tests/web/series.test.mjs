@@ -7,7 +7,7 @@ const SPAN_S = 120;
 
 const recently = () => new Recent({ spanS: SPAN_S });
 
-/** What holds these values of `a`, a second apart; the last at `lastAt`. */
+/** A series with these values of `a` at one-second intervals; the last at `lastAt`. */
 function recentOf(values, lastAt = 1000) {
   const recent = recently();
   values.forEach((a, n) => recent.push(lastAt - (values.length - 1 - n), { a }));
@@ -17,7 +17,7 @@ function recentOf(values, lastAt = 1000) {
 /** The last two minutes before `end`. */
 const shown = (recent, end = 1000) => recent.window(end, SPAN_S);
 
-/** The runs of `a`, with whole seconds before the end in place of places. */
+/** The runs of `a`, with seconds before the end as positions. */
 const runs = (recent, end) => shown(recent, end).runs('a').map((run) => run.map(([x, value]) => [Math.round(SPAN_S - x), value]));
 
 test('there is no run before the first sample', () => {

@@ -1,10 +1,10 @@
-/** Streams that tabs share, with locks and channels of our own: each `Tab` is one. */
+/** Streams shared by tabs, with fake locks and channels; each `Tab` is a tab. */
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { setImmediate as turned } from 'node:timers/promises';
 
-/** Web Locks, as far as they are used. */
+/** A fake of the used part of the Web Locks API. */
 class Locks {
   #waiting = new Map(); // by name: the requests, of which the first holds the lock
 
@@ -33,7 +33,7 @@ class Locks {
 
 const channels = new Set();
 
-/** Tells all others of its name, later. */
+/** A fake BroadcastChannel: delivers messages asynchronously. */
 class Channel {
   onmessage = null;
 
@@ -64,7 +64,7 @@ beforeEach(() => {
   navigator.locks = new Locks();
 });
 
-/** The server's stream: items that a test says, told to each connection from the one after `after`. */
+/** A fake event stream: each connection receives the items after `after`. */
 class Stream {
   items = [];
   opened = []; // `after` of each connection
@@ -127,7 +127,7 @@ async function settle() {
   for (let n = 0; n < 30; n += 1) await turned();
 }
 
-/** Until a tab that follows another can tell that there is no more of it. */
+/** The time after which a following tab detects that the reading tab is gone. */
 const later = () => new Promise((resolve) => setTimeout(resolve, 100));
 
 describe('tabs', () => {

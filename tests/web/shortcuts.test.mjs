@@ -1,4 +1,4 @@
-/** Shortcuts by their keys, and what the tab's title says of a response that ended unseen. */
+/** Keyboard shortcuts, and the document title after an unseen response. */
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -43,7 +43,7 @@ describe('a shortcut', () => {
 });
 
 describe('the document title', () => {
-  /** An Attention in a tab that is `visibilityState`, with the icon that it shows. */
+  /** An Attention in a tab with this `visibilityState`, and its icon. */
   function inTab(visibilityState) {
     const icon = { href: 'web/icon.svg', getAttribute: () => icon.href };
     const page = Object.assign(new EventTarget(), { title: 'Tokenfall', visibilityState, querySelector: () => icon });

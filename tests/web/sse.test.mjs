@@ -1,4 +1,4 @@
-/** Each stream is decoded whole, byte by byte, and cut in two at every place; all must give the same events. */
+/** Each stream is decoded whole, byte by byte, and split at every position, with the same events. */
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -8,13 +8,13 @@ import { SSEDecoder } from '../../src/tokenfall/web/sse.js';
 const bytesOf = (text) => new TextEncoder().encode(text);
 const EMPTY = new Uint8Array();
 
-/** The events of a stream that is read in these pieces: its types and data. */
+/** The events of a stream read in these chunks, as types and data. */
 function decoded(pieces) {
   const decoder = new SSEDecoder();
   return pieces.flatMap((piece) => decoder.push(piece)).map(({ type, data }) => ({ type, data }));
 }
 
-/** The ways to read `bytes`: [how, pieces]. */
+/** The ways to split `bytes`: [description, chunks]. */
 function* waysToRead(bytes) {
   yield ['whole', [bytes]];
   yield ['byte by byte', Array.from(bytes, (byte) => Uint8Array.of(byte))];

@@ -6,14 +6,14 @@ import { Failure } from '../../src/tokenfall/web/failures.js';
 import { eventsOf, tokensOf } from '../../src/tokenfall/web/stream.js';
 
 const DONE = 'data: [DONE]\n\n';
-const signal = new AbortController().signal; // of a reader who stays
+const signal = new AbortController().signal; // never aborted
 
 const bytesOf = (text) => (typeof text === 'string' ? new TextEncoder().encode(text) : text);
 const said = (content, id) => `${id ? `id: ${id}\n` : ''}data: ${JSON.stringify({ content })}\n\n`;
 
 /**
- * A response that is read in these pieces and then ends, or else `then` it fails ("fails") or goes on ("waits").
- * `seen` says how often it was read and whether its connection was let go.
+ * A response with these chunks. After them it ends, fails (`then` is "fails") or stays open ("waits").
+ * `seen` has the number of reads and whether the connection was closed.
  */
 function response(pieces, { then = 'ends', error = new TypeError('network error'), headers = {} } = {}) {
   const seen = { reads: 0, cancelled: false };
@@ -38,7 +38,7 @@ function response(pieces, { then = 'ends', error = new TypeError('network error'
   return { seen, response: new Response(body, { headers: given }) };
 }
 
-/** What came before the end or the failure, and the failure. */
+/** The items before the end, and the error. */
 async function outcome(events) {
   const came = [];
   try {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { fullTime, shortTime } from '../../src/tokenfall/web/timestamps.js';
 
-const NOW = new Date(2026, 10, 29, 15, 0); // in the time zone of the reader
+const NOW = new Date(2026, 10, 29, 15, 0); // local time
 const at = (...date) => new Date(...date).getTime() / 1000;
 const short = (atS) => shortTime(atS, NOW, 'en-GB');
 

@@ -1,4 +1,4 @@
-/** Turns, against a server that answers as a test says and a clock that passes at once and notes how long it was. */
+/** Turns, with a fake server and a fake clock that records each delay and ends it at once. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -8,14 +8,14 @@ import { Failure } from '../../src/tokenfall/web/failures.js';
 import { isLost, Turn } from '../../src/tokenfall/web/turn.js';
 import { alone } from './alone.mjs';
 
-const PATIENCE_MS = 5000; // of shared.js
+const PATIENCE_MS = 5000; // as in shared.js
 const LOOK_MS = 15_000;
 const WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
 const ASKED = { conversation: 'holidays', question: 'Where to?', replaces: null, key: 'k' };
 const LEFT = { ...ASKED, id: 'turn_1' };
 const DONE = 'data: [DONE]\n\n';
 const HEAD = { 'Content-Type': 'text/event-stream', 'X-Turn-Id': 'turn_1', 'X-Model': 'sim' };
-const TOO_MANY = 60; // requests; a turn that makes more would never end
+const TOO_MANY = 60; // limit of requests, which stops an endless turn
 
 const said = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
 const broke = (code, more = {}) => `event: error\ndata: ${JSON.stringify({ error: { code, ...more } })}\n\n`;
@@ -24,7 +24,7 @@ const unreachable = () => new Failure('unreachable');
 /** A response that ends after `text`. */
 const whole = (text, headers = HEAD) => () => new Response(text, { headers });
 
-/** A response that goes on after `text` until its request is aborted. */
+/** A response that stays open after `text` until its request is aborted. */
 const endless = (text) => ({ signal }) => {
   const body = new ReadableStream({
     start(controller) {
@@ -35,14 +35,14 @@ const endless = (text) => ({ signal }) => {
   return new Response(body, { headers: HEAD });
 };
 
-/** A promise that a test settles. */
+/** A promise settled by the test. */
 function later() {
   const made = {};
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
   return made;
 }
 
-/** Each request is answered by the next of `answers`: a function of it, a promise or an error; the last one stays. */
+/** A fake server with queued responses `answers`: functions of the request, promises or errors; the last one is reused. */
 class Server {
   asked = [];
   followed = [];
@@ -80,7 +80,7 @@ class Server {
   }
 }
 
-/** A turn, with all it told in order: what it is called, tokens and what happens to the connection. */
+/** A turn, with its callbacks in order: id, tokens and connection states. */
 function turnOf(server, asked = ASKED, { onToken = () => {} } = {}) {
   const told = [];
   const turn = new Turn(server, asked, {
@@ -100,10 +100,10 @@ const tokens = (told) => told.filter((one) => one.startsWith('token ')).map((one
 
 const timing = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
 let page; // the document
-let waitedMs; // every wait that was begun
-let isHeld; // waits do not end
+let waitedMs; // all started delays
+let isHeld; // whether delays stay pending
 let running; // timers
-let looks; // how often a hidden page still looks after its turn
+let looks; // remaining polls of a hidden page
 
 beforeEach(() => {
   [waitedMs, isHeld, running, looks] = [[], false, new Set(), 0];
@@ -111,7 +111,7 @@ beforeEach(() => {
   globalThis.document = page;
   Object.defineProperty(globalThis, 'navigator', { value: alone(), configurable: true, writable: true });
   globalThis.setTimeout = (act, ms) => {
-    if (ms === PATIENCE_MS) return 0; // for the lock, which is free here
+    if (ms === PATIENCE_MS) return 0; // the timeout of the lock, which is free here
     if (ms === LOOK_MS && looks-- <= 0) return 0;
     const id = waitedMs.push(ms);
     running.add(id);

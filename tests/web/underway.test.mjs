@@ -1,4 +1,4 @@
-/** What a tab remembers (kept.js), and of turns (underway.js): each test has a page of its own, with its own storage. */
+/** Session storage of a tab (kept.js) and of turns (underway.js); each test has a new page and storage. */
 
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
@@ -6,7 +6,7 @@ import { afterEach, describe, test } from 'node:test';
 const TURN = { id: 'turn_1', question: 'Where to? 🌧\n"', replaces: null };
 let pages = 0;
 
-/** A tab's storage. With `full` it takes nothing new, with `forbidden` nothing can be done with it. */
+/** A fake sessionStorage. With `full` writes throw, with `forbidden` every access throws. */
 class Storage {
   values = new Map();
   full = false;
@@ -33,7 +33,7 @@ class Storage {
   }
 }
 
-/** The modules, freshly loaded, with this storage; `null`: the browser has none. */
+/** The freshly imported modules with this storage; `null` means that the browser has none. */
 async function page(storage) {
   if (storage) Object.defineProperty(globalThis, 'sessionStorage', { value: storage, configurable: true });
   else Object.defineProperty(globalThis, 'sessionStorage', { configurable: true, get: () => { throw new DOMException('forbidden', 'SecurityError'); } });

@@ -6,11 +6,11 @@ import { setImmediate as settled } from 'node:timers/promises';
 import { pause, unlessAborted } from '../../src/tokenfall/web/waiting.js';
 
 const NEVER = new Promise(() => {});
-const ENOUGH_MS = 60_000; // no test waits that long
+const ENOUGH_MS = 60_000; // longer than any test
 
 const listenersOf = (target, type) => getEventListeners(target, type).length;
 
-/** Whether a promise is over, after all that is due has been done. */
+/** Whether a promise is settled after all pending callbacks. */
 async function isOver(promise) {
   let over = false;
   promise.then(() => (over = true), () => (over = true));
@@ -68,7 +68,7 @@ describe('a pause', () => {
   let timers;
 
   beforeEach(() => {
-    timers = new Map(); // those that are running: [id, [ms, act]]
+    timers = new Map(); // pending timers: [id, [ms, act]]
     let made = 0;
     globalThis.setTimeout = (act, ms) => {
       timers.set((made += 1), [ms, act]);
@@ -77,10 +77,10 @@ describe('a pause', () => {
     globalThis.clearTimeout = (id) => timers.delete(id);
   });
 
-  /** What all timers are due to do. */
+  /** Fires all timers. */
   const elapse = () => timers.forEach(([, act]) => act());
 
-  /** A browser that is online or not, and what listens to it. */
+  /** A fake browser with an online state and its listeners. */
   function browser(onLine) {
     const window = new EventTarget();
     Object.defineProperty(globalThis, 'navigator', { value: { onLine }, configurable: true, writable: true });
