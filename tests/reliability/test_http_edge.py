@@ -47,7 +47,7 @@ async def send_slowly(port: int, data: bytes, clock: UnloadedClock, *, opening: 
     """Send one byte of `data` every 100 ms. Returns the status, 0 if there is none, and the elapsed seconds."""
     async with opening:
         client = await Client.connect(port)
-    begun_s = clock.now_s()
+    start_s = clock.now_s()
     async with client:
         answer = asyncio.ensure_future(client.read_response())
         for byte in data:
@@ -56,9 +56,9 @@ async def send_slowly(port: int, data: bytes, clock: UnloadedClock, *, opening: 
                 break
             client.send_now(bytes([byte]))
         try:
-            return (await answer).status, clock.now_s() - begun_s
+            return (await answer).status, clock.now_s() - start_s
         except (EOFError, ConnectionError):
-            return 0, clock.now_s() - begun_s
+            return 0, clock.now_s() - start_s
 
 
 @pytest.mark.row("slow")
@@ -72,11 +72,11 @@ async def test_slow_requests_are_refused_at_their_deadline(serve: Serve, tally: 
     longest = 0.0
     for group in tally.groups(AT_ONCE):
         some = [send_slowly(server.port, openings[number % 4], clock, opening=opening) for number in group]
-        begun_s = time.monotonic()
+        start_s = time.monotonic()
         ended, served = await asyncio.gather(asyncio.gather(*some), fetch(server.port, request("/health")))
         assert served.status == 200
         assert {status for status, _ in ended} <= {408, 0}
-        assert time.monotonic() - begun_s >= TIMEOUT_S, "no refusal before the deadline"
+        assert time.monotonic() - start_s >= TIMEOUT_S, "no refusal before the deadline"
         longest = max(longest, *(took_s for _, took_s in ended))
         assert longest < TIMEOUT_S + LATE_S
     await metric_becomes(server.port, "tokenfall_connections", 1)
@@ -391,34 +391,34 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
         async with await Client.connect(port) as client:
             answer = await client.fetch(data)
             sizes[data] = len(answer.head.raw) + len(answer.body)
-    asked = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
-    places = [(data, at, 0) for data in asked for at in range(len(data) + 1)]
+    requests = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
+    places = [(data, at, 0) for data in requests for at in range(len(data) + 1)]
     places += [(data, len(data), at) for data in ANSWERS for at in range(sizes[data])]
     random.shuffle(places)
     everywhere = cycle(places)
     await metric_becomes(port, "tokenfall_connections", 1)
     descriptors = server.descriptors()
     for group in tally.groups(CONNECTING):
-        ways = [random.choice([Client.close, Client.reset, Client.half_close]) for _ in group]
-        some = zip(islice(everywhere, len(group)), ways, strict=True)
-        await asyncio.gather(*(send_and_leave(port, *place, way) for place, way in some))
+        disconnects = [random.choice([Client.close, Client.reset, Client.half_close]) for _ in group]
+        some = zip(islice(everywhere, len(group)), disconnects, strict=True)
+        await asyncio.gather(*(send_and_leave(port, *place, disconnect) for place, disconnect in some))
     await metric_becomes(port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(port, "tokenfall_connections", 1)
     await eventually(lambda: server.descriptors() <= descriptors, server.descriptors)
     tally.passed(
-        f"{len(places)} positions in {len(asked)} requests and {len(ANSWERS)} responses; connections, streams and "
+        f"{len(places)} positions in {len(requests)} requests and {len(ANSWERS)} responses; connections, streams and "
         "descriptors as before"
     )
 
 
-async def send_and_leave(port: int, data: bytes, sent: int, read: int, way: Callable[[Client], None]) -> None:
+async def send_and_leave(port: int, data: bytes, sent: int, read: int, disconnect: Callable[[Client], None]) -> None:
     """Send the first `sent` bytes of a request, read `read` bytes, and close the connection."""
     client = await Client.connect(port)
     await client.send(data[:sent])
     if read:
         await client.exactly(read)
-    way(client)
-    if way is Client.half_close:
+    disconnect(client)
+    if disconnect is Client.half_close:
         await client.wait_closed()
         client.close()
 
@@ -440,10 +440,10 @@ async def test_clients_over_the_descriptor_limit_are_refused_and_the_server_reco
         assert 32 <= statuses.count(200) <= 128
         for client in clients:
             client.close()
-        left_s = time.monotonic()
+        disconnected_s = time.monotonic()
         while await status_or_none(server.port) != 200:
-            assert time.monotonic() - left_s < 2
-        longest = max(longest, time.monotonic() - left_s)
+            assert time.monotonic() - disconnected_s < 2
+        longest = max(longest, time.monotonic() - disconnected_s)
         await eventually(lambda: server.descriptors() < 40, server.descriptors)
     tally.passed(f"200, 503 or a close for each; served again after at most {longest * 1e3:.0f} ms")
 
