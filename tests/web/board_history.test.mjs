@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-const asked = [];
+const requests = [];
 let answer = null;
 const put = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 put('navigator', { onLine: true });
 put('fetch', async (path) => {
-  asked.push(path);
+  requests.push(path);
   return answer();
 });
 
@@ -31,7 +31,7 @@ function history(n, streams, step_s = 1) {
 const streamsOf = (samples, range) => samples.window(range).runs('streams').map((run) => run.map(([, value]) => value));
 
 beforeEach(() => {
-  asked.length = 0;
+  requests.length = 0;
   answer = () => Response.json(history(10, [1, 2, 3]));
 });
 
@@ -39,16 +39,16 @@ test('the history before the first event is loaded once per connection', async (
   let changes = 0;
   const samples = new Samples(NO_KEYS, () => (changes += 1));
   await samples.load(TWO_MINUTES);
-  assert.deepEqual(asked, [], 'nothing has come yet');
+  assert.deepEqual(requests, [], 'nothing has come yet');
   samples.take(event(10.5));
   await samples.load(TWO_MINUTES);
   samples.take(event(11.5));
   await samples.load(QUARTER);
-  assert.deepEqual([asked, changes], [['board/history?range=15m'], 1]);
+  assert.deepEqual([requests, changes], [['board/history?range=15m'], 1]);
   assert.deepEqual(streamsOf(samples, TWO_MINUTES), [[1, 2, 3, 10.5, 11.5]]);
   samples.begin();
   await samples.load(TWO_MINUTES);
-  assert.equal(asked.length, 2);
+  assert.equal(requests.length, 2);
 });
 
 test('minute averages are loaded when shown and then every minute', async () => {
@@ -58,7 +58,7 @@ test('minute averages are loaded when shown and then every minute', async () => 
     samples.take(event(n));
     await samples.load(n % 2 ? HOUR : DAY);
   }
-  assert.deepEqual(asked, Array(3).fill('board/history?range=24h'));
+  assert.deepEqual(requests, Array(3).fill('board/history?range=24h'));
 });
 
 test('new samples are shown if the history is not available', async () => {

@@ -3,29 +3,29 @@ import { test } from 'node:test';
 
 import { MIB, requestKey, requestRates, rowsOf, splitFailed, valuesOf } from '../../src/tokenfall/web/board_values.js';
 
-const told = (at, uptime_s, ...counts) => ({
+const sample = (at, uptime_s, ...counts) => ({
   at,
   uptime_s,
   requests: counts.map((count, n) => ({ route: `/${n}`, status: 200, count, failed: 0 })),
 });
 
 test('rates are differences of counters per second', () => {
-  const rates = requestRates(told(100, 50, 10, 4), told(102, 52, 13, 4, 6));
+  const rates = requestRates(sample(100, 50, 10, 4), sample(102, 52, 13, 4, 6));
   assert.deepEqual([...rates], [['200 /0', 1.5], ['200 /1', 0], ['200 /2', 3]]);
 });
 
 test('there are no rates without a previous event or after a server restart', () => {
-  assert.equal(requestRates(null, told(100, 50, 1)), null);
-  assert.equal(requestRates(told(100, 50, 9), told(101, 0.5, 1)), null);
-  assert.equal(requestRates(told(100, 50, 9), told(100, 50, 9)), null);
+  assert.equal(requestRates(null, sample(100, 50, 1)), null);
+  assert.equal(requestRates(sample(100, 50, 9), sample(101, 0.5, 1)), null);
+  assert.equal(requestRates(sample(100, 50, 9), sample(100, 50, 9)), null);
 });
 
 test('a clock that is set back does not change the rates', () => {
-  assert.equal(requestRates(told(100, 50, 9), told(40, 52, 13)).get(requestKey({ route: '/0', status: 200 })), 2);
+  assert.equal(requestRates(sample(100, 50, 9), sample(40, 52, 13)).get(requestKey({ route: '/0', status: 200 })), 2);
 });
 
 test('a decreasing counter gives no negative rate', () => {
-  assert.equal(requestRates(told(100, 50, 9), told(101, 51, 8)).get(requestKey({ route: '/0', status: 200 })), 0);
+  assert.equal(requestRates(sample(100, 50, 9), sample(101, 51, 8)).get(requestKey({ route: '/0', status: 200 })), 0);
 });
 
 test('failed streams are separate entries', () => {

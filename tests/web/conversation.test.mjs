@@ -19,7 +19,7 @@ const TRIES = 11; // the first attempt and ten retries
 const LOOK_MS = 15_000; // the delay before a lost turn is searched for
 const GONE = new Failure('not_found', { status: 404 });
 
-const said = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
+const frame = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
 const broke = (code, more = {}) => `event: error\ndata: ${JSON.stringify({ error: { code, ...more } })}\n\n`;
 const cut = 'event: end\ndata: {"finish_reason":"length","usage":{"completion_tokens":2}}\n\n';
 const whole = (text) => () => new Response(text, { headers: HEAD });
@@ -61,7 +61,7 @@ class Server {
   loaded = [];
   answers = [];
   rest = [new Failure('unreachable')];
-  kept = {}; // by conversation: messages, a promise of them, or an error
+  stored = {}; // by conversation: messages, a promise of them, or an error
   ending = Promise.resolve(); // resolved when a stopped turn has ended
 
   ask({ onSend, signal, key, follows, ...question }) {
@@ -84,7 +84,7 @@ class Server {
 
   async history(conversation) {
     this.loaded.push(conversation);
-    const found = await (conversation in this.kept ? this.kept[conversation] : []);
+    const found = await (conversation in this.stored ? this.stored[conversation] : []);
     if (found instanceof Error) throw found;
     return found;
   }
@@ -277,7 +277,7 @@ afterEach(() => {
 describe('an opened conversation', () => {
   test('shows the stored messages', async () => {
     const api = new Server();
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { view, composer, conversation, notice } = await page(api);
     assert.deepEqual([view.history, api.loaded, conversation.id], [KEPT, ['holidays'], 'holidays']);
     assert.deepEqual([composer.name, conversation.isBusy, notice.code, status.textContent], ['holidays', false, '', '']);
@@ -293,7 +293,7 @@ describe('an opened conversation', () => {
 
   test('shows no message of the previous one while loading', async () => {
     const api = new Server();
-    api.kept = { holidays: KEPT, default: new Promise(() => {}) };
+    api.stored = { holidays: KEPT, default: new Promise(() => {}) };
     const { view, conversation } = await page(api);
     conversation.open('default');
     assert.equal(view.history, null);
@@ -302,7 +302,7 @@ describe('an opened conversation', () => {
   test('is not overwritten by a late response of a previous one', async () => {
     const api = new Server();
     const late = later();
-    api.kept = { holidays: late.promise, default: [] };
+    api.stored = { holidays: late.promise, default: [] };
     const { view, conversation } = await page(api);
     await conversation.open('default');
     late.resolve(KEPT);
@@ -311,12 +311,12 @@ describe('an opened conversation', () => {
   });
 
   test('is not overwritten by a late response of its previous visit', async () => {
-    const api = answering(endless(said('Rome', 1)));
+    const api = answering(endless(frame('Rome', 1)));
     const [late, now] = [later(), later()];
-    api.kept = { holidays: late.promise, default: [] };
+    api.stored = { holidays: late.promise, default: [] };
     const { view, conversation, notice, composer } = await page(api);
     await conversation.open('default');
-    api.kept.holidays = now.promise;
+    api.stored.holidays = now.promise;
     conversation.open('holidays');
     now.resolve(KEPT);
     await settle();
@@ -333,11 +333,11 @@ describe('an opened conversation', () => {
 
   test('shows a loading error and can be reloaded', async () => {
     const api = new Server();
-    api.kept.holidays = new Failure('unreachable');
+    api.stored.holidays = new Failure('unreachable');
     const made = await page(api);
     const { view, notice } = made;
     assert.deepEqual([notice.code, notice.again.label], ['unreachable', 'Load again']);
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     assert.deepEqual([view.history, notice.again.meanwhile], [null, 'Loading again']); // unknown, and not empty
     notice.again.run();
     await settle();
@@ -346,7 +346,7 @@ describe('an opened conversation', () => {
 
   test('prompts for a missing key', async () => {
     const api = new Server();
-    api.kept.holidays = new Failure('unauthorized', { status: 401 });
+    api.stored.holidays = new Failure('unauthorized', { status: 401 });
     const { again } = (await page(api)).notice;
     assert.deepEqual([again.label, again.meanwhile], ['Enter a key', '']);
   });
@@ -354,7 +354,7 @@ describe('an opened conversation', () => {
   test('shows no error of a conversation that was left', async () => {
     const api = new Server();
     const late = later();
-    api.kept = { holidays: late.promise, default: [] };
+    api.stored = { holidays: late.promise, default: [] };
     const { notice, conversation } = await page(api);
     await conversation.open('default');
     late.resolve(new Failure('unreachable'));
@@ -365,8 +365,8 @@ describe('an opened conversation', () => {
 
 describe('a question names its previous turn', () => {
   test('if the page knows it', async () => {
-    const api = answering(whole(said('Rome', 1) + DONE), endless(said('one', 1)), whole(DONE));
-    api.kept.holidays = KEPT;
+    const api = answering(whole(frame('Rome', 1) + DONE), endless(frame('one', 1)), whole(DONE));
+    api.stored.holidays = KEPT;
     const { conversation } = await asked(api);
     conversation.ask({ text: 'And then?' });
     await settle();
@@ -382,11 +382,11 @@ describe('a question names its previous turn', () => {
 
   test('after a stopped turn, stored or not', async () => {
     for (const [stored, follows] of [[[...KEPT, { turn: 'turn_1', role: 'user', content: 'And then?' }], 'turn_1'], [KEPT, 'turn_0']]) {
-      const api = answering(endless(said('one', 1)), whole(DONE));
-      api.kept.holidays = KEPT;
+      const api = answering(endless(frame('one', 1)), whole(DONE));
+      api.stored.holidays = KEPT;
       const { view, conversation } = await asked(api);
       const shown = view.history;
-      api.kept.holidays = stored;
+      api.stored.holidays = stored;
       conversation.stop();
       await settle();
       assert.equal(view.history, shown, 'nothing is shown again');
@@ -397,11 +397,11 @@ describe('a question names its previous turn', () => {
   });
 
   test('and a turn of another tab is shown after a failed one', async () => {
-    const api = answering(whole(said('one', 1) + broke('upstream_error')), whole(DONE));
-    api.kept.holidays = KEPT;
+    const api = answering(whole(frame('one', 1) + broke('upstream_error')), whole(DONE));
+    api.stored.holidays = KEPT;
     const { view, conversation } = await page(api);
     conversation.ask({ text: 'And then?' });
-    api.kept.holidays = [...KEPT, { turn: 'turn_9', role: 'user', content: 'Elsewhere' }];
+    api.stored.holidays = [...KEPT, { turn: 'turn_9', role: 'user', content: 'Elsewhere' }];
     await settle();
     assert.equal(view.history.at(-1).turn, 'turn_9');
     conversation.ask({ text: 'And then?' });
@@ -420,7 +420,7 @@ describe('a question names its previous turn', () => {
   test('and if the server has a newer one, that is shown and the question becomes the draft', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
     const made = await page(api);
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     made.conversation.ask({ text: 'Where to?' });
     await settle();
     assert.deepEqual([made.view.history, made.view.isForgotten], [KEPT, false]);
@@ -432,9 +432,9 @@ describe('a question names its previous turn', () => {
 
   test('and if the conversation was lost, the shown messages stay and are marked', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }), whole(DONE));
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const made = await page(api);
-    api.kept.holidays = null;
+    api.stored.holidays = null;
     made.conversation.ask({ text: 'Where to?' });
     await settle();
     assert.deepEqual([made.view.history, made.view.isForgotten], [KEPT, true]);
@@ -449,7 +449,7 @@ describe('a conversation that becomes visible again', () => {
     const { view, conversation, api } = await page();
     await conversation.look();
     assert.deepEqual([view.history, status.textContent], [[], '']);
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     await conversation.look();
     assert.deepEqual(view.history, KEPT);
     assert.match(status.textContent, /changed elsewhere/);
@@ -457,19 +457,19 @@ describe('a conversation that becomes visible again', () => {
 
   test('shows that the server has lost it', async () => {
     const api = new Server();
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { view, conversation } = await page(api);
-    api.kept.holidays = null;
+    api.stored.holidays = null;
     await conversation.look();
     assert.deepEqual([view.history, view.isForgotten], [KEPT, true]);
     assert.equal(status.textContent, 'The server no longer has this conversation.');
   });
 
   test('is unchanged during an edit, a response, or a network error', async () => {
-    const { view, conversation, api, notice } = await page(answering(endless(said('Rome', 1))));
-    api.kept.holidays = new Failure('unreachable');
+    const { view, conversation, api, notice } = await page(answering(endless(frame('Rome', 1))));
+    api.stored.holidays = new Failure('unreachable');
     await conversation.look();
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     view.isEditing = true;
     await conversation.look();
     view.isEditing = false;
@@ -483,16 +483,16 @@ describe('a conversation that becomes visible again', () => {
 
   test('is marked if another page deleted it', async () => {
     const api = new Server();
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { view, conversation } = await page(api);
-    api.kept.holidays = null;
+    api.stored.holidays = null;
     await conversation.look();
     assert.deepEqual([view.history, view.isForgotten], [KEPT, true]);
   });
 
   test('is marked as unknown if the server never had it', async () => {
     const api = new Server();
-    api.kept.holidays = null;
+    api.stored.holidays = null;
     const { view } = await page(api);
     assert.deepEqual([view.history, view.isUnknown], [[], true]);
   });
@@ -500,7 +500,7 @@ describe('a conversation that becomes visible again', () => {
 
 describe('a question', () => {
   test('is sent and its response shown to the end', async () => {
-    const { api, view, conversation, composer, notice, lists } = await asked(answering(whole(said('Rome', 1) + said('.', 2) + DONE)));
+    const { api, view, conversation, composer, notice, lists } = await asked(answering(whole(frame('Rome', 1) + frame('.', 2) + DONE)));
     const [shown] = view.turns;
     assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Where to?', replaces: null }]);
     assert.deepEqual([shown.question, shown.turn, shown.settled, shown.withdrawn], ['Where to?', 'turn_1', true, false]);
@@ -512,14 +512,14 @@ describe('a question', () => {
   });
 
   test('shows that its response ended at the token limit', async () => {
-    const { view } = await asked(answering(whole(said('Rome', 1) + said(',', 2) + cut + DONE)));
+    const { view } = await asked(answering(whole(frame('Rome', 1) + frame(',', 2) + cut + DONE)));
     const { answer } = view.turns[0];
     assert.deepEqual([answer.state, answer.reason, answer.tokens], ['complete', 'length', 2]);
     assert.equal(status.textContent, 'Stopped at the limit');
   });
 
   test('with its own options has them once and is retried without', async () => {
-    const api = answering(whole(said('Rome', 1) + broke('upstream_stream_error')), whole(DONE));
+    const api = answering(whole(frame('Rome', 1) + broke('upstream_stream_error')), whole(DONE));
     const { notice } = await asked(api, 'Fail.', { options: { model: 'sim:fault=error@1' } });
     notice.again.run();
     await settle();
@@ -527,7 +527,7 @@ describe('a question', () => {
   });
 
   test('that continues a response names its turn and appends to it', async () => {
-    const api = answering(whole(said(' it is', 1) + DONE));
+    const api = answering(whole(frame(' it is', 1) + DONE));
     const { view } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
     assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Go on.', replaces: 'turn_0', isContinued: true }]);
     assert.equal(view.turns[0].answer.text, 'Rome it is');
@@ -543,11 +543,11 @@ describe('a question', () => {
   });
 
   test('is stored in the tab until its end', async () => {
-    const { api, view, conversation, composer } = await asked(answering(endless(said('Rome', 1))), 'Where to?', { replaces: 'turn_0' });
+    const { api, view, conversation, composer } = await asked(answering(endless(frame('Rome', 1))), 'Where to?', { replaces: 'turn_0' });
     assert.deepEqual([conversation.isBusy, composer.busy, view.busy, status.textContent], [true, true, true, 'Generating…']);
-    const { key, ...kept } = turnUnderWay('holidays');
+    const { key, ...stored } = turnUnderWay('holidays');
     const question = { question: 'Where to?', replaces: 'turn_0', isShown: false };
-    assert.deepEqual([kept, [key]], [{ ...question, after: '', id: 'turn_1', model: 'sim', isGivenUp: false }, api.keys]);
+    assert.deepEqual([stored, [key]], [{ ...question, after: '', id: 'turn_1', model: 'sim', isGivenUp: false }, api.keys]);
     assert.deepEqual([view.turns[0].answer.state, view.turns[0].settled], ['open', true]);
     conversation.stop();
     await settle();
@@ -565,7 +565,7 @@ describe('a question', () => {
   test('waits for the messages before it', async () => {
     const late = later();
     const api = answering(whole(DONE));
-    api.kept.holidays = late.promise;
+    api.stored.holidays = late.promise;
     const { view, composer } = await asked(api);
     assert.deepEqual([api.asked, view.turns, composer.busy], [[], [], true]);
     late.resolve(KEPT);
@@ -575,7 +575,7 @@ describe('a question', () => {
 
   test('becomes the draft again if those cannot be loaded', async () => {
     const api = answering(whole(DONE));
-    api.kept.holidays = new Failure('unreachable');
+    api.stored.holidays = new Failure('unreachable');
     const { view, composer, notice, conversation } = await asked(api);
     assert.deepEqual([api.asked, view.turns, composer.given], [[], [], [['Where to?', 'holidays']]]);
     assert.deepEqual([notice.code, conversation.isBusy], ['unreachable', false]);
@@ -584,7 +584,7 @@ describe('a question', () => {
   test('becomes the draft once if loading had already started', async () => {
     const late = later();
     const api = answering(whole(DONE));
-    api.kept.holidays = late.promise;
+    api.stored.holidays = late.promise;
     const { composer, conversation } = await page(api);
     conversation.ask({ text: 'Where to?' });
     await settle();
@@ -610,7 +610,7 @@ describe('a question', () => {
 
 describe('the idempotency key of a question', () => {
   const unreachable = () => new Failure('unreachable');
-  const complete = whole(said('Rome', 1) + DONE);
+  const complete = whole(frame('Rome', 1) + DONE);
 
   test('is unique', async () => {
     const { api, conversation } = await asked(answering(complete));
@@ -711,7 +711,7 @@ describe('the idempotency key of a question', () => {
 
 describe('stopping', () => {
   test('keeps the received text and marks it as incomplete', async () => {
-    const made = await asked(answering(endless(said('Rome', 1))));
+    const made = await asked(answering(endless(frame('Rome', 1))));
     const { api, view, conversation, composer, notice } = made;
     conversation.stop();
     await settle();
@@ -736,14 +736,14 @@ describe('stopping', () => {
     conversation.stop();
     await settle();
     assert.deepEqual([view.turns[0].withdrawn, composer.given.length, composer.busy, api.stopped], [true, 1, false, []]);
-    head.resolve(whole(said('Rome', 1) + DONE)());
+    head.resolve(whole(frame('Rome', 1) + DONE)());
     await settle();
     assert.deepEqual([api.stopped, turnUnderWay('holidays'), view.turns[0].answer.text], [['turn_1'], null, '']);
   });
 
   test('while messages are loading restores the draft', async () => {
     const api = answering(whole(DONE));
-    api.kept.holidays = new Promise(() => {});
+    api.stored.holidays = new Promise(() => {});
     const { view, conversation, composer } = await asked(api);
     conversation.stop();
     await settle();
@@ -751,7 +751,7 @@ describe('stopping', () => {
   });
 
   test('sends one request for any number of clicks', async () => {
-    const { api, conversation, view } = await asked(answering(endless(said('Rome', 1))));
+    const { api, conversation, view } = await asked(answering(endless(frame('Rome', 1))));
     conversation.stop();
     conversation.stop();
     await settle();
@@ -762,7 +762,7 @@ describe('stopping', () => {
 
   test('delays the next question until the server has ended the turn', async () => {
     const ended = later();
-    const { api, conversation } = await asked(answering(endless(said('Rome', 1)), whole(DONE)));
+    const { api, conversation } = await asked(answering(endless(frame('Rome', 1)), whole(DONE)));
     api.ending = ended.promise;
     conversation.stop();
     await settle();
@@ -775,7 +775,7 @@ describe('stopping', () => {
   });
 
   test('delays the next question for a limited time', async () => {
-    const { api, conversation } = await asked(answering(endless(said('Rome', 1)), whole(DONE)));
+    const { api, conversation } = await asked(answering(endless(frame('Rome', 1)), whole(DONE)));
     api.ending = new Promise(() => {});
     conversation.stop();
     await settle();
@@ -790,7 +790,7 @@ describe('stopping', () => {
   });
 
   test('shows an error if the server cannot stop the turn', async () => {
-    const { api, conversation, notice, view } = await asked(answering(endless(said('Rome', 1))));
+    const { api, conversation, notice, view } = await asked(answering(endless(frame('Rome', 1))));
     api.ending = Promise.reject(new Failure('unreachable'));
     conversation.stop();
     await settle();
@@ -804,7 +804,7 @@ describe('stopping', () => {
 
   test('is complete when the server has ended the turn', async () => {
     const ended = later();
-    const { api, conversation } = await asked(answering(endless(said('Rome', 1))));
+    const { api, conversation } = await asked(answering(endless(frame('Rome', 1))));
     api.ending = ended.promise;
     const [deleting, before] = [later(), api.loaded.length];
     let isOver = false;
@@ -833,7 +833,7 @@ describe('stopping', () => {
 
 describe('a failure', () => {
   test('before the first token restores the draft and can be retried', async () => {
-    const api = answering(new Failure('rate_limited', { status: 429, retryAfterS: 3 }), whole(said('Rome', 1) + DONE));
+    const api = answering(new Failure('rate_limited', { status: 429, retryAfterS: 3 }), whole(frame('Rome', 1) + DONE));
     const { view, composer, notice, conversation } = await asked(api, 'Where to?', { replaces: 'turn_0' });
     assert.deepEqual([view.turns[0].withdrawn, view.edited], [true, [['turn_0', 'Where to?']]]);
     assert.deepEqual([composer.given, status.textContent], [[], '']);
@@ -847,7 +847,7 @@ describe('a failure', () => {
   });
 
   test('after the first token keeps the text, not as a complete response', async () => {
-    const { view, composer, notice, conversation } = await asked(answering(whole(said('Rome', 1) + broke('upstream_reset'))));
+    const { view, composer, notice, conversation } = await asked(answering(whole(frame('Rome', 1) + broke('upstream_reset'))));
     const [shown] = view.turns;
     assert.deepEqual([shown.answer.text, shown.answer.state, shown.answer.ends], ['Rome', 'failed', 1]);
     assert.deepEqual([shown.withdrawn, composer.given, conversation.isBusy], [false, [], false]);
@@ -857,7 +857,7 @@ describe('a failure', () => {
 
   test('after the first token can be retried in place, stored or not', async () => {
     const changed = new Failure('conversation_changed', { status: 409 });
-    const api = answering(whole(said('Rome', 1) + broke('upstream_reset')), changed, whole(said('Oslo', 1) + DONE));
+    const api = answering(whole(frame('Rome', 1) + broke('upstream_reset')), changed, whole(frame('Oslo', 1) + DONE));
     const { view, notice } = await asked(api);
     notice.again.run();
     await settle();
@@ -873,7 +873,7 @@ describe('a failure', () => {
   test('because of a changed conversation shows its current state', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
     const { view, composer, notice, conversation } = await page(api);
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     conversation.ask({ text: 'Where to?', replaces: 'turn_7' });
     await settle();
     assert.deepEqual([notice.code, notice.again, composer.given.length], ['conversation_changed', null, 1]);
@@ -888,16 +888,16 @@ describe('a failure', () => {
 
   test('because of a changed conversation keeps a question that is still stored', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { composer, view } = await asked(api, 'Hello?', { replaces: 'turn_0', isShown: true });
     assert.deepEqual([composer.given, view.history, api.loaded.length], [[], KEPT, 2]);
   });
 
   test('because of a changed conversation restores a question that only the page has', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { composer, view, conversation } = await page(api);
-    api.kept.holidays = null;
+    api.stored.holidays = null;
     conversation.ask({ text: 'Hello?', replaces: 'turn_0', isShown: true });
     await settle();
     assert.deepEqual([composer.given, view.isForgotten], [[['Hello?', 'holidays']], true]);
@@ -930,8 +930,8 @@ describe('a connection that breaks', () => {
   test('is reported, and so is its recovery', async () => {
     const seen = [];
     status = { set textContent(text) { seen.push(text); } };
-    const api = answering(whole(said('Rome', 1)));
-    api.rest = [whole(said('!', 2) + DONE)];
+    const api = answering(whole(frame('Rome', 1)));
+    api.rest = [whole(frame('!', 2) + DONE)];
     const { view } = await asked(api);
     assert.deepEqual(seen, ['', 'Generating…', 'Connection lost. Reconnecting…', 'Generating…', 'Complete']);
     assert.deepEqual([view.turns[0].answer.text, api.followed], ['Rome!', [{ turn: 'turn_1', after: '1' }]]);
@@ -939,25 +939,25 @@ describe('a connection that breaks', () => {
 
   test('that does not recover fails the response; a reload may find it', async () => {
     isHurried = true;
-    const { api, view, notice } = await asked(answering(whole(said('Rome', 1))));
+    const { api, view, notice } = await asked(answering(whole(frame('Rome', 1))));
     for (let times = 0; times < TRIES; times += 1) await settle();
     assert.deepEqual([view.turns[0].answer.state, notice.code, notice.again.label], ['failed', 'cut', 'Try again']);
     assert.deepEqual([api.followed.length, turnUnderWay('holidays').id], [10, 'turn_1']);
   });
 
   test('to a turn that no longer exists reports the loss', async () => {
-    const api = answering(whole(said('Rome', 1)));
+    const api = answering(whole(frame('Rome', 1)));
     api.rest = [new Failure('resume_expired', { status: 410 })];
     const { view, notice } = await asked(api);
     assert.deepEqual([view.turns[0].answer.state, notice.code, turnUnderWay('holidays')], ['failed', 'lost', null]);
   });
 
   test('to a turn that has ended shows the stored response', async () => {
-    const api = answering(whole(said('Rome', 1)));
+    const api = answering(whole(frame('Rome', 1)));
     api.rest = [new Failure('resume_expired', { status: 410 })];
     const { view, conversation, notice } = await page(api);
-    const kept = { role: 'assistant', content: 'Rome, of course.', turn: 'turn_1', model: 'big', ttft_s: 1.5 };
-    api.kept.holidays = [{ role: 'user', content: 'Where to?', turn: 'turn_1' }, kept];
+    const stored = { role: 'assistant', content: 'Rome, of course.', turn: 'turn_1', model: 'big', ttft_s: 1.5 };
+    api.stored.holidays = [{ role: 'user', content: 'Where to?', turn: 'turn_1' }, stored];
     conversation.ask({ text: 'Where to?' });
     await settle();
     const { answer } = view.turns[0];
@@ -968,7 +968,7 @@ describe('a connection that breaks', () => {
 
 describe('switching the conversation', () => {
   test('lets the turn of the previous one continue and shows nothing of it', async () => {
-    const turn = endless(said('Rome', 1));
+    const turn = endless(frame('Rome', 1));
     const { api, view, conversation, composer } = await asked(answering(turn));
     await conversation.open('default');
     await settle();
@@ -979,7 +979,7 @@ describe('switching the conversation', () => {
   });
 
   test('allows a question at once', async () => {
-    const { api, view, conversation } = await asked(answering(endless(said('Rome', 1)), whole(said('Yes', 1) + DONE)));
+    const { api, view, conversation } = await asked(answering(endless(frame('Rome', 1)), whole(frame('Yes', 1) + DONE)));
     conversation.open('default');
     assert.equal(conversation.ask({ text: 'Ready?' }), true);
     await settle();
@@ -988,9 +988,9 @@ describe('switching the conversation', () => {
   });
 
   test('back resumes the turn of the previous one', async () => {
-    const { api, view, conversation } = await asked(answering(endless(said('Rome', 1))));
+    const { api, view, conversation } = await asked(answering(endless(frame('Rome', 1))));
     await conversation.open('default');
-    api.rest = [whole(said('Rome', 1) + said('.', 2) + DONE)];
+    api.rest = [whole(frame('Rome', 1) + frame('.', 2) + DONE)];
     await conversation.open('holidays');
     await settle();
     assert.deepEqual(api.followed, [{ turn: 'turn_1', after: '0' }]);
@@ -1010,7 +1010,7 @@ describe('switching the conversation', () => {
 
   test('while messages are loading restores the question once in its conversation', async () => {
     const api = answering(whole(DONE));
-    api.kept = { holidays: new Promise(() => {}), default: [] };
+    api.stored = { holidays: new Promise(() => {}), default: [] };
     const { conversation, composer, view } = await asked(api);
     await conversation.open('default');
     await settle();
@@ -1041,7 +1041,7 @@ test('a question that fails after the user returned is restored once', async () 
 
 test('a question sent again while its first request hangs is not restored twice', async () => {
   const head = later();
-  const { conversation, composer, view } = await asked(answering(head.promise, endless(said('Rome', 1))));
+  const { conversation, composer, view } = await asked(answering(head.promise, endless(frame('Rome', 1))));
   await conversation.open('default');
   await conversation.open('holidays');
   conversation.ask({ text: 'Where to?' });
@@ -1055,7 +1055,7 @@ test('a question sent again while its first request hangs is not restored twice'
 
 test('a question whose head arrives after the user returned is found by its key', async () => {
   const head = later();
-  const { api, conversation } = await asked(answering(head.promise, whole(said('Rome', 1) + DONE)));
+  const { api, conversation } = await asked(answering(head.promise, whole(frame('Rome', 1) + DONE)));
   await conversation.open('default');
   await conversation.open('holidays');
   head.resolve(endless('')({ signal: new AbortController().signal }));
@@ -1067,10 +1067,10 @@ test('a question whose head arrives after the user returned is found by its key'
 
 describe('a question before its turn id, after a reload', () => {
   const left = { key: 'k', id: '', question: 'Hello?', replaces: null, isShown: false, after: '', isGivenUp: false };
-  const opened = async (kept, found) => {
-    keepTurn('holidays', kept);
+  const opened = async (stored, found) => {
+    keepTurn('holidays', stored);
     const api = new Server();
-    api.kept.holidays = found;
+    api.stored.holidays = found;
     return page(api);
   };
 
@@ -1139,10 +1139,10 @@ describe('a failed edit', () => {
   test('waits for its conversation, which cannot be loaded', async () => {
     keepTurn('holidays', { ...left, isGivenUp: false, after: '' });
     const api = new Server();
-    api.kept.holidays = new Failure('unreachable');
+    api.stored.holidays = new Failure('unreachable');
     const { view, composer, notice } = await page(api);
     assert.deepEqual([view.edited, composer.given], [[], []]);
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     notice.again.run();
     await settle();
     assert.deepEqual([view.edited, composer.given], [[['turn_0', 'Where to?']], []]);
@@ -1163,7 +1163,7 @@ describe('a failed edit', () => {
 test('a lost question is run once, for any number of lost heads', async () => {
   isHurried = true;
   const unreachable = () => new Failure('unreachable');
-  const api = answering(whole(''), unreachable(), unreachable(), whole(said('Rome', 1) + DONE));
+  const api = answering(whole(''), unreachable(), unreachable(), whole(frame('Rome', 1) + DONE));
   const { notice, composer } = await asked(api);
   for (let times = 0; times < TRIES; times += 1) await settle();
   api.rest = [GONE];
@@ -1178,7 +1178,7 @@ test('a lost question is run once, for any number of lost heads', async () => {
 
 test('a retried lost edit replaces its original message', async () => {
   isHurried = true;
-  const api = answering(whole(''), whole(said('Rome', 1) + DONE));
+  const api = answering(whole(''), whole(frame('Rome', 1) + DONE));
   const { view, notice } = await asked(api, 'Where to?', { replaces: 'turn_0' });
   for (let times = 0; times < TRIES; times += 1) await settle();
   api.rest = [GONE];
@@ -1194,7 +1194,7 @@ describe('a turn with a lost connection', () => {
     { role: 'assistant', content: 'Rome!', turn: 'turn_1', model: 'sim' },
   ];
 
-  async function lost(api = answering(whole(said('Rome', 1)))) {
+  async function lost(api = answering(whole(frame('Rome', 1)))) {
     isHurried = true;
     const made = await asked(api);
     for (let times = 0; times < TRIES; times += 1) await settle();
@@ -1204,7 +1204,7 @@ describe('a turn with a lost connection', () => {
 
   test('is searched for before a new request', async () => {
     const { api, view, notice } = await lost();
-    api.rest = [whole(said('Rome', 1) + said('!', 2) + DONE)];
+    api.rest = [whole(frame('Rome', 1) + frame('!', 2) + DONE)];
     notice.again.run();
     await settle();
     const { answer, settled: isSettled } = view.turns[1];
@@ -1213,7 +1213,7 @@ describe('a turn with a lost connection', () => {
   });
 
   test('is requested again if it is not stored', async () => {
-    const { api, view, notice } = await lost(answering(whole(said('Rome', 1)), whole(said('Paris', 1) + DONE)));
+    const { api, view, notice } = await lost(answering(whole(frame('Rome', 1)), whole(frame('Paris', 1) + DONE)));
     api.rest = [GONE];
     notice.again.run();
     await settle();
@@ -1232,12 +1232,12 @@ describe('a turn with a lost connection', () => {
 
   test('is shown automatically once its result is known', async () => {
     const { api, view, notice } = await lost();
-    api.kept.holidays = new Failure('unreachable');
+    api.stored.holidays = new Failure('unreachable');
     const followed = api.followed.length;
     waits.findLast(({ ms }) => ms === LOOK_MS).act();
     await settle();
     assert.deepEqual([notice.code, api.followed.length], ['cut', followed]);
-    api.kept.holidays = ROME;
+    api.stored.holidays = ROME;
     waits.findLast(({ ms }) => ms === LOOK_MS).act();
     await settle();
     assert.deepEqual([view.history, notice.code, turnUnderWay('holidays')], [ROME, '', null]);
@@ -1250,8 +1250,8 @@ describe('a turn with a lost connection', () => {
     api.rest = [GONE];
     await conversation.look();
     assert.deepEqual([notice.code, api.asked.length, view.turns[1].withdrawn], ['lost', 1, true]);
-    const other = await lost(answering(whole(said('Rome', 1))));
-    other.api.rest = [whole(said('Rome', 1) + said('!', 2) + DONE)];
+    const other = await lost(answering(whole(frame('Rome', 1))));
+    other.api.rest = [whole(frame('Rome', 1) + frame('!', 2) + DONE)];
     await other.conversation.look();
     assert.deepEqual([other.view.turns[1].answer.text, other.notice.code], ['Rome!', '']);
   });
@@ -1261,8 +1261,8 @@ test('a question waits for a running turn that is not shown yet', async () => {
   keepTurn('holidays', { key: 'k', id: 'turn_1', question: 'Where to?', replaces: null, isShown: false, after: '', isGivenUp: false });
   const api = answering(whole(DONE));
   const late = later();
-  api.kept.holidays = late.promise;
-  api.rest = [whole(said('Rome', 1) + DONE)];
+  api.stored.holidays = late.promise;
+  api.rest = [whole(frame('Rome', 1) + DONE)];
   const { conversation, view } = await page(api);
   assert.equal(conversation.ask({ text: 'And then?' }), false);
   assert.equal(status.textContent, 'A response is still loading.');
@@ -1276,10 +1276,10 @@ test('a question waits for a running turn that is not shown yet', async () => {
 test('a question retries a failed load first', async () => {
   keepTurn('holidays', { key: 'k', id: 'turn_1', question: 'Where to?', replaces: null, isShown: false, after: '', isGivenUp: false });
   const api = answering(whole(DONE));
-  api.kept.holidays = new Failure('overloaded', { status: 503 });
-  api.rest = [whole(said('Rome', 1) + DONE)];
+  api.stored.holidays = new Failure('overloaded', { status: 503 });
+  api.rest = [whole(frame('Rome', 1) + DONE)];
   const { conversation, view } = await page(api);
-  api.kept.holidays = [];
+  api.stored.holidays = [];
   assert.equal(conversation.ask({ text: 'And then?' }), false);
   await settle();
   assert.deepEqual([view.turns[0].answer.text, api.asked], ['Rome', []]);
@@ -1287,7 +1287,7 @@ test('a question retries a failed load first', async () => {
 
 test('a lost replacing turn is requested again as a replacement if it is not stored', async () => {
   const changed = new Failure('conversation_changed', { status: 409 });
-  const broken = whole(said('Rome', 1) + broke('upstream_reset'));
+  const broken = whole(frame('Rome', 1) + broke('upstream_reset'));
   const { api, notice } = await asked(answering(broken, changed, whole(DONE)), 'Where to?', { replaces: 'turn_0' });
   notice.again.run();
   await settle();
@@ -1319,14 +1319,14 @@ describe('a turn in progress at a reload', () => {
   test('is resumed and ends as stored', async () => {
     keepTurn('holidays', left);
     const api = new Server();
-    api.rest = [endless(said('Rome', 1))];
+    api.rest = [endless(frame('Rome', 1))];
     const { view, conversation, opened } = await page(api);
     const [shown] = view.turns;
     assert.deepEqual([shown.question, shown.turn, shown.replaces], ['Where to?', 'turn_1', 'turn_0']);
     assert.deepEqual([conversation.isBusy, status.textContent, shown.answer.text], [true, 'Generating…', 'Rome']);
-    const kept = { role: 'assistant', content: 'Rome.', turn: 'turn_1', model: 'sim', ttft_s: 0.5, tokens_per_s: 20 };
-    api.kept.holidays = [kept];
-    api.rest[0].end(said('.', 2) + DONE);
+    const stored = { role: 'assistant', content: 'Rome.', turn: 'turn_1', model: 'sim', ttft_s: 0.5, tokens_per_s: 20 };
+    api.stored.holidays = [stored];
+    api.rest[0].end(frame('.', 2) + DONE);
     await opened;
     assert.deepEqual([shown.answer.state, shown.answer.model], ['complete', 'sim']);
     assert.equal(shown.answer.pace, 'First token after 500 ms, then 20.0 tokens/s');
@@ -1336,7 +1336,7 @@ describe('a turn in progress at a reload', () => {
   test('is forgotten if it has ended', async () => {
     keepTurn('holidays', { ...left, id: 'turn_0' });
     const api = new Server();
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { view } = await page(api);
     assert.deepEqual([view.history, view.turns, api.followed, turnUnderWay('holidays')], [KEPT, [], [], null]);
   });
@@ -1344,9 +1344,9 @@ describe('a turn in progress at a reload', () => {
   test('that was stopped elsewhere is shown as stored', async () => {
     keepTurn('holidays', left);
     const api = new Server();
-    api.rest = [endless(said('Rome', 1))];
+    api.rest = [endless(frame('Rome', 1))];
     const { view, notice, opened } = await page(api);
-    api.kept.holidays = [{ role: 'assistant', content: 'Rome', turn: 'turn_1', status: 'interrupted' }];
+    api.stored.holidays = [{ role: 'assistant', content: 'Rome', turn: 'turn_1', status: 'interrupted' }];
     api.rest[0].end(broke('stopped'));
     await opened;
     const { answer } = view.turns[0];
@@ -1365,7 +1365,7 @@ describe('a turn in progress at a reload', () => {
   test('survives a failed load', async () => {
     keepTurn('holidays', left);
     const api = new Server();
-    api.kept.holidays = new Failure('unreachable');
+    api.stored.holidays = new Failure('unreachable');
     const { view } = await page(api);
     assert.deepEqual([view.turns, turnUnderWay('holidays')], [[], left]);
   });
@@ -1373,10 +1373,10 @@ describe('a turn in progress at a reload', () => {
   test('can be stopped while its stored part is loaded', async () => {
     keepTurn('holidays', left);
     const api = new Server();
-    api.rest = [endless(said('Rome', 1))];
+    api.rest = [endless(frame('Rome', 1))];
     const { view, conversation } = await page(api);
-    api.kept.holidays = new Promise(() => {});
-    api.rest[0].end(said('.', 2) + DONE);
+    api.stored.holidays = new Promise(() => {});
+    api.rest[0].end(frame('.', 2) + DONE);
     await settle();
     assert.equal(conversation.isBusy, true);
     conversation.stop();
@@ -1387,7 +1387,7 @@ describe('a turn in progress at a reload', () => {
   test('can be stopped and has no speed figures', async () => {
     keepTurn('holidays', { ...left, model: 'big' });
     const api = new Server();
-    api.rest = [endless(said('Rome', 1) + said('.', 2))];
+    api.rest = [endless(frame('Rome', 1) + frame('.', 2))];
     const { view, conversation } = await page(api);
     conversation.stop();
     await settle();
@@ -1400,6 +1400,6 @@ describe('a turn in progress at a reload', () => {
 test('the messages are those of the server', async () => {
   const api = new Server();
   const { conversation } = await page(api);
-  api.kept.holidays = KEPT;
+  api.stored.holidays = KEPT;
   assert.deepEqual(await conversation.messages(), KEPT);
 });

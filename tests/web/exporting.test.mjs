@@ -55,8 +55,8 @@ describe('Markdown export', () => {
     for (const end of [{ status: 'interrupted' }, { finish_reason: 'length' }]) {
       test(`what follows an answer that broke off after ${JSON.stringify(fence)} is not code: ${Object.values(end)}`, () => {
         const broken = assistant(`Look:\n\n${fence}\nconst a = 1;`, end);
-        const said = kinds(asMarkdown('T', [user('a'), broken, user('b'), assistant('c')]));
-        assert.deepEqual(said.slice(-4), ['paragraph', 'quote', 'paragraph', 'paragraph']);
+        const blocks = kinds(asMarkdown('T', [user('a'), broken, user('b'), assistant('c')]));
+        assert.deepEqual(blocks.slice(-4), ['paragraph', 'quote', 'paragraph', 'paragraph']);
       });
     }
   }

@@ -39,12 +39,12 @@ test('tokens received at the same time have no rate', () => {
 
 test('times from a second on are in seconds, with fewer digits the longer they are', () => {
   const FIRSTS = [[0, '0 ms'], [0.4, '0 ms'], [999, '999 ms'], [1000, '1.00 s'], [1234, '1.23 s'], [12_340, '12.3 s']];
-  for (const [afterMs, said] of FIRSTS) assert.equal(paced(100, 100 + afterMs).summary, `First token after ${said}`);
+  for (const [afterMs, expected] of FIRSTS) assert.equal(paced(100, 100 + afterMs).summary, `First token after ${expected}`);
 });
 
 test('rates from a hundred on are integers', () => {
   const RATES = [[16, '62.5'], [10, '100'], [3, '333'], [0.5, '2000']];
-  for (const [gapMs, said] of RATES) assert.match(paced(0, ...every(gapMs, 21)).summary, new RegExp(` ${said} tokens/s$`));
+  for (const [gapMs, expected] of RATES) assert.match(paced(0, ...every(gapMs, 21)).summary, new RegExp(` ${expected} tokens/s$`));
 });
 
 test('a request that is repeated is measured from its last attempt', () => {

@@ -20,7 +20,7 @@ test('reasoning and the end are separate events without a number', async () => {
     'data: [DONE]\n\n',
   ];
   const response = new Response(frames.join(''), { headers: { 'Content-Type': 'text/event-stream' } });
-  const told = [];
-  for await (const each of tokensOf(response, new AbortController().signal)) told.push(each);
-  assert.deepEqual(told, [{ thought: 'Hm' }, { thought: '' }, { text: 'Hi', id: '1' }, { end: { finish_reason: 'length' } }]);
+  const tokens = [];
+  for await (const each of tokensOf(response, new AbortController().signal)) tokens.push(each);
+  assert.deepEqual(tokens, [{ thought: 'Hm' }, { thought: '' }, { text: 'Hi', id: '1' }, { end: { finish_reason: 'length' } }]);
 });

@@ -21,9 +21,9 @@ afterEach(() => {
 
 /** A search with queued responses `answers`, and its requests. */
 function searchingFor(...answers) {
-  const made = { asked: [], changes: 0 };
+  const made = { requests: [], changes: 0 };
   made.searching = new Searching({
-    search: (words) => { made.asked.push(words); return answers.shift(); },
+    search: (words) => { made.requests.push(words); return answers.shift(); },
     change: () => (made.changes += 1),
   });
   return made;
@@ -40,14 +40,14 @@ async function pass(ms = 250) {
 }
 
 test('a search is sent after a pause in typing, with trimmed words', async () => {
-  const { searching, asked } = searchingFor(Promise.resolve([{ id: 'a' }, { id: 'b' }]));
+  const { searching, requests } = searchingFor(Promise.resolve([{ id: 'a' }, { id: 'b' }]));
   type('b');
   await pass(200);
   type(' blue ');
   await pass(200);
-  assert.deepEqual([asked, searching.found], [[], null]);
+  assert.deepEqual([requests, searching.found], [[], null]);
   await pass(50);
-  assert.deepEqual([asked, searching.found, status.textContent], [['blue'], new Set(['a', 'b']), '2 conversations found.']);
+  assert.deepEqual([requests, searching.found, status.textContent], [['blue'], new Set(['a', 'b']), '2 conversations found.']);
 });
 
 test('a response to outdated words is ignored', async () => {
@@ -70,7 +70,7 @@ test('an empty field sends no search', async () => {
   assert.equal(status.textContent, 'Nothing found.');
   type('  ');
   await pass();
-  assert.deepEqual([made.searching.found, status.textContent, made.asked], [null, '', ['x']]);
+  assert.deepEqual([made.searching.found, status.textContent, made.requests], [null, '', ['x']]);
 });
 
 test('Escape clears the field; in an empty field it is not handled', () => {

@@ -95,7 +95,7 @@ class Stream {
 }
 
 class Tab {
-  heard = [];
+  received = [];
   state = 'waiting';
   #controller = new AbortController();
 
@@ -104,9 +104,9 @@ class Tab {
     const how = {
       name,
       signal,
-      read: async () => stream.open(this.heard.length, signal),
-      since: (after) => this.heard.slice(after),
-      after: () => this.heard.length,
+      read: async () => stream.open(this.received.length, signal),
+      since: (after) => this.received.slice(after),
+      after: () => this.received.length,
     };
     this.done = this.#listen(items ? lead(how, items) : join(how)).catch(() => (this.state = 'left'));
   }
@@ -114,7 +114,7 @@ class Tab {
   async #listen(joined) {
     const items = await joined;
     this.state = 'begun';
-    for await (const item of items) this.heard.push(item);
+    for await (const item of items) this.received.push(item);
     this.state = 'done';
   }
 
@@ -142,7 +142,7 @@ describe('tabs', () => {
     stream.say('c');
     stream.end();
     await later();
-    assert.deepEqual(tabs.map(({ heard }) => heard.join('')), ['abc', 'abc', 'abc']);
+    assert.deepEqual(tabs.map(({ received }) => received.join('')), ['abc', 'abc', 'abc']);
     assert.deepEqual(tabs.map(({ state }) => state), ['done', 'done', 'done']);
     assert.deepEqual(stream.opened, [0]);
     assert.equal(channels.size, 0);
@@ -161,7 +161,7 @@ describe('tabs', () => {
     tabs[2].leave();
     stream.end();
     await later();
-    assert.deepEqual(tabs.map(({ heard }) => heard.join('')), ['ab', 'abc', 'abc']);
+    assert.deepEqual(tabs.map(({ received }) => received.join('')), ['ab', 'abc', 'abc']);
     assert.deepEqual(tabs.map(({ state }) => state), ['left', 'done', 'left']);
     assert.deepEqual(stream.opened, [0, 2]);
   });
@@ -174,11 +174,11 @@ describe('tabs', () => {
     await settle();
     stream.say('a');
     await settle();
-    assert.deepEqual([asker.heard, follower.heard, stream.opened], [['a'], ['a'], [0]]);
+    assert.deepEqual([asker.received, follower.received, stream.opened], [['a'], ['a'], [0]]);
     asker.leave();
     stream.end();
     await follower.done;
-    assert.deepEqual(follower.heard, ['a']);
+    assert.deepEqual(follower.received, ['a']);
   });
 
   test('with another key have a separate connection', async () => {
@@ -198,7 +198,7 @@ describe('tabs', () => {
     const [old, fresh] = ['old', 'new'].map((name) => new Tab(stream, { name: () => name }));
     stream.say('a');
     await settle();
-    assert.deepEqual([first.heard, old.heard, fresh.heard], [['a'], ['a'], ['a']]);
+    assert.deepEqual([first.received, old.received, fresh.received], [['a'], ['a'], ['a']]);
     assert.equal(stream.opened.length, 2);
     [first, old, fresh].forEach((tab) => tab.leave());
   });

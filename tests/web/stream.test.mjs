@@ -9,7 +9,7 @@ const DONE = 'data: [DONE]\n\n';
 const signal = new AbortController().signal; // never aborted
 
 const bytesOf = (text) => (typeof text === 'string' ? new TextEncoder().encode(text) : text);
-const said = (content, id) => `${id ? `id: ${id}\n` : ''}data: ${JSON.stringify({ content })}\n\n`;
+const frame = (content, id) => `${id ? `id: ${id}\n` : ''}data: ${JSON.stringify({ content })}\n\n`;
 
 /**
  * A response with these chunks. After them it ends, fails (`then` is "fails") or stays open ("waits").
@@ -40,13 +40,13 @@ function response(pieces, { then = 'ends', error = new TypeError('network error'
 
 /** The items before the end, and the error. */
 async function outcome(events) {
-  const came = [];
+  const received = [];
   try {
-    for await (const event of events) came.push(event);
+    for await (const event of events) received.push(event);
   } catch (error) {
-    return { came, error };
+    return { received, error };
   }
-  return { came, error: null };
+  return { received, error: null };
 }
 
 const tokens = (pieces, options) => outcome(tokensOf(response(pieces, options).response, signal));
@@ -62,7 +62,7 @@ test('a connection without data for 45 s counts as broken', async (t) => {
   t.mock.method(performance, 'now', () => nowMs);
   t.mock.method(globalThis, 'setInterval', (act) => (check = act));
   const cleared = t.mock.method(globalThis, 'clearInterval', () => {});
-  const { response: silent, seen } = response([said('a', 1), ': ping\n\n'], { then: 'waits' });
+  const { response: silent, seen } = response([frame('a', 1), ': ping\n\n'], { then: 'waits' });
   const reading = outcome(tokensOf(silent, signal));
   for (nowMs of [44_000, 45_000]) {
     await settled();
@@ -71,8 +71,8 @@ test('a connection without data for 45 s counts as broken', async (t) => {
   }
   nowMs = 91_000;
   check();
-  const { came, error } = await reading;
-  assert.deepEqual([came, error.code, seen.cancelled], [[{ text: 'a', id: '1' }], 'cut', true]);
+  const { received, error } = await reading;
+  assert.deepEqual([received, error.code, seen.cancelled], [[{ text: 'a', id: '1' }], 'cut', true]);
   assert.equal(cleared.mock.callCount(), 1);
 });
 
@@ -80,8 +80,8 @@ describe('the events of a response', () => {
   test('are the events of its body at any chunking', async () => {
     const bytes = bytesOf('event: a\ndata: wörd 🌧\n\ndata: 2\n\n');
     const { response: cut } = response(Array.from(bytes, (byte) => Uint8Array.of(byte)));
-    const { came, error } = await outcome(eventsOf(cut));
-    assert.deepEqual(came.map(({ type, data }) => [type, data]), [['a', 'wörd 🌧'], ['message', '2']]);
+    const { received, error } = await outcome(eventsOf(cut));
+    assert.deepEqual(received.map(({ type, data }) => [type, data]), [['a', 'wörd 🌧'], ['message', '2']]);
     assert.equal(error, null);
   });
 
@@ -115,8 +115,8 @@ describe('the events of a response', () => {
   for (const type of ['text/html', 'application/json', 'text/plain; charset=utf-8', '', 'x-text/event-stream']) {
     test(`are not looked for in ${type || 'what has no type'}`, async () => {
       const { response: other } = response(['data: 1\n\n'], { headers: { 'Content-Type': type } });
-      const { came, error } = await outcome(eventsOf(other));
-      assert.deepEqual([came, error.code], [[], 'unexpected']);
+      const { received, error } = await outcome(eventsOf(other));
+      assert.deepEqual([received, error.code], [[], 'unexpected']);
     });
   }
 
@@ -134,41 +134,41 @@ describe('the events of a response', () => {
 
 describe('the tokens of a response', () => {
   test('have the ids used for resumption', async () => {
-    const { came, error } = await tokens([said('Large', 1) + said(' words', 2), said('.', 3) + DONE]);
-    assert.deepEqual(came, [{ text: 'Large', id: '1' }, { text: ' words', id: '2' }, { text: '.', id: '3' }]);
+    const { received, error } = await tokens([frame('Large', 1) + frame(' words', 2), frame('.', 3) + DONE]);
+    assert.deepEqual(received, [{ text: 'Large', id: '1' }, { text: ' words', id: '2' }, { text: '.', id: '3' }]);
     assert.equal(error, null);
   });
 
   test('have an empty id if the event has none', async () => {
-    assert.deepEqual((await tokens([said('a') + DONE])).came, [{ text: 'a', id: '' }]);
+    assert.deepEqual((await tokens([frame('a') + DONE])).received, [{ text: 'a', id: '' }]);
   });
 
   test('end with [DONE], after which nothing is read and the connection is closed', async () => {
-    const { response: endless, seen } = response([said('a', 1) + DONE + said('b', 2), said('c', 3)], { then: 'waits' });
-    const { came, error } = await outcome(tokensOf(endless, signal));
-    assert.deepEqual([came.map(({ text }) => text), error], [['a'], null]);
+    const { response: endless, seen } = response([frame('a', 1) + DONE + frame('b', 2), frame('c', 3)], { then: 'waits' });
+    const { received, error } = await outcome(tokensOf(endless, signal));
+    assert.deepEqual([received.map(({ text }) => text), error], [['a'], null]);
     assert.deepEqual(seen, { reads: 1, cancelled: true });
   });
 
   test('may be absent', async () => {
-    assert.deepEqual(await tokens([DONE]), { came: [], error: null });
+    assert.deepEqual(await tokens([DONE]), { received: [], error: null });
   });
 
   test('may be empty and have an id', async () => {
-    assert.deepEqual((await tokens([said('', 1) + DONE])).came, [{ text: '', id: '1' }]);
+    assert.deepEqual((await tokens([frame('', 1) + DONE])).received, [{ text: '', id: '1' }]);
   });
 
   test('exclude events without text content', async () => {
     const others = ['{}', '{"content":null}', '{"content":7}', '{"content":["a"]}', '{"contents":"a"}', '[]'];
-    const { came, error } = await tokens([...others.map((data) => `data: ${data}\n\n`), ': ping\n\n', DONE]);
-    assert.deepEqual([came, error], [[], null]);
+    const { received, error } = await tokens([...others.map((data) => `data: ${data}\n\n`), ': ping\n\n', DONE]);
+    assert.deepEqual([received, error], [[], null]);
   });
 
   for (const data of ['{"content":"a', '', 'null', '7', '"text"', 'true', '[DONE', '<html>', ' [DONE]']) {
     test(`end as unreadable at ${JSON.stringify(data)}`, async () => {
-      const pieces = [said('a', 1), `data: ${data}\n\n`, DONE];
-      const { came, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
-      assert.deepEqual([came.length, error.code, error.requestId], [1, 'unreadable', 'r-1']);
+      const pieces = [frame('a', 1), `data: ${data}\n\n`, DONE];
+      const { received, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
+      assert.deepEqual([received.length, error.code, error.requestId], [1, 'unreadable', 'r-1']);
     });
   }
 });
@@ -176,42 +176,42 @@ describe('the tokens of a response', () => {
 describe('a response without [DONE]', () => {
   const CUT = {
     'that says nothing': [],
-    'after a token': [said('a', 1)],
-    'within a token': [said('a', 1), 'id: 2\ndata: {"content":"b'],
-    'within the end': [said('a', 1), 'data: [DONE]\n'],
-    'after a comment': [said('a', 1), ': ping\n\n'],
+    'after a token': [frame('a', 1)],
+    'within a token': [frame('a', 1), 'id: 2\ndata: {"content":"b'],
+    'within the end': [frame('a', 1), 'data: [DONE]\n'],
+    'after a comment': [frame('a', 1), ': ping\n\n'],
   };
   for (const [name, pieces] of Object.entries(CUT)) {
     test(`${name} is cut`, async () => {
-      const { came, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
-      assert.deepEqual([came.length, error.code, error.requestId], [pieces.length ? 1 : 0, 'cut', 'r-1']);
+      const { received, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
+      assert.deepEqual([received.length, error.code, error.requestId], [pieces.length ? 1 : 0, 'cut', 'r-1']);
     });
   }
 
   test('is incomplete if the connection breaks', async () => {
-    const { came, error } = await tokens([said('a', 1)], { then: 'fails' });
-    assert.deepEqual([came.length, error.code], [1, 'cut']);
+    const { received, error } = await tokens([frame('a', 1)], { then: 'fails' });
+    assert.deepEqual([received.length, error.code], [1, 'cut']);
   });
 
   test('reports a network error', async () => {
     navigator.onLine = false;
-    assert.equal((await tokens([said('a', 1)], { then: 'fails' })).error.code, 'offline');
+    assert.equal((await tokens([frame('a', 1)], { then: 'fails' })).error.code, 'offline');
   });
 
   test('is no network error after an abort', async () => {
     const error = new DOMException('aborted', 'AbortError');
-    assert.equal((await tokens([said('a', 1)], { then: 'fails', error })).error, error);
+    assert.equal((await tokens([frame('a', 1)], { then: 'fails', error })).error, error);
   });
 });
 
 describe('an error event', () => {
   test('ends the response with its message', async () => {
     const data = JSON.stringify({ error: { code: 'upstream_reset', message: 'It broke.', resumable: false } });
-    const pieces = [said('a', 1), `event: error\ndata: ${data}\n\n${DONE}`];
-    const { came, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
+    const pieces = [frame('a', 1), `event: error\ndata: ${data}\n\n${DONE}`];
+    const { received, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
     const { code, detail, requestId, resumable } = error;
     assert.ok(error instanceof Failure);
-    assert.deepEqual([came.length, code, detail, requestId, resumable], [1, 'upstream_reset', 'It broke.', 'r-1', false]);
+    assert.deepEqual([received.length, code, detail, requestId, resumable], [1, 'upstream_reset', 'It broke.', 'r-1', false]);
   });
 
   for (const data of ['', '<html>', 'null', '{}', '{"error":"text"}', '{"error":']) {
@@ -230,16 +230,16 @@ describe('an error event', () => {
 describe('a consumer that stops', () => {
   test('receives no further events of the same chunk', async () => {
     const leaving = new AbortController();
-    const { response: endless, seen } = response([said('a', 1) + said('b', 2) + DONE], { then: 'waits' });
-    const came = [];
+    const { response: endless, seen } = response([frame('a', 1) + frame('b', 2) + DONE], { then: 'waits' });
+    const received = [];
     const read = async () => {
       for await (const { text } of tokensOf(endless, leaving.signal)) {
-        came.push(text);
+        received.push(text);
         leaving.abort();
       }
     };
     await assert.rejects(read, { name: 'AbortError' });
-    assert.deepEqual([came, seen.cancelled], [['a'], true]);
+    assert.deepEqual([received, seen.cancelled], [['a'], true]);
   });
 
   test('receives no end', async () => {
@@ -250,7 +250,7 @@ describe('a consumer that stops', () => {
   });
 
   test('by leaving the loop closes the connection', async () => {
-    const { response: endless, seen } = response([said('a', 1)], { then: 'waits' });
+    const { response: endless, seen } = response([frame('a', 1)], { then: 'waits' });
     for await (const { text } of tokensOf(endless, signal)) {
       assert.equal(text, 'a');
       break;
