@@ -71,9 +71,9 @@ async def test_slow_requests_are_refused_at_their_deadline(serve: Serve, tally: 
     opening = asyncio.Semaphore(CONNECTING)
     longest = 0.0
     for group in tally.groups(AT_ONCE):
-        some = [send_slowly(server.port, openings[number % 4], clock, opening=opening) for number in group]
+        batch = [send_slowly(server.port, openings[number % 4], clock, opening=opening) for number in group]
         start_s = time.monotonic()
-        ended, served = await asyncio.gather(asyncio.gather(*some), fetch(server.port, request("/health")))
+        ended, served = await asyncio.gather(asyncio.gather(*batch), fetch(server.port, request("/health")))
         assert served.status == 200
         assert {status for status, _ in ended} <= {408, 0}
         assert time.monotonic() - start_s >= TIMEOUT_S, "no refusal before the deadline"
@@ -329,11 +329,11 @@ async def test_request_in_two_packets_gets_the_same_response(serve: Serve, tally
     whole = {seed: await responses_to(server.port, seed + LAST) for seed in finite}
     cuts = [(seed, at) for seed in finite for at in range(1, len(seed))]
     random.shuffle(cuts)
-    everywhere = cycle(cuts)
+    positions = cycle(cuts)
     for group in tally.groups(CONNECTING):
-        some = list(islice(everywhere, len(group)))
-        answers = await asyncio.gather(*(responses_to(server.port, seed[:at], seed[at:] + LAST) for seed, at in some))
-        for (seed, at), answer in zip(some, answers, strict=True):
+        batch = list(islice(positions, len(group)))
+        answers = await asyncio.gather(*(responses_to(server.port, seed[:at], seed[at:] + LAST) for seed, at in batch))
+        for (seed, at), answer in zip(batch, answers, strict=True):
             assert answer == whole[seed], (seed, at)
     await metric_becomes(server.port, "tokenfall_connections", 1)
     tally.passed(f"{len(cuts)} positions in {len(finite)} requests; each got the response of the complete request")
@@ -395,13 +395,13 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
     places = [(data, at, 0) for data in requests for at in range(len(data) + 1)]
     places += [(data, len(data), at) for data in ANSWERS for at in range(sizes[data])]
     random.shuffle(places)
-    everywhere = cycle(places)
+    positions = cycle(places)
     await metric_becomes(port, "tokenfall_connections", 1)
     descriptors = server.descriptors()
     for group in tally.groups(CONNECTING):
         disconnects = [random.choice([Client.close, Client.reset, Client.half_close]) for _ in group]
-        some = zip(islice(everywhere, len(group)), disconnects, strict=True)
-        await asyncio.gather(*(send_and_leave(port, *place, disconnect) for place, disconnect in some))
+        batch = zip(islice(positions, len(group)), disconnects, strict=True)
+        await asyncio.gather(*(send_and_leave(port, *place, disconnect) for place, disconnect in batch))
     await metric_becomes(port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(port, "tokenfall_connections", 1)
     await eventually(lambda: server.descriptors() <= descriptors, server.descriptors)
@@ -462,11 +462,11 @@ async def status_or_none(port: int) -> int:
 async def test_other_protocols_get_an_error_or_a_closed_connection(serve: Serve, tally: Tally, random: Random) -> None:
     server = serve(HEADER_TIMEOUT="1s")
     for group in tally.groups(CONNECTING):
-        some = [OTHER_PROTOCOLS[number % len(OTHER_PROTOCOLS)] for number in group]
-        some = [data if number % 2 else data + random.randbytes(20) for number, data in zip(group, some, strict=True)]
+        batch = [OTHER_PROTOCOLS[number % len(OTHER_PROTOCOLS)] for number in group]
+        batch = [data if number % 2 else data + random.randbytes(20) for number, data in zip(group, batch, strict=True)]
         assert all(
             status == 0 or 400 <= status < 600
-            for status in await asyncio.gather(*(status_of_raw(server.port, data) for data in some))
+            for status in await asyncio.gather(*(status_of_raw(server.port, data) for data in batch))
         )
     assert (await fetch(server.port, request("/health"))).status == 200
     await metric_becomes(server.port, "tokenfall_connections", 1)
