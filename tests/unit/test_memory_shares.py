@@ -3,7 +3,7 @@ import pytest
 from tokenfall.memory_shares import IN_USE, SHARE_IN_USE, MemoryShares
 
 
-def test_a_caller_may_hold_as_much_as_remains_free() -> None:
+def test_caller_may_hold_as_much_as_remains_free() -> None:
     shares = MemoryShares(100)
     refused = [shares.resize("a", before=0, after=50), shares.resize("a", before=0, after=1)]
     refused += [shares.resize("b", before=0, after=25), shares.resize("b", before=0, after=1)]
@@ -26,7 +26,7 @@ def test_callers_that_take_all_they_can_leave_one_equal_share_free(callers: int)
     assert shares.resize("new", before=0, after=int(even / 2) - 20) == ""
 
 
-def test_nothing_grows_beyond_the_limit() -> None:
+def test_leases_do_not_exceed_the_limit() -> None:
     shares = MemoryShares(100)
     shares.resize("a", before=0, after=95, always=True)
 
@@ -35,7 +35,7 @@ def test_nothing_grows_beyond_the_limit() -> None:
     assert shares.held_bytes == 101
 
 
-def test_a_caller_over_its_share_may_shrink() -> None:
+def test_caller_over_its_share_may_shrink() -> None:
     shares = MemoryShares(100)
     shares.resize("a", before=0, after=50)
     shares.resize("b", before=0, after=25)

@@ -32,17 +32,17 @@ def test_bodies_of_one_sender_leave_room_for_others() -> None:
 
 
 def test_sender_is_identified_once_for_each_body() -> None:
-    asked: list[str] = []
+    lookups: list[str] = []
     bodies = BodyMemory(MemoryShares(MAX))
 
     def caller() -> str:
-        asked.append("a")
+        lookups.append("a")
         return "a"
 
     for size_bytes in (1, 20_000, 30_000):
         bodies.resize("connection", size_bytes, caller=caller)
 
-    assert asked == ["a"]
+    assert lookups == ["a"]
 
 
 def test_released_memory_is_available_again() -> None:

@@ -305,7 +305,7 @@ def test_input_of_a_custom_tool_matches_its_regular_expression(pattern: str) -> 
         (Grammar("$a", "regex"), "pattern"),
     ],
 )
-def test_a_call_whose_grammar_cannot_be_followed_is_refused(grammar: Grammar, why: str) -> None:
+def test_call_whose_grammar_cannot_be_followed_is_refused(grammar: Grammar, why: str) -> None:
     tool = Tool("run", custom=True, grammar=grammar)
     with pytest.raises(InvalidRequest, match=why):
         one(chat_request("run", tools=(tool,)))
@@ -353,7 +353,7 @@ def test_tool_names_are_searched_only_in_the_beginning_of_the_question() -> None
     assert calls(one(chat_request(" " * far + "clock", tools=tools))) == []
 
 
-# Whole plans
+# Complete plans
 
 
 def test_each_of_n_choices_is_produced_and_counted() -> None:

@@ -179,5 +179,5 @@ def test_complete_200_that_reports_an_error_is_an_error(body: bytes) -> None:
         *((status, False) for status in (302, 401, 403, 429, 500, 503)),
     ],
 )
-def test_words_of_the_provider_are_shown_for_errors_of_the_request(status: int, is_shown: bool) -> None:
+def test_provider_message_is_shown_only_for_errors_of_the_request(status: int, is_shown: bool) -> None:
     assert ("their own words" in refusal(status, BODY, retry_after=None).message) is is_shown
