@@ -15,11 +15,15 @@ RETRY_AFTER_S = 1.0
 
 
 class LeasedMemory:
-    """Base class of memories. `full` is the error above the limit, `kind` and `advice` are parts of its message."""
+    """Base class of memories. `full` is the error above the limit, `kind` and `advice` are parts of its message.
+
+    The first `uncounted_bytes` of each lease are not counted.
+    """
 
     full: ClassVar[type[TokenfallError]]
     kind: ClassVar[str]
     advice: ClassVar[str]
+    uncounted_bytes: ClassVar[int] = 0
 
     def __init__(self, max_bytes: int) -> None:
         self.shares = MemoryShares(max_bytes)
@@ -30,7 +34,8 @@ class LeasedMemory:
 
     def resize(self, caller: str, *, before: int, after: int) -> None:
         """Replace `before` bytes of a lease by `after`. Raises `full` if it may not grow so much."""
-        refused = self.shares.resize(caller, before=before, after=after)
+        free = self.uncounted_bytes
+        refused = self.shares.resize(caller, before=max(0, before - free), after=max(0, after - free))
         if refused:
             raise self.full(
                 f"the server's memory for {self.kind} {refused}; {self.advice}", retry_after_s=RETRY_AFTER_S

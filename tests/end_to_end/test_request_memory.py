@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tokenfall.request_memory import RequestMemory
+
 from tests.doubles.hostile_requests import post, user
 from tests.end_to_end.client import Client, fetch
 from tests.end_to_end.in_process import Running, eventually, running
@@ -15,14 +17,14 @@ from tests.end_to_end.test_response_memory import code_of, with_header
 from tests.end_to_end.test_upstream import relaying
 from tests.end_to_end.upstream import Exchange, delta
 
-LONG = "a " * 50_000
-"""100 kB."""
+LONG = "a " * ((100_000 + RequestMemory.uncounted_bytes) // 2)
+"""Of which 100 kB are counted."""
 
 WAITING = post("/chat", {"messages": user(LONG)}, X_Sim="ttft=300s")
 GENERATING = post(
     "/chat",
     {"messages": user("hi"), "max_tokens": 50_000},
-    X_Sim="text=words,tokens=16000,gap=0us,fault=stall@15999:300s",
+    X_Sim="text=words,tokens=22000,gap=0us,fault=stall@21999:300s",
 )
 COMPLETE = post("/chat", {"messages": user(LONG), "stream": False}, X_Sim="ttft=300s")
 CHATS = {"question": WAITING, "response": GENERATING, "question of a complete response": COMPLETE}
@@ -69,11 +71,14 @@ async def test_response_that_outgrows_the_memory_ends_with_an_error_and_is_store
 @pytest.mark.parametrize("kind", CALLERS)
 async def test_chats_of_one_client_leave_room_for_others(kind: str) -> None:
     settings, first, same, other = CALLERS[kind]
-    async with running(REQUEST_MEMORY="350000", RATE_LIMIT_RPS="0", **settings) as here:
+    async with running(REQUEST_MEMORY="380000", RATE_LIMIT_RPS="0", **settings) as here:
+        chats = here.server.parts.chat_service().turns
         async with AsyncExitStack() as clients:
             await holding(here, clients, with_header(WAITING, first))
+            await eventually(lambda: len(chats.running()) == 1, chats.running)
             assert (await fetch(here.port, with_header(WAITING, same))).status == 503
             await holding(here, clients, with_header(WAITING, other))
+            await eventually(lambda: len(chats.running()) == 2, chats.running)
         await here.wait_idle()
         assert held_bytes(here) == 0
 
@@ -81,7 +86,7 @@ async def test_chats_of_one_client_leave_room_for_others(kind: str) -> None:
 @pytest.mark.parametrize("kind", CALLERS)
 async def test_incomplete_bodies_of_one_client_leave_room_for_others(kind: str) -> None:
     settings, first, same, other = CALLERS[kind]
-    async with running(REQUEST_MEMORY="350000", RATE_LIMIT_RPS="0", **settings) as here:
+    async with running(REQUEST_MEMORY="450000", RATE_LIMIT_RPS="0", **settings) as here:
         async with AsyncExitStack() as clients:
             await holding(here, clients, with_header(WAITING, first)[:-1])
             refused = await fetch(here.port, with_header(WAITING, same)[:-1])

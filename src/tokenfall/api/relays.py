@@ -161,7 +161,7 @@ class TranslatedStream:
     async def __call__(self, send: Send) -> bytes:
         meta, parsed = self._meta, self._parsed
         request, self._parsed = parsed.request, without_question(parsed)
-        encoder = EventEncoder(self._dialect.encoder(self._parsed, meta))
+        encoder = EventEncoder(self._dialect.encoder(parsed, meta))
         normalizer = EventNormalizer(request, meta.number)
         first_event_s = 0.0
 

@@ -116,7 +116,7 @@ class Settings:
     detached_memory: int = setting(8 * 1024**2, SIZE, "memory for the questions and texts of these turns")
     detached_for: float = setting(600.0, DURATION, "time for which such a turn continues")
     request_memory: int = setting(
-        64 * 1024**2,
+        128 * 1024**2,
         SIZE,
         "memory of a process for request bodies that are being received, sent to the upstream until its first token, or"
         " answered in running chats; above it: 503",

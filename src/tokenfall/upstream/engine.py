@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 CHAT = "/chat/completions"
 
-UNCOUNTED_BYTES = 4_096
-"""Requests that take no more memory are not counted: their connections take as much."""
-
 R = TypeVar("R", bound=CompleteResponse)
 
 
@@ -171,11 +168,10 @@ class UpstreamEngine:
             request.release()
 
     def _hold(self, request: UpstreamRequest, caller: str) -> None:
-        """Count the memory of a large request. Raises `RequestMemoryFull`."""
-        size_bytes = request.size_bytes()
-        if self.memory is not None and size_bytes > UNCOUNTED_BYTES:
+        """Count the memory of a request. Raises `RequestMemoryFull`."""
+        if self.memory is not None:
             request.lease = self.memory.lease(caller)
-            request.lease.resize(size_bytes)
+            request.lease.resize(request.size_bytes())
 
     async def warm_up(self) -> None:
         """Start to open connections in advance."""

@@ -438,11 +438,11 @@ async def test_turn_without_text_has_no_times() -> None:
 async def test_texts_of_a_turn_are_counted_until_it_has_ended() -> None:
     harness = Harness(memory_bytes=1_000)
     engine = ManualEngine()
-    run = TurnRun(running_turn(), REQUEST, engine=engine, runner=harness.runner)
-    large = replace(REQUEST, messages=(Message("user", "x" * 500),))
-    with pytest.raises(RequestMemoryFull):
-        TurnRun(running_turn(), large, engine=engine, runner=harness.runner)
+    first, second = (replace(REQUEST, messages=(Message("user", "x" * size),)) for size in (32_800, 33_200))
+    run = TurnRun(running_turn(), first, engine=engine, runner=harness.runner)
     held_bytes = harness.memory.shares.held_bytes
+    with pytest.raises(RequestMemoryFull):
+        TurnRun(running_turn(), second, engine=engine, runner=harness.runner)
     engine.emit("Because.")
     engine.finish()
     await run.run(RecordingListener().on_event)
