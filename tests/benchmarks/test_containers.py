@@ -11,7 +11,7 @@ def _write(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
-def test_charges_of_version_1_come_from_its_files(tmp_path: Path) -> None:
+def test_memory_figures_are_read_from_cgroup_v1_files(tmp_path: Path) -> None:
     files = {
         "memory.stat": "cache 5\nrss 3\n",
         "memory.max_usage_in_bytes": "9\n",
@@ -20,11 +20,11 @@ def test_charges_of_version_1_come_from_its_files(tmp_path: Path) -> None:
     assert charged_to(_write(tmp_path, files)) == EXPECTED
 
 
-def test_charges_of_version_2_come_from_its_files(tmp_path: Path) -> None:
+def test_memory_figures_are_read_from_cgroup_v2_files(tmp_path: Path) -> None:
     files = {"memory.stat": "anon 3\nfile 5\nkernel 1\n", "memory.peak": "9\n"}
     assert charged_to(_write(tmp_path, files)) == EXPECTED
 
 
-def test_charges_that_the_kernel_does_not_have_are_left_out(tmp_path: Path) -> None:
+def test_missing_memory_figures_are_omitted(tmp_path: Path) -> None:
     files = {"memory.stat": "anon 3\nfile 5\n"}
     assert charged_to(_write(tmp_path, files)) == {"page_cache_bytes": 5, "anonymous_bytes": 3}

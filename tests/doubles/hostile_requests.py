@@ -25,8 +25,8 @@ def user(content: Any) -> list[dict[str, Any]]:  # a text, or the parts of a con
 
 
 def chat(sim: str = "", /, *, path: str = "/v1/chat/completions", **fields: Any) -> bytes:
-    said = {"model": f"sim:gap=0us{sim and ','}{sim}", "messages": user("hi")}
-    return post(path, said | fields)
+    sent = {"model": f"sim:gap=0us{sim and ','}{sim}", "messages": user("hi")}
+    return post(path, sent | fields)
 
 
 def turn(**fields: Any) -> bytes:

@@ -88,9 +88,9 @@ def served(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coro
             await test(here=here, **given)
             await wait_released(here)
 
-    asked = signature(test)
-    kept = [each for name, each in asked.parameters.items() if name != "here"]
-    run.__signature__ = asked.replace(parameters=kept)  # type: ignore[attr-defined]
+    requested = signature(test)
+    kept = [each for name, each in requested.parameters.items() if name != "here"]
+    run.__signature__ = requested.replace(parameters=kept)  # type: ignore[attr-defined]
     return run
 
 

@@ -1,8 +1,8 @@
 """A reference implementation of SSE parsing: WHATWG HTML, section 9.2.6, line by line, on a complete stream.
 
-It has three extensions of `SSEDecoder`: a line that starts a JSON document ends the events, because some providers report
-errors in this way (the content of the document is not compared); a field `error` with a JSON object is the data of an
-event of this name; the line `data: [DONE]` alone is an event.
+It has three extensions of `SSEDecoder`: a line that starts a JSON document ends the events, because some providers
+report errors in this way (the content of the document is not compared); a field `error` with a JSON object is the data
+of an event of this name; the line `data: [DONE]` alone is an event.
 """
 
 import re

@@ -70,10 +70,10 @@ async def test_the_local_limiter_takes_over_at_once(
 
     assert await timed(limiter.take("b")) < 0.5
     assert limiter.degraded
-    asked = primary.takes
+    takes = primary.takes
     assert await timed(taken(limiter, "b", times=200)) < 0.1
     assert await taken(limiter, "b", times=1) == [False]
-    assert primary.takes == asked
+    assert primary.takes == takes
 
 
 async def test_nothing_is_tried_twice(tmp_path: Path) -> None:
@@ -110,12 +110,12 @@ async def test_a_restarted_server_is_used_again(
     await limiter.take("a")
     own_server.kill()
     await limiter.take("a")
-    asked = primary.takes
+    takes = primary.takes
     own_server.start()
     await until_back(limiter)
 
     assert await taken(limiter, "c", times=6) == [True] * 5 + [False]
-    assert primary.takes >= asked + 6
+    assert primary.takes >= takes + 6
     assert own_server.admin.exists("tokenfall:limit:c")
 
 

@@ -238,5 +238,5 @@ async def breaking(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
 @pytest.mark.parametrize("case", cases("broken.mjs"))
 async def test_a_broken_stream_raises(node: Node, breaking: ServerProcess, case: str, model: str) -> None:
     _, code = BREAKS[model]
-    told = {} if code is None else {"code": code}
-    await asyncio.to_thread(node.run, "broken.mjs", case, url=f"{root(breaking)}/v1", key=KEY, model=model, **told)
+    received = {} if code is None else {"code": code}
+    await asyncio.to_thread(node.run, "broken.mjs", case, url=f"{root(breaking)}/v1", key=KEY, model=model, **received)

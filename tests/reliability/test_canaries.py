@@ -140,7 +140,7 @@ async def provoke_redis_errors(server: ServerProcess, redis: RedisServer) -> str
     output.note(await fetch(server.port, chat("x", conversation=C["conversation"], headers=KEY)))
     (key,) = [key for key in keys(redis) if ":conversation:" in key]
     assert redis.command(f"DEL {key}") == ":1"
-    assert redis.command(f"SET {key} {C['kept']}") == "+OK"  # WRONGTYPE
+    assert redis.command(f"SET {key} {C['stored']}") == "+OK"  # WRONGTYPE
     await output.send_all()
     redis.kill()
     await output.send_all()

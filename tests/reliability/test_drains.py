@@ -50,7 +50,7 @@ async def drain(serve: Serve, environment: dict[str, str], *, users: list[Virtua
     streams = await asyncio.gather(*(start_stream(server.port, simulated) for _ in users))
     chats = await asyncio.gather(*(start_chat(server.port, user) for user in users))
     clock = UnloadedClock(server.process.pid)
-    begun_s = clock.now_s()
+    start_s = clock.now_s()
     server.signal()
     ended_s, outcomes, _ = await asyncio.gather(
         asyncio.create_task(exit_time(server, clock)),
@@ -60,7 +60,7 @@ async def drain(serve: Serve, environment: dict[str, str], *, users: list[Virtua
     for client in (*streams, *(client for client, _ in chats)):
         client.close()
     assert server.wait() == 0
-    return ended_s - begun_s, outcomes
+    return ended_s - start_s, outcomes
 
 
 async def exit_time(server: ServerProcess, clock: UnloadedClock) -> float:

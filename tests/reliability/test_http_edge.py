@@ -47,7 +47,7 @@ async def send_slowly(port: int, data: bytes, clock: UnloadedClock, *, opening: 
     """Send one byte of `data` every 100 ms. Returns the status, 0 if there is none, and the elapsed seconds."""
     async with opening:
         client = await Client.connect(port)
-    begun_s = clock.now_s()
+    start_s = clock.now_s()
     async with client:
         answer = asyncio.ensure_future(client.read_response())
         for byte in data:
@@ -56,9 +56,9 @@ async def send_slowly(port: int, data: bytes, clock: UnloadedClock, *, opening: 
                 break
             client.send_now(bytes([byte]))
         try:
-            return (await answer).status, clock.now_s() - begun_s
+            return (await answer).status, clock.now_s() - start_s
         except (EOFError, ConnectionError):
-            return 0, clock.now_s() - begun_s
+            return 0, clock.now_s() - start_s
 
 
 @pytest.mark.row("slow")
@@ -71,12 +71,12 @@ async def test_slow_requests_are_refused_at_their_deadline(serve: Serve, tally: 
     opening = asyncio.Semaphore(CONNECTING)
     longest = 0.0
     for group in tally.groups(AT_ONCE):
-        some = [send_slowly(server.port, openings[number % 4], clock, opening=opening) for number in group]
-        begun_s = time.monotonic()
-        ended, served = await asyncio.gather(asyncio.gather(*some), fetch(server.port, request("/health")))
+        batch = [send_slowly(server.port, openings[number % 4], clock, opening=opening) for number in group]
+        start_s = time.monotonic()
+        ended, served = await asyncio.gather(asyncio.gather(*batch), fetch(server.port, request("/health")))
         assert served.status == 200
         assert {status for status, _ in ended} <= {408, 0}
-        assert time.monotonic() - begun_s >= TIMEOUT_S, "no refusal before the deadline"
+        assert time.monotonic() - start_s >= TIMEOUT_S, "no refusal before the deadline"
         longest = max(longest, *(took_s for _, took_s in ended))
         assert longest < TIMEOUT_S + LATE_S
     await metric_becomes(server.port, "tokenfall_connections", 1)
@@ -329,11 +329,11 @@ async def test_request_in_two_packets_gets_the_same_response(serve: Serve, tally
     whole = {seed: await responses_to(server.port, seed + LAST) for seed in finite}
     cuts = [(seed, at) for seed in finite for at in range(1, len(seed))]
     random.shuffle(cuts)
-    everywhere = cycle(cuts)
+    positions = cycle(cuts)
     for group in tally.groups(CONNECTING):
-        some = list(islice(everywhere, len(group)))
-        answers = await asyncio.gather(*(responses_to(server.port, seed[:at], seed[at:] + LAST) for seed, at in some))
-        for (seed, at), answer in zip(some, answers, strict=True):
+        batch = list(islice(positions, len(group)))
+        answers = await asyncio.gather(*(responses_to(server.port, seed[:at], seed[at:] + LAST) for seed, at in batch))
+        for (seed, at), answer in zip(batch, answers, strict=True):
             assert answer == whole[seed], (seed, at)
     await metric_becomes(server.port, "tokenfall_connections", 1)
     tally.passed(f"{len(cuts)} positions in {len(finite)} requests; each got the response of the complete request")
@@ -391,34 +391,34 @@ async def test_disconnect_at_any_byte_releases_everything(serve: Serve, tally: T
         async with await Client.connect(port) as client:
             answer = await client.fetch(data)
             sizes[data] = len(answer.head.raw) + len(answer.body)
-    asked = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
-    places = [(data, at, 0) for data in asked for at in range(len(data) + 1)]
+    requests = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
+    places = [(data, at, 0) for data in requests for at in range(len(data) + 1)]
     places += [(data, len(data), at) for data in RESPONSE_REQUESTS for at in range(sizes[data])]
     random.shuffle(places)
-    everywhere = cycle(places)
+    positions = cycle(places)
     await metric_becomes(port, "tokenfall_connections", 1)
     descriptors = server.descriptors()
     for group in tally.groups(CONNECTING):
-        ways = [random.choice([Client.close, Client.reset, Client.half_close]) for _ in group]
-        some = zip(islice(everywhere, len(group)), ways, strict=True)
-        await asyncio.gather(*(send_and_leave(port, *place, way) for place, way in some))
+        disconnects = [random.choice([Client.close, Client.reset, Client.half_close]) for _ in group]
+        batch = zip(islice(positions, len(group)), disconnects, strict=True)
+        await asyncio.gather(*(send_and_leave(port, *place, disconnect) for place, disconnect in batch))
     await metric_becomes(port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(port, "tokenfall_connections", 1)
     await eventually(lambda: server.descriptors() <= descriptors, server.descriptors)
     tally.passed(
-        f"{len(places)} positions in {len(asked)} requests and {len(RESPONSE_REQUESTS)} responses; connections, "
+        f"{len(places)} positions in {len(requests)} requests and {len(RESPONSE_REQUESTS)} responses; connections, "
         "streams and descriptors as before"
     )
 
 
-async def send_and_leave(port: int, data: bytes, sent: int, read: int, way: Callable[[Client], None]) -> None:
+async def send_and_leave(port: int, data: bytes, sent: int, read: int, disconnect: Callable[[Client], None]) -> None:
     """Send the first `sent` bytes of a request, read `read` bytes, and close the connection."""
     client = await Client.connect(port)
     await client.send(data[:sent])
     if read:
         await client.exactly(read)
-    way(client)
-    if way is Client.half_close:
+    disconnect(client)
+    if disconnect is Client.half_close:
         await client.wait_closed()
         client.close()
 
@@ -440,10 +440,10 @@ async def test_clients_over_the_descriptor_limit_are_refused_and_the_server_reco
         assert 32 <= statuses.count(200) <= 128
         for client in clients:
             client.close()
-        left_s = time.monotonic()
+        disconnected_s = time.monotonic()
         while await status_or_none(server.port) != 200:
-            assert time.monotonic() - left_s < 2
-        longest = max(longest, time.monotonic() - left_s)
+            assert time.monotonic() - disconnected_s < 2
+        longest = max(longest, time.monotonic() - disconnected_s)
         await eventually(lambda: server.descriptors() < 40, server.descriptors)
     tally.passed(f"200, 503 or a close for each; served again after at most {longest * 1e3:.0f} ms")
 
@@ -462,11 +462,11 @@ async def status_or_none(port: int) -> int:
 async def test_other_protocols_get_an_error_or_a_closed_connection(serve: Serve, tally: Tally, random: Random) -> None:
     server = serve(HEADER_TIMEOUT="1s")
     for group in tally.groups(CONNECTING):
-        some = [OTHER_PROTOCOLS[number % len(OTHER_PROTOCOLS)] for number in group]
-        some = [data if number % 2 else data + random.randbytes(20) for number, data in zip(group, some, strict=True)]
+        batch = [OTHER_PROTOCOLS[number % len(OTHER_PROTOCOLS)] for number in group]
+        batch = [data if number % 2 else data + random.randbytes(20) for number, data in zip(group, batch, strict=True)]
         assert all(
             status == 0 or 400 <= status < 600
-            for status in await asyncio.gather(*(status_of_raw(server.port, data) for data in some))
+            for status in await asyncio.gather(*(status_of_raw(server.port, data) for data in batch))
         )
     assert (await fetch(server.port, request("/health"))).status == 200
     await metric_becomes(server.port, "tokenfall_connections", 1)

@@ -46,11 +46,11 @@ async def kill_repeatedly(serve: Serve, environment: dict[str, str], *, tally: T
     users = make_users()
     for number in tally.rounds():
         server = serve(**environment)
-        begun, done = count_requested(users), count_turns(users)
+        requested, acknowledged = count_requested(users), count_turns(users)
         async with under_load(server.port, users):
-            await eventually(lambda: count_requested(users) > begun, lambda: "no user requests a turn")  # noqa: B023 - awaited here
+            await eventually(lambda: count_requested(users) > requested, lambda: "no user requests a turn")  # noqa: B023 - awaited here
             if number % 2 == 0:  # in odd rounds the server may be killed before it acknowledges a turn
-                await wait_for_turns(users, done + 2)
+                await wait_for_turns(users, acknowledged + 2)
             await random_delay(random, 0.0, 0.3)
             kill(server)
     server = serve(**environment)

@@ -156,10 +156,10 @@ async def test_turn_is_stopped_from_another_process(
         requester = await TurnReader.start(a.port, question(name, tokens=2000))
         await requester.read_frames(random.randrange(1, 10))
         await asyncio.sleep(2 * COPY_INTERVAL_S)
-        begun_s = time.monotonic()
+        start_s = time.monotonic()
         stop = fetch(b.port, request(f"/chat/turns/{requester.turn_id}/stop", method="POST"))
         answer, sent = await asyncio.gather(stop, requester.rest())
-        longest = max(longest, time.monotonic() - begun_s)
+        longest = max(longest, time.monotonic() - start_s)
         assert answer.status == 204
         assert error_of(sent)["code"] == "stopped"
         _, stored_response = await stored_messages(b.port, name)

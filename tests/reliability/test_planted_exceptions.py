@@ -175,10 +175,10 @@ async def test_exception_in_a_callback_closes_at_most_one_connection(
         assert await failed_requests(port, turn) == []
         await metric_becomes(port, "tokenfall_streams_in_flight", 0)
         await metric_becomes(port, "tokenfall_connections", 1)
-    begun_s = time.monotonic()
+    start_s = time.monotonic()
     injector.server.signal()
     assert injector.server.wait() == 0
-    assert time.monotonic() - begun_s < DRAIN_S + MARGIN_S
+    assert time.monotonic() - start_s < DRAIN_S + MARGIN_S
     tally.passed(
         f"in {len(functions)} functions; {sum(ended)} closed only the affected connection, the others none",
         count=len(ended),

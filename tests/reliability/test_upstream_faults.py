@@ -129,9 +129,9 @@ async def test_each_upstream_timeout_has_its_own_error_in_time(serve: Serve, tal
 
             async def late_by(number: int) -> float:
                 target, expected, after_s = kinds[number % len(kinds)]
-                begun_s, clock_s = time.monotonic(), clock.now_s()
+                start_s, clock_s = time.monotonic(), clock.now_s()
                 assert code_of(await fetch(target.port, ask(number))) == expected
-                assert time.monotonic() - begun_s >= after_s, "no error before the timeout"
+                assert time.monotonic() - start_s >= after_s, "no error before the timeout"
                 return clock.now_s() - clock_s - after_s
 
             upstream.script = script
@@ -261,9 +261,9 @@ CLOSED_WITHIN_S = 0.25
 async def test_client_disconnect_closes_the_upstream_connection_within_250_ms(serve: Serve, tally: Tally) -> None:
     async with running_relay(serve) as (server, upstream):
         clock = UnloadedClock(server.process.pid)
-        left_s: dict[int, float] = {}
-        took_s: dict[int, float] = {}
-        begun: dict[int, asyncio.Event] = {}
+        disconnected_s: dict[int, float] = {}
+        closed_after_s: dict[int, float] = {}
+        started: dict[int, asyncio.Event] = {}
         closed: dict[int, asyncio.Event] = {}
 
         async def script(exchange: Exchange) -> None:
@@ -271,30 +271,30 @@ async def test_client_disconnect_closes_the_upstream_connection_within_250_ms(se
             if number % 3:
                 await exchange.send_head()
                 await exchange.send_chunks(delta("word"))
-            begun[number].set()
+            started[number].set()
             await exchange.wait_closed()
-            took_s[number] = clock.now_s() - left_s[number]
+            closed_after_s[number] = clock.now_s() - disconnected_s[number]
             closed[number].set()
             exchange.writer.close()
 
         async def request_and_disconnect(number: int) -> None:
-            begun[number], closed[number] = asyncio.Event(), asyncio.Event()
+            started[number], closed[number] = asyncio.Event(), asyncio.Event()
             client = await Client.connect(server.port)
             await client.send(ask(number))
             async with asyncio.timeout(PATIENCE_S):
-                await begun[number].wait()
+                await started[number].wait()
                 if number % 3:
                     await client.until(b"word")
-                left_s[number] = clock.now_s()
+                disconnected_s[number] = clock.now_s()
                 client.reset() if number % 2 else client.close()
                 await closed[number].wait()
 
         upstream.script = script
         for group in groups(tally):
             await asyncio.gather(*map(request_and_disconnect, group))
-        assert len(took_s) == tally.required
-        assert max(took_s.values()) <= CLOSED_WITHIN_S
+        assert len(closed_after_s) == tally.required
+        assert max(closed_after_s.values()) <= CLOSED_WITHIN_S
         assert upstream.open_connections == 0
         await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
         await metric_becomes(server.port, "tokenfall_connections", 1)
-    tally.passed(f"each within {max(took_s.values()) * 1e3:.0f} ms; no connection is left")
+    tally.passed(f"each within {max(closed_after_s.values()) * 1e3:.0f} ms; no connection is left")

@@ -162,10 +162,10 @@ async def test_requests_are_limited_during_network_faults_to_redis(
 
     async with running_proxy(redis.port, random) as proxy:
         server = serve(LIMITS_URL=proxy.url, RATE_LIMIT_RPS=str(RATE), RATE_LIMIT_BURST=str(BURST))
-        begun_s = time.monotonic()
+        start_s = time.monotonic()
         tasks = [asyncio.ensure_future(send_requests(server.port)) for _ in range(4)]
         await inject_faults(proxy, tally)
-        took_s = time.monotonic() - begun_s
+        took_s = time.monotonic() - start_s
         for task in tasks:
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)

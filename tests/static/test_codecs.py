@@ -1,7 +1,6 @@
-"""The codecs that the sources name.
+"""The source uses only codecs that are built into the interpreter.
 
-An image contains the modules that its build imported. A codec is a module that is imported by name at its first use,
-except those that the interpreter implements itself.
+An image contains only the modules that its build imported. Other codecs are modules that are imported at first use.
 """
 
 import ast
@@ -12,11 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BUILT_IN = {"ascii", "iso8859-1", "utf-8", "utf-16"}
 IMPORTED = {("upstream/address.py", "idna")}
-"""Recorded by the build of the image, which uses an upstream by its name."""
+"""Imported during the image build, which connects to an upstream by host name."""
 
 
 def named_codecs(source: str) -> Iterator[str]:
-    """The first argument of `encode` and `decode`, and `encoding` of any call, where they are literals."""
+    """Literal codec names: the first argument of `encode` and `decode`, and the argument `encoding` of any call."""
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
         values = [each.value for each in call.keywords if each.arg == "encoding"]
         if isinstance(call.func, ast.Attribute) and call.func.attr in {"encode", "decode"}:
@@ -26,7 +25,7 @@ def named_codecs(source: str) -> Iterator[str]:
                 yield codecs.lookup(value.value).name
 
 
-def test_only_codecs_of_the_interpreter_itself_are_named() -> None:
+def test_source_uses_only_built_in_codecs() -> None:
     package = ROOT / "src" / "tokenfall"
     found = {
         (str(path.relative_to(package)), codec)
@@ -38,5 +37,5 @@ def test_only_codecs_of_the_interpreter_itself_are_named() -> None:
     assert {(path, codec) for path, codec in found if codec not in BUILT_IN} == IMPORTED
 
 
-def test_another_codec_is_found() -> None:
+def test_other_codec_is_detected() -> None:
     assert list(named_codecs('content.decode("utf-8-sig"); open(path, encoding="cp1252")')) == ["utf-8-sig", "cp1252"]

@@ -1,4 +1,4 @@
-"""constraints.txt and pyproject.toml agree, and the constraints say versions and nothing else."""
+"""constraints.txt pins every dependency of pyproject.toml, and contains nothing but versions."""
 
 import re
 import tomllib
@@ -41,25 +41,25 @@ def applies(requirement: Requirement, extras: set[str]) -> bool:
 
 
 def closure(requirements: list[Requirement]) -> set[str]:
-    """What installing `requirements` on this interpreter brings, as far as it is installed here."""
+    """The names of `requirements` and their transitive dependencies, as far as they are installed here."""
     names: set[str] = set()
-    waiting = list(requirements)
-    while waiting:
-        requirement = waiting.pop()
+    pending = list(requirements)
+    while pending:
+        requirement = pending.pop()
         name = canonicalize_name(requirement.name)
         if name in names:
             continue
         names.add(name)
         try:
             lines = requires(name) or []
-        except PackageNotFoundError:  # the build backend lives in an environment of its own
+        except PackageNotFoundError:  # the build backend is installed in a separate environment
             continue
         found = [Requirement(line) for line in lines]
-        waiting += [each for each in found if applies(each, requirement.extras)]
+        pending += [each for each in found if applies(each, requirement.extras)]
     return names
 
 
-def test_everything_that_is_installed_is_pinned() -> None:
+def test_every_dependency_is_pinned() -> None:
     assert closure(declared()) - pinned() == set()
 
 

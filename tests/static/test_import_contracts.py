@@ -1,7 +1,7 @@
-"""The import contracts of pyproject.toml catch what they are there to catch.
+"""The import contracts of pyproject.toml detect forbidden imports.
 
-Each case plants imports in an empty package with the rooms that the contracts name, and asks import-linter.
-The real code is held to the same contracts by `make lint`.
+Each case adds imports to an otherwise empty package with the modules that the contracts name, and runs import-linter.
+`make lint` checks the real code against the same contracts.
 """
 
 import shutil
@@ -116,7 +116,7 @@ def package(tmp_path: Path) -> Path:
     return package
 
 
-def plant(package: Path, module: str, *lines: str) -> None:
+def add_lines(package: Path, module: str, *lines: str) -> None:
     with package.joinpath(*module.split(".")).with_suffix(".py").open("a", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
 
@@ -135,18 +135,18 @@ def broken_contracts(package: Path) -> set[str]:
     return broken
 
 
-def test_the_arrows_of_the_design_are_free(package: Path) -> None:
-    plant(package, "__main__", "import tokenfall.cli.serve")
-    plant(package, "cli.serve", "import tokenfall.bootstrap", "import tokenfall.settings")
-    plant(package, "bootstrap", "import tokenfall.settings", "import tokenfall.api.routes")
-    plant(package, "api.routes", "import tokenfall.chat.service", "import tokenfall.http.connection")
-    plant(package, "chat.service", "import tokenfall.history.memory", "import tokenfall.turns.turn")
-    plant(package, "simulator.engine", "import tokenfall.simulator.timing", "import tokenfall.wire.sse")
-    plant(package, "http.connection", "import asyncio", "import tokenfall.metrics", "import tokenfall.logs")
-    plant(package, "messages", "import tokenfall.errors")
-    plant(package, "events", "import tokenfall.messages")
-    plant(package, "reactor.wheel", "import time", "import tokenfall.logs", "import tokenfall.metrics")
-    plant(package, "http.connection", "import tokenfall.reactor.loop")
+def test_imports_down_the_layers_are_allowed(package: Path) -> None:
+    add_lines(package, "__main__", "import tokenfall.cli.serve")
+    add_lines(package, "cli.serve", "import tokenfall.bootstrap", "import tokenfall.settings")
+    add_lines(package, "bootstrap", "import tokenfall.settings", "import tokenfall.api.routes")
+    add_lines(package, "api.routes", "import tokenfall.chat.service", "import tokenfall.http.connection")
+    add_lines(package, "chat.service", "import tokenfall.history.memory", "import tokenfall.turns.turn")
+    add_lines(package, "simulator.engine", "import tokenfall.simulator.timing", "import tokenfall.wire.sse")
+    add_lines(package, "http.connection", "import asyncio", "import tokenfall.metrics", "import tokenfall.logs")
+    add_lines(package, "messages", "import tokenfall.errors")
+    add_lines(package, "events", "import tokenfall.messages")
+    add_lines(package, "reactor.wheel", "import time", "import tokenfall.logs", "import tokenfall.metrics")
+    add_lines(package, "http.connection", "import tokenfall.reactor.loop")
 
     assert broken_contracts(package) == set()
 
@@ -177,30 +177,30 @@ FORBIDDEN = [
 ]
 
 
-def test_imports_up_or_sideways_are_refused(package: Path) -> None:
+def test_imports_up_or_sideways_break_the_contract(package: Path) -> None:
     for module, imported in FORBIDDEN:
-        plant(package, module, f"import tokenfall.{imported}")
+        add_lines(package, module, f"import tokenfall.{imported}")
     report = lint(package).stdout
 
     for importer, imported in ((module.partition(".")[0], other.partition(".")[0]) for module, other in FORBIDDEN):
         assert f"tokenfall.{importer} is not allowed to import tokenfall.{imported}:" in report
 
 
-def test_an_import_inside_a_function_counts(package: Path) -> None:
-    plant(package, "http.connection", "def late() -> None:", "    from tokenfall.settings import Settings")
+def test_import_inside_a_function_breaks_the_contract(package: Path) -> None:
+    add_lines(package, "http.connection", "def late() -> None:", "    from tokenfall.settings import Settings")
 
     assert broken_contracts(package) == {LAYERS}
 
 
-def test_a_module_without_a_place_is_refused(package: Path) -> None:
+def test_module_outside_the_layers_breaks_the_contract(package: Path) -> None:
     (package / "utils.py").touch()
 
     assert broken_contracts(package) == {LAYERS}
 
 
-def test_pure_modules_may_not_import_clock_socket_or_loop(package: Path) -> None:
+def test_pure_module_may_not_import_clock_socket_or_loop(package: Path) -> None:
     for module in PURE:
-        plant(package, module, *(f"import {impure}" for impure in IMPURE))
+        add_lines(package, module, *(f"import {impure}" for impure in IMPURE))
     report = lint(package).stdout
 
     for module in PURE:

@@ -1,4 +1,4 @@
-"""Tests use public interfaces: no test reads a private name of what it tests, of a library or of another test."""
+"""Tests use public interfaces: no test reads a private name of another module, a library or another object."""
 
 import ast
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ PUBLIC_BY_DOCUMENTATION = {
     "_fields": "documented attribute of named tuples",
     "_getframe": "documented function of sys",
     "_replace": "documented method of named tuples",
-    "_set_running_loop": "asyncio's function for drivers of another loop, as Playwright's is",
+    "_set_running_loop": "asyncio's function for drivers of another loop, such as Playwright",
     "_streaming": "the SSE decoders of the provider SDKs have no other name",
 }
 OWN = {"self", "cls", "super()"}
 
 
 def private_names(source: str) -> Iterator[tuple[int, str]]:
-    """Line and text of each private name that is read from something else than `self`, or imported."""
+    """The line and text of each private name that is imported or read from an object other than `self`."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) not in OWN:
             yield node.lineno, ast.unparse(node)

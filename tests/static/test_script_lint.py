@@ -1,4 +1,4 @@
-"""ESLint refuses what the page's JavaScript must not do, each form planted once, and finds nothing in what is there."""
+"""ESLint reports each forbidden construct in the page's JavaScript, and no violation in the existing files."""
 
 import json
 import os
@@ -41,7 +41,7 @@ REFUSED = {
         "window.document.write(text);",
         "box.ownerDocument.write(text);",
         "box.contentDocument['write'](text);",
-        # what the page's policy forbids
+        # forbidden by the page's CSP
         "document.createElement('script');",
         "document.createElement('IFRAME');",
         "document.createElementNS('http://www.w3.org/1999/xhtml', 'style');",
@@ -51,12 +51,12 @@ REFUSED = {
         "document.createAttribute('onclick');",
         "box.setAttribute('style', text);",
         "box.setAttributeNS(null, 'style', text);",
-        # code from text
+        # evaluation of strings
         "box.run = new window.Function(text);",
         "box.run = globalThis['Function'](text);",
         "box.href = `javascript:${text}`;",
         "box.href = 'data:text/html,hello';",
-        # what would outlive the tab
+        # persistent storage
         "localStorage.clear();",
         "window.localStorage.clear();",
         "window['localStorage'].clear();",
@@ -64,7 +64,7 @@ REFUSED = {
         "indexedDB.open(text);",
         "document.cookie = text;",
         "document['cookie'] = text;",
-        # what others wrote
+        # third-party code
         "import 'https://example.org/there.js';",
         "import { there } from 'there';\nthere();",
         "await import(text);",
@@ -114,13 +114,13 @@ GIVEN = "const [box, text] = [() => {}, new URLSearchParams(location.search).get
 
 ON_THIS_DEVICE = "localStorage.clear();"
 DEVICE = ("device.js", "theme.js")
-"""The files that may store what outlives the tab."""
+"""The files that may use persistent storage."""
 
 DISABLED = "/* eslint no-eval: 'off' */\n// eslint-disable-next-line\neval(location.search);\n"
 
 
 def lint(folder: Path, *paths: Path | str) -> dict[Path, list[dict[str, Any]]]:
-    """The complaints about each file in `folder`, which stands for the repository."""
+    """The messages of ESLint for each file in `folder`, a copy of the repository layout."""
     node = shutil.which("node")
     assert node, "node is missing: scripts/system-packages lint"
     eslint = NPM / "node_modules" / "eslint" / "bin" / "eslint.js"
@@ -139,26 +139,26 @@ def lint(folder: Path, *paths: Path | str) -> dict[Path, list[dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> list[set[str]]:
-    """The rules that each of PLANTED breaks, and at last those that DISABLED does."""
-    house = tmp_path_factory.mktemp("house").resolve()
-    (house / PAGE).mkdir(parents=True)
+    """The rules that each snippet of PLANTED violates, followed by those that DISABLED violates."""
+    folder = tmp_path_factory.mktemp("page").resolve()
+    (folder / PAGE).mkdir(parents=True)
     codes = [f"{GIVEN}{code}\n" for _, code in PLANTED]
-    files = [house / PAGE / f"{number}.js" for number in range(len(codes) + 1)]
+    files = [folder / PAGE / f"{number}.js" for number in range(len(codes) + 1)]
     for file, code in zip(files, [*codes, DISABLED], strict=True):
         file.write_text(code, encoding="utf-8")
-    found = lint(house, PAGE)
+    found = lint(folder, PAGE)
     return [{message["ruleId"] or message["message"] for message in found[file]} for file in files]
 
 
 @pytest.mark.parametrize(
     "number", range(len(PLANTED)), ids=[f"{rule or 'allowed'}-{code[:30]}" for rule, code in PLANTED]
 )
-def test_each_form_breaks_its_rule_and_no_other(planted: list[set[str]], number: int) -> None:
+def test_forbidden_construct_violates_only_its_rule(planted: list[set[str]], number: int) -> None:
     rule, code = PLANTED[number]
     assert planted[number] == ({rule} if rule else set()), code
 
 
-def test_no_rule_can_be_switched_off_in_the_page(planted: list[set[str]]) -> None:
+def test_rules_cannot_be_disabled_by_comments(planted: list[set[str]]) -> None:
     assert "no-eval" in planted[-1]
 
 
@@ -171,7 +171,7 @@ def test_only_two_files_use_persistent_storage(tmp_path: Path) -> None:
     assert {file.name: len(messages) for file, messages in found.items()} == {**dict.fromkeys(DEVICE, 1), "other.js": 2}
 
 
-def test_the_page_keeps_all_rules() -> None:
+def test_page_violates_no_rule() -> None:
     found = lint(ROOT, PAGE)
     assert {file.name for file in found} == {file.name for file in (ROOT / PAGE).rglob("*.js")}
     broken = [f"{file.name}:{each['line']} {each['message']}" for file, messages in found.items() for each in messages]

@@ -1,4 +1,4 @@
-"""The scripts that the server sends without comments are the scripts of the source."""
+"""The scripts served without comments have the same tokens as their source files."""
 
 import json
 import os
@@ -25,7 +25,7 @@ const different = JSON.parse(readFileSync(0, 'utf8')).filter(([, source, served]
 });
 console.log(JSON.stringify(different.map(([name]) => name)));
 """
-"""Reads [[name, source, served]], and prints the names of the files whose tokens or their places differ."""
+"""Reads [[name, source, served]] and prints the names of the files with different tokens or token positions."""
 
 
 def different(files: list[tuple[str, str, str]]) -> list[str]:

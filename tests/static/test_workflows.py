@@ -1,4 +1,4 @@
-"""The workflows of CI and of releases."""
+"""The GitHub workflows of CI and releases."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ def jobs(workflow: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
-def test_each_action_is_pinned_by_the_hash_of_its_commit(workflow: Path) -> None:
+def test_each_action_is_pinned_by_commit_hash(workflow: Path) -> None:
     used = re.findall(r"uses: (.*)", workflow.read_text(encoding="utf-8"))
 
     assert used
@@ -30,7 +30,7 @@ def test_each_job_has_a_time_limit(workflow: Path) -> None:
     assert [name for name, job in jobs(workflow).items() if "timeout-minutes" not in job] == []
 
 
-def test_only_the_jobs_that_attest_and_publish_get_an_identity() -> None:
+def test_only_attest_and_publish_get_an_identity_token() -> None:
     (release,) = (path for path in WORKFLOWS if path.stem == "release")
     with_identity = {
         name for name, job in jobs(release).items() if job.get("permissions", {}).get("id-token") == "write"

@@ -22,7 +22,7 @@ class WiredServers:
     def __init__(self) -> None:
         self.servers: list[Server] = []
 
-    def of(self, **texts: str) -> Server:
+    def server(self, **texts: str) -> Server:
         settings = load({name.upper(): text for name, text in texts.items()})
         self.servers.append(Server(settings, lambda _: None, reactor=running_reactor(), json_logs=False))
         return self.servers[-1]
@@ -53,14 +53,14 @@ async def reply(server: Server, model: str) -> Finished:
 
 
 async def test_simulator_responds_without_an_upstream(servers: WiredServers) -> None:
-    server = servers.of()
+    server = servers.server()
 
     assert (await reply(server, "any")).model == "sim"
     assert server.app.loopback_guard is None
 
 
 async def test_model_name_selects_the_engine_with_an_upstream(servers: WiredServers) -> None:
-    server = servers.of(upstream_url="http://127.0.0.1:9/v1")
+    server = servers.server(upstream_url="http://127.0.0.1:9/v1")
 
     assert (await reply(server, "sim")).model == "sim"
     with pytest.raises(UpstreamUnreachable):
@@ -75,14 +75,14 @@ async def test_model_name_selects_the_engine_with_an_upstream(servers: WiredServ
 async def test_upstream_without_keys_accepts_only_loopback_pages(
     servers: WiredServers, texts: dict[str, str], protected: bool
 ) -> None:
-    server = servers.of(groq_api_key="g", **texts)
+    server = servers.server(groq_api_key="g", **texts)
 
     assert (server.app.loopback_guard is not None) is protected
 
 
 async def test_other_host_names_are_accepted_only_on_other_addresses(servers: WiredServers) -> None:
-    here = servers.of(groq_api_key="g").app.loopback_guard
-    beyond = servers.of(groq_api_key="g", host="0.0.0.0", allow_anonymous="true").app.loopback_guard
+    here = servers.server(groq_api_key="g").app.loopback_guard
+    beyond = servers.server(groq_api_key="g", host="0.0.0.0", allow_anonymous="true").app.loopback_guard
 
     assert here is not None
     assert beyond is not None
@@ -94,7 +94,7 @@ async def test_other_host_names_are_accepted_only_on_other_addresses(servers: Wi
 
 @pytest.mark.parametrize(("rps", "limited"), [("10", True), ("0.1", True), ("0", False)])
 async def test_rate_of_zero_disables_the_limit(servers: WiredServers, rps: str, limited: bool) -> None:
-    assert (servers.of(rate_limit_rps=rps).app.throttle is not None) is limited
+    assert (servers.server(rate_limit_rps=rps).app.throttle is not None) is limited
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ async def test_rate_of_zero_disables_the_limit(servers: WiredServers, rps: str, 
 async def test_simulator_defaults_apply_to_its_streams(
     servers: WiredServers, texts: dict[str, str], sse_s: float, loop_s: float
 ) -> None:
-    server = servers.of(**texts)
+    server = servers.server(**texts)
 
     assert first_gap_s(server, "/stream-sse") == pytest.approx(sse_s)
     assert first_gap_s(server, "/stream-ndjson") == pytest.approx(sse_s)
@@ -114,7 +114,7 @@ async def test_simulator_defaults_apply_to_its_streams(
 
 
 async def test_settings_reach_their_parts(servers: WiredServers) -> None:
-    server = servers.of(
+    server = servers.server(
         header_timeout="1s",
         body_timeout="2s",
         idle_timeout="3s",

@@ -48,7 +48,7 @@ def test_regular_expression_takes_linear_time_on_hostile_texts(expression: Expre
 
 
 @pytest.mark.parametrize("module", TABLE)
-def test_note_explains_why_each_expression_is_linear(module: str) -> None:
+def test_decision_note_has_the_reason_of_each_regular_expression(module: str) -> None:
     lines = [line for line in NOTE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{module}` |")]
 
     assert [line.split(" | ")[2].removesuffix(" |") for line in lines] == [why for _, why in TABLE[module]]

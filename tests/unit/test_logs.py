@@ -26,9 +26,9 @@ def record(message: str, *args: object, broken: bool = False) -> logging.LogReco
             raise ZeroDivisionError("by nought")
         except ZeroDivisionError:
             error = sys.exc_info()
-    made = logging.LogRecord("tokenfall.x", logging.WARNING, __file__, 1, message, args, error)
-    made.created = 1_700_000_000.5
-    return made
+    log_record = logging.LogRecord("tokenfall.x", logging.WARNING, __file__, 1, message, args, error)
+    log_record.created = 1_700_000_000.5
+    return log_record
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_console_traceback_keeps_its_lines() -> None:
 
 
 def test_exception_text_is_escaped_on_a_console() -> None:
-    made = record("failed")
-    made.exc_info = (ValueError, ValueError(HOSTILE), None)
-    lines = ConsoleFormatter().format(made).split("\n")
+    log_record = record("failed")
+    log_record.exc_info = (ValueError, ValueError(HOSTILE), None)
+    lines = ConsoleFormatter().format(log_record).split("\n")
 
     assert [line for line in lines if not line.isprintable()] == []
 

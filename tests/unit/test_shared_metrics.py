@@ -40,16 +40,16 @@ def tokens(shared: SharedMetrics, number: int = 0) -> int | None:
 
 def with_memory(workers: int) -> tuple[SharedMetrics, mmap]:
     """Shared metrics and their memory, which a test can overwrite to simulate a killed writer."""
-    made: list[mmap] = []
+    memories: list[mmap] = []
 
     def make(fileno: int, length: int) -> mmap:
-        made.append(mmap(fileno, length))
-        return made[-1]
+        memories.append(mmap(fileno, length))
+        return memories[-1]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared_metrics, "mmap", make)
         shared = SharedMetrics(workers)
-    return shared, made[0]
+    return shared, memories[0]
 
 
 def halves(number: int = 0) -> list[int]:

@@ -37,7 +37,7 @@ class Work:
         self._clock = clock
         self._slice_s = slice_s
 
-    def of(self, slices: int, name: str = "") -> Sliced[str]:
+    def slices(self, slices: int, name: str = "") -> Sliced[str]:
         for number in range(slices):
             if number:
                 yield
@@ -46,7 +46,7 @@ class Work:
         return f"{name} done"
 
     def failing(self, slices: int) -> Sliced[str]:
-        yield from self.of(slices)
+        yield from self.slices(slices)
         raise ValueError("no")
 
 
@@ -57,15 +57,15 @@ def work(clock: Clock) -> Work:
 
 @pytest.mark.parametrize("slices", range(1, AT_ONCE + 1))
 def test_short_work_returns_its_result_without_a_coroutine(work: Work, slices: int) -> None:
-    assert start_sliced(work.of(slices)) == " done"
+    assert start_sliced(work.slices(slices)) == " done"
 
 
 def test_slices_are_limited_by_time_not_by_number(clock: Clock) -> None:
-    assert start_sliced(Work(clock, slice_s=0.0).of(1_000)) == " done"
+    assert start_sliced(Work(clock, slice_s=0.0).slices(1_000)) == " done"
 
 
 async def test_longer_work_runs_only_its_first_slices_at_once(work: Work) -> None:
-    remainder = start_sliced(work.of(AT_ONCE + 2))
+    remainder = start_sliced(work.slices(AT_ONCE + 2))
 
     assert len(work.log) == AT_ONCE
     assert not isinstance(remainder, str)
@@ -81,14 +81,14 @@ async def test_turn_runs_as_many_slices_as_its_time_allows(clock: Clock) -> None
             work.log.append("-")
             await asyncio.sleep(0)
 
-    await asyncio.gather(later(work.of(12)), other_task())
+    await asyncio.gather(later(work.slices(12)), other_task())
 
     runs = [run for run in "".join(work.log).split("-") if run]
     assert runs[0] == "0123"
 
 
 async def test_later_runs_no_slice_at_once(work: Work) -> None:
-    remainder: Coroutine[Any, Any, str] = later(work.of(2))
+    remainder: Coroutine[Any, Any, str] = later(work.slices(2))
 
     assert work.log == []
     assert await remainder == " done"
@@ -98,7 +98,7 @@ async def test_later_runs_no_slice_at_once(work: Work) -> None:
 async def test_exception_in_any_slice_is_raised(work: Work, slices: int) -> None:
     with pytest.raises(ValueError, match="no"):
         await run_sliced(work.failing(slices))
-    assert await run_sliced(work.of(2, "next")) == "next done"
+    assert await run_sliced(work.slices(2, "next")) == "next done"
 
 
 async def test_other_tasks_run_between_two_slices(clock: Clock) -> None:
@@ -109,7 +109,7 @@ async def test_other_tasks_run_between_two_slices(clock: Clock) -> None:
             work.log.append("-")
             await asyncio.sleep(0)
 
-    await asyncio.gather(run_sliced(work.of(4)), other_task())
+    await asyncio.gather(run_sliced(work.slices(4)), other_task())
 
     assert "".join(work.log).strip("-").count("-") >= 3
     assert not any(f"{number}{number + 1}" in "".join(work.log) for number in range(3))
@@ -123,7 +123,7 @@ async def test_several_computations_run_one_slice_per_turn_in_total(clock: Clock
             work.log.append("|")
             await asyncio.sleep(0)
 
-    ends = await asyncio.gather(*(run_sliced(work.of(3, name)) for name in "abc"), turns())
+    ends = await asyncio.gather(*(run_sliced(work.slices(3, name)) for name in "abc"), turns())
 
     assert ends[:3] == ["a done", "b done", "c done"]
     in_turns = "".join(work.log).split("|")[1:]  # the first slices run at the start of each computation
@@ -142,7 +142,7 @@ async def test_cancelled_work_is_closed_and_does_not_block_others(work: Work, cl
             closed.append(True)
 
     leaving = asyncio.create_task(run_sliced(endless()))
-    staying = asyncio.create_task(run_sliced(work.of(5)))
+    staying = asyncio.create_task(run_sliced(work.slices(5)))
     for _ in range(3):
         await asyncio.sleep(0)
     leaving.cancel()

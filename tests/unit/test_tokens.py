@@ -71,12 +71,12 @@ def test_cut_text_repeats_the_tokens(text: str, count: int, at: int) -> None:
     once = tokens_of(text)
     again = [token if token[0].isspace() else f" {token}" for token in once]
     expected = [*once, *again * 40][:count]
-    made = at_once(repeat_text(text, count))
+    repeated = at_once(repeat_text(text, count))
 
-    assert len(made) == count
-    assert [*made] == [made[place] for place in range(count)] == expected
-    assert [*made[:at]] == expected[:at]
-    assert [*made[at:]] == expected[at:]
+    assert len(repeated) == count
+    assert [*repeated] == [repeated[place] for place in range(count)] == expected
+    assert [*repeated[:at]] == expected[:at]
+    assert [*repeated[at:]] == expected[at:]
 
 
 def test_long_text_is_cut_in_slices_and_only_as_far_as_needed() -> None:

@@ -1,4 +1,4 @@
-/** The only tab of a browser: every lock is free, and nobody receives its messages. */
+/** A browser with a single tab: every lock is free, and BroadcastChannel messages have no receiver. */
 
 class Channel {
   postMessage() {}
@@ -6,7 +6,7 @@ class Channel {
   close() {}
 }
 
-/** The `navigator` of such a tab; makes its `BroadcastChannel` global. */
+/** Returns the `navigator` of this tab; sets the global `BroadcastChannel`. */
 export function alone() {
   globalThis.BroadcastChannel = Channel;
   return { onLine: true, locks: { request: (name, options, act) => Promise.resolve(act({ name })) } };

@@ -3,11 +3,11 @@ import { beforeEach, test } from 'node:test';
 
 import { alone } from './alone.mjs';
 
-let page = null; // the document of the test under way
-let timers = []; // { at, run } of what waits, by a clock of our own
+let page = null; // the document of the current test
+let timers = []; // pending timers { at, run } of the fake clock
 let nowMs = 0;
-const asked = []; // [path, Authorization] of each request
-let answers = []; // what to answer next: a function of the request's signal; the last one serves all others
+const requests = []; // [path, Authorization] of each request
+let answers = []; // queued responses, functions of the request's signal; the last one is reused
 const put = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 put('navigator', alone());
 put('addEventListener', () => {});
@@ -20,7 +20,7 @@ put('setInterval', () => 0); // the watchdog of stream.js, which would keep the 
 put('clearTimeout', (timer) => (timers = timers.filter((other) => other !== timer)));
 put('fetch', async (path, { headers, signal }) => {
   signal.throwIfAborted();
-  asked.push([path, headers.Authorization]);
+  requests.push([path, headers.Authorization]);
   return (answers.length > 1 ? answers.shift() : answers[0])(signal);
 });
 
@@ -30,7 +30,7 @@ const NO_KEYS = { current: '', renew: async () => false };
 const problem = (status, code) => () => Response.json({ code }, { status });
 const unreachable = () => Promise.reject(new TypeError('no network'));
 
-/** A stream of these pieces of text; it stays open unless it `ends`. */
+/** A stream of these chunks; it stays open unless `ends` is set. */
 function streaming(pieces, ends = false) {
   return (signal) => {
     const body = new ReadableStream({
@@ -44,18 +44,18 @@ function streaming(pieces, ends = false) {
   };
 }
 
-/** A feed that is started, and what it told so far: states as strings, samples as objects. */
+/** A started feed, and its callbacks so far: states as strings, samples as objects. */
 function startFeed(keys = NO_KEYS) {
-  const told = [];
+  const callbacks = [];
   const feed = new BoardFeed(keys, {
-    onSample: (sample) => told.push(sample),
-    onState: (state, words) => told.push(`${state}: ${words}`),
+    onSample: (sample) => callbacks.push(sample),
+    onState: (state, words) => callbacks.push(`${state}: ${words}`),
   });
   feed.start();
-  return { feed, told };
+  return { feed, callbacks };
 }
 
-/** Lets everything happen that waits for no time. */
+/** Runs all pending microtasks and immediate callbacks. */
 async function settle() {
   for (let n = 0; n < 20; n += 1) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -80,90 +80,90 @@ function hide(hidden) {
 }
 
 beforeEach(() => {
-  timers = []; // so that what a test before has started waits for ever
-  asked.length = 0;
+  timers = []; // timers of the previous test never fire
+  requests.length = 0;
   page = Object.assign(new EventTarget(), { hidden: false });
   put('document', page);
 });
 
-test('each event is a sample; the first of a connection makes it live', async () => {
+test('each event is a sample; the first event of a connection sets the state to live', async () => {
   answers = [streaming(['data: {"at":1}\n', '\ndata: {"at":2}\n\n'])];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await settle();
-  assert.deepEqual(told, ['live: ', { at: 1 }, { at: 2 }]);
-  assert.deepEqual(asked, [['board/events', undefined]]);
+  assert.deepEqual(callbacks, ['live: ', { at: 1 }, { at: 2 }]);
+  assert.deepEqual(requests, [['board/events', undefined]]);
 });
 
-test('waits are 1, 2, 4, 8 and then 10 seconds', () => {
+test('reconnect delays are 1, 2, 4, 8 and then 10 seconds', () => {
   assert.deepEqual([0, 1, 2, 3, 4, 5, 100].map(waitS), [1, 2, 4, 8, 10, 10, 10]);
 });
 
-test('a server that cannot be reached is tried again, later each time', async () => {
+test('an unreachable server is retried with increasing delays', async () => {
   answers = [unreachable];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await settle();
-  assert.deepEqual(told, ['waiting: The server cannot be reached.']);
+  assert.deepEqual(callbacks, ['waiting: The server cannot be reached.']);
   await pass(999);
-  assert.equal(asked.length, 1);
+  assert.equal(requests.length, 1);
   await pass(1);
-  assert.equal(asked.length, 2);
+  assert.equal(requests.length, 2);
   await pass(1000);
-  assert.equal(asked.length, 2);
+  assert.equal(requests.length, 2);
   await pass(1000);
-  assert.equal(asked.length, 3);
+  assert.equal(requests.length, 3);
 });
 
-test('after a connection that brought something the waits begin anew', async () => {
+test('reconnect delays restart after a connection with an event', async () => {
   answers = [unreachable, unreachable, streaming(['data: {"at":1}\n\n'], true), unreachable];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await pass(1000);
   await pass(2000);
-  assert.deepEqual(told.slice(-3), ['live: ', { at: 1 }, 'waiting: The connection was lost.']);
+  assert.deepEqual(callbacks.slice(-3), ['live: ', { at: 1 }, 'waiting: The connection was lost.']);
   await pass(1000);
-  assert.equal(asked.length, 4);
+  assert.equal(requests.length, 4);
   await pass(2000 + 4000 + 7999);
-  assert.equal(asked.length, 6, 'nothing of the lost connection wakes it up');
+  assert.equal(requests.length, 6, 'nothing of the lost connection wakes it up');
 });
 
-test('a wait ends when the feed is started again', async () => {
+test('starting the feed again ends the reconnect delay', async () => {
   answers = [unreachable, streaming(['data: {"at":1}\n\n'])];
-  const { feed, told } = startFeed();
+  const { feed, callbacks } = startFeed();
   await settle();
   feed.start();
   await pass(2000);
-  assert.deepEqual(told.slice(1), ['live: ', { at: 1 }]);
-  assert.equal(asked.length, 2);
+  assert.deepEqual(callbacks.slice(1), ['live: ', { at: 1 }]);
+  assert.equal(requests.length, 2);
 });
 
-test('a server that stops says so', async () => {
+test('a server that shuts down is reported as stopping', async () => {
   answers = [streaming(['event: error\ndata: {"error":{"code":"shutting_down","message":"m"}}\n\n'])];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await settle();
-  assert.deepEqual(told, ['waiting: The server is stopping.']);
+  assert.deepEqual(callbacks, ['waiting: The server is stopping.']);
 });
 
-test('a server that falls silent is left, and asked anew', async () => {
+test('a silent connection is closed and reopened', async () => {
   answers = [streaming(['data: {"at":1}\n\n', ': no event\n']), streaming([])];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await pass(2999);
-  assert.deepEqual(told, ['live: ', { at: 1 }]);
+  assert.deepEqual(callbacks, ['live: ', { at: 1 }]);
   await pass(7000);
-  assert.deepEqual(told.slice(2), ['late: ']);
+  assert.deepEqual(callbacks.slice(2), ['late: ']);
   await pass(1);
-  assert.deepEqual(told.slice(3), ['waiting: The server stopped sending data.']);
-  assert.equal(asked.length, 2);
+  assert.deepEqual(callbacks.slice(3), ['waiting: The server stopped sending data.']);
+  assert.equal(requests.length, 2);
   await pass(10_000);
-  assert.equal(asked.length, 3, 'silent from the start');
+  assert.equal(requests.length, 3, 'silent from the start');
 });
 
-test('a server that was late is live again with its next word', async () => {
+test('the state is live again with the next event after a delay', async () => {
   let tell = null;
   answers = [(signal) => {
     const body = new ReadableStream({ start: (controller) => (tell = (text) => controller.enqueue(new TextEncoder().encode(text))) });
     signal.addEventListener('abort', () => {});
     return new Response(body, { headers: { 'Content-Type': 'text/event-stream' } });
   }];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await settle();
   tell('data: {"at":1}\n\n');
   await pass(3000);
@@ -171,111 +171,111 @@ test('a server that was late is live again with its next word', async () => {
   await settle();
   tell('data: {"at":6}\n\n');
   await settle();
-  assert.deepEqual(told, ['live: ', { at: 1 }, 'late: ', 'live: ', { at: 5 }, { at: 6 }]);
-  assert.equal(asked.length, 1);
+  assert.deepEqual(callbacks, ['live: ', { at: 1 }, 'late: ', 'live: ', { at: 5 }, { at: 6 }]);
+  assert.equal(requests.length, 1);
 });
 
-test('an answer that nobody can read is no sample', async (t) => {
+test('an unparsable event is not a sample', async (t) => {
   t.mock.method(console, 'error', () => {});
   answers = [streaming(['data: {"at":\n\n'])];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await settle();
-  assert.deepEqual(told, ['waiting: Something went wrong on the server.']);
+  assert.deepEqual(callbacks, ['waiting: Something went wrong on the server.']);
   assert.equal(console.error.mock.callCount(), 1);
 });
 
-test('started again, the feed has one connection still', async () => {
+test('a feed that is started twice has one connection', async () => {
   const signals = [];
   const silent = streaming(['data: {"at":1}\n\n']);
   answers = [(signal) => (signals.push(signal), silent(signal))];
-  const { feed, told } = startFeed();
+  const { feed, callbacks } = startFeed();
   await pass(2000);
   feed.start();
   await settle();
   assert.deepEqual(signals.map((signal) => signal.aborted), [true, false]);
-  assert.deepEqual(told, ['live: ', { at: 1 }, 'live: ', { at: 1 }]);
+  assert.deepEqual(callbacks, ['live: ', { at: 1 }, 'live: ', { at: 1 }]);
   await pass(9000);
-  assert.equal(asked.length, 2, 'the first connection left no timer behind');
+  assert.equal(requests.length, 2, 'the first connection left no timer behind');
 });
 
-test('what is no event stream is none', async () => {
+test('a response of another content type is an error', async () => {
   answers = [() => new Response('<p>Sign in')];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await settle();
-  assert.match(told[0], /^waiting: Something other than the server responded/);
+  assert.match(callbacks[0], /^waiting: Something other than the server responded/);
 });
 
-test('words of its own for a status, the server\'s where it has none', async () => {
+test('known statuses have a message of the page, others the message of the server', async () => {
   for (const [status, words] of [[503, 'The server is busy or restarting.'], [500, 'Something went wrong on the server.']]) {
     answers = [problem(status, 'other')];
-    const { told } = startFeed();
+    const { callbacks } = startFeed();
     await settle();
-    assert.equal(told[0], `waiting: ${words}`);
+    assert.equal(callbacks[0], `waiting: ${words}`);
   }
   answers = [() => Response.json({ code: 'other', detail: 'Not today.' }, { status: 418 })];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await settle();
-  assert.equal(told[0], 'waiting: The server says: Not today.');
+  assert.equal(callbacks[0], 'waiting: The server says: Not today.');
 });
 
-test('a page under another name is told why', async () => {
+test('an origin that is not allowed is explained', async () => {
   answers = [problem(403, 'origin_not_allowed')];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await settle();
-  assert.match(told[0], /^waiting: Without an API key, the dashboard is shown only on the server’s own machine/);
+  assert.match(callbacks[0], /^waiting: Without an API key, the dashboard is shown only on the server’s own machine/);
 });
 
-test('a refused key is asked for once; after a no it is not asked again until started', async () => {
+test('the key prompt is shown once per start', async () => {
   answers = [problem(401, 'unauthorized')];
   const refused = [];
   const keys = { current: 'old', renew: async (key) => (refused.push(key), false) };
-  const { feed, told } = startFeed(keys);
+  const { feed, callbacks } = startFeed(keys);
   await pass(60_000);
-  assert.deepEqual(told, ['refused: The dashboard needs an API key.']);
+  assert.deepEqual(callbacks, ['refused: The dashboard needs an API key.']);
   assert.deepEqual(refused, ['old']);
   hide(true);
   await pass(60_000);
   hide(false);
   await settle();
-  assert.equal(asked.length, 1);
+  assert.equal(requests.length, 1);
   feed.start();
   await settle();
-  assert.equal(asked.length, 2);
+  assert.equal(requests.length, 2);
 });
 
-test('a new key is used at once', async () => {
+test('a new key is used immediately', async () => {
   answers = [problem(401, 'unauthorized'), streaming(['data: {"at":1}\n\n'])];
   const keys = { current: 'old', renew: async () => ((keys.current = 'new'), true) };
-  const { told } = startFeed(keys);
+  const { callbacks } = startFeed(keys);
   await settle();
-  assert.deepEqual(told, ['live: ', { at: 1 }]);
-  assert.deepEqual(asked, [['board/events', 'Bearer old'], ['board/events', 'Bearer new']]);
+  assert.deepEqual(callbacks, ['live: ', { at: 1 }]);
+  assert.deepEqual(requests, [['board/events', 'Bearer old'], ['board/events', 'Bearer new']]);
 });
 
-test('a hidden tab lets go, and connects again once it is seen', async () => {
+test('a hidden tab disconnects and reconnects when it is visible', async () => {
   let left = 0;
   const silent = streaming(['data: {"at":1}\n\n']);
   answers = [(signal) => (signal.addEventListener('abort', () => (left += 1)), silent(signal))];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await settle();
   hide(true);
   await settle();
-  assert.deepEqual([asked.length, left, told.at(-1)], [1, 1, 'waiting: ']);
+  assert.deepEqual([requests.length, left, callbacks.at(-1)], [1, 1, 'waiting: ']);
   await pass(60_000);
-  assert.equal(asked.length, 1, 'no more tries while hidden');
+  assert.equal(requests.length, 1, 'no more tries while hidden');
   hide(false);
   await settle();
-  assert.equal(asked.length, 2);
-  assert.deepEqual(told.slice(-2), ['live: ', { at: 1 }]);
+  assert.equal(requests.length, 2);
+  assert.deepEqual(callbacks.slice(-2), ['live: ', { at: 1 }]);
 });
 
-test('a tab that is opened behind another connects when it is seen', async () => {
+test('a tab opened in the background connects when it is visible', async () => {
   page.hidden = true;
   answers = [streaming(['data: {"at":1}\n\n'])];
-  const { told } = startFeed();
+  const { callbacks } = startFeed();
   await pass(60_000);
-  assert.deepEqual([asked, told], [[], []]);
+  assert.deepEqual([requests, callbacks], [[], []]);
   hide(false);
   await settle();
-  assert.deepEqual(told, ['live: ', { at: 1 }]);
+  assert.deepEqual(callbacks, ['live: ', { at: 1 }]);
 });

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-const asked = [];
+const requests = [];
 let answer = null;
 const put = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 put('navigator', { onLine: true });
 put('fetch', async (path) => {
-  asked.push(path);
+  requests.push(path);
   return answer();
 });
 
@@ -17,7 +17,7 @@ const NO_KEYS = { current: '', renew: async () => false };
 
 const event = (n) => ({ at: 1e9 + n, uptime_s: n, streams: n, resident_bytes: 0, requests: [], upstream_errors: {} });
 
-/** The server's history with these streams; its last value is of second `n`. */
+/** A history response with these stream counts; the last value is that of second `n`. */
 function history(n, streams, step_s = 1) {
   const nothing = streams.map(() => null);
   const parts = ['count', 'p50_s', 'p90_s', 'p99_s'];
@@ -31,37 +31,37 @@ function history(n, streams, step_s = 1) {
 const streamsOf = (samples, range) => samples.window(range).runs('streams').map((run) => run.map(([, value]) => value));
 
 beforeEach(() => {
-  asked.length = 0;
+  requests.length = 0;
   answer = () => Response.json(history(10, [1, 2, 3]));
 });
 
-test('what was before the first event comes from the server, once a connection', async () => {
+test('the history before the first event is loaded once per connection', async () => {
   let changes = 0;
   const samples = new Samples(NO_KEYS, () => (changes += 1));
   await samples.load(TWO_MINUTES);
-  assert.deepEqual(asked, [], 'nothing has come yet');
+  assert.deepEqual(requests, [], 'nothing has come yet');
   samples.take(event(10.5));
   await samples.load(TWO_MINUTES);
   samples.take(event(11.5));
   await samples.load(QUARTER);
-  assert.deepEqual([asked, changes], [['board/history?range=15m'], 1]);
+  assert.deepEqual([requests, changes], [['board/history?range=15m'], 1]);
   assert.deepEqual(streamsOf(samples, TWO_MINUTES), [[1, 2, 3, 10.5, 11.5]]);
   samples.begin();
   await samples.load(TWO_MINUTES);
-  assert.equal(asked.length, 2);
+  assert.equal(requests.length, 2);
 });
 
-test('minutes are asked for when they are shown, and again every minute', async () => {
+test('minute averages are loaded when shown and then every minute', async () => {
   answer = () => Response.json(history(0, [4, 5], 60));
   const samples = new Samples(NO_KEYS, () => {});
   for (let n = 1; n <= 130; n += 1) {
     samples.take(event(n));
     await samples.load(n % 2 ? HOUR : DAY);
   }
-  assert.deepEqual(asked, Array(3).fill('board/history?range=24h'));
+  assert.deepEqual(requests, Array(3).fill('board/history?range=24h'));
 });
 
-test('without a history what comes is shown still', async () => {
+test('new samples are shown if the history is not available', async () => {
   for (const failure of [() => Promise.reject(new TypeError('no network')), () => Response.json({}, { status: 404 })]) {
     answer = failure;
     const samples = new Samples(NO_KEYS, () => assert.fail('nothing has changed'));
@@ -71,7 +71,7 @@ test('without a history what comes is shown still', async () => {
   }
 });
 
-test('a clock that was set in between does not displace the history', async () => {
+test('a clock change does not shift the history', async () => {
   answer = () => Response.json(history(5000, [1, 2]));
   const samples = new Samples(NO_KEYS, () => {});
   samples.take(event(10));
@@ -79,7 +79,7 @@ test('a clock that was set in between does not displace the history', async () =
   assert.deepEqual(streamsOf(samples, TWO_MINUTES), [[1, 2]]);
 });
 
-test('each range has its part of the samples, and labels for its quarters', () => {
+test('each range shows its part of the samples, with labels at its quarters', () => {
   assert.deepEqual(RANGES.map(({ spanS }) => spanS), [120, 900, 3600, 86_400]);
   assert.ok(RANGES.every(({ ticks }) => ticks.length === 4));
 });

@@ -3,39 +3,39 @@ import { test } from 'node:test';
 
 import { MIB, requestKey, requestRates, rowsOf, splitFailed, valuesOf } from '../../src/tokenfall/web/board_values.js';
 
-const told = (at, uptime_s, ...counts) => ({
+const sample = (at, uptime_s, ...counts) => ({
   at,
   uptime_s,
   requests: counts.map((count, n) => ({ route: `/${n}`, status: 200, count, failed: 0 })),
 });
 
-test('rates are what was counted in between, a second', () => {
-  const rates = requestRates(told(100, 50, 10, 4), told(102, 52, 13, 4, 6));
+test('rates are differences of counters per second', () => {
+  const rates = requestRates(sample(100, 50, 10, 4), sample(102, 52, 13, 4, 6));
   assert.deepEqual([...rates], [['200 /0', 1.5], ['200 /1', 0], ['200 /2', 3]]);
 });
 
-test('without a telling before, or by a server that began anew, there are no rates', () => {
-  assert.equal(requestRates(null, told(100, 50, 1)), null);
-  assert.equal(requestRates(told(100, 50, 9), told(101, 0.5, 1)), null);
-  assert.equal(requestRates(told(100, 50, 9), told(100, 50, 9)), null);
+test('there are no rates without a previous event or after a server restart', () => {
+  assert.equal(requestRates(null, sample(100, 50, 1)), null);
+  assert.equal(requestRates(sample(100, 50, 9), sample(101, 0.5, 1)), null);
+  assert.equal(requestRates(sample(100, 50, 9), sample(100, 50, 9)), null);
 });
 
-test('a clock that was set back makes no difference to them', () => {
-  assert.equal(requestRates(told(100, 50, 9), told(40, 52, 13)).get(requestKey({ route: '/0', status: 200 })), 2);
+test('a clock that is set back does not change the rates', () => {
+  assert.equal(requestRates(sample(100, 50, 9), sample(40, 52, 13)).get(requestKey({ route: '/0', status: 200 })), 2);
 });
 
-test('a count that went down is no negative rate', () => {
-  assert.equal(requestRates(told(100, 50, 9), told(101, 51, 8)).get(requestKey({ route: '/0', status: 200 })), 0);
+test('a decreasing counter gives no negative rate', () => {
+  assert.equal(requestRates(sample(100, 50, 9), sample(101, 51, 8)).get(requestKey({ route: '/0', status: 200 })), 0);
 });
 
-test('streams that failed are entries of their own', () => {
+test('failed streams are separate entries', () => {
   const entry = { route: '/chat', status: 200, count: 5 };
   assert.deepEqual(splitFailed([{ ...entry, failed: 2 }]), [{ ...entry, count: 3 }, { ...entry, count: 2, failed: true }]);
   assert.deepEqual(splitFailed([{ ...entry, failed: 5 }]), [{ ...entry, failed: true }]);
   assert.deepEqual(splitFailed([entry]), [entry], 'of an older server');
 });
 
-/** An event with these requests and failures of the upstream. */
+/** An event with these upstream requests and failures. */
 function event(uptime_s, requests, upstream_errors = {}) {
   return { at: 1000 + uptime_s, uptime_s, requests, upstream_errors, streams: 2, resident_bytes: 3 * MIB, ttft: null };
 }
@@ -47,7 +47,7 @@ test('an event has its gauges, and percentiles where there are any', () => {
   assert.deepEqual([values.inter_token_p50, values.inter_token_count], [undefined, 0]);
 });
 
-test('errors are told by their code, as rates since the event before', () => {
+test('errors are rates by code since the previous event', () => {
   const entry = (route, status, count, failed = 0) => ({ route, status, count, failed });
   const before = event(5, [entry('/chat', 429, 1), entry('/chat', 200, 9, 1)], { upstream_reset: 1 });
   const after = event(7, [entry('/chat', 429, 3), entry('/v1', 429, 4), entry('/chat', 200, 12, 2)], { upstream_reset: 1 });
@@ -57,12 +57,12 @@ test('errors are told by their code, as rates since the event before', () => {
   assert.equal('error:429' in valuesOf(after, null), false, 'nothing is known of the time before');
 });
 
-test('models of the upstream are values of their own', () => {
+test('models of the upstream are separate values', () => {
   const values = valuesOf({ ...event(5, []), upstream_ttft: [{ model: 'llama', count: 1, p90_s: 0.3 }] }, null);
   assert.equal(values['model:llama'], 0.3);
 });
 
-/** A history of these columns; those that are not given are of nothing. */
+/** A history with these columns; other columns have no values. */
 function history(columns) {
   const { length } = columns.streams;
   const nothing = Array(length).fill(null);
@@ -74,7 +74,7 @@ function history(columns) {
   };
 }
 
-test('a history has rows with the names of events', () => {
+test('rows of the history have the names of events', () => {
   const rows = rowsOf(history({
     streams: [1, null], resident_bytes: [MIB, null], ttft_p50_s: [0.1, null], errors: { 429: [3, null] },
     upstream_errors: { upstream_reset: [1, null] }, upstream_ttft_p90_s: { llama: [0.2, null] },

@@ -1,4 +1,4 @@
-/** Conversations, with parts of the page that note what they are told and a server that answers as a test says. */
+/** The conversation controller, with fakes of the page's components and of the server. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -15,16 +15,16 @@ const KEPT = [
   { role: 'user', content: 'Hello?', turn: 'turn_0' },
   { role: 'assistant', content: 'Hi.', turn: 'turn_0', model: 'sim', ttft_s: 0.25, tokens_per_s: 40 },
 ];
-const TRIES = 11; // the first, and ten to come back
-const LOOK_MS = 15_000; // until a lost turn is looked for
+const TRIES = 11; // the first attempt and ten retries
+const LOOK_MS = 15_000; // the delay before a lost turn is searched for
 const GONE = new Failure('not_found', { status: 404 });
 
-const said = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
+const frame = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
 const broke = (code, more = {}) => `event: error\ndata: ${JSON.stringify({ error: { code, ...more } })}\n\n`;
 const cut = 'event: end\ndata: {"finish_reason":"length","usage":{"completion_tokens":2}}\n\n';
 const whole = (text) => () => new Response(text, { headers: HEAD });
 
-/** A response that goes on after `text` until its request is aborted, or a test ends it with `end(text)`. */
+/** A response that stays open after `text` until its request is aborted or the test calls `end(text)`. */
 function endless(text) {
   let controller;
   const bytesOf = (more) => new TextEncoder().encode(more);
@@ -51,18 +51,18 @@ function later() {
   return made;
 }
 
-/** Each question is answered by the next of `answers`, what is left of a turn by the next of `rest`; the last stays. */
+/** A fake server: `answers` are the queued responses to questions, `rest` those to follow requests; the last one is reused. */
 class Server {
   asked = [];
-  keys = []; // of what was asked
-  follows = []; // the newest turn that each question said it knew, undefined where it said none
+  keys = []; // idempotency keys of the questions
+  follows = []; // the previous turn that each question named, or undefined
   followed = [];
   stopped = [];
   loaded = [];
   answers = [];
   rest = [new Failure('unreachable')];
-  kept = {}; // messages by conversation, promises of them, or errors
-  ending = Promise.resolve(); // until a turn that is stopped has ended
+  stored = {}; // by conversation: messages, a promise of them, or an error
+  ending = Promise.resolve(); // resolved when a stopped turn has ended
 
   ask({ onSend, signal, key, follows, ...question }) {
     this.follows.push(follows);
@@ -84,7 +84,7 @@ class Server {
 
   async history(conversation) {
     this.loaded.push(conversation);
-    const found = await (conversation in this.kept ? this.kept[conversation] : []);
+    const found = await (conversation in this.stored ? this.stored[conversation] : []);
     if (found instanceof Error) throw found;
     return found;
   }
@@ -126,8 +126,8 @@ class View {
   busy = false;
 
   lastTurn = '';
-  edited = []; // [turn, text] of questions that are to be edited again
-  isThere = true; // what is to be edited
+  edited = []; // [turn, text] of reopened edits
+  isThere = true; // whether the message to edit exists
   isEditing = false;
   isUnknown = false;
   isForgotten = false;
@@ -179,7 +179,7 @@ class View {
 class Composer {
   busy = false;
   name = '';
-  given = []; // [text, conversation] that came back
+  given = []; // [text, conversation] of restored drafts
   taken = [];
 
   setBusy(busy) {
@@ -212,7 +212,7 @@ class Notice {
   }
 }
 
-/** A page that shows the conversation `holidays`, and `lists`, how often it was told that a turn may have been kept. */
+/** A page that shows the conversation `holidays`; `lists` counts the requests to reload the list. */
 async function page(api = new Server(), options = {}) {
   const made = { api, view: new View(), composer: new Composer(), notice: new Notice(), lists: 0 };
   const { view, composer, notice } = made;
@@ -223,7 +223,7 @@ async function page(api = new Server(), options = {}) {
   return made;
 }
 
-/** What is left of a question that came to nothing, where it is to be asked in another's place. */
+/** The stored state of a failed question that replaces another. */
 function placed(conversation = 'holidays') {
   const { key, ...left } = turnUnderWay(conversation);
   assert.match(key, /^[0-9a-f]{32}$/);
@@ -232,7 +232,7 @@ function placed(conversation = 'holidays') {
 
 const PLACED = { question: 'Where to?', replaces: 'turn_0', isShown: false, after: null, id: '', isGivenUp: true };
 
-/** Until all that is due has been done. */
+/** Waits until all pending callbacks have run. */
 async function settle() {
   for (let times = 0; times < 30; times += 1) await settled();
 }
@@ -250,8 +250,8 @@ function answering(...answers) {
 
 const timing = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
 let status;
-let waits; // those that do not end at once: { act, ms }
-let isHurried; // all end at once, but those of a look for a lost turn
+let waits; // timers that do not fire at once: { act, ms }
+let isHurried; // timers fire at once, except the search for a lost turn
 
 beforeEach(() => {
   status = { textContent: '' };
@@ -274,16 +274,16 @@ afterEach(() => {
   delete globalThis.navigator;
 });
 
-describe('a conversation that is opened', () => {
-  test('shows what the server has of it', async () => {
+describe('an opened conversation', () => {
+  test('shows the stored messages', async () => {
     const api = new Server();
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { view, composer, conversation, notice } = await page(api);
     assert.deepEqual([view.history, api.loaded, conversation.id], [KEPT, ['holidays'], 'holidays']);
     assert.deepEqual([composer.name, conversation.isBusy, notice.code, status.textContent], ['holidays', false, '', '']);
   });
 
-  test('is not asked for when it is new', async () => {
+  test('is not loaded if it is new', async () => {
     const { api, view, conversation } = await page(answering(whole(DONE)), { isNew: true });
     assert.deepEqual([api.loaded, view.history], [[], []]);
     conversation.ask({ text: 'Where to?' });
@@ -291,18 +291,18 @@ describe('a conversation that is opened', () => {
     assert.deepEqual([api.loaded, api.asked.length], [[], 1]);
   });
 
-  test('shows nothing of the one before while it is loaded', async () => {
+  test('shows no message of the previous one while loading', async () => {
     const api = new Server();
-    api.kept = { holidays: KEPT, default: new Promise(() => {}) };
+    api.stored = { holidays: KEPT, default: new Promise(() => {}) };
     const { view, conversation } = await page(api);
     conversation.open('default');
     assert.equal(view.history, null);
   });
 
-  test('is not overwritten by one that was asked for before and comes later', async () => {
+  test('is not overwritten by a late response of a previous one', async () => {
     const api = new Server();
     const late = later();
-    api.kept = { holidays: late.promise, default: [] };
+    api.stored = { holidays: late.promise, default: [] };
     const { view, conversation } = await page(api);
     await conversation.open('default');
     late.resolve(KEPT);
@@ -310,13 +310,13 @@ describe('a conversation that is opened', () => {
     assert.deepEqual(view.history, []);
   });
 
-  test('is not overwritten by what was asked for before it was left and come back to', async () => {
-    const api = answering(endless(said('Rome', 1)));
+  test('is not overwritten by a late response of its previous visit', async () => {
+    const api = answering(endless(frame('Rome', 1)));
     const [late, now] = [later(), later()];
-    api.kept = { holidays: late.promise, default: [] };
+    api.stored = { holidays: late.promise, default: [] };
     const { view, conversation, notice, composer } = await page(api);
     await conversation.open('default');
-    api.kept.holidays = now.promise;
+    api.stored.holidays = now.promise;
     conversation.open('holidays');
     now.resolve(KEPT);
     await settle();
@@ -331,30 +331,30 @@ describe('a conversation that is opened', () => {
     assert.equal(view.history, 'as it is');
   });
 
-  test('says what went wrong, and can be loaded again', async () => {
+  test('shows a loading error and can be reloaded', async () => {
     const api = new Server();
-    api.kept.holidays = new Failure('unreachable');
+    api.stored.holidays = new Failure('unreachable');
     const made = await page(api);
     const { view, notice } = made;
     assert.deepEqual([notice.code, notice.again.label], ['unreachable', 'Load again']);
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     assert.deepEqual([view.history, notice.again.meanwhile], [null, 'Loading again']); // unknown, and not empty
     notice.again.run();
     await settle();
     assert.deepEqual([view.history, notice.code, made.lists], [KEPT, '', 2]);
   });
 
-  test('asks for a key where there is none', async () => {
+  test('prompts for a missing key', async () => {
     const api = new Server();
-    api.kept.holidays = new Failure('unauthorized', { status: 401 });
+    api.stored.holidays = new Failure('unauthorized', { status: 401 });
     const { again } = (await page(api)).notice;
     assert.deepEqual([again.label, again.meanwhile], ['Enter a key', '']);
   });
 
-  test('says nothing of a failure of one that is not shown any more', async () => {
+  test('shows no error of a conversation that was left', async () => {
     const api = new Server();
     const late = later();
-    api.kept = { holidays: late.promise, default: [] };
+    api.stored = { holidays: late.promise, default: [] };
     const { notice, conversation } = await page(api);
     await conversation.open('default');
     late.resolve(new Failure('unreachable'));
@@ -363,10 +363,10 @@ describe('a conversation that is opened', () => {
   });
 });
 
-describe('a question says which turn it follows', () => {
-  test('as far as the page knows it', async () => {
-    const api = answering(whole(said('Rome', 1) + DONE), endless(said('one', 1)), whole(DONE));
-    api.kept.holidays = KEPT;
+describe('a question names its previous turn', () => {
+  test('if the page knows it', async () => {
+    const api = answering(whole(frame('Rome', 1) + DONE), endless(frame('one', 1)), whole(DONE));
+    api.stored.holidays = KEPT;
     const { conversation } = await asked(api);
     conversation.ask({ text: 'And then?' });
     await settle();
@@ -380,13 +380,13 @@ describe('a question says which turn it follows', () => {
     assert.deepEqual(api.follows, ['turn_0', 'turn_1', undefined]);
   });
 
-  test('also after one that was stopped, once the server has stored it or not', async () => {
+  test('after a stopped turn, stored or not', async () => {
     for (const [stored, follows] of [[[...KEPT, { turn: 'turn_1', role: 'user', content: 'And then?' }], 'turn_1'], [KEPT, 'turn_0']]) {
-      const api = answering(endless(said('one', 1)), whole(DONE));
-      api.kept.holidays = KEPT;
+      const api = answering(endless(frame('one', 1)), whole(DONE));
+      api.stored.holidays = KEPT;
       const { view, conversation } = await asked(api);
       const shown = view.history;
-      api.kept.holidays = stored;
+      api.stored.holidays = stored;
       conversation.stop();
       await settle();
       assert.equal(view.history, shown, 'nothing is shown again');
@@ -396,12 +396,12 @@ describe('a question says which turn it follows', () => {
     }
   });
 
-  test('and a turn of another tab is shown after one that failed', async () => {
-    const api = answering(whole(said('one', 1) + broke('upstream_error')), whole(DONE));
-    api.kept.holidays = KEPT;
+  test('and a turn of another tab is shown after a failed one', async () => {
+    const api = answering(whole(frame('one', 1) + broke('upstream_error')), whole(DONE));
+    api.stored.holidays = KEPT;
     const { view, conversation } = await page(api);
     conversation.ask({ text: 'And then?' });
-    api.kept.holidays = [...KEPT, { turn: 'turn_9', role: 'user', content: 'Elsewhere' }];
+    api.stored.holidays = [...KEPT, { turn: 'turn_9', role: 'user', content: 'Elsewhere' }];
     await settle();
     assert.equal(view.history.at(-1).turn, 'turn_9');
     conversation.ask({ text: 'And then?' });
@@ -409,7 +409,7 @@ describe('a question says which turn it follows', () => {
     assert.deepEqual(api.follows, ['turn_0', 'turn_9']);
   });
 
-  test('and the same once more when the server took nothing of it', async () => {
+  test('and names it again if the server rejected the question', async () => {
     const api = answering(new Failure('rate_limited', { status: 429 }), whole(DONE));
     const { conversation } = await asked(api);
     conversation.ask({ text: 'Where to?' });
@@ -417,10 +417,10 @@ describe('a question says which turn it follows', () => {
     assert.deepEqual(api.follows, ['', '']);
   });
 
-  test('and where the server has a newer one, that is shown and the question given back', async () => {
+  test('and if the server has a newer one, that is shown and the question becomes the draft', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
     const made = await page(api);
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     made.conversation.ask({ text: 'Where to?' });
     await settle();
     assert.deepEqual([made.view.history, made.view.isForgotten], [KEPT, false]);
@@ -430,11 +430,11 @@ describe('a question says which turn it follows', () => {
     assert.deepEqual(api.follows, ['', 'turn_0']);
   });
 
-  test('and where the server has lost the conversation, what is shown stays and is marked', async () => {
+  test('and if the conversation was lost, the shown messages stay and are marked', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }), whole(DONE));
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const made = await page(api);
-    api.kept.holidays = null;
+    api.stored.holidays = null;
     made.conversation.ask({ text: 'Where to?' });
     await settle();
     assert.deepEqual([made.view.history, made.view.isForgotten], [KEPT, true]);
@@ -444,32 +444,32 @@ describe('a question says which turn it follows', () => {
   });
 });
 
-describe('a conversation that is looked at again', () => {
-  test('shows what another page has asked', async () => {
+describe('a conversation that becomes visible again', () => {
+  test('shows turns of another page', async () => {
     const { view, conversation, api } = await page();
     await conversation.look();
     assert.deepEqual([view.history, status.textContent], [[], '']);
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     await conversation.look();
     assert.deepEqual(view.history, KEPT);
     assert.match(status.textContent, /changed elsewhere/);
   });
 
-  test('says that the server has lost it', async () => {
+  test('shows that the server has lost it', async () => {
     const api = new Server();
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { view, conversation } = await page(api);
-    api.kept.holidays = null;
+    api.stored.holidays = null;
     await conversation.look();
     assert.deepEqual([view.history, view.isForgotten], [KEPT, true]);
     assert.equal(status.textContent, 'The server no longer has this conversation.');
   });
 
-  test('stays as it is while a message is edited, an answer comes, or the server is not there', async () => {
-    const { view, conversation, api, notice } = await page(answering(endless(said('Rome', 1))));
-    api.kept.holidays = new Failure('unreachable');
+  test('is unchanged during an edit, a response, or a network error', async () => {
+    const { view, conversation, api, notice } = await page(answering(endless(frame('Rome', 1))));
+    api.stored.holidays = new Failure('unreachable');
     await conversation.look();
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     view.isEditing = true;
     await conversation.look();
     view.isEditing = false;
@@ -481,26 +481,26 @@ describe('a conversation that is looked at again', () => {
     await settle();
   });
 
-  test('is marked when another page has deleted it', async () => {
+  test('is marked if another page deleted it', async () => {
     const api = new Server();
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { view, conversation } = await page(api);
-    api.kept.holidays = null;
+    api.stored.holidays = null;
     await conversation.look();
     assert.deepEqual([view.history, view.isForgotten], [KEPT, true]);
   });
 
-  test('says of one that the server never had that it is unknown', async () => {
+  test('is marked as unknown if the server never had it', async () => {
     const api = new Server();
-    api.kept.holidays = null;
+    api.stored.holidays = null;
     const { view } = await page(api);
     assert.deepEqual([view.history, view.isUnknown], [[], true]);
   });
 });
 
 describe('a question', () => {
-  test('is asked, and its answer shown to its end', async () => {
-    const { api, view, conversation, composer, notice, lists } = await asked(answering(whole(said('Rome', 1) + said('.', 2) + DONE)));
+  test('is sent and its response shown to the end', async () => {
+    const { api, view, conversation, composer, notice, lists } = await asked(answering(whole(frame('Rome', 1) + frame('.', 2) + DONE)));
     const [shown] = view.turns;
     assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Where to?', replaces: null }]);
     assert.deepEqual([shown.question, shown.turn, shown.settled, shown.withdrawn], ['Where to?', 'turn_1', true, false]);
@@ -511,29 +511,29 @@ describe('a question', () => {
     assert.deepEqual([conversation.isBusy, composer.busy, view.busy, turnUnderWay('holidays')], [false, false, false, null]);
   });
 
-  test('whose answer was cut at a limit is told as cut', async () => {
-    const { view } = await asked(answering(whole(said('Rome', 1) + said(',', 2) + cut + DONE)));
+  test('shows that its response ended at the token limit', async () => {
+    const { view } = await asked(answering(whole(frame('Rome', 1) + frame(',', 2) + cut + DONE)));
     const { answer } = view.turns[0];
     assert.deepEqual([answer.state, answer.reason, answer.tokens], ['complete', 'length', 2]);
     assert.equal(status.textContent, 'Stopped at the limit');
   });
 
-  test('with options of its own has them once, and is tried again without', async () => {
-    const api = answering(whole(said('Rome', 1) + broke('upstream_stream_error')), whole(DONE));
+  test('with its own options has them once and is retried without', async () => {
+    const api = answering(whole(frame('Rome', 1) + broke('upstream_stream_error')), whole(DONE));
     const { notice } = await asked(api, 'Fail.', { options: { model: 'sim:fault=error@1' } });
     notice.again.run();
     await settle();
     assert.deepEqual(api.asked.map(({ options }) => options), [{ model: 'sim:fault=error@1' }, undefined]);
   });
 
-  test('that goes on with an answer names its turn, and adds to it', async () => {
-    const api = answering(whole(said(' it is', 1) + DONE));
+  test('that continues a response names its turn and appends to it', async () => {
+    const api = answering(whole(frame(' it is', 1) + DONE));
     const { view } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
     assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Go on.', replaces: 'turn_0', isContinued: true }]);
     assert.equal(view.turns[0].answer.text, 'Rome it is');
   });
 
-  test('that goes on with an answer and brings nothing leaves it as it was, and the draft too', async () => {
+  test('that continues a response without any text leaves response and draft unchanged', async () => {
     const api = answering(new Failure('upstream_failed', { status: 502 }));
     const { view, composer, notice } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
     assert.deepEqual([view.turns[0].withdrawn, composer.given, notice.again.label], [true, [], 'Try again']);
@@ -542,18 +542,18 @@ describe('a question', () => {
     assert.deepEqual(api.asked[1], api.asked[0]);
   });
 
-  test('is under way until then, and known to the tab', async () => {
-    const { api, view, conversation, composer } = await asked(answering(endless(said('Rome', 1))), 'Where to?', { replaces: 'turn_0' });
+  test('is stored in the tab until its end', async () => {
+    const { api, view, conversation, composer } = await asked(answering(endless(frame('Rome', 1))), 'Where to?', { replaces: 'turn_0' });
     assert.deepEqual([conversation.isBusy, composer.busy, view.busy, status.textContent], [true, true, true, 'Generating…']);
-    const { key, ...kept } = turnUnderWay('holidays');
+    const { key, ...stored } = turnUnderWay('holidays');
     const question = { question: 'Where to?', replaces: 'turn_0', isShown: false };
-    assert.deepEqual([kept, [key]], [{ ...question, after: '', id: 'turn_1', model: 'sim', isGivenUp: false }, api.keys]);
+    assert.deepEqual([stored, [key]], [{ ...question, after: '', id: 'turn_1', model: 'sim', isGivenUp: false }, api.keys]);
     assert.deepEqual([view.turns[0].answer.state, view.turns[0].settled], ['open', true]);
     conversation.stop();
     await settle();
   });
 
-  test('is asked while no other is', async () => {
+  test('is rejected while another one runs', async () => {
     const { api, conversation, view } = await asked(answering(endless('')));
     assert.equal(conversation.ask({ text: 'And then?' }), false);
     await settle();
@@ -565,7 +565,7 @@ describe('a question', () => {
   test('waits for the messages before it', async () => {
     const late = later();
     const api = answering(whole(DONE));
-    api.kept.holidays = late.promise;
+    api.stored.holidays = late.promise;
     const { view, composer } = await asked(api);
     assert.deepEqual([api.asked, view.turns, composer.busy], [[], [], true]);
     late.resolve(KEPT);
@@ -573,18 +573,18 @@ describe('a question', () => {
     assert.deepEqual([api.asked.length, view.history], [1, KEPT]);
   });
 
-  test('is the reader’s again where those cannot be loaded', async () => {
+  test('becomes the draft again if those cannot be loaded', async () => {
     const api = answering(whole(DONE));
-    api.kept.holidays = new Failure('unreachable');
+    api.stored.holidays = new Failure('unreachable');
     const { view, composer, notice, conversation } = await asked(api);
     assert.deepEqual([api.asked, view.turns, composer.given], [[], [], [['Where to?', 'holidays']]]);
     assert.deepEqual([notice.code, conversation.isBusy], ['unreachable', false]);
   });
 
-  test('is so once, also where the page had begun to load them before', async () => {
+  test('becomes the draft once if loading had already started', async () => {
     const late = later();
     const api = answering(whole(DONE));
-    api.kept.holidays = late.promise;
+    api.stored.holidays = late.promise;
     const { composer, conversation } = await page(api);
     conversation.ask({ text: 'Where to?' });
     await settle();
@@ -593,12 +593,12 @@ describe('a question', () => {
     assert.deepEqual([composer.given, conversation.isBusy], [[['Where to?', 'holidays']], false]);
   });
 
-  test('with an empty answer is complete', async () => {
+  test('with an empty response is complete', async () => {
     const { view } = await asked(answering(whole(DONE)));
     assert.deepEqual([view.turns[0].answer.state, view.turns[0].withdrawn], ['complete', false]);
   });
 
-  test('that replaces another leaves that until something is said', async () => {
+  test('that replaces another shows the old response until the first token', async () => {
     const { view, conversation } = await asked(answering(endless('')), 'Where to?', { replaces: 'turn_0' });
     const [shown] = view.turns;
     assert.deepEqual([shown.replaces, shown.settled], ['turn_0', false]);
@@ -608,11 +608,11 @@ describe('a question', () => {
   });
 });
 
-describe('the key of a question', () => {
+describe('the idempotency key of a question', () => {
   const unreachable = () => new Failure('unreachable');
-  const complete = whole(said('Rome', 1) + DONE);
+  const complete = whole(frame('Rome', 1) + DONE);
 
-  test('is its own', async () => {
+  test('is unique', async () => {
     const { api, conversation } = await asked(answering(complete));
     conversation.ask({ text: 'Where to?' });
     await settle();
@@ -635,16 +635,16 @@ describe('the key of a question', () => {
     });
   }
 
-  test('stays after a reload, too', async () => {
+  test('is kept after a reload', async () => {
     const { api } = await asked(answering(unreachable()));
     const { api: anew, composer, conversation } = await page(answering(complete));
-    assert.deepEqual(composer.given, []); // it was given back before
+    assert.deepEqual(composer.given, []); // it was restored before
     conversation.ask({ text: 'Where to?' });
     await settle();
     assert.deepEqual(anew.keys, api.keys);
   });
 
-  test('stays when an answer is asked for again, whose question is not given back', async () => {
+  test('is kept when a response is regenerated', async () => {
     const again = { replaces: 'turn_0', isShown: true };
     const { api, composer, conversation } = await asked(answering(unreachable(), complete), 'Hello?', again);
     conversation.ask({ text: 'Hello?', ...again });
@@ -652,7 +652,7 @@ describe('the key of a question', () => {
     assert.deepEqual([api.keys[0] === api.keys[1], composer.given], [true, []]);
   });
 
-  test('stays when an edited question is sent again, which is to be edited as it was', async () => {
+  test('is kept when an unchanged edit is sent again', async () => {
     const edit = { replaces: 'turn_0' };
     const { api, conversation, composer, view } = await asked(answering(unreachable(), complete), 'Where to?', edit);
     assert.deepEqual([composer.given, view.edited], [[], [['turn_0', 'Where to?']]]);
@@ -662,7 +662,7 @@ describe('the key of a question', () => {
     assert.deepEqual([api.asked[1].replaces, turnUnderWay('holidays')], ['turn_0', null]);
   });
 
-  test('is another when an edited question was refused, which is to be edited as it was', async () => {
+  test('is new after an edit was refused', async () => {
     const edit = { replaces: 'turn_0' };
     const refused = new Failure('rate_limited', { status: 429 });
     const { api, conversation, composer, view } = await asked(answering(refused, complete), 'Where to?', edit);
@@ -672,7 +672,7 @@ describe('the key of a question', () => {
     assert.notEqual(api.keys[0], api.keys[1]);
   });
 
-  test('is another, and so is the place, when the same words are a new question', async () => {
+  test('is new, like its position, when the same text is a new question', async () => {
     const { api, conversation } = await asked(answering(unreachable(), complete), 'Where to?', { replaces: 'turn_0' });
     conversation.ask({ text: 'Where to?' });
     await settle();
@@ -680,7 +680,7 @@ describe('the key of a question', () => {
     assert.equal(api.asked[1].replaces, null);
   });
 
-  test('is another when the words of an answer that is asked for again are asked anew', async () => {
+  test('is new when the text of a regenerated turn is sent as a new question', async () => {
     const again = { replaces: 'turn_0', isShown: true };
     const { api, conversation } = await asked(answering(unreachable(), complete), 'Hello?', again);
     conversation.ask({ text: 'Hello?' });
@@ -701,7 +701,7 @@ describe('the key of a question', () => {
     });
   }
 
-  test('is another once the server has refused it', async () => {
+  test('is new after a refusal', async () => {
     const { api, conversation } = await asked(answering(new Failure('rate_limited', { status: 429 }), complete));
     conversation.ask({ text: 'Where to?' });
     await settle();
@@ -710,8 +710,8 @@ describe('the key of a question', () => {
 });
 
 describe('stopping', () => {
-  test('keeps what was said, and says that it is not all', async () => {
-    const made = await asked(answering(endless(said('Rome', 1))));
+  test('keeps the received text and marks it as incomplete', async () => {
+    const made = await asked(answering(endless(frame('Rome', 1))));
     const { api, view, conversation, composer, notice } = made;
     conversation.stop();
     await settle();
@@ -721,7 +721,7 @@ describe('stopping', () => {
     assert.deepEqual([conversation.isBusy, composer.busy, turnUnderWay('holidays'), made.lists], [false, false, null, 2]);
   });
 
-  test('before the first token gives the question back', async () => {
+  test('before the first token restores the draft', async () => {
     const { api, view, conversation, composer, notice } = await asked(answering(endless('')));
     conversation.stop();
     await settle();
@@ -730,28 +730,28 @@ describe('stopping', () => {
     assert.deepEqual([api.stopped, turnUnderWay('holidays')], [['turn_1'], null]);
   });
 
-  test('before the head gives the question back at once, and ends the turn when its name is known', async () => {
+  test('before the head restores the draft at once and stops the turn when its id is known', async () => {
     const head = later();
     const { api, view, conversation, composer } = await asked(answering(head.promise));
     conversation.stop();
     await settle();
     assert.deepEqual([view.turns[0].withdrawn, composer.given.length, composer.busy, api.stopped], [true, 1, false, []]);
-    head.resolve(whole(said('Rome', 1) + DONE)());
+    head.resolve(whole(frame('Rome', 1) + DONE)());
     await settle();
     assert.deepEqual([api.stopped, turnUnderWay('holidays'), view.turns[0].answer.text], [['turn_1'], null, '']);
   });
 
-  test('while the messages are loaded gives the question back', async () => {
+  test('while messages are loading restores the draft', async () => {
     const api = answering(whole(DONE));
-    api.kept.holidays = new Promise(() => {});
+    api.stored.holidays = new Promise(() => {});
     const { view, conversation, composer } = await asked(api);
     conversation.stop();
     await settle();
     assert.deepEqual([api.asked, view.turns, composer.given, composer.busy], [[], [], [['Where to?', 'holidays']], false]);
   });
 
-  test('is done once, however often it is asked for', async () => {
-    const { api, conversation, view } = await asked(answering(endless(said('Rome', 1))));
+  test('sends one request for any number of clicks', async () => {
+    const { api, conversation, view } = await asked(answering(endless(frame('Rome', 1))));
     conversation.stop();
     conversation.stop();
     await settle();
@@ -760,9 +760,9 @@ describe('stopping', () => {
     assert.deepEqual([api.stopped, view.turns[0].answer.ends], [['turn_1'], 1]);
   });
 
-  test('makes the next question wait until the server has ended the turn', async () => {
+  test('delays the next question until the server has ended the turn', async () => {
     const ended = later();
-    const { api, conversation } = await asked(answering(endless(said('Rome', 1)), whole(DONE)));
+    const { api, conversation } = await asked(answering(endless(frame('Rome', 1)), whole(DONE)));
     api.ending = ended.promise;
     conversation.stop();
     await settle();
@@ -774,8 +774,8 @@ describe('stopping', () => {
     assert.equal(api.asked.length, 2);
   });
 
-  test('does not make it wait for ever', async () => {
-    const { api, conversation } = await asked(answering(endless(said('Rome', 1)), whole(DONE)));
+  test('delays the next question for a limited time', async () => {
+    const { api, conversation } = await asked(answering(endless(frame('Rome', 1)), whole(DONE)));
     api.ending = new Promise(() => {});
     conversation.stop();
     await settle();
@@ -789,8 +789,8 @@ describe('stopping', () => {
     assert.equal(api.asked.length, 2);
   });
 
-  test('says so where the server cannot', async () => {
-    const { api, conversation, notice, view } = await asked(answering(endless(said('Rome', 1))));
+  test('shows an error if the server cannot stop the turn', async () => {
+    const { api, conversation, notice, view } = await asked(answering(endless(frame('Rome', 1))));
     api.ending = Promise.reject(new Failure('unreachable'));
     conversation.stop();
     await settle();
@@ -802,9 +802,9 @@ describe('stopping', () => {
     assert.deepEqual([api.stopped, notice.code], [['turn_1', 'turn_1'], '']);
   });
 
-  test('is over for who rests when the server has ended the turn', async () => {
+  test('is complete when the server has ended the turn', async () => {
     const ended = later();
-    const { api, conversation } = await asked(answering(endless(said('Rome', 1))));
+    const { api, conversation } = await asked(answering(endless(frame('Rome', 1))));
     api.ending = ended.promise;
     const [deleting, before] = [later(), api.loaded.length];
     let isOver = false;
@@ -823,7 +823,7 @@ describe('stopping', () => {
     assert.equal(api.loaded.length, before + 1);
   });
 
-  test('is nothing where nothing is under way', async () => {
+  test('does nothing without a turn in progress', async () => {
     const { api, conversation } = await page();
     conversation.stop();
     await conversation.rest(async () => {});
@@ -832,8 +832,8 @@ describe('stopping', () => {
 });
 
 describe('a failure', () => {
-  test('before the first token gives the question back, and can be tried again', async () => {
-    const api = answering(new Failure('rate_limited', { status: 429, retryAfterS: 3 }), whole(said('Rome', 1) + DONE));
+  test('before the first token restores the draft and can be retried', async () => {
+    const api = answering(new Failure('rate_limited', { status: 429, retryAfterS: 3 }), whole(frame('Rome', 1) + DONE));
     const { view, composer, notice, conversation } = await asked(api, 'Where to?', { replaces: 'turn_0' });
     assert.deepEqual([view.turns[0].withdrawn, view.edited], [true, [['turn_0', 'Where to?']]]);
     assert.deepEqual([composer.given, status.textContent], [[], '']);
@@ -846,8 +846,8 @@ describe('a failure', () => {
     assert.deepEqual([view.turns[1].answer.state, notice.code], ['complete', '']);
   });
 
-  test('after it keeps what was said, never as an answer', async () => {
-    const { view, composer, notice, conversation } = await asked(answering(whole(said('Rome', 1) + broke('upstream_reset'))));
+  test('after the first token keeps the text, not as a complete response', async () => {
+    const { view, composer, notice, conversation } = await asked(answering(whole(frame('Rome', 1) + broke('upstream_reset'))));
     const [shown] = view.turns;
     assert.deepEqual([shown.answer.text, shown.answer.state, shown.answer.ends], ['Rome', 'failed', 1]);
     assert.deepEqual([shown.withdrawn, composer.given, conversation.isBusy], [false, [], false]);
@@ -855,9 +855,9 @@ describe('a failure', () => {
     assert.equal(turnUnderWay('holidays'), null);
   });
 
-  test('after it can be tried again in its place, whether or not the server kept it', async () => {
+  test('after the first token can be retried in place, stored or not', async () => {
     const changed = new Failure('conversation_changed', { status: 409 });
-    const api = answering(whole(said('Rome', 1) + broke('upstream_reset')), changed, whole(said('Oslo', 1) + DONE));
+    const api = answering(whole(frame('Rome', 1) + broke('upstream_reset')), changed, whole(frame('Oslo', 1) + DONE));
     const { view, notice } = await asked(api);
     notice.again.run();
     await settle();
@@ -865,57 +865,57 @@ describe('a failure', () => {
     assert.deepEqual([view.turns[1].replaces, view.turns[1].answer.text, view.turns[1].answer.state], ['turn_1', 'Oslo', 'complete']);
   });
 
-  test('that asking again cannot mend offers no button', async () => {
+  test('that a retry cannot resolve has no button', async () => {
     const { composer, notice } = await asked(answering(new Failure('body_too_large', { status: 413 })));
     assert.deepEqual([notice.code, notice.again, composer.given.length], ['body_too_large', null, 1]);
   });
 
-  test('because the conversation was changed shows it as it is', async () => {
+  test('because of a changed conversation shows its current state', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
     const { view, composer, notice, conversation } = await page(api);
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     conversation.ask({ text: 'Where to?', replaces: 'turn_7' });
     await settle();
     assert.deepEqual([notice.code, notice.again, composer.given.length], ['conversation_changed', null, 1]);
     assert.deepEqual([view.history, api.loaded], [KEPT, ['holidays', 'holidays']]);
   });
 
-  test('because of that gives back what is not there any more, though it was', async () => {
+  test('because of a changed conversation restores a question that was removed', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
     const { composer } = await asked(api, 'Where to?', { replaces: 'turn_7', isShown: true });
     assert.deepEqual(composer.given, [['Where to?', 'holidays']]);
   });
 
-  test('because of that leaves a question that is still there where it is', async () => {
+  test('because of a changed conversation keeps a question that is still stored', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { composer, view } = await asked(api, 'Hello?', { replaces: 'turn_0', isShown: true });
     assert.deepEqual([composer.given, view.history, api.loaded.length], [[], KEPT, 2]);
   });
 
-  test('because of that gives a question back that only the page still has', async () => {
+  test('because of a changed conversation restores a question that only the page has', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { composer, view, conversation } = await page(api);
-    api.kept.holidays = null;
+    api.stored.holidays = null;
     conversation.ask({ text: 'Hello?', replaces: 'turn_0', isShown: true });
     await settle();
     assert.deepEqual([composer.given, view.isForgotten], [[['Hello?', 'holidays']], true]);
   });
 
-  test('because of that never makes the page’s own words of Continue a draft', async () => {
+  test('because of a changed conversation does not make the text of Continue a draft', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
     const { composer } = await asked(api, 'Go on.', { replaces: 'turn_7', isShown: true, isContinued: true });
     assert.deepEqual([composer.given, turnUnderWay('holidays')], [[], null]);
   });
 
-  test('of an answer that is asked for again leaves the question where it is', async () => {
+  test('of a regenerated response keeps the question in place', async () => {
     const api = answering(new Failure('rate_limited', { status: 429 }));
     const { composer } = await asked(api, 'Where to?', { replaces: 'turn_7', isShown: true });
     assert.deepEqual(composer.given, []);
   });
 
-  test('of the page itself goes to the console, and has words for the reader', async (t) => {
+  test('of the page is logged to the console and has a message', async (t) => {
     const log = t.mock.method(console, 'error', () => {});
     const { notice, composer } = await asked(answering(new TypeError('planted')));
     assert.deepEqual([notice.code, composer.given.length], ['page', 1]);
@@ -927,37 +927,37 @@ describe('a failure', () => {
 });
 
 describe('a connection that breaks', () => {
-  test('is told, and told again when it is back', async () => {
+  test('is reported, and so is its recovery', async () => {
     const seen = [];
     status = { set textContent(text) { seen.push(text); } };
-    const api = answering(whole(said('Rome', 1)));
-    api.rest = [whole(said('!', 2) + DONE)];
+    const api = answering(whole(frame('Rome', 1)));
+    api.rest = [whole(frame('!', 2) + DONE)];
     const { view } = await asked(api);
     assert.deepEqual(seen, ['', 'Generating…', 'Connection lost. Reconnecting…', 'Generating…', 'Complete']);
     assert.deepEqual([view.turns[0].answer.text, api.followed], ['Rome!', [{ turn: 'turn_1', after: '1' }]]);
   });
 
-  test('for good fails the answer; a reload may still find it', async () => {
+  test('that does not recover fails the response; a reload may find it', async () => {
     isHurried = true;
-    const { api, view, notice } = await asked(answering(whole(said('Rome', 1))));
+    const { api, view, notice } = await asked(answering(whole(frame('Rome', 1))));
     for (let times = 0; times < TRIES; times += 1) await settle();
     assert.deepEqual([view.turns[0].answer.state, notice.code, notice.again.label], ['failed', 'cut', 'Try again']);
     assert.deepEqual([api.followed.length, turnUnderWay('holidays').id], [10, 'turn_1']);
   });
 
-  test('to a turn that is gone says that the answer is', async () => {
-    const api = answering(whole(said('Rome', 1)));
+  test('to a turn that no longer exists reports the loss', async () => {
+    const api = answering(whole(frame('Rome', 1)));
     api.rest = [new Failure('resume_expired', { status: 410 })];
     const { view, notice } = await asked(api);
     assert.deepEqual([view.turns[0].answer.state, notice.code, turnUnderWay('holidays')], ['failed', 'lost', null]);
   });
 
-  test('to a turn that ended meanwhile shows what the server kept of it', async () => {
-    const api = answering(whole(said('Rome', 1)));
+  test('to a turn that has ended shows the stored response', async () => {
+    const api = answering(whole(frame('Rome', 1)));
     api.rest = [new Failure('resume_expired', { status: 410 })];
     const { view, conversation, notice } = await page(api);
-    const kept = { role: 'assistant', content: 'Rome, of course.', turn: 'turn_1', model: 'big', ttft_s: 1.5 };
-    api.kept.holidays = [{ role: 'user', content: 'Where to?', turn: 'turn_1' }, kept];
+    const stored = { role: 'assistant', content: 'Rome, of course.', turn: 'turn_1', model: 'big', ttft_s: 1.5 };
+    api.stored.holidays = [{ role: 'user', content: 'Where to?', turn: 'turn_1' }, stored];
     conversation.ask({ text: 'Where to?' });
     await settle();
     const { answer } = view.turns[0];
@@ -966,9 +966,9 @@ describe('a connection that breaks', () => {
   });
 });
 
-describe('another conversation', () => {
-  test('lets the server go on with the turn of the one before, and shows nothing of it', async () => {
-    const turn = endless(said('Rome', 1));
+describe('switching the conversation', () => {
+  test('lets the turn of the previous one continue and shows nothing of it', async () => {
+    const turn = endless(frame('Rome', 1));
     const { api, view, conversation, composer } = await asked(answering(turn));
     await conversation.open('default');
     await settle();
@@ -978,8 +978,8 @@ describe('another conversation', () => {
     assert.equal(turnUnderWay('default'), null);
   });
 
-  test('can be asked at once', async () => {
-    const { api, view, conversation } = await asked(answering(endless(said('Rome', 1)), whole(said('Yes', 1) + DONE)));
+  test('allows a question at once', async () => {
+    const { api, view, conversation } = await asked(answering(endless(frame('Rome', 1)), whole(frame('Yes', 1) + DONE)));
     conversation.open('default');
     assert.equal(conversation.ask({ text: 'Ready?' }), true);
     await settle();
@@ -987,10 +987,10 @@ describe('another conversation', () => {
     assert.deepEqual(view.turns.map(({ answer }) => answer.state), ['open', 'complete']);
   });
 
-  test('is left for the one before, whose turn is come back to', async () => {
-    const { api, view, conversation } = await asked(answering(endless(said('Rome', 1))));
+  test('back resumes the turn of the previous one', async () => {
+    const { api, view, conversation } = await asked(answering(endless(frame('Rome', 1))));
     await conversation.open('default');
-    api.rest = [whole(said('Rome', 1) + said('.', 2) + DONE)];
+    api.rest = [whole(frame('Rome', 1) + frame('.', 2) + DONE)];
     await conversation.open('holidays');
     await settle();
     assert.deepEqual(api.followed, [{ turn: 'turn_1', after: '0' }]);
@@ -999,7 +999,7 @@ describe('another conversation', () => {
     assert.deepEqual([api.asked.length, turnUnderWay('holidays')], [1, null]);
   });
 
-  test('before the head leaves a question that can be found again, or is the draft of its own', async () => {
+  test('before the head keeps the question findable, or as the draft of its conversation', async () => {
     const head = later();
     const { conversation, composer } = await asked(answering(head.promise));
     await conversation.open('default');
@@ -1008,9 +1008,9 @@ describe('another conversation', () => {
     assert.deepEqual([turnUnderWay('holidays').id, composer.given], ['turn_1', []]);
   });
 
-  test('while the messages are loaded leaves the question, once, to its own', async () => {
+  test('while messages are loading restores the question once in its conversation', async () => {
     const api = answering(whole(DONE));
-    api.kept = { holidays: new Promise(() => {}), default: [] };
+    api.stored = { holidays: new Promise(() => {}), default: [] };
     const { conversation, composer, view } = await asked(api);
     await conversation.open('default');
     await settle();
@@ -1018,7 +1018,7 @@ describe('another conversation', () => {
     assert.equal(conversation.isBusy, false);
   });
 
-  test('gets nothing of a question that was not taken: that is the draft of its own', async () => {
+  test('keeps a rejected question as the draft of its conversation', async () => {
     const head = later();
     const { conversation, composer, notice } = await asked(answering(head.promise));
     await conversation.open('default');
@@ -1028,7 +1028,7 @@ describe('another conversation', () => {
   });
 });
 
-test('a question whose writer is back before it fails is given back once', async () => {
+test('a question that fails after the user returned is restored once', async () => {
   const head = later();
   const { conversation, composer } = await asked(answering(head.promise));
   await conversation.open('default');
@@ -1039,9 +1039,9 @@ test('a question whose writer is back before it fails is given back once', async
   assert.equal(composer.given.length, 1);
 });
 
-test('a question that is sent again while its first request hangs is not given back once more', async () => {
+test('a question sent again while its first request hangs is not restored twice', async () => {
   const head = later();
-  const { conversation, composer, view } = await asked(answering(head.promise, endless(said('Rome', 1))));
+  const { conversation, composer, view } = await asked(answering(head.promise, endless(frame('Rome', 1))));
   await conversation.open('default');
   await conversation.open('holidays');
   conversation.ask({ text: 'Where to?' });
@@ -1053,9 +1053,9 @@ test('a question that is sent again while its first request hangs is not given b
   await settle();
 });
 
-test('a question whose head comes after its writer is back is found again by its key', async () => {
+test('a question whose head arrives after the user returned is found by its key', async () => {
   const head = later();
-  const { api, conversation } = await asked(answering(head.promise, whole(said('Rome', 1) + DONE)));
+  const { api, conversation } = await asked(answering(head.promise, whole(frame('Rome', 1) + DONE)));
   await conversation.open('default');
   await conversation.open('holidays');
   head.resolve(endless('')({ signal: new AbortController().signal }));
@@ -1065,57 +1065,57 @@ test('a question whose head comes after its writer is back is found again by its
   assert.equal(api.keys[0], api.keys[1]);
 });
 
-describe('a question that a reload left before its turn had a name', () => {
+describe('a question before its turn id, after a reload', () => {
   const left = { key: 'k', id: '', question: 'Hello?', replaces: null, isShown: false, after: '', isGivenUp: false };
-  const opened = async (kept, found) => {
-    keepTurn('holidays', kept);
+  const opened = async (stored, found) => {
+    keepTurn('holidays', stored);
     const api = new Server();
-    api.kept.holidays = found;
+    api.stored.holidays = found;
     return page(api);
   };
 
-  test('is given back, and once', async () => {
+  test('is restored once', async () => {
     const { composer, view, conversation } = await opened(left, []);
     assert.deepEqual([composer.given, view.turns], [[['Hello?', 'holidays']], []]);
     await conversation.show();
     assert.equal(composer.given.length, 1);
   });
 
-  test('is given back where the one before said the same', async () => {
+  test('is restored if the previous question has the same text', async () => {
     const { composer } = await opened({ ...left, after: 'turn_0' }, KEPT);
     assert.deepEqual(composer.given, [['Hello?', 'holidays']]);
   });
 
-  test('is given back where it was not sent', async () => {
+  test('is restored if it was not sent', async () => {
     const { composer } = await opened({ ...left, after: null }, KEPT);
     assert.deepEqual(composer.given, [['Hello?', 'holidays']]);
   });
 
-  test('is not where the server has it', async () => {
+  test('is not restored if it is stored', async () => {
     const { composer } = await opened(left, KEPT);
     assert.deepEqual([composer.given, composer.taken, turnUnderWay('holidays')], [[], [], null]);
   });
 
-  test('is taken back where the server has it after all', async () => {
+  test('is removed from the draft if it turns out to be stored', async () => {
     const { composer } = await opened({ ...left, isGivenUp: true }, KEPT);
     assert.deepEqual([composer.given, composer.taken, turnUnderWay('holidays')], [[], ['Hello?'], null]);
   });
 
-  test('is given back where the conversation cannot be loaded', async () => {
+  test('is restored if the conversation cannot be loaded', async () => {
     const { composer, notice } = await opened(left, new Failure('unauthorized', { status: 401 }));
     assert.deepEqual([composer.given, notice.code], [[['Hello?', 'holidays']], 'unauthorized']);
   });
 
-  test('is not given back where it is shown', async () => {
+  test('is not restored if it is shown', async () => {
     const { composer } = await opened({ ...left, isShown: true, replaces: 'turn_7' }, []);
     assert.deepEqual(composer.given, []);
   });
 });
 
-describe('an edit that came to nothing', () => {
+describe('a failed edit', () => {
   const left = { key: '0'.repeat(32), ...PLACED };
 
-  test('is to be edited again after a reload, until its writer drops it', async () => {
+  test('is open again after a reload, until the user cancels it', async () => {
     keepTurn('holidays', left);
     const { conversation, view, composer } = await page();
     assert.deepEqual([view.edited, composer.given], [[['turn_0', 'Where to?']], []]);
@@ -1125,7 +1125,7 @@ describe('an edit that came to nothing', () => {
     assert.equal(turnUnderWay('holidays'), null);
   });
 
-  test('is a draft after a reload where its place is gone', async () => {
+  test('is a draft after a reload if its message no longer exists', async () => {
     keepTurn('holidays', left);
     const view = Object.assign(new View(), { isThere: false });
     const composer = new Composer();
@@ -1139,16 +1139,16 @@ describe('an edit that came to nothing', () => {
   test('waits for its conversation, which cannot be loaded', async () => {
     keepTurn('holidays', { ...left, isGivenUp: false, after: '' });
     const api = new Server();
-    api.kept.holidays = new Failure('unreachable');
+    api.stored.holidays = new Failure('unreachable');
     const { view, composer, notice } = await page(api);
     assert.deepEqual([view.edited, composer.given], [[], []]);
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     notice.again.run();
     await settle();
     assert.deepEqual([view.edited, composer.given], [[['turn_0', 'Where to?']], []]);
   });
 
-  test('is to be edited where it is shown again, and not in another conversation', async () => {
+  test('is open again in its conversation only', async () => {
     const head = later();
     const { view, conversation, composer } = await asked(answering(head.promise), 'Where to?', { replaces: 'turn_0' });
     await conversation.open('default');
@@ -1160,10 +1160,10 @@ describe('an edit that came to nothing', () => {
   });
 });
 
-test('a lost question is asked once, however often its head is lost when it is tried again', async () => {
+test('a lost question is run once, for any number of lost heads', async () => {
   isHurried = true;
   const unreachable = () => new Failure('unreachable');
-  const api = answering(whole(''), unreachable(), unreachable(), whole(said('Rome', 1) + DONE));
+  const api = answering(whole(''), unreachable(), unreachable(), whole(frame('Rome', 1) + DONE));
   const { notice, composer } = await asked(api);
   for (let times = 0; times < TRIES; times += 1) await settle();
   api.rest = [GONE];
@@ -1176,9 +1176,9 @@ test('a lost question is asked once, however often its head is lost when it is t
   assert.equal(composer.given.length, composer.taken.length);
 });
 
-test('a lost edit that is tried again takes the place of what it was asked for', async () => {
+test('a retried lost edit replaces its original message', async () => {
   isHurried = true;
-  const api = answering(whole(''), whole(said('Rome', 1) + DONE));
+  const api = answering(whole(''), whole(frame('Rome', 1) + DONE));
   const { view, notice } = await asked(api, 'Where to?', { replaces: 'turn_0' });
   for (let times = 0; times < TRIES; times += 1) await settle();
   api.rest = [GONE];
@@ -1188,13 +1188,13 @@ test('a lost edit that is tried again takes the place of what it was asked for',
   assert.equal(api.asked.length, 2);
 });
 
-describe('a turn whose connection was lost for good', () => {
+describe('a turn with a lost connection', () => {
   const ROME = [
     { role: 'user', content: 'Where to?', turn: 'turn_1' },
     { role: 'assistant', content: 'Rome!', turn: 'turn_1', model: 'sim' },
   ];
 
-  async function lost(api = answering(whole(said('Rome', 1)))) {
+  async function lost(api = answering(whole(frame('Rome', 1)))) {
     isHurried = true;
     const made = await asked(api);
     for (let times = 0; times < TRIES; times += 1) await settle();
@@ -1202,9 +1202,9 @@ describe('a turn whose connection was lost for good', () => {
     return made;
   }
 
-  test('is looked for before anything is asked anew', async () => {
+  test('is searched for before a new request', async () => {
     const { api, view, notice } = await lost();
-    api.rest = [whole(said('Rome', 1) + said('!', 2) + DONE)];
+    api.rest = [whole(frame('Rome', 1) + frame('!', 2) + DONE)];
     notice.again.run();
     await settle();
     const { answer, settled: isSettled } = view.turns[1];
@@ -1212,8 +1212,8 @@ describe('a turn whose connection was lost for good', () => {
     assert.deepEqual([turnUnderWay('holidays'), notice.code, view.turns[1].replaces], [null, '', 'turn_1']);
   });
 
-  test('is asked anew where the server has nothing of it', async () => {
-    const { api, view, notice } = await lost(answering(whole(said('Rome', 1)), whole(said('Paris', 1) + DONE)));
+  test('is requested again if it is not stored', async () => {
+    const { api, view, notice } = await lost(answering(whole(frame('Rome', 1)), whole(frame('Paris', 1) + DONE)));
     api.rest = [GONE];
     notice.again.run();
     await settle();
@@ -1221,7 +1221,7 @@ describe('a turn whose connection was lost for good', () => {
     assert.deepEqual([view.turns[1].withdrawn, view.turns[2].answer.text], [true, 'Paris']);
   });
 
-  test('is looked for again where the server is still not there', async () => {
+  test('is searched for again while the server is unreachable', async () => {
     const { api, view, notice } = await lost();
     const followed = api.followed.length;
     notice.again.run();
@@ -1230,14 +1230,14 @@ describe('a turn whose connection was lost for good', () => {
     assert.deepEqual([api.asked.length, view.turns[1].withdrawn, view.turns[0].withdrawn], [1, true, false]);
   });
 
-  test('is shown by itself once the server says what became of it', async () => {
+  test('is shown automatically once its result is known', async () => {
     const { api, view, notice } = await lost();
-    api.kept.holidays = new Failure('unreachable');
+    api.stored.holidays = new Failure('unreachable');
     const followed = api.followed.length;
     waits.findLast(({ ms }) => ms === LOOK_MS).act();
     await settle();
     assert.deepEqual([notice.code, api.followed.length], ['cut', followed]);
-    api.kept.holidays = ROME;
+    api.stored.holidays = ROME;
     waits.findLast(({ ms }) => ms === LOOK_MS).act();
     await settle();
     assert.deepEqual([view.history, notice.code, turnUnderWay('holidays')], [ROME, '', null]);
@@ -1245,24 +1245,24 @@ describe('a turn whose connection was lost for good', () => {
     assert.deepEqual([api.asked.length, api.followed.length], [1, followed]);
   });
 
-  test('goes on by itself where the server is still at it, and is not asked anew where it has nothing', async () => {
+  test('is resumed automatically if it is running, and not requested again if it is unknown', async () => {
     const { api, view, conversation, notice } = await lost();
     api.rest = [GONE];
     await conversation.look();
     assert.deepEqual([notice.code, api.asked.length, view.turns[1].withdrawn], ['lost', 1, true]);
-    const other = await lost(answering(whole(said('Rome', 1))));
-    other.api.rest = [whole(said('Rome', 1) + said('!', 2) + DONE)];
+    const other = await lost(answering(whole(frame('Rome', 1))));
+    other.api.rest = [whole(frame('Rome', 1) + frame('!', 2) + DONE)];
     await other.conversation.look();
     assert.deepEqual([other.view.turns[1].answer.text, other.notice.code], ['Rome!', '']);
   });
 });
 
-test('a question waits for the turn under way that is not shown yet', async () => {
+test('a question waits for a running turn that is not shown yet', async () => {
   keepTurn('holidays', { key: 'k', id: 'turn_1', question: 'Where to?', replaces: null, isShown: false, after: '', isGivenUp: false });
   const api = answering(whole(DONE));
   const late = later();
-  api.kept.holidays = late.promise;
-  api.rest = [whole(said('Rome', 1) + DONE)];
+  api.stored.holidays = late.promise;
+  api.rest = [whole(frame('Rome', 1) + DONE)];
   const { conversation, view } = await page(api);
   assert.equal(conversation.ask({ text: 'And then?' }), false);
   assert.equal(status.textContent, 'A response is still loading.');
@@ -1273,31 +1273,31 @@ test('a question waits for the turn under way that is not shown yet', async () =
   await settle();
 });
 
-test('a question asks once more for what could not be loaded', async () => {
+test('a question retries a failed load first', async () => {
   keepTurn('holidays', { key: 'k', id: 'turn_1', question: 'Where to?', replaces: null, isShown: false, after: '', isGivenUp: false });
   const api = answering(whole(DONE));
-  api.kept.holidays = new Failure('overloaded', { status: 503 });
-  api.rest = [whole(said('Rome', 1) + DONE)];
+  api.stored.holidays = new Failure('overloaded', { status: 503 });
+  api.rest = [whole(frame('Rome', 1) + DONE)];
   const { conversation, view } = await page(api);
-  api.kept.holidays = [];
+  api.stored.holidays = [];
   assert.equal(conversation.ask({ text: 'And then?' }), false);
   await settle();
   assert.deepEqual([view.turns[0].answer.text, api.asked], ['Rome', []]);
 });
 
-test('a lost turn that was asked in another’s place is asked again in that where the server has not kept it', async () => {
+test('a lost replacing turn is requested again as a replacement if it is not stored', async () => {
   const changed = new Failure('conversation_changed', { status: 409 });
-  const broken = whole(said('Rome', 1) + broke('upstream_reset'));
+  const broken = whole(frame('Rome', 1) + broke('upstream_reset'));
   const { api, notice } = await asked(answering(broken, changed, whole(DONE)), 'Where to?', { replaces: 'turn_0' });
   notice.again.run();
   await settle();
   assert.deepEqual(api.asked.map(({ replaces }) => replaces), ['turn_0', 'turn_1', 'turn_0']);
 });
 
-describe('a turn that a reload left', () => {
+describe('a turn in progress at a reload', () => {
   const left = { key: 'k', id: 'turn_1', question: 'Where to?', replaces: 'turn_0', isShown: false, after: '', isGivenUp: false };
 
-  test('is taken out of the draft again where it was given up', async () => {
+  test('is removed from the draft after it was given up', async () => {
     keepTurn('holidays', { ...left, isGivenUp: true });
     const api = new Server();
     api.rest = [new Failure('not_found', { status: 404 })];
@@ -1306,7 +1306,7 @@ describe('a turn that a reload left', () => {
     assert.deepEqual([view.edited, composer.given, placed()], [[['turn_0', 'Where to?']], [], PLACED]);
   });
 
-  test('is a draft where its place is gone', async () => {
+  test('is a draft if its message no longer exists', async () => {
     keepTurn('holidays', left);
     const api = new Server();
     api.rest = [new Failure('not_found', { status: 404 })];
@@ -1316,44 +1316,44 @@ describe('a turn that a reload left', () => {
     assert.deepEqual([made.composer.given, placed()], [[['Where to?', 'holidays']], { ...PLACED, isDraft: true }]);
   });
 
-  test('is come back to, and ends as the server kept it', async () => {
+  test('is resumed and ends as stored', async () => {
     keepTurn('holidays', left);
     const api = new Server();
-    api.rest = [endless(said('Rome', 1))];
+    api.rest = [endless(frame('Rome', 1))];
     const { view, conversation, opened } = await page(api);
     const [shown] = view.turns;
     assert.deepEqual([shown.question, shown.turn, shown.replaces], ['Where to?', 'turn_1', 'turn_0']);
     assert.deepEqual([conversation.isBusy, status.textContent, shown.answer.text], [true, 'Generating…', 'Rome']);
-    const kept = { role: 'assistant', content: 'Rome.', turn: 'turn_1', model: 'sim', ttft_s: 0.5, tokens_per_s: 20 };
-    api.kept.holidays = [kept];
-    api.rest[0].end(said('.', 2) + DONE);
+    const stored = { role: 'assistant', content: 'Rome.', turn: 'turn_1', model: 'sim', ttft_s: 0.5, tokens_per_s: 20 };
+    api.stored.holidays = [stored];
+    api.rest[0].end(frame('.', 2) + DONE);
     await opened;
     assert.deepEqual([shown.answer.state, shown.answer.model], ['complete', 'sim']);
     assert.equal(shown.answer.pace, 'First token after 500 ms, then 20.0 tokens/s');
     assert.deepEqual([api.asked, turnUnderWay('holidays'), status.textContent], [[], null, 'Complete']);
   });
 
-  test('is forgotten where it has ended', async () => {
+  test('is forgotten if it has ended', async () => {
     keepTurn('holidays', { ...left, id: 'turn_0' });
     const api = new Server();
-    api.kept.holidays = KEPT;
+    api.stored.holidays = KEPT;
     const { view } = await page(api);
     assert.deepEqual([view.history, view.turns, api.followed, turnUnderWay('holidays')], [KEPT, [], [], null]);
   });
 
-  test('that was stopped elsewhere is shown as the server kept it', async () => {
+  test('that was stopped elsewhere is shown as stored', async () => {
     keepTurn('holidays', left);
     const api = new Server();
-    api.rest = [endless(said('Rome', 1))];
+    api.rest = [endless(frame('Rome', 1))];
     const { view, notice, opened } = await page(api);
-    api.kept.holidays = [{ role: 'assistant', content: 'Rome', turn: 'turn_1', status: 'interrupted' }];
+    api.stored.holidays = [{ role: 'assistant', content: 'Rome', turn: 'turn_1', status: 'interrupted' }];
     api.rest[0].end(broke('stopped'));
     await opened;
     const { answer } = view.turns[0];
     assert.deepEqual([answer.text, answer.state, answer.ends, notice.code], ['Rome', 'interrupted', 1, 'stopped']);
   });
 
-  test('that nobody knows any more gives its question back', async () => {
+  test('that is unknown restores its question', async () => {
     keepTurn('holidays', left);
     const api = new Server();
     api.rest = [new Failure('not_found', { status: 404 })];
@@ -1362,21 +1362,21 @@ describe('a turn that a reload left', () => {
     assert.deepEqual([notice.code, conversation.isBusy, placed()], ['lost', false, PLACED]);
   });
 
-  test('is not lost by a failing load', async () => {
+  test('survives a failed load', async () => {
     keepTurn('holidays', left);
     const api = new Server();
-    api.kept.holidays = new Failure('unreachable');
+    api.stored.holidays = new Failure('unreachable');
     const { view } = await page(api);
     assert.deepEqual([view.turns, turnUnderWay('holidays')], [[], left]);
   });
 
-  test('can be stopped while the page asks what the server kept of it', async () => {
+  test('can be stopped while its stored part is loaded', async () => {
     keepTurn('holidays', left);
     const api = new Server();
-    api.rest = [endless(said('Rome', 1))];
+    api.rest = [endless(frame('Rome', 1))];
     const { view, conversation } = await page(api);
-    api.kept.holidays = new Promise(() => {});
-    api.rest[0].end(said('.', 2) + DONE);
+    api.stored.holidays = new Promise(() => {});
+    api.rest[0].end(frame('.', 2) + DONE);
     await settle();
     assert.equal(conversation.isBusy, true);
     conversation.stop();
@@ -1384,10 +1384,10 @@ describe('a turn that a reload left', () => {
     assert.deepEqual([conversation.isBusy, view.turns[0].answer.text, view.turns[0].answer.state], [false, 'Rome.', 'complete']);
   });
 
-  test('can be stopped, and has no pace of this page', async () => {
+  test('can be stopped and has no speed figures', async () => {
     keepTurn('holidays', { ...left, model: 'big' });
     const api = new Server();
-    api.rest = [endless(said('Rome', 1) + said('.', 2))];
+    api.rest = [endless(frame('Rome', 1) + frame('.', 2))];
     const { view, conversation } = await page(api);
     conversation.stop();
     await settle();
@@ -1397,9 +1397,9 @@ describe('a turn that a reload left', () => {
   });
 });
 
-test('the messages are the server’s', async () => {
+test('the messages are those of the server', async () => {
   const api = new Server();
   const { conversation } = await page(api);
-  api.kept.holidays = KEPT;
+  api.stored.holidays = KEPT;
   assert.deepEqual(await conversation.messages(), KEPT);
 });

@@ -1,8 +1,8 @@
 /**
- * As much of the DOM as render.js and growing.js use, for tests without a browser.
+ * A minimal DOM with the features that render.js and growing.js use, for tests without a browser.
  *
- * It is stricter than a browser: there is nothing here that parses HTML, and what is missing throws.
- * `markup` writes a tree so that two can be compared, neighbouring texts as one.
+ * It cannot parse HTML, and access to a missing feature throws.
+ * `markup` serializes a tree for comparison, with adjacent text nodes merged.
  */
 
 class Node {
@@ -10,7 +10,7 @@ class Node {
 
   get nextSibling() {
     const siblings = this.parent?.childNodes ?? [];
-    return siblings[siblings.lastIndexOf(this) + 1] ?? null; // from the end: there it is that texts grow
+    return siblings[siblings.lastIndexOf(this) + 1] ?? null; // search from the end, where nodes are appended
   }
 
   remove() {
@@ -110,7 +110,7 @@ export class Element extends Node {
   }
 }
 
-/** How often any tree was changed: what stays the same must not be touched. */
+/** Counts the changes of all trees, to check that unchanged elements are not touched. */
 export const changes = { count: 0 };
 
 export const document = {
@@ -118,19 +118,19 @@ export const document = {
   createTextNode: (data) => new Text(data),
 };
 
-/** Makes `document` global, as the modules under test expect it. */
+/** Sets the global `document` for the modules under test. */
 export function installDocument() {
   globalThis.document = document;
 }
 
-/** A tree as one string; equal strings are equal trees, texts joined. Quotes in values are escaped. */
+/** Serializes a tree; equal trees give equal strings. Adjacent texts are merged, quotes in values escaped. */
 export function markup(node) {
   if (node.nodeType === 3) return node.data.replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
   const attributes = [...node.attributes].sort().map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
   return `<${node.localName}${attributes.join('')}>${node.childNodes.map(markup).join('')}</${node.localName}>`;
 }
 
-/** Every element under `node`, itself included. */
+/** All elements under `node`, including itself. */
 export function* elements(node) {
   if (node.nodeType !== 1) return;
   yield node;

@@ -1,4 +1,4 @@
-/** When drafts are stored (drafts.js), with timers, events and storage of the test's own. */
+/** The storing of drafts (drafts.js), with fake timers, events and storage. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, mock, test } from 'node:test';
@@ -7,10 +7,10 @@ import { Drafts } from '../../src/tokenfall/web/drafts.js';
 
 const WRITE_MS = 300;
 
-let stored; // each text that was written, by name
+let stored; // all written texts by name
 let page;
 
-/** `document` and `window` as far as drafts.js uses them. */
+/** The features of `document` and `window` that drafts.js uses. */
 class FakePage extends EventTarget {
   hidden = false;
 
@@ -32,8 +32,8 @@ beforeEach(() => {
 
 afterEach(() => mock.timers.reset());
 
-describe('while the user types', () => {
-  test('a thousand changes within the interval are one write of the last text', () => {
+describe('typing', () => {
+  test('a thousand changes within the interval cause one write of the last text', () => {
     const drafts = new Drafts();
     let text = '';
     for (let n = 0; n < 1000; n += 1) {
@@ -45,7 +45,7 @@ describe('while the user types', () => {
     assert.deepEqual(stored, [['tokenfall:draft:typed', 'x'.repeat(1000)]]);
   });
 
-  test('without a pause each interval has its write', () => {
+  test('continuous changes cause one write per interval', () => {
     const drafts = new Drafts();
     for (let n = 0; n < 90; n += 1) {
       drafts.changed('long', () => `${n}`);
@@ -55,7 +55,7 @@ describe('while the user types', () => {
   });
 });
 
-describe('nothing is lost', () => {
+describe('pending writes', () => {
   for (const [how, leave] of [
     ['left', () => page.dispatchEvent(new Event('pagehide'))],
     ['hidden', () => page.hide()],

@@ -3,14 +3,14 @@ import { test } from 'node:test';
 
 import { endOf, stateOf, statusOfEnd, wordsOfEnd } from '../../src/tokenfall/web/endings.js';
 
-test('a kept answer is stopped only where the server says that it was', () => {
+test('a stored response is shown as stopped only if the server says so', () => {
   assert.equal(stateOf({}), 'complete');
   assert.equal(stateOf({ status: 'interrupted' }), 'interrupted'); // a record from before the reason was kept
   assert.equal(stateOf({ status: 'interrupted', end_code: 'upstream_reset' }), 'interrupted');
   assert.equal(stateOf({ status: 'interrupted', end_code: 'stopped' }), 'stopped');
 });
 
-test('an end is read where it is told', () => {
+test('the finish reason is read if it is present', () => {
   assert.deepEqual(endOf(null), { reason: '', tokens: 0 });
   assert.deepEqual(endOf({ finish_reason: 'stop', usage: null }), { reason: 'stop', tokens: 0 });
   assert.deepEqual(endOf({ finish_reason: 'length', usage: { completion_tokens: 9 } }), { reason: 'length', tokens: 9 });

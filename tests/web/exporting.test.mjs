@@ -7,11 +7,11 @@ import { parse } from './whole.mjs';
 const user = (content) => ({ role: 'user', content, turn: 'turn_1' });
 const assistant = (content, more = {}) => ({ role: 'assistant', content, turn: 'turn_1', model: 'sim', ...more });
 
-/** The kinds of the document's own blocks, in order. */
+/** The types of the top-level blocks, in order. */
 const kinds = (document) => parse(document).map(({ type }) => type);
 
-describe('as Markdown', () => {
-  test('a conversation has its title, and who said what', () => {
+describe('Markdown export', () => {
+  test('contains the title, and the role of each message', () => {
     const messages = [user('Hello?'), assistant('Large *language* models.'), user('Thanks.'), assistant('1. One')];
     assert.equal(
       asMarkdown('Holidays', messages),
@@ -20,34 +20,34 @@ describe('as Markdown', () => {
     );
   });
 
-  test('an empty one has its title', () => assert.equal(asMarkdown('Holidays', []), '# Holidays\n'));
+  test('of an empty conversation contains the title', () => assert.equal(asMarkdown('Holidays', []), '# Holidays\n'));
 
-  test('a model that is not known is left out', () => {
+  test('omits an unknown model', () => {
     assert.equal(asMarkdown('T', [assistant('a', { model: undefined })]), '# T\n\n**Assistant**\n\na\n');
   });
 
-  test('an answer that is not whole says so', () => {
+  test('marks an incomplete response', () => {
     assert.match(asMarkdown('T', [assistant('a', { status: 'interrupted' })]), /\n\na\n\n\*Interrupted\.\*\n$/);
     assert.doesNotMatch(asMarkdown('T', [assistant('a')]), /Interrupted/);
   });
 
-  test('a role that the page does not know keeps its name and its words', () => {
+  test('keeps the name and text of an unknown role', () => {
     assert.equal(asMarkdown('T', [{ role: 'tool', content: 'a' }]), '# T\n\n**tool**\n\na\n');
   });
 
-  test('each line of a question is quoted, blank ones too, so that nothing in it is a block of the document', () => {
+  test('quotes each line of a question, including blank lines', () => {
     const question = '# Title\n\n- item\n\n```\ncode\n\n1. one\n---';
     const text = asMarkdown('T', [user(question), assistant('a')]);
     assert.deepEqual(kinds(text), ['heading', 'paragraph', 'quote', 'paragraph', 'paragraph']);
     assert.ok(text.includes('\n\n> # Title\n>\n> - item\n>\n> ```\n> code\n>\n> 1. one\n> ---\n\n'), text);
   });
 
-  test('a line that ends with CRLF is one line', () => {
+  test('treats CRLF as one line end', () => {
     const text = asMarkdown('T', [user('a\r\nb'), assistant('c')]);
     assert.deepEqual(text.split(/\r\n|\r|\n/).slice(4, 7), ['> a', '> b', '']);
   });
 
-  test('a question of spaces alone is a quote', () => {
+  test('quotes a question of spaces only', () => {
     assert.ok(asMarkdown('T', [user('')]).endsWith('\n\n>\n'));
   });
 
@@ -55,24 +55,24 @@ describe('as Markdown', () => {
     for (const end of [{ status: 'interrupted' }, { finish_reason: 'length' }]) {
       test(`what follows an answer that broke off after ${JSON.stringify(fence)} is not code: ${Object.values(end)}`, () => {
         const broken = assistant(`Look:\n\n${fence}\nconst a = 1;`, end);
-        const said = kinds(asMarkdown('T', [user('a'), broken, user('b'), assistant('c')]));
-        assert.deepEqual(said.slice(-4), ['paragraph', 'quote', 'paragraph', 'paragraph']);
+        const blocks = kinds(asMarkdown('T', [user('a'), broken, user('b'), assistant('c')]));
+        assert.deepEqual(blocks.slice(-4), ['paragraph', 'quote', 'paragraph', 'paragraph']);
       });
     }
   }
 
-  test('a title is one line', () => {
+  test('writes the title in one line', () => {
     assert.deepEqual(kinds(asMarkdown('a\n\n- b', [])), ['heading']);
   });
 
-  test('an answer is as it was, with its own spaces and line ends', () => {
+  test('keeps whitespace and line ends of a response', () => {
     const content = '# a  \n\n    b\n\n\n| c |\n|---|\n';
     assert.ok(asMarkdown('T', [assistant(content)]).endsWith(`\n\n${content}\n`));
   });
 });
 
-describe('as JSON', () => {
-  test('a conversation is as the server said it', () => {
+describe('JSON export', () => {
+  test('contains the messages as the server sent them', () => {
     const messages = [user('Hello?'), assistant('"<b>"\u2028', { status: 'interrupted', ttft_s: 0.1 })];
     const text = asJSON('chat-1', 'Holidays', messages);
     assert.deepEqual(JSON.parse(text), { conversation: 'chat-1', title: 'Holidays', messages });
@@ -80,7 +80,7 @@ describe('as JSON', () => {
   });
 });
 
-describe('a file’s name', () => {
+describe('a file name', () => {
   const NAMES = [
     ['Holidays', 'Holidays.md'],
     ['What is a KV cache?', 'What-is-a-KV-cache.md'],
@@ -104,12 +104,12 @@ describe('a file’s name', () => {
     test(`of ${JSON.stringify(title)}`, () => assert.equal(fileName(title, 'md'), name));
   }
 
-  test('is not endless, and ends as it should', () => {
+  test('is limited in length and keeps its suffix', () => {
     assert.equal(fileName('x'.repeat(500), 'json'), `${'x'.repeat(60)}.json`);
     assert.equal(fileName(`${'x'.repeat(59)} y`, 'md'), `${'x'.repeat(59)}.md`);
   });
 
-  test('has no half of a character', () => {
+  test('contains no lone surrogate', () => {
     assert.doesNotThrow(() => encodeURIComponent(fileName(`x${'𠮷'.repeat(60)}`, 'md')));
     assert.match(fileName(`a${'𠀀'.repeat(100)}`, 'md'), /^a𠀀{20,60}\.md$/u);
   });
@@ -119,8 +119,8 @@ describe('a download', () => {
   const { createObjectURL, revokeObjectURL } = URL;
   const { setTimeout } = globalThis;
   let link;
-  let given; // blobs
-  let gone; // addresses
+  let given; // the blobs of created object URLs
+  let gone; // revoked object URLs
   let timers;
 
   beforeEach(() => {
@@ -138,14 +138,14 @@ describe('a download', () => {
     delete globalThis.document;
   });
 
-  test('hands the text to the browser under its name, once', async () => {
+  test('passes the text to the browser once, with its file name', async () => {
     download('Grüße', 'a.md', 'text/markdown');
     const [blob] = given;
     assert.deepEqual([blob.type, await blob.text()], ['text/markdown', 'Grüße']);
     assert.deepEqual([link.href, link.download, link.clicks], ['blob:1', 'a.md', 1]);
   });
 
-  test('is kept until the browser has asked where to put it, and not for ever', () => {
+  test('revokes the object URL after 30 seconds or more', () => {
     download('a', 'a.md', 'text/markdown');
     assert.deepEqual([gone, timers.length], [[], 1]);
     assert.ok(timers[0].ms >= 30_000);

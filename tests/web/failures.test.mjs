@@ -30,19 +30,19 @@ describe('Retry-After', () => {
     test(`${JSON.stringify(header)} is ${seconds}`, () => assert.equal(secondsOf(header, NOW_MS), seconds));
   }
 
-  test('a started second is waited for whole', () => {
+  test('rounds up to full seconds', () => {
     assert.equal(secondsOf('Thu, 01 Jan 2026 12:00:30 GMT', NOW_MS + 1), 30);
     assert.equal(secondsOf('Thu, 01 Jan 2026 12:00:30 GMT', NOW_MS + 29_999), 1);
   });
 
-  test('a date is counted from now', () => {
+  test('a date is relative to now', () => {
     const left = secondsOf(new Date(Date.now() + 60_000).toUTCString());
     assert.ok(left > 50 && left <= 60, `${left}`);
   });
 });
 
-describe('a refusal', () => {
-  test('is read from its problem document', async () => {
+describe('an error response', () => {
+  test('is decoded from its problem document', async () => {
     const problem = { code: 'rate_limited', detail: 'Slow down.', title: 'Too many', request_id: 'r-1' };
     const failure = await refused(429, problem, { 'Retry-After': '3', 'X-Request-Id': 'r-2' });
     const { code, status, detail, requestId, retryAfterS } = failure;
@@ -54,12 +54,12 @@ describe('a refusal', () => {
     assert.equal(failure.message, 'rate_limited');
   });
 
-  test('falls back on the title and on the header', async () => {
+  test('falls back to the title and the header', async () => {
     const { detail, requestId } = await refused(500, { title: 'Oops' }, { 'X-Request-Id': 'r-2' });
     assert.deepEqual([detail, requestId], ['Oops', 'r-2']);
   });
 
-  test('that says nothing is still one', async () => {
+  test('without a body is an error', async () => {
     const { code, status, detail, requestId, retryAfterS } = await refused(418);
     assert.deepEqual([code, status, detail, requestId, retryAfterS], ['http', 418, '', '', null]);
   });
@@ -72,14 +72,14 @@ describe('a refusal', () => {
     });
   }
 
-  test('whose body breaks off is told by its status', async () => {
+  test('with a truncated body is described by its status', async () => {
     const json = () => Promise.reject(new TypeError('network error'));
     const failure = await Failure.ofResponse({ status: 503, headers: new Headers({ 'Retry-After': '9' }), json });
     assert.deepEqual([failure.code, failure.status, failure.retryAfterS], ['http', 503, 9]);
   });
 });
 
-describe('the words', () => {
+describe('the message', () => {
   for (const status of [400, 401, 403, 404, 409, 410, 413, 422, 429, 500, 502, 503, 504]) {
     test(`for ${status} are the page's own`, async () => {
       const { words } = await refused(status);
@@ -102,31 +102,31 @@ describe('the words', () => {
     });
   }
 
-  test('for a status without any are the server’s, if it has some', async () => {
+  test('for an unknown status is the server’s, if there is one', async () => {
     assert.equal((await refused(418, { detail: 'A teapot.' })).words, 'The server refused. The server says: A teapot.');
     assert.equal((await refused(418)).words, 'The server refused.');
   });
 
-  test('of the server are not endless', async () => {
+  test('of the server is limited in length', async () => {
     const { words } = await refused(418, { detail: 'x'.repeat(5000) });
     assert.ok(words.length < 400, `${words.length}`);
     assert.ok(words.endsWith(`: ${'x'.repeat(300)}`));
   });
 
-  test('for each code of a broken answer say that it is not complete', () => {
+  test('for each code of a broken response says that it is incomplete', () => {
     const codes = ['cut', 'unreadable', 'shutting_down', 'upstream_next_token_timeout', 'upstream_total_timeout'];
     for (const code of [...codes, 'upstream_reset', 'upstream_truncated', 'upstream_malformed']) {
       assert.match(Failure.ofEvent({ code }, '').words, /complete/, code);
     }
   });
 
-  test('for a code win over those for a status', async () => {
+  test('for a code takes precedence over that for a status', async () => {
     const known = await refused(503, { code: 'store_unavailable' });
     assert.match(known.words, /cannot save conversations/);
     assert.equal((await refused(503, { code: 'of_another_server' })).words, (await refused(503)).words);
   });
 
-  test('for what the model refused have the server’s sentence behind them', async () => {
+  test('for a request rejected by the model ends with the server’s message', async () => {
     for (const detail of ['Too long.', 'the upstream refused the request: Too long.']) {
       const { words } = await refused(502, { code: 'upstream_refused', detail });
       assert.match(words, /^[A-Z].+\. It says: Too long\.$/);
@@ -140,13 +140,13 @@ describe('an error event', () => {
     assert.deepEqual([code, detail, requestId, status], ['upstream_reset', 'It broke.', 'r-3', 0]);
   });
 
-  test('says whether the answer can be picked up, or nothing of it', () => {
+  test('says whether the response can be resumed, if known', () => {
     assert.equal(Failure.ofEvent({ code: 'turn_lost', resumable: false }, '').resumable, false);
     assert.equal(Failure.ofEvent({ code: 'shutting_down', resumable: true }, '').resumable, true);
     assert.equal(Failure.ofEvent({ code: 'shutting_down' }, '').resumable, null);
   });
 
-  test('of a code that the page does not know is told in the server’s words', () => {
+  test('with an unknown code shows the server’s message', () => {
     const { words } = Failure.ofEvent({ code: 'new', message: 'Odd.' }, '');
     assert.equal(words, 'The response ended early and is not complete. The server says: Odd.');
   });
@@ -160,7 +160,7 @@ describe('an error event', () => {
   }
 });
 
-describe('a network that failed', () => {
+describe('a network error', () => {
   afterEach(() => delete globalThis.navigator);
 
   for (const [onLine, begun, code] of [
@@ -178,7 +178,7 @@ describe('a network that failed', () => {
   }
 });
 
-test('a failure is of the server when the reader alone cannot mend it', async () => {
+test('a failure is a server failure if the user cannot resolve it', async () => {
   const statuses = { 400: false, 401: false, 429: false, 499: false, 500: true, 503: true };
   for (const [status, expected] of Object.entries(statuses)) {
     assert.equal((await refused(Number(status))).isOfServer, expected, status);

@@ -3,18 +3,18 @@ import { test } from 'node:test';
 
 import { age, bytes, count, latency, NONE, rate, tickLabel } from '../../src/tokenfall/web/figures.js';
 
-/** Checks `format` on pairs of [value, what people read]. */
+/** Checks `format` on pairs of [value, expected text]. */
 function reads(format, pairs) {
   for (const [value, figure] of pairs) assert.equal(format(value), figure, `${value}`);
 }
 
-test('what was not measured is a dash, never a zero', () => {
+test('a missing value is a dash, never a zero', () => {
   for (const format of [age, bytes, count, latency, rate]) {
     for (const nothing of [null, undefined, NaN, Infinity]) assert.equal(format(nothing), NONE);
   }
 });
 
-test('counts are told to the last one', () => {
+test('counts are exact', () => {
   reads(count, [[0, '0'], [7, '7'], [1234, '1,234'], [123_456_789, '123,456,789']]);
 });
 
@@ -46,7 +46,7 @@ test('an age has its two largest units, without a zero', () => {
   reads(age, [[3600, '1 h'], [86_399, '23 h 59 min'], [273_600, '3 d 4 h'], [86_400 * 400, '400 d']]);
 });
 
-test('a tick drops zeros that tell nothing, and only those', () => {
+test('a tick label omits trailing zeros only', () => {
   reads(tickLabel, [['1.50 s', '1.5 s'], ['2.00 s', '2 s'], ['100 ms', '100 ms'], ['0 s', '0 s'], ['1,500', '1,500']]);
   reads(tickLabel, [['20.0', '20'], ['0.500 µs', '0.5 µs']]);
   reads(tickLabel, [['23.5 MiB', '23.5 MiB'], ['10.0 KiB', '10 KiB'], [NONE, NONE]]);

@@ -1,4 +1,4 @@
-/** Where a long question is folded. */
+/** The folding of long questions. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,16 +7,16 @@ import { foldOf } from '../../src/tokenfall/web/folding.js';
 
 const lines = (count) => Array.from({ length: count }, (_, n) => `line ${n}`).join('\n');
 
-test('what is short is not folded', () => {
+test('a short text is not folded', () => {
   for (const text of ['', 'one', 'x'.repeat(4000), lines(40)]) assert.equal(foldOf(text), text.length);
 });
 
-test('of many lines the first twelve are shown', () => {
+test('a text with many lines shows the first twelve', () => {
   assert.equal(lines(41).slice(0, foldOf(lines(41))), lines(12));
   assert.equal(foldOf('\n'.repeat(100)), 11);
 });
 
-test('of long lines the first characters are shown, and no half of one', () => {
+test('a text with long lines shows the first characters and no lone surrogate', () => {
   assert.equal(foldOf('x'.repeat(100_000)), 1200);
   assert.equal(foldOf(`${'x'.repeat(1199)}😀${'x'.repeat(5000)}`), 1199);
   assert.equal(foldOf(`a\n${'x'.repeat(5000)}\nb`), 1200);

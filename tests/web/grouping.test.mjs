@@ -3,11 +3,11 @@ import { test } from 'node:test';
 
 import { grouped } from '../../src/tokenfall/web/grouping.js';
 
-const NOW = new Date(2026, 2, 10, 0, 30); // soon after midnight, where the tests run
+const NOW = new Date(2026, 2, 10, 0, 30); // shortly after local midnight
 const at = (...date) => new Date(...date).getTime() / 1000;
 const names = (conversations, now = NOW) => grouped(conversations, now).map((group) => [group.name, group.conversations.map(({ id }) => id)]);
 
-test('days begin at midnight of the reader', () => {
+test('days start at local midnight', () => {
   const times = { now: at(2026, 2, 10, 0, 29), evening: at(2026, 2, 9, 23, 59), before: at(2026, 2, 8, 23, 59), week: at(2026, 2, 3), older: at(2026, 2, 2, 23, 59) };
   assert.deepEqual(names(Object.entries(times).map(([id, atS]) => ({ id, last_activity: atS }))), [
     ['Today', ['now']],
@@ -17,7 +17,7 @@ test('days begin at midnight of the reader', () => {
   ]);
 });
 
-test('pinned ones come first, whenever they were active, and the order within a group stays', () => {
+test('pinned conversations come first; the order within a group is unchanged', () => {
   const conversations = [
     { id: 'a', last_activity: at(2026, 2, 10) },
     { id: 'b', last_activity: at(2020, 0, 1), pinned: true },
@@ -27,8 +27,8 @@ test('pinned ones come first, whenever they were active, and the order within a 
   assert.deepEqual(names(conversations), [['Pinned', ['b', 'd']], ['Today', ['a', 'c']]]);
 });
 
-test('a clock behind the server’s is today, and a time that is missing is long ago', () => {
+test('a future time is today, and a missing time is the oldest group', () => {
   assert.deepEqual(names([{ id: 'a', last_activity: at(2026, 2, 11) }, { id: 'b' }]), [['Today', ['a']], ['Older', ['b']]]);
 });
 
-test('nothing has no groups', () => assert.deepEqual(grouped([]), []));
+test('an empty list has no groups', () => assert.deepEqual(grouped([]), []));

@@ -1,8 +1,8 @@
 /**
- * Markdown that grows, and the same text drawn at once, in a DOM of our own.
+ * Incremental rendering of Markdown, compared with rendering of the whole text, in a minimal DOM.
  *
- * However a text is cut, its end must look as if it had come at once; nothing that was drawn may be taken back or
- * change its marks, but for the exceptions told here; what is closed is not touched; injections stay text.
+ * For any split of a text, the final elements must equal those of the whole text. Rendered text must not be removed
+ * or restyled, except in the cases listed below. Closed blocks are not touched. Injections stay text.
  */
 
 import assert from 'node:assert/strict';
@@ -65,9 +65,9 @@ const DOCUMENTS = [
 ];
 
 /**
- * What is drawn anew where it was shown before it was decided, because waiting would hold back too much:
- * marks that are never closed, or closed by others; a link whose address turns out to be none, or to be one
- * only when its escapes are read; a header row that does not begin with `|`.
+ * Ambiguous text that is shown early and may be rendered again, because waiting would hold back too much:
+ * marks that are never closed or closed by other marks; a link whose URL turns out to be invalid, or to be valid
+ * only after unescaping; a header row that does not begin with `|`.
  */
 const EXCEPTIONS = [
   'a **bold that never ends\n\nb', 'a *em that never ends', 'a `code that never ends', 'a ~~strike that never ends',
@@ -98,7 +98,7 @@ function grown(pieces, eachTime = () => {}) {
   return markup(box);
 }
 
-/** The same numbers each time: a test that fails once must fail again. */
+/** A seeded random number generator, so that failures are reproducible. */
 function randomOf(seed) {
   let state = seed;
   return (limit) => {
@@ -113,7 +113,7 @@ function cut(text, random, size) {
   return pieces;
 }
 
-describe('however it is cut, it ends as if it had come at once', () => {
+describe('any split of a text gives the same elements as the whole text', () => {
   for (const text of [...DOCUMENTS, ...EXCEPTIONS]) {
     test(nameOf(text), () => {
       const expected = whole(text);
@@ -129,7 +129,7 @@ describe('however it is cut, it ends as if it had come at once', () => {
     });
   }
 
-  test('any text', () => {
+  test('random texts', () => {
     const units = [
       'a', 'word ', 'x\n', '\n', '\n\n', '# ', '- ', '  - ', '1. ', '2) ', '> ', '>', '```', '```py\n', '\n```\n',
       '~~~', '| a ', '|', '|---|', '\n|-|-|\n', '| b | c |\n', '---\n', '***', '**', '*', '_', '`', '~~', '[',
@@ -145,7 +145,7 @@ describe('however it is cut, it ends as if it had come at once', () => {
   });
 });
 
-/** The text as it is seen: [the elements around a part of it, that part]. */
+/** The visible text as [enclosing elements, text] of each part. */
 function seen(node, around = '', parts = []) {
   for (const child of node.childNodes) {
     const last = parts.at(-1);
@@ -156,7 +156,7 @@ function seen(node, around = '', parts = []) {
   return parts;
 }
 
-/** What of `before` is not in `after` any more; empty if that only went on. */
+/** The part of `before` that `after` does not continue; empty if `after` only adds text. */
 function lost(before, after) {
   const goesOn = ([around, text], i) => {
     if (around !== after[i]?.[0]) return false;
@@ -177,7 +177,7 @@ function flicker(text) {
   return found;
 }
 
-describe('nothing that was drawn is taken back, or changes its marks', () => {
+describe('rendered text is never removed or restyled', () => {
   for (const text of DOCUMENTS) {
     test(nameOf(text), () => assert.equal(flicker(text), ''));
   }
@@ -187,9 +187,9 @@ describe('nothing that was drawn is taken back, or changes its marks', () => {
   }
 });
 
-test('what can be told is shown at once: not much is held back', () => {
+test('unambiguous text is shown at once', () => {
   for (const text of DOCUMENTS) {
-    if (text.length > 1000 || /[[|<]|h?ttp/.test(text)) continue; // links and tables wait for more
+    if (text.length > 1000 || /[[|<]|h?ttp/.test(text)) continue; // links and tables are held back
     let at = 0;
     grown(text.split(''), (box) => {
       const now = text.slice(0, at += 1);
@@ -200,10 +200,10 @@ test('what can be told is shown at once: not much is held back', () => {
   }
 });
 
-describe('what is closed', () => {
+describe('a closed block', () => {
   test('keeps its elements, untouched', () => {
     for (const text of DOCUMENTS) {
-      const closed = new Map(); // a block that has others after it, and how it looked
+      const closed = new Map(); // closed blocks and their markup
       grown(cut(text, randomOf(3), 20), (box) => {
         for (const [element, look] of closed) {
           assert.ok(box.childNodes.includes(element), look);
@@ -214,7 +214,7 @@ describe('what is closed', () => {
     }
   });
 
-  test('does not make what follows dearer: as few changes at the end as at the start', () => {
+  test('does not increase the cost of later text', () => {
     const giants = {
       paragraph: 'word and **bold** with `code`, '.repeat(2500),
       'paragraph without spaces': '语言和**重点**内容，'.repeat(1200),
@@ -241,13 +241,13 @@ describe('what is closed', () => {
         changes.count = 0;
       });
       assert.ok(Math.max(...costs) < 150, `${what}: ${Math.max(...costs)} changes at once`);
-      const spentMs = process.cpuUsage(start).user / 1000; // of the processor, not of the clock
+      const spentMs = process.cpuUsage(start).user / 1000; // CPU time, independent of other load
       assert.ok(spentMs < 3000, `${what} took ${spentMs} ms`);
     }
   });
 });
 
-test('long text is in a few long nodes', () => {
+test('long text is in few text nodes', () => {
   const box = new Element('div');
   const growing = new GrowingMarkdown(box);
   for (let i = 0; i < 2000; i += 1) growing.append('some words ');
@@ -256,7 +256,7 @@ test('long text is in a few long nodes', () => {
   assert.ok(sizes.slice(0, -2).every((size) => size >= 2000 && size < 2100), `${sizes}`);
 });
 
-describe('elements', () => {
+describe('the number of elements', () => {
   const shown = (text) => {
     const box = new Element('div');
     box.append(...render(parse(text)));
@@ -341,9 +341,9 @@ const AROUND = [
 ];
 
 describe('injections', () => {
-  test('are many', () => assert.ok(new Set(INJECTIONS).size >= 220));
+  test('are at least 220', () => assert.ok(new Set(INJECTIONS).size >= 220));
 
-  test('stay text, wherever they are cut in two', () => {
+  test('stay text at any split', () => {
     for (const text of INJECTIONS) {
       const expected = whole(text);
       for (let at = 0; at < text.length; at += 1) {
@@ -360,7 +360,7 @@ describe('injections', () => {
     }
   });
 
-  test('leave no trace in prototypes', () => {
+  test('do not change prototypes', () => {
     assert.equal({}.hacked, undefined);
     assert.equal(globalThis.hacked, undefined);
   });

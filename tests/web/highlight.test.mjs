@@ -1,4 +1,4 @@
-/** Source code in pieces of a kind, however it is cut, and what of it code.js draws. */
+/** Syntax highlighting: tokens by kind for any split of the source, and the elements of code.js. */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ installDocument();
 const { CodeText } = await import('../../src/tokenfall/web/code.js');
 const { Highlighter } = await import('../../src/tokenfall/web/highlight.js');
 
-/** The pieces of `parts`, neighbours of one kind as one: ['keyword:return', ' x']. */
+/** The tokens of `parts`, with adjacent tokens of one kind merged: ['keyword:return', ' x']. */
 function pieces(language, ...parts) {
   const highlighter = new Highlighter(language);
   const found = [];
@@ -23,7 +23,7 @@ function pieces(language, ...parts) {
   return found.map(([kind, text]) => (kind ? `${kind}:${text}` : text));
 }
 
-/** What has a kind. */
+/** The tokens with a kind. */
 const marked = (language, code) => pieces(language, code).filter((piece) => /^(comment|string|number|keyword):/.test(piece));
 
 const CASES = [
@@ -51,7 +51,7 @@ describe('kinds', () => {
   }
 });
 
-test('no cut changes a kind or a character, and at most a short word is held back', () => {
+test('no split changes a kind or a character, and at most a short word is held back', () => {
   for (const [language, code] of [...CASES, ['js', 'abcdefghijklmnopif 1234567890123456 "x'], ['python', '""""""\'\'\'a\\']]) {
     const whole = pieces(language, code);
     assert.equal(whole.map((piece) => piece.replace(/^(comment|string|number|keyword):/, '')).join(''), code);
@@ -64,7 +64,7 @@ test('no cut changes a kind or a character, and at most a short word is held bac
   }
 });
 
-test('time is linear, whatever the code', () => {
+test('run time is linear for any code', () => {
   for (const unit of ['"', "'", '\\', '/', '*', '/*', '"""', '#', 'a', '1', '<', '-', 'if ', '`\n', '"\\']) {
     for (const language of ['js', 'python', 'html', 'sql']) {
       const code = unit.repeat(100_000);
@@ -90,17 +90,17 @@ describe('a block', () => {
     return body;
   };
 
-  test('has an element for each piece with a kind', () => {
+  test('has an element for each token with a kind', () => {
     const lines = 'if <span class="number">1</span>'.replace('if', '<span class="keyword">if</span>');
     assert.equal(markup(drawn('js', ['if 1'])), `<code><span class="lines">${lines}</span></code>`);
   });
 
-  test('goes on with a comment in the next part', () => {
+  test('continues a comment in the next part', () => {
     const comment = (text) => `<span class="lines"><span class="comment">${text}</span></span>`;
     assert.equal(markup(drawn('js', ['/* a\n', 'b */'])), `<code>${comment('/* a\n')}${comment('b */')}</code>`);
   });
 
-  test('that is very long is coloured at its start only, and whole', () => {
+  test('that is very long is complete and highlighted only at its start', () => {
     const code = 'if (a) 1;\n'.repeat(20_000);
     const body = drawn('js', [code]);
     assert.equal(body.textContent, code);

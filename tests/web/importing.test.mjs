@@ -4,12 +4,12 @@ import { test } from 'node:test';
 import { asJSON } from '../../src/tokenfall/web/exporting.js';
 import { importedBody } from '../../src/tokenfall/web/importing.js';
 
-test('an export is sent with its title and its messages, and nothing else', () => {
+test('an export is sent with its title and messages only', () => {
   const messages = [{ role: 'user', content: 'a' }, { role: 'assistant', content: 'b' }];
   assert.deepEqual(JSON.parse(importedBody(asJSON('chat-1', 'Holidays', messages))), { title: 'Holidays', messages });
 });
 
-test('a title that is none is left out', () => {
+test('an invalid title is omitted', () => {
   assert.deepEqual(JSON.parse(importedBody('{"title": 3, "messages": []}')), { messages: [] });
 });
 

@@ -1,8 +1,8 @@
 /**
- * Ways to smuggle a script into a page by Markdown: each tries to call alert(1) or to set window.hacked.
+ * XSS payloads in Markdown: each tries to call alert(1) or to set window.hacked.
  *
- * All are answers a model might be talked into. None may run, load anything, or become an element, attribute or
- * address that is not on the list of render.js, however the answer is cut into tokens.
+ * A model may be prompted to return any of them. None may run, load anything, or create an element, attribute or
+ * URL that is not on the allowlist of render.js, for any split of the response into tokens.
  */
 
 const SCRIPTS = [

@@ -1,6 +1,6 @@
 /**
- * Inline Markdown. Nodes are compared as sketches: **strong**, *em*, ~~strike~~, `code`, [text](href "title"),
- * a break as ⏎, ‹formula›. A text that grows is also parsed as open, and in two parts at every point where it says it settled.
+ * Inline Markdown. Nodes are compared in a short notation: **strong**, *em*, ~~strike~~, `code`, [text](href "title"),
+ * a break as ⏎, ‹formula›. Each text is also parsed as unfinished, and in two parts at every settled position.
  */
 
 import assert from 'node:assert/strict';
@@ -24,7 +24,7 @@ function sketch(nodes) {
 const closed = (text) => sketch(parseInline(text).nodes);
 const open = (text) => sketch(parseInline(text, true).nodes);
 
-/** Texts that are shown otherwise than they are written: [text, sketch]. */
+/** Texts with markup: [text, notation]. */
 const CLOSED = {
   'nothing': [['', '']],
   'emphasis with stars': [
@@ -148,7 +148,7 @@ describe('a closed text', () => {
     });
   }
 
-  test('nodes are plain, with the properties that are told', () => {
+  test('nodes are plain objects with the documented properties', () => {
     assert.deepEqual(parseInline('a*b*`c`[d](https://e.f "g")<br>').nodes, [
       { type: 'text', text: 'a*b*' },
       { type: 'code', text: 'c' },
@@ -157,7 +157,7 @@ describe('a closed text', () => {
     ]);
   });
 
-  test('a mark reaches 4000 characters, a label 300, an address 2000', () => {
+  test('a mark spans at most 4000 characters, a label 300, an address 2000', () => {
     const long = (size) => 'a '.repeat(size / 2).trim();
     assert.equal(closed(`*${long(3998)}*`), `*${long(3998)}*`);
     assert.equal(parseInline(`*${long(3998)}*`).nodes[0].type, 'em');
@@ -168,13 +168,13 @@ describe('a closed text', () => {
     assert.equal(parseInline(`[a](https://b.c/${'d'.repeat(2000)})`).nodes[0].type, 'text');
   });
 
-  test('what is deep inside is text', () => {
+  test('marks nested too deeply are text', () => {
     const depth = (nodes) => Math.max(0, ...nodes.map(({ children = [] }) => 1 + depth(children)));
     assert.ok(depth(parseInline(`${'*a **b '.repeat(100)}${'c** d* '.repeat(100)}`).nodes) < 70);
   });
 });
 
-test('what is open for longer than a mark reaches is text', () => {
+test('a mark open for longer than its maximum span is text', () => {
   for (const mark of ['*', '**', '_', '~~', '`', '``', '[', '$', '$$']) {
     const long = 'a '.repeat(2010);
     assert.equal(open(mark + long), mark + long.trim());
@@ -182,7 +182,7 @@ test('what is open for longer than a mark reaches is text', () => {
 });
 
 describe('an address', () => {
-  test('leads to http, https and mailto only', () => {
+  test('allows only http, https and mailto', () => {
     assert.equal(safeAddress('https://a.b/c d'), '');
     assert.equal(safeAddress('HTTPS://a.b'), 'https://a.b/');
     for (const bad of [
@@ -197,7 +197,7 @@ describe('an address', () => {
   });
 });
 
-/** What is shown while more may come: [text so far, sketch]. */
+/** Unfinished texts: [text so far, notation]. */
 const OPEN = {
   'what is not closed counts as closed': [
     ['**a', '**a**'], ['*a', '*a*'], ['***a', '***a***'], ['~~a', '~~a~~'], ['`a', '`a`'], ['``a', '`a`'],
@@ -239,7 +239,7 @@ describe('an open text', () => {
   }
 });
 
-/** The same numbers each time: a test that fails once must fail again. */
+/** A seeded random number generator, so that failures are reproducible. */
 function* randoms(seed) {
   for (let state = seed; ; ) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -264,7 +264,7 @@ function joined(...lists) {
   return nodes;
 }
 
-test('what settled stays as it is, whatever follows', () => {
+test('settled nodes do not change with later text', () => {
   const random = randoms(1);
   const unit = () => UNITS[Math.floor(random.next().value * UNITS.length)];
   const draw = (size) => Array.from({ length: size }, unit).join('');
@@ -279,7 +279,7 @@ test('what settled stays as it is, whatever follows', () => {
   assert.ok(parted > 1500, `${parted} were in parts at all`);
 });
 
-test('a long text settles, in words and without spaces, with or without a mark left open', () => {
+test('a long text settles, with and without spaces and open marks', () => {
   const words = 'word `and` '.repeat(1000);
   for (const text of [words, '语言'.repeat(4000), `*${words}`, `[${words}`, `**a *b ${words}`]) {
     assert.ok(text.length - parseInline(text, true).settled < 4100, text.slice(0, 10));
@@ -294,14 +294,14 @@ const HOSTILE = [
   'https://(', 'https://a)', 'h ', 'ht', 'a  ', 'a\\\n', '  \n', '[[]]', '[a]', '***a', '*a*', '😀', '\ud800',
 ];
 
-test('much of anything is parsed in linear time', () => {
+test('long input is parsed in linear time', () => {
   for (const unit of HOSTILE) {
     const text = unit.repeat(25_000 / unit.length);
     assert.ok(parsingMs(text) < 1000, unit);
   }
 });
 
-test('no text makes a pattern try all the ways to match it', () => {
+test('no input causes catastrophic backtracking', () => {
   const spaces = ' '.repeat(100_000);
   const escapes = '\\x'.repeat(900);
   const texts = [
@@ -311,7 +311,7 @@ test('no text makes a pattern try all the ways to match it', () => {
   for (const text of texts) assert.ok(parsingMs(text) < 2000, text.slice(0, 20));
 });
 
-/** Closed and open; time of the processor, not of the clock: other programs may run. */
+/** Measures CPU time, independent of other load, for finished and unfinished text. */
 function parsingMs(text) {
   const start = process.cpuUsage();
   parseInline(text);

@@ -1,4 +1,4 @@
-/** Locks among tabs without Web Locks (locks.js), with channels and timers of the test's own. */
+/** Locks between tabs without the Web Locks API (locks.js), with fake channels and timers. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, mock, test } from 'node:test';
@@ -6,10 +6,10 @@ import { afterEach, beforeEach, describe, mock, test } from 'node:test';
 const [CLAIM_MS, BEAT_MS, LEASE_MS] = [150, 1000, 4000];
 
 const channels = new Set();
-let frozen = new Set(); // tabs whose messages and timers wait
+let frozen = new Set(); // tabs whose messages and timers are suspended
 let tabNow = null; // the tab whose code is running
 
-/** Delivers messages to the other channels of its name at once, to a frozen tab when it thaws. */
+/** Delivers messages to the other channels of its name at once; to a frozen tab when it is resumed. */
 class Channel {
   onmessage = null;
 
@@ -83,7 +83,7 @@ async function pass(ms) {
 class Tab {
   window = new EventTarget();
   postponed = [];
-  lock = undefined; // until it is known
+  lock = undefined; // undefined while pending
   #controller = new AbortController();
 
   constructor(options = {}) {
@@ -115,7 +115,7 @@ const holders = (tabs) => tabs.map((tab, number) => (tab.isHolder ? number : -1)
 const many = (count) => Array.from({ length: count }, () => new Tab());
 
 describe('without Web Locks', () => {
-  test('the only tab gets the lock after the time for objections', async () => {
+  test('a single tab acquires the lock after the objection period', async () => {
     const tab = new Tab();
     await pass(CLAIM_MS - 50);
     assert.equal(tab.lock, undefined);
@@ -123,7 +123,7 @@ describe('without Web Locks', () => {
     assert.equal(tab.isHolder, true);
   });
 
-  test('one of eight tabs that ask at the same time gets it, and keeps it', async () => {
+  test('one of eight concurrent requests acquires and holds the lock', async () => {
     const tabs = many(8);
     for (let n = 0; n < 40; n += 1) {
       await pass(BEAT_MS / 2);
@@ -132,7 +132,7 @@ describe('without Web Locks', () => {
     assert.equal(tabs.filter(({ lock }) => lock !== undefined).length, 1);
   });
 
-  test('a tab that asks later waits as long as the first has the lock', async () => {
+  test('a later request waits until the lock is released', async () => {
     const tabs = [new Tab()];
     await pass(CLAIM_MS);
     tabs.push(...many(7));
@@ -157,7 +157,7 @@ describe('without Web Locks', () => {
     });
   }
 
-  test('one of the others gets it after the lease when the tab that has it is frozen', async () => {
+  test('another tab acquires the lock when the lease of a frozen tab expires', async () => {
     const tabs = many(8);
     await pass(CLAIM_MS);
     const [first] = holders(tabs);
@@ -171,7 +171,7 @@ describe('without Web Locks', () => {
     assert.equal(holders(tabs).length, 1);
   });
 
-  test('a tab that thaws has lost the lock before its first timer or message', async () => {
+  test('a resumed tab has lost the lock before its first timer or message', async () => {
     const tab = new Tab();
     await pass(CLAIM_MS);
     tab.freeze();
@@ -180,7 +180,7 @@ describe('without Web Locks', () => {
     assert.equal(tab.isHolder, false);
   });
 
-  test('of two tabs that both took it, the one that asked first keeps it', async () => {
+  test('if two tabs acquired the lock, the earlier request keeps it', async () => {
     const first = new Tab({ ifAvailable: true });
     await pass(500);
     const second = new Tab({ ifAvailable: true });
@@ -188,7 +188,7 @@ describe('without Web Locks', () => {
     assert.deepEqual(holders([first, second]), [0]);
   });
 
-  test('a tab that gives up while it waits gets an error and no lock', async () => {
+  test('an aborted wait rejects and does not acquire the lock', async () => {
     const tabs = [new Tab()];
     await pass(CLAIM_MS);
     tabs.push(new Tab());
@@ -201,7 +201,7 @@ describe('without Web Locks', () => {
     assert.equal(channels.size, 0);
   });
 
-  test('a tab that left before it asked gets an error', async () => {
+  test('a request with an aborted signal rejects', async () => {
     const left = AbortSignal.abort();
     await assert.rejects(as(new Tab(), () => hold('other', { signal: left })), { name: 'AbortError' });
   });

@@ -1,5 +1,5 @@
 /**
- * Blocks of Markdown. Trees are compared as sketches: p(text), h2(text), hr, ul[…], ol[…] or ol5[…] with their
+ * Markdown blocks. Trees are compared in a short notation: p(text), h2(text), hr, ul[…], ol[…] or ol5[…] with their
  * items in [], loose ones after +, tasks after !; quote[…], code:language(text), table(header | header)(cell | cell).
  */
 
@@ -133,7 +133,7 @@ describe('blocks', () => {
     });
   }
 
-  test('nodes are plain, with the properties that are told', () => {
+  test('nodes are plain objects with the documented properties', () => {
     assert.deepEqual(parse('# a\n3. [x] b\n```c\nd\n```\n|e|\n|:-:|\n|f|\n***'), [
       { type: 'heading', level: 1, text: 'a' },
       { type: 'list', ordered: true, start: 3, children: [
@@ -147,7 +147,7 @@ describe('blocks', () => {
     ]);
   });
 
-  test('marks nested too deep are text', () => {
+  test('marks nested too deeply are text', () => {
     assert.equal(parsed(`${'>'.repeat(30)}a`), `${'quote['.repeat(23)}p(${'>'.repeat(7)}a)${']'.repeat(23)}`);
     assert.match(parsed(`${'- '.repeat(20)}a`), /^(ul\[\[){12}p\((- ){8}a\)(\]\]){12}$/);
   });
@@ -161,7 +161,7 @@ describe('blocks', () => {
     assert.ok(full.every((text) => text.endsWith('\n') && text.length > 2000 && text.length < 2400));
   });
 
-  test('a table has a short header, and its rows are not filled up: few characters make few cells', () => {
+  test('short table rows are not padded, so the number of cells is bounded by the text', () => {
     assert.match(parsed(`|${'a|'.repeat(900)}\n|${'-|'.repeat(900)}\n|b`), /^table.*\(b\)$/);
     assert.match(parsed(`|${'a|'.repeat(1100)}\n|${'-|'.repeat(1100)}\n|b`), /^p/);
   });
@@ -174,7 +174,7 @@ describe('blocks', () => {
   });
 });
 
-/** The sketch of what is seen after complete lines and the start of one more. */
+/** The notation of the visible blocks after complete lines and an unfinished one. */
 function peeked(text) {
   const lines = text.split('\n');
   const last = lines.pop();
@@ -194,8 +194,8 @@ const UNDECIDED = [
 
 const DECIDED = ['a', '- a', '> a', '# a', '| a', '  a', '- [x] a', '1. a', '```a`', '> - a'];
 
-describe('the start of a line', () => {
-  test('that does not tell its block is left out', () => {
+describe('an unfinished line', () => {
+  test('is held back while its block is ambiguous', () => {
     for (const start of UNDECIDED) {
       for (const before of ['', 'a\n\n', 'a\n', '- a\n', '> a\n', '# a\n', '|a|\n|-|\n', '1. a\n   - b\n\n']) {
         assert.equal(peeked(before + start), parsed(before), JSON.stringify(before + start));
@@ -203,7 +203,7 @@ describe('the start of a line', () => {
     }
   });
 
-  test('is shown once it tells', () => {
+  test('is shown once its block is known', () => {
     for (const [text, expected] of [
       ['# a', 'h1(a)'], ['# a #', 'h1(a)'], ['#a', 'p(#a)'], ['- a', 'ul[[p(a)]]'], ['-a', 'p(-a)'], ['1.5', 'p(1.5)'],
       ['12 a', 'p(12 a)'], ['* * a', 'ul[[ul[[p(a)]]]]'], ['> a', 'quote[p(a)]'], ['``a', 'p(``a)'],
@@ -213,14 +213,14 @@ describe('the start of a line', () => {
     ]) assert.equal(peeked(text), expected, JSON.stringify(text));
   });
 
-  test('of code is shown unless it may end it', () => {
+  test('of code is shown unless it may be the closing fence', () => {
     const code = (tail) => peeked(`\`\`\`\na\n${tail}`);
     for (const tail of ['', ' ', '`', '``', '```', '  ```', '````']) assert.equal(code(tail), 'code:(a)', tail);
     for (const tail of ['b', '`b', '```b', '~~~']) assert.equal(code(tail), `code:(a\n${tail})`, tail);
     assert.equal(peeked('```\n'), 'code:()');
   });
 
-  test('of a row is shown as far as it is there', () => {
+  test('of a table row is shown as received', () => {
     const table = '|a|b|\n|-|-|\n';
     assert.equal(peeked(`${table}|`), 'table(a | b)');
     assert.equal(peeked(`${table}| c`), 'table(a | b)(c)');
@@ -230,7 +230,7 @@ describe('the start of a line', () => {
     assert.equal(peeked('|a|b|\n|-|'), 'p(|a|b|)');
   });
 
-  test('is taken back: what is peeked at leaves no trace', () => {
+  test('does not change the state of the parser', () => {
     for (const cases of Object.values(CASES)) {
       for (const [text, expected] of cases) {
         const parser = new BlockParser();
@@ -244,7 +244,7 @@ describe('the start of a line', () => {
     }
   });
 
-  test('says which blocks are open', () => {
+  test('reports which blocks are open', () => {
     const open = (text) => {
       const parser = new BlockParser();
       const lines = text.split('\n');
@@ -270,7 +270,7 @@ describe('the start of a line', () => {
   });
 });
 
-test('a last line that may become the header of a table is not decided', () => {
+test('a last line that may become a table header stays undecided', () => {
   const decided = (text, type = 'paragraph') => decidedText({ type, text });
   assert.equal(decided('a\n| b |'), 'a');
   assert.equal(decided('| b'), '');
@@ -287,7 +287,7 @@ const HOSTILE = [
   '- [ ] a\n', '\0', '=', '\r', '\r\n', 'a|b\n-|-\n', '---\n', '1.\n',
 ];
 
-test('100,000 characters of anything are parsed in linear time', () => {
+test('100,000 characters are parsed in linear time', () => {
   const spaces = ' '.repeat(100_000);
   const texts = [
     `${spaces}a`, `- ${spaces}a`, `# a${spaces}b`, `# a ${'#'.repeat(100_000)}b`,
@@ -297,7 +297,7 @@ test('100,000 characters of anything are parsed in linear time', () => {
   for (const text of [...HOSTILE.map((unit) => unit.repeat(100_000 / unit.length)), ...texts]) {
     const start = process.cpuUsage();
     parse(text);
-    const spentMs = process.cpuUsage(start).user / 1000; // of the processor, not of the clock
+    const spentMs = process.cpuUsage(start).user / 1000; // CPU time, independent of other load
     assert.ok(spentMs < 1000, `${JSON.stringify(text.slice(0, 20))} took ${spentMs} ms`);
   }
 });

@@ -1,4 +1,4 @@
-/** The options of a conversation: read from fields, stored on this device in bounds, and sent with a question. */
+/** The options of a conversation: form fields, bounded local storage, and the request body. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -7,7 +7,7 @@ import { readDevice, writeDevice } from '../../src/tokenfall/web/device.js';
 import { choices } from '../../src/tokenfall/web/model_picker.js';
 import { dropOptions, fieldsOf, keyWith, optionsOf, READ, setOptions, wordsOf } from '../../src/tokenfall/web/options.js';
 
-/** A localStorage of a Map, which throws where there are more than `room` characters in a value. */
+/** A fake localStorage that throws if a value has more than `room` characters. */
 function storage(room = Infinity) {
   const kept = new Map();
   const value = {
@@ -27,7 +27,7 @@ let kept;
 beforeEach(() => { kept = storage(); });
 afterEach(() => { delete globalThis.localStorage; });
 
-describe('on this device', () => {
+describe('stored options', () => {
   test('options are stored for their conversation, and null removes one', () => {
     setOptions('a', { model: 'big', temperature: 0 });
     setOptions('b', { system: 'Be brief.' });
@@ -35,7 +35,7 @@ describe('on this device', () => {
     assert.deepEqual([optionsOf('a'), optionsOf('b'), optionsOf('c')], [{ temperature: 0, max_tokens: 9 }, { system: 'Be brief.' }, {}]);
   });
 
-  test('nothing is left of a conversation without options, or one that was deleted', () => {
+  test('are removed with the last option or the conversation', () => {
     setOptions('a', { model: 'big' });
     setOptions('b', { model: 'big' });
     setOptions('a', { model: null });
@@ -51,7 +51,7 @@ describe('on this device', () => {
     assert.deepEqual([optionsOf('c-0'), optionsOf('c-1'), optionsOf('c-100')], [{ temperature: 2 }, {}, { temperature: 1 }]);
   });
 
-  test('what is not readable is no options', () => {
+  test('are ignored if they cannot be parsed', () => {
     for (const text of ['{', '5', '[1]', '{"a":1}']) {
       kept.set('tokenfall:options', text);
       assert.deepEqual(optionsOf('a'), {}, text);
@@ -60,7 +60,7 @@ describe('on this device', () => {
     assert.deepEqual(optionsOf('a'), { temperature: 1 });
   });
 
-  test('a full storage keeps nothing older, and the page remembers', () => {
+  test('a full storage keeps no older options, and the page remembers the new ones', () => {
     kept = storage(5);
     writeDevice('theme', 'dark');
     writeDevice('theme', 'too long');
@@ -69,7 +69,7 @@ describe('on this device', () => {
     assert.deepEqual([kept.get('tokenfall:theme'), readDevice('theme')], ['light', 'light']);
   });
 
-  test('a forbidden storage is none', () => {
+  test('unavailable storage is ignored', () => {
     Object.defineProperty(globalThis, 'localStorage', { configurable: true, get: () => { throw new DOMException('forbidden', 'SecurityError'); } });
     writeDevice('theme', 'dark');
     assert.equal(readDevice('theme'), 'dark');
@@ -118,7 +118,7 @@ test('a question has the system prompt before it and the other options beside it
   });
 });
 
-test('the key of a question differs with its options, and is its own without any', () => {
+test('the idempotency key depends on the options', () => {
   const keys = [{}, { temperature: 1 }, { temperature: 2 }, { temperature: 1 }].map((options) => keyWith('k', options));
   assert.equal(keys[0], 'k');
   assert.match(keys[1], /^k\/[0-9a-f]+$/);
@@ -126,7 +126,7 @@ test('the key of a question differs with its options, and is its own without any
   assert.equal(new Set(keys).size, 3);
 });
 
-test('what is set is named, but for the model', () => {
+test('set options are listed, except the model', () => {
   assert.equal(wordsOf({ model: 'big' }), '');
   assert.equal(wordsOf({ system: 'Be brief.', temperature: 0, max_tokens: 5 }), 'system prompt, temperature 0, limit 5');
 });
@@ -143,16 +143,16 @@ describe('the list of models', () => {
     assert.ok(others.every(([model]) => model.startsWith('sim:profile=')));
   });
 
-  test('has the upstream’s and the simulator', () => {
+  test('contains the upstream’s models and the simulator', () => {
     const [, models, [, simulated]] = names('', BIG, ['sim', 'big', 'small']);
     assert.deepEqual([models, simulated[0]], [['Models', ['big', 'small']], 'sim']);
   });
 
-  test('has no name for the default of a server that has not set one', () => {
+  test('has an unnamed default if the server has not set one', () => {
     assert.deepEqual(choices('', { ...BIG, model: '' }, ['big', 'small'])[0], ['', [['', 'Default model']]]);
   });
 
-  test('keeps a choice that is not listed, and one made before the server said anything', () => {
+  test('keeps an unlisted choice, and a choice made before the list is loaded', () => {
     assert.deepEqual(names('gone', BIG, ['big'])[0], ['', ['', 'gone']]);
     assert.deepEqual(choices('gone', null, [])[0], ['', [['', 'Default model'], ['gone', 'gone']]]);
   });

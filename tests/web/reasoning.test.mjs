@@ -4,14 +4,14 @@ import { test } from 'node:test';
 import { wordsOfThought } from '../../src/tokenfall/web/reasoning.js';
 import { tokensOf } from '../../src/tokenfall/web/stream.js';
 
-test('how long a model thought is told in seconds, then in minutes', () => {
+test('thinking time is shown in seconds, then in minutes', () => {
   assert.deepEqual([0.02, 1.4, 59, 61, 150].map(wordsOfThought), [
     'Thought for 1 s', 'Thought for 1 s', 'Thought for 59 s', 'Thought for 1 min', 'Thought for 3 min',
   ]);
   assert.equal(wordsOfThought(NaN), 'Reasoning');
 });
 
-test('thoughts and the end are told apart from tokens, and have no number', async () => {
+test('reasoning and the end are separate events without a number', async () => {
   const frames = [
     'event: reasoning\ndata: {"content":"Hm"}\n\n',
     'event: reasoning\ndata: {"content":7}\n\n',
@@ -20,7 +20,7 @@ test('thoughts and the end are told apart from tokens, and have no number', asyn
     'data: [DONE]\n\n',
   ];
   const response = new Response(frames.join(''), { headers: { 'Content-Type': 'text/event-stream' } });
-  const told = [];
-  for await (const each of tokensOf(response, new AbortController().signal)) told.push(each);
-  assert.deepEqual(told, [{ thought: 'Hm' }, { thought: '' }, { text: 'Hi', id: '1' }, { end: { finish_reason: 'length' } }]);
+  const tokens = [];
+  for await (const each of tokensOf(response, new AbortController().signal)) tokens.push(each);
+  assert.deepEqual(tokens, [{ thought: 'Hm' }, { thought: '' }, { text: 'Hi', id: '1' }, { end: { finish_reason: 'length' } }]);
 });

@@ -19,11 +19,11 @@ afterEach(() => {
   delete globalThis.document;
 });
 
-/** A search that is answered by the next of `answers`, and what it asked for. */
+/** A search with queued responses `answers`, and its requests. */
 function searchingFor(...answers) {
-  const made = { asked: [], changes: 0 };
+  const made = { requests: [], changes: 0 };
   made.searching = new Searching({
-    search: (words) => { made.asked.push(words); return answers.shift(); },
+    search: (words) => { made.requests.push(words); return answers.shift(); },
     change: () => (made.changes += 1),
   });
   return made;
@@ -39,18 +39,18 @@ async function pass(ms = 250) {
   await settled();
 }
 
-test('the server is asked once the reader pauses, for the words without the space around them', async () => {
-  const { searching, asked } = searchingFor(Promise.resolve([{ id: 'a' }, { id: 'b' }]));
+test('a search is sent after a pause in typing, with trimmed words', async () => {
+  const { searching, requests } = searchingFor(Promise.resolve([{ id: 'a' }, { id: 'b' }]));
   type('b');
   await pass(200);
   type(' blue ');
   await pass(200);
-  assert.deepEqual([asked, searching.found], [[], null]);
+  assert.deepEqual([requests, searching.found], [[], null]);
   await pass(50);
-  assert.deepEqual([asked, searching.found, status.textContent], [['blue'], new Set(['a', 'b']), '2 conversations found.']);
+  assert.deepEqual([requests, searching.found, status.textContent], [['blue'], new Set(['a', 'b']), '2 conversations found.']);
 });
 
-test('an answer for other words than those in the field is not shown', async () => {
+test('a response to outdated words is ignored', async () => {
   let answerLate;
   const late = new Promise((resolve) => (answerLate = resolve));
   const { searching } = searchingFor(late, Promise.resolve([{ id: 'new' }]));
@@ -63,17 +63,17 @@ test('an answer for other words than those in the field is not shown', async () 
   assert.deepEqual(searching.found, new Set(['new']));
 });
 
-test('an empty field searches for nothing', async () => {
+test('an empty field sends no search', async () => {
   const made = searchingFor(Promise.resolve([]));
   type('x');
   await pass();
   assert.equal(status.textContent, 'Nothing found.');
   type('  ');
   await pass();
-  assert.deepEqual([made.searching.found, status.textContent, made.asked], [null, '', ['x']]);
+  assert.deepEqual([made.searching.found, status.textContent, made.requests], [null, '', ['x']]);
 });
 
-test('Escape empties the field, and in an empty one it is not for the search', () => {
+test('Escape clears the field; in an empty field it is not handled', () => {
   searchingFor();
   const escape = () => Object.assign(new Event('keydown', { cancelable: true }), { key: 'Escape' });
   type('x');
@@ -83,11 +83,11 @@ test('Escape empties the field, and in an empty one it is not for the search', (
   assert.deepEqual([field.value, first.defaultPrevented, second.defaultPrevented], ['', true, false]);
 });
 
-test('a failure is told in its words', async () => {
+test('a failure shows its message', async () => {
   const { searching } = searchingFor(Promise.reject(new Failure('http', { status: 429 })));
   type('x');
   await pass();
   assert.deepEqual([searching.found, status.textContent], [null, 'Too many requests.']);
 });
 
-test('one is one', () => assert.deepEqual([0, 1, 2].map(wordsOfFound), ['Nothing found.', '1 conversation found.', '2 conversations found.']));
+test('the number of results has a singular and a plural', () => assert.deepEqual([0, 1, 2].map(wordsOfFound), ['Nothing found.', '1 conversation found.', '2 conversations found.']));

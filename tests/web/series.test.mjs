@@ -7,7 +7,7 @@ const SPAN_S = 120;
 
 const recently = () => new Recent({ spanS: SPAN_S });
 
-/** What holds these values of `a`, a second apart; the last at `lastAt`. */
+/** A series with these values of `a` at one-second intervals; the last at `lastAt`. */
 function recentOf(values, lastAt = 1000) {
   const recent = recently();
   values.forEach((a, n) => recent.push(lastAt - (values.length - 1 - n), { a }));
@@ -17,21 +17,21 @@ function recentOf(values, lastAt = 1000) {
 /** The last two minutes before `end`. */
 const shown = (recent, end = 1000) => recent.window(end, SPAN_S);
 
-/** The runs of `a`, with whole seconds before the end in place of places. */
+/** The runs of `a`, with seconds before the end as positions. */
 const runs = (recent, end) => shown(recent, end).runs('a').map((run) => run.map(([x, value]) => [Math.round(SPAN_S - x), value]));
 
-test('before the first sample there is nothing', () => {
+test('there is no run before the first sample', () => {
   const window = shown(recently());
   assert.deepEqual(window.runs('a'), []);
   assert.equal(window.reading(0), null);
   assert.equal(window.extent(['a']), null);
 });
 
-test('samples a second apart are one run that ends at the newest', () => {
+test('samples at one-second intervals are one run that ends at the newest', () => {
   assert.deepEqual(runs(recentOf([1, 2, 3])), [[[2, 1], [1, 2], [0, 3]]]);
 });
 
-test('what was not measured, for one second even, is a gap', () => {
+test('a missing value is a gap', () => {
   for (const nothing of [null, undefined, NaN]) {
     assert.deepEqual(runs(recentOf([1, nothing, 3])), [[[2, 1]], [[0, 3]]]);
     assert.deepEqual(runs(recentOf([nothing, 2, nothing])), [[[1, 2]]]);
@@ -39,14 +39,14 @@ test('what was not measured, for one second even, is a gap', () => {
   assert.deepEqual(runs(recentOf([null, null])), []);
 });
 
-test('a late sample is no gap, one missing connection is', () => {
+test('a late sample is no gap, a missing one is', () => {
   const recent = recentOf([1]);
   recent.push(1002.4, { a: 2 });
   recent.push(1005, { a: 3 });
   assert.deepEqual(shown(recent, 1005).runs('a').map((run) => run.length), [2, 1]);
 });
 
-test('samples are kept for the span and no longer', () => {
+test('samples are kept for the span only', () => {
   const recent = recentOf(Array.from({ length: 500 }, (_, n) => n));
   const [run, ...others] = recent.window(1000, 1e6).runs('a');
   assert.deepEqual(others, []);
@@ -54,19 +54,19 @@ test('samples are kept for the span and no longer', () => {
   assert.equal(run.at(-1)[1], 499);
 });
 
-test('a shorter window has its newest samples', () => {
+test('a shorter window contains the newest samples', () => {
   const window = recentOf(Array.from({ length: 100 }, (_, n) => n)).window(1000, 10);
   assert.deepEqual(window.runs('a')[0][0], [0, 89]);
   assert.deepEqual(window.extent(['a']), { low: 89, above: 89, high: 99 });
 });
 
-test('however fast samples come, few are kept', () => {
+test('the number of samples is bounded at any rate', () => {
   const recent = recently();
   for (let n = 0; n < 5000; n += 1) recent.push(1000 + n / 1000, { a: n });
   assert.equal(shown(recent, 1005).runs('a')[0].length, 2 * SPAN_S);
 });
 
-test('a clock that is set back takes what came after it away', () => {
+test('a clock that is set back removes later samples', () => {
   const recent = recentOf([1, 2, 3]);
   recent.push(999, { a: 4 });
   assert.deepEqual(runs(recent, 999), [[[1, 1], [0, 4]]]);
@@ -74,13 +74,13 @@ test('a clock that is set back takes what came after it away', () => {
   assert.deepEqual(runs(recent, 5), [[[0, 5]]]);
 });
 
-test('a clock that is set forward leaves the old samples behind', () => {
+test('a clock that is set forward drops the old samples', () => {
   const recent = recentOf([1, 2, 3]);
   recent.push(99_999, { a: 4 });
   assert.deepEqual(runs(recent, 99_999), [[[0, 4]]]);
 });
 
-test('a reading is that of the sample nearest to the time', () => {
+test('a reading is the sample nearest to the time', () => {
   const window = shown(recentOf([1, 2, 3]));
   assert.deepEqual(window.reading(0), { a: 3 });
   assert.deepEqual(window.reading(0.4), { a: 3 });
@@ -97,7 +97,7 @@ test('in a gap and before the first there is no reading', () => {
   assert.deepEqual(window.reading(10), { a: 2 });
 });
 
-test('the extent is over all names, without what was not measured', () => {
+test('the extent covers all names and ignores missing values', () => {
   const recent = recently();
   recent.push(999, { a: 0, b: 5 });
   recent.push(1000, { a: 2, b: null });
@@ -107,7 +107,7 @@ test('the extent is over all names, without what was not measured', () => {
   assert.equal(window.extent(['c']), null);
 });
 
-test('where all is zero, nothing is above', () => {
+test('the extent of zeros is zero', () => {
   assert.deepEqual(shown(recentOf([0, 0])).extent(['a']), { low: 0, above: 0, high: 0 });
 });
 
@@ -122,13 +122,13 @@ test('the names with a prefix are those of the highest values, in order', () => 
 
 // The history
 
-test('a history stands before what came since, and in its place', () => {
+test('a history is inserted before the later samples', () => {
   const recent = recentOf([7, 8], 1000);
   recent.fill(999.7, [{ a: 1 }, null, { a: 3 }]);
   assert.deepEqual(shown(recent).runs('a').map((run) => run.map(([, a]) => a)), [[1, 3, 8]]);
 });
 
-test('what was kept from before a history stays', () => {
+test('samples older than a history are kept', () => {
   const recent = recentOf([1, 2], 950);
   recent.push(1000, { a: 9 });
   recent.fill(999.9, [{ a: 4 }, { a: 5 }]);
@@ -142,7 +142,7 @@ test('a history without rows changes nothing', () => {
   assert.deepEqual(runs(recent), [[[0, 1]]]);
 });
 
-test('minutes are exact, and the newest is up to a minute and a half old', () => {
+test('minute averages are exact, the newest at most 90 seconds old', () => {
   const recent = new Recent({ spanS: 3600, stepS: 60 });
   recent.fill(940, [{ a: 1 }, { a: 2 }, null, { a: 4 }]);
   const window = recent.window(1000, 3600);
@@ -151,7 +151,7 @@ test('minutes are exact, and the newest is up to a minute and a half old', () =>
   assert.equal(recent.window(1100, 3600).reading(0), null);
 });
 
-test('time passes by the clock that went less far', () => {
+test('elapsed time tolerates clock changes and restarts', () => {
   const at = (day, up) => ({ at: day, uptime_s: up });
   assert.equal(passedS(null, at(100, 50)), 0);
   assert.equal(passedS(at(100, 50), at(101, 51.5)), 1);

@@ -1,10 +1,10 @@
-/** Streams that tabs share, with locks and channels of our own: each `Tab` is one. */
+/** Streams shared by tabs, with fake locks and channels; each `Tab` is a tab. */
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { setImmediate as turned } from 'node:timers/promises';
 
-/** Web Locks, as far as they are used. */
+/** A fake of the used part of the Web Locks API. */
 class Locks {
   #waiting = new Map(); // by name: the requests, of which the first holds the lock
 
@@ -33,7 +33,7 @@ class Locks {
 
 const channels = new Set();
 
-/** Tells all others of its name, later. */
+/** A fake BroadcastChannel: delivers messages asynchronously. */
 class Channel {
   onmessage = null;
 
@@ -64,7 +64,7 @@ beforeEach(() => {
   navigator.locks = new Locks();
 });
 
-/** The server's stream: items that a test says, told to each connection from the one after `after`. */
+/** A fake event stream: each connection receives the items after `after`. */
 class Stream {
   items = [];
   opened = []; // `after` of each connection
@@ -95,7 +95,7 @@ class Stream {
 }
 
 class Tab {
-  heard = [];
+  received = [];
   state = 'waiting';
   #controller = new AbortController();
 
@@ -104,9 +104,9 @@ class Tab {
     const how = {
       name,
       signal,
-      read: async () => stream.open(this.heard.length, signal),
-      since: (after) => this.heard.slice(after),
-      after: () => this.heard.length,
+      read: async () => stream.open(this.received.length, signal),
+      since: (after) => this.received.slice(after),
+      after: () => this.received.length,
     };
     this.done = this.#listen(items ? lead(how, items) : join(how)).catch(() => (this.state = 'left'));
   }
@@ -114,7 +114,7 @@ class Tab {
   async #listen(joined) {
     const items = await joined;
     this.state = 'begun';
-    for await (const item of items) this.heard.push(item);
+    for await (const item of items) this.received.push(item);
     this.state = 'done';
   }
 
@@ -127,11 +127,11 @@ async function settle() {
   for (let n = 0; n < 30; n += 1) await turned();
 }
 
-/** Until a tab that follows another can tell that there is no more of it. */
+/** The time after which a following tab detects that the reading tab is gone. */
 const later = () => new Promise((resolve) => setTimeout(resolve, 100));
 
 describe('tabs', () => {
-  test('share one connection, and each hears all', async () => {
+  test('share one connection, and each receives all events', async () => {
     const stream = new Stream();
     const tabs = [new Tab(stream), new Tab(stream)];
     await settle();
@@ -142,13 +142,13 @@ describe('tabs', () => {
     stream.say('c');
     stream.end();
     await later();
-    assert.deepEqual(tabs.map(({ heard }) => heard.join('')), ['abc', 'abc', 'abc']);
+    assert.deepEqual(tabs.map(({ received }) => received.join('')), ['abc', 'abc', 'abc']);
     assert.deepEqual(tabs.map(({ state }) => state), ['done', 'done', 'done']);
     assert.deepEqual(stream.opened, [0]);
     assert.equal(channels.size, 0);
   });
 
-  test('go on without the one that reads, from where they are', async () => {
+  test('continue from their position when the reading tab closes', async () => {
     const stream = new Stream();
     const tabs = [new Tab(stream), new Tab(stream), new Tab(stream)];
     await settle();
@@ -161,12 +161,12 @@ describe('tabs', () => {
     tabs[2].leave();
     stream.end();
     await later();
-    assert.deepEqual(tabs.map(({ heard }) => heard.join('')), ['ab', 'abc', 'abc']);
+    assert.deepEqual(tabs.map(({ received }) => received.join('')), ['ab', 'abc', 'abc']);
     assert.deepEqual(tabs.map(({ state }) => state), ['left', 'done', 'left']);
     assert.deepEqual(stream.opened, [0, 2]);
   });
 
-  test('follow one that has asked', async () => {
+  test('follow a turn that another tab requested', async () => {
     const stream = new Stream();
     const asker = new Tab(stream, { items: stream.open() });
     await settle();
@@ -174,14 +174,14 @@ describe('tabs', () => {
     await settle();
     stream.say('a');
     await settle();
-    assert.deepEqual([asker.heard, follower.heard, stream.opened], [['a'], ['a'], [0]]);
+    assert.deepEqual([asker.received, follower.received, stream.opened], [['a'], ['a'], [0]]);
     asker.leave();
     stream.end();
     await follower.done;
-    assert.deepEqual(follower.heard, ['a']);
+    assert.deepEqual(follower.received, ['a']);
   });
 
-  test('with another key have a connection of their own', async () => {
+  test('with another key have a separate connection', async () => {
     const stream = new Stream();
     const tabs = ['one', 'two'].map((key) => new Tab(stream, { name: () => nameOf('stream', key) }));
     await settle();
@@ -190,7 +190,7 @@ describe('tabs', () => {
     tabs.forEach((tab) => tab.leave());
   });
 
-  test('whose key became another by reading tell those who have it, and nobody else', async () => {
+  test('that change the key while reading notify only tabs with the new key', async () => {
     const stream = new Stream();
     let key = 'old';
     const first = new Tab(stream, { name: () => (stream.opened.length > 0 ? (key = 'new') : key) });
@@ -198,12 +198,12 @@ describe('tabs', () => {
     const [old, fresh] = ['old', 'new'].map((name) => new Tab(stream, { name: () => name }));
     stream.say('a');
     await settle();
-    assert.deepEqual([first.heard, old.heard, fresh.heard], [['a'], ['a'], ['a']]);
+    assert.deepEqual([first.received, old.received, fresh.received], [['a'], ['a'], ['a']]);
     assert.equal(stream.opened.length, 2);
     [first, old, fresh].forEach((tab) => tab.leave());
   });
 
-  test('wait for a tab that hangs for a while only', async (t) => {
+  test('wait for a hanging tab for a limited time', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const stream = new Stream();
     navigator.locks.request('stream', {}, () => new Promise(() => {}));

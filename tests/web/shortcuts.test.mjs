@@ -1,4 +1,4 @@
-/** Shortcuts by their keys, and what the tab's title says of a response that ended unseen. */
+/** Keyboard shortcuts, and the document title after an unseen response. */
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -42,8 +42,8 @@ describe('a shortcut', () => {
   }
 });
 
-describe('the title', () => {
-  /** An Attention in a tab that is `visibilityState`, with the icon that it shows. */
+describe('the document title', () => {
+  /** An Attention in a tab with this `visibilityState`, and its icon. */
   function inTab(visibilityState) {
     const icon = { href: 'web/icon.svg', getAttribute: () => icon.href };
     const page = Object.assign(new EventTarget(), { title: 'Tokenfall', visibilityState, querySelector: () => icon });
@@ -55,7 +55,7 @@ describe('the title', () => {
     return { page, icon, look, attention: new Attention() };
   }
 
-  test('says how a response ended that nobody saw, until the tab is looked at', () => {
+  test('shows the end of an unseen response until the tab is visible', () => {
     const { page, icon, look, attention } = inTab('hidden');
     attention.begin('a');
     attention.setTitle('Holidays');
@@ -68,14 +68,14 @@ describe('the title', () => {
     assert.deepEqual([page.title, icon.href], ['Renamed', 'web/icon.svg']);
   });
 
-  test('says that a response failed', () => {
+  test('shows that a response failed', () => {
     const { page, attention } = inTab('hidden');
     attention.begin('a');
     attention.end('a', '');
     assert.equal(page.title, '● Not complete · Tokenfall');
   });
 
-  test('says nothing of what was seen, of another conversation, or of no response', () => {
+  test('is unchanged for a seen response, another conversation, or no response', () => {
     const seen = inTab('visible');
     seen.attention.begin('a');
     seen.attention.end('a', 'Complete');

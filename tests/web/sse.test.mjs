@@ -1,4 +1,4 @@
-/** Each stream is decoded whole, byte by byte, and cut in two at every place; all must give the same events. */
+/** Each stream is decoded whole, byte by byte, and split at every position, with the same events. */
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -8,13 +8,13 @@ import { SSEDecoder } from '../../src/tokenfall/web/sse.js';
 const bytesOf = (text) => new TextEncoder().encode(text);
 const EMPTY = new Uint8Array();
 
-/** The events of a stream that is read in these pieces: its types and data. */
+/** The events of a stream read in these chunks, as types and data. */
 function decoded(pieces) {
   const decoder = new SSEDecoder();
   return pieces.flatMap((piece) => decoder.push(piece)).map(({ type, data }) => ({ type, data }));
 }
 
-/** The ways to read `bytes`: [how, pieces]. */
+/** The ways to split `bytes`: [description, chunks]. */
 function* waysToRead(bytes) {
   yield ['whole', [bytes]];
   yield ['byte by byte', Array.from(bytes, (byte) => Uint8Array.of(byte))];
@@ -79,7 +79,7 @@ const STREAMS = {
   'NUL is a character': ['data: a\0b\n\n', [message('a\0b')]],
 };
 
-describe('a stream, however it is cut', () => {
+describe('a stream, at any split', () => {
   for (const [name, [stream, expected]] of Object.entries(STREAMS)) test(name, () => assertDecodes(stream, expected));
 });
 
@@ -94,7 +94,7 @@ const IDS = {
   'it is text as it came': ['id:  turn-1:ü \ndata: x\n\n', [' turn-1:ü ']],
 };
 
-describe('the last id seen', () => {
+describe('the last event id', () => {
   for (const [name, [stream, expected]] of Object.entries(IDS)) {
     test(name, () => {
       for (const [how, pieces] of waysToRead(bytesOf(stream))) {
@@ -105,12 +105,12 @@ describe('the last id seen', () => {
   }
 });
 
-test('bytes that are no UTF-8 become replacement characters, and spoil nothing else', () => {
+test('invalid UTF-8 becomes replacement characters and affects no other event', () => {
   const bytes = Uint8Array.of(...bytesOf('data: a'), 0xff, ...bytesOf('b'), 0xe2, 0x82, ...bytesOf('\n\ndata: c\n\n'));
   assertDecodes(bytes, [message('a\uFFFDb\uFFFD'), message('c')]);
 });
 
-test('an event comes with the read that brings its blank line', () => {
+test('an event is dispatched with the chunk that contains its blank line', () => {
   const decoder = new SSEDecoder();
   assert.deepEqual(decoder.push(bytesOf('data: 1\n')), []);
   assert.deepEqual(decoder.push(bytesOf('\ndata: 2\n\nda')).map(({ data }) => data), ['1', '2']);
@@ -118,7 +118,7 @@ test('an event comes with the read that brings its blank line', () => {
   assert.deepEqual(decoder.push(bytesOf('\r')).map(({ data }) => data), ['3']);
 });
 
-test('the LF of a cut CRLF is no blank line', () => {
+test('the LF of a split CRLF is no blank line', () => {
   const decoder = new SSEDecoder();
   assert.deepEqual(decoder.push(bytesOf('data: 1\r')), []);
   assert.deepEqual(decoder.push(EMPTY), []);
@@ -126,7 +126,7 @@ test('the LF of a cut CRLF is no blank line', () => {
   assert.deepEqual(decoder.push(bytesOf('\n')).map(({ data }) => data), ['1']);
 });
 
-test('a long stream in pieces of every small size', () => {
+test('a long stream in chunks of every small size', () => {
   const words = Array.from({ length: 200 }, (_, number) => `wörd ${number} 🌧`);
   const bytes = bytesOf(words.map((word) => `event: token\r\ndata: ${word}\r\n\r\n`).join(''));
   const expected = words.map((word) => message(word, 'token'));

@@ -6,14 +6,14 @@ import { Failure } from '../../src/tokenfall/web/failures.js';
 import { eventsOf, tokensOf } from '../../src/tokenfall/web/stream.js';
 
 const DONE = 'data: [DONE]\n\n';
-const signal = new AbortController().signal; // of a reader who stays
+const signal = new AbortController().signal; // never aborted
 
 const bytesOf = (text) => (typeof text === 'string' ? new TextEncoder().encode(text) : text);
-const said = (content, id) => `${id ? `id: ${id}\n` : ''}data: ${JSON.stringify({ content })}\n\n`;
+const frame = (content, id) => `${id ? `id: ${id}\n` : ''}data: ${JSON.stringify({ content })}\n\n`;
 
 /**
- * A response that is read in these pieces and then ends, or else `then` it fails ("fails") or goes on ("waits").
- * `seen` says how often it was read and whether its connection was let go.
+ * A response with these chunks. After them it ends, fails (`then` is "fails") or stays open ("waits").
+ * `seen` has the number of reads and whether the connection was closed.
  */
 function response(pieces, { then = 'ends', error = new TypeError('network error'), headers = {} } = {}) {
   const seen = { reads: 0, cancelled: false };
@@ -38,15 +38,15 @@ function response(pieces, { then = 'ends', error = new TypeError('network error'
   return { seen, response: new Response(body, { headers: given }) };
 }
 
-/** What came before the end or the failure, and the failure. */
+/** The items before the end, and the error. */
 async function outcome(events) {
-  const came = [];
+  const received = [];
   try {
-    for await (const event of events) came.push(event);
+    for await (const event of events) received.push(event);
   } catch (error) {
-    return { came, error };
+    return { received, error };
   }
-  return { came, error: null };
+  return { received, error: null };
 }
 
 const tokens = (pieces, options) => outcome(tokensOf(response(pieces, options).response, signal));
@@ -56,13 +56,13 @@ beforeEach(() => {
 });
 afterEach(() => delete globalThis.navigator);
 
-test('a connection that is silent for 45 s counts as cut, and one that says anything does not', async (t) => {
+test('a connection without data for 45 s counts as broken', async (t) => {
   let nowMs = 0;
   let check;
   t.mock.method(performance, 'now', () => nowMs);
   t.mock.method(globalThis, 'setInterval', (act) => (check = act));
   const cleared = t.mock.method(globalThis, 'clearInterval', () => {});
-  const { response: silent, seen } = response([said('a', 1), ': ping\n\n'], { then: 'waits' });
+  const { response: silent, seen } = response([frame('a', 1), ': ping\n\n'], { then: 'waits' });
   const reading = outcome(tokensOf(silent, signal));
   for (nowMs of [44_000, 45_000]) {
     await settled();
@@ -71,21 +71,21 @@ test('a connection that is silent for 45 s counts as cut, and one that says anyt
   }
   nowMs = 91_000;
   check();
-  const { came, error } = await reading;
-  assert.deepEqual([came, error.code, seen.cancelled], [[{ text: 'a', id: '1' }], 'cut', true]);
+  const { received, error } = await reading;
+  assert.deepEqual([received, error.code, seen.cancelled], [[{ text: 'a', id: '1' }], 'cut', true]);
   assert.equal(cleared.mock.callCount(), 1);
 });
 
 describe('the events of a response', () => {
-  test('are those of its body, whatever the reads cut', async () => {
+  test('are the events of its body at any chunking', async () => {
     const bytes = bytesOf('event: a\ndata: wörd 🌧\n\ndata: 2\n\n');
     const { response: cut } = response(Array.from(bytes, (byte) => Uint8Array.of(byte)));
-    const { came, error } = await outcome(eventsOf(cut));
-    assert.deepEqual(came.map(({ type, data }) => [type, data]), [['a', 'wörd 🌧'], ['message', '2']]);
+    const { received, error } = await outcome(eventsOf(cut));
+    assert.deepEqual(received.map(({ type, data }) => [type, data]), [['a', 'wörd 🌧'], ['message', '2']]);
     assert.equal(error, null);
   });
 
-  test('come with the read that completes them', async () => {
+  test('are dispatched with the chunk that completes them', async () => {
     const { response: slow, seen } = response(['data: 1\n\n', 'data: 2\n\n'], { then: 'waits' });
     const events = eventsOf(slow);
     assert.equal((await events.next()).value.data, '1');
@@ -94,7 +94,7 @@ describe('the events of a response', () => {
     await events.return();
   });
 
-  test('let go of the connection when the loop is left', async () => {
+  test('close the connection when the loop is left', async () => {
     const { response: endless, seen } = response(['data: 1\n\n'], { then: 'waits' });
     for await (const { data } of eventsOf(endless)) {
       assert.equal(data, '1');
@@ -103,7 +103,7 @@ describe('the events of a response', () => {
     assert.ok(seen.cancelled);
   });
 
-  test('let go of the connection when what reads them fails', async () => {
+  test('close the connection when the consumer throws', async () => {
     const { response: endless, seen } = response(['data: 1\n\n'], { then: 'waits' });
     const read = async () => {
       for await (const { data } of eventsOf(endless)) throw new Error(`planted at ${data}`);
@@ -115,103 +115,103 @@ describe('the events of a response', () => {
   for (const type of ['text/html', 'application/json', 'text/plain; charset=utf-8', '', 'x-text/event-stream']) {
     test(`are not looked for in ${type || 'what has no type'}`, async () => {
       const { response: other } = response(['data: 1\n\n'], { headers: { 'Content-Type': type } });
-      const { came, error } = await outcome(eventsOf(other));
-      assert.deepEqual([came, error.code], [[], 'unexpected']);
+      const { received, error } = await outcome(eventsOf(other));
+      assert.deepEqual([received, error.code], [[], 'unexpected']);
     });
   }
 
-  test('of another type keep no connection', async () => {
+  test('of another content type close the connection', async () => {
     const { response: endless, seen } = response(['<p>'], { then: 'waits', headers: { 'Content-Type': 'text/html' } });
     await outcome(eventsOf(endless));
     assert.ok(seen.cancelled);
   });
 
-  test('of what has neither a type nor a body are a failure, not a defect', async () => {
+  test('without content type and body are a failure, not a defect', async () => {
     const { error } = await outcome(eventsOf(new Response(null, { status: 204 })));
     assert.ok(error instanceof Failure, `${error}`);
   });
 });
 
-describe('the tokens of an answer', () => {
-  test('come with the ids that a resumption names', async () => {
-    const { came, error } = await tokens([said('Large', 1) + said(' words', 2), said('.', 3) + DONE]);
-    assert.deepEqual(came, [{ text: 'Large', id: '1' }, { text: ' words', id: '2' }, { text: '.', id: '3' }]);
+describe('the tokens of a response', () => {
+  test('have the ids used for resumption', async () => {
+    const { received, error } = await tokens([frame('Large', 1) + frame(' words', 2), frame('.', 3) + DONE]);
+    assert.deepEqual(received, [{ text: 'Large', id: '1' }, { text: ' words', id: '2' }, { text: '.', id: '3' }]);
     assert.equal(error, null);
   });
 
-  test('have an empty id where there is none', async () => {
-    assert.deepEqual((await tokens([said('a') + DONE])).came, [{ text: 'a', id: '' }]);
+  test('have an empty id if the event has none', async () => {
+    assert.deepEqual((await tokens([frame('a') + DONE])).received, [{ text: 'a', id: '' }]);
   });
 
-  test('end with [DONE]: what comes after it is not read, and the connection let go', async () => {
-    const { response: endless, seen } = response([said('a', 1) + DONE + said('b', 2), said('c', 3)], { then: 'waits' });
-    const { came, error } = await outcome(tokensOf(endless, signal));
-    assert.deepEqual([came.map(({ text }) => text), error], [['a'], null]);
+  test('end with [DONE], after which nothing is read and the connection is closed', async () => {
+    const { response: endless, seen } = response([frame('a', 1) + DONE + frame('b', 2), frame('c', 3)], { then: 'waits' });
+    const { received, error } = await outcome(tokensOf(endless, signal));
+    assert.deepEqual([received.map(({ text }) => text), error], [['a'], null]);
     assert.deepEqual(seen, { reads: 1, cancelled: true });
   });
 
-  test('may be none', async () => {
-    assert.deepEqual(await tokens([DONE]), { came: [], error: null });
+  test('may be absent', async () => {
+    assert.deepEqual(await tokens([DONE]), { received: [], error: null });
   });
 
-  test('may be empty, for their id', async () => {
-    assert.deepEqual((await tokens([said('', 1) + DONE])).came, [{ text: '', id: '1' }]);
+  test('may be empty and have an id', async () => {
+    assert.deepEqual((await tokens([frame('', 1) + DONE])).received, [{ text: '', id: '1' }]);
   });
 
-  test('are not what has no content, or one that is no text', async () => {
+  test('exclude events without text content', async () => {
     const others = ['{}', '{"content":null}', '{"content":7}', '{"content":["a"]}', '{"contents":"a"}', '[]'];
-    const { came, error } = await tokens([...others.map((data) => `data: ${data}\n\n`), ': ping\n\n', DONE]);
-    assert.deepEqual([came, error], [[], null]);
+    const { received, error } = await tokens([...others.map((data) => `data: ${data}\n\n`), ': ping\n\n', DONE]);
+    assert.deepEqual([received, error], [[], null]);
   });
 
   for (const data of ['{"content":"a', '', 'null', '7', '"text"', 'true', '[DONE', '<html>', ' [DONE]']) {
     test(`end as unreadable at ${JSON.stringify(data)}`, async () => {
-      const pieces = [said('a', 1), `data: ${data}\n\n`, DONE];
-      const { came, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
-      assert.deepEqual([came.length, error.code, error.requestId], [1, 'unreadable', 'r-1']);
+      const pieces = [frame('a', 1), `data: ${data}\n\n`, DONE];
+      const { received, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
+      assert.deepEqual([received.length, error.code, error.requestId], [1, 'unreadable', 'r-1']);
     });
   }
 });
 
-describe('an answer without [DONE]', () => {
+describe('a response without [DONE]', () => {
   const CUT = {
     'that says nothing': [],
-    'after a token': [said('a', 1)],
-    'within a token': [said('a', 1), 'id: 2\ndata: {"content":"b'],
-    'within the end': [said('a', 1), 'data: [DONE]\n'],
-    'after a comment': [said('a', 1), ': ping\n\n'],
+    'after a token': [frame('a', 1)],
+    'within a token': [frame('a', 1), 'id: 2\ndata: {"content":"b'],
+    'within the end': [frame('a', 1), 'data: [DONE]\n'],
+    'after a comment': [frame('a', 1), ': ping\n\n'],
   };
   for (const [name, pieces] of Object.entries(CUT)) {
     test(`${name} is cut`, async () => {
-      const { came, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
-      assert.deepEqual([came.length, error.code, error.requestId], [pieces.length ? 1 : 0, 'cut', 'r-1']);
+      const { received, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
+      assert.deepEqual([received.length, error.code, error.requestId], [pieces.length ? 1 : 0, 'cut', 'r-1']);
     });
   }
 
-  test('whose connection breaks is cut', async () => {
-    const { came, error } = await tokens([said('a', 1)], { then: 'fails' });
-    assert.deepEqual([came.length, error.code], [1, 'cut']);
+  test('is incomplete if the connection breaks', async () => {
+    const { received, error } = await tokens([frame('a', 1)], { then: 'fails' });
+    assert.deepEqual([received.length, error.code], [1, 'cut']);
   });
 
-  test('whose network is gone is told so', async () => {
+  test('reports a network error', async () => {
     navigator.onLine = false;
-    assert.equal((await tokens([said('a', 1)], { then: 'fails' })).error.code, 'offline');
+    assert.equal((await tokens([frame('a', 1)], { then: 'fails' })).error.code, 'offline');
   });
 
-  test('that was let go is no failure of the network', async () => {
+  test('is no network error after an abort', async () => {
     const error = new DOMException('aborted', 'AbortError');
-    assert.equal((await tokens([said('a', 1)], { then: 'fails', error })).error, error);
+    assert.equal((await tokens([frame('a', 1)], { then: 'fails', error })).error, error);
   });
 });
 
 describe('an error event', () => {
-  test('ends the answer with what it says', async () => {
+  test('ends the response with its message', async () => {
     const data = JSON.stringify({ error: { code: 'upstream_reset', message: 'It broke.', resumable: false } });
-    const pieces = [said('a', 1), `event: error\ndata: ${data}\n\n${DONE}`];
-    const { came, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
+    const pieces = [frame('a', 1), `event: error\ndata: ${data}\n\n${DONE}`];
+    const { received, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
     const { code, detail, requestId, resumable } = error;
     assert.ok(error instanceof Failure);
-    assert.deepEqual([came.length, code, detail, requestId, resumable], [1, 'upstream_reset', 'It broke.', 'r-1', false]);
+    assert.deepEqual([received.length, code, detail, requestId, resumable], [1, 'upstream_reset', 'It broke.', 'r-1', false]);
   });
 
   for (const data of ['', '<html>', 'null', '{}', '{"error":"text"}', '{"error":']) {
@@ -220,37 +220,37 @@ describe('an error event', () => {
     });
   }
 
-  test('lets go of the connection', async () => {
+  test('closes the connection', async () => {
     const { response: endless, seen } = response(['event: error\ndata: {}\n\n'], { then: 'waits' });
     await outcome(tokensOf(endless, signal));
     assert.ok(seen.cancelled);
   });
 });
 
-describe('a reader who leaves', () => {
-  test('hears no more of what one read brought', async () => {
+describe('a consumer that stops', () => {
+  test('receives no further events of the same chunk', async () => {
     const leaving = new AbortController();
-    const { response: endless, seen } = response([said('a', 1) + said('b', 2) + DONE], { then: 'waits' });
-    const came = [];
+    const { response: endless, seen } = response([frame('a', 1) + frame('b', 2) + DONE], { then: 'waits' });
+    const received = [];
     const read = async () => {
       for await (const { text } of tokensOf(endless, leaving.signal)) {
-        came.push(text);
+        received.push(text);
         leaving.abort();
       }
     };
     await assert.rejects(read, { name: 'AbortError' });
-    assert.deepEqual([came, seen.cancelled], [['a'], true]);
+    assert.deepEqual([received, seen.cancelled], [['a'], true]);
   });
 
-  test('is not told of the end either', async () => {
+  test('receives no end', async () => {
     const leaving = new AbortController();
     leaving.abort();
     const { error } = await outcome(tokensOf(response([DONE]).response, leaving.signal));
     assert.equal(error.name, 'AbortError');
   });
 
-  test('by the loop lets go of the connection', async () => {
-    const { response: endless, seen } = response([said('a', 1)], { then: 'waits' });
+  test('by leaving the loop closes the connection', async () => {
+    const { response: endless, seen } = response([frame('a', 1)], { then: 'waits' });
     for await (const { text } of tokensOf(endless, signal)) {
       assert.equal(text, 'a');
       break;

@@ -10,13 +10,13 @@ test('thresholds are in the units of their plots', () => {
   assert.deepEqual(thresholdsOf(''), { values: {}, mistakes: '' });
 });
 
-test('what is no threshold is told with what there is, and the others hold', () => {
+test('an unknown threshold is reported with the valid names, and the others apply', () => {
   const { values, mistakes } = thresholdsOf('?ttft=1s&cpu=5&constructor=1');
   assert.deepEqual(values, { ttft: 1 });
   assert.match(mistakes, /^There is no threshold cpu; there are ttft, inter_token, .*memory\. There is no threshold constructor/);
 });
 
-test('what is no value is told with what is taken', () => {
+test('an invalid value is reported with the accepted format', () => {
   for (const text of ['', '5', '0s', '-1s', '1 s', '1h', 'soon', '1toString']) {
     const { values, mistakes } = thresholdsOf(`?ttft=${text}`);
     assert.deepEqual(values, {}, text);

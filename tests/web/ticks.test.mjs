@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { linearScale, logScale } from '../../src/tokenfall/web/figures.js';
 
-test('even ticks are 1, 2 or 5 of something and hold what they are for', () => {
+test('linear ticks are multiples of 1, 2 or 5 and cover the values', () => {
   assert.deepEqual(linearScale(0, 100).ticks, [0, 50, 100]);
   assert.deepEqual(linearScale(0, 81).ticks, [0, 50, 100]);
   assert.deepEqual(linearScale(0, 80).ticks, [0, 20, 40, 60, 80]);
@@ -11,12 +11,12 @@ test('even ticks are 1, 2 or 5 of something and hold what they are for', () => {
   assert.deepEqual(linearScale(22.9, 23.6, 0.5).ticks, [22.5, 23, 23.5, 24]);
 });
 
-test('even ticks are no closer than they may be', () => {
+test('linear ticks keep the minimum distance', () => {
   assert.deepEqual(linearScale(0, 3, 1).ticks, [0, 1, 2, 3]);
   assert.deepEqual(linearScale(0, 1, 1).ticks, [0, 1]);
 });
 
-test('one value alone, and zero alone, still have a height', () => {
+test('a single value and zero have a positive range', () => {
   assert.deepEqual(linearScale(0, 0, 1).ticks, [0, 1]);
   assert.deepEqual(linearScale(23, 23, 0.5).ticks, [23, 23.5]);
   const { ticks, at } = linearScale(0, 0);
@@ -58,7 +58,7 @@ test('over more than two decades a log scale has whole decades only', () => {
   assert.deepEqual(logScale(0.005, 0.3).ticks, [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]);
 });
 
-test('on a log scale zero and what is far below lie at the bottom', () => {
+test('on a log scale zero and very small values are at the bottom', () => {
   const { ticks, at } = logScale(1e-9, 30);
   assert.deepEqual(ticks, [1e-4, 1e-3, 0.01, 0.1, 1, 10, 100]);
   assert.equal(at(0), 0);

@@ -1,4 +1,4 @@
-/** Turns, against a server that answers as a test says and a clock that passes at once and notes how long it was. */
+/** Turns, with a fake server and a fake clock that records each delay and ends it at once. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -8,23 +8,23 @@ import { Failure } from '../../src/tokenfall/web/failures.js';
 import { isLost, Turn } from '../../src/tokenfall/web/turn.js';
 import { alone } from './alone.mjs';
 
-const PATIENCE_MS = 5000; // of shared.js
+const PATIENCE_MS = 5000; // as in shared.js
 const LOOK_MS = 15_000;
 const WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
 const ASKED = { conversation: 'holidays', question: 'Where to?', replaces: null, key: 'k' };
 const LEFT = { ...ASKED, id: 'turn_1' };
 const DONE = 'data: [DONE]\n\n';
 const HEAD = { 'Content-Type': 'text/event-stream', 'X-Turn-Id': 'turn_1', 'X-Model': 'sim' };
-const TOO_MANY = 60; // requests; a turn that makes more would never end
+const TOO_MANY = 60; // limit of requests, which stops an endless turn
 
-const said = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
+const frame = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
 const broke = (code, more = {}) => `event: error\ndata: ${JSON.stringify({ error: { code, ...more } })}\n\n`;
 const unreachable = () => new Failure('unreachable');
 
 /** A response that ends after `text`. */
 const whole = (text, headers = HEAD) => () => new Response(text, { headers });
 
-/** A response that goes on after `text` until its request is aborted. */
+/** A response that stays open after `text` until its request is aborted. */
 const endless = (text) => ({ signal }) => {
   const body = new ReadableStream({
     start(controller) {
@@ -35,14 +35,14 @@ const endless = (text) => ({ signal }) => {
   return new Response(body, { headers: HEAD });
 };
 
-/** A promise that a test settles. */
+/** A promise settled by the test. */
 function later() {
   const made = {};
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
   return made;
 }
 
-/** Each request is answered by the next of `answers`: a function of it, a promise or an error; the last one stays. */
+/** A fake server with queued responses `answers`: functions of the request, promises or errors; the last one is reused. */
 class Server {
   asked = [];
   followed = [];
@@ -80,42 +80,42 @@ class Server {
   }
 }
 
-/** A turn, with all it told in order: what it is called, tokens and what happens to the connection. */
+/** A turn, with its callbacks in order: id, tokens and connection states. */
 function turnOf(server, asked = ASKED, { onToken = () => {} } = {}) {
-  const told = [];
+  const events = [];
   const turn = new Turn(server, asked, {
-    onSend: () => told.push('send'),
-    onBegin: ({ turn: id, model }) => told.push(`begin ${id} ${model}`.trim()),
+    onSend: () => events.push('send'),
+    onBegin: ({ turn: id, model }) => events.push(`begin ${id} ${model}`.trim()),
     onToken: (text) => {
-      told.push(`token ${text}`);
+      events.push(`token ${text}`);
       onToken(text);
     },
-    onLost: () => told.push('lost'),
-    onBack: () => told.push('back'),
+    onLost: () => events.push('lost'),
+    onBack: () => events.push('back'),
   });
-  return { turn, told };
+  return { turn, events };
 }
 
-const tokens = (told) => told.filter((one) => one.startsWith('token ')).map((one) => one.slice(6)).join('');
+const tokens = (events) => events.filter((one) => one.startsWith('token ')).map((one) => one.slice(6)).join('');
 
 const timing = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
 let page; // the document
-let waitedMs; // every wait that was begun
-let isHeld; // waits do not end
+let waitedMs; // all started delays
+let isClockStopped; // whether delays stay pending
 let running; // timers
-let looks; // how often a hidden page still looks after its turn
+let looks; // remaining polls of a hidden page
 
 beforeEach(() => {
-  [waitedMs, isHeld, running, looks] = [[], false, new Set(), 0];
+  [waitedMs, isClockStopped, running, looks] = [[], false, new Set(), 0];
   page = Object.assign(new EventTarget(), { hidden: false });
   globalThis.document = page;
   Object.defineProperty(globalThis, 'navigator', { value: alone(), configurable: true, writable: true });
   globalThis.setTimeout = (act, ms) => {
-    if (ms === PATIENCE_MS) return 0; // for the lock, which is free here
+    if (ms === PATIENCE_MS) return 0; // the timeout of the lock, which is free here
     if (ms === LOOK_MS && looks-- <= 0) return 0;
     const id = waitedMs.push(ms);
     running.add(id);
-    if (!isHeld) settled().then(act);
+    if (!isClockStopped) settled().then(act);
     return id;
   };
   globalThis.clearTimeout = (id) => running.delete(id);
@@ -136,10 +136,10 @@ async function settle() {
   for (let n = 0; n < 10; n += 1) await settled();
 }
 
-describe('a page that is hidden', () => {
-  test('lets go of a turn, and goes on with it once it is seen', async () => {
-    const server = new Server(endless(said('a', 1)), whole(said('b', 2) + DONE));
-    const { turn, told } = turnOf(server);
+describe('a hidden page', () => {
+  test('disconnects from a turn and resumes it when visible', async () => {
+    const server = new Server(endless(frame('a', 1)), whole(frame('b', 2) + DONE));
+    const { turn, events } = turnOf(server);
     const run = turn.run();
     await settle();
     hide(true);
@@ -147,26 +147,26 @@ describe('a page that is hidden', () => {
     assert.deepEqual([waitedMs, server.asked[0].signal.aborted, server.followed], [[3000], true, []]);
     hide(false);
     await run;
-    assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token a', 'back', 'token b']);
+    assert.deepEqual(events, ['send', 'begin turn_1 sim', 'token a', 'back', 'token b']);
     assert.deepEqual(server.after, ['1']);
   });
 
-  test('looks from time to time, without keeping a connection, until the turn has ended', async () => {
+  test('polls without a connection until the turn has ended', async () => {
     looks = 3;
-    const server = new Server(endless(said('a', 1)), endless(said('b', 2)), unreachable(), whole(said('c', 3) + DONE));
-    const { turn, told } = turnOf(server);
+    const server = new Server(endless(frame('a', 1)), endless(frame('b', 2)), unreachable(), whole(frame('c', 3) + DONE));
+    const { turn, events } = turnOf(server);
     const run = turn.run();
     await settle();
     hide(true);
     await run;
-    assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token a', 'back', 'token b', 'lost', 'back', 'token c']);
+    assert.deepEqual(events, ['send', 'begin turn_1 sim', 'token a', 'back', 'token b', 'lost', 'back', 'token c']);
     assert.deepEqual(server.after, ['1', '2', '2']);
     assert.deepEqual(waitedMs.filter((ms) => ms > 0), [3000, LOOK_MS, 1000, LOOK_MS, LOOK_MS, 1000]);
   });
 
-  test('does not give its turn up while the server cannot be reached', async () => {
+  test('keeps its turn while the server is unreachable', async () => {
     looks = 30;
-    const server = new Server(endless(said('a', 1)), ...Array.from({ length: 30 }, unreachable), whole(DONE));
+    const server = new Server(endless(frame('a', 1)), ...Array.from({ length: 30 }, unreachable), whole(DONE));
     const { turn } = turnOf(server);
     const run = turn.run();
     await settle();
@@ -177,9 +177,9 @@ describe('a page that is hidden', () => {
     await run;
   });
 
-  test('for a moment only keeps its connection', async () => {
-    isHeld = true;
-    const server = new Server(endless(said('a', 1)));
+  test('that is hidden briefly keeps its connection', async () => {
+    isClockStopped = true;
+    const server = new Server(endless(frame('a', 1)));
     const { turn } = turnOf(server);
     const run = turn.run();
     await settle();
@@ -190,8 +190,8 @@ describe('a page that is hidden', () => {
     await assert.rejects(run, { name: 'AbortError' });
   });
 
-  test('can be left', async () => {
-    const { turn } = turnOf(new Server(endless(said('a', 1))));
+  test('can be aborted', async () => {
+    const { turn } = turnOf(new Server(endless(frame('a', 1))));
     const run = turn.run();
     await settle();
     hide(true);
@@ -201,211 +201,211 @@ describe('a page that is hidden', () => {
   });
 });
 
-test('a token that was told is not told again', async () => {
-  const server = new Server(whole(said('a', 1)), whole(said('a', 1) + said('b', 2) + DONE));
-  const { turn, told } = turnOf(server);
+test('a token is delivered once', async () => {
+  const server = new Server(whole(frame('a', 1)), whole(frame('a', 1) + frame('b', 2) + DONE));
+  const { turn, events } = turnOf(server);
   await turn.run();
-  assert.equal(tokens(told), 'ab');
+  assert.equal(tokens(events), 'ab');
 });
 
-test('a turn whose model the server does not name is a new one, unless it was sent before', async () => {
+test('a turn without a model name is new, unless its request was repeated', async () => {
   const head = { ...HEAD };
   delete head['X-Model'];
   for (const isRepeated of [false, true]) {
-    const { turn } = turnOf(new Server(whole(said('Rome', 1) + DONE, head)), { ...ASKED, isRepeated });
+    const { turn } = turnOf(new Server(whole(frame('Rome', 1) + DONE, head)), { ...ASKED, isRepeated });
     await turn.run();
     assert.equal(turn.cameBack, isRepeated);
   }
 });
 
-describe('a turn that is asked', () => {
-  test('is asked once, and told in order to its end', async () => {
-    const server = new Server(whole(said('Large', 1) + said(' words', 2) + DONE));
-    const { turn, told } = turnOf(server, { ...ASKED, replaces: 'turn_0' });
+describe('a requested turn', () => {
+  test('is requested once and delivered in order to its end', async () => {
+    const server = new Server(whole(frame('Large', 1) + frame(' words', 2) + DONE));
+    const { turn, events } = turnOf(server, { ...ASKED, replaces: 'turn_0' });
     await turn.run();
-    assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token Large', 'token  words']);
+    assert.deepEqual(events, ['send', 'begin turn_1 sim', 'token Large', 'token  words']);
     const [{ signal, ...asked }] = server.asked;
     assert.deepEqual(asked, { conversation: 'holidays', text: 'Where to?', replaces: 'turn_0', key: 'k' });
     assert.equal(signal.aborted, false);
     assert.deepEqual([server.asked.length, server.followed, server.stopped, waitedMs], [1, [], [], []]);
   });
 
-  test('knows what it is called as soon as its head is there', async () => {
-    const { turn, told } = turnOf(new Server(endless('')));
+  test('has its id when the response head arrives', async () => {
+    const { turn, events } = turnOf(new Server(endless('')));
     const run = turn.run();
     assert.deepEqual([turn.id, turn.question, turn.cameBack, turn.isOver], ['', 'Where to?', false, false]);
     await settled();
-    assert.deepEqual([turn.id, turn.cameBack, told], ['turn_1', false, ['send', 'begin turn_1 sim']]);
+    assert.deepEqual([turn.id, turn.cameBack, events], ['turn_1', false, ['send', 'begin turn_1 sim']]);
     await turn.leave();
     await assert.rejects(run, { name: 'AbortError' });
   });
 
-  test('may be one whose server says neither turn nor model', async () => {
-    const { turn, told } = turnOf(new Server(whole(said('a', 1) + DONE, { 'Content-Type': 'text/event-stream' })));
+  test('may have neither turn id nor model', async () => {
+    const { turn, events } = turnOf(new Server(whole(frame('a', 1) + DONE, { 'Content-Type': 'text/event-stream' })));
     await turn.run();
-    assert.deepEqual(told, ['send', 'begin', 'token a']);
+    assert.deepEqual(events, ['send', 'begin', 'token a']);
   });
 
-  test('fails as asking fails', async () => {
+  test('fails with the error of the request', async () => {
     const server = new Server(new Failure('body_too_large', { status: 413 }));
-    const { turn, told } = turnOf(server);
+    const { turn, events } = turnOf(server);
     await assert.rejects(turn.run(), { code: 'body_too_large' });
-    assert.deepEqual([told, server.asked.length, server.followed], [['send'], 1, []]);
+    assert.deepEqual([events, server.asked.length, server.followed], [['send'], 1, []]);
   });
 
-  test('is not asked again when the server was not there: nobody knows whether it came', async () => {
+  test('is not repeated after a network error, because the server may have received it', async () => {
     const server = new Server(unreachable());
     await assert.rejects(turnOf(server).turn.run(), { code: 'unreachable' });
     assert.deepEqual([server.asked.length, server.followed, waitedMs], [1, [], []]);
   });
 
-  test('does not tell a token that says nothing', async () => {
-    const { turn, told } = turnOf(new Server(whole(said('', 1) + said('a', 2) + DONE)));
+  test('does not deliver an empty token', async () => {
+    const { turn, events } = turnOf(new Server(whole(frame('', 1) + frame('a', 2) + DONE)));
     await turn.run();
-    assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token a']);
+    assert.deepEqual(events, ['send', 'begin turn_1 sim', 'token a']);
   });
 
-  test('ends with the error that its stream says', async () => {
-    const server = new Server(whole(said('a', 1) + broke('upstream_reset') + DONE));
+  test('ends with the error event of its stream', async () => {
+    const server = new Server(whole(frame('a', 1) + broke('upstream_reset') + DONE));
     await assert.rejects(turnOf(server).turn.run(), { code: 'upstream_reset' });
     assert.deepEqual([server.followed, waitedMs], [[], []]);
   });
 
-  test('is not followed where it has no name', async () => {
-    const server = new Server(whole(said('a', 1), { 'Content-Type': 'text/event-stream' }));
+  test('is not followed without a turn id', async () => {
+    const server = new Server(whole(frame('a', 1), { 'Content-Type': 'text/event-stream' }));
     await assert.rejects(turnOf(server).turn.run(), { code: 'cut' });
     assert.deepEqual(server.followed, []);
   });
 });
 
-describe('a turn in another’s place', () => {
+describe('a replacing turn', () => {
   const changed = () => new Failure('conversation_changed', { status: 409 });
   const asked = { ...ASKED, replaces: 'turn_0' };
   const replaced = (server) => server.asked.map(({ replaces }) => replaces);
 
-  test('is asked without it where that may be gone', async () => {
-    const server = new Server(changed(), whole(said('a', 1) + DONE));
-    const { turn, told } = turnOf(server, { ...asked, mayBeGone: true });
+  test('is requested without `replaces` if the replaced turn may be missing', async () => {
+    const server = new Server(changed(), whole(frame('a', 1) + DONE));
+    const { turn, events } = turnOf(server, { ...asked, mayBeGone: true });
     await turn.run();
     assert.deepEqual(replaced(server), ['turn_0', null]);
     assert.deepEqual(server.asked.map(({ key }) => key), ['k', 'k/instead']); // one key, one request
-    assert.deepEqual(told, ['send', 'send', 'begin turn_1 sim', 'token a']);
+    assert.deepEqual(events, ['send', 'send', 'begin turn_1 sim', 'token a']);
   });
 
-  test('is not asked again where it should be there', async () => {
+  test('is not repeated if the replaced turn should exist', async () => {
     const server = new Server(changed(), whole(DONE));
     await assert.rejects(turnOf(server, { ...asked, mayBeGone: false }).turn.run(), { code: 'conversation_changed' });
     assert.deepEqual(replaced(server), ['turn_0']);
   });
 
-  test('is not asked again for any other reason', async () => {
+  test('is not repeated for any other reason', async () => {
     const server = new Server(new Failure('body_too_large'), whole(DONE));
     await assert.rejects(turnOf(server, { ...asked, mayBeGone: true }).turn.run(), { code: 'body_too_large' });
     assert.deepEqual(replaced(server), ['turn_0']);
   });
 
-  test('is asked without it once', async () => {
+  test('is requested without `replaces` once', async () => {
     const server = new Server(changed());
     await assert.rejects(turnOf(server, { ...asked, mayBeGone: true }).turn.run(), { code: 'conversation_changed' });
     assert.deepEqual(replaced(server), ['turn_0', null]);
   });
 });
 
-describe('a connection that breaks', () => {
-  test('is followed from the last token on, at once', async () => {
-    const server = new Server(whole(said('a', 1) + said('b', 2)), whole(said('c', 3) + DONE));
-    const { turn, told } = turnOf(server);
+describe('a broken connection', () => {
+  test('resumes after the last token at once', async () => {
+    const server = new Server(whole(frame('a', 1) + frame('b', 2)), whole(frame('c', 3) + DONE));
+    const { turn, events } = turnOf(server);
     await turn.run();
-    assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token a', 'token b', 'lost', 'back', 'token c']);
+    assert.deepEqual(events, ['send', 'begin turn_1 sim', 'token a', 'token b', 'lost', 'back', 'token c']);
     assert.deepEqual([server.asked.length, server.after, waitedMs], [1, ['2'], [0]]);
     assert.equal(server.followed[0].turn, 'turn_1');
     assert.equal(turn.cameBack, true);
   });
 
-  test('before the first token is followed from the beginning', async () => {
-    const server = new Server(whole(': ping\n\n'), whole(said('a', 1) + DONE));
-    const { turn, told } = turnOf(server);
+  test('before the first token resumes from the start', async () => {
+    const server = new Server(whole(': ping\n\n'), whole(frame('a', 1) + DONE));
+    const { turn, events } = turnOf(server);
     await turn.run();
-    assert.deepEqual([server.after, tokens(told)], [['0'], 'a']);
+    assert.deepEqual([server.after, tokens(events)], [['0'], 'a']);
   });
 
-  test('within a token is followed from the one before', async () => {
-    const server = new Server(whole(said('a', 1) + said('b', 2).slice(0, -2)), whole(said('b', 2) + DONE));
-    const { turn, told } = turnOf(server);
+  test('within a token resumes after the previous one', async () => {
+    const server = new Server(whole(frame('a', 1) + frame('b', 2).slice(0, -2)), whole(frame('b', 2) + DONE));
+    const { turn, events } = turnOf(server);
     await turn.run();
-    assert.deepEqual([server.after, tokens(told)], [['1'], 'ab']);
+    assert.deepEqual([server.after, tokens(events)], [['1'], 'ab']);
   });
 
-  test('between the last token and the end is followed from there', async () => {
-    const server = new Server(whole(said('a', 1)), whole(DONE));
-    const { turn, told } = turnOf(server);
+  test('between the last token and the end resumes from there', async () => {
+    const server = new Server(whole(frame('a', 1)), whole(DONE));
+    const { turn, events } = turnOf(server);
     await turn.run();
-    assert.deepEqual([server.after, tokens(told)], [['1'], 'a']);
+    assert.deepEqual([server.after, tokens(events)], [['1'], 'a']);
   });
 
-  test('counts a token that says nothing, too', async () => {
-    const server = new Server(whole(said('a', 1) + said('', 2)), whole(DONE));
+  test('counts an empty token', async () => {
+    const server = new Server(whole(frame('a', 1) + frame('', 2)), whole(DONE));
     await turnOf(server).turn.run();
     assert.deepEqual(server.after, ['2']);
   });
 
-  test('keeps its place where an event has no id', async () => {
-    const server = new Server(whole(`${said('a', 1)}id:\ndata: {"content":"b"}\n\n`), whole(DONE));
+  test('keeps its position if an event has no id', async () => {
+    const server = new Server(whole(`${frame('a', 1)}id:\ndata: {"content":"b"}\n\n`), whole(DONE));
     await turnOf(server).turn.run();
     assert.deepEqual(server.after, ['1']);
   });
 
-  test('may break again and again, as long as tokens come in between', async () => {
-    const answers = Array.from({ length: 30 }, (_, number) => whole(said(`${number % 10}`, number + 1)));
+  test('is retried without limit while tokens arrive in between', async () => {
+    const answers = Array.from({ length: 30 }, (_, number) => whole(frame(`${number % 10}`, number + 1)));
     const server = new Server(...answers, whole(DONE));
-    const { turn, told } = turnOf(server);
+    const { turn, events } = turnOf(server);
     await turn.run();
-    assert.equal(tokens(told), '012345678901234567890123456789');
+    assert.equal(tokens(events), '012345678901234567890123456789');
     assert.deepEqual(server.after, Array.from({ length: 30 }, (_, number) => String(number + 1)));
     assert.deepEqual(waitedMs, Array.from({ length: 30 }, () => 0));
   });
 
-  test('is tried at growing intervals, then given up for the reason it broke', async () => {
-    const server = new Server(whole(said('a', 1)), unreachable());
-    const { turn, told } = turnOf(server);
+  test('is retried with backoff, then fails with the original error', async () => {
+    const server = new Server(whole(frame('a', 1)), unreachable());
+    const { turn, events } = turnOf(server);
     await assert.rejects(turn.run(), { code: 'cut' });
     assert.deepEqual(waitedMs, WAITS_MS);
-    assert.deepEqual(told.slice(3), Array.from(WAITS_MS, () => 'lost'));
+    assert.deepEqual(events.slice(3), Array.from(WAITS_MS, () => 'lost'));
     assert.deepEqual(server.after, Array.from(WAITS_MS, () => '1'));
     assert.deepEqual([server.stopped, running.size], [[], 0]);
   });
 
-  test('is mended by any of the tries', async () => {
+  test('recovers at any attempt', async () => {
     const missed = Array.from({ length: 9 }, unreachable);
-    const server = new Server(whole(said('a', 1)), ...missed, whole(said('b', 2) + DONE));
-    const { turn, told } = turnOf(server);
+    const server = new Server(whole(frame('a', 1)), ...missed, whole(frame('b', 2) + DONE));
+    const { turn, events } = turnOf(server);
     await turn.run();
-    assert.deepEqual([tokens(told), waitedMs], ['ab', WAITS_MS]);
+    assert.deepEqual([tokens(events), waitedMs], ['ab', WAITS_MS]);
   });
 
-  test('begins anew with its waits once a token came', async () => {
+  test('restarts the backoff after a token', async () => {
     const server = new Server(
-      whole(said('a', 1)), unreachable(), unreachable(), whole(said('b', 2)), unreachable(), whole(DONE));
+      whole(frame('a', 1)), unreachable(), unreachable(), whole(frame('b', 2)), unreachable(), whole(DONE));
     await turnOf(server).turn.run();
     assert.deepEqual(waitedMs, [0, 250, 500, 0, 250]);
   });
 
-  test('that always breaks at once, without a token, is given up', async () => {
-    const server = new Server(whole(said('a', 1)), whole(': ping\n\n'));
+  test('without a token at any attempt fails', async () => {
+    const server = new Server(whole(frame('a', 1)), whole(': ping\n\n'));
     await assert.rejects(turnOf(server).turn.run(), { code: 'cut' });
     assert.ok(waitedMs.includes(4000), `waits of ${[...new Set(waitedMs)]} ms`);
   });
 
-  test('behind which a sign-in page answers from then on is given up', async () => {
-    const server = new Server(whole(said('a', 1)), whole('<p>Sign in</p>', { 'Content-Type': 'text/html' }));
+  test('fails if a captive portal answers', async () => {
+    const server = new Server(whole(frame('a', 1)), whole('<p>Sign in</p>', { 'Content-Type': 'text/html' }));
     await assert.rejects(turnOf(server).turn.run(), (error) => error instanceof Failure);
     assert.ok(waitedMs.includes(4000), `waits of ${[...new Set(waitedMs)]} ms`);
   });
 
-  test('waits as long as the server says, and never shorter than it would', async () => {
+  test('waits for the longer of Retry-After and the backoff', async () => {
     const limited = (retryAfterS) => new Failure('rate_limited', { status: 429, retryAfterS });
     const refusals = [limited(7), limited(0), limited(null), limited(1)];
-    const server = new Server(whole(said('a', 1)), ...refusals, whole(DONE));
+    const server = new Server(whole(frame('a', 1)), ...refusals, whole(DONE));
     await turnOf(server).turn.run();
     assert.deepEqual(waitedMs, [0, 7000, 500, 1000, 2000]);
   });
@@ -414,7 +414,7 @@ describe('a connection that breaks', () => {
     navigator.onLine = false;
     const window = new EventTarget();
     globalThis.addEventListener = window.addEventListener.bind(window);
-    const server = new Server(whole(said('a', 1)), whole(DONE));
+    const server = new Server(whole(frame('a', 1)), whole(DONE));
     const turning = turnOf(server).turn.run();
     for (let times = 0; times < 5; times += 1) await settled();
     assert.deepEqual(server.after, []);
@@ -426,37 +426,37 @@ describe('a connection that breaks', () => {
 
   for (const [code, status] of [['resume_expired', 410], ['not_found', 404], ['unauthorized', 401], ['turn_lost', 503]]) {
     test(`is given up at once where the server says ${code}`, async () => {
-      const server = new Server(whole(said('a', 1)), new Failure(code, { status }));
+      const server = new Server(whole(frame('a', 1)), new Failure(code, { status }));
       await assert.rejects(turnOf(server).turn.run(), { code });
       assert.deepEqual([server.after, waitedMs], [['1'], [0]]);
     });
   }
 });
 
-describe('a server that shuts down', () => {
+describe('a server shutdown', () => {
   for (const more of [{}, { resumable: true }, { resumable: null }]) {
     test(`is come back to where it says ${JSON.stringify(more)}`, async () => {
-      const server = new Server(whole(said('a', 1) + broke('shutting_down', more)), whole(DONE));
+      const server = new Server(whole(frame('a', 1) + broke('shutting_down', more)), whole(DONE));
       await turnOf(server).turn.run();
       assert.deepEqual(server.after, ['1']);
     });
   }
 
-  test('is not come back to where the turn ends with it', async () => {
-    const server = new Server(whole(said('a', 1) + broke('shutting_down', { resumable: false })), whole(DONE));
+  test('is not retried if the turn has ended', async () => {
+    const server = new Server(whole(frame('a', 1) + broke('shutting_down', { resumable: false })), whole(DONE));
     await assert.rejects(turnOf(server).turn.run(), { code: 'shutting_down' });
     assert.deepEqual([server.after, waitedMs], [[], []]);
   });
 
-  test('is waited for while it refuses', async () => {
+  test('is retried while the server refuses requests', async () => {
     const refused = new Failure('shutting_down', { status: 503, retryAfterS: 6 });
-    const server = new Server(whole(said('a', 1)), refused, unreachable(), whole(DONE));
+    const server = new Server(whole(frame('a', 1)), refused, unreachable(), whole(DONE));
     await turnOf(server).turn.run();
     assert.deepEqual(waitedMs, [0, 6000, 500]);
   });
 });
 
-describe('what is worth coming back for', () => {
+describe('an error worth a retry', () => {
   const LOST = [
     ['cut'], ['unreachable'], ['offline'], ['overloaded', 503], ['rate_limited', 429], ['unexpected'],
     ['shutting_down', 503], ['http', 502], ['http', 503], ['http', 504],
@@ -472,27 +472,27 @@ describe('what is worth coming back for', () => {
     test(`not ${code} ${status || ''}`, () => assert.equal(isLost(new Failure(code, { status })), false));
   }
 
-  test('not a defect of the page', () => assert.equal(isLost(new TypeError('planted')), false));
+  test('is not a defect of the page', () => assert.equal(isLost(new TypeError('planted')), false));
 });
 
-describe('a turn that is come back to', () => {
-  test('is told from its beginning, and not asked', async () => {
-    const server = new Server(whole(said('a', 1) + said('b', 2) + DONE));
-    const { turn, told } = turnOf(server, LEFT);
+describe('a resumed turn', () => {
+  test('is delivered from its start and not requested', async () => {
+    const server = new Server(whole(frame('a', 1) + frame('b', 2) + DONE));
+    const { turn, events } = turnOf(server, LEFT);
     assert.equal(turn.cameBack, true);
     await turn.run();
-    assert.deepEqual(told, ['back', 'token a', 'token b']);
+    assert.deepEqual(events, ['back', 'token a', 'token b']);
     assert.deepEqual([server.asked, server.after, waitedMs], [[], ['0'], [0]]);
   });
 
-  test('is given up after as many tries', async () => {
+  test('fails after the same number of attempts', async () => {
     const server = new Server(unreachable());
-    const { turn, told } = turnOf(server, LEFT);
+    const { turn, events } = turnOf(server, LEFT);
     await assert.rejects(turn.run(), { code: 'unreachable' });
-    assert.deepEqual([waitedMs, told.length], [WAITS_MS, WAITS_MS.length - 1]);
+    assert.deepEqual([waitedMs, events.length], [WAITS_MS, WAITS_MS.length - 1]);
   });
 
-  test('may be gone', async () => {
+  test('may no longer exist', async () => {
     const server = new Server(new Failure('not_found', { status: 404 }));
     await assert.rejects(turnOf(server, LEFT).turn.run(), { code: 'not_found' });
     assert.deepEqual([server.after, server.stopped], [['0'], []]);
@@ -500,9 +500,9 @@ describe('a turn that is come back to', () => {
 });
 
 describe('stopping', () => {
-  test('after the head ends the turn at once, here and there', async () => {
-    const server = new Server(endless(said('a', 1)));
-    const { turn, told } = turnOf(server);
+  test('after the head ends the turn at once in page and server', async () => {
+    const server = new Server(endless(frame('a', 1)));
+    const { turn, events } = turnOf(server);
     const run = turn.run();
     await settled();
     const stopped = turn.stop();
@@ -510,23 +510,23 @@ describe('stopping', () => {
     await assert.rejects(run, { name: 'AbortError' });
     await stopped;
     assert.equal(server.asked[0].signal.aborted, true);
-    assert.deepEqual([server.stopped, server.followed, tokens(told)], [['turn_1'], [], 'a']);
+    assert.deepEqual([server.stopped, server.followed, tokens(events)], [['turn_1'], [], 'a']);
   });
 
-  test('before the head ends it here at once, and there as soon as its name is known', async () => {
+  test('before the head ends it at once in the page, and in the server when its id is known', async () => {
     const head = later();
     const server = new Server(head.promise);
-    const { turn, told } = turnOf(server);
+    const { turn, events } = turnOf(server);
     const run = turn.run();
     const stopped = turn.stop();
     await assert.rejects(run, { name: 'AbortError' });
     assert.deepEqual([server.stopped, server.asked[0].signal.aborted], [[], false]);
-    head.resolve(whole(said('a', 1) + DONE)());
+    head.resolve(whole(frame('a', 1) + DONE)());
     await stopped;
-    assert.deepEqual([server.stopped, server.asked[0].signal.aborted, tokens(told)], [['turn_1'], true, '']);
+    assert.deepEqual([server.stopped, server.asked[0].signal.aborted, tokens(events)], [['turn_1'], true, '']);
   });
 
-  test('before a head that fails asks nothing of the server', async () => {
+  test('before a failed response sends no stop request', async () => {
     const head = later();
     const server = new Server(head.promise);
     const { turn } = turnOf(server);
@@ -538,15 +538,15 @@ describe('stopping', () => {
     assert.deepEqual(server.stopped, []);
   });
 
-  test('before it was asked asks nothing at all', async () => {
+  test('before the request sends nothing', async () => {
     const server = new Server(whole(DONE));
     await turnOf(server).turn.stop();
     assert.deepEqual([server.asked, server.stopped], [[], []]);
   });
 
-  test('returns once the server has ended the turn', async () => {
+  test('resolves when the server has ended the turn', async () => {
     const ended = later();
-    const server = new Server(endless(said('a', 1)));
+    const server = new Server(endless(frame('a', 1)));
     server.stop = () => ended.promise;
     const { turn } = turnOf(server);
     const run = turn.run();
@@ -560,8 +560,8 @@ describe('stopping', () => {
     await stopped;
   });
 
-  test('fails as the server cannot', async () => {
-    const server = new Server(endless(said('a', 1)));
+  test('rejects if the server cannot stop the turn', async () => {
+    const server = new Server(endless(frame('a', 1)));
     server.stop = () => Promise.reject(unreachable());
     const { turn } = turnOf(server);
     const run = turn.run();
@@ -571,16 +571,16 @@ describe('stopping', () => {
     await assert.rejects(stopped, { code: 'unreachable' });
   });
 
-  test('leaves tokens of the same read untold', async () => {
-    const server = new Server(endless(said('a', 1) + said('b', 2) + DONE));
-    const { turn, told } = turnOf(server, ASKED, { onToken: () => turn.stop() });
+  test('drops tokens of the same chunk', async () => {
+    const server = new Server(endless(frame('a', 1) + frame('b', 2) + DONE));
+    const { turn, events } = turnOf(server, ASKED, { onToken: () => turn.stop() });
     await assert.rejects(turn.run(), { name: 'AbortError' });
-    assert.equal(tokens(told), 'a');
+    assert.equal(tokens(events), 'a');
   });
 
-  test('while it comes back ends the wait, and tries no more', async () => {
-    isHeld = true;
-    const server = new Server(whole(said('a', 1)), whole(DONE));
+  test('during a reconnect ends the delay and the retries', async () => {
+    isClockStopped = true;
+    const server = new Server(whole(frame('a', 1)), whole(DONE));
     const { turn } = turnOf(server);
     const run = turn.run();
     while (waitedMs.length === 0) await settled();
@@ -590,23 +590,23 @@ describe('stopping', () => {
     assert.deepEqual([server.followed, server.stopped, running.size], [[], ['turn_1'], 0]);
   });
 
-  test('while the server is asked for the rest ends that, too', async () => {
+  test('during a resume request ends the request', async () => {
     const follow = ({ signal }) =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
-    const server = new Server(whole(said('a', 1)), follow);
-    const { turn, told } = turnOf(server);
+    const server = new Server(whole(frame('a', 1)), follow);
+    const { turn, events } = turnOf(server);
     const run = turn.run();
     while (server.followed.length === 0) await settled();
     const stopped = turn.stop();
     await assert.rejects(run, { name: 'AbortError' });
     await stopped;
-    assert.deepEqual([server.after, server.stopped, told.includes('back')], [['1'], ['turn_1'], false]);
+    assert.deepEqual([server.after, server.stopped, events.includes('back')], [['1'], ['turn_1'], false]);
   });
 });
 
 describe('leaving', () => {
-  test('lets go of the connection, and of nothing else', async () => {
-    const server = new Server(endless(said('a', 1)));
+  test('closes the connection without stopping the turn', async () => {
+    const server = new Server(endless(frame('a', 1)));
     const { turn } = turnOf(server);
     const run = turn.run();
     await settled();
@@ -615,21 +615,21 @@ describe('leaving', () => {
     assert.deepEqual([server.asked[0].signal.aborted, server.stopped], [true, []]);
   });
 
-  test('before the head waits for the turn’s name, so that it can be found again', async () => {
+  test('before the head waits for the turn id, for a later resume', async () => {
     const head = later();
     const server = new Server(head.promise);
-    const { turn, told } = turnOf(server);
+    const { turn, events } = turnOf(server);
     const run = turn.run();
     const left = turn.leave();
     await assert.rejects(run, { name: 'AbortError' });
     assert.equal(server.asked[0].signal.aborted, false);
     head.resolve(endless('')(server.asked[0]));
     await left;
-    assert.deepEqual(told, ['send', 'begin turn_1 sim']);
+    assert.deepEqual(events, ['send', 'begin turn_1 sim']);
     assert.deepEqual([turn.id, server.asked[0].signal.aborted, server.stopped], ['turn_1', true, []]);
   });
 
-  test('before a head that fails leaves it without a name', async () => {
+  test('before a failed response leaves no turn id', async () => {
     const head = later();
     const { turn } = turnOf(new Server(head.promise));
     const run = turn.run();

@@ -1,4 +1,4 @@
-/** What a tab remembers (kept.js), and of turns (underway.js): each test has a page of its own, with its own storage. */
+/** Session storage of a tab (kept.js) and of turns (underway.js); each test has a new page and storage. */
 
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
@@ -6,7 +6,7 @@ import { afterEach, describe, test } from 'node:test';
 const TURN = { id: 'turn_1', question: 'Where to? 🌧\n"', replaces: null };
 let pages = 0;
 
-/** A tab's storage. With `full` it takes nothing new, with `forbidden` nothing can be done with it. */
+/** A fake sessionStorage. With `full` writes throw, with `forbidden` every access throws. */
 class Storage {
   values = new Map();
   full = false;
@@ -33,7 +33,7 @@ class Storage {
   }
 }
 
-/** The modules, freshly loaded, with this storage; `null`: the browser has none. */
+/** The freshly imported modules with this storage; `null` means that the browser has none. */
 async function page(storage) {
   if (storage) Object.defineProperty(globalThis, 'sessionStorage', { value: storage, configurable: true });
   else Object.defineProperty(globalThis, 'sessionStorage', { configurable: true, get: () => { throw new DOMException('forbidden', 'SecurityError'); } });
@@ -42,8 +42,8 @@ async function page(storage) {
 
 afterEach(() => delete globalThis.sessionStorage);
 
-describe('what the tab keeps', () => {
-  test('is there again, also on the next page', async () => {
+describe('session storage of the tab', () => {
+  test('is available after a reload', async () => {
     const storage = new Storage();
     const { keep, recall } = await page(storage);
     keep('draft', 'a');
@@ -52,9 +52,9 @@ describe('what the tab keeps', () => {
     assert.deepEqual([...storage.values], [['tokenfall:draft', 'a']]);
   });
 
-  test('is nothing at first', async () => assert.equal((await page(new Storage())).recall('draft'), ''));
+  test('is empty at first', async () => assert.equal((await page(new Storage())).recall('draft'), ''));
 
-  test('is what was kept last', async () => {
+  test('contains the last value', async () => {
     const { keep, recall } = await page(new Storage());
     keep('draft', 'a');
     keep('draft', 'ab');
@@ -62,7 +62,7 @@ describe('what the tab keeps', () => {
     assert.deepEqual([recall('draft'), recall('key')], ['ab', 'k']);
   });
 
-  test('is forgotten, not kept empty', async () => {
+  test('is removed, not stored as empty', async () => {
     const storage = new Storage();
     const { keep, recall } = await page(storage);
     keep('key', 'k');
@@ -84,13 +84,13 @@ describe('what the tab keeps', () => {
     });
   }
 
-  test('lives as long as the page where storage is full', async () => {
+  test('falls back to memory if storage is full', async () => {
     const { keep, recall } = await page(Object.assign(new Storage(), { full: true }));
     keep('draft', 'a');
     assert.equal(recall('draft'), 'a');
   });
 
-  test('is the newest, also where storage is full and holds an older one', async () => {
+  test('returns the newest value if storage is full and holds an older one', async () => {
     const storage = new Storage();
     const { keep, recall } = await page(storage);
     keep('draft', 'old');
@@ -99,7 +99,7 @@ describe('what the tab keeps', () => {
     assert.equal(recall('draft'), 'new');
   });
 
-  test('can be forgotten where storage is full', async () => {
+  test('can be removed if storage is full', async () => {
     const storage = new Storage();
     const { keep, recall } = await page(storage);
     keep('key', 'k');
@@ -109,7 +109,7 @@ describe('what the tab keeps', () => {
   });
 });
 
-describe('a turn under way', () => {
+describe('the turn in progress', () => {
   const storage = new Storage();
   Object.defineProperty(globalThis, 'sessionStorage', { value: storage, configurable: true });
   const loaded = import('../../src/tokenfall/web/underway.js');
@@ -120,16 +120,16 @@ describe('a turn under way', () => {
     return loaded;
   };
 
-  test('is none at first', async () => assert.equal((await begun()).turnUnderWay('holidays'), null));
+  test('is null at first', async () => assert.equal((await begun()).turnUnderWay('holidays'), null));
 
-  test('is what was kept, of that conversation', async () => {
+  test('is the stored one of the conversation', async () => {
     const { keepTurn, turnUnderWay } = await begun();
     keepTurn('holidays', TURN);
     assert.deepEqual(turnUnderWay('holidays'), TURN);
     assert.equal(turnUnderWay('default'), null);
   });
 
-  test('is one a conversation: the newest', async () => {
+  test('is the newest of the conversation', async () => {
     const { keepTurn, turnUnderWay } = await begun();
     keepTurn('holidays', TURN);
     keepTurn('default', { ...TURN, id: 'turn_2' });
@@ -138,7 +138,7 @@ describe('a turn under way', () => {
     assert.equal(storage.values.size, 2);
   });
 
-  test('is forgotten', async () => {
+  test('is removed', async () => {
     const { keepTurn, forgetTurn, turnUnderWay } = await begun();
     keepTurn('holidays', TURN);
     keepTurn('default', TURN);

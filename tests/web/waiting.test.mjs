@@ -6,11 +6,11 @@ import { setImmediate as settled } from 'node:timers/promises';
 import { pause, unlessAborted } from '../../src/tokenfall/web/waiting.js';
 
 const NEVER = new Promise(() => {});
-const ENOUGH_MS = 60_000; // no test waits that long
+const ENOUGH_MS = 60_000; // longer than any test
 
 const listenersOf = (target, type) => getEventListeners(target, type).length;
 
-/** Whether a promise is over, after all that is due has been done. */
+/** Whether a promise is settled after all pending callbacks. */
 async function isOver(promise) {
   let over = false;
   promise.then(() => (over = true), () => (over = true));
@@ -19,21 +19,21 @@ async function isOver(promise) {
 }
 
 describe('a promise, unless aborted', () => {
-  test('gives what it gives, and leaves no listener behind', async () => {
+  test('resolves as the promise and removes its listener', async () => {
     const { signal } = new AbortController();
     assert.equal(await unlessAborted(Promise.resolve(7), signal), 7);
     await settled();
     assert.equal(listenersOf(signal, 'abort'), 0);
   });
 
-  test('fails as it fails, and leaves no listener behind', async () => {
+  test('rejects as the promise and removes its listener', async () => {
     const { signal } = new AbortController();
     await assert.rejects(unlessAborted(Promise.reject(new Error('planted')), signal), /planted/);
     await settled();
     assert.equal(listenersOf(signal, 'abort'), 0);
   });
 
-  test('ends with the reason as soon as there is one, and leaves no listener behind', async () => {
+  test('rejects with the abort reason and removes its listener', async () => {
     const stopper = new AbortController();
     const waiting = unlessAborted(NEVER, stopper.signal);
     assert.equal(await isOver(waiting), false);
@@ -42,17 +42,17 @@ describe('a promise, unless aborted', () => {
     assert.equal(listenersOf(stopper.signal, 'abort'), 0);
   });
 
-  test('ends at once where it was aborted before, and leaves no listener behind', async () => {
+  test('rejects at once if the signal is already aborted', async () => {
     const signal = AbortSignal.abort(new Error('before'));
     await assert.rejects(unlessAborted(NEVER, signal), /before/);
     assert.equal(listenersOf(signal, 'abort'), 0);
   });
 
-  test('does not wait where it was aborted before, whatever it would give', async () => {
+  test('does not wait if the signal is already aborted', async () => {
     await assert.rejects(unlessAborted(Promise.resolve(7), AbortSignal.abort()), { name: 'AbortError' });
   });
 
-  test('may fail after it was aborted: nobody is told', async () => {
+  test('ignores a rejection after the abort', async () => {
     const stopper = new AbortController();
     let fail;
     const waiting = unlessAborted(new Promise((_, reject) => (fail = reject)), stopper.signal);
@@ -68,7 +68,7 @@ describe('a pause', () => {
   let timers;
 
   beforeEach(() => {
-    timers = new Map(); // those that are running: [id, [ms, act]]
+    timers = new Map(); // pending timers: [id, [ms, act]]
     let made = 0;
     globalThis.setTimeout = (act, ms) => {
       timers.set((made += 1), [ms, act]);
@@ -77,10 +77,10 @@ describe('a pause', () => {
     globalThis.clearTimeout = (id) => timers.delete(id);
   });
 
-  /** What all timers are due to do. */
+  /** Fires all timers. */
   const elapse = () => timers.forEach(([, act]) => act());
 
-  /** A browser that is online or not, and what listens to it. */
+  /** A fake browser with an online state and its listeners. */
   function browser(onLine) {
     const window = new EventTarget();
     Object.defineProperty(globalThis, 'navigator', { value: { onLine }, configurable: true, writable: true });
@@ -94,7 +94,7 @@ describe('a pause', () => {
     delete globalThis.addEventListener;
   });
 
-  test('lasts as long as it says', async () => {
+  test('lasts for its duration', async () => {
     browser(true);
     const waiting = pause(250, new AbortController().signal);
     assert.deepEqual([...timers.values()].map(([ms]) => ms), [250]);
@@ -104,7 +104,7 @@ describe('a pause', () => {
     assert.equal(timers.size, 0);
   });
 
-  test('ends when it is aborted, and leaves no timer behind', async () => {
+  test('ends on abort and clears its timer', async () => {
     browser(true);
     const stopper = new AbortController();
     const waiting = pause(ENOUGH_MS, stopper.signal);
@@ -114,13 +114,13 @@ describe('a pause', () => {
     assert.equal(listenersOf(stopper.signal, 'abort'), 0);
   });
 
-  test('does not begin where it was aborted before', async () => {
+  test('does not start if the signal is already aborted', async () => {
     const window = browser(false);
     await assert.rejects(pause(ENOUGH_MS, AbortSignal.abort()), { name: 'AbortError' });
     assert.deepEqual([timers.size, listenersOf(window, 'online')], [0, 0]);
   });
 
-  test('goes on until the browser is online', async () => {
+  test('lasts until the browser is online', async () => {
     const window = browser(false);
     const { signal } = new AbortController();
     const waiting = pause(0, signal);
@@ -132,7 +132,7 @@ describe('a pause', () => {
     assert.deepEqual([listenersOf(window, 'online'), listenersOf(signal, 'abort')], [0, 0]);
   });
 
-  test('looks whether the browser is online when its time is over, not before', async () => {
+  test('checks whether the browser is online only at its end', async () => {
     const window = browser(false);
     const waiting = pause(250, new AbortController().signal);
     assert.equal(await isOver(waiting), false);
@@ -142,7 +142,7 @@ describe('a pause', () => {
     assert.equal(listenersOf(window, 'online'), 0);
   });
 
-  test('is over its time, too, when the browser is online again before', async () => {
+  test('lasts for its duration if the browser is online again earlier', async () => {
     const window = browser(false);
     const waiting = pause(250, new AbortController().signal);
     navigator.onLine = true;
@@ -152,7 +152,7 @@ describe('a pause', () => {
     await waiting;
   });
 
-  test('that waits for the network ends when it is aborted, and leaves no listener behind', async () => {
+  test('that waits for the network ends on abort and removes its listener', async () => {
     const window = browser(false);
     const stopper = new AbortController();
     const waiting = pause(0, stopper.signal);

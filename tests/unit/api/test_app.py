@@ -50,7 +50,12 @@ def refused_upstream(request: Request) -> Response:
 
 def encode_error(request: Request, api_error: ApiError) -> Response:
     """An error encoder whose body differs from the problem document."""
-    body = {"words": api_error.code, "says": api_error.message, "param": api_error.param, "id": api_error.request_id}
+    body = {
+        "dialect_code": api_error.code,
+        "dialect_message": api_error.message,
+        "param": api_error.param,
+        "id": api_error.request_id,
+    }
     headers = (("retry-after", f"{api_error.retry_after_s:g}"),) if api_error.retry_after_s else ()
     return Response(api_error.status, json.dumps(body).encode(), headers=headers)
 
@@ -189,7 +194,7 @@ def test_dialect_error_requires_its_module_to_be_loaded() -> None:
     lazy.needed.finish()
 
     assert lazy.app.needed_for_refusal(incoming) is None
-    assert json.loads(lazy.app.refuse(incoming, 413, detail="too large").body)["words"] == "body_too_large"
+    assert json.loads(lazy.app.refuse(incoming, 413, detail="too large").body)["dialect_code"] == "body_too_large"
 
 
 def test_error_is_a_problem_document_if_its_dialect_cannot_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
@@ -484,7 +489,11 @@ async def test_missing_key_is_refused_in_the_dialect() -> None:
     incoming = post()
     refused = await Harness(keys=("k",)).handle(incoming)
 
-    assert (refused.status, body_of(refused)["words"], body_of(refused)["id"]) == (401, "unauthorized", incoming.id)
+    assert (refused.status, body_of(refused)["dialect_code"], body_of(refused)["id"]) == (
+        401,
+        "unauthorized",
+        incoming.id,
+    )
 
 
 async def test_rate_limited_request_is_refused_in_the_dialect(harness: Harness) -> None:
@@ -492,7 +501,7 @@ async def test_rate_limited_request_is_refused_in_the_dialect(harness: Harness) 
     responses = [await harness.handle(post()) for _ in range(BURST + 1)]
 
     assert [response.status for response in responses] == [200] * BURST + [429]
-    assert body_of(responses[-1])["words"] == "rate_limited"
+    assert body_of(responses[-1])["dialect_code"] == "rate_limited"
     assert any(line.startswith("retry-after: ") for line in lines_of(responses[-1].head))
 
 
@@ -500,7 +509,7 @@ async def test_drain_is_reported_in_the_dialect(harness: Harness) -> None:
     harness.app.draining = True
     refused, cut = await harness.handle(post()), harness.app.cut(post())
 
-    assert [(each.status, body_of(each)["words"]) for each in (refused, cut)] == [(503, "shutting_down")] * 2
+    assert [(each.status, body_of(each)["dialect_code"]) for each in (refused, cut)] == [(503, "shutting_down")] * 2
     assert "retry-after: 5" in lines_of(refused.head)
 
 
@@ -508,14 +517,14 @@ async def test_drain_is_reported_in_the_dialect(harness: Harness) -> None:
 async def test_invalid_request_is_refused_in_the_dialect(harness: Harness, method: str) -> None:
     response = await harness.handle(request("/v1/invalid", method=method))
 
-    assert (response.status, body_of(response)["says"]) == (400, "not so")
+    assert (response.status, body_of(response)["dialect_message"]) == (400, "not so")
 
 
 async def test_internal_error_is_not_shown_in_any_dialect(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         response = await harness.handle(request("/v1/defective"))
 
-    assert (response.status, body_of(response)["words"]) == (500, "internal_error")
+    assert (response.status, body_of(response)["dialect_code"]) == (500, "internal_error")
     assert b"s3cret" not in response.body
 
 
@@ -528,7 +537,11 @@ def test_http_server_refusal_is_encoded_in_the_dialect_of_the_path(
     incoming = post(origin="http://a")
     response = harness.app.refuse(incoming, status, detail="no")
 
-    assert (response.status, body_of(response)["words"], body_of(response)["id"]) == (status, expected, incoming.id)
+    assert (response.status, body_of(response)["dialect_code"], body_of(response)["id"]) == (
+        status,
+        expected,
+        incoming.id,
+    )
     assert "access-control-allow-origin: *" in lines_of(incoming.response_headers)
 
 
@@ -541,8 +554,8 @@ async def test_unknown_method_is_refused_in_the_dialect_of_the_path(harness: Har
     incoming = request("/v1/ok", headers={"origin": "http://a"})
     response = await harness.handle(incoming)
 
-    assert (response.status, body_of(response)["words"]) == (405, "method_not_allowed")
-    assert body_of(response)["says"] == "/v1/ok takes OPTIONS, POST"
+    assert (response.status, body_of(response)["dialect_code"]) == (405, "method_not_allowed")
+    assert body_of(response)["dialect_message"] == "/v1/ok takes OPTIONS, POST"
     assert "allow: OPTIONS, POST" in lines_of(incoming.response_headers)
     assert "access-control-allow-origin: *" in lines_of(incoming.response_headers)
 

@@ -196,7 +196,7 @@ async def test_replacing_turn_removes_the_replaced_one_from_the_history() -> Non
 
 
 @pytest.mark.parametrize(("shared", "resumable"), [(None, b"false"), (FakeSharedTurns(), b"true")])
-async def test_shutdown_frame_says_whether_the_turn_can_be_resumed(
+async def test_shutdown_frame_indicates_whether_the_turn_can_be_resumed(
     shared: SharedTurns | None, resumable: bytes
 ) -> None:
     incoming = chat_request()
@@ -217,19 +217,19 @@ async def test_turn_is_stored_under_the_id_in_its_header() -> None:
 
 
 async def test_slow_client_makes_the_engine_wait() -> None:
-    taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     frames: list[bytes] = []
 
     def send(frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
         frames.append(frame)
-        return taken if len(frames) == 1 else None
+        return room if len(frames) == 1 else None
 
     response = await routes(text_engine("a", "b")).chat(chat_request())
     assert isinstance(response, LiveStream)
     playing = asyncio.ensure_future(response.run(send))
     await asyncio.sleep(0)
     assert len(frames) == 1
-    taken.set_result(None)
+    room.set_result(None)
 
     assert await playing == b"data: [DONE]\n\n"
     assert len(frames) == 2
@@ -348,8 +348,8 @@ async def test_missing_request_options_are_the_defaults() -> None:
 async def test_defaults_have_the_model_and_whether_it_is_simulated(model: str, relays: bool, simulated: bool) -> None:
     defaults = msgspec.structs.replace(DEFAULTS, model=model)
     chat = chat_service(text_engine(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults)
-    made = ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory(), relays=relays)
-    response = made.defaults(request("/chat/defaults"))
+    chat_routes = ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory(), relays=relays)
+    response = chat_routes.defaults(request("/chat/defaults"))
 
     assert json.loads(response.body) == {
         "model": model,
@@ -435,9 +435,10 @@ async def test_conversation_is_selected_by_name() -> None:
 )
 async def test_unknown_or_repeated_query_parameter_is_refused(query: str) -> None:
     chat = routes(text_engine("Hi"))
-    for handler in (chat.history, chat.clear):
-        with pytest.raises(InvalidRequest, match="takes only conversation and variants, each at most once"):
-            await handler(request(f"/history{query}"))
+    with pytest.raises(InvalidRequest, match="takes only conversation and variants, each at most once"):
+        await chat.history(request(f"/history{query}"))
+    with pytest.raises(InvalidRequest, match="takes only conversation, at most once"):
+        await chat.clear(request(f"/history{query}"))
 
 
 @pytest.mark.parametrize("query", ["?variants", "?variants=1", "?variants=true&variants=true"])
@@ -613,7 +614,7 @@ async def test_turn_of_another_key_is_not_found() -> None:
 
 
 @pytest.mark.parametrize(("on_disconnect", "continues"), [("finish", True), ("cancel", False), (None, False)])
-async def test_request_selects_what_a_disconnect_does(on_disconnect: str | None, continues: bool) -> None:
+async def test_on_disconnect_option_selects_cancel_or_finish(on_disconnect: str | None, continues: bool) -> None:
     engine = text_engine("Be", end=Silence())
     response = await routes(engine).chat(chat_request(on_disconnect=on_disconnect))
     assert isinstance(response, LiveStream)

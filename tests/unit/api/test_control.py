@@ -51,9 +51,9 @@ def control_request(body: bytes = b"") -> Request:
 
 
 def gate_request(name: str, body: bytes = b"") -> Request:
-    made = request(f"/sim/gates/{name}", method="PATCH", body=body)
-    made.route = "/sim/gates/{gate}"
-    return made
+    incoming = request(f"/sim/gates/{name}", method="PATCH", body=body)
+    incoming.route = "/sim/gates/{gate}"
+    return incoming
 
 
 # Default settings
@@ -149,7 +149,7 @@ def test_replacement_removes_all_default_settings() -> None:
     assert harness.state.configured == parse("ttft=1s,seed=1")
 
 
-def test_shown_settings_can_be_put_back_unchanged() -> None:
+def test_shown_settings_can_be_restored_unchanged() -> None:
     harness = Harness("ttft=1s,seed=1,tokens=3")
     shown = decoded(harness.control.show(control_request()))
     replaced = harness.control.replace(control_request(json.dumps({"sim": shown["sim"]}).encode()))

@@ -48,7 +48,7 @@ class Viewer:
     def last(self) -> Now:
         return event_of(self.frames[-1])
 
-    async def leave(self) -> None:
+    async def disconnect(self) -> None:
         self.end.cancel()
         await asyncio.wait([self.end])
 
@@ -96,14 +96,14 @@ class Harness:
 
     async def close(self) -> None:
         for viewer in self._viewers:
-            await viewer.leave()
+            await viewer.disconnect()
 
 
 @pytest.fixture
 async def harness() -> AsyncIterator[Harness]:
-    made = Harness()
-    yield made
-    await made.close()
+    new_harness = Harness()
+    yield new_harness
+    await new_harness.close()
 
 
 def dashboard(metrics: Metrics, clock: InstantClock, frames: RecordingSend) -> Dashboard:
@@ -140,8 +140,8 @@ async def test_first_event_is_sent_after_a_second(harness: Harness) -> None:
 
 async def test_first_event_covers_the_first_second_on_any_clock() -> None:
     clock, metrics, frames = InstantClock(), Metrics(), RecordingSend()
-    made = dashboard(metrics, clock, frames)
-    last = await made.events(request("/board/events")).run(frames)
+    dashboard_ = dashboard(metrics, clock, frames)
+    last = await dashboard_.events(request("/board/events")).run(frames)
 
     assert [event_of(frame).uptime_s for frame in frames] == [11.0, 12.0, 13.0]
     assert clock.slept == [1001.0, 1002.0, 1003.0, 1004.0]
@@ -160,7 +160,7 @@ async def test_no_sample_is_taken_without_viewers(harness: Harness) -> None:
     assert harness.reads == 0
     viewer = await harness.watch()
     await harness.pass_s(2)
-    await viewer.leave()
+    await viewer.disconnect()
     reads = harness.reads
     await harness.pass_s(5)
 
@@ -241,7 +241,7 @@ async def test_remaining_viewer_takes_the_samples(harness: Harness) -> None:
     await harness.pass_s(0.5)
     second = await harness.watch()
     await harness.pass_s(1.5)
-    await first.leave()
+    await first.disconnect()
     harness.metrics.tokens = 30
     await harness.pass_s(3)
 
@@ -252,7 +252,7 @@ async def test_remaining_viewer_takes_the_samples(harness: Harness) -> None:
 async def test_samples_start_over_after_a_long_time_without_viewers(harness: Harness) -> None:
     viewer = await harness.watch()
     await harness.pass_s(5)
-    await viewer.leave()
+    await viewer.disconnect()
     harness.metrics.tokens = 1_000
     harness.metrics.requests = {("/chat", 200): 100}
     harness.metrics.ttft_s.observe(1.0, 100)
@@ -271,7 +271,7 @@ async def test_samples_start_over_after_a_long_time_without_viewers(harness: Har
 async def test_samples_continue_after_a_short_time_without_viewers(harness: Harness) -> None:
     viewer = await harness.watch()
     await harness.pass_s(5)
-    await viewer.leave()
+    await viewer.disconnect()
     harness.metrics.tokens = 30
     await harness.pass_s(2)
     again = await harness.watch()
@@ -534,12 +534,12 @@ async def test_failure_ends_the_events_with_an_error_event(harness: Harness, cap
 
 async def test_slow_reader_gets_only_the_current_event(harness: Harness) -> None:
     viewer, other = await harness.watch(), await harness.watch()
-    viewer.full = taken = asyncio.get_running_loop().create_future()
+    viewer.full = room = asyncio.get_running_loop().create_future()
     await harness.pass_s(5.5)
     assert len(viewer.frames) == 1
     viewer.full = None
     harness.metrics.tokens = 8
-    taken.set_result(None)
+    room.set_result(None)
     await harness.pass_s(0.5)
     assert viewer.frames[1:] == [other.frames[-1]], "missed seconds are not sent later"
     await harness.pass_s(2)
@@ -551,11 +551,11 @@ async def test_slow_reader_gets_only_the_current_event(harness: Harness) -> None
 
 async def test_rate_for_a_single_slow_reader_covers_its_delay(harness: Harness) -> None:
     viewer = await harness.watch()
-    viewer.full = taken = asyncio.get_running_loop().create_future()
+    viewer.full = room = asyncio.get_running_loop().create_future()
     await harness.pass_s(3)
     harness.metrics.tokens = 8
     viewer.full = None
-    taken.set_result(None)
+    room.set_result(None)
     await settle()
 
     assert [event.tokens_per_s for event in viewer.events()] == [0.0, 4.0]

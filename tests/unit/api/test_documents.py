@@ -77,11 +77,11 @@ class Pieces:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self.made = 0
+        self.produced = 0
 
     def __iter__(self) -> Iterator[bytes]:
         for _ in range(self._count):
-            self.made += 1
+            self.produced += 1
             yield PIECE
 
 
@@ -122,7 +122,7 @@ async def test_long_document_is_produced_as_the_client_reads_it() -> None:
     running = asyncio.ensure_future(response.run(reader))
     for slices in (1, 2):
         await reader.full.wait()
-        assert (len(reader.sent), pieces.made) == (4 * slices * len(PIECE), 4 * slices)
+        assert (len(reader.sent), pieces.produced) == (4 * slices * len(PIECE), 4 * slices)
         await reader.take()
     await reader.take()
 

@@ -38,19 +38,19 @@ def planned(request: ParsedRequest, sim: str = "") -> Plan:
     return at_once(plan(request.request, parse(f"ttft=2s,gap=1s,{sim}" if sim else "ttft=2s,gap=1s"), call_ids="c"))
 
 
-def even(dialect: Dialect, request: ParsedRequest, made: Plan) -> EvenStream:
+def even(dialect: Dialect, request: ParsedRequest, plan_: Plan) -> EvenStream:
     return EvenStream(
         StreamHead("text/plain"),
-        made,
+        plan_,
         encoder=dialect.encoder(request, IDENTITY),
-        finished=finished(made),
+        finished=finished(plan_),
         now=lambda: 107.0,
         started_s=100.0,
     )
 
 
-def finished(made: Plan) -> Finished:
-    return Finished(made.choices[0].reason, "sim", made.usage)
+def finished(plan_: Plan) -> Finished:
+    return Finished(plan_.choices[0].reason, "sim", plan_.usage)
 
 
 @affixing
@@ -58,10 +58,10 @@ def finished(made: Plan) -> Finished:
 @pytest.mark.parametrize("tokens", [1, 2, len(SPACED_WORDS) + 3])
 def test_even_stream_has_the_same_frames_as_the_response(dialect: Dialect, tokens: int, chunked: bool) -> None:
     request = parsed_request(dialect)
-    made = planned(request, f"tokens={tokens}")
+    plan_ = planned(request, f"tokens={tokens}")
     encoder = dialect.encoder(request, IDENTITY)
-    expected = list(frames(made, encoder, finished=finished(made), timing=lambda: ResponseTiming(7.0, 2.0))(chunked))
-    stream_ = even(dialect, request, made)
+    expected = list(frames(plan_, encoder, finished=finished(plan_), timing=lambda: ResponseTiming(7.0, 2.0))(chunked))
+    stream_ = even(dialect, request, plan_)
 
     assert list(stream_.frames(chunked)) == expected
     assert list(islice(stream_.gaps, 3)) == [2.0, 1.0, 1.0]
@@ -82,11 +82,11 @@ def test_sent_bytes_are_counted_exactly(dialect: Dialect, sent: int, chunked: bo
 def test_dialect_without_frame_template_does_not_consume_the_gaps() -> None:
     dialect = DIALECTS["openai.responses"]
     request = parsed_request(dialect)
-    made = planned(request)
+    plan_ = planned(request)
     with pytest.raises(ValueError, match="no frame template"):
-        even(dialect, request, made)
+        even(dialect, request, plan_)
 
-    assert next(made.gaps) == 2.0
+    assert next(plan_.gaps) == 2.0
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,10 @@ def encode_error(name: str) -> FunctionHandler:
 
 class HandlerFactory:
     def __init__(self) -> None:
-        self.made = 0
+        self.created = 0
 
     def __call__(self) -> Mapping[str, FunctionHandler]:
-        self.made += 1
+        self.created += 1
         return {"a": encode_error("a"), "b": encode_error("b")}
 
 
@@ -38,7 +38,7 @@ def test_handlers_are_created_at_the_first_request() -> None:
     lazy = LazyHandlers(factory)
     lazy.handler("a"), lazy.refuse("a")
 
-    assert factory.made == 0
+    assert factory.created == 0
 
 
 def test_all_handlers_are_created_once() -> None:
@@ -53,7 +53,7 @@ def test_all_handlers_are_created_once() -> None:
         b"a /3",
         b"b teapot",
     ]
-    assert factory.made == 1
+    assert factory.created == 1
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
@@ -75,19 +75,19 @@ def test_handlers_created_in_a_thread_are_created_once() -> None:
     response = a(request("/1"))
 
     assert isinstance(response, Response)
-    assert (response.body, factory.made) == (b"a /1", 1)
+    assert (response.body, factory.created) == (b"a /1", 1)
 
 
 class ResponseFactory:
     """Creates a response and counts its calls."""
 
     def __init__(self, *, fails: int = 0) -> None:
-        self.made = 0
+        self.created = 0
         self._fails = fails
 
     def __call__(self) -> Response:
-        self.made += 1
-        if self.made <= self._fails:
+        self.created += 1
+        if self.created <= self._fails:
             raise OSError("no room")
         return Response(200, b"written")
 
@@ -100,7 +100,7 @@ def test_response_is_created_once(loads: int) -> None:
         cached.load()
 
     assert cached(request()) is cached(request())
-    assert factory.made == 1
+    assert factory.created == 1
 
 
 def test_failed_response_creation_is_retried() -> None:

@@ -194,7 +194,7 @@ def test_expected_errors_are_not_logged(caplog: pytest.LogCaptureFixture) -> Non
     assert caplog.records == []
 
 
-def test_defect_in_a_stream_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+def test_unexpected_error_in_a_stream_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     error = RuntimeError("a secret")
     frame = problems.error_event(error)
 

@@ -133,9 +133,9 @@ class Harness:
 def post(model: str = "sim", *, stream: bool = False, sim: str = "", **fields: Any) -> Request:
     members = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9_000}
     headers = {"x-sim": sim} if sim else {}
-    made = request("/", method="POST", headers=headers, body=json.dumps(members | fields).encode())
-    made.id, made.response_headers = "r1", b"x-request-id: r1\r\n"
-    return made
+    incoming = request("/", method="POST", headers=headers, body=json.dumps(members | fields).encode())
+    incoming.id, incoming.response_headers = "r1", b"x-request-id: r1\r\n"
+    return incoming
 
 
 def documents(frames: list[bytes]) -> list[dict[str, Any]]:
@@ -316,11 +316,11 @@ async def test_simulator_model_is_not_relayed() -> None:
 async def test_relayed_request_is_limited_and_has_rate_limit_headers(name: str) -> None:
     relay = FakeRelay(b"a")
     harness = Harness(DIALECTS[name], relay=relay, throttled=True)
-    for left in range(BURST - 1, -1, -1):
+    for remaining in range(BURST - 1, -1, -1):
         incoming = post("up-1")
         await harness.whole(incoming)
         prefix = "x-ratelimit-remaining-requests" if name == "openai.chat" else "anthropic-ratelimit-requests-remaining"
-        assert f"{prefix}: {left}" in lines_of(incoming.response_headers)
+        assert f"{prefix}: {remaining}" in lines_of(incoming.response_headers)
     with pytest.raises(RateLimited):
         await harness.whole(post("up-1"))
     await harness.whole(post("sim"))

@@ -106,8 +106,8 @@ async def complete_body(
 async def run(relay: PassthroughRelay | TranslatedRelay, data: bytes) -> tuple[RecordingSend, bytes]:
     """The frames that a stream sends, and its last frame."""
     sent = RecordingSend()
-    asked = relay.decode(data)
-    last = await relay.stream(request(body=data), asked, meta=IDENTITY)(sent)
+    parsed = relay.decode(data)
+    last = await relay.stream(request(body=data), parsed, meta=IDENTITY)(sent)
     return sent, last
 
 
@@ -272,7 +272,7 @@ async def test_interleaved_tool_calls_are_ordered_for_every_dialect(stream: bool
     assert b'"stop_reason":"tool_use"' in encoded
 
 
-async def test_duration_of_a_response_in_one_piece_is_its_total_time() -> None:
+async def test_duration_of_a_response_with_one_event_is_its_total_time() -> None:
     relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT, memory=ample_memory())
     document = json.loads(await complete_body(relay, body(), meta=ResponseMeta("0", time(), "m")))
 

@@ -42,14 +42,14 @@ class Harness:
         members |= {"messages": [{"role": "user", "content": "Hi there"}], "input": "Hi there"}
         if self.dialect.name != "openai.responses":  # there `prompt` is the name of a template
             members["prompt"] = "Hi there"
-        made = request(
+        incoming = request(
             "/", method="POST", headers={"x-sim": sim} if sim else {}, body=json.dumps(members | fields).encode()
         )
-        made.started_s = self.clock.now()
+        incoming.started_s = self.clock.now()
         try:
-            return self.simulating.respond(made, self.dialect.decode(made.body))
+            return self.simulating.respond(incoming, self.dialect.decode(incoming.body))
         finally:
-            self.response_headers = made.response_headers
+            self.response_headers = incoming.response_headers
 
     def stream(self, sim: str = "", **fields: Any) -> tuple[list[bytes], list[float]]:
         """The frames and the gap before each, pulled as by the HTTP server."""
@@ -63,9 +63,9 @@ class Harness:
         return frames, [gap_s for item, gap_s in played if isinstance(item, bytes)]
 
     async def non_streaming(self, sim: str = "", **fields: Any) -> Response | Disconnect:
-        made = self.respond(sim, stream=False, **fields)
-        assert isinstance(made, Coroutine)
-        response: Response | Disconnect = await made
+        pending = self.respond(sim, stream=False, **fields)
+        assert isinstance(pending, Coroutine)
+        response: Response | Disconnect = await pending
         assert self.state.limiter.active == 0
         return response
 
@@ -143,11 +143,11 @@ async def test_same_seed_and_request_give_the_same_bytes_and_times(dialect: Dial
 @all_dialects
 async def test_times_in_a_seeded_response_do_not_depend_on_the_clock(dialect: Dialect) -> None:
     late = Harness(dialect)
-    made = late.respond("seed=7")
+    stream = late.respond("seed=7")
     frames = []
-    for item in made.frames(False):
+    for item in stream.frames(False):
         frames.append(item)
-        next(made.gaps)
+        next(stream.gaps)
         late.clock.now_s += 0.7
 
     assert frames == Harness(dialect).stream("seed=7")[0]
@@ -215,21 +215,21 @@ def test_faults_apply_to_tool_calls_sent_in_one_frame() -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
     harness = Harness(DIALECTS["ollama.chat"])
     assert b'"done":true' in b"".join(harness.stream("seed=1", tools=tools)[0])
-    made = harness.respond("fault=nodone@0", tools=tools)
+    stream = harness.respond("fault=nodone@0", tools=tools)
 
-    assert b'"done":true' not in b"".join(item for item in made.frames(False) if isinstance(item, bytes))
+    assert b'"done":true' not in b"".join(item for item in stream.frames(False) if isinstance(item, bytes))
 
 
 def test_running_stream_is_counted_as_active() -> None:
     harness = Harness()
-    made = harness.respond()
+    stream = harness.respond()
     assert harness.state.limiter.active == 1
-    made.ended()
+    stream.ended()
     assert harness.state.limiter.active == 0
-    made = harness.respond("load=2@4")
-    next(made.frames(False)).passes(lambda: None)
+    stream = harness.respond("load=2@4")
+    next(stream.frames(False)).passes(lambda: None)
     assert harness.state.limiter.active == 1
-    made.ended()
+    stream.ended()
     assert harness.state.limiter.active == 0
 
 

@@ -42,9 +42,9 @@ def parsed_request(dialect: Dialect, **fields: Any) -> ParsedRequest:
 
 def planned(*choices: tuple[PlannedPart, ...]) -> Plan:
     token_count = sum(len(part.tokens) for parts in choices for part in parts)
-    made = tuple(PlannedResponse(parts, "tool_calls" if parts[-1].call else "stop") for parts in choices)
+    responses = tuple(PlannedResponse(parts, "tool_calls" if parts[-1].call else "stop") for parts in choices)
     gaps = at_once(plan(parsed_request(OPENAI_CHAT).request, parse("gap=1s,ttft=2s"), call_ids="")).gaps
-    return Plan(made, Usage(3, token_count), gaps)
+    return Plan(responses, Usage(3, token_count), gaps)
 
 
 def events(parts: tuple[PlannedPart, ...]) -> list[OutputEvent]:
@@ -62,24 +62,26 @@ def events(parts: tuple[PlannedPart, ...]) -> list[OutputEvent]:
     return expected
 
 
-def finished(made: Plan) -> Finished:
-    return Finished(made.choices[0].reason, "sim", made.usage)
+def finished(plan_: Plan) -> Finished:
+    return Finished(plan_.choices[0].reason, "sim", plan_.usage)
 
 
-def framed(made: Plan, dialect: Dialect, request: ParsedRequest | None = None, *, chunked: bool = False) -> list[bytes]:
+def framed(
+    plan_: Plan, dialect: Dialect, request: ParsedRequest | None = None, *, chunked: bool = False
+) -> list[bytes]:
     encoder = dialect.encoder(request or parsed_request(dialect), IDENTITY)
-    encoded = list(frames(made, encoder, finished=finished(made), timing=lambda: TIMING)(chunked))
+    encoded = list(frames(plan_, encoder, finished=finished(plan_), timing=lambda: TIMING)(chunked))
     return [frame for frame in encoded if isinstance(frame, bytes)]
 
 
 @pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 def test_simulator_and_relay_send_the_same_bytes(dialect: Dialect, kind: str) -> None:
-    made = planned(PLANS[kind])
+    plan_ = planned(PLANS[kind])
     speaker = EventEncoder(dialect.encoder(parsed_request(dialect), IDENTITY))
     encoded = b"".join(map(speaker.frames, events(PLANS[kind])))
 
-    assert b"".join(framed(made, dialect)) == encoded + speaker.end(finished(made), TIMING)
+    assert b"".join(framed(plan_, dialect)) == encoded + speaker.end(finished(plan_), TIMING)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -93,9 +95,9 @@ def test_response_has_a_frame_per_token_and_an_end_frame(dialect: Dialect) -> No
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 def test_chunked_coding_encodes_each_frame_as_one_chunk(dialect: Dialect) -> None:
-    made = planned((TEXT,))
+    plan_ = planned((TEXT,))
 
-    assert framed(made, dialect, chunked=True) == [chunk(frame) for frame in framed(made, dialect)]
+    assert framed(plan_, dialect, chunked=True) == [chunk(frame) for frame in framed(plan_, dialect)]
 
 
 def test_first_frame_opens_the_response() -> None:
@@ -144,9 +146,9 @@ def test_end_frame_is_sent_at_its_time() -> None:
 # Non-streaming responses
 
 
-def document(made: Plan, dialect: Dialect, **fields: Any) -> dict[str, Any]:
+def document(plan_: Plan, dialect: Dialect, **fields: Any) -> dict[str, Any]:
     request = parsed_request(dialect, stream=False, **fields)
-    response = ModelResponse(meta=IDENTITY, choices=at_once(choices_of(made)), finished=finished(made), timing=TIMING)
+    response = ModelResponse(meta=IDENTITY, choices=at_once(choices_of(plan_)), finished=finished(plan_), timing=TIMING)
     encoded: dict[str, Any] = json.loads(b"".join(dialect.encode_response(request, response)))
     return encoded
 

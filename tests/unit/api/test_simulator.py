@@ -189,7 +189,7 @@ def test_random_source_is_created_only_for_random_settings(text: str, is_random:
 
 
 @pytest.mark.parametrize(
-    ("made", "simulation"),
+    ("incoming", "simulation"),
     [
         (request("/"), Simulation(gap=Spread(5.0))),
         (request("/", headers=SIM), Simulation(gap=Spread(1.0), seed=1)),
@@ -200,16 +200,16 @@ def test_random_source_is_created_only_for_random_settings(text: str, is_random:
         (request("/", headers={"x-sim": ""}), Simulation(gap=Spread(5.0))),
     ],
 )
-def test_more_specific_configuration_applies(made: Request, simulation: Simulation) -> None:
-    assert parsed_simulation(made, Simulation(gap=Spread(5.0))) == simulation
+def test_more_specific_configuration_applies(incoming: Request, simulation: Simulation) -> None:
+    assert parsed_simulation(incoming, Simulation(gap=Spread(5.0))) == simulation
 
 
-@pytest.mark.parametrize("made", [request("/?gap=fast"), request("/?x=1"), request("/", headers={"x-sim": "gap"})])
-def test_invalid_grammar_is_refused(made: Request) -> None:
+@pytest.mark.parametrize("incoming", [request("/?gap=fast"), request("/?x=1"), request("/", headers={"x-sim": "gap"})])
+def test_invalid_grammar_is_refused(incoming: Request) -> None:
     with pytest.raises(InvalidRequest, match="simulator: "):
-        sse_stream(shared())(made)
+        sse_stream(shared())(incoming)
     with pytest.raises(InvalidRequest, match="simulator: "):
-        DataDocument(shared(), InstantClock())(made)
+        DataDocument(shared(), InstantClock())(incoming)
 
 
 # /api/data

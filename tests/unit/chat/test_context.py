@@ -27,7 +27,7 @@ def test_context_has_the_newest_complete_turns_and_the_question(limit: int, numb
     assert context_texts(limit) == [*turns, "And?"]
 
 
-def test_system_message_comes_first_and_does_not_count() -> None:
+def test_system_message_is_first_and_not_counted_in_the_limit() -> None:
     assert context_texts(2, system=SYSTEM) == ["Be brief.", "question 3", "answer 3", "And?"]
 
 

@@ -144,7 +144,7 @@ def test_pages_do_not_import_asyncio(tmp_path: Path) -> None:
     assert loaded.forbidden & {"asyncio", "logging", "ssl", "msgspec"} == set()
 
 
-def test_chat_imports_asyncio_and_nothing_unneeded(tmp_path: Path) -> None:
+def test_chat_imports_asyncio_and_no_unneeded_module(tmp_path: Path) -> None:
     with running_server(tmp_path) as (address, loaded):
         get(address, "/chat", body=CHAT.replace(b'"model"', b'"unused"'))
 

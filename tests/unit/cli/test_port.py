@@ -14,12 +14,12 @@ def stack() -> Iterator[ExitStack]:
 
 
 def listener(stack: ExitStack, port: int = 0, *, reuse_port: bool) -> socket.socket:
-    made = stack.enter_context(socket.socket())
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(reuse_port))
-    made.bind(("127.0.0.1", port))
-    made.listen()
-    return made
+    listening = stack.enter_context(socket.socket())
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(reuse_port))
+    listening.bind(("127.0.0.1", port))
+    listening.listen()
+    return listening
 
 
 def reserved_port(stack: ExitStack, port: int = 0) -> int:

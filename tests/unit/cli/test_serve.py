@@ -30,9 +30,9 @@ class Stopping:
 
 @pytest.fixture
 def reactor() -> Iterator[Reactor]:
-    made = Reactor()
-    yield made
-    made.close()
+    reactor_ = Reactor()
+    yield reactor_
+    reactor_.close()
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from tokenfall.history.sqlite_thread import MAX_BATCH_JOBS, MAX_WAITING, SQLiteT
 
 @pytest.fixture
 async def thread(tmp_path: Path) -> AsyncIterator[SQLiteThread]:
-    made = SQLiteThread("sqlite", str(tmp_path / "numbers.db"), connect=connect, begin="BEGIN IMMEDIATE")
-    yield made
-    await made.close()
+    new_thread = SQLiteThread("sqlite", str(tmp_path / "numbers.db"), connect=connect, begin="BEGIN IMMEDIATE")
+    yield new_thread
+    await new_thread.close()
 
 
 def connect(path: str) -> sqlite3.Connection:

@@ -159,7 +159,7 @@ async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeCl
 
 
 @pytest.mark.parametrize(
-    ("ask", "response", "sent"),
+    ("request_bytes", "response", "sent"),
     [
         (b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n", Response(200, b"ok"), b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"),
         (ASK, Response(204, b"ok"), b"HTTP/1.1 204 No Content\r\n\r\n"),
@@ -183,10 +183,10 @@ async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeCl
     ids=["HEAD", "204", "304", "close", "1.0 keep-alive", "1.0"],
 )
 async def test_response_framing_follows_the_request(
-    client: FakeClient, application: FakeApplication, ask: bytes, response: Response, sent: bytes
+    client: FakeClient, application: FakeApplication, request_bytes: bytes, response: Response, sent: bytes
 ) -> None:
     application.handler = lambda _: response
-    client.send(ask)
+    client.send(request_bytes)
 
     assert client.read() == sent
     assert client.is_closed() is (b"connection: close" in sent)
@@ -210,7 +210,7 @@ async def test_response_has_a_date_header(client: FakeClient) -> None:
     assert b"\r\ndate: " in client.received
 
 
-async def test_defect_closes_only_its_connection(
+async def test_exception_in_a_handler_closes_only_its_connection(
     connect: Connect, application: FakeApplication, caplog: pytest.LogCaptureFixture
 ) -> None:
     def handler(request: Request) -> AnyResponse:
@@ -230,7 +230,7 @@ async def test_defect_closes_only_its_connection(
 
 
 @pytest.mark.parametrize("name", ["ended", "refuse"])
-async def test_defect_in_an_application_callback_closes_only_its_connection(
+async def test_exception_in_an_application_callback_closes_only_its_connection(
     connect: Connect,
     application: FakeApplication,
     name: str,

@@ -82,9 +82,9 @@ def stream(
 
 @pytest.fixture
 async def script(application: FakeApplication) -> Script:
-    made = Script()
-    application.handler = lambda _: stream(made.run)
-    return made
+    new_script = Script()
+    application.handler = lambda _: stream(new_script.run)
+    return new_script
 
 
 def body(client: FakeClient) -> bytes:
@@ -243,9 +243,9 @@ class EndedCalls:
         application.handler = lambda _: self._later()
 
     async def _later(self) -> LiveStream:
-        made = stream(self._script.run)
-        made.ended = self._ended
-        return made
+        live = stream(self._script.run)
+        live.ended = self._ended
+        return live
 
     def _ended(self) -> None:
         self.count += 1
@@ -344,7 +344,7 @@ async def test_frame_that_is_not_a_token_is_neither_counted_nor_timed(
     assert server.metrics.ttft_s.total == pytest.approx(2.0)
 
 
-async def test_uncounted_stream_is_left_out_of_the_metrics(
+async def test_uncounted_stream_is_not_in_the_metrics(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     live = stream(script.run)
@@ -705,9 +705,9 @@ async def test_cut_before_the_task_starts_becomes_an_error_status(
 @pytest.fixture
 async def detachable(application: FakeApplication) -> Script:
     """The script of a stream that continues after a disconnect."""
-    made = Script()
-    application.handler = lambda _: stream(made.run, on_disconnect=lambda: True)
-    return made
+    live = Script()
+    application.handler = lambda _: stream(live.run, on_disconnect=lambda: True)
+    return live
 
 
 async def test_detached_stream_runs_to_its_end_without_sending(

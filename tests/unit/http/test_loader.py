@@ -270,7 +270,7 @@ async def test_refusal_waits_for_its_loadable(client: FakeClient, application: F
 
     assert client.read().startswith(b"HTTP/1.1 413 Content Too Large\r\n")
     assert client.connection.eof_written
-    assert client.is_server_reading(), "what the client still sends is read away"
+    assert client.is_server_reading(), "further input of the client is discarded"
 
 
 async def test_failed_load_for_a_refusal_closes_the_connection(

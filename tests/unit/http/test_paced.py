@@ -356,9 +356,9 @@ class GatedStream:
         application.handler = lambda _: self._stream(items)
 
     def _stream(self, items: tuple[Item, ...]) -> PacedStream:
-        made = PacedStream(StreamHead("text/plain"), lambda _: iter(items), gaps=repeat(1.0), shutdown_frame=b"bye\n")
-        made.ended = self._end
-        return made
+        paced = PacedStream(StreamHead("text/plain"), lambda _: iter(items), gaps=repeat(1.0), shutdown_frame=b"bye\n")
+        paced.ended = self._end
+        return paced
 
     def _end(self) -> None:
         self.ended += 1

@@ -22,23 +22,23 @@ class Remote(MemoryLimiter):
         self.takes = 0
         self.checks = 0
         self.closed = False
-        self.answers = asyncio.Event()
-        self.answers.set()
+        self.may_respond = asyncio.Event()
+        self.may_respond.set()
 
     async def take(self, client: str) -> LimitDecision:
         self.takes += 1
-        await self._answer()
+        await self._respond()
         return await super().take(client)
 
     async def check(self) -> None:
         self.checks += 1
-        await self._answer()
+        await self._respond()
 
     async def close(self) -> None:
         self.closed = True
 
-    async def _answer(self) -> None:
-        await self.answers.wait()
+    async def _respond(self) -> None:
+        await self.may_respond.wait()
         if self.fails:
             raise StoreUnavailable("away")
 
@@ -122,7 +122,7 @@ async def test_one_check_at_a_time_runs_in_the_background(
     remote.fails = True
     await limiter.take("a")
     clock.advance(1.0)
-    remote.answers.clear()
+    remote.may_respond.clear()
     async with asyncio.timeout(1):
         for _ in range(10):
             await limiter.take("a")
@@ -170,10 +170,10 @@ async def test_each_switch_is_logged_once(
     caplog.set_level(logging.INFO)
     await limiter.take("a")
     remote.fails = True
-    remote.answers.clear()
+    remote.may_respond.clear()
     requests = asyncio.gather(*[limiter.take("a") for _ in range(10)])
     await run_ready_tasks()
-    remote.answers.set()
+    remote.may_respond.set()
     await requests
     for _ in range(5):
         clock.advance(1.0)
@@ -195,7 +195,7 @@ async def test_close_cancels_the_check_and_closes_the_primary(
     remote.fails = True
     await limiter.take("a")
     clock.advance(1.0)
-    remote.answers.clear()
+    remote.may_respond.clear()
     await limiter.take("a")
     await run_ready_tasks()
     await limiter.close()
@@ -211,7 +211,7 @@ async def test_close_without_a_check(limiter: FallbackLimiter, remote: Remote) -
 
 
 async def test_cancelled_request_is_not_a_failure(limiter: FallbackLimiter, remote: Remote) -> None:
-    remote.answers.clear()
+    remote.may_respond.clear()
     caller = asyncio.create_task(limiter.take("a"))
     await run_ready_tasks()
     caller.cancel()

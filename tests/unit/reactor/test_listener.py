@@ -37,17 +37,17 @@ def full_socket() -> FullSocket:
 @pytest.fixture
 def listen(reactor: Reactor) -> Iterator[Listen]:
     """Listens on a free port; returns the address and the accepted connections."""
-    made: list[Listener] = []
+    listeners_: list[Listener] = []
     accepted: list[tuple[int, str]] = []
 
     def listen_on(bound: "_socket.socket | None" = None) -> tuple[tuple[str, int], list[tuple[int, str]]]:
         bound = bound or bind("127.0.0.1", 0)[0]
         address = bound.getsockname()
-        made.append(Listener(reactor, bound, accepted=lambda fd, peer: accepted.append((fd, peer))))
+        listeners_.append(Listener(reactor, bound, accepted=lambda fd, peer: accepted.append((fd, peer))))
         return address, accepted
 
     yield listen_on
-    for each in made:
+    for each in listeners_:
         each.close()
     for fd, _ in accepted:
         os.close(fd)
@@ -113,8 +113,8 @@ def test_every_address_of_a_name_gets_the_same_free_port(monkeypatch: pytest.Mon
 
 def test_port_in_use_is_an_error_and_leaks_no_socket() -> None:
     before = len(os.listdir("/proc/self/fd"))
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="Address already in use"):
-        bind("127.0.0.1", taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as occupied, pytest.raises(OSError, match="Address already in use"):
+        bind("127.0.0.1", occupied.getsockname()[1])
 
     assert len(os.listdir("/proc/self/fd")) == before
 

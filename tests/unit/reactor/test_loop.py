@@ -31,12 +31,12 @@ class Reader:
     def __init__(self, reactor: Reactor, fd: int) -> None:
         self.fd = fd
         self.read = b""
-        self.came = asyncio.Event()
+        self.received = asyncio.Event()
         reactor.add(fd, self)
 
     def ready(self, mask: int) -> None:
         self.read += os.read(self.fd, 100)
-        self.came.set()
+        self.received.set()
 
 
 @pytest.fixture
@@ -327,7 +327,7 @@ def test_coroutine_shares_the_loop_with_descriptors_and_deadlines(reactor: React
         results.append(await future)
         await asyncio.sleep(0.002)
         os.write(pipe[1], b"x")
-        await asyncio.wait_for(reader.came.wait(), 5)
+        await asyncio.wait_for(reader.received.wait(), 5)
         results.append("by a descriptor")
         results.append(await asyncio.to_thread(lambda: "by a thread"))
         reactor.stop()
@@ -504,7 +504,7 @@ def test_urgent_events_are_handled_before_others_for_a_bounded_number_of_turns(r
     assert handled == 2 * [*[["urgent"] * 2] * MAX_DEFERRALS, [*["other"] * 3, *["urgent"] * 2]]
 
 
-def test_number_of_urgent_events_in_a_turn_of_their_own_is_bounded(reactor: Reactor) -> None:
+def test_number_of_urgent_events_per_turn_is_bounded(reactor: Reactor) -> None:
     handled = turns_with(reactor, urgent=MAX_URGENT + 2, others=1, turns=MAX_DEFERRALS + 1)
 
     assert list(map(len, handled)) == [*[MAX_URGENT] * MAX_DEFERRALS, MAX_URGENT + 3]

@@ -39,11 +39,11 @@ class SlowWriter(RecordingWriter):
     """A writer whose writes complete when the test allows it."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.write_started = asyncio.Event()
         self.written: Future[None] = Future()
 
     def append(self, exchange: RecordedExchange) -> "Future[None]":
-        self.asked.set()
+        self.write_started.set()
         return self.written
 
 
@@ -61,7 +61,7 @@ async def test_end_of_a_response_is_sent_after_the_disk_write() -> None:
             async with await Client.connect(port) as client:
                 await client.send(request("/v1/chat/completions", method="POST", body="{}"))
                 await client.until(b"[DONE]\n\n\r\n")
-                await writer.asked.wait()
+                await writer.write_started.wait()
                 for _ in range(100):
                     await asyncio.sleep(0)
                 assert client.buffered == b""

@@ -54,20 +54,20 @@ def test_recorded_run_lists_its_modules_and_data_files(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(f"import colorsys, sys\nopen('{tmp_path}/data.txt')\n", encoding="utf-8")
     (tmp_path / "data.txt").touch()
 
-    taken = recorded(tmp_path, "run", "program")
+    recorded_files = recorded(tmp_path, "run", "program")
 
-    assert {"program.py", "colorsys.py", "data.txt"} <= taken
-    assert "recorded.py" not in taken
+    assert {"program.py", "colorsys.py", "data.txt"} <= recorded_files
+    assert "recorded.py" not in recorded_files
 
 
 def test_modules_that_need_an_excluded_module_are_excluded_with_their_dependencies(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import colorsys, json\n", encoding="utf-8")
     (tmp_path / "whole.py").write_text("import this\n", encoding="utf-8")
 
-    taken = recorded(tmp_path, "import", "broken", "whole", "nowhere", excluded="json")
+    recorded_files = recorded(tmp_path, "import", "broken", "whole", "nowhere", excluded="json")
 
-    assert "whole.py" in taken
-    assert taken & {"broken.py", "colorsys.py", "__init__.py"} <= {"__init__.py"}
+    assert "whole.py" in recorded_files
+    assert recorded_files & {"broken.py", "colorsys.py", "__init__.py"} <= {"__init__.py"}
 
 
 @pytest.fixture
@@ -111,17 +111,17 @@ def test_image_archive_is_reproducible(tmp_path: Path, archive: Path) -> None:
     for build in ("first", "second"):
         built = tmp_path / f"{build}.tar"
         built.write_bytes(original)
-        with tarfile.open(built) as whole:
-            members = {one.name: whole.extractfile(one).read() for one in whole.getmembers()}  # type: ignore[union-attr]
+        with tarfile.open(built) as archive_file:
+            members = {one.name: archive_file.extractfile(one).read() for one in archive_file.getmembers()}  # type: ignore[union-attr]
         config = {"User": "10001", "Hostname": build}
         history = [{"comment": f"FROM {build}", "created_by": "COPY"}]
         document = {"config": config, "container": build, "parent": build, "history": history}
         members["c.json"] = json.dumps(document).encode()
-        with tarfile.open(built, "w") as whole:
+        with tarfile.open(built, "w") as archive_file:
             for name, content in members.items():
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
-                whole.addfile(member, io.BytesIO(content))
+                archive_file.addfile(member, io.BytesIO(content))
         normalize(built, name="localhost/x:y")
         digests.add((ImageArchive(built).digest, hashlib.sha256(built.read_bytes()).hexdigest()))
 

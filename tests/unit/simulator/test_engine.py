@@ -33,7 +33,7 @@ class RecordedReply:
         self.texts.append(delta.text)
         self.times.append(self.clock.now())
 
-    async def of(self, request: ChatRequest, defaults: str = "") -> Finished:
+    async def run(self, request: ChatRequest, defaults: str = "") -> Finished:
         return await SimulatedEngine(self.clock, SimulatorState(parse(defaults))).reply(request, self.on_event)
 
 
@@ -41,7 +41,7 @@ class RecordedReply:
 async def test_profile_sets_the_times_that_the_grammar_does_not_set(sim: str) -> None:
     times = {"profile=groq-70b": (0.31, 0.00357), "profile=groq-70b,gap=5ms": (0.31, 0.005)}.get(sim, (1.0, 0.005))
     reply = RecordedReply()
-    await reply.of(chat_request(model=f"sim:{sim},tokens=400,seed=1", max_tokens=400), "gap=1s,ttft=9s")
+    await reply.run(chat_request(model=f"sim:{sim},tokens=400,seed=1", max_tokens=400), "gap=1s,ttft=9s")
 
     first, last = reply.times[0], reply.times[-1]
     assert (last - first) / 399 == pytest.approx(times[1], rel=0.1)
@@ -53,7 +53,7 @@ async def test_arguments_of_a_tool_call_are_not_text(simulation: str) -> None:
     tool = Tool("weather", "It rains", b'{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}')
     reply = RecordedReply()
     request = msgspec.structs.replace(chat_request(simulation=simulation), tools=(tool,), tool_choice="required")
-    finished = await reply.of(request)
+    finished = await reply.run(request)
 
     assert reply.texts == []
     assert finished.reason == "tool_calls"
@@ -61,7 +61,7 @@ async def test_arguments_of_a_tool_call_are_not_text(simulation: str) -> None:
 
 async def test_engine_produces_prose_and_exact_usage() -> None:
     reply = RecordedReply()
-    finished = await reply.of(chat_request())
+    finished = await reply.run(chat_request())
 
     assert "".join(reply.texts) == PARAGRAPH
     assert finished == Finished("stop", "sim", Usage(5, len(WORDS)))
@@ -73,7 +73,7 @@ async def test_engine_produces_prose_and_exact_usage() -> None:
 )
 async def test_engine_stops_at_max_tokens(tokens: int, max_tokens: int, simulation: int, reason: str) -> None:
     reply = RecordedReply()
-    finished = await reply.of(chat_request(max_tokens=max_tokens, simulation=f"tokens={tokens}"))
+    finished = await reply.run(chat_request(max_tokens=max_tokens, simulation=f"tokens={tokens}"))
 
     assert len(reply.texts) == simulation
     assert finished == Finished(reason, "sim", Usage(5, simulation))  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ async def test_engine_stops_at_max_tokens(tokens: int, max_tokens: int, simulati
 
 async def test_tokens_arrive_at_their_deadlines() -> None:
     reply = RecordedReply()
-    await reply.of(chat_request(simulation="ttft=1s,gap=20ms,tokens=3"))
+    await reply.run(chat_request(simulation="ttft=1s,gap=20ms,tokens=3"))
 
     assert reply.times == pytest.approx([1.0, 1.02, 1.04])
     assert reply.clock.now() == pytest.approx(1.06)  # the end frame has a gap, too
@@ -89,7 +89,7 @@ async def test_tokens_arrive_at_their_deadlines() -> None:
 
 async def test_default_gap_is_a_tenth_of_a_second() -> None:
     reply = RecordedReply()
-    await reply.of(chat_request(simulation="tokens=3"))
+    await reply.run(chat_request(simulation="tokens=3"))
 
     assert reply.times == pytest.approx([0.1, 0.2, 0.3])
 
@@ -118,7 +118,7 @@ async def test_late_events_do_not_delay_later_events() -> None:
 )
 async def test_more_specific_configuration_applies(defaults: str, model: str, simulation: str, gap_s: float) -> None:
     reply = RecordedReply()
-    await reply.of(chat_request(model=model, simulation=simulation, max_tokens=1), defaults)
+    await reply.run(chat_request(model=model, simulation=simulation, max_tokens=1), defaults)
 
     assert reply.times == [pytest.approx(gap_s)]
 
@@ -127,7 +127,7 @@ async def test_same_seed_repeats_text_and_timing() -> None:
     replies = []
     for seed in (7, 7, 8):
         reply = RecordedReply()
-        await reply.of(chat_request(simulation=f"gap=20ms~0.5,ttft=1s~0.5,tokens=5..500,seed={seed}"))
+        await reply.run(chat_request(simulation=f"gap=20ms~0.5,ttft=1s~0.5,tokens=5..500,seed={seed}"))
         replies.append((reply.texts, reply.times))
 
     assert replies[0] == replies[1]
@@ -138,7 +138,7 @@ async def test_same_seed_repeats_text_and_timing() -> None:
 async def test_invalid_grammar_is_refused_before_the_first_token(request_: ChatRequest) -> None:
     reply = RecordedReply()
     with pytest.raises(InvalidRequest):
-        await reply.of(request_)
+        await reply.run(request_)
 
     assert reply.texts == []
 
@@ -179,7 +179,7 @@ async def test_cancelled_reply_leaves_no_timer() -> None:
 
 
 @pytest.mark.parametrize("model", ["sim", "sim:seed=1"])
-def test_sim_alone_or_with_a_grammar_is_the_simulator(model: str) -> None:
+def test_sim_with_or_without_grammar_selects_the_simulator(model: str) -> None:
     assert is_simulated(model)
 
 

@@ -37,11 +37,11 @@ def chat_request(question: str = "Why so slow?", **fields: Any) -> ChatRequest:
 
 
 def planned(request: ChatRequest, simulation: str = "") -> Plan:
-    made = at_once(plan(request, parse(simulation), call_ids="call_"))
-    token_count = sum(len(part.tokens) for choice in made.choices for part in choice.parts)
-    assert made.usage.completion_tokens == token_count
-    assert made.usage.prompt_tokens == at_once(prompt_tokens(request))
-    return made
+    plan_ = at_once(plan(request, parse(simulation), call_ids="call_"))
+    token_count = sum(len(part.tokens) for choice in plan_.choices for part in choice.parts)
+    assert plan_.usage.completion_tokens == token_count
+    assert plan_.usage.prompt_tokens == at_once(prompt_tokens(request))
+    return plan_
 
 
 def one(request: ChatRequest, simulation: str = "") -> PlannedResponse:
@@ -95,7 +95,7 @@ def test_prose_length_depends_on_limit_and_settings(
     assert (sum(len(part.tokens) for part in choice.parts if not part.thought), choice.reason) == (length, reason)
 
 
-def test_reasoning_comes_first_and_only_on_request() -> None:
+def test_reasoning_precedes_text_and_is_sent_only_on_request() -> None:
     thought, text_part = one(chat_request(reasoning=True), "tokens=3").parts
 
     assert ("".join(thought.tokens), thought.thought, text_part.thought) == (THOUGHTS, True, False)
@@ -357,9 +357,9 @@ def test_tool_names_are_searched_only_in_the_beginning_of_the_question() -> None
 
 
 def test_each_of_n_choices_is_produced_and_counted() -> None:
-    made = planned(chat_request(n=3), "tokens=5")
+    plan_ = planned(chat_request(n=3), "tokens=5")
 
-    assert (len(made.choices), made.usage.completion_tokens) == (3, 15)
+    assert (len(plan_.choices), plan_.usage.completion_tokens) == (3, 15)
 
 
 def test_plan_has_at_most_the_maximum_number_of_tokens() -> None:
@@ -380,10 +380,10 @@ def test_prompt_tokens_are_counted_by_the_tokenizer() -> None:
 @pytest.mark.parametrize(("seed", "simulation"), [(7, ""), (None, "seed=7"), (8, "seed=7")])
 def test_same_seed_gives_the_same_response_and_timing(seed: int | None, simulation: str) -> None:
     chance = f"tokens=5..5000,gap=1s~0.5,{simulation}"
-    made = [planned(chat_request(seed=seed), chance) for _ in range(2)]
+    plan_ = [planned(chat_request(seed=seed), chance) for _ in range(2)]
 
-    assert made[0].usage == made[1].usage == planned(chat_request(seed=7), "tokens=5..5000,gap=1s~0.5").usage
-    assert list(islice(made[0].gaps, 9)) == list(islice(made[1].gaps, 9))
+    assert plan_[0].usage == plan_[1].usage == planned(chat_request(seed=7), "tokens=5..5000,gap=1s~0.5").usage
+    assert list(islice(plan_[0].gaps, 9)) == list(islice(plan_[1].gaps, 9))
 
 
 def test_different_seeds_give_different_responses() -> None:

@@ -15,7 +15,7 @@ def first(count: int, ttft: Spread | None, gap: Spread, *, random: Random | None
     return list(islice(schedule(ttft, gap, random=random), count))
 
 
-def test_first_token_without_ttft_comes_after_one_gap() -> None:
+def test_first_token_without_ttft_is_sent_after_one_gap() -> None:
     assert first(3, None, Spread(0.02)) == [0.02, 0.02, 0.02]
 
 

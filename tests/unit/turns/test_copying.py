@@ -90,11 +90,11 @@ def test_number_of_unwritten_ends_is_limited_to_the_newest() -> None:
         turn = running_turn("a")
         turn.end = GENUINE
         copies.add(turn)
-    taken = copies.take(1.0)
+    copied = copies.take(1.0)
     copies.give_up(1.0)
 
     assert len(copies) == MAX_ENDED
-    assert taken[0].turn is first
+    assert copied[0].turn is first
     assert first not in [copy.turn for copy in copies.take(1.0)]
 
 

@@ -131,7 +131,7 @@ async def test_unknown_turn_error_hints_at_other_workers(alone: bool, hint: bool
     assert ("TURNS_URL" in str(caught.value)) is hint
 
 
-async def test_turn_of_another_process_is_followed_and_stopped_there() -> None:
+async def test_turn_of_another_process_can_be_followed_and_stopped() -> None:
     shared = FakeSharedTurns()
     shared.elsewhere["alice", "turn_1"] = ["a", "b"]
     turns = turn_registry(shared=shared, alone=False)
@@ -184,7 +184,7 @@ async def test_ended_returns_at_once_for_an_ended_turn() -> None:
 # Retention of ended turns
 
 
-async def test_ended_turn_is_kept_for_its_time(timers: FakeTimers) -> None:
+async def test_ended_turn_is_retained_for_a_limited_time(timers: FakeTimers) -> None:
     clock = FakeClock()
     turns = turn_registry(clock=clock, keep_s=60)
     first = add_ended(turns, "a")
@@ -353,7 +353,7 @@ async def test_key_is_claimed_in_all_processes() -> None:
     assert shared.claims == {("alice", "k"): Claim(turn.id, HERE.id, "d")}
 
 
-async def test_key_claimed_by_another_process_is_followed_there() -> None:
+async def test_turn_of_a_key_claimed_by_another_process_is_followed() -> None:
     shared = FakeSharedTurns()
     shared.claims["alice", "k"] = Claim("turn_1", "there", "d")
     shared.elsewhere["alice", "turn_1"] = ["a"]
@@ -364,7 +364,7 @@ async def test_key_claimed_by_another_process_is_followed_there() -> None:
     assert (followed.id, followed.conversation.id) == ("turn_1", "there")
     with pytest.raises(IdempotencyMismatch):
         await claimed(turns, running_turn(), digest="other")
-    assert (len(turns), turns.claims) == (0, 0), "the other process may forget it at any time"
+    assert (len(turns), turns.claims) == (0, 0), "the other process may drop it at any time"
 
 
 async def test_failed_claim_fails_all_waiters_and_binds_nothing() -> None:

@@ -109,12 +109,12 @@ async def test_stop_after_the_engine_has_finished_has_no_effect() -> None:
 
 
 async def test_stop_after_the_end_has_no_effect() -> None:
-    over = turn()
-    over.finish(END)
-    over.stop()
+    ended_turn = turn()
+    ended_turn.finish(END)
+    ended_turn.stop()
 
-    assert over.end is END
-    over.begin()  # raises the error of a turn that was stopped
+    assert ended_turn.end is END
+    ended_turn.begin()  # raises the error of a turn that was stopped
 
 
 async def test_cancellation_by_the_caller_is_not_a_stop() -> None:

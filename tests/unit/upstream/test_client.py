@@ -75,16 +75,16 @@ async def test_warm_connections_are_opened_in_advance_and_replaced_when_used(ups
         client.warm_up()
         client.warm_up()
         await eventually(connected(upstream, 2), lambda: upstream.connections)
-        left = asyncio.Event()
+        disconnected = asyncio.Event()
 
         async def slow(exchange: Exchange) -> None:
-            await left.wait()
+            await disconnected.wait()
             await respond(exchange)
 
         upstream.script = slow
         requests = [asyncio.ensure_future(send_request(client)) for _ in range(2)]
         await eventually(connected(upstream, 4), lambda: upstream.connections)
-        left.set()
+        disconnected.set()
         await asyncio.gather(*requests)
 
         assert upstream.connections == 4

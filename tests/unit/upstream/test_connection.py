@@ -143,7 +143,7 @@ async def test_excess_data_after_a_response_closes_the_connection(
 
     assert exchange.calls[-1] == "end"
     assert (exchange.status, exchange.body) == (case.status, case.body)
-    assert not pair.connection.is_idle, "the next request would be given a response that is not its own"
+    assert not pair.connection.is_idle, "the next request would get the wrong response"
     assert pair.connection.fd == -1
 
 
@@ -371,7 +371,7 @@ async def test_reset_before_the_request_on_a_pooled_connection_is_stale(tcp_line
     await tcp_line.peer_receive(len(REQUEST))
     tcp_line.reset_peer()
     exchange = tcp_line.send_request()  # the write fails: nothing was read in between
-    assert exchange.calls == [], "who sends a request is told in a later turn"
+    assert exchange.calls == [], "the error is reported in a later turn"
     await tcp_line.wait_closed()
 
     assert isinstance(exchange.error, StaleConnection)
@@ -497,7 +497,7 @@ async def test_remaining_body_is_discarded_although_reading_was_paused(pair: Con
     pair.connection.pause_reading()
     pair.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell")
     pair.peer.send(b"o")
-    await eventually(lambda: pair.connection.is_idle, lambda: "it is not idle")
+    await eventually(lambda: pair.connection.is_idle, lambda: "the connection is not idle")
 
     assert exchange.body == b"Hell"
 

@@ -44,10 +44,10 @@ class Relay:
         self.events: list[Any] = []
 
     def engine(self, *scripts: Script, retries: bool = False) -> UpstreamEngine:
-        left = list(scripts)
+        remaining = list(scripts)
 
         async def play(exchange: Exchange) -> None:
-            await (left.pop(0) if len(left) > 1 else left[0])(exchange)
+            await (remaining.pop(0) if len(remaining) > 1 else remaining[0])(exchange)
 
         self.upstream.script = play
         again = Retries(InstantClock(self.wheel.now_s), Random(1)) if retries else None
@@ -255,7 +255,7 @@ STOPPED = b'data: {"model":"up-1","choices":[{"delta":{"content":"a"},"finish_re
 
 
 @pytest.mark.parametrize("how", ["reply", "converse"])
-async def test_refused_field_is_left_out_of_the_second_try_and_of_later_requests(relay: Relay, how: str) -> None:
+async def test_refused_field_is_omitted_in_the_retry_and_in_later_requests(relay: Relay, how: str) -> None:
     engine = relay.engine(complete(UNSUPPORTED, 400), stream(STOPPED))
     call = engine.reply if how == "reply" else engine.converse
     for _ in range(2):

@@ -18,18 +18,18 @@ class Harness:
 
     def __init__(self) -> None:
         self.pool = Pool(running_reactor().wheel.now)
-        self.made: list[UpstreamConnection] = []
+        self.opened: list[UpstreamConnection] = []
         self.peers: dict[UpstreamConnection, object] = {}
 
     def open(self, *, idle: bool = True) -> UpstreamConnection:
-        ours, peer = tcp_pair()
-        ours.setblocking(False)
-        connection = UpstreamConnection(running_reactor(), ours.detach(), owner=self.pool)
+        client_socket, peer = tcp_pair()
+        client_socket.setblocking(False)
+        connection = UpstreamConnection(running_reactor(), client_socket.detach(), owner=self.pool)
         self.peers[connection] = peer
         self.pool.add(connection)
         if idle:
             self.pool.connection_idle(connection)
-        self.made.append(connection)
+        self.opened.append(connection)
         return connection
 
 
@@ -89,11 +89,11 @@ async def test_request_clears_the_idle_timeout(harness: Harness, monkeypatch: py
 
 
 async def test_connection_closed_by_the_server_is_not_taken(harness: Harness) -> None:
-    kept, closed = harness.open(), harness.open()
+    pooled, closed = harness.open(), harness.open()
     harness.peers[closed].close()  # type: ignore[attr-defined]
     await eventually(lambda: closed.fd < 0, lambda: "the connection is open")
 
-    assert [harness.pool.take(), harness.pool.take()] == [kept, None]
+    assert [harness.pool.take(), harness.pool.take()] == [pooled, None]
 
 
 async def test_close_fails_requests_in_progress_and_later_connections_are_not_pooled(harness: Harness) -> None:

@@ -9,7 +9,7 @@ def request(model: str = "m") -> ChatRequest:
     return ChatRequest(messages=(), model=model, max_tokens=9)
 
 
-def test_refused_field_is_left_out_of_this_and_of_later_requests_to_the_model() -> None:
+def test_refused_field_is_omitted_in_this_and_later_requests_to_the_model() -> None:
     rewording = RefusedFields()
     assert rewording.without_refused(request()).refused == frozenset()
     reworded = rewording.without_next(request(), UNSUPPORTED)

@@ -132,7 +132,7 @@ def test_timeout_is_reported_once(harness: WatchHarness) -> None:
     ("total_s", "left_s", "code"),
     [(100.0, 30.0, "upstream_first_token_timeout"), (20.0, 20.0, "upstream_total_timeout")],
 )
-def test_begins_in_s_is_the_time_left_for_the_first_token(total_s: float, left_s: float, code: str) -> None:
+def test_time_left_for_the_first_token_counts_from_the_start(total_s: float, left_s: float, code: str) -> None:
     timeouts = UpstreamTimeouts(first_token_s=30.0, total_s=total_s)
     watch = Watch(FakeWheel(1007.0), timeouts, started_s=1000.0)
 

@@ -52,7 +52,7 @@ async def secured(
         await eventually(
             lambda: upstream.open_connections == 0, lambda: f"{upstream.open_connections} connections are open"
         )
-    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are open")
 
 
 def client_for(url: str, *, warm: int = 0, connect_s: float = 5.0) -> HTTPClient:
@@ -231,20 +231,20 @@ async def test_server_without_tls_is_unreachable() -> None:
 
 
 async def test_hanging_handshake_is_a_connect_timeout() -> None:
-    left = asyncio.Event()
+    disconnected = asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(65_536):
             pass
         writer.close()
-        left.set()
+        disconnected.set()
 
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
     client = client_for(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", connect_s=0.1)
     with pytest.raises(UpstreamConnectTimeout):
         await send_request(client)
     async with asyncio.timeout(5):
-        await left.wait()
+        await disconnected.wait()
     server.close()
 
 

@@ -338,7 +338,7 @@ async def test_ids_and_names_of_tool_calls_count_as_text(relay: Relay, field: st
 
 
 @pytest.mark.parametrize("field", ["reasoning", "content"])
-async def test_text_that_is_not_reported_is_bounded_too(field: str) -> None:
+async def test_unreported_text_is_bounded(field: str) -> None:
     relay = Relay(reports=(TextDelta,))
     relay.head()
     for _ in range(65):

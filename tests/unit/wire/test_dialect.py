@@ -87,15 +87,15 @@ def test_no_headers_returns_an_empty_tuple() -> None:
 
 
 def test_no_immediate_response_returns_none() -> None:
-    asked = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
+    parsed = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
 
-    assert no_immediate_response(asked, ResponseMeta("0", 0.0, "m")) is None
+    assert no_immediate_response(parsed, ResponseMeta("0", 0.0, "m")) is None
 
 
 def test_request_without_options_of_the_simulator_is_unchanged() -> None:
-    asked = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
+    parsed = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
 
-    assert unchanged(asked) is asked
+    assert unchanged(parsed) is parsed
 
 
 def test_size_of_a_choice_counts_all_its_texts_and_listed_tokens() -> None:

@@ -44,5 +44,5 @@ def test_ollama_request_without_input_only_loads_the_model(name: str, body: dict
 
     assert immediate is not None
     assert json.loads(immediate)["done_reason"] == "load"
-    asked = dialect.decode(b'{"model":"m","prompt":"x","messages":[{"role":"user","content":"x"}]}')
-    assert dialect.immediate_response(asked, META) is None
+    parsed = dialect.decode(b'{"model":"m","prompt":"x","messages":[{"role":"user","content":"x"}]}')
+    assert dialect.immediate_response(parsed, META) is None

@@ -27,15 +27,15 @@ def emitted(*events: OutputEvent, reason: FinishReason = "stop", **fields: Any) 
 
 def blocks(output: Sequence[OutputEvent]) -> list[tuple[str, str]]:
     """Each block's kind and its joined text."""
-    made: list[tuple[str, str]] = []
+    joined: list[tuple[str, str]] = []
     for event in output:
         kind = type(event).__name__ if not isinstance(event, ToolCallDelta) else f"call {event.index}"
         text = event.arguments if isinstance(event, ToolCallDelta) else event.text
-        if made and made[-1][0] == kind:
-            made[-1] = (kind, made[-1][1] + text)
+        if joined and joined[-1][0] == kind:
+            joined[-1] = (kind, joined[-1][1] + text)
         else:
-            made.append((kind, text))
-    return made
+            joined.append((kind, text))
+    return joined
 
 
 def call(index: int, arguments: str = "{}", call_id: str = "", name: str = "f") -> ToolCallDelta:

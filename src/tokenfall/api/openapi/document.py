@@ -23,7 +23,7 @@ from tokenfall.wire import ndjson, sse
 OPERATIONS: dict[str, Operation] = {**CHAT, **SIMULATOR, **PAGES, **PROVIDERS}
 """By name; `Route.operation` is one of these names."""
 
-_ANY_ROUTE = (400, 408, 413, 414, 417, 431, 500, 501, 503, 505)
+_ANY_ROUTE = (400, 408, 413, 414, 415, 417, 431, 500, 501, 503, 505)
 """Statuses that any request may get: before its handler runs, or because of a defect."""
 
 _STREAMS = (sse.CONTENT_TYPE, ndjson.CONTENT_TYPE)

@@ -12,7 +12,7 @@ from tokenfall.api.problems import CODE_OF_STATUS, CONTENT_TYPE, STATUS_OF_CODE
 from tokenfall.wire.api_error import ApiError
 
 JSON = "application/json"
-BEFORE_ROUTING = frozenset({400, 404, 408, 413, 414, 417, 431, 500, 501, 503, 505})
+BEFORE_ROUTING = frozenset({400, 404, 408, 413, 414, 415, 417, 431, 500, 501, 503, 505})
 """Statuses that may have a problem document on any path, because they are sent before the dialect is known."""
 
 _REQUEST_ID: Schema = {"schema": {"type": "string", "minLength": 1, "maxLength": 64}}

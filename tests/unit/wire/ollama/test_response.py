@@ -304,9 +304,9 @@ def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
 
 @pytest.mark.parametrize("dialect", [OLLAMA_CHAT, OLLAMA_GENERATE], ids=lambda dialect: dialect.name)
 def test_complete_response_has_the_log_probabilities_of_the_upstream(dialect: Dialect) -> None:
-    asked = CHAT if dialect is OLLAMA_CHAT else GENERATE
+    parsed = CHAT if dialect is OLLAMA_CHAT else GENERATE
     choice = ResponseChoice(text="Hi", reason="stop", logprobs=b'{"token":"Hi"},{"token":"!"}')
-    answer = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=TIMING)
+    response = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=TIMING)
 
-    document = json.loads(b"".join(dialect.encode_response(asked, answer)))
+    document = json.loads(b"".join(dialect.encode_response(parsed, response)))
     assert document["logprobs"] == [{"token": "Hi"}, {"token": "!"}]

@@ -1,7 +1,7 @@
 from tokenfall.wire.openai import models as openai_models
 
 
-def test_models_are_a_list_in_the_order_given() -> None:
+def test_model_list_keeps_the_order() -> None:
     assert openai_models.model_list(["sim", 'a"b'], 1_700_000_000.9) == (
         b'{"object":"list","data":['
         b'{"id":"sim","object":"model","created":1700000000,"owned_by":"tokenfall"},'

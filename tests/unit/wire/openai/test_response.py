@@ -100,7 +100,7 @@ def test_empty_response_has_a_role_and_a_finish_reason(reason: FinishReason) -> 
     ]
 
 
-def test_usage_comes_last_and_is_null_before() -> None:
+def test_usage_is_in_the_last_chunk_and_null_before() -> None:
     request = chat(stream=True, stream_options={"include_usage": True})
     usage_member = b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}'
 

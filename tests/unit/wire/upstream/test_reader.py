@@ -146,7 +146,7 @@ def test_last_model_and_usage_are_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours"),
+    ("reason", "expected"),
     [
         ("stop", "stop"),
         ("length", "length"),
@@ -159,11 +159,11 @@ def test_last_model_and_usage_are_reported() -> None:
         ("SAFETY", "content_filter"),
     ],
 )
-def test_finish_reason_is_mapped(theirs: str, ours: str) -> None:
-    event = read([finish(theirs) + DONE])[-1]
+def test_finish_reason_is_mapped(reason: str, expected: str) -> None:
+    event = read([finish(reason) + DONE])[-1]
 
     assert isinstance(event, Finished)
-    assert event.reason == ours
+    assert event.reason == expected
 
 
 def test_stream_without_done_is_not_finished() -> None:

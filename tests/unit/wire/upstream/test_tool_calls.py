@@ -22,17 +22,17 @@ def calls(*pieces: CallPiece, at_once: bool = False) -> list[tuple[str, str, str
     reader = ToolCallReader()
     parts = reader.read(pieces) if at_once else [part for each in pieces for part in reader.read([each])]
     reader.end()
-    made: dict[int, tuple[str, str, str]] = {}
+    assembled: dict[int, tuple[str, str, str]] = {}
     for part in parts:
-        if part.index in made:
+        if part.index in assembled:
             assert (part.id, part.name) == ("", "")
-            call_id, name, arguments = made[part.index]
-            made[part.index] = (call_id, name, arguments + part.arguments)
+            call_id, name, arguments = assembled[part.index]
+            assembled[part.index] = (call_id, name, arguments + part.arguments)
         else:
             assert part.name
-            assert part.index == len(made)
-            made[part.index] = (part.id, part.name, part.arguments)
-    return list(made.values())
+            assert part.index == len(assembled)
+            assembled[part.index] = (part.id, part.name, part.arguments)
+    return list(assembled.values())
 
 
 TWO = [("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')]

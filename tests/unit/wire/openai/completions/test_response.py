@@ -172,7 +172,7 @@ def test_empty_response_is_a_finish_reason(reason: FinishReason) -> None:
     assert frames(OPENAI_COMPLETIONS, complete(), [], reason=reason) == [end, DONE]
 
 
-def test_usage_comes_last_and_is_null_before() -> None:
+def test_usage_is_in_the_last_chunk_and_null_before() -> None:
     request = complete(stream=True, stream_options={"include_usage": True})
     usage = b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}\n\n'
 

@@ -100,9 +100,9 @@ def call(index: int, status: bytes, arguments: bytes, *, named: bytes) -> bytes:
 def call_events(number: int, tokens: list[bytes], *, index: int, named: bytes) -> list[bytes]:
     place = b'"item_id":"fc_%b%d","output_index":%d,' % (ID, index, index)
     arguments, name = b"".join(tokens), named.partition(b'"name":"')[2].rstrip(b'"')
-    begun, done = (call(index, b"in_progress", b"", named=named), call(index, b"completed", arguments, named=named))
+    started, done = (call(index, b"in_progress", b"", named=named), call(index, b"completed", arguments, named=named))
     encoded = [
-        (b"response.output_item.added", b'"output_index":%d,"item":%b' % (index, begun)),
+        (b"response.output_item.added", b'"output_index":%d,"item":%b' % (index, started)),
         *((b"response.function_call_arguments.delta", place + b'"delta":"%b"' % token) for token in tokens),
         (b"response.function_call_arguments.done", place + b'"name":"%b","arguments":"%b"' % (name, arguments)),
         (b"response.output_item.done", b'"output_index":%d,"item":%b' % (index, done)),
