@@ -48,7 +48,10 @@ async def test_texts_of_running_chats_are_limited(chat: str) -> None:
             refused = await fetch(here.port, WAITING)
 
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-            assert code_of(refused.body) in {"request_memory_full", "overloaded"}  # overloaded: refused while the body is received
+            assert code_of(refused.body) in {
+                "request_memory_full",
+                "overloaded",
+            }  # overloaded: while its body is received
         await here.wait_idle()
         assert held_bytes(here) == 0
         assert here.server.parts.chat_service().turns.running() == []
