@@ -96,8 +96,8 @@ def with_schema(schema: dict[str, Any]) -> bytes:
 
 def imported(messages: int, **fields: Any) -> bytes:
     """Return a request that imports a conversation."""
-    said = [{"role": "assistant" if number % 2 else "user", "content": "a"} | fields for number in range(messages)]
-    return post("/conversations", {"title": "a", "messages": said})
+    items = [{"role": "assistant" if number % 2 else "user", "content": "a"} | fields for number in range(messages)]
+    return post("/conversations", {"title": "a", "messages": items})
 
 
 TEXTS: dict[str, Make] = {

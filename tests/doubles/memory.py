@@ -14,7 +14,7 @@ def ample_memory() -> ResponseMemory:
 
 
 def ample_request_memory() -> RequestMemory:
-    """More than the requests of a test take."""
+    """Return a request memory larger than any test needs."""
     return RequestMemory(2**30)
 
 

@@ -5,7 +5,7 @@ from tokenfall.simulator.gates import TestGate
 
 
 class WaitingStream:
-    """Waits at a barrier; tries to pass again when resumed, as a player does, unless `at_once` is false."""
+    """A stream that waits at a barrier and tries to pass again when resumed, unless `at_once` is false."""
 
     def __init__(self, name: str, passed: list[str], *, at_once: bool = True) -> None:
         self.name = name

@@ -38,7 +38,7 @@ class Preloaded:
 
     def __init__(self, environment: dict[str, str], command: tuple[str, ...]) -> None:
         self.web: Path | None = None
-        """The folder of the pages of servers to come, where it is not the package's."""
+        """Folder of the web pages for servers forked from now on, None for the package's."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(

@@ -18,7 +18,7 @@ from tests.end_to_end.test_upstream import relaying
 from tests.end_to_end.upstream import Exchange, delta
 
 LONG = "a " * ((100_000 + RequestMemory.uncounted_bytes) // 2)
-"""Of which 100 kB are counted."""
+"""A text of which 100 kB count."""
 
 WAITING = post("/chat", {"messages": user(LONG)}, X_Sim="ttft=300s")
 GENERATING = post(
@@ -34,8 +34,8 @@ def held_bytes(here: Running) -> int:
     return here.server.parts.request_memory.shares.held_bytes
 
 
-async def holding(here: Running, clients: AsyncExitStack, data: bytes, *, size_bytes: int = 100_000) -> None:
-    """Send a request, and return once its memory is counted."""
+async def send_until_counted(here: Running, clients: AsyncExitStack, data: bytes, *, size_bytes: int = 100_000) -> None:
+    """Send a request and return once its memory is counted."""
     before = held_bytes(here)
     reading = asyncio.create_task(fetch(here.port, data))
     clients.callback(reading.cancel)
@@ -46,7 +46,7 @@ async def holding(here: Running, clients: AsyncExitStack, data: bytes, *, size_b
 async def test_texts_of_running_chats_are_limited(chat: str) -> None:
     async with running(REQUEST_MEMORY="300000", RATE_LIMIT_RPS="0") as here:
         async with AsyncExitStack() as clients:
-            await holding(here, clients, CHATS[chat], size_bytes=70_000)
+            await send_until_counted(here, clients, CHATS[chat], size_bytes=70_000)
             refused = await fetch(here.port, WAITING)
 
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
@@ -58,12 +58,12 @@ async def test_texts_of_running_chats_are_limited(chat: str) -> None:
 
 async def test_response_that_outgrows_the_memory_ends_with_an_error_and_is_stored() -> None:
     async with running(REQUEST_MEMORY="350000", RATE_LIMIT_RPS="0") as here:
-        asked = {"messages": user("hi"), "conversation": "long", "max_tokens": 200_000}
-        answer = await fetch(here.port, post("/chat", asked, X_Sim="text=words,tokens=160000,gap=0us"))
+        body = {"messages": user("hi"), "conversation": "long", "max_tokens": 200_000}
+        response = await fetch(here.port, post("/chat", body, X_Sim="text=words,tokens=160000,gap=0us"))
         stored = await fetch(here.port, b"GET /history?conversation=long HTTP/1.1\r\nHost: test\r\n\r\n")
 
-        assert b'"code":"request_memory_full"' in answer.body
-        assert not answer.body.endswith(b"[DONE]\n\n")
+        assert b'"code":"request_memory_full"' in response.body
+        assert not response.body.endswith(b"[DONE]\n\n")
         assert json.loads(stored.body)[1]["status"] == "interrupted"
         assert held_bytes(here) == 0
 
@@ -74,10 +74,10 @@ async def test_chats_of_one_client_leave_room_for_others(kind: str) -> None:
     async with running(REQUEST_MEMORY="380000", RATE_LIMIT_RPS="0", **settings) as here:
         chats = here.server.parts.chat_service().turns
         async with AsyncExitStack() as clients:
-            await holding(here, clients, with_header(WAITING, first))
+            await send_until_counted(here, clients, with_header(WAITING, first))
             await eventually(lambda: len(chats.running()) == 1, chats.running)
             assert (await fetch(here.port, with_header(WAITING, same))).status == 503
-            await holding(here, clients, with_header(WAITING, other))
+            await send_until_counted(here, clients, with_header(WAITING, other))
             await eventually(lambda: len(chats.running()) == 2, chats.running)
         await here.wait_idle()
         assert held_bytes(here) == 0
@@ -88,10 +88,10 @@ async def test_incomplete_bodies_of_one_client_leave_room_for_others(kind: str) 
     settings, first, same, other = CALLERS[kind]
     async with running(REQUEST_MEMORY="450000", RATE_LIMIT_RPS="0", **settings) as here:
         async with AsyncExitStack() as clients:
-            await holding(here, clients, with_header(WAITING, first)[:-1])
+            await send_until_counted(here, clients, with_header(WAITING, first)[:-1])
             refused = await fetch(here.port, with_header(WAITING, same)[:-1])
             assert (refused.status, code_of(refused.body)) == (503, "overloaded")
-            await holding(here, clients, with_header(WAITING, other)[:-1])
+            await send_until_counted(here, clients, with_header(WAITING, other)[:-1])
         await here.wait_idle()
         assert held_bytes(here) == 0
 
@@ -105,7 +105,7 @@ RELAYED: dict[str, tuple[str, dict[str, Any], int]] = {
     "ollama.embed": ("/api/embed", {"input": LONG}, 2),
     "chat": ("/chat", {"messages": user(LONG)}, 4),
 }
-"""Path, body, and in how many copies its text is counted."""
+"""Path, body, and the number of copies of its text that count."""
 
 
 async def silent(exchange: Exchange) -> None:
@@ -121,7 +121,7 @@ async def test_requests_that_wait_for_the_upstream_are_limited(route: str, strea
     async with relaying(REQUEST_MEMORY=f"{copies * 250_000}", RATE_LIMIT_RPS="0") as (here, upstream):
         upstream.script = silent
         async with AsyncExitStack() as clients:
-            await holding(here, clients, data, size_bytes=copies * 100_000)
+            await send_until_counted(here, clients, data, size_bytes=copies * 100_000)
             refused = await fetch(here.port, data)
 
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
@@ -136,14 +136,14 @@ async def test_request_is_not_counted_after_the_first_token(route: str) -> None:
     async with relaying(REQUEST_MEMORY="1000000", RATE_LIMIT_RPS="0") as (here, upstream):
         reached = asyncio.Event()
 
-        async def speaks(exchange: Exchange) -> None:
+        async def token_then_wait(exchange: Exchange) -> None:
             await exchange.send_head()
             await exchange.send_chunks(delta("hi"))
             await eventually(lambda: held_bytes(here) == 0, lambda: held_bytes(here))
             reached.set()
             await silent(exchange)
 
-        upstream.script = speaks
+        upstream.script = token_then_wait
         async with await Client.connect(here.port) as client:
             await client.send(post(path, body | {"model": "up-1", "stream": True}))
             await asyncio.wait_for(reached.wait(), 5)

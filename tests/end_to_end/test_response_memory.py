@@ -19,7 +19,7 @@ WORDS = 16_000
 """Words of a response, about 100 kB of text."""
 
 MEMORY = "512KiB"
-"""The share of one client is enough for one such response, not for two."""
+"""The share of one client has room for one such response, not for two."""
 
 FULL = (
     "the server's memory for complete responses is in use by this caller, up to its share; request a stream, or"
@@ -194,7 +194,7 @@ async def test_request_text_repeated_in_a_response_counts_into_the_response_memo
 
 
 @pytest.mark.parametrize("kind", CALLERS)
-async def test_client_that_uses_all_it_may_leaves_room_for_others(kind: str) -> None:
+async def test_client_at_its_share_of_memory_leaves_room_for_others(kind: str) -> None:
     settings, first, same, other = CALLERS[kind]
     data = LATE["openai.responses"]
     async with running(RESPONSE_MEMORY=MEMORY, RATE_LIMIT_RPS="0", **settings) as here:
