@@ -78,7 +78,7 @@ test('run time is linear for any code', () => {
   }
 });
 
-test('is small', () => {
+test('the served module is smaller than 4 KiB', () => {
   const { length } = readFileSync(new URL('../../src/tokenfall/web/highlight.js', import.meta.url)); // as it is served
   assert.ok(length < 4096, `${length} bytes`);
 });
