@@ -72,7 +72,9 @@ class Root:
         self.taken.add(source)
         if source.suffix == ".py":
             target = target.with_suffix(".pyc")
-            compile_to(source, target, runs_as=f"/{target.relative_to(self.path).with_suffix('.py')}")
+            ours = target.is_relative_to(self.path / PACKAGES / "tokenfall")
+            runs_as = f"/{target.relative_to(self.path).with_suffix('.py')}"
+            compile_to(source, target, runs_as=runs_as, keeps_annotations=not ours)
             return
         if source.parent.name == "web":  # tokenfall.api.page reads both forms
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 import tarfile
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
+from scripts.image.bytecode import compile_to
 from scripts.image.lazy_imports import imports_in_functions, lazy_imports
 from scripts.image_archive import ImageArchive, normalize
 
@@ -128,3 +130,28 @@ def test_image_archive_is_reproducible(tmp_path: Path, archive: Path) -> None:
     assert len(digests) == 1
     assert ImageArchive(built).config == {"User": "10001"}
     assert set(ImageArchive(built).files()) == {"etc/passwd", "big", "data"}
+
+
+@pytest.mark.parametrize(
+    ("keeps_annotations", "of_function"), [(True, {"number": "int", "return": "str"}), (False, {})]
+)
+def test_compiled_module_needs_no_source_and_may_lack_annotations_of_functions(
+    tmp_path: Path, *, keeps_annotations: bool, of_function: dict[str, str]
+) -> None:
+    source, target = tmp_path / "source" / "compiled.py", tmp_path / "compiled.pyc"
+    source.parent.mkdir()
+    source.write_text(
+        'from __future__ import annotations\n"""Text."""\nclass A:\n    """Text."""\n    member: int = 0\n'
+        'def f(number: int, *rest: int, key: int = 1) -> str:\n    """Text."""\n'
+    )
+    compile_to(source, target, runs_as="/compiled.py", keeps_annotations=keeps_annotations)
+    spec = spec_from_file_location("compiled", target)
+    assert spec is not None
+    module = module_from_spec(spec)
+    assert spec.loader is not None
+    spec.loader.exec_module(module)
+
+    assert {name: module.f.__annotations__.get(name) for name in of_function} == of_function
+    assert bool(module.f.__annotations__) is keeps_annotations
+    assert module.A.__annotations__ == {"member": "int"}
+    assert (module.A.__doc__, module.f.__doc__, module.f.__code__.co_filename) == (None, None, "/compiled.py")
