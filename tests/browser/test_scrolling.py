@@ -155,6 +155,7 @@ def test_end_stays_in_view_while_a_response_grows(open_page: Pages, server: Serv
 def test_first_upward_scroll_ends_following(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, has_touch=True)
     asked(page)
+    place = 0.0
     for how in ("a_little", "arrow_up", "page_up", "touch"):
         page.evaluate(TO_END)
         assert at_end(page), how
