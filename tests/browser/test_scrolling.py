@@ -155,7 +155,7 @@ def test_end_stays_in_view_while_a_response_grows(open_page: Pages, server: Serv
 def test_first_upward_scroll_ends_following(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, has_touch=True)
     asked(page)
-    place = 0.0
+    place = top(page)
     for how in ("a_little", "arrow_up", "page_up", "touch"):
         page.evaluate(TO_END)
         assert at_end(page), how
@@ -332,4 +332,23 @@ def test_a_short_conversation_has_no_way_to_the_end(open_page: Pages, server: Se
     wheel(page, -100)
     wheel(page, 100)
     top(page)
+    expect(to_end(page)).to_be_hidden()
+
+
+def test_empty_conversation_is_shown_from_its_start_and_has_no_end_to_jump_to(
+    open_page: Pages, server: ServerProcess
+) -> None:
+    page = open_page(server, "/web", viewport=(360, 560))
+    expect(page.locator(".examples")).to_be_attached()
+    page.evaluate("() => document.querySelector('#new').click()")  # opens one while the examples are known
+    log = page.locator("#log")
+    assert log.evaluate("(log) => log.scrollHeight > log.clientHeight + 50")
+    assert log.evaluate("(log) => log.scrollTop") == 0
+    wheel(page, 400)
+    page.wait_for_function("() => document.querySelector('#log').scrollTop > 20")
+    below = page.evaluate(COME_TO_REST)
+    draft(page).fill("a\nb\nc")  # the text area grows, and the log shrinks
+    assert page.evaluate(COME_TO_REST) == below
+    wheel(page, -20)
+    page.wait_for_function("(below) => document.querySelector('#log').scrollTop < below", arg=below)
     expect(to_end(page)).to_be_hidden()
