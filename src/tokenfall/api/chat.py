@@ -24,7 +24,7 @@ from tokenfall.ports import Followed
 from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.simulator.grammar import parse
-from tokenfall.turns.runner import TurnRun
+from tokenfall.turns.run import TurnRun
 from tokenfall.turns.turn import new_turn_id
 from tokenfall.wire import sse
 from tokenfall.wire.plain import chat as plain

@@ -18,7 +18,7 @@ from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.messages import Message
 from tokenfall.ports import Engine, HistoryStore, SharedTurns
-from tokenfall.turns.runner import TurnRun
+from tokenfall.turns.run import TurnRun
 from tokenfall.turns.turn import FollowedLocally, OnDisconnect
 
 from tests.doubles.connections import settle

@@ -18,10 +18,11 @@ from tokenfall.events import Finished, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine
 from tokenfall.request_memory import RequestMemory
-from tokenfall.turns import runner as answering_module
+from tokenfall.turns import run as run_module
 from tokenfall.turns import turn as turn_module
 from tokenfall.turns.response_buffer import INDEXED
-from tokenfall.turns.runner import TurnRun, TurnRunner, rate, turn_end
+from tokenfall.turns.run import TurnRun, rate, turn_end
+from tokenfall.turns.runner import TurnRunner
 from tokenfall.turns.turn import FollowedLocally
 
 from tests.doubles.connections import settle
@@ -105,9 +106,9 @@ async def test_deltas_are_reported_to_the_client_and_the_end_is_returned() -> No
 
 async def test_turn_is_stored_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([1000.0, 1007.5])
-    monkeypatch.setattr(answering_module, "time", lambda: next(times))
+    monkeypatch.setattr(run_module, "time", lambda: next(times))
     started_s, first_s, last_s = 5.0, 5.25, 5.75
-    monkeypatch.setattr(answering_module, "perf_counter", iter([started_s, last_s]).__next__)
+    monkeypatch.setattr(run_module, "perf_counter", iter([started_s, last_s]).__next__)
     monkeypatch.setattr(turn_module, "perf_counter", iter([first_s]).__next__)
     setup = RunSetup(text_engine("Be", "cause", end=Finished("length", "model-9", Usage(3, 2))))
     await setup.running
