@@ -123,7 +123,7 @@ ASK = """async (json) => {
 # Lets each text grow in an answer, character by character; says what was wrong, and with which.
 _GROW = """async (json) => {
   const { Answer } = await import('/web/message.js');
-  const { GrowingMarkdown } = await import('/web/growing.js');
+  const { GrowingMarkdown } = await import('/web/streaming_markdown.js');
   const wrong = [];
   for (const text of JSON.parse(json)) {
     const { element } = new Answer('turn_0');

@@ -127,7 +127,7 @@ _WATCH = r"""() => {
 # Lets a text grow in an answer, character by character, and says what was wrong.
 _GROW = """async (text) => {
   const { Answer } = await import('/web/message.js');
-  const { GrowingMarkdown } = await import('/web/growing.js');
+  const { GrowingMarkdown } = await import('/web/streaming_markdown.js');
   const { element } = new Answer('turn_0');
   document.querySelector('#messages').replaceChildren(element);
   const box = element.querySelector('.text');

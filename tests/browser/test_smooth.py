@@ -23,7 +23,7 @@ NODES_A_TOKEN = 8  # that are made or changed, at most
 
 # Counts what the page draws, from now on, and what it changes where it should not.
 _COUNT = """async (half) => {
-  const { GrowingMarkdown } = await import('/web/growing.js');
+  const { GrowingMarkdown } = await import('/web/streaming_markdown.js');
   const told = { draws: 0, drawsMs: [], changes: [0, 0], touched: [], behindPx: 0 };
   let characters = 0;
   const { append } = GrowingMarkdown.prototype;

@@ -28,7 +28,7 @@ function attribute(names, message) {
 
 const TEXT = 'Text is never parsed as HTML: make elements by createElement and text by textContent or append.';
 const SCRIPT = 'Code comes from the files of this folder only: pass a function.';
-const STORAGE = 'What the page keeps is for this tab only (kept.js), but for settings of this device (device.js).';
+const STORAGE = 'What the page keeps is for this tab only (tab_storage.js), but for settings of this device (device_storage.js).';
 const HANDLER = 'The policy forbids handlers in attributes: use addEventListener.';
 const STYLE = 'The policy forbids inline style: set a class, or a property of element.style.';
 const OWN_FILES = "The page imports its own files only, by './name.js'.";
@@ -117,7 +117,7 @@ export default [
     },
   },
   {
-    files: ['device.js', 'theme.js'].map((name) => `src/tokenfall/web/${name}`),
+    files: ['device_storage.js', 'theme.js'].map((name) => `src/tokenfall/web/${name}`),
     rules: { 'no-restricted-syntax': ['error', ...PAGE_SYNTAX] },
   },
   {

@@ -104,7 +104,7 @@ ALLOWED = [
     "box.addEventListener('click', () => setTimeout(() => box.focus(), 1));\nbox.onclick = null;",
     "sessionStorage.setItem('draft', text);",
     "await navigator.clipboard.writeText(text);\nawait navigator.clipboard.write([]);",
-    "import { keep } from './kept.js';\nkeep('draft', text);",
+    "import { keep } from './tab_storage.js';\nkeep('draft', text);",
     "console.error(text);",
     "// innerHTML, eval and localStorage are words here\nbox('no innerHTML, no cookie');",
     "export function long() {\n" + "  box(text);\n" * 58 + "}",
@@ -113,7 +113,7 @@ PLANTED = [(rule, code) for rule, codes in REFUSED.items() for code in codes] + 
 GIVEN = "const [box, text] = [() => {}, new URLSearchParams(location.search).get('text')];\nbox(text);\n"
 
 ON_THIS_DEVICE = "localStorage.clear();"
-DEVICE = ("device.js", "theme.js")
+DEVICE = ("device_storage.js", "theme.js")
 """The files that may use persistent storage."""
 
 DISABLED = "/* eslint no-eval: 'off' */\n// eslint-disable-next-line\neval(location.search);\n"

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-import { alone } from './alone.mjs';
+import { singleTab } from './single_tab.mjs';
 
 let page = null; // the document of the current test
 let timers = []; // pending timers { at, run } of the fake clock
@@ -9,7 +9,7 @@ let nowMs = 0;
 const requests = []; // [path, Authorization] of each request
 let answers = []; // queued responses, functions of the request's signal; the last one is reused
 const put = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-put('navigator', alone());
+put('navigator', singleTab());
 put('addEventListener', () => {});
 put('setTimeout', (run, ms) => {
   const timer = { at: nowMs + ms, run };

@@ -6,8 +6,8 @@ import { setImmediate as settled } from 'node:timers/promises';
 
 import { Conversation } from '../../src/tokenfall/web/conversation.js';
 import { asFailure, Failure } from '../../src/tokenfall/web/failures.js';
-import { forgetTurn, keepTurn, turnUnderWay } from '../../src/tokenfall/web/underway.js';
-import { alone } from './alone.mjs';
+import { forgetTurn, keepTurn, turnUnderWay } from '../../src/tokenfall/web/pending_turns.js';
+import { singleTab } from './single_tab.mjs';
 
 const DONE = 'data: [DONE]\n\n';
 const HEAD = { 'Content-Type': 'text/event-stream', 'X-Turn-Id': 'turn_1', 'X-Model': 'sim' };
@@ -263,7 +263,7 @@ beforeEach(() => {
   globalThis.clearTimeout = () => {};
   const shown = { hidden: false, querySelector: (name) => (assert.equal(name, '#status'), status) };
   globalThis.document = Object.assign(new EventTarget(), shown);
-  Object.defineProperty(globalThis, 'navigator', { value: alone(), configurable: true, writable: true });
+  Object.defineProperty(globalThis, 'navigator', { value: singleTab(), configurable: true, writable: true });
   forgetTurn('holidays');
   forgetTurn('default');
 });

@@ -1,5 +1,5 @@
 /**
- * A minimal DOM with the features that render.js and growing.js use, for tests without a browser.
+ * A minimal DOM with the features that render.js and streaming_markdown.js use, for tests without a browser.
  *
  * It cannot parse HTML, and access to a missing feature throws.
  * `markup` serializes a tree for comparison, with adjacent text nodes merged.

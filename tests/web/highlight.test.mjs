@@ -1,4 +1,4 @@
-/** Syntax highlighting: tokens by kind for any split of the source, and the elements of code.js. */
+/** Syntax highlighting: tokens by kind for any split of the source, and the elements of code_block.js. */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { Element, installDocument, markup } from './dom.mjs';
 
 installDocument();
-const { CodeText } = await import('../../src/tokenfall/web/code.js');
+const { CodeText } = await import('../../src/tokenfall/web/code_block.js');
 const { Highlighter } = await import('../../src/tokenfall/web/highlight.js');
 
 /** The tokens of `parts`, with adjacent tokens of one kind merged: ['keyword:return', ' x']. */

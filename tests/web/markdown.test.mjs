@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { BlockParser, decidedText } from '../../src/tokenfall/web/markdown.js';
-import { parse } from './whole.mjs';
+import { parse } from './render_whole.mjs';
 
 const SIDES = { center: '=', right: '>', '': '' };
 

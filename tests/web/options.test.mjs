@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 
-import { readDevice, writeDevice } from '../../src/tokenfall/web/device.js';
+import { readDevice, writeDevice } from '../../src/tokenfall/web/device_storage.js';
 import { choices } from '../../src/tokenfall/web/model_picker.js';
 import { dropOptions, fieldsOf, keyWith, optionsOf, READ, setOptions, wordsOf } from '../../src/tokenfall/web/options.js';
 

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 globalThis.CSS = { supports: () => true };
 globalThis.document = { querySelector: () => null };
 const { shortcutOf } = await import('../../src/tokenfall/web/shortcuts.js');
-const { Attention } = await import('../../src/tokenfall/web/attention.js');
+const { Attention } = await import('../../src/tokenfall/web/tab_indicator.js');
 
 const ANYWHERE = { isWriting: true, takesSingleKeys: true };
 const OUTSIDE = { isWriting: false, takesSingleKeys: true };

@@ -20,7 +20,7 @@ from tests.doubles.requests import request
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent.relative_to(ROOT)
 PAGE = Path("src", "tokenfall", "web")
-SLOW = {"growing.test.mjs", "highlight.test.mjs", "inline.test.mjs", "markdown.test.mjs"}
+SLOW = {"streaming_markdown.test.mjs", "highlight.test.mjs", "inline.test.mjs", "markdown.test.mjs"}
 FILES = sorted(path.name for path in (ROOT / HERE).glob("*.test.mjs"))
 SUMMARY = re.compile(r"^(?:#|ℹ) (tests|cancelled|skipped|todo) (\d+)$", re.MULTILINE)
 

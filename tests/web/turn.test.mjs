@@ -6,9 +6,9 @@ import { setImmediate as settled } from 'node:timers/promises';
 
 import { Failure } from '../../src/tokenfall/web/failures.js';
 import { isLost, Turn } from '../../src/tokenfall/web/turn.js';
-import { alone } from './alone.mjs';
+import { singleTab } from './single_tab.mjs';
 
-const PATIENCE_MS = 5000; // as in shared.js
+const PATIENCE_MS = 5000; // as in shared_stream.js
 const LOOK_MS = 15_000;
 const WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
 const ASKED = { conversation: 'holidays', question: 'Where to?', replaces: null, key: 'k' };
@@ -109,7 +109,7 @@ beforeEach(() => {
   [waitedMs, isClockStopped, running, looks] = [[], false, new Set(), 0];
   page = Object.assign(new EventTarget(), { hidden: false });
   globalThis.document = page;
-  Object.defineProperty(globalThis, 'navigator', { value: alone(), configurable: true, writable: true });
+  Object.defineProperty(globalThis, 'navigator', { value: singleTab(), configurable: true, writable: true });
   globalThis.setTimeout = (act, ms) => {
     if (ms === PATIENCE_MS) return 0; // the timeout of the lock, which is free here
     if (ms === LOOK_MS && looks-- <= 0) return 0;

@@ -60,7 +60,7 @@ export class Api {
     await this.#request(pathOf(conversation), { method: 'PATCH', headers: JSON_BODY, body: JSON.stringify(change) });
   }
 
-  /** Creates a conversation from an exported one (see importing.js); resolves to its id. */
+  /** Creates a conversation from an exported one (see file_import.js); resolves to its id. */
   async import(body) {
     const init = { method: 'POST', headers: JSON_BODY, body };
     const response = await this.#request('conversations', init).catch((error) => {

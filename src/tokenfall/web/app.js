@@ -6,24 +6,24 @@
  */
 
 import { Api } from './api.js';
-import { Attention } from './attention.js';
 import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
+import { Menu } from './conversation_menu.js';
+import { ConversationView } from './conversation_view.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
-import { asJSON, asMarkdown, download, fileName } from './exporting.js';
 import { asFailure } from './failures.js';
-import { Importing, importedBody } from './importing.js';
-import { ListSwitch } from './list_switch.js';
-import { Menu } from './menu.js';
+import { asJSON, asMarkdown, download, fileName } from './file_export.js';
+import { Importing, importedBody } from './file_import.js';
 import { Notice, showBriefly, showStatus } from './notice.js';
+import { turnUnderWay } from './pending_turns.js';
 import { randomHex } from './random.js';
-import { Setup } from './setup.js';
+import { Setup } from './settings.js';
 import { Shortcuts } from './shortcuts.js';
 import { Sidebar } from './sidebar.js';
-import { Tabs } from './tabs.js';
+import { ListSwitch } from './sidebar_toggle.js';
+import { Tabs } from './tab_channel.js';
+import { Attention } from './tab_indicator.js';
 import { ThemeSwitch } from './theme_switch.js';
-import { turnUnderWay } from './underway.js';
-import { ConversationView } from './view.js';
 
 const UNTITLED = 'New conversation';
 const SHOWN_MS = 4000;

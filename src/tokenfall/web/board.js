@@ -11,7 +11,7 @@ import { fillTables } from './board_tables.js';
 import { MIB, requestRates, valuesOf } from './board_values.js';
 import { Keys } from './dialogs.js';
 import { element } from './elements.js';
-import { age, bytes, count, latency, rate } from './figures.js';
+import { age, bytes, count, latency, rate } from './number_format.js';
 import { Plot, Tile, write } from './plot.js';
 import { SimForm } from './sim_form.js';
 import { thresholdsOf } from './thresholds.js';

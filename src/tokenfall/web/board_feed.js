@@ -5,12 +5,12 @@
  * It must never touch the page, have two connections, or ask for a key again after the user declined.
  */
 
-import { wordsFor } from './board_words.js';
+import { pause } from './abortable.js';
+import { wordsFor } from './board_messages.js';
 import { Failure } from './failures.js';
 import { request } from './request.js';
-import { join, nameOf } from './shared.js';
+import { join, nameOf } from './shared_stream.js';
 import { eventsOf } from './stream.js';
-import { pause } from './waiting.js';
 
 /** After this long without a sample, which the server sends every second, the connection is replaced. */
 const SILENCE_MS = 10_000;

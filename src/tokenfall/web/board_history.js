@@ -7,7 +7,7 @@
 
 import { rowsOf, valuesOf } from './board_values.js';
 import { request } from './request.js';
-import { passedS, Recent } from './series.js';
+import { passedS, Recent } from './time_series.js';
 
 /** The ranges that may be shown: `asks` is the server's name of the history that has it. */
 export const RANGES = [

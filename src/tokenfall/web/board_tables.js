@@ -6,7 +6,7 @@
 
 import { requestKey, splitFailed } from './board_values.js';
 import { element } from './elements.js';
-import { count, rate } from './figures.js';
+import { count, rate } from './number_format.js';
 
 const find = (id) => document.querySelector(id);
 
@@ -55,7 +55,7 @@ function statusCell({ status, failed }) {
   return { text: `${status} ${CLASSES[hundred] ?? ''}`, kind: `kind-${hundred}` };
 }
 
-/** Fills the tables of a sample; `rates` as of series.js, or null. */
+/** Fills the tables of a sample; `rates` as of time_series.js, or null. */
 export function fillTables(sample, rates) {
   const requests = splitFailed(sample.requests).toSorted((a, b) =>
     Number(isTrouble(b) ?? false) - Number(isTrouble(a) ?? false) || b.count - a.count || a.route.localeCompare(b.route));

@@ -5,7 +5,7 @@
  * where the names are known only at run time. Pure: it must never touch the DOM or a clock.
  */
 
-import { passedS } from './series.js';
+import { passedS } from './time_series.js';
 
 export const MIB = 2 ** 20;
 

@@ -6,17 +6,17 @@
  * turns at once.
  */
 
-import { statusOfEnd } from './endings.js';
+import { unlessAborted } from './abortable.js';
 import { asFailure, gone } from './failures.js';
-import { Loading, messagesOf } from './loading.js';
-import { LostTurns } from './lost.js';
+import { Loading, messagesOf } from './history_loader.js';
+import { LostTurns } from './disconnected_turns.js';
 import { showStatus } from './notice.js';
-import { Playing } from './playing.js';
-import { Stopping } from './stopping.js';
+import { forgetTurn, isKept, keepAsked, noteTurn, turnUnderWay } from './pending_turns.js';
+import { statusOfEnd } from './response_end.js';
+import { Stopping } from './stop_requests.js';
 import { isLost, isUnconfirmed, Turn } from './turn.js';
-import { Unanswered } from './unanswered.js';
-import { forgetTurn, isKept, keepAsked, noteTurn, turnUnderWay } from './underway.js';
-import { unlessAborted } from './waiting.js';
+import { Playing } from './turn_handlers.js';
+import { Unanswered } from './unanswered_questions.js';
 
 const CHANGED = 'This conversation was changed elsewhere. It is shown as it is now.';
 const LOST = 'The server no longer has this conversation.';

@@ -4,8 +4,8 @@
  * It must never show a key, keep one the server refused, or open one dialog twice.
  */
 
-import { readDevice, writeDevice } from './device.js';
-import { keep, recall } from './kept.js';
+import { readDevice, writeDevice } from './device_storage.js';
+import { keep, recall } from './tab_storage.js';
 
 const KEY = 'key';
 

@@ -5,7 +5,7 @@
  * touch the text area.
  */
 
-import { keep, recall } from './kept.js';
+import { keep, recall } from './tab_storage.js';
 
 const WRITE_MS = 300;
 

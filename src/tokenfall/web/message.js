@@ -5,14 +5,14 @@
  * per animation frame, or decide how a response ended.
  */
 
+import { fillFolded } from './collapsible_text.js';
 import { button, element } from './elements.js';
-import { wordsOfEnd } from './endings.js';
-import { fillFolded } from './folding.js';
-import { GrowingMarkdown } from './growing.js';
-import { Progress } from './progress.js';
 import { Reasoning } from './reasoning.js';
+import { wordsOfEnd } from './response_end.js';
+import { timing } from './speed_button.js';
+import { Progress } from './stall_indicator.js';
+import { GrowingMarkdown } from './streaming_markdown.js';
 import { stamp } from './timestamps.js';
-import { timing } from './timing.js';
 
 const NAMES = { user: 'You', assistant: 'Assistant' };
 
@@ -110,7 +110,7 @@ export class Answer {
   }
 
   /**
-   * Ends it with what is known: { model, pace, reason, tokens, thoughtS, atS }, all optional; see endings.js.
+   * Ends it with what is known: { model, pace, reason, tokens, thoughtS, atS }, all optional; see response_end.js.
    * Draws the rest at once: a hidden tab has no animation frames.
    */
   end(state, { thoughtS = null, atS = Date.now() / 1000, ...end } = {}) {

@@ -4,7 +4,7 @@
  * They are stored on this device for the conversations that were changed last. It must never touch the DOM.
  */
 
-import { readDevice, writeDevice } from './device.js';
+import { readDevice, writeDevice } from './device_storage.js';
 import { hashOf } from './hash.js';
 
 const NAME = 'options';

@@ -7,7 +7,8 @@
  */
 
 import { element } from './elements.js';
-import { count, linearScale, logScale, NONE, tickLabel } from './figures.js';
+import { count, NONE, tickLabel } from './number_format.js';
+import { linearScale, logScale } from './scales.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const TIMES = 5; // labels of the time axis

@@ -5,7 +5,7 @@
  * or create a link to an address that inline.js refused.
  */
 
-import { codeShell } from './code.js';
+import { codeShell } from './code_block.js';
 import { of } from './elements.js';
 import { parseInline } from './inline.js';
 

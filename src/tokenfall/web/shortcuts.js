@@ -5,7 +5,7 @@
  */
 
 import { isComposing } from './composer.js';
-import { readDevice, writeDevice } from './device.js';
+import { readDevice, writeDevice } from './device_storage.js';
 
 const SINGLE_KEYS = 'single-keys';
 

@@ -4,10 +4,10 @@
  * It must never load anything itself, or take keyboard focus while it is closed.
  */
 
+import { grouped } from './date_groups.js';
 import { button, element } from './elements.js';
 import { EntryMenu } from './entry_menu.js';
-import { grouped } from './grouping.js';
-import { Searching } from './searching.js';
+import { Searching } from './search_field.js';
 
 const NARROW = matchMedia('(width < 60rem)');
 const TIMES_MS = 30_000; // between updates of the relative times

@@ -5,7 +5,7 @@
  * itself, or retry by itself: the server checks it, and its error is shown beside the field.
  */
 
-import { wordsFor } from './board_words.js';
+import { wordsFor } from './board_messages.js';
 import { Failure } from './failures.js';
 import { request } from './request.js';
 

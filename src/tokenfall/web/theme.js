@@ -1,6 +1,6 @@
 /**
  * What is set before the first paint: the theme that the user chose, light or dark, or the system's; and whether the
- * list of conversations is hidden (list_switch.js).
+ * list of conversations is hidden (sidebar_toggle.js).
  *
  * The only script that is not a module, because modules run after the first paint. It must never depend on another
  * file: theme_switch.js dispatches the event `theme` after a change.

@@ -4,7 +4,7 @@
  * It must never set a colour itself.
  */
 
-import { readDevice, writeDevice } from './device.js';
+import { readDevice, writeDevice } from './device_storage.js';
 
 export class ThemeSwitch {
   #select = document.querySelector('#theme');

@@ -4,9 +4,9 @@
  * It must never touch the DOM, send a question twice, deliver a token twice, or return before the end of the response.
  */
 
-import { join, lead, nameOf } from './shared.js';
+import { pause, unlessAborted, visible, whenHidden } from './abortable.js';
+import { join, lead, nameOf } from './shared_stream.js';
 import { tokensOf } from './stream.js';
-import { pause, unlessAborted, visible, whenHidden } from './waiting.js';
 
 /** The wait before each attempt to resume without new items; after the last one the turn is given up. */
 const RESUME_WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
@@ -149,7 +149,7 @@ export class Turn {
     return this.id ? lead(this.#sharing(), items) : items;
   }
 
-  /** How this turn is followed by the tabs that show it; see shared.js. */
+  /** How this turn is followed by the tabs that show it; see shared_stream.js. */
   #sharing() {
     return {
       name: () => nameOf(this.id, this.#api.key ?? ''),

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { foldOf } from '../../src/tokenfall/web/folding.js';
+import { foldOf } from '../../src/tokenfall/web/collapsible_text.js';
 
 const lines = (count) => Array.from({ length: count }, (_, n) => `line ${n}`).join('\n');
 

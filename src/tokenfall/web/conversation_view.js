@@ -4,14 +4,14 @@
  * It must never touch the network, or remove a turn before the one that replaces it has text.
  */
 
+import { Follow } from './auto_scroll.js';
 import { copy } from './clipboard.js';
-import { toggleWrap } from './code.js';
-import { EditForm } from './edit.js';
+import { toggleWrap } from './code_block.js';
+import { EditForm } from './edit_form.js';
 import { element } from './elements.js';
-import { endOf, stateOf } from './endings.js';
-import { Follow } from './follow.js';
 import { Answer, bodyOf, questionElement } from './message.js';
 import { measured } from './pace.js';
+import { endOf, stateOf } from './response_end.js';
 import { follow, once, responsesTo } from './variants.js';
 
 const NOTHING = 'Ask anything to start.';

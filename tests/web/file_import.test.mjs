@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { asJSON } from '../../src/tokenfall/web/exporting.js';
-import { importedBody } from '../../src/tokenfall/web/importing.js';
+import { asJSON } from '../../src/tokenfall/web/file_export.js';
+import { importedBody } from '../../src/tokenfall/web/file_import.js';
 
 test('an export is sent with its title and messages only', () => {
   const messages = [{ role: 'user', content: 'a' }, { role: 'assistant', content: 'b' }];

@@ -1,7 +1,7 @@
 /**
  * Questions whose responses are being generated, broadcast to the other tabs: one that shows the same conversation follows.
  *
- * A question is sent as underway.js stores it, with its conversation; shared.js shares the response. It must never send a
+ * A question is sent as pending_turns.js stores it, with its conversation; shared_stream.js shares the response. It must never send a
  * key, or change what another tab stores.
  */
 

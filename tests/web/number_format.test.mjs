@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { age, bytes, count, latency, NONE, rate, tickLabel } from '../../src/tokenfall/web/figures.js';
+import { age, bytes, count, latency, NONE, rate, tickLabel } from '../../src/tokenfall/web/number_format.js';
 
 /** Checks `format` on pairs of [value, expected text]. */
 function reads(format, pairs) {

@@ -57,7 +57,7 @@ class Channel {
 const put = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 put('BroadcastChannel', Channel);
 put('navigator', { onLine: true, locks: new Locks() });
-const { join, lead, nameOf } = await import('../../src/tokenfall/web/shared.js');
+const { join, lead, nameOf } = await import('../../src/tokenfall/web/shared_stream.js');
 
 beforeEach(() => {
   channels.clear();

@@ -12,8 +12,8 @@ import { changes, Element, elements, installDocument, markup } from './dom.mjs';
 import { INJECTIONS } from './injections.mjs';
 
 installDocument();
-const { GrowingMarkdown } = await import('../../src/tokenfall/web/growing.js');
-const { parse, render } = await import('./whole.mjs');
+const { GrowingMarkdown } = await import('../../src/tokenfall/web/streaming_markdown.js');
+const { parse, render } = await import('./render_whole.mjs');
 
 const DOCUMENTS = [
   '# Title\n\nSome **bold** text, *em*, `code` and ~~strike~~.\n\nAnother paragraph\nover two lines.\n',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { endOf, stateOf, statusOfEnd, wordsOfEnd } from '../../src/tokenfall/web/endings.js';
+import { endOf, stateOf, statusOfEnd, wordsOfEnd } from '../../src/tokenfall/web/response_end.js';
 
 test('a stored response is shown as stopped only if the server says so', () => {
   assert.equal(stateOf({}), 'complete');

@@ -4,8 +4,8 @@
  * It must never lose a question, restore one twice, or send one that is repeated unchanged as another.
  */
 
+import { forgetTurn, keepTurn, turnUnderWay } from './pending_turns.js';
 import { randomHex } from './random.js';
-import { forgetTurn, keepTurn, turnUnderWay } from './underway.js';
 
 const isEdit = ({ replaces, isShown, isDraft }) => replaces !== null && !isShown && !isDraft;
 

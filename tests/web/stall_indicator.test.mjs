@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { wordsOfSilence } from '../../src/tokenfall/web/progress.js';
+import { wordsOfSilence } from '../../src/tokenfall/web/stall_indicator.js';
 
 test('waiting for the first token shows the elapsed seconds', () => {
   assert.equal(wordsOfSilence(999, { isBegun: false }), '');

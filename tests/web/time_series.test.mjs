@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { passedS, Recent } from '../../src/tokenfall/web/series.js';
+import { passedS, Recent } from '../../src/tokenfall/web/time_series.js';
 
 const SPAN_S = 120;
 

@@ -1,4 +1,4 @@
-/** Session storage of a tab (kept.js) and of turns (underway.js); each test has a new page and storage. */
+/** Session storage of a tab (tab_storage.js) and of turns (pending_turns.js); each test has a new page and storage. */
 
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
@@ -37,7 +37,7 @@ class Storage {
 async function page(storage) {
   if (storage) Object.defineProperty(globalThis, 'sessionStorage', { value: storage, configurable: true });
   else Object.defineProperty(globalThis, 'sessionStorage', { configurable: true, get: () => { throw new DOMException('forbidden', 'SecurityError'); } });
-  return import(`../../src/tokenfall/web/kept.js?page=${(pages += 1)}`);
+  return import(`../../src/tokenfall/web/tab_storage.js?page=${(pages += 1)}`);
 }
 
 afterEach(() => delete globalThis.sessionStorage);
@@ -112,7 +112,7 @@ describe('session storage of the tab', () => {
 describe('the turn in progress', () => {
   const storage = new Storage();
   Object.defineProperty(globalThis, 'sessionStorage', { value: storage, configurable: true });
-  const loaded = import('../../src/tokenfall/web/underway.js');
+  const loaded = import('../../src/tokenfall/web/pending_turns.js');
 
   const begun = async () => {
     Object.defineProperty(globalThis, 'sessionStorage', { value: storage, configurable: true });

@@ -4,9 +4,9 @@
  * It must never show a result or a failure of an earlier visit.
  */
 
-import { answerKept } from './endings.js';
+import { unlessAborted } from './abortable.js';
 import { asFailure } from './failures.js';
-import { unlessAborted } from './waiting.js';
+import { answerKept } from './response_end.js';
 
 export class Loading {
   #api;

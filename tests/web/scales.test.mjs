@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { linearScale, logScale } from '../../src/tokenfall/web/figures.js';
+import { linearScale, logScale } from '../../src/tokenfall/web/scales.js';
 
 test('linear ticks are multiples of 1, 2 or 5 and cover the values', () => {
   assert.deepEqual(linearScale(0, 100).ticks, [0, 50, 100]);

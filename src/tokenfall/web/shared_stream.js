@@ -6,10 +6,10 @@
  * stops reading.
  */
 
+import { pause, unlessAborted } from './abortable.js';
 import { Failure } from './failures.js';
 import { hashOf } from './hash.js';
 import { hold } from './locks.js';
-import { pause, unlessAborted } from './waiting.js';
 
 /** How long a tab waits for the tab that has the lock, which may hang, or wait for the user to enter a key. */
 const PATIENCE_MS = 5000;

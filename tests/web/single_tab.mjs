@@ -7,7 +7,7 @@ class Channel {
 }
 
 /** Returns the `navigator` of this tab; sets the global `BroadcastChannel`. */
-export function alone() {
+export function singleTab() {
   globalThis.BroadcastChannel = Channel;
   return { onLine: true, locks: { request: (name, options, act) => Promise.resolve(act({ name })) } };
 }

@@ -4,7 +4,7 @@
  * It must never omit text, or export an incomplete response without saying so.
  */
 
-import { endOf, stateOf, wordsOfEnd } from './endings.js';
+import { endOf, stateOf, wordsOfEnd } from './response_end.js';
 
 const NAMES = { user: 'You', assistant: 'Assistant' };
 const KEPT_MS = 60_000;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { grouped } from '../../src/tokenfall/web/grouping.js';
+import { grouped } from '../../src/tokenfall/web/date_groups.js';
 
 const NOW = new Date(2026, 2, 10, 0, 30); // shortly after local midnight
 const at = (...date) => new Date(...date).getTime() / 1000;

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, mock, test } from 'node:test';
 import { setImmediate as settled } from 'node:timers/promises';
 
 import { Failure } from '../../src/tokenfall/web/failures.js';
-import { Searching, wordsOfFound } from '../../src/tokenfall/web/searching.js';
+import { Searching, wordsOfFound } from '../../src/tokenfall/web/search_field.js';
 
 let field, status;
 

@@ -5,7 +5,7 @@
  * It must never leave the focus in what is hidden.
  */
 
-import { writeDevice } from './device.js';
+import { writeDevice } from './device_storage.js';
 
 const find = (selector) => document.querySelector(selector);
 

@@ -5,7 +5,7 @@
  * It must never touch a block that is closed, or, once ended, differ from the same text drawn at once.
  */
 
-import { CodeText } from './code.js';
+import { CodeText } from './code_block.js';
 import { parseInline } from './inline.js';
 import { BlockParser, decidedText } from './markdown.js';
 import { directed, patch, shell } from './render.js';

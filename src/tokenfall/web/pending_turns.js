@@ -9,7 +9,7 @@
  * It must never store more than one question per conversation.
  */
 
-import { keep, recall } from './kept.js';
+import { keep, recall } from './tab_storage.js';
 
 const name = (conversation) => `turn:${conversation}`;
 

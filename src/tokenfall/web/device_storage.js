@@ -2,7 +2,7 @@
  * What this browser stores after the tab is closed: the theme, whether the list of conversations is hidden, the settings
  * of conversations, and the API key if the user wants that.
  *
- * It must never store a message, which belongs to this tab only (kept.js), and never fail: without storage, values live
+ * It must never store a message, which belongs to this tab only (tab_storage.js), and never fail: without storage, values live
  * as long as the page.
  */
 

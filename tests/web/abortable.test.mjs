@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setImmediate as settled } from 'node:timers/promises';
 
-import { pause, unlessAborted } from '../../src/tokenfall/web/waiting.js';
+import { pause, unlessAborted } from '../../src/tokenfall/web/abortable.js';
 
 const NEVER = new Promise(() => {});
 const ENOUGH_MS = 60_000; // longer than any test

@@ -4,10 +4,10 @@
  * It must never interpret the end of a turn.
  */
 
-import { endOf } from './endings.js';
 import { showStatus } from './notice.js';
 import { Pace } from './pace.js';
-import { noteTurn } from './underway.js';
+import { noteTurn } from './pending_turns.js';
+import { endOf } from './response_end.js';
 
 export class Playing {
   #pace = new Pace();

@@ -1,6 +1,6 @@
 /** Markdown that is parsed and drawn at once, to compare with text that grows. */
 
-import { CodeText } from '../../src/tokenfall/web/code.js';
+import { CodeText } from '../../src/tokenfall/web/code_block.js';
 import { parseInline } from '../../src/tokenfall/web/inline.js';
 import { BlockParser } from '../../src/tokenfall/web/markdown.js';
 import { directed, patch, shell } from '../../src/tokenfall/web/render.js';

@@ -4,7 +4,7 @@
  * It must never send a request, or drop a turn before its end is known.
  */
 
-import { turnUnderWay } from './underway.js';
+import { turnUnderWay } from './pending_turns.js';
 
 const LOOK_MS = 15_000;
 
@@ -34,7 +34,7 @@ export class LostTurns {
     this.#replaced.delete(turn);
   }
 
-  /** The question of the lost turn of `conversation`, or null; see underway.js. */
+  /** The question of the lost turn of `conversation`, or null; see pending_turns.js. */
   of(conversation) {
     const left = turnUnderWay(conversation);
     return left?.id && this.has(left.id) ? left : null;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 
-import { asJSON, asMarkdown, download, fileName } from '../../src/tokenfall/web/exporting.js';
-import { parse } from './whole.mjs';
+import { asJSON, asMarkdown, download, fileName } from '../../src/tokenfall/web/file_export.js';
+import { parse } from './render_whole.mjs';
 
 const user = (content) => ({ role: 'user', content, turn: 'turn_1' });
 const assistant = (content, more = {}) => ({ role: 'assistant', content, turn: 'turn_1', model: 'sim', ...more });
