@@ -409,8 +409,8 @@ def test_requests_that_are_refused_together_share_one_question(open_page: Pages,
     give_up(page, "Esc")
     page.evaluate("""async () => {
       const { Keys } = await import('/web/dialogs.js');
-      const { keep } = await import('/web/tab_storage.js');
-      keep('key', 'old');
+      const { writeTab } = await import('/web/tab_storage.js');
+      writeTab('key', 'old');
       const keys = new Keys();
       window.answers = Promise.all([keys.renew('old'), keys.renew('old')]);
     }""")

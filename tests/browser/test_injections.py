@@ -122,14 +122,14 @@ ASK = """async (json) => {
 
 # Lets each text grow in an answer, character by character; says what was wrong, and with which.
 _GROW = """async (json) => {
-  const { Answer } = await import('/web/message.js');
-  const { GrowingMarkdown } = await import('/web/streaming_markdown.js');
+  const { ResponseView } = await import('/web/message.js');
+  const { StreamingMarkdown } = await import('/web/streaming_markdown.js');
   const wrong = [];
   for (const text of JSON.parse(json)) {
-    const { element } = new Answer('turn_0');
+    const { element } = new ResponseView('turn_0');
     const box = element.querySelector('.text');
     document.querySelector('#messages').append(element);
-    const growing = new GrowingMarkdown(box);
+    const growing = new StreamingMarkdown(box);
     const found = new Set();
     for (const character of text.split('')) {
       growing.append(character);

@@ -126,12 +126,12 @@ _WATCH = r"""() => {
 
 # Lets a text grow in an answer, character by character, and says what was wrong.
 _GROW = """async (text) => {
-  const { Answer } = await import('/web/message.js');
-  const { GrowingMarkdown } = await import('/web/streaming_markdown.js');
-  const { element } = new Answer('turn_0');
+  const { ResponseView } = await import('/web/message.js');
+  const { StreamingMarkdown } = await import('/web/streaming_markdown.js');
+  const { element } = new ResponseView('turn_0');
   document.querySelector('#messages').replaceChildren(element);
   const box = element.querySelector('.text');
-  const growing = new GrowingMarkdown(box);
+  const growing = new StreamingMarkdown(box);
   const { look, wrong } = flicker(box);
   for (const character of text.split('')) {
     growing.append(character);
@@ -159,8 +159,8 @@ _OBSERVE = """() => {
 
 # The state of an answer that so much was said of, a frame later, and what is to be seen of it.
 _DRAWN = """async (text) => {
-  const { Answer } = await import('/web/message.js');
-  const answer = new Answer('turn_0');
+  const { ResponseView } = await import('/web/message.js');
+  const answer = new ResponseView('turn_0');
   document.querySelector('#messages').append(answer.element);
   answer.append(text);
   await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));

@@ -23,11 +23,11 @@ NODES_A_TOKEN = 8  # that are made or changed, at most
 
 # Counts what the page draws, from now on, and what it changes where it should not.
 _COUNT = """async (half) => {
-  const { GrowingMarkdown } = await import('/web/streaming_markdown.js');
+  const { StreamingMarkdown } = await import('/web/streaming_markdown.js');
   const told = { draws: 0, drawsMs: [], changes: [0, 0], touched: [], behindPx: 0 };
   let characters = 0;
-  const { append } = GrowingMarkdown.prototype;
-  GrowingMarkdown.prototype.append = function (text) {
+  const { append } = StreamingMarkdown.prototype;
+  StreamingMarkdown.prototype.append = function (text) {
     const startMs = performance.now();
     characters += text.length;
     append.call(this, text);

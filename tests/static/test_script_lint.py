@@ -104,7 +104,7 @@ ALLOWED = [
     "box.addEventListener('click', () => setTimeout(() => box.focus(), 1));\nbox.onclick = null;",
     "sessionStorage.setItem('draft', text);",
     "await navigator.clipboard.writeText(text);\nawait navigator.clipboard.write([]);",
-    "import { keep } from './tab_storage.js';\nkeep('draft', text);",
+    "import { writeTab } from './tab_storage.js';\nwriteTab('draft', text);",
     "console.error(text);",
     "// innerHTML, eval and localStorage are words here\nbox('no innerHTML, no cookie');",
     "export function long() {\n" + "  box(text);\n" * 58 + "}",

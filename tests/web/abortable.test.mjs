@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setImmediate as settled } from 'node:timers/promises';
 
-import { pause, unlessAborted } from '../../src/tokenfall/web/abortable.js';
+import { delay, unlessAborted } from '../../src/tokenfall/web/abortable.js';
 
 const NEVER = new Promise(() => {});
 const ENOUGH_MS = 60_000; // longer than any test
@@ -96,7 +96,7 @@ describe('a pause', () => {
 
   test('lasts for its duration', async () => {
     browser(true);
-    const waiting = pause(250, new AbortController().signal);
+    const waiting = delay(250, new AbortController().signal);
     assert.deepEqual([...timers.values()].map(([ms]) => ms), [250]);
     assert.equal(await isOver(waiting), false);
     elapse();
@@ -107,7 +107,7 @@ describe('a pause', () => {
   test('ends on abort and clears its timer', async () => {
     browser(true);
     const stopper = new AbortController();
-    const waiting = pause(ENOUGH_MS, stopper.signal);
+    const waiting = delay(ENOUGH_MS, stopper.signal);
     stopper.abort();
     await assert.rejects(waiting, { name: 'AbortError' });
     assert.equal(timers.size, 0);
@@ -116,14 +116,14 @@ describe('a pause', () => {
 
   test('does not start if the signal is already aborted', async () => {
     const window = browser(false);
-    await assert.rejects(pause(ENOUGH_MS, AbortSignal.abort()), { name: 'AbortError' });
+    await assert.rejects(delay(ENOUGH_MS, AbortSignal.abort()), { name: 'AbortError' });
     assert.deepEqual([timers.size, listenersOf(window, 'online')], [0, 0]);
   });
 
   test('lasts until the browser is online', async () => {
     const window = browser(false);
     const { signal } = new AbortController();
-    const waiting = pause(0, signal);
+    const waiting = delay(0, signal);
     elapse();
     assert.equal(await isOver(waiting), false);
     assert.equal(listenersOf(window, 'online'), 1);
@@ -134,7 +134,7 @@ describe('a pause', () => {
 
   test('checks whether the browser is online only at its end', async () => {
     const window = browser(false);
-    const waiting = pause(250, new AbortController().signal);
+    const waiting = delay(250, new AbortController().signal);
     assert.equal(await isOver(waiting), false);
     navigator.onLine = true;
     elapse();
@@ -144,7 +144,7 @@ describe('a pause', () => {
 
   test('lasts for its duration if the browser is online again earlier', async () => {
     const window = browser(false);
-    const waiting = pause(250, new AbortController().signal);
+    const waiting = delay(250, new AbortController().signal);
     navigator.onLine = true;
     window.dispatchEvent(new Event('online'));
     assert.equal(await isOver(waiting), false);
@@ -155,7 +155,7 @@ describe('a pause', () => {
   test('that waits for the network ends on abort and removes its listener', async () => {
     const window = browser(false);
     const stopper = new AbortController();
-    const waiting = pause(0, stopper.signal);
+    const waiting = delay(0, stopper.signal);
     elapse();
     assert.equal(await isOver(waiting), false);
     stopper.abort();

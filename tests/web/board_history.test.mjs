@@ -40,9 +40,9 @@ test('the history before the first event is loaded once per connection', async (
   const samples = new Samples(NO_KEYS, () => (changes += 1));
   await samples.load(TWO_MINUTES);
   assert.deepEqual(requests, [], 'nothing has come yet');
-  samples.take(event(10.5));
+  samples.add(event(10.5));
   await samples.load(TWO_MINUTES);
-  samples.take(event(11.5));
+  samples.add(event(11.5));
   await samples.load(QUARTER);
   assert.deepEqual([requests, changes], [['board/history?range=15m'], 1]);
   assert.deepEqual(streamsOf(samples, TWO_MINUTES), [[1, 2, 3, 10.5, 11.5]]);
@@ -55,7 +55,7 @@ test('minute averages are loaded when shown and then every minute', async () => 
   answer = () => Response.json(history(0, [4, 5], 60));
   const samples = new Samples(NO_KEYS, () => {});
   for (let n = 1; n <= 130; n += 1) {
-    samples.take(event(n));
+    samples.add(event(n));
     await samples.load(n % 2 ? HOUR : DAY);
   }
   assert.deepEqual(requests, Array(3).fill('board/history?range=24h'));
@@ -65,7 +65,7 @@ test('new samples are shown if the history is not available', async () => {
   for (const failure of [() => Promise.reject(new TypeError('no network')), () => Response.json({}, { status: 404 })]) {
     answer = failure;
     const samples = new Samples(NO_KEYS, () => assert.fail('nothing has changed'));
-    samples.take(event(5));
+    samples.add(event(5));
     await samples.load(TWO_MINUTES);
     assert.deepEqual(streamsOf(samples, TWO_MINUTES), [[5]]);
   }
@@ -74,7 +74,7 @@ test('new samples are shown if the history is not available', async () => {
 test('a clock change does not shift the history', async () => {
   answer = () => Response.json(history(5000, [1, 2]));
   const samples = new Samples(NO_KEYS, () => {});
-  samples.take(event(10));
+  samples.add(event(10));
   await samples.load(TWO_MINUTES);
   assert.deepEqual(streamsOf(samples, TWO_MINUTES), [[1, 2]]);
 });

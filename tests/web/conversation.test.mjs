@@ -6,7 +6,7 @@ import { setImmediate as settled } from 'node:timers/promises';
 
 import { Conversation } from '../../src/tokenfall/web/conversation.js';
 import { asFailure, Failure } from '../../src/tokenfall/web/failures.js';
-import { forgetTurn, keepTurn, turnUnderWay } from '../../src/tokenfall/web/pending_turns.js';
+import { pendingTurn, removePendingTurn, storePendingTurn } from '../../src/tokenfall/web/pending_turns.js';
 import { singleTab } from './single_tab.mjs';
 
 const DONE = 'data: [DONE]\n\n';
@@ -96,7 +96,7 @@ class Server {
   }
 }
 
-class Answer {
+class ShownResponse {
   text = '';
   state = 'open';
   ends = 0;
@@ -136,7 +136,7 @@ class View {
     return !this.history?.length && this.turns.length === 0;
   }
 
-  markForgotten() {
+  markLost() {
     this.isForgotten = true;
   }
 
@@ -166,8 +166,8 @@ class View {
   }
 
   beginTurn(question, { turn, replaces, isContinued = false }) {
-    const shown = { question, turn, replaces, before: '', answer: new Answer(), settled: false, withdrawn: false };
-    if (isContinued) shown.answer.text = shown.before = 'Rome';
+    const shown = { question, turn, replaces, before: '', response: new ShownResponse(), settled: false, withdrawn: false };
+    if (isContinued) shown.response.text = shown.before = 'Rome';
     shown.name = (id) => (shown.turn = id);
     shown.settle = () => (shown.settled = true);
     shown.withdraw = () => (shown.withdrawn = true);
@@ -190,11 +190,11 @@ class Composer {
     this.name = id;
   }
 
-  giveBack(text, conversation = this.name) {
+  restoreText(text, conversation = this.name) {
     this.given.push([text, conversation]);
   }
 
-  takeBack(text) {
+  removeRestored(text) {
     this.taken.push(text);
   }
 }
@@ -225,7 +225,7 @@ async function page(api = new Server(), options = {}) {
 
 /** The stored state of a failed question that replaces another. */
 function placed(conversation = 'holidays') {
-  const { key, ...left } = turnUnderWay(conversation);
+  const { key, ...left } = pendingTurn(conversation);
   assert.match(key, /^[0-9a-f]{32}$/);
   return left;
 }
@@ -264,8 +264,8 @@ beforeEach(() => {
   const shown = { hidden: false, querySelector: (name) => (assert.equal(name, '#status'), status) };
   globalThis.document = Object.assign(new EventTarget(), shown);
   Object.defineProperty(globalThis, 'navigator', { value: singleTab(), configurable: true, writable: true });
-  forgetTurn('holidays');
-  forgetTurn('default');
+  removePendingTurn('holidays');
+  removePendingTurn('default');
 });
 
 afterEach(() => {
@@ -447,10 +447,10 @@ describe('a question names its previous turn', () => {
 describe('a conversation that becomes visible again', () => {
   test('shows turns of another page', async () => {
     const { view, conversation, api } = await page();
-    await conversation.look();
+    await conversation.refresh();
     assert.deepEqual([view.history, status.textContent], [[], '']);
     api.stored.holidays = KEPT;
-    await conversation.look();
+    await conversation.refresh();
     assert.deepEqual(view.history, KEPT);
     assert.match(status.textContent, /changed elsewhere/);
   });
@@ -460,7 +460,7 @@ describe('a conversation that becomes visible again', () => {
     api.stored.holidays = KEPT;
     const { view, conversation } = await page(api);
     api.stored.holidays = null;
-    await conversation.look();
+    await conversation.refresh();
     assert.deepEqual([view.history, view.isForgotten], [KEPT, true]);
     assert.equal(status.textContent, 'The server no longer has this conversation.');
   });
@@ -468,14 +468,14 @@ describe('a conversation that becomes visible again', () => {
   test('is unchanged during an edit, a response, or a network error', async () => {
     const { view, conversation, api, notice } = await page(answering(endless(frame('Rome', 1))));
     api.stored.holidays = new Failure('unreachable');
-    await conversation.look();
+    await conversation.refresh();
     api.stored.holidays = KEPT;
     view.isEditing = true;
-    await conversation.look();
+    await conversation.refresh();
     view.isEditing = false;
     conversation.ask({ text: 'Where to?' });
     await settle();
-    await conversation.look();
+    await conversation.refresh();
     assert.deepEqual([view.history, notice.code], [[], '']);
     conversation.stop();
     await settle();
@@ -486,7 +486,7 @@ describe('a conversation that becomes visible again', () => {
     api.stored.holidays = KEPT;
     const { view, conversation } = await page(api);
     api.stored.holidays = null;
-    await conversation.look();
+    await conversation.refresh();
     assert.deepEqual([view.history, view.isForgotten], [KEPT, true]);
   });
 
@@ -504,17 +504,17 @@ describe('a question', () => {
     const [shown] = view.turns;
     assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Where to?', replaces: null }]);
     assert.deepEqual([shown.question, shown.turn, shown.settled, shown.withdrawn], ['Where to?', 'turn_1', true, false]);
-    assert.deepEqual([shown.answer.text, shown.answer.state, shown.answer.ends], ['Rome.', 'complete', 1]);
-    assert.equal(shown.answer.model, 'sim');
-    assert.match(shown.answer.pace, /^First token after \d+ ms/);
+    assert.deepEqual([shown.response.text, shown.response.state, shown.response.ends], ['Rome.', 'complete', 1]);
+    assert.equal(shown.response.model, 'sim');
+    assert.match(shown.response.pace, /^First token after \d+ ms/);
     assert.deepEqual([status.textContent, notice.code, lists, composer.given], ['Complete', '', 2, []]);
-    assert.deepEqual([conversation.isBusy, composer.busy, view.busy, turnUnderWay('holidays')], [false, false, false, null]);
+    assert.deepEqual([conversation.isBusy, composer.busy, view.busy, pendingTurn('holidays')], [false, false, false, null]);
   });
 
   test('shows that its response ended at the token limit', async () => {
     const { view } = await asked(answering(whole(frame('Rome', 1) + frame(',', 2) + cut + DONE)));
-    const { answer } = view.turns[0];
-    assert.deepEqual([answer.state, answer.reason, answer.tokens], ['complete', 'length', 2]);
+    const { response } = view.turns[0];
+    assert.deepEqual([response.state, response.reason, response.tokens], ['complete', 'length', 2]);
     assert.equal(status.textContent, 'Stopped at the limit');
   });
 
@@ -530,7 +530,7 @@ describe('a question', () => {
     const api = answering(whole(frame(' it is', 1) + DONE));
     const { view } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
     assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Go on.', replaces: 'turn_0', isContinued: true }]);
-    assert.equal(view.turns[0].answer.text, 'Rome it is');
+    assert.equal(view.turns[0].response.text, 'Rome it is');
   });
 
   test('that continues a response without any text leaves response and draft unchanged', async () => {
@@ -545,10 +545,10 @@ describe('a question', () => {
   test('is stored in the tab until its end', async () => {
     const { api, view, conversation, composer } = await asked(answering(endless(frame('Rome', 1))), 'Where to?', { replaces: 'turn_0' });
     assert.deepEqual([conversation.isBusy, composer.busy, view.busy, status.textContent], [true, true, true, 'Generating…']);
-    const { key, ...stored } = turnUnderWay('holidays');
+    const { key, ...stored } = pendingTurn('holidays');
     const question = { question: 'Where to?', replaces: 'turn_0', isShown: false };
     assert.deepEqual([stored, [key]], [{ ...question, after: '', id: 'turn_1', model: 'sim', isGivenUp: false }, api.keys]);
-    assert.deepEqual([view.turns[0].answer.state, view.turns[0].settled], ['open', true]);
+    assert.deepEqual([view.turns[0].response.state, view.turns[0].settled], ['open', true]);
     conversation.stop();
     await settle();
   });
@@ -595,7 +595,7 @@ describe('a question', () => {
 
   test('with an empty response is complete', async () => {
     const { view } = await asked(answering(whole(DONE)));
-    assert.deepEqual([view.turns[0].answer.state, view.turns[0].withdrawn], ['complete', false]);
+    assert.deepEqual([view.turns[0].response.state, view.turns[0].withdrawn], ['complete', false]);
   });
 
   test('that replaces another shows the old response until the first token', async () => {
@@ -627,11 +627,11 @@ describe('the idempotency key of a question', () => {
     test(`stays when it is sent again ${how}, for the server may have it`, async () => {
       const made = await asked(answering(unreachable(), complete));
       const { api, composer, view } = made;
-      assert.deepEqual([composer.given, turnUnderWay('holidays').isGivenUp], [[['Where to?', 'holidays']], true]);
+      assert.deepEqual([composer.given, pendingTurn('holidays').isGivenUp], [[['Where to?', 'holidays']], true]);
       again(made);
       await settle();
       assert.equal(api.keys[0], api.keys[1]);
-      assert.deepEqual([view.turns[1].answer.state, turnUnderWay('holidays')], ['complete', null]);
+      assert.deepEqual([view.turns[1].response.state, pendingTurn('holidays')], ['complete', null]);
     });
   }
 
@@ -659,7 +659,7 @@ describe('the idempotency key of a question', () => {
     conversation.ask({ text: 'Where to?', ...edit });
     await settle();
     assert.equal(api.keys[0], api.keys[1]);
-    assert.deepEqual([api.asked[1].replaces, turnUnderWay('holidays')], ['turn_0', null]);
+    assert.deepEqual([api.asked[1].replaces, pendingTurn('holidays')], ['turn_0', null]);
   });
 
   test('is new after an edit was refused', async () => {
@@ -715,19 +715,19 @@ describe('stopping', () => {
     const { api, view, conversation, composer, notice } = made;
     conversation.stop();
     await settle();
-    const { answer } = view.turns[0];
-    assert.deepEqual([answer.text, answer.state, answer.ends, answer.model], ['Rome', 'stopped', 1, 'sim']);
+    const { response } = view.turns[0];
+    assert.deepEqual([response.text, response.state, response.ends, response.model], ['Rome', 'stopped', 1, 'sim']);
     assert.deepEqual([api.stopped, status.textContent, notice.code, composer.given], [['turn_1'], 'Stopped', '', []]);
-    assert.deepEqual([conversation.isBusy, composer.busy, turnUnderWay('holidays'), made.lists], [false, false, null, 2]);
+    assert.deepEqual([conversation.isBusy, composer.busy, pendingTurn('holidays'), made.lists], [false, false, null, 2]);
   });
 
   test('before the first token restores the draft', async () => {
     const { api, view, conversation, composer, notice } = await asked(answering(endless('')));
     conversation.stop();
     await settle();
-    assert.deepEqual([view.turns[0].withdrawn, view.turns[0].answer.ends], [true, 0]);
+    assert.deepEqual([view.turns[0].withdrawn, view.turns[0].response.ends], [true, 0]);
     assert.deepEqual([composer.given, status.textContent, notice.code], [[['Where to?', 'holidays']], 'Stopped', '']);
-    assert.deepEqual([api.stopped, turnUnderWay('holidays')], [['turn_1'], null]);
+    assert.deepEqual([api.stopped, pendingTurn('holidays')], [['turn_1'], null]);
   });
 
   test('before the head restores the draft at once and stops the turn when its id is known', async () => {
@@ -738,7 +738,7 @@ describe('stopping', () => {
     assert.deepEqual([view.turns[0].withdrawn, composer.given.length, composer.busy, api.stopped], [true, 1, false, []]);
     head.resolve(whole(frame('Rome', 1) + DONE)());
     await settle();
-    assert.deepEqual([api.stopped, turnUnderWay('holidays'), view.turns[0].answer.text], [['turn_1'], null, '']);
+    assert.deepEqual([api.stopped, pendingTurn('holidays'), view.turns[0].response.text], [['turn_1'], null, '']);
   });
 
   test('while messages are loading restores the draft', async () => {
@@ -757,7 +757,7 @@ describe('stopping', () => {
     await settle();
     conversation.stop();
     await settle();
-    assert.deepEqual([api.stopped, view.turns[0].answer.ends], [['turn_1'], 1]);
+    assert.deepEqual([api.stopped, view.turns[0].response.ends], [['turn_1'], 1]);
   });
 
   test('delays the next question until the server has ended the turn', async () => {
@@ -794,7 +794,7 @@ describe('stopping', () => {
     api.ending = Promise.reject(new Failure('unreachable'));
     conversation.stop();
     await settle();
-    assert.deepEqual([notice.code, view.turns[0].answer.state, conversation.isBusy], ['unreachable', 'stopped', false]);
+    assert.deepEqual([notice.code, view.turns[0].response.state, conversation.isBusy], ['unreachable', 'stopped', false]);
     assert.equal(notice.again.label, 'Stop again');
     api.ending = Promise.resolve();
     notice.again.run();
@@ -808,7 +808,7 @@ describe('stopping', () => {
     api.ending = ended.promise;
     const [deleting, before] = [later(), api.loaded.length];
     let isOver = false;
-    const resting = conversation.rest(() => {
+    const resting = conversation.runStopped(() => {
       isOver = true;
       return deleting.promise;
     });
@@ -819,14 +819,14 @@ describe('stopping', () => {
     assert.deepEqual([isOver, api.loaded.length], [true, before], 'nothing is loaded during the deletion');
     deleting.resolve();
     await resting;
-    await conversation.look();
+    await conversation.refresh();
     assert.equal(api.loaded.length, before + 1);
   });
 
   test('does nothing without a turn in progress', async () => {
     const { api, conversation } = await page();
     conversation.stop();
-    await conversation.rest(async () => {});
+    await conversation.runStopped(async () => {});
     assert.deepEqual([api.stopped, status.textContent], [[], '']);
   });
 });
@@ -843,16 +843,16 @@ describe('a failure', () => {
     await settle();
     assert.deepEqual(composer.taken, ['Where to?']);
     assert.deepEqual(api.asked.map(({ text, replaces }) => [text, replaces]), [['Where to?', 'turn_0'], ['Where to?', 'turn_0']]);
-    assert.deepEqual([view.turns[1].answer.state, notice.code], ['complete', '']);
+    assert.deepEqual([view.turns[1].response.state, notice.code], ['complete', '']);
   });
 
   test('after the first token keeps the text, not as a complete response', async () => {
     const { view, composer, notice, conversation } = await asked(answering(whole(frame('Rome', 1) + broke('upstream_reset'))));
     const [shown] = view.turns;
-    assert.deepEqual([shown.answer.text, shown.answer.state, shown.answer.ends], ['Rome', 'failed', 1]);
+    assert.deepEqual([shown.response.text, shown.response.state, shown.response.ends], ['Rome', 'failed', 1]);
     assert.deepEqual([shown.withdrawn, composer.given, conversation.isBusy], [false, [], false]);
     assert.deepEqual([notice.code, notice.again.label, status.textContent], ['upstream_reset', 'Try again', '']);
-    assert.equal(turnUnderWay('holidays'), null);
+    assert.equal(pendingTurn('holidays'), null);
   });
 
   test('after the first token can be retried in place, stored or not', async () => {
@@ -862,7 +862,7 @@ describe('a failure', () => {
     notice.again.run();
     await settle();
     assert.deepEqual(api.asked.map(({ replaces }) => replaces), [null, 'turn_1', null]);
-    assert.deepEqual([view.turns[1].replaces, view.turns[1].answer.text, view.turns[1].answer.state], ['turn_1', 'Oslo', 'complete']);
+    assert.deepEqual([view.turns[1].replaces, view.turns[1].response.text, view.turns[1].response.state], ['turn_1', 'Oslo', 'complete']);
   });
 
   test('that a retry cannot resolve has no button', async () => {
@@ -906,7 +906,7 @@ describe('a failure', () => {
   test('because of a changed conversation does not make the text of Continue a draft', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
     const { composer } = await asked(api, 'Go on.', { replaces: 'turn_7', isShown: true, isContinued: true });
-    assert.deepEqual([composer.given, turnUnderWay('holidays')], [[], null]);
+    assert.deepEqual([composer.given, pendingTurn('holidays')], [[], null]);
   });
 
   test('of a regenerated response keeps the question in place', async () => {
@@ -934,22 +934,22 @@ describe('a connection that breaks', () => {
     api.rest = [whole(frame('!', 2) + DONE)];
     const { view } = await asked(api);
     assert.deepEqual(seen, ['', 'Generating…', 'Connection lost. Reconnecting…', 'Generating…', 'Complete']);
-    assert.deepEqual([view.turns[0].answer.text, api.followed], ['Rome!', [{ turn: 'turn_1', after: '1' }]]);
+    assert.deepEqual([view.turns[0].response.text, api.followed], ['Rome!', [{ turn: 'turn_1', after: '1' }]]);
   });
 
   test('that does not recover fails the response; a reload may find it', async () => {
     isHurried = true;
     const { api, view, notice } = await asked(answering(whole(frame('Rome', 1))));
     for (let times = 0; times < TRIES; times += 1) await settle();
-    assert.deepEqual([view.turns[0].answer.state, notice.code, notice.again.label], ['failed', 'cut', 'Try again']);
-    assert.deepEqual([api.followed.length, turnUnderWay('holidays').id], [10, 'turn_1']);
+    assert.deepEqual([view.turns[0].response.state, notice.code, notice.again.label], ['failed', 'cut', 'Try again']);
+    assert.deepEqual([api.followed.length, pendingTurn('holidays').id], [10, 'turn_1']);
   });
 
   test('to a turn that no longer exists reports the loss', async () => {
     const api = answering(whole(frame('Rome', 1)));
     api.rest = [new Failure('resume_expired', { status: 410 })];
     const { view, notice } = await asked(api);
-    assert.deepEqual([view.turns[0].answer.state, notice.code, turnUnderWay('holidays')], ['failed', 'lost', null]);
+    assert.deepEqual([view.turns[0].response.state, notice.code, pendingTurn('holidays')], ['failed', 'response_lost', null]);
   });
 
   test('to a turn that has ended shows the stored response', async () => {
@@ -960,8 +960,8 @@ describe('a connection that breaks', () => {
     api.stored.holidays = [{ role: 'user', content: 'Where to?', turn: 'turn_1' }, stored];
     conversation.ask({ text: 'Where to?' });
     await settle();
-    const { answer } = view.turns[0];
-    assert.deepEqual([answer.text, answer.state, answer.model, answer.pace], ['Rome, of course.', 'complete', 'big', 'First token after 1.50 s']);
+    const { response } = view.turns[0];
+    assert.deepEqual([response.text, response.state, response.model, response.pace], ['Rome, of course.', 'complete', 'big', 'First token after 1.50 s']);
     assert.deepEqual([notice.code, status.textContent], ['', 'Complete']);
   });
 });
@@ -972,10 +972,10 @@ describe('switching the conversation', () => {
     const { api, view, conversation, composer } = await asked(answering(turn));
     await conversation.open('default');
     await settle();
-    assert.deepEqual([api.stopped, view.turns[0].answer.ends, composer.given], [[], 0, []]);
+    assert.deepEqual([api.stopped, view.turns[0].response.ends, composer.given], [[], 0, []]);
     assert.deepEqual([conversation.isBusy, composer.busy, composer.name], [false, false, 'default']);
-    assert.equal(turnUnderWay('holidays').id, 'turn_1');
-    assert.equal(turnUnderWay('default'), null);
+    assert.equal(pendingTurn('holidays').id, 'turn_1');
+    assert.equal(pendingTurn('default'), null);
   });
 
   test('allows a question at once', async () => {
@@ -984,7 +984,7 @@ describe('switching the conversation', () => {
     assert.equal(conversation.ask({ text: 'Ready?' }), true);
     await settle();
     assert.equal(api.asked[1].conversation, 'default');
-    assert.deepEqual(view.turns.map(({ answer }) => answer.state), ['open', 'complete']);
+    assert.deepEqual(view.turns.map(({ response }) => response.state), ['open', 'complete']);
   });
 
   test('back resumes the turn of the previous one', async () => {
@@ -995,8 +995,8 @@ describe('switching the conversation', () => {
     await settle();
     assert.deepEqual(api.followed, [{ turn: 'turn_1', after: '0' }]);
     assert.deepEqual([view.turns[1].question, view.turns[1].turn], ['Where to?', 'turn_1']);
-    assert.deepEqual([view.turns[1].answer.text, view.turns[1].answer.state], ['Rome.', 'complete']);
-    assert.deepEqual([api.asked.length, turnUnderWay('holidays')], [1, null]);
+    assert.deepEqual([view.turns[1].response.text, view.turns[1].response.state], ['Rome.', 'complete']);
+    assert.deepEqual([api.asked.length, pendingTurn('holidays')], [1, null]);
   });
 
   test('before the head keeps the question findable, or as the draft of its conversation', async () => {
@@ -1005,7 +1005,7 @@ describe('switching the conversation', () => {
     await conversation.open('default');
     head.resolve(endless('')({ signal: new AbortController().signal }));
     await settle();
-    assert.deepEqual([turnUnderWay('holidays').id, composer.given], ['turn_1', []]);
+    assert.deepEqual([pendingTurn('holidays').id, composer.given], ['turn_1', []]);
   });
 
   test('while messages are loading restores the question once in its conversation', async () => {
@@ -1048,7 +1048,7 @@ test('a question sent again while its first request hangs is not restored twice'
   await settle();
   head.reject(new Failure('unreachable'));
   await settle();
-  assert.deepEqual([composer.given.length, view.turns.at(-1).answer.text], [1, 'Rome']);
+  assert.deepEqual([composer.given.length, view.turns.at(-1).response.text], [1, 'Rome']);
   conversation.stop();
   await settle();
 });
@@ -1068,7 +1068,7 @@ test('a question whose head arrives after the user returned is found by its key'
 describe('a question before its turn id, after a reload', () => {
   const left = { key: 'k', id: '', question: 'Hello?', replaces: null, isShown: false, after: '', isGivenUp: false };
   const opened = async (stored, found) => {
-    keepTurn('holidays', stored);
+    storePendingTurn('holidays', stored);
     const api = new Server();
     api.stored.holidays = found;
     return page(api);
@@ -1093,12 +1093,12 @@ describe('a question before its turn id, after a reload', () => {
 
   test('is not restored if it is stored', async () => {
     const { composer } = await opened(left, KEPT);
-    assert.deepEqual([composer.given, composer.taken, turnUnderWay('holidays')], [[], [], null]);
+    assert.deepEqual([composer.given, composer.taken, pendingTurn('holidays')], [[], [], null]);
   });
 
   test('is removed from the draft if it turns out to be stored', async () => {
     const { composer } = await opened({ ...left, isGivenUp: true }, KEPT);
-    assert.deepEqual([composer.given, composer.taken, turnUnderWay('holidays')], [[], ['Hello?'], null]);
+    assert.deepEqual([composer.given, composer.taken, pendingTurn('holidays')], [[], ['Hello?'], null]);
   });
 
   test('is restored if the conversation cannot be loaded', async () => {
@@ -1116,17 +1116,17 @@ describe('a failed edit', () => {
   const left = { key: '0'.repeat(32), ...PLACED };
 
   test('is open again after a reload, until the user cancels it', async () => {
-    keepTurn('holidays', left);
+    storePendingTurn('holidays', left);
     const { conversation, view, composer } = await page();
     assert.deepEqual([view.edited, composer.given], [[['turn_0', 'Where to?']], []]);
-    conversation.dropEdit('turn_7');
+    conversation.cancelEdit('turn_7');
     assert.deepEqual(placed(), PLACED);
-    conversation.dropEdit('turn_0');
-    assert.equal(turnUnderWay('holidays'), null);
+    conversation.cancelEdit('turn_0');
+    assert.equal(pendingTurn('holidays'), null);
   });
 
   test('is a draft after a reload if its message no longer exists', async () => {
-    keepTurn('holidays', left);
+    storePendingTurn('holidays', left);
     const view = Object.assign(new View(), { isThere: false });
     const composer = new Composer();
     const conversation = new Conversation({ api: new Server(), view, composer, notice: new Notice(), onTurn: () => {} });
@@ -1137,7 +1137,7 @@ describe('a failed edit', () => {
   });
 
   test('waits for its conversation, which cannot be loaded', async () => {
-    keepTurn('holidays', { ...left, isGivenUp: false, after: '' });
+    storePendingTurn('holidays', { ...left, isGivenUp: false, after: '' });
     const api = new Server();
     api.stored.holidays = new Failure('unreachable');
     const { view, composer, notice } = await page(api);
@@ -1198,7 +1198,7 @@ describe('a turn with a lost connection', () => {
     isHurried = true;
     const made = await asked(api);
     for (let times = 0; times < TRIES; times += 1) await settle();
-    assert.deepEqual([made.view.turns[0].answer.state, made.notice.again.label], ['failed', 'Try again']);
+    assert.deepEqual([made.view.turns[0].response.state, made.notice.again.label], ['failed', 'Try again']);
     return made;
   }
 
@@ -1207,9 +1207,9 @@ describe('a turn with a lost connection', () => {
     api.rest = [whole(frame('Rome', 1) + frame('!', 2) + DONE)];
     notice.again.run();
     await settle();
-    const { answer, settled: isSettled } = view.turns[1];
-    assert.deepEqual([answer.text, answer.state, isSettled, api.asked.length], ['Rome!', 'complete', true, 1]);
-    assert.deepEqual([turnUnderWay('holidays'), notice.code, view.turns[1].replaces], [null, '', 'turn_1']);
+    const { response, settled: isSettled } = view.turns[1];
+    assert.deepEqual([response.text, response.state, isSettled, api.asked.length], ['Rome!', 'complete', true, 1]);
+    assert.deepEqual([pendingTurn('holidays'), notice.code, view.turns[1].replaces], [null, '', 'turn_1']);
   });
 
   test('is requested again if it is not stored', async () => {
@@ -1218,7 +1218,7 @@ describe('a turn with a lost connection', () => {
     notice.again.run();
     await settle();
     assert.deepEqual(api.asked.map(({ replaces }) => replaces), [null, 'turn_1']);
-    assert.deepEqual([view.turns[1].withdrawn, view.turns[2].answer.text], [true, 'Paris']);
+    assert.deepEqual([view.turns[1].withdrawn, view.turns[2].response.text], [true, 'Paris']);
   });
 
   test('is searched for again while the server is unreachable', async () => {
@@ -1240,7 +1240,7 @@ describe('a turn with a lost connection', () => {
     api.stored.holidays = ROME;
     waits.findLast(({ ms }) => ms === LOOK_MS).act();
     await settle();
-    assert.deepEqual([view.history, notice.code, turnUnderWay('holidays')], [ROME, '', null]);
+    assert.deepEqual([view.history, notice.code, pendingTurn('holidays')], [ROME, '', null]);
     assert.match(status.textContent, /completed while you were disconnected/);
     assert.deepEqual([api.asked.length, api.followed.length], [1, followed]);
   });
@@ -1248,17 +1248,17 @@ describe('a turn with a lost connection', () => {
   test('is resumed automatically if it is running, and not requested again if it is unknown', async () => {
     const { api, view, conversation, notice } = await lost();
     api.rest = [GONE];
-    await conversation.look();
-    assert.deepEqual([notice.code, api.asked.length, view.turns[1].withdrawn], ['lost', 1, true]);
+    await conversation.refresh();
+    assert.deepEqual([notice.code, api.asked.length, view.turns[1].withdrawn], ['response_lost', 1, true]);
     const other = await lost(answering(whole(frame('Rome', 1))));
     other.api.rest = [whole(frame('Rome', 1) + frame('!', 2) + DONE)];
-    await other.conversation.look();
-    assert.deepEqual([other.view.turns[1].answer.text, other.notice.code], ['Rome!', '']);
+    await other.conversation.refresh();
+    assert.deepEqual([other.view.turns[1].response.text, other.notice.code], ['Rome!', '']);
   });
 });
 
 test('a question waits for a running turn that is not shown yet', async () => {
-  keepTurn('holidays', { key: 'k', id: 'turn_1', question: 'Where to?', replaces: null, isShown: false, after: '', isGivenUp: false });
+  storePendingTurn('holidays', { key: 'k', id: 'turn_1', question: 'Where to?', replaces: null, isShown: false, after: '', isGivenUp: false });
   const api = answering(whole(DONE));
   const late = later();
   api.stored.holidays = late.promise;
@@ -1268,13 +1268,13 @@ test('a question waits for a running turn that is not shown yet', async () => {
   assert.equal(status.textContent, 'A response is still loading.');
   late.resolve([]);
   await settle();
-  assert.deepEqual([view.turns[0].answer.text, api.asked], ['Rome', []]);
+  assert.deepEqual([view.turns[0].response.text, api.asked], ['Rome', []]);
   assert.equal(conversation.ask({ text: 'And then?' }), true);
   await settle();
 });
 
 test('a question retries a failed load first', async () => {
-  keepTurn('holidays', { key: 'k', id: 'turn_1', question: 'Where to?', replaces: null, isShown: false, after: '', isGivenUp: false });
+  storePendingTurn('holidays', { key: 'k', id: 'turn_1', question: 'Where to?', replaces: null, isShown: false, after: '', isGivenUp: false });
   const api = answering(whole(DONE));
   api.stored.holidays = new Failure('overloaded', { status: 503 });
   api.rest = [whole(frame('Rome', 1) + DONE)];
@@ -1282,7 +1282,7 @@ test('a question retries a failed load first', async () => {
   api.stored.holidays = [];
   assert.equal(conversation.ask({ text: 'And then?' }), false);
   await settle();
-  assert.deepEqual([view.turns[0].answer.text, api.asked], ['Rome', []]);
+  assert.deepEqual([view.turns[0].response.text, api.asked], ['Rome', []]);
 });
 
 test('a lost replacing turn is requested again as a replacement if it is not stored', async () => {
@@ -1298,7 +1298,7 @@ describe('a turn in progress at a reload', () => {
   const left = { key: 'k', id: 'turn_1', question: 'Where to?', replaces: 'turn_0', isShown: false, after: '', isGivenUp: false };
 
   test('is removed from the draft after it was given up', async () => {
-    keepTurn('holidays', { ...left, isGivenUp: true });
+    storePendingTurn('holidays', { ...left, isGivenUp: true });
     const api = new Server();
     api.rest = [new Failure('not_found', { status: 404 })];
     const { composer, view } = await page(api);
@@ -1307,7 +1307,7 @@ describe('a turn in progress at a reload', () => {
   });
 
   test('is a draft if its message no longer exists', async () => {
-    keepTurn('holidays', left);
+    storePendingTurn('holidays', left);
     const api = new Server();
     api.rest = [new Failure('not_found', { status: 404 })];
     const made = { api, view: new View(), composer: new Composer(), notice: new Notice() };
@@ -1317,61 +1317,61 @@ describe('a turn in progress at a reload', () => {
   });
 
   test('is resumed and ends as stored', async () => {
-    keepTurn('holidays', left);
+    storePendingTurn('holidays', left);
     const api = new Server();
     api.rest = [endless(frame('Rome', 1))];
     const { view, conversation, opened } = await page(api);
     const [shown] = view.turns;
     assert.deepEqual([shown.question, shown.turn, shown.replaces], ['Where to?', 'turn_1', 'turn_0']);
-    assert.deepEqual([conversation.isBusy, status.textContent, shown.answer.text], [true, 'Generating…', 'Rome']);
+    assert.deepEqual([conversation.isBusy, status.textContent, shown.response.text], [true, 'Generating…', 'Rome']);
     const stored = { role: 'assistant', content: 'Rome.', turn: 'turn_1', model: 'sim', ttft_s: 0.5, tokens_per_s: 20 };
     api.stored.holidays = [stored];
     api.rest[0].end(frame('.', 2) + DONE);
     await opened;
-    assert.deepEqual([shown.answer.state, shown.answer.model], ['complete', 'sim']);
-    assert.equal(shown.answer.pace, 'First token after 500 ms, then 20.0 tokens/s');
-    assert.deepEqual([api.asked, turnUnderWay('holidays'), status.textContent], [[], null, 'Complete']);
+    assert.deepEqual([shown.response.state, shown.response.model], ['complete', 'sim']);
+    assert.equal(shown.response.pace, 'First token after 500 ms, then 20.0 tokens/s');
+    assert.deepEqual([api.asked, pendingTurn('holidays'), status.textContent], [[], null, 'Complete']);
   });
 
   test('is forgotten if it has ended', async () => {
-    keepTurn('holidays', { ...left, id: 'turn_0' });
+    storePendingTurn('holidays', { ...left, id: 'turn_0' });
     const api = new Server();
     api.stored.holidays = KEPT;
     const { view } = await page(api);
-    assert.deepEqual([view.history, view.turns, api.followed, turnUnderWay('holidays')], [KEPT, [], [], null]);
+    assert.deepEqual([view.history, view.turns, api.followed, pendingTurn('holidays')], [KEPT, [], [], null]);
   });
 
   test('that was stopped elsewhere is shown as stored', async () => {
-    keepTurn('holidays', left);
+    storePendingTurn('holidays', left);
     const api = new Server();
     api.rest = [endless(frame('Rome', 1))];
     const { view, notice, opened } = await page(api);
     api.stored.holidays = [{ role: 'assistant', content: 'Rome', turn: 'turn_1', status: 'interrupted' }];
     api.rest[0].end(broke('stopped'));
     await opened;
-    const { answer } = view.turns[0];
-    assert.deepEqual([answer.text, answer.state, answer.ends, notice.code], ['Rome', 'interrupted', 1, 'stopped']);
+    const { response } = view.turns[0];
+    assert.deepEqual([response.text, response.state, response.ends, notice.code], ['Rome', 'interrupted', 1, 'stopped']);
   });
 
   test('that is unknown restores its question', async () => {
-    keepTurn('holidays', left);
+    storePendingTurn('holidays', left);
     const api = new Server();
     api.rest = [new Failure('not_found', { status: 404 })];
     const { view, notice, conversation } = await page(api);
     assert.deepEqual([view.turns[0].withdrawn, view.edited], [true, [['turn_0', 'Where to?']]]);
-    assert.deepEqual([notice.code, conversation.isBusy, placed()], ['lost', false, PLACED]);
+    assert.deepEqual([notice.code, conversation.isBusy, placed()], ['response_lost', false, PLACED]);
   });
 
   test('survives a failed load', async () => {
-    keepTurn('holidays', left);
+    storePendingTurn('holidays', left);
     const api = new Server();
     api.stored.holidays = new Failure('unreachable');
     const { view } = await page(api);
-    assert.deepEqual([view.turns, turnUnderWay('holidays')], [[], left]);
+    assert.deepEqual([view.turns, pendingTurn('holidays')], [[], left]);
   });
 
   test('can be stopped while its stored part is loaded', async () => {
-    keepTurn('holidays', left);
+    storePendingTurn('holidays', left);
     const api = new Server();
     api.rest = [endless(frame('Rome', 1))];
     const { view, conversation } = await page(api);
@@ -1381,19 +1381,19 @@ describe('a turn in progress at a reload', () => {
     assert.equal(conversation.isBusy, true);
     conversation.stop();
     await settle();
-    assert.deepEqual([conversation.isBusy, view.turns[0].answer.text, view.turns[0].answer.state], [false, 'Rome.', 'complete']);
+    assert.deepEqual([conversation.isBusy, view.turns[0].response.text, view.turns[0].response.state], [false, 'Rome.', 'complete']);
   });
 
   test('can be stopped and has no speed figures', async () => {
-    keepTurn('holidays', { ...left, model: 'big' });
+    storePendingTurn('holidays', { ...left, model: 'big' });
     const api = new Server();
     api.rest = [endless(frame('Rome', 1) + frame('.', 2))];
     const { view, conversation } = await page(api);
     conversation.stop();
     await settle();
-    assert.equal(view.turns[0].answer.pace, '');
-    assert.equal(view.turns[0].answer.model, 'big');
-    assert.deepEqual([view.turns[0].answer.state, api.stopped, turnUnderWay('holidays')], ['stopped', ['turn_1'], null]);
+    assert.equal(view.turns[0].response.pace, '');
+    assert.equal(view.turns[0].response.model, 'big');
+    assert.deepEqual([view.turns[0].response.state, api.stopped, pendingTurn('holidays')], ['stopped', ['turn_1'], null]);
   });
 });
 

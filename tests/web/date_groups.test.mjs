@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { grouped } from '../../src/tokenfall/web/date_groups.js';
+import { groupByDay } from '../../src/tokenfall/web/date_groups.js';
 
 const NOW = new Date(2026, 2, 10, 0, 30); // shortly after local midnight
 const at = (...date) => new Date(...date).getTime() / 1000;
-const names = (conversations, now = NOW) => grouped(conversations, now).map((group) => [group.name, group.conversations.map(({ id }) => id)]);
+const names = (conversations, now = NOW) => groupByDay(conversations, now).map((group) => [group.name, group.conversations.map(({ id }) => id)]);
 
 test('days start at local midnight', () => {
   const times = { now: at(2026, 2, 10, 0, 29), evening: at(2026, 2, 9, 23, 59), before: at(2026, 2, 8, 23, 59), week: at(2026, 2, 3), older: at(2026, 2, 2, 23, 59) };
@@ -31,4 +31,4 @@ test('a future time is today, and a missing time is the oldest group', () => {
   assert.deepEqual(names([{ id: 'a', last_activity: at(2026, 2, 11) }, { id: 'b' }]), [['Today', ['a']], ['Older', ['b']]]);
 });
 
-test('an empty list has no groups', () => assert.deepEqual(grouped([]), []));
+test('an empty list has no groups', () => assert.deepEqual(groupByDay([]), []));

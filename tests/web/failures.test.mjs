@@ -68,7 +68,7 @@ describe('an error response', () => {
     test(`with the body ${body || 'of nothing'} is told by its status`, async () => {
       const failure = await Failure.ofResponse(new Response(body, { status: 502 }));
       assert.deepEqual([failure.code, failure.detail, failure.requestId], ['http', '', '']);
-      assert.match(failure.words, /^The model gave no usable response/);
+      assert.match(failure.text, /^The model gave no usable response/);
     });
   }
 
@@ -82,54 +82,54 @@ describe('an error response', () => {
 describe('the message', () => {
   for (const status of [400, 401, 403, 404, 409, 410, 413, 422, 429, 500, 502, 503, 504]) {
     test(`for ${status} are the page's own`, async () => {
-      const { words } = await refused(status);
-      assert.match(words, /^[A-Z][^<]+\.$/);
-      assert.doesNotMatch(words, /\d|refused/);
+      const { text } = await refused(status);
+      assert.match(text, /^[A-Z][^<]+\.$/);
+      assert.doesNotMatch(text, /\d|refused/);
     });
   }
 
   for (const status of [400, 403, 422]) {
     test(`for ${status} have the server's sentence behind them`, async () => {
-      const { words } = await refused(status, { detail: 'No key.' });
-      assert.match(words, /^[A-Z].+\. It says: No key\.$/);
+      const { text } = await refused(status, { detail: 'No key.' });
+      assert.match(text, /^[A-Z].+\. It says: No key\.$/);
     });
   }
 
   for (const status of [401, 404, 409, 410, 413, 429, 500, 502, 503, 504]) {
     test(`for ${status} leave the server's sentence out`, async () => {
-      const { words } = await refused(status, { detail: '<Traceback>' });
-      assert.doesNotMatch(words, /Traceback/);
+      const { text } = await refused(status, { detail: '<Traceback>' });
+      assert.doesNotMatch(text, /Traceback/);
     });
   }
 
   test('for an unknown status is the server’s, if there is one', async () => {
-    assert.equal((await refused(418, { detail: 'A teapot.' })).words, 'The server refused. The server says: A teapot.');
-    assert.equal((await refused(418)).words, 'The server refused.');
+    assert.equal((await refused(418, { detail: 'A teapot.' })).text, 'The server refused. The server says: A teapot.');
+    assert.equal((await refused(418)).text, 'The server refused.');
   });
 
   test('of the server is limited in length', async () => {
-    const { words } = await refused(418, { detail: 'x'.repeat(5000) });
-    assert.ok(words.length < 400, `${words.length}`);
-    assert.ok(words.endsWith(`: ${'x'.repeat(300)}`));
+    const { text } = await refused(418, { detail: 'x'.repeat(5000) });
+    assert.ok(text.length < 400, `${text.length}`);
+    assert.ok(text.endsWith(`: ${'x'.repeat(300)}`));
   });
 
   test('for each code of a broken response says that it is incomplete', () => {
     const codes = ['cut', 'unreadable', 'shutting_down', 'upstream_next_token_timeout', 'upstream_total_timeout'];
     for (const code of [...codes, 'upstream_reset', 'upstream_truncated', 'upstream_malformed']) {
-      assert.match(Failure.ofEvent({ code }, '').words, /complete/, code);
+      assert.match(Failure.ofEvent({ code }, '').text, /complete/, code);
     }
   });
 
   test('for a code takes precedence over that for a status', async () => {
     const known = await refused(503, { code: 'store_unavailable' });
-    assert.match(known.words, /cannot save conversations/);
-    assert.equal((await refused(503, { code: 'of_another_server' })).words, (await refused(503)).words);
+    assert.match(known.text, /cannot save conversations/);
+    assert.equal((await refused(503, { code: 'of_another_server' })).text, (await refused(503)).text);
   });
 
   test('for a request rejected by the model ends with the server’s message', async () => {
     for (const detail of ['Too long.', 'the upstream refused the request: Too long.']) {
-      const { words } = await refused(502, { code: 'upstream_refused', detail });
-      assert.match(words, /^[A-Z].+\. It says: Too long\.$/);
+      const { text } = await refused(502, { code: 'upstream_refused', detail });
+      assert.match(text, /^[A-Z].+\. It says: Too long\.$/);
     }
   });
 });
@@ -147,15 +147,15 @@ describe('an error event', () => {
   });
 
   test('with an unknown code shows the server’s message', () => {
-    const { words } = Failure.ofEvent({ code: 'new', message: 'Odd.' }, '');
-    assert.equal(words, 'The response ended early and is not complete. The server says: Odd.');
+    const { text } = Failure.ofEvent({ code: 'new', message: 'Odd.' }, '');
+    assert.equal(text, 'The response ended early and is not complete. The server says: Odd.');
   });
 
   for (const error of [undefined, null, 'text', 7, {}, { code: 1, message: [] }]) {
     test(`of ${JSON.stringify(error)} is still one`, () => {
       const failure = Failure.ofEvent(error, 'r-4');
       assert.deepEqual([failure.code, failure.detail, failure.requestId], ['error', '', 'r-4']);
-      assert.equal(failure.words, 'The response ended early and is not complete.');
+      assert.equal(failure.text, 'The response ended early and is not complete.');
     });
   }
 });
@@ -173,7 +173,7 @@ describe('a network error', () => {
       browser(onLine);
       const failure = Failure.ofNetwork(begun);
       assert.equal(failure.code, code);
-      assert.notEqual(failure.words, '');
+      assert.notEqual(failure.text, '');
     });
   }
 });

@@ -50,7 +50,7 @@ put('addEventListener', (name, act, { signal }) => {
   const tab = tabNow;
   tab.window.addEventListener(name, () => as(tab, act), { signal });
 });
-const { hold } = await import('../../src/tokenfall/web/locks.js');
+const { acquire } = await import('../../src/tokenfall/web/locks.js');
 
 let nowMs;
 
@@ -87,7 +87,7 @@ class Tab {
   #controller = new AbortController();
 
   constructor(options = {}) {
-    as(this, () => hold('stream', { signal: this.#controller.signal, ...options })).then(
+    as(this, () => acquire('stream', { signal: this.#controller.signal, ...options })).then(
       (lock) => (this.lock = lock),
       (error) => (this.error = error),
     );
@@ -203,6 +203,6 @@ describe('without Web Locks', () => {
 
   test('a request with an aborted signal rejects', async () => {
     const left = AbortSignal.abort();
-    await assert.rejects(as(new Tab(), () => hold('other', { signal: left })), { name: 'AbortError' });
+    await assert.rejects(as(new Tab(), () => acquire('other', { signal: left })), { name: 'AbortError' });
   });
 });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 
 import { readDevice, writeDevice } from '../../src/tokenfall/web/device_storage.js';
 import { choices } from '../../src/tokenfall/web/model_picker.js';
-import { dropOptions, fieldsOf, keyWith, optionsOf, READ, setOptions, wordsOf } from '../../src/tokenfall/web/options.js';
+import { describeOptions, dropOptions, fieldsOf, keyWith, optionsOf, READ, setOptions } from '../../src/tokenfall/web/options.js';
 
 /** A fake localStorage that throws if a value has more than `room` characters. */
 function storage(room = Infinity) {
@@ -94,7 +94,7 @@ describe('a field', () => {
     ['system', 'x'.repeat(8000), 'x'.repeat(8000)],
   ];
   for (const [name, text, value] of READS) {
-    test(`${name} takes ${JSON.stringify(text.slice(0, 20))}`, () => assert.deepEqual(READ[name](text), { value }));
+    test(`${name} expected ${JSON.stringify(text.slice(0, 20))}`, () => assert.deepEqual(READ[name](text), { value }));
   }
 
   const REFUSES = [
@@ -127,8 +127,8 @@ test('the idempotency key depends on the options', () => {
 });
 
 test('set options are listed, except the model', () => {
-  assert.equal(wordsOf({ model: 'big' }), '');
-  assert.equal(wordsOf({ system: 'Be brief.', temperature: 0, max_tokens: 5 }), 'system prompt, temperature 0, limit 5');
+  assert.equal(describeOptions({ model: 'big' }), '');
+  assert.equal(describeOptions({ system: 'Be brief.', temperature: 0, max_tokens: 5 }), 'system prompt, temperature 0, limit 5');
 });
 
 describe('the list of models', () => {

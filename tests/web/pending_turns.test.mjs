@@ -45,67 +45,67 @@ afterEach(() => delete globalThis.sessionStorage);
 describe('session storage of the tab', () => {
   test('is available after a reload', async () => {
     const storage = new Storage();
-    const { keep, recall } = await page(storage);
-    keep('draft', 'a');
-    assert.equal(recall('draft'), 'a');
-    assert.equal((await page(storage)).recall('draft'), 'a');
+    const { writeTab, readTab } = await page(storage);
+    writeTab('draft', 'a');
+    assert.equal(readTab('draft'), 'a');
+    assert.equal((await page(storage)).readTab('draft'), 'a');
     assert.deepEqual([...storage.values], [['tokenfall:draft', 'a']]);
   });
 
-  test('is empty at first', async () => assert.equal((await page(new Storage())).recall('draft'), ''));
+  test('is empty at first', async () => assert.equal((await page(new Storage())).readTab('draft'), ''));
 
   test('contains the last value', async () => {
-    const { keep, recall } = await page(new Storage());
-    keep('draft', 'a');
-    keep('draft', 'ab');
-    keep('key', 'k');
-    assert.deepEqual([recall('draft'), recall('key')], ['ab', 'k']);
+    const { writeTab, readTab } = await page(new Storage());
+    writeTab('draft', 'a');
+    writeTab('draft', 'ab');
+    writeTab('key', 'k');
+    assert.deepEqual([readTab('draft'), readTab('key')], ['ab', 'k']);
   });
 
   test('is removed, not stored as empty', async () => {
     const storage = new Storage();
-    const { keep, recall } = await page(storage);
-    keep('key', 'k');
-    keep('key', '');
-    assert.deepEqual([recall('key'), storage.values.size], ['', 0]);
+    const { writeTab, readTab } = await page(storage);
+    writeTab('key', 'k');
+    writeTab('key', '');
+    assert.deepEqual([readTab('key'), storage.values.size], ['', 0]);
   });
 
   for (const [where, storage] of [['is forbidden', () => Object.assign(new Storage(), { forbidden: true })], ['is missing', () => null]]) {
     test(`lives as long as the page where storage ${where}`, async () => {
       const given = storage();
-      const { keep, recall } = await page(given);
-      assert.equal(recall('draft'), '');
-      keep('draft', 'a');
-      assert.equal(recall('draft'), 'a');
-      keep('draft', '');
-      assert.equal(recall('draft'), '');
-      keep('draft', 'b');
-      assert.equal((await page(given)).recall('draft'), '');
+      const { writeTab, readTab } = await page(given);
+      assert.equal(readTab('draft'), '');
+      writeTab('draft', 'a');
+      assert.equal(readTab('draft'), 'a');
+      writeTab('draft', '');
+      assert.equal(readTab('draft'), '');
+      writeTab('draft', 'b');
+      assert.equal((await page(given)).readTab('draft'), '');
     });
   }
 
   test('falls back to memory if storage is full', async () => {
-    const { keep, recall } = await page(Object.assign(new Storage(), { full: true }));
-    keep('draft', 'a');
-    assert.equal(recall('draft'), 'a');
+    const { writeTab, readTab } = await page(Object.assign(new Storage(), { full: true }));
+    writeTab('draft', 'a');
+    assert.equal(readTab('draft'), 'a');
   });
 
   test('returns the newest value if storage is full and holds an older one', async () => {
     const storage = new Storage();
-    const { keep, recall } = await page(storage);
-    keep('draft', 'old');
+    const { writeTab, readTab } = await page(storage);
+    writeTab('draft', 'old');
     storage.full = true;
-    keep('draft', 'new');
-    assert.equal(recall('draft'), 'new');
+    writeTab('draft', 'new');
+    assert.equal(readTab('draft'), 'new');
   });
 
   test('can be removed if storage is full', async () => {
     const storage = new Storage();
-    const { keep, recall } = await page(storage);
-    keep('key', 'k');
+    const { writeTab, readTab } = await page(storage);
+    writeTab('key', 'k');
     storage.full = true;
-    keep('key', '');
-    assert.deepEqual([recall('key'), storage.values.size], ['', 0]);
+    writeTab('key', '');
+    assert.deepEqual([readTab('key'), storage.values.size], ['', 0]);
   });
 });
 
@@ -120,38 +120,38 @@ describe('the turn in progress', () => {
     return loaded;
   };
 
-  test('is null at first', async () => assert.equal((await begun()).turnUnderWay('holidays'), null));
+  test('is null at first', async () => assert.equal((await begun()).pendingTurn('holidays'), null));
 
   test('is the stored one of the conversation', async () => {
-    const { keepTurn, turnUnderWay } = await begun();
-    keepTurn('holidays', TURN);
-    assert.deepEqual(turnUnderWay('holidays'), TURN);
-    assert.equal(turnUnderWay('default'), null);
+    const { storePendingTurn, pendingTurn } = await begun();
+    storePendingTurn('holidays', TURN);
+    assert.deepEqual(pendingTurn('holidays'), TURN);
+    assert.equal(pendingTurn('default'), null);
   });
 
   test('is the newest of the conversation', async () => {
-    const { keepTurn, turnUnderWay } = await begun();
-    keepTurn('holidays', TURN);
-    keepTurn('default', { ...TURN, id: 'turn_2' });
-    keepTurn('holidays', { ...TURN, id: 'turn_3' });
-    assert.deepEqual([turnUnderWay('holidays').id, turnUnderWay('default').id], ['turn_3', 'turn_2']);
+    const { storePendingTurn, pendingTurn } = await begun();
+    storePendingTurn('holidays', TURN);
+    storePendingTurn('default', { ...TURN, id: 'turn_2' });
+    storePendingTurn('holidays', { ...TURN, id: 'turn_3' });
+    assert.deepEqual([pendingTurn('holidays').id, pendingTurn('default').id], ['turn_3', 'turn_2']);
     assert.equal(storage.values.size, 2);
   });
 
   test('is removed', async () => {
-    const { keepTurn, forgetTurn, turnUnderWay } = await begun();
-    keepTurn('holidays', TURN);
-    keepTurn('default', TURN);
-    forgetTurn('holidays');
-    forgetTurn('never begun');
-    assert.deepEqual([turnUnderWay('holidays'), turnUnderWay('default'), storage.values.size], [null, TURN, 1]);
+    const { storePendingTurn, removePendingTurn, pendingTurn } = await begun();
+    storePendingTurn('holidays', TURN);
+    storePendingTurn('default', TURN);
+    removePendingTurn('holidays');
+    removePendingTurn('never begun');
+    assert.deepEqual([pendingTurn('holidays'), pendingTurn('default'), storage.values.size], [null, TURN, 1]);
   });
 
   for (const junk of ['{"id":"turn_1"', 'turn_1', '\0', 'null']) {
     test(`is none where storage holds ${JSON.stringify(junk)}`, async () => {
-      const { turnUnderWay } = await begun();
+      const { pendingTurn } = await begun();
       storage.values.set('tokenfall:turn:junk', junk);
-      assert.equal(turnUnderWay('junk'), null);
+      assert.equal(pendingTurn('junk'), null);
     });
   }
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { endOf, stateOf, statusOfEnd, wordsOfEnd } from '../../src/tokenfall/web/response_end.js';
+import { describeEnd, endOf, stateOf, statusOfEnd } from '../../src/tokenfall/web/response_end.js';
 
 test('a stored response is shown as stopped only if the server says so', () => {
   assert.equal(stateOf({}), 'complete');
@@ -29,7 +29,7 @@ for (const [state, end, words, status] of [
   ['failed', {}, /^Not complete$/, ''],
 ]) {
   test(`the words of ${state} ${end.reason ?? ''} ${end.tokens ?? ''}`, () => {
-    assert.match(wordsOfEnd(state, end), words);
+    assert.match(describeEnd(state, end), words);
     assert.equal(statusOfEnd(state, end), status);
   });
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, mock, test } from 'node:test';
 import { setImmediate as settled } from 'node:timers/promises';
 
 import { Failure } from '../../src/tokenfall/web/failures.js';
-import { Searching, wordsOfFound } from '../../src/tokenfall/web/search_field.js';
+import { describeCount, SearchField } from '../../src/tokenfall/web/search_field.js';
 
 let field, status;
 
@@ -22,7 +22,7 @@ afterEach(() => {
 /** A search with queued responses `answers`, and its requests. */
 function searchingFor(...answers) {
   const made = { requests: [], changes: 0 };
-  made.searching = new Searching({
+  made.searching = new SearchField({
     search: (words) => { made.requests.push(words); return answers.shift(); },
     change: () => (made.changes += 1),
   });
@@ -90,4 +90,4 @@ test('a failure shows its message', async () => {
   assert.deepEqual([searching.found, status.textContent], [null, 'Too many requests.']);
 });
 
-test('the number of results has a singular and a plural', () => assert.deepEqual([0, 1, 2].map(wordsOfFound), ['Nothing found.', '1 conversation found.', '2 conversations found.']));
+test('the number of results has a singular and a plural', () => assert.deepEqual([0, 1, 2].map(describeCount), ['Nothing found.', '1 conversation found.', '2 conversations found.']));

@@ -6,10 +6,10 @@ import { describe, test } from 'node:test';
 globalThis.CSS = { supports: () => true };
 globalThis.document = { querySelector: () => null };
 const { shortcutOf } = await import('../../src/tokenfall/web/shortcuts.js');
-const { Attention } = await import('../../src/tokenfall/web/tab_indicator.js');
+const { TabIndicator } = await import('../../src/tokenfall/web/tab_indicator.js');
 
-const ANYWHERE = { isWriting: true, takesSingleKeys: true };
-const OUTSIDE = { isWriting: false, takesSingleKeys: true };
+const ANYWHERE = { isWriting: true, allowsSingleKeys: true };
+const OUTSIDE = { isWriting: false, allowsSingleKeys: true };
 const pressed = (key, more = {}) => ({ key, code: '', ctrlKey: false, metaKey: false, shiftKey: false, altKey: false, isComposing: false, ...more });
 const control = { ctrlKey: true, shiftKey: true };
 
@@ -35,7 +35,7 @@ describe('a shortcut', () => {
     ['a key of the browser', pressed('s', { ctrlKey: true }), OUTSIDE],
     ['AltGr', pressed('/', { ctrlKey: true, altKey: true }), OUTSIDE],
     ['what an input method takes', pressed('?', { isComposing: true }), OUTSIDE],
-    ['a single key where they are off', pressed('?'), { isWriting: false, takesSingleKeys: false }],
+    ['a single key where they are off', pressed('?'), { isWriting: false, allowsSingleKeys: false }],
   ];
   for (const [what, event, where] of OTHERS) {
     test(`is not ${what}`, () => assert.equal(shortcutOf(event, where), undefined));
@@ -43,7 +43,7 @@ describe('a shortcut', () => {
 });
 
 describe('the document title', () => {
-  /** An Attention in a tab with this `visibilityState`, and its icon. */
+  /** A TabIndicator in a tab with this `visibilityState`, and its icon. */
   function inTab(visibilityState) {
     const icon = { href: 'web/icon.svg', getAttribute: () => icon.href };
     const page = Object.assign(new EventTarget(), { title: 'Tokenfall', visibilityState, querySelector: () => icon });
@@ -52,39 +52,39 @@ describe('the document title', () => {
       page.visibilityState = 'visible';
       page.dispatchEvent(new Event('visibilitychange'));
     };
-    return { page, icon, look, attention: new Attention() };
+    return { page, icon, look, indicator: new TabIndicator() };
   }
 
   test('shows the end of an unseen response until the tab is visible', () => {
-    const { page, icon, look, attention } = inTab('hidden');
-    attention.begin('a');
-    attention.setTitle('Holidays');
-    attention.end('a', 'Complete');
+    const { page, icon, look, indicator } = inTab('hidden');
+    indicator.begin('a');
+    indicator.setTitle('Holidays');
+    indicator.end('a', 'Complete');
     assert.equal(page.title, '● Complete · Holidays');
     assert.match(icon.href, /^data:image\/svg/);
-    attention.setTitle('Renamed');
+    indicator.setTitle('Renamed');
     assert.equal(page.title, '● Complete · Renamed');
     look();
     assert.deepEqual([page.title, icon.href], ['Renamed', 'web/icon.svg']);
   });
 
   test('shows that a response failed', () => {
-    const { page, attention } = inTab('hidden');
-    attention.begin('a');
-    attention.end('a', '');
+    const { page, indicator } = inTab('hidden');
+    indicator.begin('a');
+    indicator.end('a', '');
     assert.equal(page.title, '● Not complete · Tokenfall');
   });
 
   test('is unchanged for a seen response, another conversation, or no response', () => {
     const seen = inTab('visible');
-    seen.attention.begin('a');
-    seen.attention.end('a', 'Complete');
+    seen.indicator.begin('a');
+    seen.indicator.end('a', 'Complete');
     assert.equal(seen.page.title, 'Tokenfall');
-    const { page, attention } = inTab('hidden');
-    attention.end('a', 'Complete');
-    attention.begin('a');
-    attention.end('b', '');
-    attention.end('a', 'Complete');
+    const { page, indicator } = inTab('hidden');
+    indicator.end('a', 'Complete');
+    indicator.begin('a');
+    indicator.end('b', '');
+    indicator.end('a', 'Complete');
     assert.equal(page.title, 'Tokenfall');
   });
 });

@@ -12,7 +12,7 @@ import { changes, Element, elements, installDocument, markup } from './dom.mjs';
 import { INJECTIONS } from './injections.mjs';
 
 installDocument();
-const { GrowingMarkdown } = await import('../../src/tokenfall/web/streaming_markdown.js');
+const { StreamingMarkdown } = await import('../../src/tokenfall/web/streaming_markdown.js');
 const { parse, render } = await import('./render_whole.mjs');
 
 const DOCUMENTS = [
@@ -87,7 +87,7 @@ function whole(text) {
 
 function grown(pieces, eachTime = () => {}) {
   const box = new Element('div');
-  const growing = new GrowingMarkdown(box);
+  const growing = new StreamingMarkdown(box);
   for (const piece of pieces) {
     growing.append(piece);
     eachTime(box);
@@ -249,7 +249,7 @@ describe('a closed block', () => {
 
 test('long text is in few text nodes', () => {
   const box = new Element('div');
-  const growing = new GrowingMarkdown(box);
+  const growing = new StreamingMarkdown(box);
   for (let i = 0; i < 2000; i += 1) growing.append('some words ');
   const sizes = box.firstChild.childNodes.map(({ length }) => length);
   assert.ok(sizes.length > 8 && sizes.length < 14, `${sizes}`);
@@ -287,7 +287,7 @@ describe('the number of elements', () => {
     assert.equal(shown('[a](https://b.c)'), `<p dir="auto"><a ${attributes}>a</a></p>`);
     assert.equal(shown('[a](https://b.c "d")'), `<p dir="auto"><a ${attributes} title="d">a</a></p>`);
     const box = new Element('div');
-    new GrowingMarkdown(box).append('[a](https://b');
+    new StreamingMarkdown(box).append('[a](https://b');
     assert.equal(markup(box), '<div><p dir="auto"><a>a</a></p></div>');
   });
 

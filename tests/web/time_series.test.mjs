@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { passedS, Recent } from '../../src/tokenfall/web/time_series.js';
+import { passedS, TimeSeries } from '../../src/tokenfall/web/time_series.js';
 
 const SPAN_S = 120;
 
-const recently = () => new Recent({ spanS: SPAN_S });
+const recently = () => new TimeSeries({ spanS: SPAN_S });
 
 /** A series with these values of `a` at one-second intervals; the last at `lastAt`. */
 function recentOf(values, lastAt = 1000) {
@@ -143,7 +143,7 @@ test('a history without rows changes nothing', () => {
 });
 
 test('minute averages are exact, the newest at most 90 seconds old', () => {
-  const recent = new Recent({ spanS: 3600, stepS: 60 });
+  const recent = new TimeSeries({ spanS: 3600, stepS: 60 });
   recent.fill(940, [{ a: 1 }, { a: 2 }, null, { a: 4 }]);
   const window = recent.window(1000, 3600);
   assert.deepEqual(window.runs('a').map((run) => run.map(([, a]) => a)), [[1, 2], [4]]);

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setImmediate as settled } from 'node:timers/promises';
 
 import { Failure } from '../../src/tokenfall/web/failures.js';
-import { isLost, Turn } from '../../src/tokenfall/web/turn.js';
+import { isResumable, Turn } from '../../src/tokenfall/web/turn.js';
 import { singleTab } from './single_tab.mjs';
 
 const PATIENCE_MS = 5000; // as in shared_stream.js
@@ -90,8 +90,8 @@ function turnOf(server, asked = ASKED, { onToken = () => {} } = {}) {
       events.push(`token ${text}`);
       onToken(text);
     },
-    onLost: () => events.push('lost'),
-    onBack: () => events.push('back'),
+    onDisconnect: () => events.push('lost'),
+    onReconnect: () => events.push('back'),
   });
   return { turn, events };
 }
@@ -214,7 +214,7 @@ test('a turn without a model name is new, unless its request was repeated', asyn
   for (const isRepeated of [false, true]) {
     const { turn } = turnOf(new Server(whole(frame('Rome', 1) + DONE, head)), { ...ASKED, isRepeated });
     await turn.run();
-    assert.equal(turn.cameBack, isRepeated);
+    assert.equal(turn.isResumed, isRepeated);
   }
 });
 
@@ -233,9 +233,9 @@ describe('a requested turn', () => {
   test('has its id when the response head arrives', async () => {
     const { turn, events } = turnOf(new Server(endless('')));
     const run = turn.run();
-    assert.deepEqual([turn.id, turn.question, turn.cameBack, turn.isOver], ['', 'Where to?', false, false]);
+    assert.deepEqual([turn.id, turn.question, turn.isResumed, turn.isOver], ['', 'Where to?', false, false]);
     await settled();
-    assert.deepEqual([turn.id, turn.cameBack, events], ['turn_1', false, ['send', 'begin turn_1 sim']]);
+    assert.deepEqual([turn.id, turn.isResumed, events], ['turn_1', false, ['send', 'begin turn_1 sim']]);
     await turn.leave();
     await assert.rejects(run, { name: 'AbortError' });
   });
@@ -285,28 +285,28 @@ describe('a replacing turn', () => {
 
   test('is requested without `replaces` if the replaced turn may be missing', async () => {
     const server = new Server(changed(), whole(frame('a', 1) + DONE));
-    const { turn, events } = turnOf(server, { ...asked, mayBeGone: true });
+    const { turn, events } = turnOf(server, { ...asked, hasFallback: true });
     await turn.run();
     assert.deepEqual(replaced(server), ['turn_0', null]);
-    assert.deepEqual(server.asked.map(({ key }) => key), ['k', 'k/instead']); // one key, one request
+    assert.deepEqual(server.asked.map(({ key }) => key), ['k', 'k/fallback']); // one key, one request
     assert.deepEqual(events, ['send', 'send', 'begin turn_1 sim', 'token a']);
   });
 
   test('is not repeated if the replaced turn should exist', async () => {
     const server = new Server(changed(), whole(DONE));
-    await assert.rejects(turnOf(server, { ...asked, mayBeGone: false }).turn.run(), { code: 'conversation_changed' });
+    await assert.rejects(turnOf(server, { ...asked, hasFallback: false }).turn.run(), { code: 'conversation_changed' });
     assert.deepEqual(replaced(server), ['turn_0']);
   });
 
   test('is not repeated for any other reason', async () => {
     const server = new Server(new Failure('body_too_large'), whole(DONE));
-    await assert.rejects(turnOf(server, { ...asked, mayBeGone: true }).turn.run(), { code: 'body_too_large' });
+    await assert.rejects(turnOf(server, { ...asked, hasFallback: true }).turn.run(), { code: 'body_too_large' });
     assert.deepEqual(replaced(server), ['turn_0']);
   });
 
   test('is requested without `replaces` once', async () => {
     const server = new Server(changed());
-    await assert.rejects(turnOf(server, { ...asked, mayBeGone: true }).turn.run(), { code: 'conversation_changed' });
+    await assert.rejects(turnOf(server, { ...asked, hasFallback: true }).turn.run(), { code: 'conversation_changed' });
     assert.deepEqual(replaced(server), ['turn_0', null]);
   });
 });
@@ -319,7 +319,7 @@ describe('a broken connection', () => {
     assert.deepEqual(events, ['send', 'begin turn_1 sim', 'token a', 'token b', 'lost', 'back', 'token c']);
     assert.deepEqual([server.asked.length, server.after, waitedMs], [1, ['2'], [0]]);
     assert.equal(server.followed[0].turn, 'turn_1');
-    assert.equal(turn.cameBack, true);
+    assert.equal(turn.isResumed, true);
   });
 
   test('before the first token resumes from the start', async () => {
@@ -466,20 +466,20 @@ describe('an error worth a retry', () => {
     ['turn_lost', 503], ['store_unavailable', 503], ['upstream_reset', 502], ['unauthorized', 401], ['page'],
   ];
   for (const [code, status = 0] of LOST) {
-    test(`${code} ${status || ''}`, () => assert.equal(isLost(new Failure(code, { status })), true));
+    test(`${code} ${status || ''}`, () => assert.equal(isResumable(new Failure(code, { status })), true));
   }
   for (const [code, status = 0] of ENDED) {
-    test(`not ${code} ${status || ''}`, () => assert.equal(isLost(new Failure(code, { status })), false));
+    test(`not ${code} ${status || ''}`, () => assert.equal(isResumable(new Failure(code, { status })), false));
   }
 
-  test('is not a defect of the page', () => assert.equal(isLost(new TypeError('planted')), false));
+  test('is not a defect of the page', () => assert.equal(isResumable(new TypeError('planted')), false));
 });
 
 describe('a resumed turn', () => {
   test('is delivered from its start and not requested', async () => {
     const server = new Server(whole(frame('a', 1) + frame('b', 2) + DONE));
     const { turn, events } = turnOf(server, LEFT);
-    assert.equal(turn.cameBack, true);
+    assert.equal(turn.isResumed, true);
     await turn.run();
     assert.deepEqual(events, ['back', 'token a', 'token b']);
     assert.deepEqual([server.asked, server.after, waitedMs], [[], ['0'], [0]]);

@@ -19,7 +19,7 @@ export function unlessAborted(promise, signal) {
 }
 
 /** Resolves after `ms` and not before the browser is online; rejects when `signal` is aborted. */
-export async function pause(ms, signal) {
+export async function delay(ms, signal) {
   let timer = 0;
   try {
     await unlessAborted(new Promise((resolve) => (timer = setTimeout(resolve, ms))), signal);
@@ -27,39 +27,39 @@ export async function pause(ms, signal) {
     clearTimeout(timer);
   }
   if (navigator.onLine) return;
-  const left = new AbortController();
-  const online = new Promise((resolve) => addEventListener('online', resolve, { once: true, signal: left.signal }));
-  await unlessAborted(online, signal).finally(() => left.abort());
+  const listening = new AbortController();
+  const online = new Promise((resolve) => addEventListener('online', resolve, { once: true, signal: listening.signal }));
+  await unlessAborted(online, signal).finally(() => listening.abort());
 }
 
 /** Resolves once the page is visible, or after `mostMs`; rejects when `signal` is aborted. */
-export async function visible(signal, mostMs) {
+export async function whenVisible(signal, mostMs) {
   if (!document.hidden) return;
-  const left = new AbortController();
+  const listening = new AbortController();
   let timer = 0;
   const shown = new Promise((resolve) => {
-    document.addEventListener('visibilitychange', () => document.hidden || resolve(), { signal: left.signal });
+    document.addEventListener('visibilitychange', () => document.hidden || resolve(), { signal: listening.signal });
     timer = setTimeout(resolve, mostMs);
   });
   try {
     await unlessAborted(shown, signal);
   } finally {
-    left.abort();
+    listening.abort();
     clearTimeout(timer);
   }
 }
 
 /** Calls `act` when the page has been hidden for `ms`, unless what is returned has been called before. */
-export function whenHidden(ms, act) {
+export function whenHidden(ms, callback) {
   let timer = 0;
-  const mind = () => {
+  const update = () => {
     clearTimeout(timer);
-    timer = document.hidden ? setTimeout(act, ms) : 0;
+    timer = document.hidden ? setTimeout(callback, ms) : 0;
   };
-  document.addEventListener('visibilitychange', mind);
-  mind();
+  document.addEventListener('visibilitychange', update);
+  update();
   return () => {
     clearTimeout(timer);
-    document.removeEventListener('visibilitychange', mind);
+    document.removeEventListener('visibilitychange', update);
   };
 }

@@ -13,7 +13,7 @@ const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export class Api {
   #keys;
-  #takesQuestionKeys = true; // until the server refuses them
+  #sendsIdempotencyKey = true; // until the server refuses it
 
   /** @param keys has `current` and `renew(refused)`, which asks the user; see dialogs.js */
   constructor(keys) {
@@ -85,20 +85,20 @@ export class Api {
    * knows, '' for none: if the server has another, it responds 409. `onSend` is called before each attempt. `options`
    * are those of the conversation unless given; see options.js.
    */
-  async ask(asked) {
-    const { conversation, text, replaces, isContinued, follows, signal, onSend } = asked;
-    const options = asked.options ?? optionsOf(conversation);
-    const key = keyWith(asked.key, options);
+  async ask(question) {
+    const { conversation, text, replaces, isContinued, follows, signal, onSend } = question;
+    const options = question.options ?? optionsOf(conversation);
+    const key = keyWith(question.key, options);
     const body = { ...fieldsOf(text, options), conversation, ...STREAM };
     if (replaces) body[isContinued ? 'continues' : 'replaces'] = replaces;
     if (typeof follows === 'string') body.after = follows;
-    const headers = this.#takesQuestionKeys ? { ...JSON_BODY, 'Idempotency-Key': key } : JSON_BODY;
+    const headers = this.#sendsIdempotencyKey ? { ...JSON_BODY, 'Idempotency-Key': key } : JSON_BODY;
     try {
       return await this.#request('chat', { method: 'POST', headers, body: JSON.stringify(body), signal, onSend });
     } catch (error) {
-      if (error.code !== 'idempotency_unavailable' || !this.#takesQuestionKeys) throw error;
-      this.#takesQuestionKeys = false;
-      return this.ask(asked);
+      if (error.code !== 'idempotency_unavailable' || !this.#sendsIdempotencyKey) throw error;
+      this.#sendsIdempotencyKey = false;
+      return this.ask(question);
     }
   }
 

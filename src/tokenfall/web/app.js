@@ -8,21 +8,21 @@
 import { Api } from './api.js';
 import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
-import { Menu } from './conversation_menu.js';
+import { ConversationMenu } from './conversation_menu.js';
 import { ConversationView } from './conversation_view.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
 import { asFailure } from './failures.js';
 import { asJSON, asMarkdown, download, fileName } from './file_export.js';
-import { Importing, importedBody } from './file_import.js';
+import { FileImport, importedBody } from './file_import.js';
 import { Notice, showBriefly, showStatus } from './notice.js';
-import { turnUnderWay } from './pending_turns.js';
+import { pendingTurn } from './pending_turns.js';
 import { randomHex } from './random.js';
-import { Setup } from './settings.js';
+import { Settings } from './settings.js';
 import { Shortcuts } from './shortcuts.js';
 import { Sidebar } from './sidebar.js';
-import { ListSwitch } from './sidebar_toggle.js';
-import { Tabs } from './tab_channel.js';
-import { Attention } from './tab_indicator.js';
+import { SidebarToggle } from './sidebar_toggle.js';
+import { TabChannel } from './tab_channel.js';
+import { TabIndicator } from './tab_indicator.js';
 import { ThemeSwitch } from './theme_switch.js';
 
 const UNTITLED = 'New conversation';
@@ -33,17 +33,17 @@ const api = new Api(keys);
 const notice = new Notice();
 const composer = new Composer({ send: (text) => conversation.ask({ text }), stop: () => conversation.stop() });
 const view = new ConversationView({
-  ask: (asked) => conversation.ask(asked),
-  dropEdit: (turn) => conversation.dropEdit(turn),
-  keep: (text) => composer.giveBack(text),
+  ask: (turn) => conversation.ask(turn),
+  cancelEdit: (turn) => conversation.cancelEdit(turn),
+  restoreDraft: (text) => composer.restoreText(text),
 });
-const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
-const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: shareTurn, onTurn: noteTurn });
-const attention = new Attention();
-const listSwitch = new ListSwitch();
-const setup = new Setup({ api, ask: (question) => conversation.ask(question) });
+const tabs = new TabChannel({ pendingIn, onTurn: (turn) => conversation.follow(turn) });
+const conversation = new Conversation({ api, view, composer, notice, onBegin: onTurnStart, onTurnId: announceTurn, onTurn: onTurnChange });
+const indicator = new TabIndicator();
+const sidebarToggle = new SidebarToggle();
+const settings = new Settings({ api, ask: (question) => conversation.ask(question) });
 const sidebar = new Sidebar({ open: go, begin, rename, pin, remove, search: (words) => api.search(words) });
-const menu = new Menu({
+const menu = new ConversationMenu({
   rename,
   remove,
   exportMarkdown: () => exportAs('md'),
@@ -51,8 +51,8 @@ const menu = new Menu({
   print: () => window.print(),
   changeKey,
 });
-new Importing((read) => attempt('Imported', async () => go(await api.import(importedBody(await read())))));
-const begun = new Map(); // conversations that the server does not list yet
+new FileImport((read) => attempt('Imported', async () => go(await api.import(importedBody(await read())))));
+const unlisted = new Map(); // conversations that the server does not list yet
 let asksForKey = false; // with the next list: a new conversation causes no other request
 let listed = []; // the server's list of conversations
 let isListed = false; // the list was loaded
@@ -90,18 +90,18 @@ function begin() {
 
 function open(id, { isNew = false } = {}) {
   conversation.open(id, { isNew });
-  setup.open(id);
-  tabs.ask(id);
+  settings.open(id);
+  tabs.query(id);
   showTitle();
 }
 
 /** The question in progress in `id`, for other tabs. */
-function underWayIn(id) {
-  return conversation.id === id && conversation.isBusy ? turnUnderWay(id) : null;
+function pendingIn(id) {
+  return conversation.id === id && conversation.isBusy ? pendingTurn(id) : null;
 }
 
-function shareTurn() {
-  tabs.tell(conversation.id, underWayIn(conversation.id));
+function announceTurn() {
+  tabs.announce(conversation.id, pendingIn(conversation.id));
 }
 
 function titleNow(of = conversation.id) {
@@ -109,26 +109,26 @@ function titleNow(of = conversation.id) {
 }
 
 /** The server lists a conversation once it has a response; until then the page lists it. */
-function noteBegin() {
+function onTurnStart() {
   const { id, question } = conversation;
   if (history.state?.isNew) history.replaceState(null, ''); // after a reload the server has it
-  if (titleNow() === undefined) begun.set(id, { id, title: question.slice(0, 60), last_activity: Date.now() / 1000 });
-  attention.begin(id);
+  if (titleNow() === undefined) unlisted.set(id, { id, title: question.slice(0, 60), last_activity: Date.now() / 1000 });
+  indicator.begin(id);
   showTitle();
 }
 
 /** A turn may have ended, and the server's list may have changed. */
-function noteTurn() {
-  if (!conversation.isBusy) attention.end(conversation.id, document.querySelector('#status').textContent);
+function onTurnChange() {
+  if (!conversation.isBusy) indicator.end(conversation.id, document.querySelector('#status').textContent);
   list();
 }
 
 function showTitle() {
   const { id } = conversation;
   const title = titleNow();
-  document.querySelector('#title').textContent = title ?? begun.get(id)?.title ?? UNTITLED;
-  attention.setTitle(title ? `${title} · Tokenfall` : 'Tokenfall');
-  sidebar.show([...begun.values(), ...listed], id, { isWhole: isListed });
+  document.querySelector('#title').textContent = title ?? unlisted.get(id)?.title ?? UNTITLED;
+  indicator.setTitle(title ? `${title} · Tokenfall` : 'Tokenfall');
+  sidebar.show([...unlisted.values(), ...listed], id, { isWhole: isListed });
   menu.setUsable(title !== undefined);
 }
 
@@ -139,9 +139,9 @@ async function list() {
   try {
     listed = await api.conversations(asks);
     isListed = true;
-    setup.load();
-    for (const { id } of listed) begun.delete(id);
-    if (!conversation.isBusy) begun.delete(conversation.id); // it has no response
+    settings.load();
+    for (const { id } of listed) unlisted.delete(id);
+    if (!conversation.isBusy) unlisted.delete(conversation.id); // it has no response
   } catch (error) {
     asFailure(error);
   }
@@ -162,7 +162,7 @@ async function remove(id = conversation.id) {
   await attempt('Deleted', async () => {
     const drop = () => api.delete(id);
     await (conversation.id === id ? conversation.rest(drop) : drop()); // a turn stored later would create it again
-    setup.drop(id);
+    settings.drop(id);
     if (conversation.id !== id) return;
     const next = listed.find((other) => other.id !== id);
     if (next) go(next.id);
@@ -202,18 +202,18 @@ async function attempt(status, act) {
   }
 }
 
-function look() {
+function refresh() {
   if (document.visibilityState !== 'visible') return;
   sidebar.refresh();
-  conversation.look();
-  tabs.ask(conversation.id);
+  conversation.refresh();
+  tabs.query(conversation.id);
 }
 
 new ThemeSwitch();
-new Shortcuts({ begin, list: () => listSwitch.act(), write: () => composer.focus() });
-for (const event of ['focus', 'online']) addEventListener(event, look);
-addEventListener('pageshow', ({ persisted }) => persisted && look()); // out of the back-forward cache
-document.addEventListener('visibilitychange', look);
+new Shortcuts({ begin, list: () => sidebarToggle.act(), write: () => composer.focus() });
+for (const event of ['focus', 'online']) addEventListener(event, refresh);
+addEventListener('pageshow', ({ persisted }) => persisted && refresh()); // out of the back-forward cache
+document.addEventListener('visibilitychange', refresh);
 addEventListener('online', () => notice.clearOffline());
 addEventListener('popstate', openAddress);
 openAddress();

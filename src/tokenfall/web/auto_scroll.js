@@ -8,7 +8,7 @@
 const NEAR_PX = 24;
 const UPWARD = new Set(['ArrowUp', 'PageUp', 'Home']);
 
-export class Follow {
+export class AutoScroll {
   #box;
   #content;
   #button;
@@ -22,18 +22,18 @@ export class Follow {
     this.#button = button;
     box.addEventListener('scroll', () => this.#onScroll(), { passive: true });
     // These come before the scrolling: a smooth scroll starts with less than a pixel, and a jump would end it.
-    box.addEventListener('wheel', (event) => wheelsUp(event) && this.#letGo(), { passive: true });
-    box.addEventListener('keydown', (event) => leadsUp(event) && this.#letGo());
+    box.addEventListener('wheel', (event) => wheelsUp(event) && this.#stopFollowing(), { passive: true });
+    box.addEventListener('keydown', (event) => leadsUp(event) && this.#stopFollowing());
     button.addEventListener('click', () => {
       this.toEnd();
       box.focus({ preventScroll: true });
     });
     // The box changes its height when the text area grows or a phone's keyboard opens.
-    new ResizeObserver(() => this.keep()).observe(box);
+    new ResizeObserver(() => this.update()).observe(box);
   }
 
   /** Call after the content grew. */
-  keep() {
+  update() {
     if (this.#following && !this.#isEmpty) this.#jump();
     else this.#showButton();
   }
@@ -45,17 +45,17 @@ export class Follow {
 
   #jump() {
     this.#box.scrollTop = this.#isEmpty ? 0 : this.#box.scrollHeight;
-    this.#note();
+    this.#savePosition();
     this.#showButton();
   }
 
-  #note() {
+  #savePosition() {
     const { scrollTop, scrollHeight, clientHeight } = this.#box;
     this.#topPx = scrollTop;
     this.#endPx = scrollHeight - clientHeight;
   }
 
-  #letGo() {
+  #stopFollowing() {
     if (this.#box.scrollTop === 0) return; // at the top already
     this.#following = false;
     this.#showButton();
@@ -65,7 +65,7 @@ export class Follow {
     const movedPx = this.#box.scrollTop - this.#topPx;
     if (Math.abs(movedPx) < 1) return; // rounded
     const endPx = this.#endPx;
-    this.#note();
+    this.#savePosition();
     const leftPx = this.#endPx - this.#topPx;
     const byReader = this.#endPx >= endPx; // else the content shrank, or the box grew
     if (movedPx < 0 && byReader) this.#following = false;

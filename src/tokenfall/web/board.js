@@ -21,7 +21,7 @@ const DESCRIBE_EVERY_S = 10; // labels for screen readers
 const find = (id) => document.querySelector(id);
 const mebibytes = (value) => bytes(value * MIB);
 const counted = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
-const MOST_HELD = 900; // events that are kept while paused
+const MAX_BUFFERED = 900; // events that are kept while paused
 
 const TILES = [
   { key: 'streams', title: 'Streams in flight', format: count },
@@ -91,24 +91,24 @@ class Board {
   #samples;
   #range = RANGES[0];
   #rates = null;
-  #held = null; // the samples received while paused, or null
+  #buffered = null; // the samples received while paused, or null
   #frame = 0;
   #describedAt = -Infinity;
   #pointed = null; // how far back the pointer is, as a share of the range, or null
   #tiles = TILES.map((spec) => ({ spec, tile: new Tile(spec) }));
   #counters = new Counters();
-  #plots = PLOTS.map((spec) => new Plot(spec, (back) => this.#point(back)));
+  #plots = PLOTS.map((spec) => new Plot(spec, (back) => this.#onPoint(back)));
   #lookBack = find('#look-back');
   #log = find('#log-scale');
   #pause = find('#pause');
 
   constructor(keys) {
-    this.#samples = new Samples(keys, () => this.#plan());
+    this.#samples = new Samples(keys, () => this.#scheduleDraw());
     find('#tiles').append(...this.#tiles.map(({ tile }) => tile.element));
     find('#plots').append(...this.#plots.map((plot) => plot.element));
     this.#setThresholds();
     find('#ranges').addEventListener('change', ({ target }) => this.#show(target.value));
-    this.#lookBack.addEventListener('input', () => this.#look());
+    this.#lookBack.addEventListener('input', () => this.#describeReading());
     this.#log.addEventListener('click', () => {
       this.#log.ariaPressed = String(!this.isLog);
       this.#drawPlots();
@@ -123,7 +123,7 @@ class Board {
   }
 
   get isPaused() {
-    return this.#held !== null;
+    return this.#buffered !== null;
   }
 
   get isLog() {
@@ -135,27 +135,27 @@ class Board {
     this.#samples.begin();
   }
 
-  take(sample) {
+  add(sample) {
     if (this.isPaused) {
-      this.#held.push(sample);
-      if (this.#held.length > MOST_HELD) this.#held.shift();
+      this.#buffered.push(sample);
+      if (this.#buffered.length > MAX_BUFFERED) this.#buffered.shift();
       return;
     }
     this.#rates = requestRates(this.#samples.latest, sample);
-    this.#samples.take(sample);
+    this.#samples.add(sample);
     this.#samples.load(this.#range);
-    this.#plan();
+    this.#scheduleDraw();
   }
 
-  #plan() {
+  #scheduleDraw() {
     if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
   #togglePause() {
-    const held = this.#held;
-    this.#held = held ? null : [];
-    this.#pause.textContent = held ? 'Pause' : 'Resume';
-    held?.forEach((sample) => this.take(sample));
+    const buffered = this.#buffered;
+    this.#buffered = buffered ? null : [];
+    this.#pause.textContent = buffered ? 'Pause' : 'Resume';
+    buffered?.forEach((sample) => this.add(sample));
     showState();
   }
 
@@ -170,7 +170,7 @@ class Board {
     this.#draw();
   }
 
-  #point(back) {
+  #onPoint(back) {
     this.#pointed = back;
     this.#drawPlots();
   }
@@ -223,7 +223,7 @@ class Board {
   }
 
   /** The values at the slider's time become its value text, only while it moves. */
-  #look() {
+  #describeReading() {
     const time = this.#drawPlots();
     this.#lookBack.setAttribute('aria-valuetext', [time, ...this.#plots.map((plot) => plot.summary)].join('; '));
   }
@@ -252,14 +252,14 @@ function shownState() {
   return isDraining ? 'draining' : 'live';
 }
 
-function showState(words) {
+function showState(text) {
   const shown = shownState();
   find('#state').dataset.state = shown;
   write(find('#state'), STATES[shown]);
   document.body.classList.toggle('stale', !isNow());
   board.showFacts();
-  if (words === undefined) return;
-  write(find('#why'), words);
+  if (text === undefined) return;
+  write(find('#why'), text);
   find('#again').hidden = state !== 'refused';
 }
 
@@ -268,16 +268,16 @@ const board = new Board(keys);
 const simForm = new SimForm(keys, () => state === 'refused' && feed.start());
 const feed = new BoardFeed(keys, {
   onSample(sample) {
-    board.take(sample);
-    simForm.hold(sample.sim, sample.workers === 1);
+    board.add(sample);
+    simForm.update(sample.sim, sample.workers === 1);
     if (isDraining === sample.draining) return;
     isDraining = sample.draining;
     showState();
   },
-  onState(now, words) {
+  onState(now, text) {
     if (now === 'live' && state !== 'late') board.begin();
     state = now;
-    showState(words);
+    showState(text);
   },
 });
 find('#again').addEventListener('click', () => feed.start());

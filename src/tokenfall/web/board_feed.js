@@ -5,8 +5,8 @@
  * It must never touch the page, have two connections, or ask for a key again after the user declined.
  */
 
-import { pause } from './abortable.js';
-import { wordsFor } from './board_messages.js';
+import { delay } from './abortable.js';
+import { messageFor } from './board_messages.js';
 import { Failure } from './failures.js';
 import { request } from './request.js';
 import { join, nameOf } from './shared_stream.js';
@@ -44,42 +44,42 @@ export class BoardFeed {
     this.#keys = keys;
     this.#onSample = onSample;
     this.#onState = onState;
-    document.addEventListener('visibilitychange', () => this.#mind());
+    document.addEventListener('visibilitychange', () => this.#onVisibility());
   }
 
   /** Connects at once, or when the tab is visible; replaces the current connection or wait. */
   start() {
-    this.#leave();
+    this.#disconnect();
     this.#run = new AbortController();
     if (document.hidden) this.#run.abort();
-    else this.#keepUp(this.#run.signal);
+    else this.#reconnectLoop(this.#run.signal);
   }
 
-  #mind() {
-    if (document.hidden) this.#rest();
+  #onVisibility() {
+    if (document.hidden) this.#suspend();
     else if (this.#run?.signal.aborted) this.start();
   }
 
-  #rest() {
+  #suspend() {
     if (this.#run === null) return;
-    this.#leave();
+    this.#disconnect();
     this.#onState('waiting', '');
   }
 
-  #leave() {
-    this.#unlisten();
+  #disconnect() {
+    this.#stopTimers();
     this.#run?.abort();
   }
 
-  async #keepUp(signal) {
+  async #reconnectLoop(signal) {
     for (let failures = 0; ; failures += 1) {
       const failure = await this.#follow(signal, () => (failures = 0)).catch((error) => error);
       if (signal.aborted) return;
       if (!(failure instanceof Failure)) console.error(failure); // a defect of the page, or of a sample
       if (failure.status === 401) this.#run = null;
-      this.#onState(this.#run ? 'waiting' : 'refused', wordsFor(failure));
+      this.#onState(this.#run ? 'waiting' : 'refused', messageFor(failure));
       if (this.#run === null) return;
-      await pause(waitS(failures) * 1000, signal).catch(() => {}); // aborted, and so is the loop
+      await delay(waitS(failures) * 1000, signal).catch(() => {}); // aborted, and so is the loop
     }
   }
 
@@ -94,13 +94,13 @@ export class BoardFeed {
     signal.throwIfAborted();
     let begun = false;
     try {
-      this.#listen();
+      this.#startTimers();
       for await (const event of events) {
         signal.throwIfAborted();
         const body = JSON.parse(event.data);
         if (event.type === 'error') throw Failure.ofEvent(body.error, '');
         this.#newest = [event];
-        this.#listen();
+        this.#startTimers();
         if (!begun) onBegin();
         if (!begun || this.#isLate) this.#onState('live', '');
         begun = true;
@@ -108,25 +108,25 @@ export class BoardFeed {
         this.#onSample(body);
       }
     } finally {
-      if (!signal.aborted) this.#unlisten(); // else the timers belong to the next run
+      if (!signal.aborted) this.#stopTimers(); // else the timers belong to the next run
     }
     throw new Failure('cut');
   }
 
   /** Restarts the timers for lateness and for silence. */
-  #listen() {
-    this.#unlisten();
+  #startTimers() {
+    this.#stopTimers();
     this.#lateness = setTimeout(() => {
       this.#isLate = true;
       this.#onState('late', '');
     }, LATE_MS);
     this.#silence = setTimeout(() => {
-      this.#onState('waiting', wordsFor({ code: 'silent' }));
+      this.#onState('waiting', messageFor({ code: 'silent' }));
       this.start();
     }, SILENCE_MS);
   }
 
-  #unlisten() {
+  #stopTimers() {
     clearTimeout(this.#lateness);
     clearTimeout(this.#silence);
   }

@@ -7,14 +7,14 @@
 
 import { rowsOf, valuesOf } from './board_values.js';
 import { request } from './request.js';
-import { passedS, Recent } from './time_series.js';
+import { passedS, TimeSeries } from './time_series.js';
 
 /** The ranges that may be shown: `asks` is the server's name of the history that has it. */
 export const RANGES = [
-  { name: '2m', spanS: 120, stepS: 1, asks: '15m', ticks: ['2 min', '90 s', '1 min', '30 s'] },
-  { name: '15m', spanS: 900, stepS: 1, asks: '15m', ticks: ['15 min', '', '7.5 min', ''] },
-  { name: '1h', spanS: 3600, stepS: 60, asks: '24h', ticks: ['1 h', '45 min', '30 min', '15 min'] },
-  { name: '24h', spanS: 86_400, stepS: 60, asks: '24h', ticks: ['24 h', '18 h', '12 h', '6 h'] },
+  { name: '2m', spanS: 120, stepS: 1, serverRange: '15m', ticks: ['2 min', '90 s', '1 min', '30 s'] },
+  { name: '15m', spanS: 900, stepS: 1, serverRange: '15m', ticks: ['15 min', '', '7.5 min', ''] },
+  { name: '1h', spanS: 3600, stepS: 60, serverRange: '24h', ticks: ['1 h', '45 min', '30 min', '15 min'] },
+  { name: '24h', spanS: 86_400, stepS: 60, serverRange: '24h', ticks: ['24 h', '18 h', '12 h', '6 h'] },
 ];
 
 const MINUTE_S = 60;
@@ -22,9 +22,9 @@ const MINUTE_S = 60;
 export class Samples {
   #keys;
   #onChange;
-  #series = { 1: new Recent({ spanS: 900 }), 60: new Recent({ spanS: 86_400, stepS: 60 }) };
+  #series = { 1: new TimeSeries({ spanS: 900 }), 60: new TimeSeries({ spanS: 86_400, stepS: 60 }) };
   #seconds = 0; // from the first event to the latest, by the server's uptime
-  #askedAt = {}; // by step: when its history was asked for on this connection
+  #loadedAt = {}; // by step: when its history was asked for on this connection
   latest = null; // the latest event
 
   /** @param onChange called when a history has come */
@@ -38,7 +38,7 @@ export class Samples {
     return this.#seconds;
   }
 
-  take(event) {
+  add(event) {
     this.#seconds += passedS(this.latest, event);
     this.#series[1].push(this.#seconds, valuesOf(event, this.latest));
     this.latest = event;
@@ -46,7 +46,7 @@ export class Samples {
 
   /** A new connection begins: there may be a gap since the last event, which the history fills. */
   begin() {
-    this.#askedAt = {};
+    this.#loadedAt = {};
   }
 
   /** What is shown of a range. Asks for its history where that is due. */
@@ -55,12 +55,12 @@ export class Samples {
   }
 
   /** Asks for the history of a range, unless that is not due. */
-  async load({ asks, stepS }) {
-    const isDue = !(stepS in this.#askedAt) || (stepS === MINUTE_S && this.#seconds - this.#askedAt[stepS] >= MINUTE_S);
+  async load({ serverRange, stepS }) {
+    const isDue = !(stepS in this.#loadedAt) || (stepS === MINUTE_S && this.#seconds - this.#loadedAt[stepS] >= MINUTE_S);
     if (this.latest === null || !isDue) return;
-    this.#askedAt[stepS] = this.#seconds;
+    this.#loadedAt[stepS] = this.#seconds;
     try {
-      const response = await request(this.#keys, `board/history?range=${asks}`, { asksForKey: false });
+      const response = await request(this.#keys, `board/history?range=${serverRange}`, { asksForKey: false });
       this.#fill(await response.json());
     } catch {
       return; // tried again on the next connection, or in a minute

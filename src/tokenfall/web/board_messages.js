@@ -4,7 +4,7 @@
  * It must never show a status number, or a server's text where it has its own message.
  */
 
-const WORDS = {
+const MESSAGES = {
   offline: 'You are offline.',
   unreachable: 'The server cannot be reached.',
   unexpected: 'Something other than the server responded. A proxy or a sign-in page may be in between.',
@@ -19,6 +19,6 @@ const WORDS = {
   503: 'The server is busy or restarting.',
 };
 
-export function wordsFor({ code, status, detail }) {
-  return WORDS[code] ?? WORDS[status] ?? (detail ? `The server says: ${detail}` : 'Something went wrong on the server.');
+export function messageFor({ code, status, detail }) {
+  return MESSAGES[code] ?? MESSAGES[status] ?? (detail ? `The server says: ${detail}` : 'Something went wrong on the server.');
 }

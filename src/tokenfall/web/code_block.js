@@ -7,7 +7,7 @@
 import { of } from './elements.js';
 import { Highlighter } from './highlight.js';
 
-const MOST = 50_000; // characters of a block that are coloured
+const MAX_COLORED = 50_000; // characters of a block that are coloured
 
 /** The element of a block without its text, and `body`, where that goes. */
 export function codeShell({ language }) {
@@ -32,8 +32,8 @@ export class CodeText {
   #highlighter;
   #part = -1; // the last that is shown
   #lines = null; // its element
-  #taken = 0; // characters of it
-  #left = MOST;
+  #shown = 0; // characters of it
+  #left = MAX_COLORED;
   #kind = null; // of the last piece
   #text = null; // its text node
 
@@ -46,8 +46,8 @@ export class CodeText {
   show(node, isOpen) {
     for (let part = Math.max(0, this.#part); part < node.children.length; part += 1) {
       if (part > this.#part) this.#begin(part);
-      const text = node.children[part].text.slice(this.#taken);
-      this.#taken += text.length;
+      const text = node.children[part].text.slice(this.#shown);
+      this.#shown += text.length;
       this.#add(text);
     }
     if (!isOpen(node)) this.#flush();
@@ -57,7 +57,7 @@ export class CodeText {
     this.#part = part;
     this.#lines = of('span', { class: 'lines' });
     this.#body.append(this.#lines);
-    this.#taken = 0;
+    this.#shown = 0;
     this.#kind = null;
   }
 

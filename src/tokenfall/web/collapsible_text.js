@@ -7,21 +7,21 @@
 import { button, element } from './elements.js';
 
 /** Questions beyond these are folded. */
-const MOST = { lines: 40, characters: 4000 };
+const LIMIT = { lines: 40, characters: 4000 };
 
 /** The part of them that is shown. */
-const FIRST = { lines: 12, characters: 1200 };
+const PREVIEW = { lines: 12, characters: 1200 };
 
 /** The length of the shown part of `text`; its whole length if it is not folded. */
-export function foldOf(text) {
-  if (text.length <= MOST.characters && linesOf(text) <= MOST.lines) return text.length;
+export function previewLength(text) {
+  if (text.length <= LIMIT.characters && linesOf(text) <= LIMIT.lines) return text.length;
   let end = -1;
-  for (let line = 0; line < FIRST.lines && end < FIRST.characters; line += 1) {
+  for (let line = 0; line < PREVIEW.lines && end < PREVIEW.characters; line += 1) {
     end = text.indexOf('\n', end + 1);
     if (end < 0) break;
   }
-  if (end >= 0 && end <= FIRST.characters) return end;
-  return FIRST.characters - (/[\ud800-\udbff]/.test(text[FIRST.characters - 1]) ? 1 : 0); // not half a character
+  if (end >= 0 && end <= PREVIEW.characters) return end;
+  return PREVIEW.characters - (/[\ud800-\udbff]/.test(text[PREVIEW.characters - 1]) ? 1 : 0); // not half a character
 }
 
 function linesOf(text) {
@@ -32,12 +32,12 @@ function linesOf(text) {
 
 function sizeOf(text) {
   const lines = linesOf(text);
-  return lines > FIRST.lines ? `${lines.toLocaleString('en')} lines` : `${text.length.toLocaleString('en')} characters`;
+  return lines > PREVIEW.lines ? `${lines.toLocaleString('en')} lines` : `${text.length.toLocaleString('en')} characters`;
 }
 
 /** Puts `text` into `body`, folded if it is long, with the button after it. */
-export function fillFolded(body, text) {
-  const end = foldOf(text);
+export function fillCollapsible(body, text) {
+  const end = previewLength(text);
   body.append(text.slice(0, end));
   if (end === text.length) return;
   const rest = element('span', 'rest', text.slice(end));

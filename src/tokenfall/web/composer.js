@@ -71,7 +71,7 @@ export class Composer {
   }
 
   /** Puts a failed message before the text typed since, in the draft of `conversation`, by default the one shown. */
-  giveBack(text, conversation = this.#conversation) {
+  restoreText(text, conversation = this.#conversation) {
     const typed = this.#drafts.of(conversation);
     const both = typed.trim() ? `${text}\n${typed}` : text;
     if (conversation === this.#conversation) this.#setDraft(both);
@@ -79,7 +79,7 @@ export class Composer {
   }
 
   /** Removes a message that was given back, if it is unchanged. */
-  takeBack(text) {
+  removeRestored(text) {
     const typed = this.#draft.value;
     if (typed === text) this.#setDraft('');
     else if (typed.startsWith(`${text}\n`)) this.#setDraft(typed.slice(text.length + 1));

@@ -7,16 +7,16 @@
  */
 
 import { unlessAborted } from './abortable.js';
-import { asFailure, gone } from './failures.js';
-import { Loading, messagesOf } from './history_loader.js';
-import { LostTurns } from './disconnected_turns.js';
+import { DisconnectedTurns } from './disconnected_turns.js';
+import { asFailure, asLostResponse } from './failures.js';
+import { HistoryLoader, messagesOf } from './history_loader.js';
 import { showStatus } from './notice.js';
-import { forgetTurn, isKept, keepAsked, noteTurn, turnUnderWay } from './pending_turns.js';
+import { addPendingTurn, isStored, pendingTurn, removePendingTurn, updatePendingTurn } from './pending_turns.js';
 import { statusOfEnd } from './response_end.js';
-import { Stopping } from './stop_requests.js';
-import { isLost, isUnconfirmed, Turn } from './turn.js';
-import { Playing } from './turn_handlers.js';
-import { Unanswered } from './unanswered_questions.js';
+import { StopRequests } from './stop_requests.js';
+import { isResumable, isUnconfirmed, Turn } from './turn.js';
+import { TurnHandlers } from './turn_handlers.js';
+import { UnansweredQuestions } from './unanswered_questions.js';
 
 const CHANGED = 'This conversation was changed elsewhere. It is shown as it is now.';
 const LOST = 'The server no longer has this conversation.';
@@ -29,26 +29,26 @@ export class Conversation {
   #notice;
   #on;
   #turn = null; // the current Turn
-  #isResting = false; // the conversation is being deleted
-  #loading;
-  #stopping;
-  #lost;
-  #unanswered;
+  #isSuspended = false; // the conversation is being deleted
+  #history;
+  #stops;
+  #disconnected;
+  #questions;
 
   /**
-   * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onNamed(), when it has an
+   * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onTurnId(), when it has an
    *   id, onTurn(), when the server's list may have changed
    */
-  constructor({ api, view, composer, notice, onBegin = () => {}, onNamed = () => {}, onTurn }) {
+  constructor({ api, view, composer, notice, onBegin = () => {}, onTurnId = () => {}, onTurn }) {
     this.#api = api;
     this.#view = view;
     this.#composer = composer;
-    this.#unanswered = new Unanswered({ composer, view });
-    this.#loading = new Loading({ api, view });
+    this.#questions = new UnansweredQuestions({ composer, view });
+    this.#history = new HistoryLoader({ api, view });
     this.#notice = notice;
-    this.#stopping = new Stopping(notice);
-    this.#lost = new LostTurns(view);
-    this.#on = { onBegin, onNamed, onTurn };
+    this.#stops = new StopRequests(notice);
+    this.#disconnected = new DisconnectedTurns(view);
+    this.#on = { onBegin, onTurnId, onTurn };
     this.id = '';
   }
 
@@ -63,24 +63,24 @@ export class Conversation {
 
   /** Shows another conversation; the server continues the turn of the previous one. */
   async open(id, { isNew = false } = {}) {
-    if (this.isBusy) this.#leave();
+    if (this.isBusy) this.#leaveTurn();
     this.id = id;
     this.#composer.setConversation(id);
-    this.#loading.begin(id, { isNew });
+    this.#history.open(id, { isNew });
     showStatus('');
     await this.show();
   }
 
   /** Shows the server's messages, and resumes a turn that was in progress. */
   async show() {
-    const { visit } = this.#loading;
+    const { visit } = this.#history;
     this.#notice.clear();
     try {
-      const messages = await this.#loading.load();
+      const messages = await this.#history.load();
       this.#on.onTurn();
-      if (visit === this.#loading.visit && !this.isBusy) await this.#resume(messages);
+      if (visit === this.#history.visit && !this.isBusy) await this.#resume(messages);
     } catch (error) {
-      if (visit !== this.#loading.visit) return;
+      if (visit !== this.#history.visit) return;
       this.#on.onTurn();
       this.#showNotLoaded(asFailure(error));
     }
@@ -92,44 +92,44 @@ export class Conversation {
    * turn's response. `options` apply to this question only.
    */
   ask({ text: question, replaces = null, isShown = false, isContinued = false, options = null }) {
-    if (this.isBusy || this.#mustResumeFirst()) return false;
-    const [key, instead] = [this.#unanswered.keyFor(this.id, { question, replaces }), this.#lost.replacedBy(replaces)];
-    const mayBeGone = instead !== undefined && !isContinued;
-    const more = { ...(isContinued && { isContinued }), ...(options && { options }), isRepeated: turnUnderWay(this.id)?.key === key };
-    this.#play({ conversation: this.id, question, replaces, isShown, mayBeGone, instead, key, ...more });
+    if (this.isBusy || this.#hasUnshownTurn()) return false;
+    const [key, fallback] = [this.#questions.keyFor(this.id, { question, replaces }), this.#disconnected.replacedBy(replaces)];
+    const hasFallback = fallback !== undefined && !isContinued;
+    const more = { ...(isContinued && { isContinued }), ...(options && { options }), isRepeated: pendingTurn(this.id)?.key === key };
+    this.#run({ conversation: this.id, question, replaces, isShown, hasFallback, fallback, key, ...more });
     return true;
   }
 
   /** Shows the turn of another tab while it is received. */
-  follow({ conversation, ...asked }) {
-    if (conversation !== this.id || this.isBusy || this.#view.isEditing || this.#view.has(asked.id)) return;
-    this.#play({ ...asked, conversation, isFollowed: true });
+  follow({ conversation, ...request }) {
+    if (conversation !== this.id || this.isBusy || this.#view.isEditing || this.#view.has(request.id)) return;
+    this.#run({ ...request, conversation, isFollowed: true });
   }
 
-  dropEdit(turn) {
-    this.#unanswered.drop(this.id, turn);
+  cancelEdit(turn) {
+    this.#questions.cancelEdit(this.id, turn);
   }
 
   /** Whether a turn in progress is not shown yet, which a new one would replace. */
-  #mustResumeFirst() {
-    const left = turnUnderWay(this.id);
-    if (!left?.id || left.isGivenUp || this.#lost.has(left.id)) return false;
-    if (!this.#loading.isBegun) this.show();
+  #hasUnshownTurn() {
+    const pending = pendingTurn(this.id);
+    if (!pending?.id || pending.isGivenUp || this.#disconnected.has(pending.id)) return false;
+    if (!this.#history.isRequested) this.show();
     showStatus('A response is still loading.');
     return true;
   }
 
   /** Stops the response at once. */
   stop() {
-    if (this.isBusy && !this.#turn.isOver) this.#stopping.stop(this.#turn);
+    if (this.isBusy && !this.#turn.isOver) this.#stops.stop(this.#turn);
   }
 
   /** Stops the current turn, and runs `act` when the server has ended it. The page does not look for changes meanwhile. */
-  async rest(act) {
-    this.#isResting = true;
+  async runStopped(act) {
+    this.#isSuspended = true;
     this.stop();
-    await this.#stopping.done;
-    await act().finally(() => (this.#isResting = false));
+    await this.#stops.done;
+    await act().finally(() => (this.#isSuspended = false));
   }
 
   messages() {
@@ -137,158 +137,158 @@ export class Conversation {
   }
 
   /** The page is visible again: shows what changed meanwhile. Without the server the page stays as it is. */
-  async look() {
-    if (this.isBusy || this.#isResting || this.#view.isEditing) return;
-    const lost = this.#lost.of(this.id);
-    const hasChanged = await (lost ? this.#lookForLost(lost) : this.#loading.look().catch(asFailure));
-    if (hasChanged === true) this.#report(this.#loading.newest ? CHANGED : LOST, null);
+  async refresh() {
+    if (this.isBusy || this.#isSuspended || this.#view.isEditing) return;
+    const disconnected = this.#disconnected.of(this.id);
+    const hasChanged = await (disconnected ? this.#checkDisconnected(disconnected) : this.#history.refresh().catch(asFailure));
+    if (hasChanged === true) this.#report(this.#history.newest ? CHANGED : LOST, null);
   }
 
   /** Resumes the turn that a reload or another conversation interrupted. */
   async #resume(messages) {
-    const left = turnUnderWay(this.id);
-    if (left === null) return;
-    if (left.isGivenUp && (left.id || isKept(left, messages))) this.#composer.takeBack(left.question);
-    if (isKept(left, messages)) {
-      forgetTurn(this.id);
+    const pending = pendingTurn(this.id);
+    if (pending === null) return;
+    if (pending.isGivenUp && (pending.id || isStored(pending, messages))) this.#composer.removeRestored(pending.question);
+    if (isStored(pending, messages)) {
+      removePendingTurn(this.id);
       showStatus('');
-    } else if (left.id) await this.#play({ conversation: this.id, ...left });
-    else if (left.isGivenUp) this.#unanswered.reopen(this.id);
-    else this.#unanswered.giveUp(this.id);
+    } else if (pending.id) await this.#run({ conversation: this.id, ...pending });
+    else if (pending.isGivenUp) this.#questions.reopen(this.id);
+    else this.#questions.giveUp(this.id);
   }
 
   /** Once the server can be reached: shows the lost turn, or resumes it. Sends no question again. */
-  async #lookForLost(lost) {
-    const { visit } = this.#loading;
+  async #checkDisconnected(disconnected) {
+    const { visit } = this.#history;
     const messages = await this.messages().catch(asFailure);
-    if (visit !== this.#loading.visit || this.isBusy || this.#lost.of(this.id)?.id !== lost.id) return;
-    if (!Array.isArray(messages)) this.#lost.lookLater(this.id, () => this.look());
-    else if (isKept(lost, messages)) await this.#showKept(lost);
-    else await this.#play({ conversation: this.id, ...lost });
+    if (visit !== this.#history.visit || this.isBusy || this.#disconnected.of(this.id)?.id !== disconnected.id) return;
+    if (!Array.isArray(messages)) this.#disconnected.scheduleCheck(this.id, () => this.refresh());
+    else if (isStored(disconnected, messages)) await this.#showStored(disconnected);
+    else await this.#run({ conversation: this.id, ...disconnected });
   }
 
   /** It ended while this page was not connected. */
-  async #showKept(lost) {
-    this.#composer.takeBack(lost.question);
-    this.#lost.found(lost.id);
-    this.#loading.forget();
+  async #showStored(disconnected) {
+    this.#composer.removeRestored(disconnected.question);
+    this.#disconnected.remove(disconnected.id);
+    this.#history.invalidate();
     await this.show();
     showStatus('The response was completed while you were disconnected.');
   }
 
   #showNotLoaded(failure) {
-    if (!this.isBusy && turnUnderWay(this.id)?.id === '') this.#unanswered.giveUp(this.id, { isHere: false });
+    if (!this.isBusy && pendingTurn(this.id)?.id === '') this.#questions.giveUp(this.id, { isOpen: false });
     showStatus('');
     const run = () => this.show();
     const [label, meanwhile] = failure.status === 401 ? ['Enter a key', ''] : ['Load again', 'Loading again'];
     this.#notice.showFailure(failure, { label, run, meanwhile });
   }
 
-  async #play(asked) {
-    const { conversation, question, replaces, isContinued, key } = asked;
-    const playing = new Playing(asked, this.#on.onNamed);
-    const turn = new Turn(this.#api, asked, playing.handlers(() => turn));
+  async #run(request) {
+    const { conversation, question, replaces, isContinued, key } = request;
+    const handlers = new TurnHandlers(request, this.#on.onTurnId);
+    const turn = new Turn(this.#api, request, handlers.handlers(() => turn));
     this.#setTurn(turn);
     this.#notice.clear();
     this.#on.onBegin();
     showStatus('Generating…');
-    keepAsked(asked);
+    addPendingTurn(request);
     let [state, failure] = ['complete', null];
     try {
-      await unlessAborted(Promise.all([this.#stopping.done, this.#loading.load()]), turn.signal);
-      noteTurn(conversation, key, { after: this.#view.lastTurn });
-      const place = this.#lost.placeOf(this.#lost.has(turn.id) ? turn.id : replaces);
-      playing.shown = this.#view.beginTurn(question, { turn: turn.id, replaces: place, isContinued: isContinued && place === replaces });
-      await turn.run(...this.#loading.forgetNewest(turn));
+      await unlessAborted(Promise.all([this.#stops.done, this.#history.load()]), turn.signal);
+      updatePendingTurn(conversation, key, { after: this.#view.lastTurn });
+      const place = this.#disconnected.placeOf(this.#disconnected.has(turn.id) ? turn.id : replaces);
+      handlers.shown = this.#view.beginTurn(question, { turn: turn.id, replaces: place, isContinued: isContinued && place === replaces });
+      await turn.run(...this.#history.invalidateNewest(turn));
     } catch (error) {
       state = turn.isOver ? 'stopped' : 'failed';
       failure = turn.isOver ? null : asFailure(error);
     }
     if (this.#turn !== turn) return; // another conversation is shown
-    const { shown } = playing;
-    if (shown) await this.#end({ turn, asked, shown, state, failure, known: playing.known(turn) });
-    else this.#giveUp({ turn, asked, state, failure });
+    const { shown } = handlers;
+    if (shown) await this.#end({ turn, request, shown, state, failure, known: handlers.known(turn) });
+    else this.#endUnanswered({ turn, request, state, failure });
   }
 
-  async #end({ turn, asked, shown, state, failure, known }) {
-    const { answer } = shown;
-    const kept = await this.#loading.kept(turn);
+  async #end({ turn, request, shown, state, failure, known }) {
+    const { response } = shown;
+    const stored = await this.#history.storedEnd(turn);
     if (this.#turn !== turn) return;
-    if (!failure || !isLost(failure)) forgetTurn(asked.conversation);
-    const end = kept ?? { content: answer.text, state, isKept: state === 'complete', ...known };
-    if (end.content !== answer.text) answer.replace(end.content);
-    if (end.state !== 'complete' && answer.text === shown.before) {
+    if (!failure || !isResumable(failure)) removePendingTurn(request.conversation);
+    const end = stored ?? { content: response.text, state, isStored: state === 'complete', ...known };
+    if (end.content !== response.text) response.replace(end.content);
+    if (end.state !== 'complete' && response.text === shown.before) {
       shown.withdraw();
-      this.#endWithoutText({ turn, asked, state, failure: gone(failure) });
+      this.#endWithoutText({ turn, request, state, failure: asLostResponse(failure) });
       return;
     }
-    this.#lost.found(turn.id);
+    this.#disconnected.remove(turn.id);
     shown.settle();
-    answer.end(end.state, end);
-    if (end.isKept) this.#loading.newest = turn.id;
+    response.end(end.state, end);
+    if (end.isStored) this.#history.newest = turn.id;
     this.#setTurn(null);
-    if (state === 'failed') this.#lost.add(turn.id, asked.replaces);
+    if (state === 'failed') this.#disconnected.add(turn.id, request.replaces);
     if (end.state === 'complete') this.#report(statusOfEnd(end.state, end), null);
-    else this.#report(statusOfEnd(state), gone(failure), { ...asked, replaces: turn.id });
+    else this.#report(statusOfEnd(state), asLostResponse(failure), { ...request, replaces: turn.id });
   }
 
   /** A lost turn is shown as before, or sent again if the user wants that and the server does not have it. */
   #endWithoutText(ended) {
-    const { turn, asked, failure } = ended;
-    const again = { ...asked, replaces: asked.isContinued ? asked.replaces : turn.id };
-    const isAskedAnew = asked.isWanted && failure?.code === 'lost';
+    const { turn, request, failure } = ended;
+    const retry = { ...request, replaces: request.isContinued ? request.replaces : turn.id };
+    const isRetried = request.isRetry && failure?.code === 'response_lost';
     const isShown = this.#view.has(turn.id);
-    if (asked.isFollowed) forgetTurn(asked.conversation); // it belongs to the other tab
-    if (isAskedAnew || isShown || asked.isFollowed) this.#setTurn(null);
-    else this.#giveUp(ended);
-    if (isAskedAnew) this.#askAgain(again);
-    else if (isShown) this.#report(statusOfEnd(ended.state), failure, again);
+    if (request.isFollowed) removePendingTurn(request.conversation); // it belongs to the other tab
+    if (isRetried || isShown || request.isFollowed) this.#setTurn(null);
+    else this.#endUnanswered(ended);
+    if (isRetried) this.#retry(retry);
+    else if (isShown) this.#report(statusOfEnd(ended.state), failure, retry);
   }
 
   /** There is no response: the question becomes a draft again. A response that the server has all the same is replaced. */
-  #giveUp({ turn, asked, state, failure }) {
-    const isOpen = failure !== null && (turn.id ? isLost(failure) : isUnconfirmed(failure));
-    if (failure !== null && !isOpen && !turn.id) this.#loading.newest = turn.follows; // the server did not accept it
-    if (isOpen) this.#unanswered.giveUp(asked.conversation);
-    else this.#unanswered.refuse(asked, failure?.code === 'conversation_changed');
-    if (isOpen && turn.id) this.#lost.add(turn.id, asked.replaces);
+  #endUnanswered({ turn, request, state, failure }) {
+    const isOpen = failure !== null && (turn.id ? isResumable(failure) : isUnconfirmed(failure));
+    if (failure !== null && !isOpen && !turn.id) this.#history.newest = turn.follows; // the server did not accept it
+    if (isOpen) this.#questions.giveUp(request.conversation);
+    else this.#questions.reject(request, failure?.code === 'conversation_changed');
+    if (isOpen && turn.id) this.#disconnected.add(turn.id, request.replaces);
     this.#setTurn(null);
-    this.#report(statusOfEnd(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
+    this.#report(statusOfEnd(state), failure, isOpen && turn.id ? { ...request, replaces: turn.id } : request);
   }
 
-  #report(status, failure, asked) {
+  #report(status, failure, request) {
     showStatus(status);
     this.#on.onTurn();
-    if (this.#loading.newest === null && this.#lost.of(this.id) === null) this.#stopping.done.then(() => this.look());
+    if (this.#history.newest === null && this.#disconnected.of(this.id) === null) this.#stops.done.then(() => this.refresh());
     if (!failure) return;
-    const lost = isLost(failure) ? this.#lost.of(this.id) : null;
-    if (lost) this.#lost.lookLater(this.id, () => this.look());
-    const run = () => (lost ? this.#play({ conversation: this.id, ...lost, isWanted: true }) : this.#askAgain(asked));
+    const disconnected = isResumable(failure) ? this.#disconnected.of(this.id) : null;
+    if (disconnected) this.#disconnected.scheduleCheck(this.id, () => this.refresh());
+    const run = () => (disconnected ? this.#run({ conversation: this.id, ...disconnected, isRetry: true }) : this.#retry(request));
     this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
-    if (failure.code === 'conversation_changed') this.#showChanged(asked);
+    if (failure.code === 'conversation_changed') this.#showChanged(request);
   }
 
   /** Shows the server's messages; a question that was to be asked again and is not among them becomes the draft. */
   async #showChanged({ conversation, question, replaces, isShown, isContinued }) {
-    await this.#loading.again((unloaded) => this.#notice.showFailure(unloaded));
+    await this.#history.reload((unloaded) => this.#notice.showFailure(unloaded));
     if (!isShown || isContinued || conversation !== this.id) return;
-    if (this.#loading.newest === '' || !this.#view.has(replaces)) this.#composer.giveBack(question);
+    if (this.#history.newest === '' || !this.#view.has(replaces)) this.#composer.restoreText(question);
   }
 
-  #askAgain({ question, replaces, isShown, isContinued }) {
-    this.#composer.takeBack(question);
-    if (this.#lost.has(replaces)) this.#stopping.waitFor(this.#api.stop(replaces).catch(() => {})); // it may still be running
+  #retry({ question, replaces, isShown, isContinued }) {
+    this.#composer.removeRestored(question);
+    if (this.#disconnected.has(replaces)) this.#stops.waitFor(this.#api.stop(replaces).catch(() => {})); // it may still be running
     this.ask({ text: question, replaces, isShown, isContinued });
   }
 
   /** A question that the server did not accept becomes the draft of its conversation again. */
-  #leave() {
+  #leaveTurn() {
     const { id } = this;
     const turn = this.#turn;
     this.#setTurn(null);
     turn.leave().then(() => {
-      const isAskedAgain = this.#turn?.key === turn.key;
-      if (!turn.id && !isAskedAgain && turnUnderWay(id)?.key === turn.key) this.#unanswered.giveUp(id, { isHere: id === this.id && this.#loading.visit.isShown });
+      const isSentAgain = this.#turn?.key === turn.key;
+      if (!turn.id && !isSentAgain && pendingTurn(id)?.key === turn.key) this.#questions.giveUp(id, { isOpen: id === this.id && this.#history.visit.isShown });
     });
   }
 

@@ -6,7 +6,7 @@
 
 const find = (id) => document.querySelector(id);
 
-export class Menu {
+export class ConversationMenu {
   #menu = find('#menu');
 
   /** @param on { rename, exportMarkdown, exportJSON, print, remove, changeKey } */

@@ -4,15 +4,15 @@
  * It must never touch the network, or remove a turn before the one that replaces it has text.
  */
 
-import { Follow } from './auto_scroll.js';
+import { AutoScroll } from './auto_scroll.js';
 import { copy } from './clipboard.js';
 import { toggleWrap } from './code_block.js';
 import { EditForm } from './edit_form.js';
 import { element } from './elements.js';
-import { Answer, bodyOf, questionElement } from './message.js';
+import { bodyOf, questionElement, ResponseView } from './message.js';
 import { measured } from './pace.js';
 import { endOf, stateOf } from './response_end.js';
-import { follow, once, responsesTo } from './variants.js';
+import { addVariants, lazy, responsesTo } from './variants.js';
 
 const NOTHING = 'Ask anything to start.';
 const UNKNOWN = 'This conversation was not found: it was deleted, lost when the server restarted, or belongs to another API key. A new message starts a new one.';
@@ -24,13 +24,13 @@ const GO_ON = 'Continue exactly where your last answer stopped. Repeat nothing o
 export class ConversationView {
   #messages = document.querySelector('#messages');
   #empty = document.querySelector('#empty');
-  #follow = new Follow(document.querySelector('#log'), this.#messages, document.querySelector('#to-end'));
+  #scroll = new AutoScroll(document.querySelector('#log'), this.#messages, document.querySelector('#to-end'));
   #texts = new WeakMap(); // by message element
   #on;
 
   /**
    * @param on { ask({ text, replaces, isShown, isContinued }) }: the user sends a question again or changed; `isShown`: it
-   *   is shown already; `isContinued`: its response continues; returns whether that is possible now. { dropEdit(turn) }:
+   *   is shown already; `isContinued`: its response continues; returns whether that is possible now. { cancelEdit(turn) }:
    *   the edit was cancelled. { keep(text) }: an edit whose message was removed.
    */
   constructor(on) {
@@ -64,12 +64,12 @@ export class ConversationView {
   }
 
   /** Marks the messages that the server has lost: they stay visible and are not sent to the model. */
-  markForgotten() {
+  markLost() {
     const known = [...this.#messages.querySelectorAll('.message:not([data-forgotten])')];
     if (known.length === 0) return;
     for (const message of known) message.toggleAttribute('data-forgotten', true);
     this.#messages.append(element('p', 'forgotten', FORGOTTEN));
-    this.#follow.keep();
+    this.#scroll.update();
   }
 
   /** Replaces all messages by the server's; `isUnknown`: the server has no such conversation. */
@@ -77,7 +77,7 @@ export class ConversationView {
     this.#empty.textContent = isUnknown ? UNKNOWN : NOTHING;
     this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#elementOf(message)));
     this.#changed();
-    this.#follow.toEnd();
+    this.#scroll.toEnd();
   }
 
   /**
@@ -89,29 +89,29 @@ export class ConversationView {
     const [question, before] = isContinued && hidden.length > 1 ? hidden.map((each) => this.#texts.get(each) ?? '') : [text, ''];
     for (const message of hidden) message.hidden = true;
     const earlier = this.#earlier(hidden, question, isContinued);
-    const asked = questionElement(question, turn);
-    const answer = new Answer(turn, () => {
-      if (answer.text) this.#texts.set(answer.element, answer.text);
-      this.#follow.keep();
+    const userMessage = questionElement(question, turn);
+    const response = new ResponseView(turn, () => {
+      if (response.text) this.#texts.set(response.element, response.text);
+      this.#scroll.update();
     });
-    this.#texts.set(asked, question);
-    this.#messages.append(asked, answer.element);
+    this.#texts.set(userMessage, question);
+    this.#messages.append(userMessage, response.element);
     this.#changed();
-    if (before) answer.append(before);
-    this.#follow.toEnd();
+    if (before) response.append(before);
+    this.#scroll.toEnd();
     return {
-      answer,
+      response,
       before,
-      name: (id) => (asked.dataset.turn = answer.element.dataset.turn = id),
+      name: (id) => (userMessage.dataset.turn = response.element.dataset.turn = id),
       /** Removes the messages that it replaced. */
       settle: () => {
-        if (earlier.length > 0) follow(earlier.splice(0), answer.element);
+        if (earlier.length > 0) addVariants(earlier.splice(0), response.element);
         hidden.splice(0).forEach((message) => this.#replaced(message, question));
       },
       /** There is no response: restores the state before. */
       withdraw: () => {
-        asked.remove();
-        answer.remove();
+        userMessage.remove();
+        response.remove();
         for (const message of hidden) message.hidden = false;
         this.#changed();
       },
@@ -126,27 +126,27 @@ export class ConversationView {
       this.#texts.set(question, content);
       return question;
     }
-    const answer = this.#ended(message, turn);
-    const earlier = (message.variants ?? []).map((variant) => once(() => this.#ended(variant, turn)));
-    if (earlier.length > 0) follow(earlier, answer);
-    return answer;
+    const response = this.#ended(message, turn);
+    const earlier = (message.variants ?? []).map((variant) => lazy(() => this.#ended(variant, turn)));
+    if (earlier.length > 0) addVariants(earlier, response);
+    return response;
   }
 
   /** The element of a response that the server has. */
   #ended(message, turn) {
     const { content, created, model, ttft_s: ttft, tokens_per_s: rate } = message;
-    const answer = new Answer(turn);
-    if (message.reasoning) answer.think(message.reasoning);
-    answer.append(content);
-    answer.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message), thoughtS: message.thought_s ?? null, atS: created ?? NaN });
-    this.#texts.set(answer.element, content);
-    return answer.element;
+    const response = new ResponseView(turn);
+    if (message.reasoning) response.appendReasoning(message.reasoning);
+    response.append(content);
+    response.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message), reasoningS: message.thought_s ?? null, atS: created ?? NaN });
+    this.#texts.set(response.element, content);
+    return response.element;
   }
 
   /** The earlier responses to the same question, which the next one follows. */
-  #earlier([question, answer], text, isContinued) {
-    if (!answer?.matches('.assistant') || this.#texts.get(question) !== text) return [];
-    return isContinued ? responsesTo(answer).slice(0, -1) : [...responsesTo(answer)];
+  #earlier([question, response], text, isContinued) {
+    if (!response?.matches('.assistant') || this.#texts.get(question) !== text) return [];
+    return isContinued ? responsesTo(response).slice(0, -1) : [...responsesTo(response)];
   }
 
   /** The messages of a turn and all after it. */
@@ -164,13 +164,13 @@ export class ConversationView {
     else if ('wrap' in pressed.dataset) toggleWrap(pressed);
     else if (pressed.dataset.action === 'copy') copy(this.#texts.get(message) ?? '', pressed);
     else if (pressed.dataset.action === 'edit') this.#edit(message, this.#texts.get(message));
-    else if (pressed.dataset.action === 'again') this.#askAgain(message);
+    else if (pressed.dataset.action === 'again') this.#regenerate(message);
     else if (pressed.dataset.action === 'continue') this.#continue(message);
   }
 
-  #askAgain(answer) {
-    const { turn } = answer.dataset;
-    const question = this.#from(turn).find((message) => message.dataset.turn === turn && message !== answer);
+  #regenerate(response) {
+    const { turn } = response.dataset;
+    const question = this.#from(turn).find((message) => message.dataset.turn === turn && message !== response);
     if (question) this.#on.ask({ text: this.#texts.get(question), replaces: turn, isShown: true });
   }
 
@@ -180,8 +180,8 @@ export class ConversationView {
 
   /** Removes a message; a changed edit of it is kept. */
   #replaced(message, question) {
-    const written = message.querySelector('.edit textarea')?.value ?? question;
-    if (written !== question && written !== this.#texts.get(message)) this.#on.keep(written);
+    const edited = message.querySelector('.edit textarea')?.value ?? question;
+    if (edited !== question && edited !== this.#texts.get(message)) this.#on.restoreDraft(edited);
     message.remove();
   }
 
@@ -202,14 +202,14 @@ export class ConversationView {
       send: (changed) => {
         if (this.#on.ask({ text: changed, replaces: message.dataset.turn })) form.remove();
       },
-      close: () => this.#on.dropEdit(message.dataset.turn),
+      close: () => this.#on.cancelEdit(message.dataset.turn),
     });
     form.open(message, bodyOf(message));
   }
 
   #changed() {
     this.#empty.hidden = !this.isEmpty;
-    this.#follow.keep();
+    this.#scroll.update();
   }
 }
 

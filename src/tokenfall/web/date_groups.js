@@ -12,7 +12,7 @@ function dayBefore(now, days) {
 }
 
 /** The groups that have conversations: [{ name, conversations }]. */
-export function grouped(conversations, now = new Date()) {
+export function groupByDay(conversations, now = new Date()) {
   const starts = DAYS.map(([name, days]) => [name, days === Infinity ? -Infinity : dayBefore(now, days)]);
   const groups = new Map([['Pinned', []], ...DAYS.map(([name]) => [name, []])]);
   for (const conversation of conversations) {

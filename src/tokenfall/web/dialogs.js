@@ -5,7 +5,7 @@
  */
 
 import { readDevice, writeDevice } from './device_storage.js';
-import { keep, recall } from './tab_storage.js';
+import { readTab, writeTab } from './tab_storage.js';
 
 const KEY = 'key';
 
@@ -16,16 +16,16 @@ export function ask(dialog, isUsable = () => true) {
   const form = dialog.querySelector('form');
   const cancel = dialog.querySelector('button[type=button]');
   return new Promise((resolve) => {
-    const answer = (agreed) => {
+    const finish = (agreed) => {
       resolve(agreed);
       dialog.close();
     };
     // Prevented instead of method=dialog: the page's policy forbids form actions.
     form.onsubmit = (event) => {
       event.preventDefault();
-      if (isUsable()) answer(true);
+      if (isUsable()) finish(true);
     };
-    cancel.onclick = () => answer(false);
+    cancel.onclick = () => finish(false);
     // The event is dispatched after the closing; the dialog may be open again for another question by then.
     dialog.onclose = () => dialog.open || resolve(false);
     dialog.showModal();
@@ -41,18 +41,18 @@ export function confirmDelete(title) {
 export async function askForName(now) {
   const input = find('#name');
   input.value = now;
-  const asked = ask(find('#rename-dialog'));
+  const submitted = ask(find('#rename-dialog'));
   input.select();
-  const name = (await asked) ? input.value.trim() : now;
+  const name = (await submitted) ? input.value.trim() : now;
   return name === now ? null : name;
 }
 
 export class Keys {
-  #asking = null;
+  #pending = null;
 
   /** The key to send, or an empty string. */
   get current() {
-    return recall(KEY) || readDevice(KEY);
+    return readTab(KEY) || readDevice(KEY);
   }
 
   /**
@@ -60,48 +60,48 @@ export class Keys {
    * Requests refused at the same time share one question.
    */
   renew(refused) {
-    if (this.#asking) return this.#asking;
+    if (this.#pending) return this.#pending;
     if (this.current !== refused) return Promise.resolve(this.current !== '');
     const why = refused ? 'The server did not accept this key. Try another.' : 'This server needs an API key.';
     const isOnDevice = readDevice(KEY) === refused && refused !== '';
     if (isOnDevice) writeDevice(KEY, '');
-    keep(KEY, '');
+    writeTab(KEY, '');
     if (this.current) return Promise.resolve(true); // the one on the device is another
-    return this.#ask(why, { isOnDevice });
+    return this.#promptOnce(why, { isOnDevice });
   }
 
   /** Lets the user enter another key, or remove the current one; resolves to whether there is a new one. */
   change() {
     const why = this.current ? 'Requests are sent with a key. Enter another to replace it.' : 'Requests are sent without a key.';
-    return this.#asking ?? this.#ask(why, { isOnDevice: readDevice(KEY) !== '', canForget: this.current !== '' });
+    return this.#pending ?? this.#promptOnce(why, { isOnDevice: readDevice(KEY) !== '', canForget: this.current !== '' });
   }
 
-  #ask(why, { isOnDevice, canForget = false }) {
-    this.#asking = this.#answered(why, isOnDevice, canForget).finally(() => {
-      this.#asking = null;
+  #promptOnce(why, { isOnDevice, canForget = false }) {
+    this.#pending = this.#prompt(why, isOnDevice, canForget).finally(() => {
+      this.#pending = null;
     });
-    return this.#asking;
+    return this.#pending;
   }
 
-  async #answered(why, isOnDevice, canForget) {
+  async #prompt(why, isOnDevice, canForget) {
     const [dialog, input, remember, forget] = ['#key-dialog', '#key', '#key-remember', '#key-forget'].map(find);
     find('#key-why').textContent = why;
     remember.checked = isOnDevice;
     forget.hidden = !canForget;
     forget.onclick = () => {
-      this.#keep('', true);
+      this.#store('', true);
       dialog.close();
     };
     const agreed = await ask(dialog);
     const key = input.value.trim();
     input.value = '';
-    if (agreed) this.#keep(key, remember.checked);
+    if (agreed) this.#store(key, remember.checked);
     return agreed;
   }
 
   /** Stores the key in one place only, so that removing it leaves no copy. */
-  #keep(key, onDevice) {
-    keep(KEY, onDevice ? '' : key);
+  #store(key, onDevice) {
+    writeTab(KEY, onDevice ? '' : key);
     if (onDevice || readDevice(KEY)) writeDevice(KEY, onDevice ? key : '');
   }
 }

@@ -4,11 +4,11 @@
  * It must never send a request, or drop a turn before its end is known.
  */
 
-import { turnUnderWay } from './pending_turns.js';
+import { pendingTurn } from './pending_turns.js';
 
 const LOOK_MS = 15_000;
 
-export class LostTurns {
+export class DisconnectedTurns {
   #replaced = new Map(); // turn -> the turn that it replaces
   #view;
   #timer = 0;
@@ -30,14 +30,14 @@ export class LostTurns {
     return this.#replaced.get(turn);
   }
 
-  found(turn) {
+  remove(turn) {
     this.#replaced.delete(turn);
   }
 
   /** The question of the lost turn of `conversation`, or null; see pending_turns.js. */
   of(conversation) {
-    const left = turnUnderWay(conversation);
-    return left?.id && this.has(left.id) ? left : null;
+    const pending = pendingTurn(conversation);
+    return pending?.id && this.has(pending.id) ? pending : null;
   }
 
   /** The shown turn that `turn` replaces, directly or through lost turns. */
@@ -47,8 +47,8 @@ export class LostTurns {
   }
 
   /** Calls `look` after LOOK_MS, if `conversation` still has a lost turn. */
-  lookLater(conversation, look) {
+  scheduleCheck(conversation, check) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.of(conversation) && look(), LOOK_MS);
+    this.#timer = setTimeout(() => this.of(conversation) && check(), LOOK_MS);
   }
 }

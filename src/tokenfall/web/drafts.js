@@ -5,7 +5,7 @@
  * touch the text area.
  */
 
-import { keep, recall } from './tab_storage.js';
+import { readTab, writeTab } from './tab_storage.js';
 
 const WRITE_MS = 300;
 
@@ -22,12 +22,12 @@ export class Drafts {
 
   of(conversation) {
     this.#write();
-    return recall(nameOf(conversation));
+    return readTab(nameOf(conversation));
   }
 
   set(conversation, text) {
     this.#write();
-    keep(nameOf(conversation), text);
+    writeTab(nameOf(conversation), text);
   }
 
   /** Stores what `read()` returns at the next write. */
@@ -42,6 +42,6 @@ export class Drafts {
     if (this.#unwritten === null) return;
     const { conversation, read } = this.#unwritten;
     this.#unwritten = null;
-    keep(nameOf(conversation), read());
+    writeTab(nameOf(conversation), read());
   }
 }

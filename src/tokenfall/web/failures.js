@@ -5,7 +5,7 @@
  * defect of the page is also logged on the console.
  */
 
-const WORDS_BY_STATUS = {
+const MESSAGES_BY_STATUS = {
   400: 'The server could not read this message.',
   401: 'This server needs an API key.',
   403: 'This key does not allow that.',
@@ -21,12 +21,12 @@ const WORDS_BY_STATUS = {
   504: 'The model took too long to respond. Try again.',
 };
 
-const WORDS_BY_CODE = {
+const MESSAGES_BY_CODE = {
   offline: 'You are offline. Send again when the connection is back.',
   unreachable: 'The server cannot be reached. Check the connection, then try again.',
   unexpected: 'Something other than the chat server responded. A proxy or a sign-in page may be in between.',
   cut: 'The connection was lost before the response was complete.',
-  lost: 'The connection was lost, and the server no longer has the response.',
+  response_lost: 'The connection was lost, and the server no longer has the response.',
   unreadable: 'The response could not be read and is not complete.',
   page: 'Something went wrong on this page. Reload it, then try again.',
   conversation_changed: 'This conversation was changed elsewhere, or the server lost it. Check it, then try again.',
@@ -64,7 +64,7 @@ const DETAIL_CHARACTERS = 300;
 const REPEATED = /^the upstream refused the request: /; // says the same as the words for the code
 
 export class Failure extends Error {
-  /** @param {string} code the server's error code, or one of WORDS_BY_CODE */
+  /** @param {string} code the server's error code, or one of MESSAGES_BY_CODE */
   constructor(code, { status = 0, detail = '', requestId = '', retryAfterS = null, resumable = null } = {}) {
     super(code);
     Object.assign(this, { code, status, detail, requestId, retryAfterS, resumable });
@@ -100,8 +100,8 @@ export class Failure extends Error {
   }
 
   /** One or two sentences for the user. */
-  get words() {
-    const own = WORDS_BY_CODE[this.code] ?? WORDS_BY_STATUS[this.status];
+  get text() {
+    const own = MESSAGES_BY_CODE[this.code] ?? MESSAGES_BY_STATUS[this.status];
     const detail = this.detail.replace(REPEATED, '').slice(0, DETAIL_CHARACTERS);
     const helps = DETAIL_HELPS.has(this.code) || DETAIL_HELPS.has(this.status);
     if (own) return helps && detail ? `${own} It says: ${detail}` : own;
@@ -118,8 +118,8 @@ export function asFailure(error) {
 }
 
 /** The failure of a response that ended early and that the server no longer has. */
-export function gone(failure) {
-  return failure?.status === 404 || failure?.status === 410 ? new Failure('lost') : failure;
+export function asLostResponse(failure) {
+  return failure?.status === 404 || failure?.status === 410 ? new Failure('response_lost') : failure;
 }
 
 function textOf(value) {

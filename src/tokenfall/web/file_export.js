@@ -4,7 +4,7 @@
  * It must never omit text, or export an incomplete response without saying so.
  */
 
-import { endOf, stateOf, wordsOfEnd } from './response_end.js';
+import { describeEnd, endOf, stateOf } from './response_end.js';
 
 const NAMES = { user: 'You', assistant: 'Assistant' };
 const KEPT_MS = 60_000;
@@ -15,7 +15,7 @@ export function asMarkdown(title, messages) {
   const parts = messages.map((message) => {
     const who = `**${message.model || (NAMES[message.role] ?? message.role)}**`;
     const text = message.role === 'user' ? quoted(message.content) : closed(message.content);
-    const end = message.role === 'assistant' ? wordsOfEnd(stateOf(message), endOf(message)) : '';
+    const end = message.role === 'assistant' ? describeEnd(stateOf(message), endOf(message)) : '';
     return `${who}\n\n${text}${end ? `\n\n*${end}.*` : ''}\n`;
   });
   return [`# ${title.replace(/\s+/g, ' ')}\n`, ...parts].join('\n');

@@ -19,7 +19,7 @@ export function importedBody(text) {
   return JSON.stringify({ ...(typeof title === 'string' && { title }), messages });
 }
 
-export class Importing {
+export class FileImport {
   /** @param onFile called with a function that resolves to the text of the chosen file */
   constructor(onFile) {
     const [button, field] = [document.querySelector('#import-open'), document.querySelector('#import-file')];

@@ -6,9 +6,9 @@
 
 import { unlessAborted } from './abortable.js';
 import { asFailure } from './failures.js';
-import { answerKept } from './response_end.js';
+import { storedResponse } from './response_end.js';
 
-export class Loading {
+export class HistoryLoader {
   #api;
   #view;
 
@@ -20,7 +20,7 @@ export class Loading {
   }
 
   /** A new conversation has no messages. */
-  begin(id, { isNew }) {
+  open(id, { isNew }) {
     this.#turn = null;
     this.visit = { id, messages: isNew ? Promise.resolve([]) : null, isShown: isNew, isNew };
     this.newest = isNew ? '' : null;
@@ -28,20 +28,20 @@ export class Loading {
     else this.#view.clear();
   }
 
-  get isBegun() {
+  get isRequested() {
     return this.visit.messages !== null;
   }
 
   /** Resolves to the messages, which are shown by then; those that the server has lost stay, and are marked. */
   load() {
-    this.visit.messages ??= this.#loaded(this.visit);
+    this.visit.messages ??= this.#fetch(this.visit);
     return this.visit.messages;
   }
 
   /** Loads and shows it again. `onFailure` gets a Failure, unless another conversation is shown by then. */
-  async again(onFailure) {
+  async reload(onFailure) {
     const { visit } = this;
-    this.forget();
+    this.invalidate();
     try {
       await this.load();
     } catch (error) {
@@ -49,7 +49,7 @@ export class Loading {
     }
   }
 
-  forget() {
+  invalidate() {
     this.visit.messages = null;
   }
 
@@ -59,7 +59,7 @@ export class Loading {
 
   /** Returns the newest turn, and the one before the last that began here. From now on the newest is unknown, because
    * `turn` will be stored or not. */
-  forgetNewest(turn) {
+  invalidateNewest(turn) {
     const known = [this.newest, this.#turn?.follows ?? null];
     this.newest = null;
     this.#turn = turn;
@@ -67,7 +67,7 @@ export class Loading {
   }
 
   /** Shows new messages of the server; resolves to whether there were any. Learns the newest turn if it is unknown. */
-  async look() {
+  async refresh() {
     const { visit, newest } = this;
     const turn = this.#turn;
     if (!visit.isShown || (newest === null && turn === null)) return false;
@@ -84,17 +84,17 @@ export class Loading {
   #show(messages, isUnknown) {
     this.newest = newestOf(messages);
     if (messages.length > 0 || this.#view.isEmpty) this.#view.showHistory(messages, { isUnknown });
-    else this.#view.markForgotten();
+    else this.#view.markLost();
   }
 
   /** The stored response of a turn that was resumed; null for another, or if there is none. */
-  async kept(turn) {
-    if (!turn.cameBack || turn.isOver) return null;
+  async storedEnd(turn) {
+    if (!turn.isResumed || turn.isOver) return null;
     const messages = messagesOf(this.#api, this.visit.id);
-    return answerKept(await unlessAborted(messages, turn.signal).catch(() => []), turn.id);
+    return storedResponse(await unlessAborted(messages, turn.signal).catch(() => []), turn.id);
   }
 
-  async #loaded(visit) {
+  async #fetch(visit) {
     try {
       const found = await this.#api.history(visit.id);
       const messages = found ?? [];

@@ -28,8 +28,8 @@ const WEB_LOCK = { isHeld: () => true };
  * Resolves to the lock, which is kept until `signal` is aborted; `isHeld()` tells whether it still is. With
  * `ifAvailable`, null if another tab has it. Rejects if `signal` is aborted before.
  */
-export function hold(name, { signal, ifAvailable = false }) {
-  return navigator.locks ? webLock(name, { signal, ifAvailable }) : new Lease(name, { signal, ifAvailable }).taken;
+export function acquire(name, { signal, ifAvailable = false }) {
+  return navigator.locks ? webLock(name, { signal, ifAvailable }) : new Lease(name, { signal, ifAvailable }).acquired;
 }
 
 function webLock(name, { signal, ifAvailable }) {
@@ -56,7 +56,7 @@ class Lease {
   constructor(name, { signal, ifAvailable }) {
     this.#channel = new BroadcastChannel(`${name}:lock`);
     this.#channel.onmessage = ({ data }) => this.#receive(data);
-    this.taken = new Promise((resolve, reject) => {
+    this.acquired = new Promise((resolve, reject) => {
       this.#take = () => resolve(this);
       const leave = () => {
         this.#end();
@@ -67,7 +67,7 @@ class Lease {
     });
     addEventListener('pagehide', () => this.#state === 'held' && this.#end(), { signal });
     if (this.#state === 'over') return;
-    if (ifAvailable) this.#hold(); // another that has it objects
+    if (ifAvailable) this.#acquire(); // another that has it objects
     else this.#ask();
   }
 
@@ -77,7 +77,7 @@ class Lease {
   }
 
   #ask() {
-    this.#set('asking', CLAIM_MS, () => this.#hold());
+    this.#set('asking', CLAIM_MS, () => this.#acquire());
     this.#send();
   }
 
@@ -85,7 +85,7 @@ class Lease {
     this.#set('waiting', LEASE_MS, () => this.#ask());
   }
 
-  #hold() {
+  #acquire() {
     this.#beatMs = performance.now();
     this.#take();
     this.#beat();

@@ -5,13 +5,13 @@
  * per animation frame, or decide how a response ended.
  */
 
-import { fillFolded } from './collapsible_text.js';
+import { fillCollapsible } from './collapsible_text.js';
 import { button, element } from './elements.js';
 import { Reasoning } from './reasoning.js';
-import { wordsOfEnd } from './response_end.js';
-import { timing } from './speed_button.js';
-import { Progress } from './stall_indicator.js';
-import { GrowingMarkdown } from './streaming_markdown.js';
+import { describeEnd } from './response_end.js';
+import { speedButton } from './speed_button.js';
+import { StallIndicator } from './stall_indicator.js';
+import { StreamingMarkdown } from './streaming_markdown.js';
 import { stamp } from './timestamps.js';
 
 const NAMES = { user: 'You', assistant: 'Assistant' };
@@ -22,13 +22,13 @@ const ACTIONS = {
 };
 
 function actionButton(action, label, role) {
-  const made = button('action', label, element('span', 'unseen', role === 'user' ? ' your message' : ' response'));
-  made.dataset.action = action;
-  return made;
+  const created = button('action', label, element('span', 'unseen', role === 'user' ? ' your message' : ' response'));
+  created.dataset.action = action;
+  return created;
 }
 
 /** The element of a message without text. */
-function frame(role, turn) {
+function messageFrame(role, turn) {
   const message = element('article', `message ${role}`);
   const body = element('div', 'text');
   body.dir = 'auto';
@@ -45,18 +45,18 @@ export function bodyOf(message) {
 
 /** A question, sent at `atS`, Unix seconds. */
 export function questionElement(text, turn = '', atS = Date.now() / 1000) {
-  const message = frame('user', turn);
+  const message = messageFrame('user', turn);
   stamp(message, atS);
-  fillFolded(bodyOf(message), text);
+  fillCollapsible(bodyOf(message), text);
   return message;
 }
 
 /** The line below a response that has ended. */
-function noteOf(isSilent, words, { pace }) {
+function noteOf(isEmpty, label, { pace }) {
   const parts = [
-    isSilent && element('span', 'ended', 'Empty response'),
-    words && element('span', 'ended', words),
-    pace && timing(pace),
+    isEmpty && element('span', 'ended', 'Empty response'),
+    label && element('span', 'ended', label),
+    pace && speedButton(pace),
   ];
   return parts.filter(Boolean);
 }
@@ -64,21 +64,21 @@ function noteOf(isSilent, words, { pace }) {
 /**
  * A response: waiting, growing, then ended. `onDraw` is called whenever its height may have changed.
  */
-export class Answer {
-  #growing;
-  #waiting = ''; // received, not drawn yet
+export class ResponseView {
+  #markdown;
+  #pending = ''; // received, not drawn yet
   #frame = 0;
   #onDraw;
   #reasoning = null;
-  #progress = new Progress();
+  #stall = new StallIndicator();
 
   constructor(turn = '', onDraw = () => {}) {
-    this.element = frame('assistant', turn);
+    this.element = messageFrame('assistant', turn);
     this.element.dataset.state = 'waiting';
     this.text = '';
     this.#onDraw = onDraw;
-    this.#growing = new GrowingMarkdown(bodyOf(this.element));
-    bodyOf(this.element).after(this.#progress.element);
+    this.#markdown = new StreamingMarkdown(bodyOf(this.element));
+    bodyOf(this.element).after(this.#stall.element);
   }
 
   /** Shows the model's name as the author. */
@@ -91,62 +91,62 @@ export class Answer {
   }
 
   /** A piece of reasoning. */
-  think(text, isAgain = false) {
+  appendReasoning(text, isRestart = false) {
     if (this.#reasoning === null) {
       this.#reasoning = new Reasoning();
       bodyOf(this.element).before(this.#reasoning.element);
     }
-    this.#reasoning.append(text, isAgain);
-    this.#progress.progressed();
+    this.#reasoning.append(text, isRestart);
+    this.#stall.reset();
     this.#onDraw();
   }
 
   append(token) {
     if (this.text === '') this.#reasoning?.end();
     this.text += token;
-    this.#waiting += token;
-    this.#progress.progressed();
+    this.#pending += token;
+    this.#stall.reset();
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
   /**
-   * Ends it with what is known: { model, pace, reason, tokens, thoughtS, atS }, all optional; see response_end.js.
+   * Ends it with what is known: { model, pace, reason, tokens, reasoningS, atS }, all optional; see response_end.js.
    * Draws the rest at once: a hidden tab has no animation frames.
    */
-  end(state, { thoughtS = null, atS = Date.now() / 1000, ...end } = {}) {
+  end(state, { reasoningS = null, atS = Date.now() / 1000, ...end } = {}) {
     cancelAnimationFrame(this.#frame);
     this.#draw();
-    this.#growing.end();
-    this.#progress.end();
-    if (thoughtS !== null || this.text === '') this.#reasoning?.end(thoughtS);
+    this.#markdown.end();
+    this.#stall.end();
+    if (reasoningS !== null || this.text === '') this.#reasoning?.end(reasoningS);
     this.setModel(end.model);
     Object.assign(this.element.dataset, { state, reason: end.reason ?? '' });
     stamp(this.element, atS);
-    const isSilent = state === 'complete' && !this.text;
-    this.element.querySelector('.note').replaceChildren(...noteOf(isSilent, wordsOfEnd(state, end), end));
+    const isEmpty = state === 'complete' && !this.text;
+    this.element.querySelector('.note').replaceChildren(...noteOf(isEmpty, describeEnd(state, end), end));
     this.#onDraw();
   }
 
   /** Replaces its text. */
   replace(text) {
     cancelAnimationFrame(this.#frame);
-    this.#growing = new GrowingMarkdown(bodyOf(this.element));
-    this.#waiting = text;
+    this.#markdown = new StreamingMarkdown(bodyOf(this.element));
+    this.#pending = text;
     this.text = text;
     this.#draw();
   }
 
   remove() {
     cancelAnimationFrame(this.#frame);
-    this.#progress.end();
+    this.#stall.end();
     this.element.remove();
   }
 
   #draw() {
     this.#frame = 0;
-    if (this.#waiting === '') return;
-    this.#growing.append(this.#waiting);
-    this.#waiting = '';
+    if (this.#pending === '') return;
+    this.#markdown.append(this.#pending);
+    this.#pending = '';
     const { dataset } = this.element;
     if (dataset.state === 'waiting' && bodyOf(this.element).textContent) dataset.state = 'streaming';
     this.#onDraw();

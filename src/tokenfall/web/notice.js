@@ -25,7 +25,7 @@ export function showBriefly(text, ms) {
 export class Notice {
   #box = find('#notice');
   #text = find('#notice-text');
-  #left = find('#notice-left');
+  #countdown = find('#notice-left');
   #again = find('#notice-again');
   #timer = 0;
   #code = ''; // of the failure that is shown
@@ -44,7 +44,7 @@ export class Notice {
     this.#code = failure.code;
     const request = failure.isOfServer && failure.requestId ? `(Request ${failure.requestId})` : '';
     const wait = waitOf(failure, again);
-    const words = wait ? failure.words.replace(/ Try again\.$/, '') : failure.words;
+    const words = wait ? failure.text.replace(/ Try again\.$/, '') : failure.text;
     this.#text.textContent = [words, wait, request].filter(Boolean).join(' ');
     this.#box.classList.add('shown');
     this.#again.hidden = again === null;
@@ -60,7 +60,7 @@ export class Notice {
     clearTimeout(this.#timer);
     this.#code = '';
     this.#text.textContent = '';
-    this.#left.textContent = '';
+    this.#countdown.textContent = '';
     this.#box.classList.remove('shown');
   }
 
@@ -73,7 +73,7 @@ export class Notice {
 
   /** The wait is over: the button stays. */
   #showWaited(again) {
-    this.#left.textContent = '';
+    this.#countdown.textContent = '';
     if (again) {
       this.#text.textContent = 'You can send again.';
       return;
@@ -89,7 +89,7 @@ export class Notice {
       waited();
       return;
     }
-    this.#left.textContent = clock(Math.ceil(leftMs / 1000));
+    this.#countdown.textContent = clock(Math.ceil(leftMs / 1000));
     this.#timer = setTimeout(() => this.#countDown(untilMs, waited), leftMs % 1000 || 1000);
   }
 }

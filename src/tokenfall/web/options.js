@@ -58,7 +58,7 @@ export function keyWith(key, options) {
 }
 
 /** The options besides the model, in words; empty if there are none. */
-export function wordsOf({ system, temperature, max_tokens: limit }) {
+export function describeOptions({ system, temperature, max_tokens: limit }) {
   const parts = [
     system && 'system prompt',
     temperature !== undefined && `temperature ${temperature}`,
@@ -75,16 +75,16 @@ export const READ = {
     return { value: length > 0 ? text.trim() : null };
   },
   temperature(text) {
-    return numberIn(text, /^(\d+[.,]?\d*|[.,]\d+)$/, { least: 0, most: 2, takes: 'A number from 0 to 2, for example 0.7.' });
+    return numberIn(text, /^(\d+[.,]?\d*|[.,]\d+)$/, { min: 0, max: 2, expected: 'A number from 0 to 2, for example 0.7.' });
   },
   max_tokens(text) {
-    return numberIn(text, /^\d+$/, { least: 1, most: MAX_TOKENS, takes: `A whole number from 1 to ${MAX_TOKENS}.` });
+    return numberIn(text, /^\d+$/, { min: 1, max: MAX_TOKENS, expected: `A whole number from 1 to ${MAX_TOKENS}.` });
   },
 };
 
-function numberIn(text, pattern, { least, most, takes }) {
-  const written = text.trim();
-  if (written === '') return { value: null };
-  const value = Number(written.replace(',', '.'));
-  return pattern.test(written) && value >= least && value <= most ? { value } : { error: takes };
+function numberIn(text, pattern, { min, max, expected }) {
+  const trimmed = text.trim();
+  if (trimmed === '') return { value: null };
+  const value = Number(trimmed.replace(',', '.'));
+  return pattern.test(trimmed) && value >= min && value <= max ? { value } : { error: expected };
 }

@@ -9,41 +9,41 @@
  * It must never store more than one question per conversation.
  */
 
-import { keep, recall } from './tab_storage.js';
+import { readTab, writeTab } from './tab_storage.js';
 
 const name = (conversation) => `turn:${conversation}`;
 
 /** The question in progress of `conversation`, or null. */
-export function turnUnderWay(conversation) {
+export function pendingTurn(conversation) {
   try {
-    return JSON.parse(recall(name(conversation)) || 'null');
+    return JSON.parse(readTab(name(conversation)) || 'null');
   } catch {
     return null;
   }
 }
 
-export function keepTurn(conversation, turn) {
-  keep(name(conversation), JSON.stringify(turn));
+export function storePendingTurn(conversation, turn) {
+  writeTab(name(conversation), JSON.stringify(turn));
 }
 
 /** Stores a question that is sent, or whose turn is resumed. */
-export function keepAsked({ conversation, key, question, replaces, isShown, isContinued, id = '' }) {
-  const left = { key, question, replaces, isShown, ...(isContinued && { isContinued }) };
-  keepTurn(conversation, { ...left, after: null, id, isGivenUp: false });
+export function addPendingTurn({ conversation, key, question, replaces, isShown, isContinued, id = '' }) {
+  const pending = { key, question, replaces, isShown, ...(isContinued && { isContinued }) };
+  storePendingTurn(conversation, { ...pending, after: null, id, isGivenUp: false });
 }
 
-export function forgetTurn(conversation) {
-  keep(name(conversation), '');
+export function removePendingTurn(conversation) {
+  writeTab(name(conversation), '');
 }
 
 /** Adds fields to the question with this `key`, if it is still the stored one. */
-export function noteTurn(conversation, key, more) {
-  const left = turnUnderWay(conversation);
-  if (left?.key === key) keepTurn(conversation, { ...left, ...more });
+export function updatePendingTurn(conversation, key, more) {
+  const pending = pendingTurn(conversation);
+  if (pending?.key === key) storePendingTurn(conversation, { ...pending, ...more });
 }
 
 /** Whether the conversation's `messages` contain the turn of a question, also if its id is unknown. */
-export function isKept({ id, question, after }, messages) {
+export function isStored({ id, question, after }, messages) {
   if (id) return messages.some(({ turn }) => turn === id);
   const last = messages.findLast(({ role }) => role === 'user');
   return after !== null && last?.content === question && last.turn !== after;

@@ -7,7 +7,7 @@
 import { element } from './elements.js';
 
 /** "Thought for 5 s", or "Reasoning" without a time. */
-export function wordsOfThought(seconds) {
+export function reasoningLabel(seconds) {
   if (!Number.isFinite(seconds)) return 'Reasoning';
   return seconds < 60 ? `Thought for ${Math.max(1, Math.round(seconds))} s` : `Thought for ${Math.round(seconds / 60)} min`;
 }
@@ -25,9 +25,9 @@ export class Reasoning {
     this.element = element('details', 'reasoning', this.#summary, body);
   }
 
-  /** Appends the next piece; `isAgain`: the text restarts with it. */
-  append(text, isAgain = false, nowMs = performance.now()) {
-    if (isAgain) this.#text.data = '';
+  /** Appends the next piece; `isRestart`: the text restarts with it. */
+  append(text, isRestart = false, nowMs = performance.now()) {
+    if (isRestart) this.#text.data = '';
     this.#startMs ||= nowMs;
     this.#endMs = nowMs;
     this.#text.appendData(text);
@@ -35,6 +35,6 @@ export class Reasoning {
 
   /** Ends it; `seconds` is the server's duration, null to use the one measured here. */
   end(seconds = null) {
-    this.#summary.textContent = wordsOfThought(seconds ?? (this.#endMs - this.#startMs) / 1000);
+    this.#summary.textContent = reasoningLabel(seconds ?? (this.#endMs - this.#startMs) / 1000);
   }
 }

@@ -27,15 +27,15 @@ export function endOf(end) {
 }
 
 /** The response of a turn in the history's `messages`, with its end; null if it is not there. */
-export function answerKept(messages, turn) {
-  const answer = messages.find((message) => message.turn === turn && message.role === 'assistant');
-  if (!answer) return null;
-  const { content, model, created, ttft_s: ttft, tokens_per_s: rate } = answer;
-  return { content, state: stateOf(answer), isKept: true, model, pace: measured(ttft, rate), ...endOf(answer), ...(created && { atS: created }) };
+export function storedResponse(messages, turn) {
+  const message = messages.find((each) => each.turn === turn && each.role === 'assistant');
+  if (!message) return null;
+  const { content, model, created, ttft_s: ttft, tokens_per_s: rate } = message;
+  return { content, state: stateOf(message), isStored: true, model, pace: measured(ttft, rate), ...endOf(message), ...(created && { atS: created }) };
 }
 
 /** Words for the user; empty for a response that is complete. */
-export function wordsOfEnd(state, { reason = '', tokens = 0 } = {}) {
+export function describeEnd(state, { reason = '', tokens = 0 } = {}) {
   if (state !== 'complete') return BY_STATE[state] ?? BY_STATE.interrupted;
   if (reason !== 'length') return BY_REASON[reason] ?? '';
   return tokens > 0 ? `Stopped at the limit of ${tokens} ${tokens === 1 ? 'token' : 'tokens'}` : 'Stopped at the token limit';

@@ -9,12 +9,12 @@ import { asFailure } from './failures.js';
 const PAUSE_MS = 250; // without typing, before a search
 
 /** "1 conversation found". */
-export function wordsOfFound(count) {
+export function describeCount(count) {
   if (count === 0) return 'Nothing found.';
   return count === 1 ? '1 conversation found.' : `${count} conversations found.`;
 }
 
-export class Searching {
+export class SearchField {
   #field = document.querySelector('#search');
   #status = document.querySelector('#found');
   #on;
@@ -50,9 +50,9 @@ export class Searching {
     let [found, status] = [null, ''];
     try {
       found = new Set((await this.#on.search(words.trim())).map(({ id }) => id));
-      status = wordsOfFound(found.size);
+      status = describeCount(found.size);
     } catch (error) {
-      status = asFailure(error).words;
+      status = asFailure(error).text;
     }
     if (words === this.#field.value) this.#show(found, status);
   }

@@ -7,10 +7,10 @@
 import { asFailure } from './failures.js';
 import { Intro } from './intro.js';
 import { isSimulated, ModelPicker } from './model_picker.js';
-import { dropOptions, optionsOf, setOptions, wordsOf } from './options.js';
+import { describeOptions, dropOptions, optionsOf, setOptions } from './options.js';
 import { askForOptions } from './options_dialog.js';
 
-export class Setup {
+export class Settings {
   #api;
   #conversation = '';
   #settings = document.querySelector('#settings');
@@ -74,9 +74,9 @@ export class Setup {
 
   #show() {
     const options = optionsOf(this.#conversation);
-    const words = wordsOf(options);
-    this.#settings.textContent = words ? `Settings: ${words}` : 'Settings';
-    this.#settings.toggleAttribute('data-set', words !== '');
+    const changed = describeOptions(options);
+    this.#settings.textContent = changed ? `Settings: ${changed}` : 'Settings';
+    this.#settings.toggleAttribute('data-set', changed !== '');
     this.#picker.show(options.model ?? '', this.#defaults, this.#models);
     this.#intro.show(options.model, this.#defaults);
   }

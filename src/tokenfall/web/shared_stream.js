@@ -6,10 +6,10 @@
  * stops reading.
  */
 
-import { pause, unlessAborted } from './abortable.js';
+import { delay, unlessAborted } from './abortable.js';
 import { Failure } from './failures.js';
 import { hashOf } from './hash.js';
-import { hold } from './locks.js';
+import { acquire } from './locks.js';
 
 /** How long a tab waits for the tab that has the lock, which may hang, or wait for the user to enter a key. */
 const PATIENCE_MS = 5000;
@@ -43,27 +43,27 @@ export async function join(how) {
 
 /** The items of a stream that this tab has opened already, broadcast to the others unless one of them reads it. */
 export async function* lead({ name, since }, items) {
-  const left = new AbortController();
+  const aborter = new AbortController();
   try {
-    const lock = await hold(name(), { signal: left.signal, ifAvailable: true });
+    const lock = await acquire(name(), { signal: aborter.signal, ifAvailable: true });
     if (lock === null) {
       yield* items;
       return;
     }
     const channel = new BroadcastChannel(name());
-    left.signal.addEventListener('abort', () => channel.close());
+    aborter.signal.addEventListener('abort', () => channel.close());
     yield* broadcast({ channel, lock, since }, items);
   } finally {
-    left.abort();
+    aborter.abort();
   }
 }
 
 /** Sends each item to the other tabs, and the earlier items to those that join later. */
 async function* broadcast({ channel, lock, since }, items) {
   channel.onmessage = ({ data }) => {
-    if (data.wants) channel.postMessage({ to: data.wants, items: since(data.after) });
+    if (data.from) channel.postMessage({ to: data.from, items: since(data.after) });
   };
-  channel.postMessage({ isHere: true });
+  channel.postMessage({ isReady: true });
   for await (const item of items) {
     if (!lock.isHeld()) throw new Failure('cut');
     channel.postMessage({ items: [item] });
@@ -77,7 +77,7 @@ class Member {
   #how;
   #name;
   #channel;
-  #left = new AbortController();
+  #aborter = new AbortController();
   #waited = new AbortController();
   #id = crypto.getRandomValues(new Uint32Array(2)).join('-');
   #inbox = []; // messages that were not taken yet
@@ -92,25 +92,25 @@ class Member {
     this.#channel = new BroadcastChannel(this.#name);
     this.#begun = new Promise((resolve, reject) => {
       this.#channel.onmessage = ({ data }) => this.#receive(data) && resolve();
-      hold(this.#name, { signal: this.#left.signal }).then((lock) => {
+      acquire(this.#name, { signal: this.#aborter.signal }).then((lock) => {
         this.#lock = lock;
         this.#wake();
         resolve();
       }, reject);
     });
-    this.#ask();
+    this.#requestItems();
   }
 
   /** Whether a tab reads the stream; after `PATIENCE_MS` this one reads for itself. */
   isBegun() {
     const begun = this.#begun.then(() => true);
-    const late = pause(PATIENCE_MS, this.#waited.signal).then(() => false);
+    const late = delay(PATIENCE_MS, this.#waited.signal).then(() => false);
     return Promise.race([begun, late]).finally(() => this.#waited.abort());
   }
 
   leave() {
     this.#waited.abort();
-    this.#left.abort();
+    this.#aborter.abort();
     this.#channel.close();
   }
 
@@ -144,24 +144,24 @@ class Member {
       if (this.#inbox.length > 0 || this.#lock !== null) continue;
       await unlessAborted(new Promise((resolve) => (this.#wake = resolve)), this.#how.signal);
     }
-    await pause(LAST_MESSAGES_MS, this.#how.signal);
+    await delay(LAST_MESSAGES_MS, this.#how.signal);
     yield* this.#inbox.splice(0);
   }
 
-  #ask() {
+  #requestItems() {
     this.#hasJoined = false;
-    this.#channel.postMessage({ wants: this.#id, after: this.#how.after?.() });
+    this.#channel.postMessage({ from: this.#id, after: this.#how.after?.() });
   }
 
   /** Whether this message has the earlier items, with which the stream begins. */
   #receive(data) {
-    if (data.isHere) this.#ask();
-    const isAnswer = data.to === this.#id && !this.#hasJoined;
-    if (isAnswer) this.#hasJoined = true;
-    if (isAnswer || (this.#hasJoined && !data.to && (data.items || data.isDone))) {
+    if (data.isReady) this.#requestItems();
+    const isReply = data.to === this.#id && !this.#hasJoined;
+    if (isReply) this.#hasJoined = true;
+    if (isReply || (this.#hasJoined && !data.to && (data.items || data.isDone))) {
       this.#inbox.push(data);
       this.#wake();
     }
-    return isAnswer;
+    return isReply;
   }
 }

@@ -17,13 +17,13 @@ function letterOf({ key, code }) {
 }
 
 /** The name of the shortcut that `event` is: begin, list, help or write; undefined for another key. */
-export function shortcutOf(event, { isWriting, takesSingleKeys }) {
+export function shortcutOf(event, { isWriting, allowsSingleKeys }) {
   if (event.altKey || isComposing(event)) return undefined;
   if (event.ctrlKey || event.metaKey) {
     if (event.key === '/') return 'help';
     return event.shiftKey ? { o: 'begin', s: 'list' }[letterOf(event)] : undefined;
   }
-  return takesSingleKeys && !isWriting ? { '?': 'help', '/': 'write' }[event.key] : undefined;
+  return allowsSingleKeys && !isWriting ? { '?': 'help', '/': 'write' }[event.key] : undefined;
 }
 
 export class Shortcuts {
@@ -41,7 +41,7 @@ export class Shortcuts {
     for (const key of this.#dialog.querySelectorAll('kbd[data-control]')) key.textContent = isApple ? '⌘' : 'Ctrl';
     document.addEventListener('keydown', (event) => {
       const isWriting = event.target.closest?.('input, textarea, select') !== null;
-      const name = shortcutOf(event, { isWriting, takesSingleKeys: this.#single.checked });
+      const name = shortcutOf(event, { isWriting, allowsSingleKeys: this.#single.checked });
       if (name === undefined || find('dialog:modal')) return;
       event.preventDefault();
       acts[name]();

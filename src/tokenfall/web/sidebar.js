@@ -4,10 +4,10 @@
  * It must never load anything itself, or take keyboard focus while it is closed.
  */
 
-import { grouped } from './date_groups.js';
+import { groupByDay } from './date_groups.js';
 import { button, element } from './elements.js';
 import { EntryMenu } from './entry_menu.js';
-import { Searching } from './search_field.js';
+import { SearchField } from './search_field.js';
 
 const NARROW = matchMedia('(width < 60rem)');
 const TIMES_MS = 30_000; // between updates of the relative times
@@ -30,7 +30,7 @@ export class Sidebar {
   #opener = document.querySelector('#sidebar-open');
   #isOpen = false;
   #shown = { conversations: [], current: '', isWhole: false };
-  #searching;
+  #search;
 
   /**
    * @param on { open(id), begin() }: the user chose a conversation or a new one; { rename(id), pin(id, pinned),
@@ -39,7 +39,7 @@ export class Sidebar {
   constructor(on) {
     const isPinned = (id) => this.#shown.conversations.find((each) => each.id === id)?.pinned === true;
     new EntryMenu(this.#list, { ...on, isPinned, pin: (id) => on.pin(id, !isPinned(id)) });
-    this.#searching = new Searching({ search: on.search, change: () => this.#draw() });
+    this.#search = new SearchField({ search: on.search, change: () => this.#draw() });
     document.querySelector('#new').addEventListener('click', () => this.#leaveFor(() => on.begin()));
     document.querySelector('#sidebar-close').addEventListener('click', () => this.#set(false));
     this.#opener.addEventListener('click', () => this.#set(true));
@@ -70,12 +70,12 @@ export class Sidebar {
 
   #draw() {
     const { conversations, current, isWhole } = this.#shown;
-    const { found } = this.#searching;
-    const groups = found ? [{ name: '', conversations: conversations.filter(({ id }) => found.has(id)) }] : grouped(conversations);
-    const giveBack = keepFocus(this.#list);
+    const { found } = this.#search;
+    const groups = found ? [{ name: '', conversations: conversations.filter(({ id }) => found.has(id)) }] : groupByDay(conversations);
+    const restoreFocus = keepFocus(this.#list);
     this.#list.replaceChildren(...groups.flatMap((group) => elementsOf(group, current)));
     this.#none.hidden = found !== null || conversations.length > 0 || !isWhole;
-    giveBack();
+    restoreFocus();
   }
 
   /** Updates the relative times. */
@@ -140,8 +140,8 @@ function entry({ id, title, last_activity: lastActivity, messages }, current) {
 }
 
 function menuButton(title) {
-  const made = button('more', '⋯');
-  made.setAttribute('aria-label', `Actions for ${title}`);
-  made.setAttribute('popovertarget', 'entry-menu');
-  return made;
+  const created = button('more', '⋯');
+  created.setAttribute('aria-label', `Actions for ${title}`);
+  created.setAttribute('popovertarget', 'entry-menu');
+  return created;
 }

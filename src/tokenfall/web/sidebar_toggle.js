@@ -9,7 +9,7 @@ import { writeDevice } from './device_storage.js';
 
 const find = (selector) => document.querySelector(selector);
 
-export class ListSwitch {
+export class SidebarToggle {
   #opener = find('#sidebar-open');
 
   constructor() {

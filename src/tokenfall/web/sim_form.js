@@ -5,12 +5,12 @@
  * itself, or retry by itself: the server checks it, and its error is shown beside the field.
  */
 
-import { wordsFor } from './board_messages.js';
+import { messageFor } from './board_messages.js';
 import { Failure } from './failures.js';
 import { request } from './request.js';
 
 const find = (id) => document.querySelector(id);
-const ALONE = 'Needs WORKERS=1: each worker has its own simulator settings.';
+const ONE_WORKER = 'Needs WORKERS=1: each worker has its own simulator settings.';
 
 export class SimForm {
   #keys;
@@ -19,7 +19,7 @@ export class SimForm {
   #field = find('#sim');
   #error = find('#sim-error');
   #status = find('#sim-status');
-  #held = ''; // the current grammar, as far as known
+  #current = ''; // the current grammar, as far as known
   #follows = true; // the field shows the current grammar
 
   /** @param onAnswer called after a successful request, so the key was accepted */
@@ -34,34 +34,34 @@ export class SimForm {
     find('#sim-chips').addEventListener('click', ({ target }) => {
       if (target.dataset.sim === undefined) return;
       this.#field.value = target.dataset.sim;
-      this.#written();
+      this.#edited();
       this.#field.focus();
     });
-    this.#field.addEventListener('input', () => this.#written());
+    this.#field.addEventListener('input', () => this.#edited());
   }
 
-  /** Shows the current grammar. It can be changed only if there is one worker (`isAlone`). */
-  hold(sim, isAlone) {
-    this.#hold(sim);
-    if (this.#field.disabled !== isAlone) return;
-    for (const control of this.#form.elements) control.disabled = !isAlone;
-    this.#show(isAlone ? '' : ALONE, '');
+  /** Shows the current grammar. It can be changed only if there is one worker (`hasOneWorker`). */
+  update(sim, hasOneWorker) {
+    this.#setCurrent(sim);
+    if (this.#field.disabled !== hasOneWorker) return;
+    for (const control of this.#form.elements) control.disabled = !hasOneWorker;
+    this.#show(hasOneWorker ? '' : ONE_WORKER, '');
   }
 
-  #hold(sim) {
-    this.#held = sim;
+  #setCurrent(sim) {
+    this.#current = sim;
     find('#sim-now').textContent = sim;
     if (this.#follows && this.#field.value !== sim) this.#field.value = sim;
   }
 
-  #written() {
-    this.#follows = this.#field.value === this.#held;
+  #edited() {
+    this.#follows = this.#field.value === this.#current;
     this.#show('', '');
   }
 
   async #apply() {
     const sent = this.#field.value;
-    const response = await this.#ask({
+    const response = await this.#request({
       method: 'PUT',
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify({ sim: sent.trim() }),
@@ -69,12 +69,12 @@ export class SimForm {
     const current = await response.json().catch(() => null);
     if (typeof current?.sim !== 'string') throw new Failure('unexpected');
     this.#done(sent, 'Applied to new streams.');
-    this.#hold(current.sim);
+    this.#setCurrent(current.sim);
   }
 
   async #reset() {
     const before = this.#field.value;
-    await this.#ask({ method: 'DELETE' });
+    await this.#request({ method: 'DELETE' });
     this.#done(before, 'Reset to the settings from startup.');
   }
 
@@ -84,7 +84,7 @@ export class SimForm {
     this.#show('', status);
   }
 
-  async #ask(init) {
+  async #request(init) {
     const response = await request(this.#keys, 'sim', init);
     this.#onAnswer();
     return response;
@@ -99,7 +99,7 @@ export class SimForm {
     } catch (failure) {
       if (!(failure instanceof Failure)) console.error(failure);
       const isOfField = failure.status === 400;
-      this.#show(isOfField && failure.detail ? failure.detail : wordsFor(failure), '', isOfField);
+      this.#show(isOfField && failure.detail ? failure.detail : messageFor(failure), '', isOfField);
     }
     this.#form.ariaBusy = 'false';
   }

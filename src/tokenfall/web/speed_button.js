@@ -7,7 +7,7 @@
 import { button, element } from './elements.js';
 
 /** @param pace the text of pace.js */
-export function timing(pace) {
+export function speedButton(pace) {
   const made = button('action timing', 'Speed ', element('span', 'pace', pace));
   made.setAttribute('aria-expanded', 'false');
   made.addEventListener('click', () => {

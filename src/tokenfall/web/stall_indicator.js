@@ -8,13 +8,13 @@ const TICK_MS = 1000;
 const STALL_MS = 5000;
 
 /** Words for a silence of `silentMs`; empty while it is too short to mention. */
-export function wordsOfSilence(silentMs, { isBegun }) {
+export function silenceLabel(silentMs, { isBegun }) {
   const seconds = Math.floor(silentMs / 1000);
   if (!isBegun) return seconds > 0 ? `Waiting for the first token… ${seconds} s` : '';
   return silentMs >= STALL_MS ? `No new token for ${seconds} s` : '';
 }
 
-export class Progress {
+export class StallIndicator {
   #lastMs = performance.now();
   #isBegun = false;
   #timer = 0;
@@ -27,7 +27,7 @@ export class Progress {
   }
 
   /** A token or a piece of reasoning arrived. */
-  progressed() {
+  reset() {
     this.#lastMs = performance.now();
     this.#isBegun = true;
     if (this.element.textContent) this.#show();
@@ -40,6 +40,6 @@ export class Progress {
 
   #show() {
     if (!this.element.isConnected) clearInterval(this.#timer); // another conversation is shown
-    this.element.textContent = wordsOfSilence(performance.now() - this.#lastMs, { isBegun: this.#isBegun });
+    this.element.textContent = silenceLabel(performance.now() - this.#lastMs, { isBegun: this.#isBegun });
   }
 }

@@ -8,7 +8,7 @@ import { asFailure } from './failures.js';
 
 const STOPPED_MS = 4000;
 
-export class Stopping {
+export class StopRequests {
   #notice;
 
   constructor(notice) {
@@ -20,7 +20,7 @@ export class Stopping {
   stop(turn) {
     const stopped = turn.stop().catch((error) => {
       if (error.name === 'AbortError') return;
-      this.#notice.showFailure(asFailure(error), { label: 'Stop again', run: () => this.#again(turn) });
+      this.#notice.showFailure(asFailure(error), { label: 'Stop again', run: () => this.#retry(turn) });
     });
     this.waitFor(stopped);
   }
@@ -29,7 +29,7 @@ export class Stopping {
     this.done = Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOPPED_MS))]);
   }
 
-  #again(turn) {
+  #retry(turn) {
     this.#notice.clear();
     this.stop(turn);
   }

@@ -53,7 +53,7 @@ export async function* tokensOf(response, signal) {
     const body = parse(event.data);
     if (event.type === 'error') throw Failure.ofEvent(body?.error, requestId);
     if (body === null || typeof body !== 'object') throw new Failure('unreadable', { requestId });
-    if (event.type === 'reasoning') yield { thought: textOf(body.content) };
+    if (event.type === 'reasoning') yield { reasoning: textOf(body.content) };
     else if (event.type === 'end') yield { end: body };
     else if (typeof body.content === 'string') yield { text: body.content, id: event.id };
   }

@@ -13,7 +13,7 @@ import { directed, patch, shell } from './render.js';
 const TEXT_NODE = 2000; // characters of a text node, after which settled text continues in another
 const HALF = /[\ud800-\udbff\r]/; // the first half of a character or line end that a token boundary has split
 
-export class GrowingMarkdown {
+export class StreamingMarkdown {
   #parser = new BlockParser();
   #shown;
   #text = '';

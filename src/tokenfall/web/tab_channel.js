@@ -7,24 +7,24 @@
 
 const CHANNEL = 'tokenfall';
 
-export class Tabs {
+export class TabChannel {
   #channel = new BroadcastChannel(CHANNEL);
 
   /** @param on { shows(conversation) }: its question under way here, or null; { underWay(asked) }: another tab asked this */
   constructor(on) {
     this.#channel.addEventListener('message', ({ data }) => {
-      if (data.wants) this.tell(data.wants, on.shows(data.wants));
-      else on.underWay(data);
+      if (data.query) this.announce(data.query, on.pendingIn(data.query));
+      else on.onTurn(data);
     });
   }
 
   /** Sends the question in progress in `conversation` to the other tabs, once its turn can be followed. */
-  tell(conversation, asked) {
-    if (asked?.id) this.#channel.postMessage({ ...asked, conversation });
+  announce(conversation, turn) {
+    if (turn?.id) this.#channel.postMessage({ ...turn, conversation });
   }
 
   /** Asks the others what is under way in `conversation`. */
-  ask(conversation) {
-    this.#channel.postMessage({ wants: conversation });
+  query(conversation) {
+    this.#channel.postMessage({ query: conversation });
   }
 }

@@ -9,12 +9,12 @@ const ICON = 'data:image/svg+xml,' + encodeURIComponent(
   + '<circle cx="16" cy="16" r="9" fill="#ffd166"/></svg>',
 );
 
-export class Attention {
+export class TabIndicator {
   #icon = document.querySelector('link[rel=icon]');
-  #own = this.#icon.getAttribute('href');
+  #defaultIcon = this.#icon.getAttribute('href');
   #title = document.title;
-  #news = ''; // shown before the title
-  #waited = null; // the conversation whose response is under way
+  #prefix = ''; // shown before the title
+  #conversation = null; // the conversation whose response is under way
 
   constructor() {
     document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.#show(''));
@@ -22,25 +22,25 @@ export class Attention {
 
   setTitle(title) {
     this.#title = title;
-    this.#show(this.#news);
+    this.#show(this.#prefix);
   }
 
   /** A response of `conversation` begins. */
   begin(conversation) {
-    this.#waited = conversation;
+    this.#conversation = conversation;
   }
 
   /** It has ended with this `status`, '' for an error. */
   end(conversation, status) {
-    const isWaited = this.#waited === conversation;
-    this.#waited = null;
-    if (isWaited && document.visibilityState !== 'visible') this.#show(status || 'Not complete');
+    const isPending = this.#conversation === conversation;
+    this.#conversation = null;
+    if (isPending && document.visibilityState !== 'visible') this.#show(status || 'Not complete');
   }
 
-  #show(news) {
-    this.#news = news;
-    document.title = news ? `● ${news} · ${this.#title}` : this.#title;
-    const href = news ? ICON : this.#own;
+  #show(prefix) {
+    this.#prefix = prefix;
+    document.title = prefix ? `● ${prefix} · ${this.#title}` : this.#title;
+    const href = prefix ? ICON : this.#defaultIcon;
     if (this.#icon.getAttribute('href') !== href) this.#icon.href = href;
   }
 }

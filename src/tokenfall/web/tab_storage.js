@@ -8,7 +8,7 @@
 const PREFIX = 'tokenfall:';
 const inMemory = new Map();
 
-export function recall(name) {
+export function readTab(name) {
   if (inMemory.has(name)) return inMemory.get(name); // newer than in a storage that is full
   try {
     return sessionStorage.getItem(PREFIX + name) ?? '';
@@ -18,18 +18,18 @@ export function recall(name) {
 }
 
 /** Stores `value` under `name`; an empty value removes it. */
-export function keep(name, value) {
+export function writeTab(name, value) {
   inMemory.set(name, value);
   try {
     if (value) sessionStorage.setItem(PREFIX + name, value);
     else sessionStorage.removeItem(PREFIX + name);
   } catch {
     // Storage is forbidden or full: the copy in memory is used, and an older stored one must not be.
-    forget(name);
+    removeStored(name);
   }
 }
 
-function forget(name) {
+function removeStored(name) {
   try {
     sessionStorage.removeItem(PREFIX + name);
   } catch {

@@ -7,9 +7,9 @@
 const TIMES = { us: 1e-6, ms: 1e-3, s: 1 };
 const SIZES = { KiB: 2 ** -10, MiB: 1, GiB: 2 ** 10 }; // in MiB, as memory is plotted
 
-const TIME = { units: TIMES, takes: 'a time such as 500ms or 2s' };
-const SIZE = { units: SIZES, takes: 'a size such as 64MiB' };
-const NUMBER = { units: { '': 1 }, takes: 'a number' };
+const TIME = { units: TIMES, expected: 'a time such as 500ms or 2s' };
+const SIZE = { units: SIZES, expected: 'a size such as 64MiB' };
+const NUMBER = { units: { '': 1 }, expected: 'a number' };
 
 const KINDS = {
   ttft: TIME,
@@ -32,7 +32,7 @@ export function thresholdsOf(search) {
     const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : null;
     const value = kind && valueOf(text, kind.units);
     if (kind === null) mistakes.push(`There is no threshold ${name}; there are ${Object.keys(KINDS).join(', ')}.`);
-    else if (value === null) mistakes.push(`The threshold ${name} takes ${kind.takes}, not ${text || 'nothing'}.`);
+    else if (value === null) mistakes.push(`The threshold ${name} takes ${kind.expected}, not ${text || 'nothing'}.`);
     else values[name] = value;
   }
   return { values, mistakes: mistakes.join(' ') };

@@ -5,7 +5,7 @@
  */
 
 /** Samples of one step. `stepS` is the time between two, `spanS` how far back they are kept, both in seconds. */
-export class Recent {
+export class TimeSeries {
   #samples = []; // oldest first, each later than the one before
   #spanS;
   #stepS;
@@ -21,7 +21,7 @@ export class Recent {
     const kept = this.#samples;
     while (kept.length > 0 && kept.at(-1).at >= at) kept.pop(); // the server's clock was set back
     kept.push({ at, values });
-    this.#keep(values);
+    this.#addNames(values);
     this.#trim();
   }
 
@@ -34,7 +34,7 @@ export class Recent {
     const before = this.#samples.filter((sample) => sample.at < added[0].at - step / 2);
     const after = this.#samples.filter((sample) => sample.at > at);
     this.#samples = [...before, ...added, ...after];
-    for (const { values } of added) this.#keep(values);
+    for (const { values } of added) this.#addNames(values);
     this.#trim();
   }
 
@@ -44,7 +44,7 @@ export class Recent {
     return new Window(samples, { end, spanS, stepS: this.#stepS, names: this.#names });
   }
 
-  #keep(values) {
+  #addNames(values) {
     for (const name of Object.keys(values)) this.#names.add(name);
   }
 

@@ -4,7 +4,7 @@
  * It must never touch the DOM, send a question twice, deliver a token twice, or return before the end of the response.
  */
 
-import { pause, unlessAborted, visible, whenHidden } from './abortable.js';
+import { delay, unlessAborted, whenHidden, whenVisible } from './abortable.js';
 import { join, lead, nameOf } from './shared_stream.js';
 import { tokensOf } from './stream.js';
 
@@ -30,42 +30,42 @@ export function isUnconfirmed({ code, status }) {
 }
 
 /** The connection ended, not the turn: it can be resumed. */
-export function isLost(error) {
+export function isResumable(error) {
   if (error.code === 'shutting_down') return error.resumable !== false;
   return isUnconfirmed(error) || TEMPORARY.has(error.code);
 }
 
 export class Turn {
   #api;
-  #asked;
+  #request;
   #on;
   #stopper = new AbortController(); // the response is not needed any more
   #connection = new AbortController(); // of the current connection
-  #isResting = false; // the page is hidden
+  #isPaused = false; // the page is hidden
   #received = []; // the items, for a tab that joins later
   follows = null; // the newest turn that the page knew when this was sent
   #before = null; // the newest one if the server does not have the turn that this one replaces
-  #head = null; // a promise of the response's head
+  #response = null; // a promise of the response's head
   #last = '0'; // the id of the newest event delivered
   #restartsReasoning = false; // the next piece of reasoning is the first again
   #attempts = 0; // to resume, since then
 
   /**
-   * @param asked { conversation, question, replaces, mayBeGone, key } of a new turn, with `id` of one to resume; if
-   *   `mayBeGone`, `instead` is replaced where the server does not have `replaces`; with the same `key` it is the same
+   * @param asked { conversation, question, replaces, hasFallback, key } of a new turn, with `id` of one to resume; if
+   *   `hasFallback`, `instead` is replaced where the server does not have `replaces`; with the same `key` it is the same
    *   question; `isContinued`: the response of the turn `replaces` continues; `options` instead of the conversation's;
    *   `isRepeated`: it was sent before with this key
-   * @param on onSend(), onBegin({ turn, model }), onToken(text), onThought(text, isAgain),
-   *   onFinish(end), onLost(), onBack()
+   * @param on onSend(), onBegin({ turn, model }), onToken(text), onReasoning(text, isRestart),
+   *   onFinish(end), onDisconnect(), onReconnect()
    */
-  constructor(api, asked, on) {
+  constructor(api, request, on) {
     this.#api = api;
-    this.#asked = asked;
+    this.#request = request;
     this.#on = on;
-    this.id = asked.id ?? '';
-    this.question = asked.question;
-    this.key = asked.key;
-    this.cameBack = this.id !== '';
+    this.id = request.id ?? '';
+    this.question = request.question;
+    this.key = request.key;
+    this.isResumed = this.id !== '';
     this.isStopped = false;
   }
 
@@ -85,14 +85,14 @@ export class Turn {
   async run(follows = null, before = null) {
     this.follows = follows;
     this.#before = before;
-    let items = this.id ? await this.#resume() : await this.#begin();
+    let items = this.id ? await this.#resume() : await this.#start();
     for (;;) {
       try {
         await this.#receive(items);
         return;
       } catch (error) {
-        if (this.isOver || !this.id || !(this.#isResting || isLost(error))) throw error;
-        items = await this.#resume(this.#isResting ? null : error);
+        if (this.isOver || !this.id || !(this.#isPaused || isResumable(error))) throw error;
+        items = await this.#resume(this.#isPaused ? null : error);
       }
     }
   }
@@ -100,8 +100,8 @@ export class Turn {
   /** A hidden page closes its connection: the server continues, and another tab may need a connection. */
   async #receive(items) {
     const stopWatching = whenHidden(document.hidden ? LOOKED_MS : HIDDEN_MS, () => {
-      this.#isResting = this.id !== '';
-      if (this.#isResting) this.#connection.abort();
+      this.#isPaused = this.id !== '';
+      if (this.#isPaused) this.#connection.abort();
     });
     try {
       for await (const item of items) {
@@ -114,19 +114,19 @@ export class Turn {
   }
 
   #deliver(item) {
-    const { text, id, thought, end } = item;
-    if (thought && this.#restartsReasoning) this.#received = this.#received.filter((each) => !each.thought);
+    const { text, id, reasoning, end } = item;
+    if (reasoning && this.#restartsReasoning) this.#received = this.#received.filter((each) => !each.reasoning);
     this.#received.push(item);
     if (id) this.#last = id;
     this.#attempts = 0;
-    if (thought) this.#deliverThought(thought);
+    if (reasoning) this.#deliverReasoning(reasoning);
     if (end) this.#on.onFinish?.(end);
     if (text) this.#on.onToken(text);
   }
 
   /** Reasoning has no event ids: after a resumption it starts from the beginning. */
-  #deliverThought(text) {
-    this.#on.onThought?.(text, this.#restartsReasoning);
+  #deliverReasoning(text) {
+    this.#on.onReasoning?.(text, this.#restartsReasoning);
     this.#restartsReasoning = false;
   }
 
@@ -140,12 +140,12 @@ export class Turn {
   /** As `stop`, but the server continues the turn. */
   async leave() {
     this.#stopper.abort();
-    if (!this.id) await this.#head?.catch(() => null); // it has the turn's id
+    if (!this.id) await this.#response?.catch(() => null); // it has the turn's id
     this.#connection.abort();
   }
 
-  async #begin() {
-    const items = tokensOf(await this.#ask(), this.signal);
+  async #start() {
+    const items = tokensOf(await this.#send(), this.signal);
     return this.id ? lead(this.#sharing(), items) : items;
   }
 
@@ -169,52 +169,52 @@ export class Turn {
     return response;
   }
 
-  #ask() {
-    this.#head = this.#askOnce(this.#asked.replaces, this.key)
+  #send() {
+    this.#response = this.#post(this.#request.replaces, this.key)
       .catch((error) => {
-        if (error.code !== 'conversation_changed' || !this.#asked.mayBeGone) throw error;
+        if (error.code !== 'conversation_changed' || !this.#request.hasFallback) throw error;
         this.follows = this.#before;
-        return this.#askOnce(this.#asked.instead ?? null, `${this.key}/instead`); // another request, so another key
+        return this.#post(this.#request.fallback ?? null, `${this.key}/fallback`); // another request, so another key
       })
       .then((response) => {
         const model = response.headers.get('X-Model') ?? '';
         this.id = response.headers.get('X-Turn-Id') ?? '';
-        this.cameBack = model === '' && this.#asked.isRepeated === true; // the turn of the first request
+        this.isResumed = model === '' && this.#request.isRepeated === true; // the turn of the first request
         this.#on.onBegin({ turn: this.id, model });
         return response;
       });
-    return unlessAborted(this.#head, this.signal);
+    return unlessAborted(this.#response, this.signal);
   }
 
-  #askOnce(replaces, key) {
-    const { conversation, question: text, isContinued, options } = this.#asked;
+  #post(replaces, key) {
+    const { conversation, question: text, isContinued, options } = this.#request;
     const { signal } = this.#connection;
     const more = { ...(isContinued && { isContinued }), ...(options && { options }), ...(this.follows !== null && { follows: this.follows }) };
     return this.#api.ask({ conversation, text, replaces, key, signal, onSend: this.#on.onSend, ...more });
   }
 
   /** The rest of the turn, from another connection. `lost` is the failure that ended the last one. */
-  async #resume(lost = null) {
-    this.cameBack = true;
-    let failure = lost;
+  async #resume(disconnected = null) {
+    this.isResumed = true;
+    let failure = disconnected;
     while (this.#attempts < RESUME_WAITS_MS.length) {
-      await visible(this.signal, LOOK_MS);
-      this.#isResting = false;
-      if (failure) this.#on.onLost();
+      await whenVisible(this.signal, LOOK_MS);
+      this.#isPaused = false;
+      if (failure) this.#on.onDisconnect();
       const waitS = failure?.retryAfterS ?? 0;
       if (waitS > LONGEST_WAIT_S) throw failure;
-      await pause(Math.max(RESUME_WAITS_MS[this.#attempts], waitS * 1000), this.signal);
+      await delay(Math.max(RESUME_WAITS_MS[this.#attempts], waitS * 1000), this.signal);
       if (!document.hidden) this.#attempts += 1; // a hidden page tries again as long as it is hidden
       try {
         this.#connection = new AbortController();
         const items = await join(this.#sharing());
-        this.#on.onBack();
+        this.#on.onReconnect();
         return items;
       } catch (error) {
-        if (this.isOver || !isLost(error)) throw error;
+        if (this.isOver || !isResumable(error)) throw error;
         failure = error;
       }
     }
-    throw lost ?? failure;
+    throw disconnected ?? failure;
   }
 }

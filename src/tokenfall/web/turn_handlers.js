@@ -6,20 +6,20 @@
 
 import { showStatus } from './notice.js';
 import { Pace } from './pace.js';
-import { noteTurn } from './pending_turns.js';
+import { updatePendingTurn } from './pending_turns.js';
 import { endOf } from './response_end.js';
 
-export class Playing {
+export class TurnHandlers {
   #pace = new Pace();
-  #about;
-  #asked;
-  #onNamed;
+  #end;
+  #request;
+  #onTurnId;
 
-  /** @param onNamed called once other tabs can follow the turn */
-  constructor(asked, onNamed) {
-    this.#asked = asked;
-    this.#onNamed = onNamed;
-    this.#about = { model: asked.model ?? '', reason: '', tokens: 0 };
+  /** @param onTurnId called once other tabs can follow the turn */
+  constructor(request, onTurnId) {
+    this.#request = request;
+    this.#onTurnId = onTurnId;
+    this.#end = { model: request.model ?? '', reason: '', tokens: 0 };
     /** The turn as the view shows it; null before that. */
     this.shown = null;
   }
@@ -29,27 +29,27 @@ export class Playing {
     return {
       onSend: () => this.#pace.start(),
       onBegin: ({ turn: id, model }) => {
-        this.#about.model ||= model;
+        this.#end.model ||= model;
         this.shown.name(id);
-        this.shown.answer.setModel(this.#about.model);
+        this.shown.response.setModel(this.#end.model);
         if (turnNow().isStopped) return;
-        noteTurn(this.#asked.conversation, this.#asked.key, { id, model });
-        this.#onNamed();
+        updatePendingTurn(this.#request.conversation, this.#request.key, { id, model });
+        this.#onTurnId();
       },
       onToken: (text) => {
         this.#pace.countToken();
         this.shown.settle();
-        this.shown.answer.append(text);
+        this.shown.response.append(text);
       },
-      onThought: (text, isAgain) => this.shown.answer.think(text, isAgain),
-      onFinish: (end) => Object.assign(this.#about, endOf(end)),
-      onLost: () => showStatus('Connection lost. Reconnecting…'),
-      onBack: () => showStatus('Generating…'),
+      onReasoning: (text, isRestart) => this.shown.response.appendReasoning(text, isRestart),
+      onFinish: (end) => Object.assign(this.#end, endOf(end)),
+      onDisconnect: () => showStatus('Connection lost. Reconnecting…'),
+      onReconnect: () => showStatus('Generating…'),
     };
   }
 
   /** What is known about the end; no pace for a turn that was resumed. */
-  known({ cameBack }) {
-    return { ...this.#about, pace: cameBack ? '' : this.#pace.summary };
+  known({ isResumed }) {
+    return { ...this.#end, pace: isResumed ? '' : this.#pace.summary };
   }
 }

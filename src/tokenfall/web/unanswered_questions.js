@@ -4,12 +4,12 @@
  * It must never lose a question, restore one twice, or send one that is repeated unchanged as another.
  */
 
-import { forgetTurn, keepTurn, turnUnderWay } from './pending_turns.js';
+import { pendingTurn, removePendingTurn, storePendingTurn } from './pending_turns.js';
 import { randomHex } from './random.js';
 
 const isEdit = ({ replaces, isShown, isDraft }) => replaces !== null && !isShown && !isDraft;
 
-export class Unanswered {
+export class UnansweredQuestions {
   #composer;
   #view;
 
@@ -20,46 +20,46 @@ export class Unanswered {
 
   /** The key for a question: its previous one if the server may have it already. */
   keyFor(conversation, { question, replaces }) {
-    const left = turnUnderWay(conversation);
-    const isSame = left?.isGivenUp && left.question === question && left.replaces === replaces;
-    return isSame ? left.key : randomHex(16);
+    const pending = pendingTurn(conversation);
+    const isSame = pending?.isGivenUp && pending.question === question && pending.replaces === replaces;
+    return isSame ? pending.key : randomHex(16);
   }
 
   /** Gives up the question in progress; the server may have it. `isHere`: its conversation is shown. */
-  giveUp(conversation, { isHere = true } = {}) {
-    const left = turnUnderWay(conversation);
-    if (left === null || left.isGivenUp) return;
-    keepTurn(conversation, { ...left, isGivenUp: true });
-    this.#giveBack(conversation, left, isHere);
+  giveUp(conversation, { isOpen = true } = {}) {
+    const pending = pendingTurn(conversation);
+    if (pending === null || pending.isGivenUp) return;
+    storePendingTurn(conversation, { ...pending, isGivenUp: true });
+    this.#restore(conversation, pending, isOpen);
   }
 
   /** The server refused the question, or it was stopped: sent again, it is another one, in the same place if that exists. */
-  refuse({ conversation, question, replaces = null, isShown = false }, isPlaceGone) {
+  reject({ conversation, question, replaces = null, isShown = false }, isPlaceGone) {
     const place = isPlaceGone ? null : replaces;
-    const left = { key: randomHex(16), question, replaces: place, isShown, after: null, id: '', isGivenUp: true };
-    if (isEdit(left)) keepTurn(conversation, left); // for a reload
-    else forgetTurn(conversation);
-    this.#giveBack(conversation, left, true);
+    const pending = { key: randomHex(16), question, replaces: place, isShown, after: null, id: '', isGivenUp: true };
+    if (isEdit(pending)) storePendingTurn(conversation, pending); // for a reload
+    else removePendingTurn(conversation);
+    this.#restore(conversation, pending, true);
   }
 
   /** Opens an edited question that was given up for editing again, after a reload. */
   reopen(conversation) {
-    const left = turnUnderWay(conversation);
-    if (left?.isGivenUp && isEdit(left)) this.#giveBack(conversation, left, true);
+    const pending = pendingTurn(conversation);
+    if (pending?.isGivenUp && isEdit(pending)) this.#restore(conversation, pending, true);
   }
 
   /** The edit of the question of `turn` was cancelled. */
-  drop(conversation, turn) {
-    const left = turnUnderWay(conversation);
-    if (left?.isGivenUp && isEdit(left) && left.replaces === turn) forgetTurn(conversation);
+  cancelEdit(conversation, turn) {
+    const pending = pendingTurn(conversation);
+    if (pending?.isGivenUp && isEdit(pending) && pending.replaces === turn) removePendingTurn(conversation);
   }
 
   /** Opens an edited question for editing if its message is shown; otherwise it becomes the draft. */
-  #giveBack(conversation, left, isHere) {
-    if (isEdit(left)) {
-      if (!isHere || this.#view.edit(left.replaces, left.question)) return;
-      keepTurn(conversation, { ...left, isGivenUp: true, isDraft: true });
+  #restore(conversation, pending, isOpen) {
+    if (isEdit(pending)) {
+      if (!isOpen || this.#view.edit(pending.replaces, pending.question)) return;
+      storePendingTurn(conversation, { ...pending, isGivenUp: true, isDraft: true });
     }
-    if (!left.isShown) this.#composer.giveBack(left.question, conversation);
+    if (!pending.isShown) this.#composer.restoreText(pending.question, conversation);
   }
 }

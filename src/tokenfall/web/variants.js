@@ -10,29 +10,29 @@ const MOST = 5; // as many as the server keeps, with the last one
 const all = new WeakMap(); // of each element: the responses to its question, oldest first
 
 /** Makes the element when it is first needed. */
-export function once(make) {
-  let made = null;
-  return () => (made ??= make());
+export function lazy(make) {
+  let created = null;
+  return () => (created ??= make());
 }
 
 /** The responses to the question of `answer`, which may be the only one. */
-export function responsesTo(answer) {
-  return all.get(answer) ?? [() => answer];
+export function responsesTo(response) {
+  return all.get(response) ?? [() => response];
 }
 
 /** Shows `answer` after the `earlier` responses to the same question. */
-export function follow(earlier, answer) {
-  const responses = [...earlier, () => answer].slice(-MOST);
+export function addVariants(earlier, response) {
+  const responses = [...earlier, () => response].slice(-MOST);
   mark(responses, responses.length - 1);
 }
 
 function mark(responses, place) {
-  const answer = responses[place]();
+  const response = responses[place]();
   const isEarlier = place < responses.length - 1;
-  all.set(answer, responses);
-  answer.querySelector('.variants')?.remove();
-  answer.toggleAttribute('data-earlier', isEarlier);
-  if (responses.length > 1) answer.querySelector('.actions').prepend(switcher(responses, place, isEarlier));
+  all.set(response, responses);
+  response.querySelector('.variants')?.remove();
+  response.toggleAttribute('data-earlier', isEarlier);
+  if (responses.length > 1) response.querySelector('.actions').prepend(switcher(responses, place, isEarlier));
 }
 
 function switcher(responses, place, isEarlier) {
@@ -44,11 +44,11 @@ function switcher(responses, place, isEarlier) {
   return box;
 
   function step(label, sign, to) {
-    const made = button('action', sign);
-    made.setAttribute('aria-label', label);
-    made.setAttribute('aria-disabled', String(!(to in responses)));
-    made.addEventListener('click', () => to in responses && show(responses, { from: place, to, label }));
-    return made;
+    const created = button('action', sign);
+    created.setAttribute('aria-label', label);
+    created.setAttribute('aria-disabled', String(!(to in responses)));
+    created.addEventListener('click', () => to in responses && show(responses, { from: place, to, label }));
+    return created;
   }
 }
 
