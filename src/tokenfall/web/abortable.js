@@ -1,16 +1,14 @@
 /**
- * Promises of a delay, of the network and of visibility, which a signal can abort.
- *
- * It must never leave a timer or a listener behind.
+ * Waiting for time, network or visibility, with an AbortSignal. It must never leave a timer or a listener behind.
  */
 
-/** `promise`, or the reason of `signal` as soon as it is aborted. */
+/** Settles like `promise`; rejects as soon as `signal` is aborted. */
 export function unlessAborted(promise, signal) {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
     if (signal.aborted) {
       abort();
-      promise.catch(() => {}); // its failure is not needed any more
+      promise.catch(() => {}); // prevents an unhandled rejection
       return;
     }
     signal.addEventListener('abort', abort, { once: true });
@@ -18,7 +16,7 @@ export function unlessAborted(promise, signal) {
   });
 }
 
-/** Resolves after `ms` and not before the browser is online; rejects when `signal` is aborted. */
+/** Resolves after `ms`, once the browser is online; rejects when `signal` is aborted. */
 export async function delay(ms, signal) {
   let timer = 0;
   try {
@@ -32,14 +30,14 @@ export async function delay(ms, signal) {
   await unlessAborted(online, signal).finally(() => listening.abort());
 }
 
-/** Resolves once the page is visible, or after `mostMs`; rejects when `signal` is aborted. */
-export async function whenVisible(signal, mostMs) {
+/** Resolves once the page is visible, but after `maxMs` at the latest; rejects when `signal` is aborted. */
+export async function whenVisible(signal, maxMs) {
   if (!document.hidden) return;
   const listening = new AbortController();
   let timer = 0;
   const shown = new Promise((resolve) => {
     document.addEventListener('visibilitychange', () => document.hidden || resolve(), { signal: listening.signal });
-    timer = setTimeout(resolve, mostMs);
+    timer = setTimeout(resolve, maxMs);
   });
   try {
     await unlessAborted(shown, signal);
@@ -49,7 +47,7 @@ export async function whenVisible(signal, mostMs) {
   }
 }
 
-/** Calls `act` when the page has been hidden for `ms`, unless what is returned has been called before. */
+/** Calls `callback` when the page has been hidden for `ms`. Returns a function that cancels it. */
 export function whenHidden(ms, callback) {
   let timer = 0;
   const update = () => {

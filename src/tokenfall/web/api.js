@@ -1,7 +1,7 @@
 /**
- * The server's routes: one function per route, the key on each request, every error a Failure.
+ * HTTP client of the server: one method per route. Every request has the API key, every error is a Failure.
  *
- * All addresses are relative to the page. It must never touch the DOM, nor log or store a message.
+ * URLs are relative to the page. It must never touch the DOM, or log or store a message.
  */
 
 import { Failure } from './failures.js';
@@ -20,14 +20,14 @@ export class Api {
     this.#keys = keys;
   }
 
-  /** The current key. Tabs with another key share no streams with this one. */
+  /** The current key. Only tabs with the same key share streams. */
   get key() {
     return this.#keys.current;
   }
 
   /**
-   * The 1,000 most recently active conversations, the latest first: [{ id, title, last_activity, messages, pinned }]. The page
-   * loads them by itself, so the user is asked for a key only if `asksForKey`.
+   * The 1,000 most recently active conversations, latest first: [{ id, title, last_activity, messages, pinned }]. A
+   * background request, so the user is asked for a key only if `asksForKey`.
    */
   async conversations({ asksForKey = false } = {}) {
     return arrayOf(await this.#request('conversations?limit=1000', { asksForKey }));
@@ -38,7 +38,7 @@ export class Api {
     return arrayOf(await this.#request(`conversations?limit=1000&search=${encodeURIComponent(text)}`));
   }
 
-  /** A conversation's messages, oldest first, with earlier responses; null if the server does not have it. */
+  /** A conversation's messages with earlier responses, oldest first; null if the server does not have it. */
   async history(conversation) {
     try {
       return arrayOf(await this.#request(`history?variants=true&conversation=${encodeURIComponent(conversation)}`));
@@ -71,7 +71,7 @@ export class Api {
     return id;
   }
 
-  /** Succeeds also if it does not exist. */
+  /** Also succeeds if there is no such conversation. */
   async delete(conversation) {
     await this.#request(pathOf(conversation), { method: 'DELETE' }).catch((error) => {
       if (error.status !== 404) throw error;
@@ -79,11 +79,11 @@ export class Api {
   }
 
   /**
-   * Sends a question; the response has the turn's id in `X-Turn-Id`, before the first token. The turn continues if the
-   * page is left. A second request with the same `key` is the same turn from its beginning, if the server supports that.
-   * `replaces` is the turn that it replaces, or continues if `isContinued`; `follows` is the newest turn that the page
-   * knows, '' for none: if the server has another, it responds 409. `onSend` is called before each attempt. `options`
-   * are those of the conversation unless given; see options.js.
+   * Sends a question. The response's header `X-Turn-Id` has the turn's id. The turn continues if the client disconnects.
+   * `key` is the idempotency key: a second request streams the same turn from its start, if the server supports keys.
+   * `replaces` is the turn to replace, or to continue if `isContinued`; `follows` is the newest known turn, '' for none:
+   * if the server has another, it responds 409. `onSend` is called before each attempt. `options` default to those of
+   * the conversation; see options.js.
    */
   async ask(question) {
     const { conversation, text, replaces, isContinued, follows, signal, onSend } = question;
@@ -102,7 +102,7 @@ export class Api {
     }
   }
 
-  /** What applies to a question without options: { model, simulated, upstream, max_tokens }. */
+  /** The server's default options: { model, simulated, upstream, max_tokens }. */
   async defaults() {
     const response = await this.#request('chat/defaults', { asksForKey: false });
     const found = await response.json().catch(() => null);
@@ -118,12 +118,12 @@ export class Api {
     return found.data.map(({ id }) => id);
   }
 
-  /** The events of a turn after `after`, including future ones; the response starts before the first. */
+  /** Streams the events of a turn after the event `after`. Resolves at the response's headers. */
   follow({ turn, after, signal }) {
     return this.#request(`chat/turns/${turn}?announce=true&details=true`, { headers: { 'Last-Event-ID': after }, signal });
   }
 
-  /** Resolves when the turn has ended and is stored; also if it had ended or is unknown. */
+  /** Resolves when the turn has ended and is stored, or if it is unknown. */
   async stop(turn) {
     await this.#request(`chat/turns/${turn}/stop`, { method: 'POST', keepalive: true }).catch((error) => {
       if (error.status !== 404) throw error;

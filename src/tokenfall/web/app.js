@@ -1,8 +1,8 @@
 /**
- * The chat page: connects its parts, and decides which conversation is shown.
+ * Entry point of the chat page: connects the modules, and selects the conversation to show.
  *
- * The address contains its id: `?conversation=ID`; without it the page starts a new one with its own address. The state of
- * the history entry marks a conversation as new. It must never hold a message itself.
+ * The URL has its id: `?conversation=ID`; without an id the page starts a new conversation and adds one. `history.state`
+ * marks a conversation as new.
  */
 
 import { Api } from './api.js';
@@ -53,15 +53,15 @@ const menu = new ConversationMenu({
 });
 new FileImport((read) => attempt('Imported', async () => go(await api.import(importedBody(await read())))));
 const unlisted = new Map(); // conversations that the server does not list yet
-let asksForKey = false; // with the next list: a new conversation causes no other request
+let asksForKey = false; // prompt for a key if the next list gets a 401: a new conversation sends no other request
 let listed = []; // the server's list of conversations
-let isListed = false; // the list was loaded
+let isListed = false; // the list has been loaded
 
 function addressOf(id) {
   return `?conversation=${encodeURIComponent(id)}`;
 }
 
-/** Opens the conversation in the address, or a new one. */
+/** Opens the conversation in the URL, or a new one. */
 function openAddress() {
   const named = new URLSearchParams(location.search).get('conversation');
   const id = named || newId();
@@ -74,7 +74,7 @@ function newId() {
   return `chat-${randomHex(8)}`;
 }
 
-/** Shows another conversation and changes the address. */
+/** Shows another conversation and changes the URL. */
 function go(id, { isNew = false } = {}) {
   sidebar.close();
   if (id !== conversation.id) {
@@ -95,7 +95,7 @@ function open(id, { isNew = false } = {}) {
   showTitle();
 }
 
-/** The question in progress in `id`, for other tabs. */
+/** The pending turn of `id`, for other tabs. */
 function pendingIn(id) {
   return conversation.id === id && conversation.isBusy ? pendingTurn(id) : null;
 }
@@ -111,13 +111,13 @@ function titleNow(of = conversation.id) {
 /** The server lists a conversation once it has a response; until then the page lists it. */
 function onTurnStart() {
   const { id, question } = conversation;
-  if (history.state?.isNew) history.replaceState(null, ''); // after a reload the server has it
+  if (history.state?.isNew) history.replaceState(null, ''); // a reload must load it from the server
   if (titleNow() === undefined) unlisted.set(id, { id, title: question.slice(0, 60), last_activity: Date.now() / 1000 });
   indicator.begin(id);
   showTitle();
 }
 
-/** A turn may have ended, and the server's list may have changed. */
+/** Called when a turn may have ended and the server's list may have changed. */
 function onTurnChange() {
   if (!conversation.isBusy) indicator.end(conversation.id, document.querySelector('#status').textContent);
   list();
@@ -132,7 +132,7 @@ function showTitle() {
   menu.setUsable(title !== undefined);
 }
 
-/** A failure is not shown: the conversation works without the list. */
+/** Loads the list. A failure is not shown: the conversation works without the list. */
 async function list() {
   const asks = { asksForKey };
   asksForKey = false;
@@ -161,7 +161,7 @@ async function remove(id = conversation.id) {
   if (!(await confirmDelete(titleNow(id)))) return;
   await attempt('Deleted', async () => {
     const drop = () => api.delete(id);
-    await (conversation.id === id ? conversation.rest(drop) : drop()); // a turn stored later would create it again
+    await (conversation.id === id ? conversation.rest(drop) : drop()); // a turn stored later would recreate it
     settings.drop(id);
     if (conversation.id !== id) return;
     const next = listed.find((other) => other.id !== id);
@@ -188,7 +188,7 @@ async function changeKey() {
   else if (before && !keys.current) showStatus('The key is forgotten.');
 }
 
-/** Runs `act`, then shows `status` or the error; during a response the status is shown for a short time. */
+/** Runs `act`, then shows `status` or the error. During a response the status is shown only briefly. */
 async function attempt(status, act) {
   notice.clear();
   if (!conversation.isBusy) showStatus('');
@@ -212,7 +212,7 @@ function refresh() {
 new ThemeSwitch();
 new Shortcuts({ begin, list: () => sidebarToggle.act(), write: () => composer.focus() });
 for (const event of ['focus', 'online']) addEventListener(event, refresh);
-addEventListener('pageshow', ({ persisted }) => persisted && refresh()); // out of the back-forward cache
+addEventListener('pageshow', ({ persisted }) => persisted && refresh()); // from the back/forward cache
 document.addEventListener('visibilitychange', refresh);
 addEventListener('online', () => notice.clearOffline());
 addEventListener('popstate', openAddress);

@@ -1,8 +1,7 @@
 /**
- * Keeps the end of a scrolling box in view while its content grows, if the user has not scrolled up.
+ * Keeps the end of a scrolling box in view while its content grows, until the user scrolls up.
  *
- * The first upward scroll stops that; scrolling to the end or the button starts it again. It must never scroll otherwise;
- * a box without content is shown from its start.
+ * Scrolling to the end or pressing the button starts it again. An empty box is shown from its start.
  */
 
 const NEAR_PX = 24;
@@ -14,25 +13,25 @@ export class AutoScroll {
   #button;
   #following = true;
   #topPx = 0;
-  #endPx = 0; // where the top is when the end is in view
+  #endPx = 0; // scrollTop at the end
 
   constructor(box, content, button) {
     this.#box = box;
     this.#content = content;
     this.#button = button;
     box.addEventListener('scroll', () => this.#onScroll(), { passive: true });
-    // These come before the scrolling: a smooth scroll starts with less than a pixel, and a jump would end it.
+    // Before the scroll event: a smooth scroll starts with less than a pixel, and #jump would end it.
     box.addEventListener('wheel', (event) => wheelsUp(event) && this.#stopFollowing(), { passive: true });
     box.addEventListener('keydown', (event) => leadsUp(event) && this.#stopFollowing());
     button.addEventListener('click', () => {
       this.toEnd();
       box.focus({ preventScroll: true });
     });
-    // The box changes its height when the text area grows or a phone's keyboard opens.
+    // The box is resized when the text area grows or a phone's keyboard opens.
     new ResizeObserver(() => this.update()).observe(box);
   }
 
-  /** Call after the content grew. */
+  /** Called after the content has grown. */
   update() {
     if (this.#following && !this.#isEmpty) this.#jump();
     else this.#showButton();
@@ -56,20 +55,20 @@ export class AutoScroll {
   }
 
   #stopFollowing() {
-    if (this.#box.scrollTop === 0) return; // at the top already
+    if (this.#box.scrollTop === 0) return; // already at the top
     this.#following = false;
     this.#showButton();
   }
 
   #onScroll() {
     const movedPx = this.#box.scrollTop - this.#topPx;
-    if (Math.abs(movedPx) < 1) return; // rounded
+    if (Math.abs(movedPx) < 1) return; // a rounding error
     const endPx = this.#endPx;
     this.#savePosition();
-    const leftPx = this.#endPx - this.#topPx;
-    const byReader = this.#endPx >= endPx; // else the content shrank, or the box grew
+    const belowPx = this.#endPx - this.#topPx;
+    const byReader = this.#endPx >= endPx; // not because the content shrank or the box grew
     if (movedPx < 0 && byReader) this.#following = false;
-    else if (leftPx <= (movedPx < 0 ? 1 : NEAR_PX)) this.#following = true;
+    else if (belowPx <= (movedPx < 0 ? 1 : NEAR_PX)) this.#following = true;
     this.#showButton();
   }
 
@@ -82,12 +81,12 @@ export class AutoScroll {
   }
 }
 
-/** Whether a wheel scrolls up: with Ctrl it makes the page larger, and a text area scrolls itself. */
+/** Whether a wheel event scrolls the box up. Ctrl zooms, and a text area scrolls itself. */
 function wheelsUp({ deltaY, ctrlKey, target }) {
   return deltaY < 0 && !ctrlKey && !isText(target);
 }
 
-/** Whether a key scrolls up. In a text it moves the cursor. */
+/** Whether a key scrolls the box up. In a text field it moves the cursor. */
 function leadsUp({ key, shiftKey, target }) {
   return (UPWARD.has(key) || (key === ' ' && shiftKey)) && !isText(target);
 }

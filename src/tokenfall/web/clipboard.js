@@ -1,17 +1,15 @@
 /**
  * Copies the text of a message or a code block.
- *
- * It must never read the clipboard, or copy anything without a click.
  */
 
 import { showBriefly } from './notice.js';
 
 const SHOWN_MS = 2000;
-const relabelled = new WeakMap(); // buttons with the label "Copied": their own label, and the timer that restores it
+const relabelled = new WeakMap(); // buttons that show "Copied": their own label, and the timer that restores it
 
-/** Copies `text`, and shows that on `button` and as the status. */
+/** Copies `text`, and shows "Copied" on `button` and as the status. */
 export async function copy(text, button) {
-  const copied = (await written(text)) || writtenBySelection(text);
+  const copied = (await write(text)) || writeBySelection(text);
   showBriefly(copied ? 'Copied' : 'The browser does not allow copying here.', SHOWN_MS);
   if (!copied) return;
   const { label = [...button.childNodes], timer = 0 } = relabelled.get(button) ?? {};
@@ -24,8 +22,8 @@ export async function copy(text, button) {
   relabelled.set(button, { label, timer: back });
 }
 
-/** Browsers allow this only over HTTPS and on loopback. */
-async function written(text) {
+/** Browsers allow this only over HTTPS and on localhost. */
+async function write(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -34,7 +32,7 @@ async function written(text) {
   }
 }
 
-function writtenBySelection(text) {
+function writeBySelection(text) {
   const focused = document.activeElement;
   const area = document.createElement('textarea');
   area.className = 'unseen';

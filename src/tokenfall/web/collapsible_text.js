@@ -1,18 +1,16 @@
 /**
- * A long question, folded: its first lines, and a button that shows the rest.
- *
- * It must never fold a short question, or remove a character: the hidden part stays in the page.
+ * A long question, collapsed to its first lines, with a button that shows the rest.
  */
 
 import { button, element } from './elements.js';
 
-/** Questions beyond these are folded. */
+/** Longer questions are collapsed. */
 const LIMIT = { lines: 40, characters: 4000 };
 
-/** The part of them that is shown. */
+/** The visible part of a collapsed question. */
 const PREVIEW = { lines: 12, characters: 1200 };
 
-/** The length of the shown part of `text`; its whole length if it is not folded. */
+/** The length of the visible part of `text`; its whole length if it is not collapsed. */
 export function previewLength(text) {
   if (text.length <= LIMIT.characters && linesOf(text) <= LIMIT.lines) return text.length;
   let end = -1;
@@ -21,7 +19,7 @@ export function previewLength(text) {
     if (end < 0) break;
   }
   if (end >= 0 && end <= PREVIEW.characters) return end;
-  return PREVIEW.characters - (/[\ud800-\udbff]/.test(text[PREVIEW.characters - 1]) ? 1 : 0); // not half a character
+  return PREVIEW.characters - (/[\ud800-\udbff]/.test(text[PREVIEW.characters - 1]) ? 1 : 0); // never split a surrogate pair
 }
 
 function linesOf(text) {
@@ -35,7 +33,7 @@ function sizeOf(text) {
   return lines > PREVIEW.lines ? `${lines.toLocaleString('en')} lines` : `${text.length.toLocaleString('en')} characters`;
 }
 
-/** Puts `text` into `body`, folded if it is long, with the button after it. */
+/** Fills `body` with `text`; if it is long, collapses it and adds the button after `body`. */
 export function fillCollapsible(body, text) {
   const end = previewLength(text);
   body.append(text.slice(0, end));

@@ -1,23 +1,23 @@
 /**
- * The text area and its buttons: grows, stores its draft, distinguishes Send, Stop and an IME's Enter.
+ * The text area with Send and Stop: grows with its text, and stores the draft.
  *
- * It must never send while an input method is composing, drop text that was not sent, or lay out the page more than once
- * per animation frame: Chromium dispatches two `input` events for each line of an inserted text.
+ * It must never send while an input method is composing, lose unsent text, or cause more than one layout per animation
+ * frame: Chromium dispatches two `input` events for each line of an inserted text.
  */
 
 import { Drafts } from './drafts.js';
 import { showBriefly } from './notice.js';
 
 const SHOWN_MS = 4000;
-const LONG = 4000; // characters that fill the text area on every screen
+const LONG = 4000; // characters; they fill the text area on every screen
 const GROWS_BY_ITSELF = CSS.supports('field-sizing', 'content');
 
-/** Whether a key belongs to an input method. Safari ends composing before its Enter, which only 229 shows. */
+/** Whether an input method uses this key. Safari ends composing before its Enter, which only keyCode 229 shows. */
 export function isComposing(event) {
   return event.isComposing || event.keyCode === 229;
 }
 
-/** Whether the focused element is hidden when a response starts: an action of a message, or the notice. */
+/** Whether the focus is on an element that is hidden during a response: an action of a message, or the notice. */
 function isHiddenByTurn(focused) {
   return focused === null || focused === document.body || focused.closest('.message, #notice') !== null;
 }
@@ -34,10 +34,10 @@ export class Composer {
   #stop = document.querySelector('#stop');
   #busy = false;
   #drafts = new Drafts();
-  #conversation = ''; // '' before one is shown
+  #conversation = ''; // '' before one is open
   #frame = 0;
 
-  /** @param on { send(text), stop() }; send is called only while not busy, with text that is not blank; returns whether it could */
+  /** @param on stop(); send(text), called only while not busy and with a text; returns false if it cannot be sent now */
   constructor(on) {
     this.#draft.addEventListener('input', () => this.#changed());
     this.#draft.addEventListener('keydown', (event) => this.#onEnter(event));
@@ -52,25 +52,25 @@ export class Composer {
     });
   }
 
-  /** While busy, Stop is shown and Send does nothing; the text area stays open for the next message. */
+  /** While busy, Stop is shown and Send does nothing; the text area stays enabled for the next message. */
   setBusy(busy) {
     this.#busy = busy;
-    // Not `disabled`: a button that has the focus would drop it.
+    // Not `disabled`: a focused button would lose the focus.
     this.#send.setAttribute('aria-disabled', String(busy));
     const isOnStop = document.activeElement === this.#stop;
     this.#stop.hidden = !busy;
     if (busy ? isHiddenByTurn(document.activeElement) : isOnStop) this.#draft.focus({ preventScroll: true });
   }
 
-  /** Shows the draft of another conversation; the previous one stays stored. */
+  /** Shows the draft of another conversation; the previous draft stays stored. */
   setConversation(id) {
-    const typed = this.#conversation === '' ? this.#draft.value : ''; // before the scripts ran
+    const typed = this.#conversation === '' ? this.#draft.value : ''; // typed before the scripts ran
     this.#conversation = id;
     const stored = this.#drafts.of(id);
     this.#setDraft(stored.includes(typed) ? stored : [stored, typed].filter(Boolean).join('\n'));
   }
 
-  /** Puts a failed message before the text typed since, in the draft of `conversation`, by default the one shown. */
+  /** Inserts a failed message at the start of the draft of `conversation`, by default the open one. */
   restoreText(text, conversation = this.#conversation) {
     const typed = this.#drafts.of(conversation);
     const both = typed.trim() ? `${text}\n${typed}` : text;
@@ -78,7 +78,7 @@ export class Composer {
     else this.#drafts.set(conversation, both);
   }
 
-  /** Removes a message that was given back, if it is unchanged. */
+  /** Removes a restored message from the draft, if it is unchanged. */
   removeRestored(text) {
     const typed = this.#draft.value;
     if (typed === text) this.#setDraft('');
@@ -117,7 +117,7 @@ export class Composer {
     if (!GROWS_BY_ITSELF && this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#fit());
   }
 
-  /** The style sheet limits the height, so a long text need not be measured. */
+  /** Sets the height. The style sheet limits it, so a long text is not measured. */
   #fit() {
     this.#frame = 0;
     const { style, value } = this.#draft;

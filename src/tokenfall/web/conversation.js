@@ -1,9 +1,8 @@
 /**
- * The conversation that is shown: loads it, and runs one turn at a time.
+ * Controls the conversation that is shown: loads it, and runs one turn at a time.
  *
- * A turn has exactly one end: complete (`[DONE]` was read), stopped (by the user), left (another conversation is shown)
- * or failed (everything else). It must never show a failed response as complete, lose a message that failed, or run two
- * turns at once.
+ * A turn ends once: complete (`[DONE]` was read), stopped (by the user), left (another conversation was opened) or failed
+ * (everything else). It must never show a failed response as complete, or lose the question of a failed turn.
  */
 
 import { unlessAborted } from './abortable.js';
@@ -20,7 +19,7 @@ import { UnansweredQuestions } from './unanswered_questions.js';
 
 const CHANGED = 'This conversation was changed elsewhere. It is shown as it is now.';
 const LOST = 'The server no longer has this conversation.';
-const FINAL = new Set(['body_too_large', 'conversation_changed']); // sending the same again cannot succeed
+const FINAL = new Set(['body_too_large', 'conversation_changed']); // a retry cannot succeed
 
 export class Conversation {
   #api;
@@ -36,8 +35,8 @@ export class Conversation {
   #questions;
 
   /**
-   * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onTurnId(), when it has an
-   *   id, onTurn(), when the server's list may have changed
+   * @param parts api, view, composer, notice; onBegin(): a turn begins; onTurnId(): it has an id; onTurn(): the server's
+   *   list may have changed
    */
   constructor({ api, view, composer, notice, onBegin = () => {}, onTurnId = () => {}, onTurn }) {
     this.#api = api;
@@ -52,7 +51,7 @@ export class Conversation {
     this.id = '';
   }
 
-  /** The question of the current turn, '' if there is none. */
+  /** The question of the current turn, '' without one. */
   get question() {
     return this.#turn?.question ?? '';
   }
@@ -61,7 +60,7 @@ export class Conversation {
     return this.#turn !== null;
   }
 
-  /** Shows another conversation; the server continues the turn of the previous one. */
+  /** Shows another conversation. The server continues the turn of the previous one. */
   async open(id, { isNew = false } = {}) {
     if (this.isBusy) this.#leaveTurn();
     this.id = id;
@@ -71,7 +70,7 @@ export class Conversation {
     await this.show();
   }
 
-  /** Shows the server's messages, and resumes a turn that was in progress. */
+  /** Loads and shows the messages, and resumes a pending turn. */
   async show() {
     const { visit } = this.#history;
     this.#notice.clear();
@@ -87,9 +86,9 @@ export class Conversation {
   }
 
   /**
-   * Sends `text`, in place of the turn `replaces` if given; returns whether it could. If `isShown`, the question is part
-   * of that turn and does not become a draft after a failure. `isContinued`: `text` asks the model to continue that
-   * turn's response. `options` apply to this question only.
+   * Sends `text`, and replaces the turn `replaces` if given; returns false if it cannot be sent now. `isShown`: the
+   * question is that turn's own, so it does not become a draft after a failure. `isContinued`: `text` asks the model to
+   * continue that turn's response. `options` apply to this question only.
    */
   ask({ text: question, replaces = null, isShown = false, isContinued = false, options = null }) {
     if (this.isBusy || this.#hasUnshownTurn()) return false;
@@ -100,7 +99,7 @@ export class Conversation {
     return true;
   }
 
-  /** Shows the turn of another tab while it is received. */
+  /** Shows a turn of another tab while it is streamed. */
   follow({ conversation, ...request }) {
     if (conversation !== this.id || this.isBusy || this.#view.isEditing || this.#view.has(request.id)) return;
     this.#run({ ...request, conversation, isFollowed: true });
@@ -110,7 +109,7 @@ export class Conversation {
     this.#questions.cancelEdit(this.id, turn);
   }
 
-  /** Whether a turn in progress is not shown yet, which a new one would replace. */
+  /** Whether a pending turn is not shown yet. A new one would overwrite it. */
   #hasUnshownTurn() {
     const pending = pendingTurn(this.id);
     if (!pending?.id || pending.isGivenUp || this.#disconnected.has(pending.id)) return false;
@@ -119,12 +118,12 @@ export class Conversation {
     return true;
   }
 
-  /** Stops the response at once. */
+  /** Stops the current turn at once. */
   stop() {
     if (this.isBusy && !this.#turn.isOver) this.#stops.stop(this.#turn);
   }
 
-  /** Stops the current turn, and runs `act` when the server has ended it. The page does not look for changes meanwhile. */
+  /** Stops the current turn, then runs `act`. Until it has finished, `refresh` does nothing. */
   async runStopped(act) {
     this.#isSuspended = true;
     this.stop();
@@ -136,7 +135,7 @@ export class Conversation {
     return messagesOf(this.#api, this.id);
   }
 
-  /** The page is visible again: shows what changed meanwhile. Without the server the page stays as it is. */
+  /** Shows changes made on other pages; does nothing if the server cannot be reached. */
   async refresh() {
     if (this.isBusy || this.#isSuspended || this.#view.isEditing) return;
     const disconnected = this.#disconnected.of(this.id);
@@ -144,7 +143,7 @@ export class Conversation {
     if (hasChanged === true) this.#report(this.#history.newest ? CHANGED : LOST, null);
   }
 
-  /** Resumes the turn that a reload or another conversation interrupted. */
+  /** Resumes the pending turn after a reload, or after another conversation was shown. */
   async #resume(messages) {
     const pending = pendingTurn(this.id);
     if (pending === null) return;
@@ -157,7 +156,7 @@ export class Conversation {
     else this.#questions.giveUp(this.id);
   }
 
-  /** Once the server can be reached: shows the lost turn, or resumes it. Sends no question again. */
+  /** Shows the disconnected turn if the server has stored it, or resumes it. Never sends a question again. */
   async #checkDisconnected(disconnected) {
     const { visit } = this.#history;
     const messages = await this.messages().catch(asFailure);
@@ -167,7 +166,7 @@ export class Conversation {
     else await this.#run({ conversation: this.id, ...disconnected });
   }
 
-  /** It ended while this page was not connected. */
+  /** Shows a turn that ended while this page was disconnected. */
   async #showStored(disconnected) {
     this.#composer.removeRestored(disconnected.question);
     this.#disconnected.remove(disconnected.id);
@@ -204,7 +203,7 @@ export class Conversation {
       state = turn.isOver ? 'stopped' : 'failed';
       failure = turn.isOver ? null : asFailure(error);
     }
-    if (this.#turn !== turn) return; // another conversation is shown
+    if (this.#turn !== turn) return; // another conversation was opened
     const { shown } = handlers;
     if (shown) await this.#end({ turn, request, shown, state, failure, known: handlers.known(turn) });
     else this.#endUnanswered({ turn, request, state, failure });
@@ -232,23 +231,23 @@ export class Conversation {
     else this.#report(statusOfEnd(state), asLostResponse(failure), { ...request, replaces: turn.id });
   }
 
-  /** A lost turn is shown as before, or sent again if the user wants that and the server does not have it. */
+  /** Restores the messages from before the turn; on a retry, sends a question again whose response the server lost. */
   #endWithoutText(ended) {
     const { turn, request, failure } = ended;
     const retry = { ...request, replaces: request.isContinued ? request.replaces : turn.id };
     const isRetried = request.isRetry && failure?.code === 'response_lost';
     const isShown = this.#view.has(turn.id);
-    if (request.isFollowed) removePendingTurn(request.conversation); // it belongs to the other tab
+    if (request.isFollowed) removePendingTurn(request.conversation); // the other tab stores it
     if (isRetried || isShown || request.isFollowed) this.#setTurn(null);
     else this.#endUnanswered(ended);
     if (isRetried) this.#retry(retry);
     else if (isShown) this.#report(statusOfEnd(ended.state), failure, retry);
   }
 
-  /** There is no response: the question becomes a draft again. A response that the server has all the same is replaced. */
+  /** There is no response: restores the question as draft. If the server has stored the turn, a retry replaces it. */
   #endUnanswered({ turn, request, state, failure }) {
     const isOpen = failure !== null && (turn.id ? isResumable(failure) : isUnconfirmed(failure));
-    if (failure !== null && !isOpen && !turn.id) this.#history.newest = turn.follows; // the server did not accept it
+    if (failure !== null && !isOpen && !turn.id) this.#history.newest = turn.follows; // the server rejected it
     if (isOpen) this.#questions.giveUp(request.conversation);
     else this.#questions.reject(request, failure?.code === 'conversation_changed');
     if (isOpen && turn.id) this.#disconnected.add(turn.id, request.replaces);
@@ -268,7 +267,7 @@ export class Conversation {
     if (failure.code === 'conversation_changed') this.#showChanged(request);
   }
 
-  /** Shows the server's messages; a question that was to be asked again and is not among them becomes the draft. */
+  /** Shows the server's messages. A question that was to be sent again and is not among them becomes the draft. */
   async #showChanged({ conversation, question, replaces, isShown, isContinued }) {
     await this.#history.reload((unloaded) => this.#notice.showFailure(unloaded));
     if (!isShown || isContinued || conversation !== this.id) return;
@@ -277,11 +276,11 @@ export class Conversation {
 
   #retry({ question, replaces, isShown, isContinued }) {
     this.#composer.removeRestored(question);
-    if (this.#disconnected.has(replaces)) this.#stops.waitFor(this.#api.stop(replaces).catch(() => {})); // it may still be running
+    if (this.#disconnected.has(replaces)) this.#stops.waitFor(this.#api.stop(replaces).catch(() => {})); // it may be running
     this.ask({ text: question, replaces, isShown, isContinued });
   }
 
-  /** A question that the server did not accept becomes the draft of its conversation again. */
+  /** Leaves the current turn. A question that the server has not accepted becomes the draft of its conversation. */
   #leaveTurn() {
     const { id } = this;
     const turn = this.#turn;

@@ -1,7 +1,5 @@
 /**
- * The menu of the current conversation and the API key.
- *
- * It must never stay open after the focus or a click has moved elsewhere.
+ * The menu of the current conversation and the API key. It closes when the focus or a click is elsewhere.
  */
 
 const find = (id) => document.querySelector(id);
@@ -27,7 +25,7 @@ export class ConversationMenu {
     }
     this.#menu.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#menu.open) return;
-      event.stopPropagation(); // it would stop a response
+      event.stopPropagation(); // Escape would also stop a response
       this.#close();
     });
     this.#menu.addEventListener('focusout', ({ relatedTarget }) => {
@@ -38,7 +36,7 @@ export class ConversationMenu {
     });
   }
 
-  /** Hides the actions for a conversation that has not begun, but not the API key. */
+  /** If not usable, hides all actions except that for the API key. */
   setUsable(usable) {
     for (const button of this.#menu.querySelectorAll('button:not(#change-key)')) button.hidden = !usable;
   }

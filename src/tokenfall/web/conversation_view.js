@@ -1,5 +1,5 @@
 /**
- * The conversation as DOM: its messages and the current turn.
+ * The messages of the conversation as DOM.
  *
  * It must never touch the network, or remove a turn before the one that replaces it has text.
  */
@@ -18,7 +18,7 @@ const NOTHING = 'Ask anything to start.';
 const UNKNOWN = 'This conversation was not found: it was deleted, lost when the server restarted, or belongs to another API key. A new message starts a new one.';
 const FORGOTTEN = 'The server no longer has the messages above: they were deleted, or lost when it restarted. The model will not see them.';
 
-/** The message that makes the model continue its response. */
+/** The message that asks the model to continue its response. */
 const GO_ON = 'Continue exactly where your last answer stopped. Repeat nothing of it.';
 
 export class ConversationView {
@@ -29,9 +29,9 @@ export class ConversationView {
   #on;
 
   /**
-   * @param on { ask({ text, replaces, isShown, isContinued }) }: the user sends a question again or changed; `isShown`: it
-   *   is shown already; `isContinued`: its response continues; returns whether that is possible now. { cancelEdit(turn) }:
-   *   the edit was cancelled. { keep(text) }: an edit whose message was removed.
+   * @param on ask({ text, replaces, isShown, isContinued }): the user edits a question, or (`isShown`) regenerates or
+   *   (`isContinued`) continues its response; returns false if that is not possible now. cancelEdit(turn);
+   *   restoreDraft(text): an unsent edit of a message that was removed
    */
   constructor(on) {
     this.#on = on;
@@ -42,18 +42,18 @@ export class ConversationView {
     return this.#messages.childElementCount === 0;
   }
 
-  /** During a turn no message can be regenerated or edited. */
+  /** While busy, no message can be regenerated or edited. */
   setBusy(busy) {
     this.#messages.toggleAttribute('data-busy', busy);
   }
 
-  /** Shows no messages, and no text about an empty conversation. */
+  /** Shows neither messages nor the text for an empty conversation. */
   clear() {
     this.#messages.replaceChildren();
     this.#empty.hidden = true;
   }
 
-  /** The id of the last turn that is shown; '' where there is none. */
+  /** The id of the last turn on the page, '' without one. */
   get lastTurn() {
     return this.#messages.lastElementChild?.dataset.turn ?? '';
   }
@@ -63,7 +63,7 @@ export class ConversationView {
     return this.#messages.querySelector('.edit') !== null;
   }
 
-  /** Marks the messages that the server has lost: they stay visible and are not sent to the model. */
+  /** Marks messages that the server has lost: they stay visible but are not sent to the model. */
   markLost() {
     const known = [...this.#messages.querySelectorAll('.message:not([data-forgotten])')];
     if (known.length === 0) return;
@@ -72,7 +72,7 @@ export class ConversationView {
     this.#scroll.update();
   }
 
-  /** Replaces all messages by the server's; `isUnknown`: the server has no such conversation. */
+  /** Replaces all messages. `isUnknown`: the server has no such conversation. */
   showHistory(messages, { isUnknown = false } = {}) {
     this.#empty.textContent = isUnknown ? UNKNOWN : NOTHING;
     this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#elementOf(message)));
@@ -81,8 +81,8 @@ export class ConversationView {
   }
 
   /**
-   * Shows a question and its future response in place of the turn `replaces` and all later ones. With `isContinued` they
-   * are that turn's own, and its response continues: `before` is its text.
+   * Shows a question and an empty response in place of the turn `replaces` and all later ones. With `isContinued`, shows
+   * that turn's own question and response, which continues after its text `before`.
    */
   beginTurn(text, { turn = '', replaces = null, isContinued = false } = {}) {
     const hidden = replaces ? this.#from(replaces) : [];
@@ -103,12 +103,12 @@ export class ConversationView {
       response,
       before,
       name: (id) => (userMessage.dataset.turn = response.element.dataset.turn = id),
-      /** Removes the messages that it replaced. */
+      /** Removes the replaced messages. */
       settle: () => {
         if (earlier.length > 0) addVariants(earlier.splice(0), response.element);
         hidden.splice(0).forEach((message) => this.#replaced(message, question));
       },
-      /** There is no response: restores the state before. */
+      /** Restores the replaced messages: there is no response. */
       withdraw: () => {
         userMessage.remove();
         response.remove();
@@ -118,7 +118,7 @@ export class ConversationView {
     };
   }
 
-  /** The element of a message that the server has. */
+  /** The element of a stored message. */
   #elementOf(message) {
     const { role, content, turn = '', created } = message;
     if (role === 'user') {
@@ -132,7 +132,7 @@ export class ConversationView {
     return response;
   }
 
-  /** The element of a response that the server has. */
+  /** The element of a stored response. */
   #ended(message, turn) {
     const { content, created, model, ttft_s: ttft, tokens_per_s: rate } = message;
     const response = new ResponseView(turn);
@@ -143,13 +143,13 @@ export class ConversationView {
     return response.element;
   }
 
-  /** The earlier responses to the same question, which the next one follows. */
+  /** The earlier responses to the same question. */
   #earlier([question, response], text, isContinued) {
     if (!response?.matches('.assistant') || this.#texts.get(question) !== text) return [];
     return isContinued ? responsesTo(response).slice(0, -1) : [...responsesTo(response)];
   }
 
-  /** The messages of a turn and all after it. */
+  /** The messages of a turn and of all later ones. */
   #from(turn) {
     const all = [...this.#messages.children].filter((message) => !message.hidden);
     const first = all.findIndex((message) => message.dataset.turn === turn);
@@ -178,7 +178,7 @@ export class ConversationView {
     this.#on.ask({ text: GO_ON, replaces: dataset.turn, isShown: true, isContinued: true });
   }
 
-  /** Removes a message; a changed edit of it is kept. */
+  /** Removes a message; an unsent edit of it becomes the draft. */
   #replaced(message, question) {
     const edited = message.querySelector('.edit textarea')?.value ?? question;
     if (edited !== question && edited !== this.#texts.get(message)) this.#on.restoreDraft(edited);
@@ -189,7 +189,7 @@ export class ConversationView {
     return this.#from(turn).length > 0;
   }
 
-  /** Opens the question of a turn for editing, with `text`; returns whether it is shown. */
+  /** Opens the question of a turn for editing, with `text`; returns false if it is not shown. */
   edit(turn, text) {
     const message = this.#from(turn).find((each) => each.matches('.user'));
     if (message) this.#edit(message, text);

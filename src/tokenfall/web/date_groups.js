@@ -1,17 +1,15 @@
 /**
- * Conversations in the groups of the list: pinned, then by the day of their last activity in the user's time zone.
- *
- * Pure: it must never touch the DOM, or change the order within a group.
+ * Groups conversations: pinned, then by the day of their last activity in the user's time zone. Order is preserved.
  */
 
 const DAYS = [['Today', 0], ['Yesterday', 1], ['Previous 7 days', 7], ['Older', Infinity]];
 
-/** When the day `days` before that of `now` began, in Unix seconds; a day has 23 to 25 hours. */
+/** The start of the day `days` before `now`, in Unix seconds. A day has 23 to 25 hours. */
 function dayBefore(now, days) {
   return new Date(now.getFullYear(), now.getMonth(), now.getDate() - days).getTime() / 1000;
 }
 
-/** The groups that have conversations: [{ name, conversations }]. */
+/** The groups that are not empty: [{ name, conversations }]. */
 export function groupByDay(conversations, now = new Date()) {
   const starts = DAYS.map(([name, days]) => [name, days === Infinity ? -Infinity : dayBefore(now, days)]);
   const groups = new Map([['Pinned', []], ...DAYS.map(([name]) => [name, []])]);

@@ -1,9 +1,8 @@
 /**
- * What this browser stores after the tab is closed: the theme, whether the list of conversations is hidden, the settings
- * of conversations, and the API key if the user wants that.
+ * Persistent storage of this browser: the theme, whether the list of conversations is hidden, the settings of
+ * conversations, and the API key if the user chose that.
  *
- * It must never store a message, which belongs to this tab only (tab_storage.js), and never fail: without storage, values live
- * as long as the page.
+ * It must never store a message (tab_storage.js does), or throw: without storage, values are kept in memory.
  */
 
 const PREFIX = 'tokenfall:';
@@ -21,7 +20,7 @@ export function readDevice(name) {
 export function writeDevice(name, text) {
   inMemory.delete(name);
   try {
-    localStorage.removeItem(PREFIX + name); // where the new text has no room, the old one must not stay
+    localStorage.removeItem(PREFIX + name); // if the new text does not fit, the old one must not stay
     if (text) localStorage.setItem(PREFIX + name, text);
   } catch {
     inMemory.set(name, text);

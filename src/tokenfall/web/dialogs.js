@@ -1,7 +1,7 @@
 /**
- * The questions the pages ask: for an API key, for a conversation's name, and before one is deleted.
+ * Dialogs: for the API key, for a conversation's name, and before one is deleted.
  *
- * It must never show a key, keep one the server refused, or open one dialog twice.
+ * It must never show a key, keep one that the server refused, or open one dialog twice.
  */
 
 import { readDevice, writeDevice } from './device_storage.js';
@@ -11,7 +11,7 @@ const KEY = 'key';
 
 const find = (selector) => document.querySelector(selector);
 
-/** Opens `dialog` and resolves to whether its form was submitted and `isUsable`; Esc and Cancel resolve to false. */
+/** Opens `dialog`; resolves to true if its form is submitted while `isUsable()`, to false after Esc or Cancel. */
 export function ask(dialog, isUsable = () => true) {
   const form = dialog.querySelector('form');
   const cancel = dialog.querySelector('button[type=button]');
@@ -20,13 +20,13 @@ export function ask(dialog, isUsable = () => true) {
       resolve(agreed);
       dialog.close();
     };
-    // Prevented instead of method=dialog: the page's policy forbids form actions.
+    // Not method=dialog: the Content-Security-Policy forbids form actions.
     form.onsubmit = (event) => {
       event.preventDefault();
       if (isUsable()) finish(true);
     };
     cancel.onclick = () => finish(false);
-    // The event is dispatched after the closing; the dialog may be open again for another question by then.
+    // `close` is dispatched later; the dialog may have been opened again by then.
     dialog.onclose = () => dialog.open || resolve(false);
     dialog.showModal();
   });
@@ -37,7 +37,7 @@ export function confirmDelete(title) {
   return ask(find('#delete-dialog'));
 }
 
-/** The conversation's new name, or null if it is unchanged. */
+/** Resolves to the conversation's new name, or null if it is unchanged. */
 export async function askForName(now) {
   const input = find('#name');
   input.value = now;
@@ -56,8 +56,8 @@ export class Keys {
   }
 
   /**
-   * Asks for a key after `refused` got a 401; resolves to whether there is another to try.
-   * Requests refused at the same time share one question.
+   * Asks for a key after `refused` got a 401; resolves to whether there is another key to try. Concurrent calls share
+   * one dialog.
    */
   renew(refused) {
     if (this.#pending) return this.#pending;
@@ -66,11 +66,11 @@ export class Keys {
     const isOnDevice = readDevice(KEY) === refused && refused !== '';
     if (isOnDevice) writeDevice(KEY, '');
     writeTab(KEY, '');
-    if (this.current) return Promise.resolve(true); // the one on the device is another
+    if (this.current) return Promise.resolve(true); // the device has another key
     return this.#promptOnce(why, { isOnDevice });
   }
 
-  /** Lets the user enter another key, or remove the current one; resolves to whether there is a new one. */
+  /** Lets the user replace or remove the key; resolves to whether there is a new one. */
   change() {
     const why = this.current ? 'Requests are sent with a key. Enter another to replace it.' : 'Requests are sent without a key.';
     return this.#pending ?? this.#promptOnce(why, { isOnDevice: readDevice(KEY) !== '', canForget: this.current !== '' });
@@ -99,7 +99,7 @@ export class Keys {
     return agreed;
   }
 
-  /** Stores the key in one place only, so that removing it leaves no copy. */
+  /** Stores the key in one place, so that removing it leaves no copy. */
   #store(key, onDevice) {
     writeTab(KEY, onDevice ? '' : key);
     if (onDevice || readDevice(KEY)) writeDevice(KEY, onDevice ? key : '');

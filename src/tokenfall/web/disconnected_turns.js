@@ -1,15 +1,15 @@
 /**
- * Turns whose connection was lost, and whose end is unknown: the server may have continued them.
+ * Turns whose connection was lost and whose end is unknown: the server may have continued them.
  *
  * It must never send a request, or drop a turn before its end is known.
  */
 
 import { pendingTurn } from './pending_turns.js';
 
-const LOOK_MS = 15_000;
+const CHECK_MS = 15_000;
 
 export class DisconnectedTurns {
-  #replaced = new Map(); // turn -> the turn that it replaces
+  #replaced = new Map(); // replaced turn, by disconnected turn
   #view;
   #timer = 0;
 
@@ -25,7 +25,7 @@ export class DisconnectedTurns {
     return this.#replaced.has(turn);
   }
 
-  /** The turn that a lost turn replaces; undefined for another turn. */
+  /** The turn that a disconnected turn replaces; undefined for any other turn. */
   replacedBy(turn) {
     return this.#replaced.get(turn);
   }
@@ -34,21 +34,21 @@ export class DisconnectedTurns {
     this.#replaced.delete(turn);
   }
 
-  /** The question of the lost turn of `conversation`, or null; see pending_turns.js. */
+  /** The pending turn of `conversation` if it is disconnected, else null. */
   of(conversation) {
     const pending = pendingTurn(conversation);
     return pending?.id && this.has(pending.id) ? pending : null;
   }
 
-  /** The shown turn that `turn` replaces, directly or through lost turns. */
+  /** The turn on the page that `turn` replaces, directly or through disconnected turns. */
   placeOf(turn) {
-    const isLostHere = turn !== null && this.has(turn) && !this.#view.has(turn);
-    return isLostHere ? this.placeOf(this.replacedBy(turn)) : turn;
+    const isReplaced = turn !== null && this.has(turn) && !this.#view.has(turn);
+    return isReplaced ? this.placeOf(this.replacedBy(turn)) : turn;
   }
 
-  /** Calls `look` after LOOK_MS, if `conversation` still has a lost turn. */
+  /** Calls `check` after CHECK_MS, if `conversation` still has a disconnected turn. */
   scheduleCheck(conversation, check) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.of(conversation) && check(), LOOK_MS);
+    this.#timer = setTimeout(() => this.of(conversation) && check(), CHECK_MS);
   }
 }

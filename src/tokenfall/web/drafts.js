@@ -1,8 +1,7 @@
 /**
- * The unsent text of each conversation, stored for this tab.
+ * The draft of each conversation, stored for this tab.
  *
- * While the user types, it is written at most every WRITE_MS, and at once when the page is hidden or left. It must never
- * touch the text area.
+ * While the user types, it is written at most every WRITE_MS, and when the page is hidden or left.
  */
 
 import { readTab, writeTab } from './tab_storage.js';

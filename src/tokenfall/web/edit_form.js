@@ -1,7 +1,5 @@
 /**
- * The form that edits a message of the user and sends it again.
- *
- * It must never change the message itself, or send what is blank.
+ * The form that edits a message of the user and sends it again. It must never change the message, or send a blank text.
  */
 
 import { isComposing, isEnter } from './composer.js';
@@ -63,7 +61,7 @@ export class EditForm {
 
   #onKey(event) {
     if (event.key === 'Escape' && !isComposing(event)) {
-      event.stopPropagation(); // it would stop a response
+      event.stopPropagation(); // Escape would also stop a response
       this.close();
     } else if (event.target === this.#area && isEnter(event)) {
       event.preventDefault();

@@ -1,7 +1,5 @@
 /**
- * What can be done with a conversation of the list: one menu for all entries, opened by the button of each.
- *
- * It must never act on another conversation than the one it was opened at, or stop a response with its Escape.
+ * The menu of a conversation in the list: one menu for all entries, opened by the button of each.
  */
 
 const find = (id) => document.querySelector(id);
@@ -17,12 +15,12 @@ export class EntryMenu {
 
   /** @param on { rename(id), pin(id), remove(id), isPinned(id) } */
   constructor(list, on) {
-    // Before the browser opens the menu, which it does by itself: `popovertarget`.
+    // Runs before the browser opens the menu (`popovertarget`).
     list.addEventListener('click', ({ target }) => (this.#opener = target.closest('.more') ?? this.#opener));
     for (const act of ['rename', 'pin', 'remove']) {
       this.#box.querySelector(`[data-action=${act}]`).addEventListener('click', () => {
         const { id } = linkOf(this.#opener).dataset;
-        this.#box.hidePopover(); // gives the focus back to the button, where dialogs find it
+        this.#box.hidePopover(); // returns the focus to the button, where dialogs restore it
         on[act](id);
       });
     }
@@ -35,7 +33,7 @@ export class EntryMenu {
     document.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#box.matches(':popover-open')) return;
       event.preventDefault();
-      event.stopImmediatePropagation(); // it would close the drawer, or stop a response
+      event.stopImmediatePropagation(); // Escape would also close the drawer or stop a response
       this.#box.hidePopover();
     }, { capture: true });
     this.#box.addEventListener('focusout', ({ relatedTarget }) => relatedTarget && !this.#box.contains(relatedTarget) && this.#box.hidePopover());
@@ -43,7 +41,7 @@ export class EntryMenu {
     addEventListener('resize', () => this.#box.hidePopover());
   }
 
-  /** Below the button, or above it in the lower half of the page; the menus' right edges meet. */
+  /** Places the menu below the button, or above it in the lower half of the page, aligned at the right. */
   #place() {
     const { top, bottom, right } = this.#opener.getBoundingClientRect();
     const isLow = bottom > innerHeight / 2;

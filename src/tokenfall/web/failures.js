@@ -1,8 +1,7 @@
 /**
- * The failures of a request, and the page's messages for them.
+ * Errors of requests, and the page's messages for them.
  *
- * It must never show a status number, or a server's text where the page has its own message. It only returns texts; a
- * defect of the page is also logged on the console.
+ * It must never return a status number, or the server's text if the page has its own message.
  */
 
 const MESSAGES_BY_STATUS = {
@@ -58,10 +57,10 @@ const MESSAGES_BY_CODE = {
   upstream_stream_error: 'The model failed in the middle of the response, which is not complete.',
 };
 
-// Where the server's message adds details that the page cannot know.
-const DETAIL_HELPS = new Set([400, 403, 422, 'invalid_request', 'not_found', 'upstream_refused']);
-const DETAIL_CHARACTERS = 300;
-const REPEATED = /^the upstream refused the request: /; // says the same as the words for the code
+// Errors whose server message has details that the page cannot know.
+const HAS_DETAIL = new Set([400, 403, 422, 'invalid_request', 'not_found', 'upstream_refused']);
+const MAX_DETAIL = 300;
+const REPEATED = /^the upstream refused the request: /; // repeats the text for the code
 
 export class Failure extends Error {
   /** @param {string} code the server's error code, or one of MESSAGES_BY_CODE */
@@ -70,13 +69,13 @@ export class Failure extends Error {
     Object.assign(this, { code, status, detail, requestId, retryAfterS, resumable });
   }
 
-  /** From a fetch or a read that threw. */
+  /** For a fetch or a read that threw. */
   static ofNetwork(begun) {
     if (!navigator.onLine) return new Failure('offline');
     return new Failure(begun ? 'cut' : 'unreachable');
   }
 
-  /** From a response other than 2xx; reads its problem document (RFC 9457) if it has one. */
+  /** For a response other than 2xx; reads its problem details (RFC 9457) if it has any. */
   static async ofResponse(response) {
     const problem = await response.json().catch(() => null);
     return new Failure(textOf(problem?.code) || 'http', {
@@ -87,14 +86,14 @@ export class Failure extends Error {
     });
   }
 
-  /** From an `event: error` inside a stream that had begun. */
+  /** For an `error` event of a stream. */
   static ofEvent(error, requestId) {
     const { code, message, resumable = null, retry_after: seconds } = error ?? {};
     const retryAfterS = Number.isFinite(seconds) ? seconds : null;
     return new Failure(textOf(code) || 'error', { detail: textOf(message), requestId, resumable, retryAfterS });
   }
 
-  /** Whether the administrator may need its request id. */
+  /** Whether the administrator may need the request id. */
   get isOfServer() {
     return this.status === 0 || this.status >= 500;
   }
@@ -102,22 +101,22 @@ export class Failure extends Error {
   /** One or two sentences for the user. */
   get text() {
     const own = MESSAGES_BY_CODE[this.code] ?? MESSAGES_BY_STATUS[this.status];
-    const detail = this.detail.replace(REPEATED, '').slice(0, DETAIL_CHARACTERS);
-    const helps = DETAIL_HELPS.has(this.code) || DETAIL_HELPS.has(this.status);
+    const detail = this.detail.replace(REPEATED, '').slice(0, MAX_DETAIL);
+    const helps = HAS_DETAIL.has(this.code) || HAS_DETAIL.has(this.status);
     if (own) return helps && detail ? `${own} It says: ${detail}` : own;
     const what = this.status ? 'The server refused.' : 'The response ended early and is not complete.';
     return detail ? `${what} The server says: ${detail}` : what;
   }
 }
 
-/** A defect of the page is logged on the console; the user still gets a sentence. */
+/** Any other error is a defect of the page: it is logged, and the user gets a general message. */
 export function asFailure(error) {
   if (error instanceof Failure) return error;
   console.error(error);
   return new Failure('page');
 }
 
-/** The failure of a response that ended early and that the server no longer has. */
+/** `response_lost` for a 404 or 410 on resuming: the server no longer has the response. Other failures are unchanged. */
 export function asLostResponse(failure) {
   return failure?.status === 404 || failure?.status === 410 ? new Failure('response_lost') : failure;
 }
@@ -126,10 +125,10 @@ function textOf(value) {
   return typeof value === 'string' ? value : '';
 }
 
-/** Retry-After (RFC 9110, section 10.2.3) in whole seconds from now: a number, a date, or null for junk. */
+/** Retry-After (RFC 9110, section 10.2.3) in whole seconds from now; null if it is neither a number nor a date. */
 export function secondsOf(header, nowMs = Date.now()) {
   if (!header) return null;
   if (/^\d+$/.test(header.trim())) return Number(header);
-  const untilMs = /^[A-Za-z]{3}/.test(header) ? Date.parse(header) : NaN; // browsers parse other texts as dates, too
+  const untilMs = /^[A-Za-z]{3}/.test(header) ? Date.parse(header) : NaN; // browsers also parse other texts as dates
   return Number.isNaN(untilMs) ? null : Math.max(0, Math.ceil((untilMs - nowMs) / 1000));
 }

@@ -1,16 +1,14 @@
 /**
- * A conversation as a file: Markdown for people, JSON for programs. The documents are made without a page.
- *
- * It must never omit text, or export an incomplete response without saying so.
+ * Exports a conversation as Markdown or JSON. It must never omit text, or export an incomplete response as complete.
  */
 
 import { describeEnd, endOf, stateOf } from './response_end.js';
 
 const NAMES = { user: 'You', assistant: 'Assistant' };
-const KEPT_MS = 60_000;
-const MOST_CHARACTERS = 60; // of a file's name
+const REVOKE_AFTER_MS = 60_000;
+const MAX_NAME = 60;
 
-/** Messages as Markdown; a question is quoted, so that headings in it stay its own. */
+/** Messages as Markdown. Questions are block quotes, so that their headings do not structure the document. */
 export function asMarkdown(title, messages) {
   const parts = messages.map((message) => {
     const who = `**${message.model || (NAMES[message.role] ?? message.role)}**`;
@@ -25,7 +23,7 @@ function quoted(text) {
   return text.replace(/\r\n?/g, '\n').replace(/^/gm, '> ').replace(/ +$/gm, '');
 }
 
-/** Closes a code block in which the response ended. */
+/** Closes an unclosed code block at the end. */
 function closed(text) {
   let fence = '';
   for (const [, marks, info] of text.matchAll(/^ {0,3}(`{3,}|~{3,})(.*)$/gm)) {
@@ -39,19 +37,19 @@ export function asJSON(id, title, messages) {
   return `${JSON.stringify({ conversation: id, title, messages }, null, 2)}\n`;
 }
 
-/** A name that every file system takes. */
+/** A name that is valid on every file system. */
 export function fileName(title, extension) {
   const plain = title.normalize('NFKC').replace(/[^\p{L}\p{M}\p{N}]+/gu, '-').replace(/^-/, '');
-  const short = Array.from(plain).slice(0, MOST_CHARACTERS).join('').replace(/-$/, '');
+  const short = Array.from(plain).slice(0, MAX_NAME).join('').replace(/-$/, '');
   return `${short || 'conversation'}.${extension}`;
 }
 
-/** Hands `text` to the browser as a file. */
+/** Downloads `text` as a file. */
 export function download(text, name, type) {
   const address = URL.createObjectURL(new Blob([text], { type }));
   const link = document.createElement('a');
   link.href = address;
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(address), KEPT_MS); // the browser may first ask for a place
+  setTimeout(() => URL.revokeObjectURL(address), REVOKE_AFTER_MS); // the browser may first ask where to save it
 }

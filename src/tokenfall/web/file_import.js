@@ -1,7 +1,5 @@
 /**
- * Imports an exported conversation from a file, as a new one.
- *
- * It must never send a file that is not JSON, or fields that an export does not have.
+ * Imports a conversation from an exported JSON file, as a new one. Fields that an export does not have are not sent.
  */
 
 import { Failure } from './failures.js';
@@ -12,7 +10,7 @@ export function importedBody(text) {
   try {
     exported = JSON.parse(text);
   } catch {
-    // the error follows below
+    // handled below
   }
   if (!Array.isArray(exported?.messages)) throw new Failure('not_exported');
   const { title, messages } = exported;

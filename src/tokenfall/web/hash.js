@@ -1,4 +1,4 @@
-/** A short hash, to tell texts apart without storing them. Not for secrets: 32 bits (FNV-1a). */
+/** A 32-bit hash (FNV-1a) to distinguish texts. Not for secrets. */
 
 export function hashOf(text) {
   let hash = 0x811c9dc5;

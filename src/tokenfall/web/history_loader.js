@@ -1,7 +1,5 @@
 /**
- * The messages of the conversation that is shown, loaded once per visit.
- *
- * It must never show a result or a failure of an earlier visit.
+ * Loads the messages of the conversation that is shown, once per visit. It must never show the result of an earlier visit.
  */
 
 import { unlessAborted } from './abortable.js';
@@ -15,11 +13,11 @@ export class HistoryLoader {
   constructor({ api, view }) {
     this.#api = api;
     this.#view = view;
-    /** The current visit, { id, messages, isShown, isNew }: `messages` is a promise, null before the load and after a failure. */
+    /** The current visit { id, messages, isShown, isNew }; `messages` is a promise, null before loading and after a failure. */
     this.visit = { id: '', messages: null, isShown: false, isNew: false };
   }
 
-  /** A new conversation has no messages. */
+  /** Starts a visit. A new conversation has no messages, so nothing is loaded. */
   open(id, { isNew }) {
     this.#turn = null;
     this.visit = { id, messages: isNew ? Promise.resolve([]) : null, isShown: isNew, isNew };
@@ -32,13 +30,13 @@ export class HistoryLoader {
     return this.visit.messages !== null;
   }
 
-  /** Resolves to the messages, which are shown by then; those that the server has lost stay, and are marked. */
+  /** Loads and shows the messages. Those that the server has lost stay on the page, marked. */
   load() {
     this.visit.messages ??= this.#fetch(this.visit);
     return this.visit.messages;
   }
 
-  /** Loads and shows it again. `onFailure` gets a Failure, unless another conversation is shown by then. */
+  /** Loads and shows them again. `onFailure` gets a Failure, unless another conversation was opened meanwhile. */
   async reload(onFailure) {
     const { visit } = this;
     this.invalidate();
@@ -53,12 +51,12 @@ export class HistoryLoader {
     this.visit.messages = null;
   }
 
-  /** The newest turn that the server has, '' for none; null if unknown. */
+  /** The newest turn on the server, '' for none; null if unknown. */
   newest = null;
   #turn = null;
 
-  /** Returns the newest turn, and the one before the last that began here. From now on the newest is unknown, because
-   * `turn` will be stored or not. */
+  /** Returns the newest turn, and the one before the previous turn of this page. Then the newest turn is unknown, because
+   * `turn` may or may not be stored. */
   invalidateNewest(turn) {
     const known = [this.newest, this.#turn?.follows ?? null];
     this.newest = null;
@@ -66,12 +64,12 @@ export class HistoryLoader {
     return known;
   }
 
-  /** Shows new messages of the server; resolves to whether there were any. Learns the newest turn if it is unknown. */
+  /** Shows new messages of the server; resolves to whether there were any. Sets the newest turn if it was unknown. */
   async refresh() {
     const { visit, newest } = this;
     const turn = this.#turn;
     if (!visit.isShown || (newest === null && turn === null)) return false;
-    if (visit.isNew && newest === '') return false; // its id is known to this page only
+    if (visit.isNew && newest === '') return false; // only this page knows its id
     const messages = await messagesOf(this.#api, visit.id);
     if (visit !== this.visit || newest !== this.newest || turn !== this.#turn) return false;
     const found = newestOf(messages);
@@ -87,7 +85,7 @@ export class HistoryLoader {
     else this.#view.markLost();
   }
 
-  /** The stored response of a turn that was resumed; null for another, or if there is none. */
+  /** The stored response of a resumed turn; null for other turns, or if there is none. */
   async storedEnd(turn) {
     if (!turn.isResumed || turn.isOver) return null;
     const messages = messagesOf(this.#api, this.visit.id);
@@ -108,7 +106,7 @@ export class HistoryLoader {
   }
 }
 
-/** The messages of a conversation, none if the server does not have it. */
+/** The messages of a conversation, empty if the server does not have it. */
 export async function messagesOf(api, conversation) {
   return (await api.history(conversation)) ?? [];
 }

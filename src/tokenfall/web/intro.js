@@ -1,7 +1,5 @@
 /**
  * The content of an empty conversation: the model that responds, and examples to send with one click.
- *
- * It must never claim a model that the server has not named.
  */
 
 import { button, element } from './elements.js';
@@ -9,13 +7,13 @@ import { isSimulated } from './model_picker.js';
 
 const LONG = 'A long response, to try Stop';
 
-/** [label, question], where a question may have options of its own; see options.js. */
+/** [label, question]; a question may have its own options (options.js). */
 const SIMULATED = [
   ['A streamed response', { text: 'What does a streaming server do?' }],
   [LONG, { text: 'Give a long response.', options: { model: 'sim:tokens=600' } }],
   ['A failure in the middle', { text: 'Fail in the middle of the response.', options: { model: 'sim:fault=error@12' } }],
 ];
-const OF_A_MODEL = [
+const FOR_MODEL = [
   ['A short explanation', { text: 'Explain server-sent events in three sentences.' }],
   [LONG, { text: 'Write a long and detailed history of the telegraph.' }],
   ['Code and a table', { text: 'Write a short Python function that parses server-sent events, and a table of the fields it handles.' }],
@@ -26,19 +24,19 @@ export class Intro {
   #ask;
   #shown = '';
 
-  /** @param ask called with { text, options } of the example that was chosen */
+  /** @param ask called with { text, options } of the chosen example */
   constructor(ask) {
     this.#ask = ask;
   }
 
-  /** @param chosen the conversation's own model, undefined for the server's default; `defaults` is null before they are known */
+  /** @param chosen the conversation's model, undefined for the default; `defaults` is null until loaded */
   show(chosen, defaults) {
     const shown = JSON.stringify([chosen, defaults]);
     if (defaults === null || shown === this.#shown) return;
     this.#shown = shown;
     const model = chosen ?? defaults.model;
     const isSim = isSimulated(model) || !defaults.upstream;
-    const examples = (isSim ? SIMULATED : OF_A_MODEL).map(([label, question]) => this.#button(label, question));
+    const examples = (isSim ? SIMULATED : FOR_MODEL).map(([label, question]) => this.#button(label, question));
     const box = element('div', 'examples', ...examples);
     box.role = 'group';
     box.ariaLabel = 'Examples';

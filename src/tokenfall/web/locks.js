@@ -1,19 +1,18 @@
 /**
- * Locks among the tabs of this browser, with one interface over Web Locks and, where the browser has none (HTTP from
- * another machine), over messages.
+ * Locks among the tabs of this browser: Web Locks or, where the browser has none (HTTP from another machine), leases
+ * over BroadcastChannel.
  *
- * Without Web Locks, a tab asks the others and takes the lock if none objects for CLAIM_MS. While it has the lock, it
- * sends a heartbeat; if that stays out for LEASE_MS, because the tab was closed or frozen, the others ask again.
+ * A tab asks for the lease and holds it if no other tab objects within CLAIM_MS. The holder sends heartbeats; without one
+ * for LEASE_MS, because its tab was closed or frozen, the others ask again.
  *
- *   asking   another has the lock or asked before      waiting
- *   asking   CLAIM_MS without that                     held
+ *   state    event                                     next
+ *   asking   another holds it or asked before          waiting
+ *   asking   no objection for CLAIM_MS                 held
  *   waiting  released, or LEASE_MS without heartbeat   asking
- *   held     another took it before, or own heartbeat  over
- *            was LEASE_MS late
- *   held     the page is left                          over
- *   any      its signal is aborted                     over
- *
- * It must never know what a lock protects.
+ *   held     another tab got it before, or the own     over
+ *            heartbeat was LEASE_MS late
+ *   held     pagehide                                  over
+ *   any      the signal is aborted                     over
  */
 
 import { randomHex } from './random.js';
@@ -25,8 +24,8 @@ const LEASE_MS = 4000;
 const WEB_LOCK = { isHeld: () => true };
 
 /**
- * Resolves to the lock, which is kept until `signal` is aborted; `isHeld()` tells whether it still is. With
- * `ifAvailable`, null if another tab has it. Rejects if `signal` is aborted before.
+ * Resolves to the lock, which is held until `signal` is aborted; `isHeld()` returns false if it was lost. With
+ * `ifAvailable`, resolves to null if another tab has it. Rejects if `signal` is aborted before.
  */
 export function acquire(name, { signal, ifAvailable = false }) {
   return navigator.locks ? webLock(name, { signal, ifAvailable }) : new Lease(name, { signal, ifAvailable }).acquired;
@@ -39,15 +38,15 @@ function webLock(name, { signal, ifAvailable }) {
       if (lock && !signal.aborted) return new Promise((release) => signal.addEventListener('abort', release));
       return null;
     };
-    navigator.locks.request(name, ifAvailable ? { ifAvailable } : { signal }, held).catch(reject); // both are not allowed
+    navigator.locks.request(name, ifAvailable ? { ifAvailable } : { signal }, held).catch(reject); // the API forbids both together
   });
 }
 
-/** A lock over messages: { state, id, sinceMs }, where `state` is that of the sender, or 'over' when it releases the lock. */
+/** A lock over messages { state, id, sinceMs }: the sender's state, 'over' when it releases the lock. */
 class Lease {
   #channel;
   #id = randomHex(8);
-  #sinceMs = Date.now(); // when it was asked for: the earlier tab goes first
+  #sinceMs = Date.now(); // time of the first claim: the earliest wins
   #state = 'asking';
   #timer = 0;
   #beatMs = 0;
@@ -67,7 +66,7 @@ class Lease {
     });
     addEventListener('pagehide', () => this.#state === 'held' && this.#end(), { signal });
     if (this.#state === 'over') return;
-    if (ifAvailable) this.#acquire(); // another that has it objects
+    if (ifAvailable) this.#acquire(); // a holder objects
     else this.#ask();
   }
 

@@ -1,8 +1,7 @@
 /**
- * One message as DOM: author, text, end, and actions.
+ * One message as DOM: author, text, end and actions. A question is shown as typed, a response as Markdown.
  *
- * A question is shown as typed, a response as Markdown. It must never parse text as HTML, draw a response more than once
- * per animation frame, or decide how a response ended.
+ * It must never parse text as HTML, draw more than once per animation frame, or decide how a response ended.
  */
 
 import { fillCollapsible } from './collapsible_text.js';
@@ -43,7 +42,7 @@ export function bodyOf(message) {
   return message.querySelector('.text');
 }
 
-/** A question, sent at `atS`, Unix seconds. */
+/** A question, sent at `atS` (Unix seconds). */
 export function questionElement(text, turn = '', atS = Date.now() / 1000) {
   const message = messageFrame('user', turn);
   stamp(message, atS);
@@ -51,7 +50,7 @@ export function questionElement(text, turn = '', atS = Date.now() / 1000) {
   return message;
 }
 
-/** The line below a response that has ended. */
+/** The parts of the line below a response that has ended. */
 function noteOf(isEmpty, label, { pace }) {
   const parts = [
     isEmpty && element('span', 'ended', 'Empty response'),
@@ -62,11 +61,11 @@ function noteOf(isEmpty, label, { pace }) {
 }
 
 /**
- * A response: waiting, growing, then ended. `onDraw` is called whenever its height may have changed.
+ * A response: waiting, streaming, then ended. `onDraw` is called whenever its height may have changed.
  */
 export class ResponseView {
   #markdown;
-  #pending = ''; // received, not drawn yet
+  #pending = ''; // text not drawn yet
   #frame = 0;
   #onDraw;
   #reasoning = null;
@@ -90,7 +89,7 @@ export class ResponseView {
     name.dir = 'auto';
   }
 
-  /** A piece of reasoning. */
+  /** Appends a piece of reasoning. */
   appendReasoning(text, isRestart = false) {
     if (this.#reasoning === null) {
       this.#reasoning = new Reasoning();
@@ -110,8 +109,8 @@ export class ResponseView {
   }
 
   /**
-   * Ends it with what is known: { model, pace, reason, tokens, reasoningS, atS }, all optional; see response_end.js.
-   * Draws the rest at once: a hidden tab has no animation frames.
+   * Ends the response with { model, pace, reason, tokens, reasoningS, atS }, all optional; see response_end.js. Draws the
+   * rest at once, because a hidden tab has no animation frames.
    */
   end(state, { reasoningS = null, atS = Date.now() / 1000, ...end } = {}) {
     cancelAnimationFrame(this.#frame);

@@ -1,7 +1,7 @@
 /**
- * The list of models by the text area: the server's default, the upstream's models, and the simulator with named timings.
+ * The list of models: the server's default, the upstream's models, and the simulator with timing profiles.
  *
- * It must never drop a choice because it is not listed: only the server knows whether a model exists.
+ * It must never drop the chosen model because it is not listed: only the server knows whether it exists.
  */
 
 import { element } from './elements.js';
@@ -9,7 +9,7 @@ import { element } from './elements.js';
 /** Timing profiles of the simulator; see docs/api.md, "The simulator's grammar". */
 const PROFILES = ['groq-70b', 'gpt-4o', 'claude-sonnet', 'llama-70b-dedicated', 'llama-8b-laptop'];
 
-/** Whether a model's name is one of the simulator. */
+/** Whether a model is simulated. */
 export function isSimulated(model) {
   return model === 'sim' || model.startsWith('sim:');
 }
@@ -45,7 +45,7 @@ export class ModelPicker {
   show(chosen, defaults, models) {
     const groups = choices(chosen, defaults, models);
     const shown = JSON.stringify(groups);
-    if (shown !== this.#shown) this.#select.replaceChildren(...groups.flatMap(optionsOf)); // an open list would close
+    if (shown !== this.#shown) this.#select.replaceChildren(...groups.flatMap(optionsOf)); // a change closes an open list
     this.#shown = shown;
     this.#select.value = chosen;
     this.#select.title = this.#select.selectedOptions[0].textContent;

@@ -1,13 +1,12 @@
 /**
- * A polite status, and errors as alerts.
+ * The status line (a polite live region), and errors as alerts.
  *
- * It must never announce a countdown every second: the alert has the time once, and the visible countdown is hidden from
- * screen readers.
+ * An alert announces its wait once; the visible countdown is hidden from screen readers.
  */
 
 const find = (id) => document.querySelector(id);
 
-let brief = null; // a temporary status: { before, timer }
+let brief = null; // the temporary status: { before, timer }
 
 export function showStatus(text) {
   clearTimeout(brief?.timer);
@@ -15,7 +14,7 @@ export function showStatus(text) {
   find('#status').textContent = text;
 }
 
-/** Shows `text` for `ms`, then the previous status again, unless it was changed meanwhile. */
+/** Shows `text` for `ms`, then the previous status again, unless the status has changed meanwhile. */
 export function showBriefly(text, ms) {
   const before = brief?.before ?? find('#status').textContent;
   showStatus(text);
@@ -28,33 +27,33 @@ export class Notice {
   #countdown = find('#notice-left');
   #again = find('#notice-again');
   #timer = 0;
-  #code = ''; // of the failure that is shown
+  #code = ''; // of the failure shown
 
   constructor() {
     find('#notice-close').addEventListener('click', () => this.clear());
   }
 
   /**
-   * @param {Failure} failure its wait, if it has one, is counted down
-   * @param again optional { label, run, meanwhile }: a button that tries again; if `meanwhile` is given, such as 'Loading
-   *   again', the page does so by itself when the wait is over
+   * @param {Failure} failure its Retry-After, if any, is counted down
+   * @param retry { label, run, meanwhile } of the retry button, or null; with `meanwhile`, for example 'Loading again',
+   *   `run` is called when the wait is over
    */
-  showFailure(failure, again = null) {
+  showFailure(failure, retry = null) {
     this.clear();
     this.#code = failure.code;
     const request = failure.isOfServer && failure.requestId ? `(Request ${failure.requestId})` : '';
-    const wait = waitOf(failure, again);
+    const wait = waitOf(failure, retry);
     const words = wait ? failure.text.replace(/ Try again\.$/, '') : failure.text;
     this.#text.textContent = [words, wait, request].filter(Boolean).join(' ');
     this.#box.classList.add('shown');
-    this.#again.hidden = again === null;
-    this.#again.textContent = again?.label ?? '';
-    this.#again.onclick = again?.run ?? null;
-    const waited = again?.meanwhile ? again.run : () => this.#showWaited(again);
+    this.#again.hidden = retry === null;
+    this.#again.textContent = retry?.label ?? '';
+    this.#again.onclick = retry?.run ?? null;
+    const waited = retry?.meanwhile ? retry.run : () => this.#showWaited(retry);
     if (failure.retryAfterS > 0) this.#countDown(performance.now() + failure.retryAfterS * 1000, waited);
   }
 
-  /** Moves the focus from the notice to the text area. */
+  /** Hides the alert. If it has the focus, the text area gets it. */
   clear() {
     if (this.#box.contains(document.activeElement)) find('#draft').focus();
     clearTimeout(this.#timer);
@@ -71,10 +70,10 @@ export class Notice {
     showStatus('Back online. You can send again.');
   }
 
-  /** The wait is over: the button stays. */
-  #showWaited(again) {
+  /** Called when the wait is over; the button stays. */
+  #showWaited(retry) {
     this.#countdown.textContent = '';
-    if (again) {
+    if (retry) {
       this.#text.textContent = 'You can send again.';
       return;
     }
@@ -82,7 +81,7 @@ export class Notice {
     showStatus('You can send again.');
   }
 
-  /** Computes the rest each time, so that it is right after the tab was suspended. */
+  /** Uses the clock at each step, so that the countdown is correct after the tab was suspended. */
   #countDown(untilMs, waited) {
     const leftMs = untilMs - performance.now();
     if (leftMs <= 0) {
@@ -94,11 +93,11 @@ export class Notice {
   }
 }
 
-/** The sentence about the failure's wait. */
-function waitOf({ code, retryAfterS, status }, again) {
-  if (retryAfterS > 0) return `${again?.meanwhile || 'Send again'} in ${duration(retryAfterS)}.`;
+/** The sentence that says when to retry. */
+function waitOf({ code, retryAfterS, status }, retry) {
+  if (retryAfterS > 0) return `${retry?.meanwhile || 'Send again'} in ${duration(retryAfterS)}.`;
   const isBusy = status === 429 || status === 503 || code === 'upstream_rate_limited';
-  return isBusy ? `${again?.meanwhile ? again.label : 'Send again'} in a moment.` : '';
+  return isBusy ? `${retry?.meanwhile ? retry.label : 'Send again'} in a moment.` : '';
 }
 
 function clock(seconds) {

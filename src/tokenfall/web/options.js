@@ -1,7 +1,7 @@
 /**
- * The options of a conversation's questions: { model, system, temperature, max_tokens }, each optional.
+ * The options of a conversation: { model, system, temperature, max_tokens }, each optional.
  *
- * They are stored on this device for the conversations that were changed last. It must never touch the DOM.
+ * Stored on this device for the MAX_CONVERSATIONS whose options were changed last. It must never touch the DOM.
  */
 
 import { readDevice, writeDevice } from './device_storage.js';
@@ -12,7 +12,7 @@ const MAX_CONVERSATIONS = 100;
 const MAX_SYSTEM = 8000;
 const MAX_TOKENS = 1_000_000;
 
-/** By conversation, the one changed last at the end. */
+/** Options by conversation; the last changed are at the end. */
 function stored() {
   try {
     return new Map(JSON.parse(readDevice(NAME) || '[]'));
@@ -30,7 +30,7 @@ export function optionsOf(conversation) {
   return stored().get(conversation) ?? {};
 }
 
-/** Changes some options of a conversation; null removes one. */
+/** Changes options of a conversation; null removes one. */
 export function setOptions(conversation, changes) {
   const all = stored();
   const options = Object.entries({ ...all.get(conversation), ...changes }).filter(([, value]) => value !== null);
@@ -51,13 +51,13 @@ export function fieldsOf(question, { system, ...fields }) {
   return { messages, ...fields };
 }
 
-/** `key` for a question with these options: other options make another request. */
+/** The idempotency key of a question with these options: different options make a different request. */
 export function keyWith(key, options) {
   const text = JSON.stringify(options);
   return text === '{}' ? key : `${key}/${hashOf(text)}`;
 }
 
-/** The options besides the model, in words; empty if there are none. */
+/** The options except the model, as text; empty if there are none. */
 export function describeOptions({ system, temperature, max_tokens: limit }) {
   const parts = [
     system && 'system prompt',
@@ -67,7 +67,7 @@ export function describeOptions({ system, temperature, max_tokens: limit }) {
   return parts.filter(Boolean).join(', ');
 }
 
-/** Parse the text of a field to { value } or { error }: null for an empty field, an error message for an invalid one. */
+/** Parsers of the fields' texts: { value }, null for an empty field, or { error }, a message. */
 export const READ = {
   system(text) {
     const { length } = text.trim();

@@ -1,7 +1,5 @@
 /**
- * The dialog for a conversation's system prompt, temperature and token limit.
- *
- * It must never close over a value that the server would refuse.
+ * The dialog for a conversation's system prompt, temperature and token limit. It accepts only values that the server does.
  */
 
 import { ask } from './dialogs.js';
@@ -10,7 +8,7 @@ import { READ } from './options.js';
 const NAMES = Object.keys(READ);
 const field = (name) => document.querySelector(`#option-${name}`);
 
-/** The changed options, null for one that is removed; or null when nothing is to change. `limit` is the server's. */
+/** Resolves to the options, null for one to remove; null if cancelled. `limit` is the server's token limit. */
 export async function askForOptions(options, limit) {
   const dialog = document.querySelector('#options-dialog');
   for (const name of NAMES) {
@@ -35,7 +33,7 @@ function read(name) {
   return READ[name](field(name).value);
 }
 
-/** Shows at each field what is wrong with it, and focuses the first. */
+/** Shows the error of each field, and focuses the first invalid one. */
 function isUsable() {
   const wrong = NAMES.filter((name) => showError(name, read(name).error ?? ''));
   if (wrong.length > 0) field(wrong[0]).focus();

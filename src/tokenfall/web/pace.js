@@ -1,7 +1,5 @@
 /**
- * The speed of a response: time to first token, and tokens per second after it.
- *
- * A token is one event with text. It must never read the DOM. One token has no rate.
+ * The speed of a response: time to first token, and tokens per second after it. A token is one event with text.
  */
 
 export class Pace {
@@ -10,7 +8,7 @@ export class Pace {
   #lastMs = 0;
   #tokens = 0;
 
-  /** Starts the clock; restarts it when the request is repeated. */
+  /** Starts the clock; called again when the request is repeated. */
   start(nowMs = performance.now()) {
     this.#sentMs = nowMs;
   }
@@ -25,7 +23,7 @@ export class Pace {
     return this.#tokens;
   }
 
-  /** For people: "First token after 0.31 s, then 48.2 tokens/s", or empty without a token. */
+  /** "First token after 0.31 s, then 48.2 tokens/s"; empty without a token. A single token has no rate. */
   get summary() {
     if (this.#tokens === 0) return '';
     const spanMs = this.#lastMs - this.#firstMs;
@@ -34,7 +32,7 @@ export class Pace {
   }
 }
 
-/** The same from measured values; a missing one is left out. */
+/** The same text from measured values; a missing one is omitted. */
 export function measured(ttftS, tokensPerS) {
   const first = Number.isFinite(ttftS) ? `First token after ${seconds(ttftS * 1000)}` : '';
   const then = Number.isFinite(tokensPerS) ? `${rate(tokensPerS)} tokens/s` : '';

@@ -1,19 +1,17 @@
 /**
- * The question in progress of each conversation of this tab, so that a reload can resume its turn.
+ * The pending turn of each conversation of this tab, stored so that it can be resumed after a reload.
  *
- * A question is { key, question, replaces, isShown, after, id, isGivenUp }: `key` is its own and stays when it is sent
- * once more; `after` is the turn before it, null until it is sent; `id` is its turn's, '' until the server has sent it;
- * `isGivenUp`: this page does not wait for it any more, though the server may have it; `isDraft`: an edited question
- * became a draft, because its message is not shown.
- *
- * It must never store more than one question per conversation.
+ * A pending turn is { key, question, replaces, isShown, after, id, isGivenUp }: `key` is its idempotency key, reused for
+ * retries; `after` is the previous turn, null until the question is sent; `id` is '' until the server has sent it;
+ * `isGivenUp`: the page has stopped waiting, but the server may have the turn; `isDraft`: an edited question became a
+ * draft because its message is not shown.
  */
 
 import { readTab, writeTab } from './tab_storage.js';
 
 const name = (conversation) => `turn:${conversation}`;
 
-/** The question in progress of `conversation`, or null. */
+/** The pending turn of `conversation`, or null. */
 export function pendingTurn(conversation) {
   try {
     return JSON.parse(readTab(name(conversation)) || 'null');
@@ -26,7 +24,7 @@ export function storePendingTurn(conversation, turn) {
   writeTab(name(conversation), JSON.stringify(turn));
 }
 
-/** Stores a question that is sent, or whose turn is resumed. */
+/** Stores a turn that is started or resumed. */
 export function addPendingTurn({ conversation, key, question, replaces, isShown, isContinued, id = '' }) {
   const pending = { key, question, replaces, isShown, ...(isContinued && { isContinued }) };
   storePendingTurn(conversation, { ...pending, after: null, id, isGivenUp: false });
@@ -36,13 +34,13 @@ export function removePendingTurn(conversation) {
   writeTab(name(conversation), '');
 }
 
-/** Adds fields to the question with this `key`, if it is still the stored one. */
+/** Changes fields of the pending turn, if it has this `key`. */
 export function updatePendingTurn(conversation, key, more) {
   const pending = pendingTurn(conversation);
   if (pending?.key === key) storePendingTurn(conversation, { ...pending, ...more });
 }
 
-/** Whether the conversation's `messages` contain the turn of a question, also if its id is unknown. */
+/** Whether the conversation's `messages` contain the turn. Without an id, its question and position are compared. */
 export function isStored({ id, question, after }, messages) {
   if (id) return messages.some(({ turn }) => turn === id);
   const last = messages.findLast(({ role }) => role === 'user');

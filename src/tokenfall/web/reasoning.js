@@ -1,7 +1,5 @@
 /**
- * The reasoning of a model as DOM: folded, with its duration.
- *
- * It must never parse text as HTML, be a part of the response's text, or be announced.
+ * The reasoning of a model as DOM: collapsed, with its duration. It is not part of the response's text.
  */
 
 import { element } from './elements.js';
@@ -25,7 +23,7 @@ export class Reasoning {
     this.element = element('details', 'reasoning', this.#summary, body);
   }
 
-  /** Appends the next piece; `isRestart`: the text restarts with it. */
+  /** Appends a piece. `isRestart`: the text starts again with it. */
   append(text, isRestart = false, nowMs = performance.now()) {
     if (isRestart) this.#text.data = '';
     this.#startMs ||= nowMs;
@@ -33,7 +31,7 @@ export class Reasoning {
     this.#text.appendData(text);
   }
 
-  /** Ends it; `seconds` is the server's duration, null to use the one measured here. */
+  /** Shows the duration: `seconds`, or the one measured here if null. */
   end(seconds = null) {
     this.#summary.textContent = reasoningLabel(seconds ?? (this.#endMs - this.#startMs) / 1000);
   }

@@ -1,14 +1,14 @@
 /**
- * One request with the user's key; each failure is a Failure.
+ * One request with the user's API key. Every error is a Failure.
  *
- * It must never touch the page, use the browser's cache, or ask for a key that was not refused.
+ * It must never touch the DOM, use the browser's cache, or ask for a key unless the current one was refused.
  */
 
 import { Failure } from './failures.js';
 
 /**
- * The response to `path`, relative to the page. Repeats the request while the server responds 401 and the user enters
- * another key, unless `asksForKey` is false; `onSend` is called before each attempt. Throws a Failure, or the reason of
+ * Fetches `path`, relative to the page. While the server responds 401 and the user enters another key, the request is
+ * repeated, unless `asksForKey` is false. `onSend` is called before each attempt. Throws a Failure, or the reason of
  * `init.signal`.
  *
  * @param keys has `current` and `renew(refused)`; see dialogs.js

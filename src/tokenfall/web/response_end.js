@@ -1,5 +1,5 @@
 /**
- * How a response ended, in words: from the server's history, and from the stream's last event.
+ * How a response ended, as text: from the server's history, and from the stream's `end` event.
  *
  * Pure: it must never touch the DOM, or call an incomplete response complete.
  */
@@ -21,12 +21,12 @@ export function stateOf({ status = 'complete', end_code: code = '' }) {
   return status === 'interrupted' && code === 'stopped' ? 'stopped' : status;
 }
 
-/** The `{ reason, tokens }` of the server's account of an end. */
+/** { reason, tokens } of an `end` event or a stored response. */
 export function endOf(end) {
   return { reason: end?.finish_reason ?? '', tokens: end?.usage?.completion_tokens ?? 0 };
 }
 
-/** The response of a turn in the history's `messages`, with its end; null if it is not there. */
+/** The response of a turn in the history's `messages`, with its end; null if there is none. */
 export function storedResponse(messages, turn) {
   const message = messages.find((each) => each.turn === turn && each.role === 'assistant');
   if (!message) return null;
@@ -34,7 +34,7 @@ export function storedResponse(messages, turn) {
   return { content, state: stateOf(message), isStored: true, model, pace: measured(ttft, rate), ...endOf(message), ...(created && { atS: created }) };
 }
 
-/** Words for the user; empty for a response that is complete. */
+/** A text for the user; empty for a complete response. */
 export function describeEnd(state, { reason = '', tokens = 0 } = {}) {
   if (state !== 'complete') return BY_STATE[state] ?? BY_STATE.interrupted;
   if (reason !== 'length') return BY_REASON[reason] ?? '';

@@ -1,12 +1,12 @@
 /**
  * The search field above the list of conversations: searches on the server while the user types.
  *
- * It must never show results for other words than those in the field.
+ * It must never show outdated results.
  */
 
 import { asFailure } from './failures.js';
 
-const PAUSE_MS = 250; // without typing, before a search
+const DEBOUNCE_MS = 250;
 
 /** "1 conversation found". */
 export function describeCount(count) {
@@ -20,7 +20,7 @@ export class SearchField {
   #on;
   #timer = 0;
 
-  /** @param on { search(words), which resolves to the conversations; change(), called when `found` has changed } */
+  /** @param on search(words) resolves to conversations; change(): `found` has changed */
   constructor(on) {
     this.#on = on;
     /** The ids found; null without a search. */
@@ -29,7 +29,7 @@ export class SearchField {
     this.#field.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || this.#field.value === '') return;
       event.preventDefault();
-      event.stopPropagation(); // it would stop a response
+      event.stopPropagation(); // Escape would also stop a response
       this.clear();
     });
   }
@@ -42,7 +42,7 @@ export class SearchField {
 
   #changed() {
     clearTimeout(this.#timer);
-    if (this.#field.value.trim()) this.#timer = setTimeout(() => this.#search(this.#field.value), PAUSE_MS);
+    if (this.#field.value.trim()) this.#timer = setTimeout(() => this.#search(this.#field.value), DEBOUNCE_MS);
     else this.#show(null, '');
   }
 

@@ -1,7 +1,7 @@
 /**
- * The controls for the model and settings of a conversation, and the examples of an empty one.
+ * The controls for the model and options of a conversation, and the examples of an empty one.
  *
- * It must never send a question itself. Until the server has responded, it offers the choices that the page knows.
+ * It must never send a question itself. Before the server has responded, it offers only built-in choices.
  */
 
 import { asFailure } from './failures.js';
@@ -17,10 +17,10 @@ export class Settings {
   #picker;
   #intro;
   #defaults = null; // until the server has sent them
-  #models = []; // the upstream's
+  #models = []; // of the upstream
   #loading = null;
 
-  /** @param parts api; ask(question), which asks an example */
+  /** @param parts api; ask(question) sends an example */
   constructor({ api, ask }) {
     this.#api = api;
     this.#intro = new Intro(ask);
@@ -34,7 +34,7 @@ export class Settings {
     this.#show();
   }
 
-  /** Loads the default and the list of models, once; tried again if the defaults cannot be loaded. */
+  /** Loads the defaults and the models once; the next call retries if the defaults could not be loaded. */
   load() {
     this.#loading ??= this.#load().catch((error) => {
       asFailure(error);
@@ -53,7 +53,7 @@ export class Settings {
     if (!this.#defaults.upstream) return;
     this.#models = await this.#api.models().catch((error) => {
       asFailure(error);
-      return []; // the picker offers what it knows; the list is not asked for at every turn
+      return []; // not retried at each turn
     });
     const [only, ...more] = this.#models.filter((model) => !isSimulated(model));
     if (!this.#defaults.model && more.length === 0) this.#defaults.model = only ?? '';

@@ -1,9 +1,8 @@
 /**
- * One stream for all tabs of this browser: the tab that holds its lock reads it, and broadcasts each item to the others.
+ * One stream for all tabs of this browser: the tab that holds its lock reads it and broadcasts each item to the others.
  *
- * A browser opens six connections to a server, so that six tabs with a stream each would block a seventh. It must never
- * broadcast a key, or items to tabs with another key, go on reading after it has lost the lock, or keep the lock when it
- * stops reading.
+ * A browser opens at most six connections to a server, so six tabs with a stream each would block a seventh. It must never
+ * broadcast a key, broadcast items to tabs with another key, read without the lock, or hold the lock without reading.
  */
 
 import { delay, unlessAborted } from './abortable.js';
@@ -11,23 +10,23 @@ import { Failure } from './failures.js';
 import { hashOf } from './hash.js';
 import { acquire } from './locks.js';
 
-/** How long a tab waits for the tab that has the lock, which may hang, or wait for the user to enter a key. */
-const PATIENCE_MS = 5000;
+/** A tab waits this long for the lock's holder, which may hang or wait for the user to enter a key. */
+const LEADER_TIMEOUT_MS = 5000;
 
-/** How long the last messages of a tab may arrive after it has released the lock. */
+/** The last messages of a tab may arrive this long after it has released the lock. */
 const LAST_MESSAGES_MS = 50;
 
-/** The name of a stream among tabs with the same key, which cannot be derived from it. */
+/** The name of a stream, shared by tabs with the same key. The key cannot be derived from it. */
 export function nameOf(stream, key) {
   return `tokenfall:${stream}:${hashOf(key)}`;
 }
 
 /**
- * The items of a stream, as soon as a tab reads it: this one, with `read()`, or another.
+ * Resolves to the items of a stream once a tab reads it: this one, with `read()`, or another.
  *
  * @param how { name(), read(), since(after), after(), signal }: `read` opens the connection and resolves to its items;
- *   `since` returns the items received after the item `after`, for a tab that joins later; `after` is the last item of
- *   this tab; `name` is the stream's name: if `read` has changed the key, the items are broadcast under the new name
+ *   `since` returns the items after the item `after`, for a tab that joins later; `after` is the last item of this tab;
+ *   `name` is the stream's name. If `read` changes the key, the items are broadcast under the new name
  */
 export async function join(how) {
   const member = new Member(how);
@@ -41,7 +40,7 @@ export async function join(how) {
   }
 }
 
-/** The items of a stream that this tab has opened already, broadcast to the others unless one of them reads it. */
+/** The items of a stream that this tab has already opened, broadcast to the others unless one of them reads it. */
 export async function* lead({ name, since }, items) {
   const aborter = new AbortController();
   try {
@@ -58,7 +57,7 @@ export async function* lead({ name, since }, items) {
   }
 }
 
-/** Sends each item to the other tabs, and the earlier items to those that join later. */
+/** Sends each item to the other tabs, and the earlier items to tabs that join later. */
 async function* broadcast({ channel, lock, since }, items) {
   channel.onmessage = ({ data }) => {
     if (data.from) channel.postMessage({ to: data.from, items: since(data.after) });
@@ -72,7 +71,7 @@ async function* broadcast({ channel, lock, since }, items) {
   channel.postMessage({ isDone: true });
 }
 
-/** This tab among those that want a stream. */
+/** This tab as a reader of a shared stream. */
 class Member {
   #how;
   #name;
@@ -80,11 +79,11 @@ class Member {
   #aborter = new AbortController();
   #waited = new AbortController();
   #id = crypto.getRandomValues(new Uint32Array(2)).join('-');
-  #inbox = []; // messages that were not taken yet
+  #inbox = []; // unprocessed messages
   #wake = () => {};
   #hasJoined = false; // the earlier items have arrived
   #lock = null; // while another tab has it
-  #begun; // resolves at the first of the two
+  #begun; // resolves at the first of these two
 
   constructor(how) {
     this.#how = how;
@@ -101,10 +100,10 @@ class Member {
     this.#requestItems();
   }
 
-  /** Whether a tab reads the stream; after `PATIENCE_MS` this one reads for itself. */
+  /** Resolves to true once a tab reads the stream, to false after LEADER_TIMEOUT_MS. */
   isBegun() {
     const begun = this.#begun.then(() => true);
-    const late = delay(PATIENCE_MS, this.#waited.signal).then(() => false);
+    const late = delay(LEADER_TIMEOUT_MS, this.#waited.signal).then(() => false);
     return Promise.race([begun, late]).finally(() => this.#waited.abort());
   }
 
@@ -114,7 +113,7 @@ class Member {
     this.#channel.close();
   }
 
-  /** What this tab reads itself; null while another does. */
+  /** The items if this tab reads the stream; null if another tab does. */
   async source() {
     if (this.#lock === null) return null;
     const items = await unlessAborted(this.#how.read(), this.#how.signal);
@@ -137,7 +136,7 @@ class Member {
     }
   }
 
-  /** Until the lock is ours, because no other tab reads any more. */
+  /** The messages of the reading tab, until this tab gets the lock. */
   async *#messages() {
     while (this.#lock === null) {
       yield* this.#inbox.splice(0);
@@ -153,7 +152,7 @@ class Member {
     this.#channel.postMessage({ from: this.#id, after: this.#how.after?.() });
   }
 
-  /** Whether this message has the earlier items, with which the stream begins. */
+  /** Whether this message has the earlier items, which start the stream. */
   #receive(data) {
     if (data.isReady) this.#requestItems();
     const isReply = data.to === this.#id && !this.#hasJoined;

@@ -1,7 +1,8 @@
 /**
- * The keyboard shortcuts that hold everywhere on the page, and the dialog that lists them. Esc is the composer's.
+ * The page's keyboard shortcuts, except Esc (composer.js), and the dialog that lists them.
  *
- * It must never take a key from a text field, a dialog or an input method; single keys can be switched off (WCAG 2.1.4).
+ * It must never handle a key meant for a text field, a dialog or an input method. Single keys can be turned off
+ * (WCAG 2.1.4).
  */
 
 import { isComposing } from './composer.js';
@@ -11,12 +12,12 @@ const SINGLE_KEYS = 'single-keys';
 
 const find = (selector) => document.querySelector(selector);
 
-/** The letter of a key, in whatever script the keyboard writes. */
+/** The Latin letter of a key, on any keyboard layout. */
 function letterOf({ key, code }) {
   return /^[\x20-\x7e]$/.test(key) ? key.toLowerCase() : code.replace('Key', '').toLowerCase();
 }
 
-/** The name of the shortcut that `event` is: begin, list, help or write; undefined for another key. */
+/** The shortcut of a keydown event: begin, list, help or write; undefined if there is none. */
 export function shortcutOf(event, { isWriting, allowsSingleKeys }) {
   if (event.altKey || isComposing(event)) return undefined;
   if (event.ctrlKey || event.metaKey) {

@@ -1,7 +1,5 @@
 /**
- * The list of conversations: a column on a wide screen, a drawer on a narrow one.
- *
- * It must never load anything itself, or take keyboard focus while it is closed.
+ * The list of conversations: a column on a wide screen, a drawer on a narrow one. It must never load anything itself.
  */
 
 import { groupByDay } from './date_groups.js';
@@ -10,9 +8,9 @@ import { EntryMenu } from './entry_menu.js';
 import { SearchField } from './search_field.js';
 
 const NARROW = matchMedia('(width < 60rem)');
-const TIMES_MS = 30_000; // between updates of the relative times
+const REFRESH_MS = 30_000;
 
-/** "now", "5 minutes ago", "3 days ago", in the reader's language. */
+/** "now", "5 minutes ago" or "3 days ago", in the user's language. */
 export function ago(thenS, nowS = Date.now() / 1000, language = undefined) {
   const words = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
   const passedS = Math.max(0, nowS - thenS);
@@ -33,8 +31,8 @@ export class Sidebar {
   #search;
 
   /**
-   * @param on { open(id), begin() }: the user chose a conversation or a new one; { rename(id), pin(id, pinned),
-   *   remove(id) }: from an entry's menu; { search(words) }: resolves to the conversations that the server finds
+   * @param on open(id), begin(): the user chose a conversation or a new one; rename(id), pin(id, pinned), remove(id):
+   *   from an entry's menu; search(words) resolves to the conversations found
    */
   constructor(on) {
     const isPinned = (id) => this.#shown.conversations.find((each) => each.id === id)?.pinned === true;
@@ -45,24 +43,24 @@ export class Sidebar {
     this.#opener.addEventListener('click', () => this.#set(true));
     this.#list.addEventListener('click', (event) => {
       const link = event.target.closest('a');
-      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser's own: a new tab
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser opens a new tab
       event.preventDefault();
       this.#leaveFor(() => on.open(link.dataset.id));
     });
     document.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#isOpen) return;
-      event.stopPropagation(); // it would stop a response
+      event.stopPropagation(); // Escape would also stop a response
       this.#set(false);
     }, { capture: true });
     document.addEventListener('click', (event) => {
       if (this.#isOpen && !this.#box.contains(event.target) && !this.#opener.contains(event.target)) this.#set(false);
     });
     NARROW.addEventListener('change', () => this.#set(false));
-    setInterval(() => this.refresh(), TIMES_MS);
+    setInterval(() => this.refresh(), REFRESH_MS);
     this.#set(false);
   }
 
-  /** Shows `conversations`; the one with the id `current` is on the page. `isWhole`: the server has listed all. */
+  /** Shows `conversations`; `current` is the id of the open one. `isWhole`: the server's list has been loaded. */
   show(conversations, current, { isWhole }) {
     this.#shown = { conversations, current, isWhole };
     this.#draw();
@@ -105,7 +103,7 @@ export class Sidebar {
   }
 }
 
-/** Returns a function that focuses the same link or button after the list was redrawn, or the one in its place. */
+/** Returns a function that restores the focus after the list was redrawn: on the same control, or the one in its place. */
 function keepFocus(list) {
   const focused = document.activeElement;
   if (!list.contains(focused) || !focused.closest('li')) return () => {};
@@ -115,7 +113,7 @@ function keepFocus(list) {
   return () => (all().find((each) => idOf(each) === id) ?? all()[place] ?? all().at(-1) ?? document.querySelector('#new')).focus();
 }
 
-/** A list with its name, if it has one. */
+/** The elements of a group: its name, if it has one, and its list. */
 function elementsOf({ name, conversations }, current) {
   const list = element('ul', 'group', ...conversations.map((conversation) => entry(conversation, current)));
   if (!name) return [list];
@@ -125,7 +123,7 @@ function elementsOf({ name, conversations }, current) {
   return [label, list];
 }
 
-/** A conversation that the server does not list yet has no menu. */
+/** A list entry, without a menu if the server does not list the conversation yet. */
 function entry({ id, title, last_activity: lastActivity, messages }, current) {
   const link = element('a', 'conversation');
   link.href = `?conversation=${encodeURIComponent(id)}`;

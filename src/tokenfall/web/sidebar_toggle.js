@@ -1,8 +1,6 @@
 /**
- * Shows or hides the list of conversations: on a narrow screen the drawer, on a wide one the column, whose state is
- * stored on this device. theme.js restores it before the first paint.
- *
- * It must never leave the focus in what is hidden.
+ * Shows or hides the list of conversations: the drawer on a narrow screen, else the column, whose state is stored on
+ * this device and restored by theme.js.
  */
 
 import { writeDevice } from './device_storage.js';

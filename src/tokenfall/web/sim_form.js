@@ -1,8 +1,8 @@
 /**
- * The form for the simulator's default grammar: shows the current one, replaces it, or resets it.
+ * The form for the simulator's default grammar: shows, replaces or resets it.
  *
- * The field follows the current grammar until it is edited. It must never change what the user typed, check the grammar
- * itself, or retry by itself: the server checks it, and its error is shown beside the field.
+ * The field shows the current grammar until it is edited. The server validates the grammar; its error is shown beside
+ * the field.
  */
 
 import { messageFor } from './board_messages.js';
@@ -14,18 +14,18 @@ const ONE_WORKER = 'Needs WORKERS=1: each worker has its own simulator settings.
 
 export class SimForm {
   #keys;
-  #onAnswer;
+  #onSuccess;
   #form = find('#sim-form');
   #field = find('#sim');
   #error = find('#sim-error');
   #status = find('#sim-status');
-  #current = ''; // the current grammar, as far as known
+  #current = ''; // the last known grammar
   #follows = true; // the field shows the current grammar
 
-  /** @param onAnswer called after a successful request, so the key was accepted */
-  constructor(keys, onAnswer) {
+  /** @param onSuccess called after a successful request: the key was accepted */
+  constructor(keys, onSuccess) {
     this.#keys = keys;
-    this.#onAnswer = onAnswer;
+    this.#onSuccess = onSuccess;
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#try(() => this.#apply());
@@ -40,7 +40,7 @@ export class SimForm {
     this.#field.addEventListener('input', () => this.#edited());
   }
 
-  /** Shows the current grammar. It can be changed only if there is one worker (`hasOneWorker`). */
+  /** Shows the current grammar, which can be changed only if there is one worker. */
   update(sim, hasOneWorker) {
     this.#setCurrent(sim);
     if (this.#field.disabled !== hasOneWorker) return;
@@ -78,7 +78,7 @@ export class SimForm {
     this.#done(before, 'Reset to the settings from startup.');
   }
 
-  /** The field follows the current grammar again, unless it was edited meanwhile. */
+  /** Makes the field show the current grammar again, unless it was edited meanwhile. */
   #done(before, status) {
     this.#follows = this.#field.value === before;
     this.#show('', status);
@@ -86,7 +86,7 @@ export class SimForm {
 
   async #request(init) {
     const response = await request(this.#keys, 'sim', init);
-    this.#onAnswer();
+    this.#onSuccess();
     return response;
   }
 

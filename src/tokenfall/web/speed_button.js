@@ -1,12 +1,10 @@
 /**
- * The speed of a response as DOM: a short label, and the figures on hover, focus or tap.
- *
- * It must never keep the figures from a screen reader, which reads them as the button's name.
+ * The button "Speed", which shows a response's speed on hover, focus or tap. Screen readers get it as the button's name.
  */
 
 import { button, element } from './elements.js';
 
-/** @param pace the text of pace.js */
+/** @param pace the speed as text; see pace.js */
 export function speedButton(pace) {
   const made = button('action timing', 'Speed ', element('span', 'pace', pace));
   made.setAttribute('aria-expanded', 'false');

@@ -1,22 +1,20 @@
 /**
- * Bytes to server-sent events, after the WHATWG HTML standard, section 9.2.6.
+ * Decodes server-sent events (WHATWG HTML, section 9.2.6). Characters, lines, CRLFs and events may be split across reads.
  *
- * It joins what two reads have split: a character, a line, a CRLF, an event.
- * It must never touch the network, the DOM or a clock, nor know what the data means;
- * and never hand out an event whose blank line has not arrived.
+ * Pure. It must never return an event before its blank line.
  */
 
 const LINE_END = /\r\n|\n|\r/g;
 
 export class SSEDecoder {
-  #characters = new TextDecoder(); // UTF-8; drops a leading byte order mark, as the standard asks
-  #line = ''; // the start of a line whose end has not arrived
+  #characters = new TextDecoder(); // UTF-8; drops a leading byte order mark, as the standard requires
+  #line = ''; // an incomplete line
   #afterCR = false; // the last read ended in CR: a following LF belongs to it
   #type = '';
   #data = [];
-  #id = ''; // until the next id
+  #id = ''; // the last event id
 
-  /** Takes the bytes of one read and returns the events they complete: [{ type, data, id }]. */
+  /** Adds the bytes of one read; returns the completed events: [{ type, data, id }]. */
   push(bytes) {
     let text = this.#characters.decode(bytes, { stream: true });
     if (text === '') return [];
@@ -46,6 +44,6 @@ export class SSEDecoder {
     if (field === 'data') this.#data.push(value);
     else if (field === 'event') this.#type = value;
     else if (field === 'id' && !value.includes('\0')) this.#id = value;
-    // Comments (an empty field) and `retry` are ignored: the caller decides when to reconnect.
+    // Comments (an empty field name) and `retry` are ignored: the caller decides when to reconnect.
   }
 }

@@ -1,13 +1,11 @@
 /**
- * How long a response has been silent: before its first token, and when it stalls.
- *
- * It must never be announced second by second, stay after the response has ended, or be part of its text.
+ * Shows how long a response has been silent: before its first token, and when it stalls. Hidden from screen readers.
  */
 
 const TICK_MS = 1000;
 const STALL_MS = 5000;
 
-/** Words for a silence of `silentMs`; empty while it is too short to mention. */
+/** The text for a silence of `silentMs`; empty if it is short. */
 export function silenceLabel(silentMs, { isBegun }) {
   const seconds = Math.floor(silentMs / 1000);
   if (!isBegun) return seconds > 0 ? `Waiting for the first token… ${seconds} s` : '';
@@ -26,7 +24,7 @@ export class StallIndicator {
     this.#timer = setInterval(() => this.#show(), TICK_MS);
   }
 
-  /** A token or a piece of reasoning arrived. */
+  /** Called for each token or piece of reasoning. */
   reset() {
     this.#lastMs = performance.now();
     this.#isBegun = true;
@@ -39,7 +37,7 @@ export class StallIndicator {
   }
 
   #show() {
-    if (!this.element.isConnected) clearInterval(this.#timer); // another conversation is shown
+    if (!this.element.isConnected) clearInterval(this.#timer); // another conversation was opened
     this.element.textContent = silenceLabel(performance.now() - this.#lastMs, { isBegun: this.#isBegun });
   }
 }

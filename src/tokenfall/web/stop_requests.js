@@ -1,19 +1,17 @@
 /**
- * Turns that are being stopped, until the server has ended them.
- *
- * It must never delay the next question for longer than STOPPED_MS.
+ * Requests to stop turns. The next question waits for them, but at most MAX_WAIT_MS.
  */
 
 import { asFailure } from './failures.js';
 
-const STOPPED_MS = 4000;
+const MAX_WAIT_MS = 4000;
 
 export class StopRequests {
   #notice;
 
   constructor(notice) {
     this.#notice = notice;
-    /** Resolves when the next question may be asked. */
+    /** Resolves when the next question may be sent. */
     this.done = Promise.resolve();
   }
 
@@ -26,7 +24,7 @@ export class StopRequests {
   }
 
   waitFor(stopped) {
-    this.done = Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOPPED_MS))]);
+    this.done = Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, MAX_WAIT_MS))]);
   }
 
   #retry(turn) {

@@ -1,7 +1,7 @@
 /**
- * The events of a streamed response, and the tokens in them.
+ * The events and tokens of a streamed response.
  *
- * It must never end normally before `[DONE]` was read, and never keep a connection that is not read.
+ * It must never end normally before `[DONE]` was read, or leave a connection open that is not read.
  */
 
 import { Failure } from './failures.js';
@@ -9,11 +9,11 @@ import { SSEDecoder } from './sse.js';
 
 const DONE = '[DONE]';
 
-/** A connection without a byte for this long is lost: the server sends a keepalive every 15 s. */
+/** A connection without data for this long is treated as lost: the server sends a keepalive every 15 s. */
 const SILENCE_MS = 45_000;
 const CHECK_MS = 5000;
 
-/** The events of a body. Leaving the loop early closes the connection. */
+/** The events of a response body. Ending the iteration early closes the connection. */
 export async function* eventsOf(response) {
   if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) {
     response.body?.cancel().catch(() => {});
@@ -23,7 +23,7 @@ export async function* eventsOf(response) {
   const decoder = new SSEDecoder();
   let receivedMs = performance.now();
   const watchdog = setInterval(() => {
-    if (performance.now() - receivedMs > SILENCE_MS) reader.cancel().catch(() => {}); // as if it had been cut
+    if (performance.now() - receivedMs > SILENCE_MS) reader.cancel().catch(() => {}); // ends the reading like a lost connection
   }, CHECK_MS);
   try {
     for (;;) {
@@ -42,13 +42,13 @@ export async function* eventsOf(response) {
 }
 
 /**
- * The items of a response up to `[DONE]`: tokens as { text, id }, where `id` is the event id for a resumption,
- * { thought }, a piece of reasoning, and { end }, how the turn ended.
+ * The items of a response up to `[DONE]`: tokens { text, id }, where `id` is the event id to resume after; pieces of
+ * reasoning { reasoning }; and { end }, how the turn ended.
  */
 export async function* tokensOf(response, signal) {
   const requestId = response.headers.get('X-Request-Id') ?? '';
   for await (const event of eventsOf(response)) {
-    signal.throwIfAborted(); // the rest of one read after an abort
+    signal.throwIfAborted(); // an abort discards the rest of a read
     if (event.data === DONE) return;
     const body = parse(event.data);
     if (event.type === 'error') throw Failure.ofEvent(body?.error, requestId);

@@ -1,8 +1,8 @@
 /**
- * Markdown that grows at its end inside one element, cheap however long it gets.
+ * Renders Markdown while it arrives, at a cost per token that does not grow with its length.
  *
- * Each block keeps its element; of what is open, only the text that may still change is parsed and drawn again.
- * It must never touch a block that is closed, or, once ended, differ from the same text drawn at once.
+ * Each block keeps its element. In an open block, only the text that may still change is parsed and drawn again. It must
+ * never change a closed block, and the final result must equal the same text rendered at once.
  */
 
 import { CodeText } from './code_block.js';
@@ -10,27 +10,27 @@ import { parseInline } from './inline.js';
 import { BlockParser, decidedText } from './markdown.js';
 import { directed, patch, shell } from './render.js';
 
-const TEXT_NODE = 2000; // characters of a text node, after which settled text continues in another
-const HALF = /[\ud800-\udbff\r]/; // the first half of a character or line end that a token boundary has split
+const MAX_TEXT_NODE = 2000; // characters, then settled text continues in another node
+const HALF = /[\ud800-\udbff\r]/; // the first half of a split surrogate pair or CRLF
 
 export class StreamingMarkdown {
   #parser = new BlockParser();
   #shown;
   #text = '';
-  #line = ''; // the start of a line whose end has not arrived
+  #line = ''; // an incomplete line
 
-  /** @param box an element of its own; its content is replaced */
+  /** @param box an element whose content is replaced */
   constructor(box) {
     box.replaceChildren();
     this.#shown = new Blocks(box, directed);
   }
 
-  /** All that was appended. */
+  /** The whole text. */
   get text() {
     return this.#text;
   }
 
-  /** Draws at once: call it once per frame, with the text that arrived since. */
+  /** Draws at once: call it once per frame, with the text received since. */
   append(text) {
     this.#text += text;
     const lines = (this.#line + text).split('\n');
@@ -40,14 +40,14 @@ export class StreamingMarkdown {
     this.#parser.peek(whole, (root, isOpen) => this.#shown.show(root, isOpen));
   }
 
-  /** Shows the text as it is, with unclosed marks as text. Nothing may be appended after it. */
+  /** Draws the final state: unclosed marks become text. Nothing may be appended after it. */
   end() {
     if (this.#line !== '') this.#parser.line(this.#line);
     this.#shown.show(this.#parser.root, () => false);
   }
 }
 
-/** The children of a block. Since the last call only the last child may have changed, and others may follow it. */
+/** The children of a block. Between calls, only the last child may change, and others may be added after it. */
 class Blocks {
   #body;
   #made;
@@ -89,11 +89,11 @@ function contentOf(node, body) {
   return 'text' in node ? new Inline(body) : null;
 }
 
-/** The text of a paragraph, heading or cell; its settled start is drawn once. */
+/** The text of a paragraph, heading or cell. Its settled prefix is drawn once. */
 class Inline {
   #body;
   #settled = '';
-  #last = null; // the last node of the settled part
+  #last = null; // the last node of the settled prefix
 
   constructor(body) {
     this.#body = body;
@@ -115,7 +115,7 @@ class Inline {
   #settle(text, open) {
     const { nodes } = parseInline(text);
     const [first] = nodes;
-    if (first.type === 'text' && this.#last?.nodeType === 3 && this.#last.length < TEXT_NODE) {
+    if (first.type === 'text' && this.#last?.nodeType === 3 && this.#last.length < MAX_TEXT_NODE) {
       this.#last.appendData(first.text);
       nodes.shift();
     }

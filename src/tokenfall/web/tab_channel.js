@@ -1,8 +1,8 @@
 /**
- * Questions whose responses are being generated, broadcast to the other tabs: one that shows the same conversation follows.
+ * Broadcasts pending turns to the other tabs; a tab with the same conversation follows them.
  *
- * A question is sent as pending_turns.js stores it, with its conversation; shared_stream.js shares the response. It must never send a
- * key, or change what another tab stores.
+ * A turn is sent as pending_turns.js stores it, with its conversation; shared_stream.js shares the response. It must
+ * never send an API key.
  */
 
 const CHANNEL = 'tokenfall';
@@ -10,7 +10,7 @@ const CHANNEL = 'tokenfall';
 export class TabChannel {
   #channel = new BroadcastChannel(CHANNEL);
 
-  /** @param on { shows(conversation) }: its question under way here, or null; { underWay(asked) }: another tab asked this */
+  /** @param on pendingIn(conversation) returns its pending turn in this tab, or null; onTurn(turn): a turn of another tab */
   constructor(on) {
     this.#channel.addEventListener('message', ({ data }) => {
       if (data.query) this.announce(data.query, on.pendingIn(data.query));
@@ -18,12 +18,12 @@ export class TabChannel {
     });
   }
 
-  /** Sends the question in progress in `conversation` to the other tabs, once its turn can be followed. */
+  /** Sends the pending turn of `conversation` to the other tabs, if it has an id and can be followed. */
   announce(conversation, turn) {
     if (turn?.id) this.#channel.postMessage({ ...turn, conversation });
   }
 
-  /** Asks the others what is under way in `conversation`. */
+  /** Asks the other tabs for a pending turn in `conversation`. */
   query(conversation) {
     this.#channel.postMessage({ query: conversation });
   }

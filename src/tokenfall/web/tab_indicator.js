@@ -1,7 +1,5 @@
 /**
- * The tab's title and icon, which show that a response has ended in the background, until the tab is visible.
- *
- * It must never show that for a response that ended while the tab was visible.
+ * The tab's title and icon, which show that a response has ended while the tab was hidden, until it is visible again.
  */
 
 const ICON = 'data:image/svg+xml,' + encodeURIComponent(
@@ -13,8 +11,8 @@ export class TabIndicator {
   #icon = document.querySelector('link[rel=icon]');
   #defaultIcon = this.#icon.getAttribute('href');
   #title = document.title;
-  #prefix = ''; // shown before the title
-  #conversation = null; // the conversation whose response is under way
+  #prefix = ''; // of the title
+  #conversation = null; // whose response is in progress
 
   constructor() {
     document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.#show(''));
@@ -25,7 +23,7 @@ export class TabIndicator {
     this.#show(this.#prefix);
   }
 
-  /** A response of `conversation` begins. */
+  /** A response in `conversation` begins. */
   begin(conversation) {
     this.#conversation = conversation;
   }

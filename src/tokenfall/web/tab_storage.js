@@ -1,15 +1,14 @@
 /**
- * What this page stores for this tab only: drafts, questions in progress, and the API key unless it is stored on the device.
+ * Session storage of this tab: drafts, pending turns, and the API key unless it is stored on the device.
  *
- * It must never use localStorage or cookies, and never fail: where the browser forbids storage,
- * values live as long as the page does.
+ * It must never use localStorage or cookies, or throw: if the browser forbids storage, values are kept in memory.
  */
 
 const PREFIX = 'tokenfall:';
 const inMemory = new Map();
 
 export function readTab(name) {
-  if (inMemory.has(name)) return inMemory.get(name); // newer than in a storage that is full
+  if (inMemory.has(name)) return inMemory.get(name); // newer than the stored value if the storage is full
   try {
     return sessionStorage.getItem(PREFIX + name) ?? '';
   } catch {
@@ -24,7 +23,7 @@ export function writeTab(name, value) {
     if (value) sessionStorage.setItem(PREFIX + name, value);
     else sessionStorage.removeItem(PREFIX + name);
   } catch {
-    // Storage is forbidden or full: the copy in memory is used, and an older stored one must not be.
+    // Storage is forbidden or full: the copy in memory is used, and an older stored value must be removed.
     removeStored(name);
   }
 }
@@ -33,6 +32,6 @@ function removeStored(name) {
   try {
     sessionStorage.removeItem(PREFIX + name);
   } catch {
-    // Forbidden: there is none.
+    // Storage is forbidden: there is no stored value.
   }
 }

@@ -1,9 +1,8 @@
 /**
- * What is set before the first paint: the theme that the user chose, light or dark, or the system's; and whether the
- * list of conversations is hidden (sidebar_toggle.js).
+ * Sets before the first paint: the theme (light, dark or the system's), and whether the list of conversations is hidden
+ * (sidebar_toggle.js).
  *
- * The only script that is not a module, because modules run after the first paint. It must never depend on another
- * file: theme_switch.js dispatches the event `theme` after a change.
+ * Not a module, because modules run after the first paint. theme_switch.js dispatches `theme` after a change.
  */
 
 {
@@ -21,8 +20,8 @@
     show(localStorage.getItem('tokenfall:theme'));
     document.documentElement.classList.toggle('list-hidden', localStorage.getItem('tokenfall:list') === 'hidden');
   } catch {
-    // Storage is forbidden: the system's theme is already set.
+    // Storage is forbidden: the system's theme is used.
   }
   addEventListener('theme', ({ detail }) => show(detail));
-  addEventListener('storage', ({ key, newValue }) => key === 'tokenfall:theme' && show(newValue)); // chosen in another tab
+  addEventListener('storage', ({ key, newValue }) => key === 'tokenfall:theme' && show(newValue)); // changed in another tab
 }

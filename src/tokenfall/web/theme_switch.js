@@ -1,7 +1,5 @@
 /**
- * The list of themes: the system's, light and dark. The choice is stored on this device; theme.js sets it.
- *
- * It must never set a colour itself.
+ * The list of themes: the system's, light and dark. The choice is stored on this device; theme.js applies it.
  */
 
 import { readDevice, writeDevice } from './device_storage.js';

@@ -1,12 +1,10 @@
 /**
  * The time of a message, in the user's language and time zone.
- *
- * It must never show a time that is not known.
  */
 
 const TIME = { hour: 'numeric', minute: '2-digit' };
 
-/** "14:05" of today, "28 Nov, 14:05" of another day, with its year if that is another. */
+/** "14:05" today, "28 Nov, 14:05" on another day, with the year if it is not this one. */
 export function shortTime(atS, now = new Date(), language = undefined) {
   const at = new Date(atS * 1000);
   const isThisYear = at.getFullYear() === now.getFullYear();
@@ -18,7 +16,7 @@ export function fullTime(atS, language = undefined) {
   return new Intl.DateTimeFormat(language, { dateStyle: 'full', timeStyle: 'medium' }).format(new Date(atS * 1000));
 }
 
-/** Sets the time at the end of `message`, in Unix seconds. */
+/** Sets the time shown at the end of `message`, in Unix seconds; none if it is unknown. */
 export function stamp(message, atS) {
   if (!Number.isFinite(atS)) return;
   const time = document.createElement('time');

@@ -1,5 +1,5 @@
 /**
- * One turn while it is received: sent or resumed, followed over lost connections, stopped or left.
+ * The stream of one turn: sends or resumes it, reconnects after connection loss, stops or leaves it.
  *
  * It must never touch the DOM, send a question twice, deliver a token twice, or return before the end of the response.
  */
@@ -8,28 +8,28 @@ import { delay, unlessAborted, whenHidden, whenVisible } from './abortable.js';
 import { join, lead, nameOf } from './shared_stream.js';
 import { tokensOf } from './stream.js';
 
-/** The wait before each attempt to resume without new items; after the last one the turn is given up. */
+/** The delays before consecutive attempts to resume without a new item. The turn fails after the last one. */
 const RESUME_WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
 
-/** How long a page that is hidden keeps its connection, which another tab may need. */
+/** A page that was hidden for this long closes its connection, which another tab may need. */
 const HIDDEN_MS = 3000;
 
-/** How often a hidden page looks whether the turn has ended, and for how long. */
-const LOOK_MS = 15_000;
-const LOOKED_MS = 1000;
+/** How often a hidden page connects to see whether the turn has ended, and for how long. */
+const POLL_MS = 15_000;
+const POLL_OPEN_MS = 1000;
 
-/** A longer Retry-After is shown as an error instead of waited for. */
-const LONGEST_WAIT_S = 60;
+/** A longer Retry-After is an error. */
+const MAX_RETRY_AFTER_S = 60;
 
 const UNCONFIRMED = new Set(['cut', 'unreachable', 'offline', 'unexpected']);
 const TEMPORARY = new Set(['overloaded', 'rate_limited']);
 
-/** Not an error of the server itself: it may have processed the request. */
+/** Whether the server may have processed the request: the error is not its own. */
 export function isUnconfirmed({ code, status }) {
-  return UNCONFIRMED.has(code) || (code === 'http' && [502, 503, 504].includes(status)); // by a proxy
+  return UNCONFIRMED.has(code) || (code === 'http' && [502, 503, 504].includes(status)); // from a proxy
 }
 
-/** The connection ended, not the turn: it can be resumed. */
+/** Whether the turn can be resumed: the connection ended, not the turn. */
 export function isResumable(error) {
   if (error.code === 'shutting_down') return error.resumable !== false;
   return isUnconfirmed(error) || TEMPORARY.has(error.code);
@@ -39,24 +39,24 @@ export class Turn {
   #api;
   #request;
   #on;
-  #stopper = new AbortController(); // the response is not needed any more
-  #connection = new AbortController(); // of the current connection
+  #stopper = new AbortController(); // aborted when the response is not needed any more
+  #connection = new AbortController(); // closes the current connection
   #isPaused = false; // the page is hidden
-  #received = []; // the items, for a tab that joins later
-  follows = null; // the newest turn that the page knew when this was sent
-  #before = null; // the newest one if the server does not have the turn that this one replaces
-  #response = null; // a promise of the response's head
-  #last = '0'; // the id of the newest event delivered
-  #restartsReasoning = false; // the next piece of reasoning is the first again
-  #attempts = 0; // to resume, since then
+  #received = []; // the items, for tabs that join later
+  follows = null; // the newest turn known when this one was sent
+  #before = null; // the same if the server does not have the replaced turn
+  #response = null; // promise, resolved at the response's headers
+  #last = '0'; // id of the last delivered event
+  #restartsReasoning = false; // reasoning is sent from its start again
+  #attempts = 0; // to resume since that event
 
   /**
-   * @param asked { conversation, question, replaces, hasFallback, key } of a new turn, with `id` of one to resume; if
-   *   `hasFallback`, `instead` is replaced where the server does not have `replaces`; with the same `key` it is the same
-   *   question; `isContinued`: the response of the turn `replaces` continues; `options` instead of the conversation's;
-   *   `isRepeated`: it was sent before with this key
-   * @param on onSend(), onBegin({ turn, model }), onToken(text), onReasoning(text, isRestart),
-   *   onFinish(end), onDisconnect(), onReconnect()
+   * @param request { conversation, question, replaces, key, id }: `id` of a turn to resume; `key`, the idempotency key;
+   *   `isRepeated`: it was sent before with this key; `hasFallback`: if the server does not have `replaces`, the turn
+   *   `fallback` is replaced (null: none); `isContinued`: continues the response of `replaces`; `options` override the
+   *   conversation's
+   * @param on onSend(), onBegin({ turn, model }), onToken(text), onReasoning(text, isRestart), onFinish(end),
+   *   onDisconnect(), onReconnect()
    */
   constructor(api, request, on) {
     this.#api = api;
@@ -79,8 +79,8 @@ export class Turn {
   }
 
   /**
-   * Receives the turn to its end; `follows` is the newest turn that the page knows, null if unknown, and `before` the
-   * newest one if the server does not have the turn to replace. Throws a Failure, or an AbortError after `stop` or `leave`.
+   * Resolves at the end of the turn. `follows` is the newest known turn, null if unknown; `before` is the same if the
+   * server does not have the turn to replace. Throws a Failure, or an AbortError after `stop` or `leave`.
    */
   async run(follows = null, before = null) {
     this.follows = follows;
@@ -97,9 +97,9 @@ export class Turn {
     }
   }
 
-  /** A hidden page closes its connection: the server continues, and another tab may need a connection. */
+  /** Delivers items. Closes the connection when the page is hidden; the server continues the turn. */
   async #receive(items) {
-    const stopWatching = whenHidden(document.hidden ? LOOKED_MS : HIDDEN_MS, () => {
+    const stopWatching = whenHidden(document.hidden ? POLL_OPEN_MS : HIDDEN_MS, () => {
       this.#isPaused = this.id !== '';
       if (this.#isPaused) this.#connection.abort();
     });
@@ -124,23 +124,23 @@ export class Turn {
     if (text) this.#on.onToken(text);
   }
 
-  /** Reasoning has no event ids: after a resumption it starts from the beginning. */
+  /** Reasoning has no event ids, so the server sends it from its start after each resumption. */
   #deliverReasoning(text) {
     this.#on.onReasoning?.(text, this.#restartsReasoning);
     this.#restartsReasoning = false;
   }
 
-  /** Nothing is delivered from now on. Resolves when the server has ended the turn. */
+  /** Ends the delivery at once. Resolves when the server has ended the turn. */
   async stop() {
     this.isStopped = true;
     await this.leave();
     if (this.id) await this.#api.stop(this.id);
   }
 
-  /** As `stop`, but the server continues the turn. */
+  /** Like `stop`, but the server continues the turn. */
   async leave() {
     this.#stopper.abort();
-    if (!this.id) await this.#response?.catch(() => null); // it has the turn's id
+    if (!this.id) await this.#response?.catch(() => null); // its headers have the turn's id
     this.#connection.abort();
   }
 
@@ -149,7 +149,7 @@ export class Turn {
     return this.id ? lead(this.#sharing(), items) : items;
   }
 
-  /** How this turn is followed by the tabs that show it; see shared_stream.js. */
+  /** The callbacks that share this turn's stream with other tabs; see shared_stream.js. */
   #sharing() {
     return {
       name: () => nameOf(this.id, this.#api.key ?? ''),
@@ -174,12 +174,12 @@ export class Turn {
       .catch((error) => {
         if (error.code !== 'conversation_changed' || !this.#request.hasFallback) throw error;
         this.follows = this.#before;
-        return this.#post(this.#request.fallback ?? null, `${this.key}/fallback`); // another request, so another key
+        return this.#post(this.#request.fallback ?? null, `${this.key}/fallback`); // a different request needs a different key
       })
       .then((response) => {
         const model = response.headers.get('X-Model') ?? '';
         this.id = response.headers.get('X-Turn-Id') ?? '';
-        this.isResumed = model === '' && this.#request.isRepeated === true; // the turn of the first request
+        this.isResumed = model === '' && this.#request.isRepeated === true; // the response is that of the first request
         this.#on.onBegin({ turn: this.id, model });
         return response;
       });
@@ -193,18 +193,18 @@ export class Turn {
     return this.#api.ask({ conversation, text, replaces, key, signal, onSend: this.#on.onSend, ...more });
   }
 
-  /** The rest of the turn, from another connection. `lost` is the failure that ended the last one. */
+  /** The rest of the turn from a new connection. `disconnected` is the failure that ended the previous one. */
   async #resume(disconnected = null) {
     this.isResumed = true;
     let failure = disconnected;
     while (this.#attempts < RESUME_WAITS_MS.length) {
-      await whenVisible(this.signal, LOOK_MS);
+      await whenVisible(this.signal, POLL_MS);
       this.#isPaused = false;
       if (failure) this.#on.onDisconnect();
       const waitS = failure?.retryAfterS ?? 0;
-      if (waitS > LONGEST_WAIT_S) throw failure;
+      if (waitS > MAX_RETRY_AFTER_S) throw failure;
       await delay(Math.max(RESUME_WAITS_MS[this.#attempts], waitS * 1000), this.signal);
-      if (!document.hidden) this.#attempts += 1; // a hidden page tries again as long as it is hidden
+      if (!document.hidden) this.#attempts += 1; // a hidden page retries without limit
       try {
         this.#connection = new AbortController();
         const items = await join(this.#sharing());

@@ -1,7 +1,5 @@
 /**
- * Handles the events of a turn: tokens, reasoning, speed and end.
- *
- * It must never interpret the end of a turn.
+ * The event handlers of a turn: tokens, reasoning, speed and end. They must never interpret the end.
  */
 
 import { showStatus } from './notice.js';
@@ -15,16 +13,16 @@ export class TurnHandlers {
   #request;
   #onTurnId;
 
-  /** @param onTurnId called once other tabs can follow the turn */
+  /** @param onTurnId called when other tabs can follow the turn */
   constructor(request, onTurnId) {
     this.#request = request;
     this.#onTurnId = onTurnId;
     this.#end = { model: request.model ?? '', reason: '', tokens: 0 };
-    /** The turn as the view shows it; null before that. */
+    /** The turn as returned by the view's `beginTurn`; null before. */
     this.shown = null;
   }
 
-  /** The event handlers for `turn`; see turn.js. */
+  /** The handlers, as turn.js expects them. */
   handlers(turnNow) {
     return {
       onSend: () => this.#pace.start(),
@@ -48,7 +46,7 @@ export class TurnHandlers {
     };
   }
 
-  /** What is known about the end; no pace for a turn that was resumed. */
+  /** The known fields of the end, without a speed if the turn was resumed. */
   known({ isResumed }) {
     return { ...this.#end, pace: isResumed ? '' : this.#pace.summary };
   }

@@ -1,7 +1,7 @@
 /**
  * Questions without a response: an edited one is opened for editing again, others become the draft.
  *
- * It must never lose a question, restore one twice, or send one that is repeated unchanged as another.
+ * It must never lose a question, restore one twice, or give an unchanged retry another idempotency key.
  */
 
 import { pendingTurn, removePendingTurn, storePendingTurn } from './pending_turns.js';
@@ -18,14 +18,14 @@ export class UnansweredQuestions {
     this.#view = view;
   }
 
-  /** The key for a question: its previous one if the server may have it already. */
+  /** The idempotency key for a question: its previous one if the server may have the question already. */
   keyFor(conversation, { question, replaces }) {
     const pending = pendingTurn(conversation);
     const isSame = pending?.isGivenUp && pending.question === question && pending.replaces === replaces;
     return isSame ? pending.key : randomHex(16);
   }
 
-  /** Gives up the question in progress; the server may have it. `isHere`: its conversation is shown. */
+  /** Gives up the pending turn, which the server may have. `isOpen`: its conversation is shown. */
   giveUp(conversation, { isOpen = true } = {}) {
     const pending = pendingTurn(conversation);
     if (pending === null || pending.isGivenUp) return;
@@ -33,7 +33,7 @@ export class UnansweredQuestions {
     this.#restore(conversation, pending, isOpen);
   }
 
-  /** The server refused the question, or it was stopped: sent again, it is another one, in the same place if that exists. */
+  /** The question was rejected or stopped: a retry gets a new key, and the same position unless `isPlaceGone`. */
   reject({ conversation, question, replaces = null, isShown = false }, isPlaceGone) {
     const place = isPlaceGone ? null : replaces;
     const pending = { key: randomHex(16), question, replaces: place, isShown, after: null, id: '', isGivenUp: true };
@@ -42,19 +42,19 @@ export class UnansweredQuestions {
     this.#restore(conversation, pending, true);
   }
 
-  /** Opens an edited question that was given up for editing again, after a reload. */
+  /** After a reload, opens an edited question that was given up for editing again. */
   reopen(conversation) {
     const pending = pendingTurn(conversation);
     if (pending?.isGivenUp && isEdit(pending)) this.#restore(conversation, pending, true);
   }
 
-  /** The edit of the question of `turn` was cancelled. */
+  /** Called when the user cancels the edit of the question of `turn`. */
   cancelEdit(conversation, turn) {
     const pending = pendingTurn(conversation);
     if (pending?.isGivenUp && isEdit(pending) && pending.replaces === turn) removePendingTurn(conversation);
   }
 
-  /** Opens an edited question for editing if its message is shown; otherwise it becomes the draft. */
+  /** Opens an edited question for editing if its message is shown; any other question becomes the draft. */
   #restore(conversation, pending, isOpen) {
     if (isEdit(pending)) {
       if (!isOpen || this.#view.edit(pending.replaces, pending.question)) return;

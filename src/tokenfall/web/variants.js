@@ -1,28 +1,28 @@
 /**
- * The responses to one question that was regenerated: one of them is shown, with its number, such as "2 / 3".
+ * The responses to a regenerated question: one is shown, with its number, for example "2 / 3". The model gets the last.
  *
- * A response is a function that creates its element once. It must never change which one is sent to the model: the last.
+ * A response is a function that creates its element once.
  */
 
 import { button, element } from './elements.js';
 
-const MOST = 5; // as many as the server keeps, with the last one
-const all = new WeakMap(); // of each element: the responses to its question, oldest first
+const MAX_RESPONSES = 5; // as the server stores
+const all = new WeakMap(); // by element: the responses to its question, oldest first
 
-/** Makes the element when it is first needed. */
+/** Creates the element on first use. */
 export function lazy(make) {
   let created = null;
   return () => (created ??= make());
 }
 
-/** The responses to the question of `answer`, which may be the only one. */
+/** All responses to the question of `response`, oldest first. */
 export function responsesTo(response) {
   return all.get(response) ?? [() => response];
 }
 
-/** Shows `answer` after the `earlier` responses to the same question. */
+/** Adds the `earlier` responses to the same question to `response`, which is shown. */
 export function addVariants(earlier, response) {
-  const responses = [...earlier, () => response].slice(-MOST);
+  const responses = [...earlier, () => response].slice(-MAX_RESPONSES);
   mark(responses, responses.length - 1);
 }
 
