@@ -8,7 +8,7 @@ import { Failure } from '../../src/tokenfall/web/failures.js';
 import { isResumable, Turn } from '../../src/tokenfall/web/turn.js';
 import { singleTab } from './single_tab.mjs';
 
-const PATIENCE_MS = 5000; // as in shared_stream.js
+const LEADER_TIMEOUT_MS = 5000; // as in shared_stream.js
 const LOOK_MS = 15_000;
 const WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
 const ASKED = { conversation: 'holidays', question: 'Where to?', replaces: null, key: 'k' };
@@ -111,7 +111,7 @@ beforeEach(() => {
   globalThis.document = page;
   Object.defineProperty(globalThis, 'navigator', { value: singleTab(), configurable: true, writable: true });
   globalThis.setTimeout = (act, ms) => {
-    if (ms === PATIENCE_MS) return 0; // the timeout of the lock, which is free here
+    if (ms === LEADER_TIMEOUT_MS) return 0; // the timeout of the lock, which is free here
     if (ms === LOOK_MS && looks-- <= 0) return 0;
     const id = waitedMs.push(ms);
     running.add(id);

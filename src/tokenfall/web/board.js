@@ -1,8 +1,7 @@
 /**
- * The dashboard: connects its parts and shows the server's metrics.
+ * Entry point of the dashboard: connects the modules and shows the server's metrics.
  *
- * It draws at most once per animation frame, and not while paused or hidden.
- * It must never show old figures as live: without a connection the page shows that.
+ * It draws at most once per animation frame, and not while paused or hidden. It must never show old values as live.
  */
 
 import { BoardFeed } from './board_feed.js';
@@ -16,12 +15,12 @@ import { Plot, Tile, write } from './plot.js';
 import { SimForm } from './sim_form.js';
 import { thresholdsOf } from './thresholds.js';
 
-const DESCRIBE_EVERY_S = 10; // labels for screen readers
+const DESCRIBE_EVERY_S = 10; // updates of the labels for screen readers
 
 const find = (id) => document.querySelector(id);
 const mebibytes = (value) => bytes(value * MIB);
 const counted = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
-const MAX_BUFFERED = 900; // events that are kept while paused
+const MAX_BUFFERED = 900; // samples kept while paused
 
 const TILES = [
   { key: 'streams', title: 'Streams in flight', format: count },
@@ -91,10 +90,10 @@ class Board {
   #samples;
   #range = RANGES[0];
   #rates = null;
-  #buffered = null; // the samples received while paused, or null
+  #buffered = null; // the samples received while paused, else null
   #frame = 0;
   #describedAt = -Infinity;
-  #pointed = null; // how far back the pointer is, as a share of the range, or null
+  #pointed = null; // the pointer's position, as a fraction of the range before its end, or null
   #tiles = TILES.map((spec) => ({ spec, tile: new Tile(spec) }));
   #counters = new Counters();
   #plots = PLOTS.map((spec) => new Plot(spec, (back) => this.#onPoint(back)));
@@ -130,7 +129,7 @@ class Board {
     return this.#log.ariaPressed === 'true';
   }
 
-  /** A connection begins. */
+  /** Called for a new connection. */
   begin() {
     this.#samples.begin();
   }
@@ -159,7 +158,7 @@ class Board {
     showState();
   }
 
-  /** Shows another range, from its newest end. */
+  /** Shows another range, at its newest end. */
   #show(name) {
     this.#range = RANGES.find((range) => range.name === name);
     this.#lookBack.min = -this.#range.spanS;
@@ -187,7 +186,7 @@ class Board {
     const values = valuesOf(latest, null);
     const shown = this.#samples.window(this.#range);
     for (const { spec: { key, format }, tile } of this.#tiles) {
-      const peak = Math.max(values[key], shown.extent([key])?.high ?? 0); // the last minute is not in the minutes yet
+      const peak = Math.max(values[key], shown.extent([key])?.high ?? 0); // the series of minutes lacks the last one
       tile.draw(format(values[key]), `peak ${format(peak)}`);
     }
     this.#drawPlots();
@@ -195,7 +194,7 @@ class Board {
     this.#counters.draw(latest);
   }
 
-  /** Shows uptime, version, workers and turns without a client, and the time of the data while they are not live. */
+  /** Shows uptime, version, workers, turns without a client and, unless live, the time of the data. */
   showFacts() {
     const { latest } = this.#samples;
     if (latest === null) return;
@@ -222,7 +221,7 @@ class Board {
     return time;
   }
 
-  /** The values at the slider's time become its value text, only while it moves. */
+  /** Sets the slider's value text to the values at its time; called only while it moves. */
   #describeReading() {
     const time = this.#drawPlots();
     this.#lookBack.setAttribute('aria-valuetext', [time, ...this.#plots.map((plot) => plot.summary)].join('; '));

@@ -1,8 +1,8 @@
 /**
- * The server's live metrics, one sample per second, while the dashboard is visible.
+ * The server's live metrics, one sample per second. Tabs share one connection.
  *
- * It reconnects whenever the connection ends, except while the tab is hidden; tabs share one connection.
- * It must never touch the page, have two connections, or ask for a key again after the user declined.
+ * It reconnects whenever the connection ends, except while the tab is hidden. It must never touch the DOM, have two
+ * connections, or ask for a key again after the user declined.
  */
 
 import { delay } from './abortable.js';
@@ -12,33 +12,33 @@ import { request } from './request.js';
 import { join, nameOf } from './shared_stream.js';
 import { eventsOf } from './stream.js';
 
-/** After this long without a sample, which the server sends every second, the connection is replaced. */
+/** Without a sample for this long, the connection is replaced. The server sends one every second. */
 const SILENCE_MS = 10_000;
 
-/** After this long without a sample the figures are shown as late. */
+/** Without a sample for this long, the values are shown as late. */
 const LATE_MS = 3000;
 
-const LONGEST_WAIT_S = 10;
+const MAX_WAIT_S = 10;
 
-/** The wait before the next attempt after `failures` attempts without a sample. */
+/** The delay before the next attempt after `failures` attempts without a sample. */
 export function waitS(failures) {
-  return Math.min(2 ** failures, LONGEST_WAIT_S);
+  return Math.min(2 ** failures, MAX_WAIT_S);
 }
 
 export class BoardFeed {
   #keys;
   #onSample;
   #onState;
-  #run = null; // the AbortController of the run under way, aborted while the tab rests; null when refused
-  #lateness = 0; // the timer after which a connection is late
-  #silence = 0; // the timer after which it is replaced
+  #run = null; // the current run's AbortController, aborted while the tab is hidden; null when refused
+  #lateness = 0; // timer for the state `late`
+  #silence = 0; // timer for a new connection
   #isLate = false;
-  #newest = []; // the latest event, with which another tab begins
+  #newest = []; // the latest event, for tabs that join later
 
   /**
    * @param keys see dialogs.js
-   * @param on `onSample(sample)` for each; `onState(state, words)` whenever the state changes: live, late,
-   *   waiting (it reconnects by itself) or refused (until `start` is called); `words` is the reason
+   * @param on onSample(sample); onState(state, reason) at each change of state: live, late, waiting (it will reconnect) or
+   *   refused (until `start` is called)
    */
   constructor(keys, { onSample, onState }) {
     this.#keys = keys;
@@ -47,7 +47,7 @@ export class BoardFeed {
     document.addEventListener('visibilitychange', () => this.#onVisibility());
   }
 
-  /** Connects at once, or when the tab is visible; replaces the current connection or wait. */
+  /** Connects now, or when the tab becomes visible; replaces the current connection or wait. */
   start() {
     this.#disconnect();
     this.#run = new AbortController();
@@ -75,15 +75,15 @@ export class BoardFeed {
     for (let failures = 0; ; failures += 1) {
       const failure = await this.#follow(signal, () => (failures = 0)).catch((error) => error);
       if (signal.aborted) return;
-      if (!(failure instanceof Failure)) console.error(failure); // a defect of the page, or of a sample
+      if (!(failure instanceof Failure)) console.error(failure); // a defect of the page or of a sample
       if (failure.status === 401) this.#run = null;
       this.#onState(this.#run ? 'waiting' : 'refused', messageFor(failure));
       if (this.#run === null) return;
-      await delay(waitS(failures) * 1000, signal).catch(() => {}); // aborted, and so is the loop
+      await delay(waitS(failures) * 1000, signal).catch(() => {}); // aborted: the loop ends too
     }
   }
 
-  /** One connection, until it ends; always throws. */
+  /** Reads one connection until it ends; always throws. */
   async #follow(signal, onBegin) {
     const events = await join({
       name: () => nameOf('board', this.#keys.current),
@@ -108,7 +108,7 @@ export class BoardFeed {
         this.#onSample(body);
       }
     } finally {
-      if (!signal.aborted) this.#stopTimers(); // else the timers belong to the next run
+      if (!signal.aborted) this.#stopTimers(); // otherwise they are the next run's
     }
     throw new Failure('cut');
   }

@@ -1,7 +1,5 @@
 /**
- * The dashboard's messages for failed requests. The chat's are in failures.js.
- *
- * It must never show a status number, or a server's text where it has its own message.
+ * The dashboard's messages for failed requests. The chat page's are in failures.js.
  */
 
 const MESSAGES = {

@@ -1,7 +1,7 @@
 /**
- * The dashboard's tables: responses by route and status, ends of streams, errors of the upstream.
+ * The dashboard's tables: responses by route and status, ends of streams, upstream errors.
  *
- * It must never redraw a row that has not changed.
+ * It must never redraw an unchanged row.
  */
 
 import { requestKey, splitFailed } from './board_values.js';
@@ -18,15 +18,15 @@ const OUTCOMES = {
   cut: 'Cut off',
 };
 
-const CLASSES = { 2: 'ok', 3: 'redirect', 4: 'client', 5: 'server' }; // an error's origin
+const CLASSES = { 2: 'ok', 3: 'redirect', 4: 'client', 5: 'server' }; // first digit of a status
 
-/** Writes `text` if it has changed, with line breaks allowed after a slash or an underscore. */
+/** Writes `text` if it has changed. Lines may break after a slash or an underscore. */
 function writeBreakable(cell, text) {
   if (cell.textContent === text) return;
   cell.replaceChildren(...text.split(/(?<=[/_])/).flatMap((part) => [part, document.createElement('wbr')]));
 }
 
-/** Rows of [text or { text, kind }] into a table's body; what is unchanged stays untouched. */
+/** Writes rows of [text or { text, kind }] into a table's body; unchanged cells are not touched. */
 function fill(table, rows) {
   const body = table.tBodies[0];
   const width = table.tHead.rows[0].cells.length;
@@ -44,7 +44,7 @@ function fill(table, rows) {
   }));
 }
 
-/** Problems are listed first. */
+/** Whether an entry is a problem; those are listed first. */
 function isTrouble({ status, failed }) {
   return failed || status >= 500 || status === 429;
 }
@@ -55,7 +55,7 @@ function statusCell({ status, failed }) {
   return { text: `${status} ${CLASSES[hundred] ?? ''}`, kind: `kind-${hundred}` };
 }
 
-/** Fills the tables of a sample; `rates` as of time_series.js, or null. */
+/** Fills the tables from a sample; `rates` as returned by `requestRates`. */
 export function fillTables(sample, rates) {
   const requests = splitFailed(sample.requests).toSorted((a, b) =>
     Number(isTrouble(b) ?? false) - Number(isTrouble(a) ?? false) || b.count - a.count || a.route.localeCompare(b.route));

@@ -1,8 +1,8 @@
 /**
- * What the dashboard plots of the server's data, by name: of an event, and of the history.
+ * The values that the dashboard plots, by name, from an event or from the history.
  *
- * Both have the same names: `streams`, `memory`, `ttft_p50` and so on; `error:CODE`, `upstream:CODE` and `model:NAME`
- * where the names are known only at run time. Pure: it must never touch the DOM or a clock.
+ * Both use the same names: `streams`, `memory`, `ttft_p50` and so on; `error:CODE`, `upstream:CODE` and `model:NAME` are
+ * known only at run time. Pure: it must never touch the DOM or a clock.
  */
 
 import { passedS } from './time_series.js';
@@ -12,7 +12,7 @@ export const MIB = 2 ** 20;
 const LATENCIES = ['ttft', 'inter_token', 'ticker_late'];
 const PERCENTILES = ['p50', 'p90', 'p99'];
 
-/** The requests of an event, with the streams that failed after their status as entries of their own. */
+/** The requests of an event; streams that failed after their status was sent are separate entries. */
 export function splitFailed(requests) {
   return requests.flatMap(({ failed = 0, ...entry }) => {
     const others = { ...entry, count: entry.count - failed };
@@ -25,8 +25,8 @@ export function requestKey({ route, status, failed }) {
 }
 
 /**
- * The rate of each request per second between two events: a Map by `requestKey`.
- * Null when they cannot be compared: there is no earlier one, or the server was restarted.
+ * The requests per second between two events: a Map by `requestKey`. Null if they cannot be compared: there is no
+ * earlier event, or the server was restarted.
  */
 export function requestRates(before, after) {
   if (!areComparable(before, after)) return null;
@@ -36,12 +36,12 @@ export function requestRates(before, after) {
 
 const areComparable = (before, after) => before !== null && after.uptime_s > before.uptime_s;
 
-/** Rates by name, of pairs of name and count. */
+/** Rates by name; `after` has [name, count] pairs. */
 function rates(before, after, passed) {
   return new Map(after.map(([name, count]) => [name, Math.max(0, count - (before.get(name) ?? 0)) / passed]));
 }
 
-/** Counts of errors by name: statuses, failed streams, failures of the upstream. */
+/** Error counts by name: statuses, failed streams, upstream errors. */
 function errorsOf({ requests, upstream_errors: upstream = {} }) {
   const counts = new Map(Object.entries(upstream).map(([code, count]) => [`upstream:${code}`, count]));
   for (const { status, failed, count } of splitFailed(requests)) {
@@ -51,7 +51,7 @@ function errorsOf({ requests, upstream_errors: upstream = {} }) {
   return counts;
 }
 
-/** The values of an event. The one before it is needed for rates of errors; null for none. */
+/** The values of an event. Error rates need the event before it, null for none. */
 export function valuesOf(event, before) {
   const values = {
     streams: event.streams,
@@ -70,7 +70,7 @@ export function valuesOf(event, before) {
   return { ...values, ...Object.fromEntries(errors) };
 }
 
-/** The rows of a history, oldest first; null for a time in which nothing was measured. */
+/** The rows of a history, oldest first; a row without measurements is null. */
 export function rowsOf(history) {
   const columns = [
     ['streams', history.streams],

@@ -1,15 +1,13 @@
 /**
- * A block of code as DOM: a header with its language, Wrap and Copy, and the text in the colours of its parts.
- *
- * It must never parse text as HTML, change what is drawn, or differ in its text from the source.
+ * A code block as DOM: a header with its language, Wrap and Copy, and highlighted text, which must equal the source.
  */
 
 import { of } from './elements.js';
 import { Highlighter } from './highlight.js';
 
-const MAX_COLORED = 50_000; // characters of a block that are coloured
+const MAX_HIGHLIGHTED = 50_000; // characters of a block that are highlighted
 
-/** The element of a block without its text, and `body`, where that goes. */
+/** The element of a block, and its `body` for the text. */
 export function codeShell({ language }) {
   const wrap = of('button', { type: 'button', class: 'wrap', 'data-wrap': '', 'aria-pressed': 'false' }, 'Wrap');
   const copy = of('button', { type: 'button', class: 'copy', 'data-copy': 'code' }, 'Copy');
@@ -26,14 +24,14 @@ export function toggleWrap(button) {
   button.setAttribute('aria-pressed', String(isWrapped));
 }
 
-/** The text of a block, which only grows. Its parts, `lines` in markdown.js, are laid out on their own. */
+/** The text of a block, which only grows. Its parts (`lines` in markdown.js) are laid out separately. */
 export class CodeText {
   #body;
   #highlighter;
-  #part = -1; // the last that is shown
+  #part = -1; // index of the last part shown
   #lines = null; // its element
-  #shown = 0; // characters of it
-  #left = MAX_COLORED;
+  #shown = 0; // its characters shown
+  #left = MAX_HIGHLIGHTED; // characters still to highlight
   #kind = null; // of the last piece
   #text = null; // its text node
 
@@ -42,7 +40,7 @@ export class CodeText {
     this.#highlighter = new Highlighter(language);
   }
 
-  /** @param isOpen(node) returns whether more of the block may follow */
+  /** @param isOpen(node) returns whether the block may still grow */
   show(node, isOpen) {
     for (let part = Math.max(0, this.#part); part < node.children.length; part += 1) {
       if (part > this.#part) this.#begin(part);

@@ -1,25 +1,23 @@
 /**
- * Runs of `*`, `_` and `~`: what each may do, and which of them belong together.
- *
- * It must never touch the DOM, look further than REACH, or take more than linear time.
+ * Pairs runs of `*`, `_` and `~` to emphasis. Pure, in linear time.
  */
 
-export const REACH = 4000; // characters from a mark to the one that closes it, at most
+export const REACH = 4000; // maximum distance of a mark and its closing mark
 export const WORD = /[a-z\d]/i;
 
-const MAX_OPEN = 32; // marks open at one time; the oldest becomes text
+const MAX_OPEN = 32; // open runs; the oldest becomes text
 const MARK = /[\p{P}\p{S}]/u;
 const EAST_ASIAN = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\u3000-\u303f\uff00-\uffef]/u;
 
 export const textOf = (text) => ({ type: 'text', text });
 
-/** Whether a run of marks stands against `inner`, its text, and not against `outer`; with more freedom in East Asian text. */
+/** Whether a run of marks flanks `inner` and not `outer`; less strict in East Asian text. */
 function flanks(inner, outer) {
   if (inner.trim() === '') return false;
   return !MARK.test(inner) || outer.trim() === '' || MARK.test(outer) || EAST_ASIAN.test(outer);
 }
 
-/** What a run of marks may do: CommonMark 6.2. */
+/** Whether a run of marks can open and close emphasis (CommonMark 6.2). */
 export function rolesOf(sign, before, size, after) {
   const [left, right] = [flanks(after, before), flanks(before, after)];
   if (sign === '_') {
@@ -29,7 +27,7 @@ export function rolesOf(sign, before, size, after) {
   return { canOpen: left && !inWord, canClose: right };
 }
 
-/** Nodes of pieces, in which runs of marks are paired, and the runs that found no partner. */
+/** The nodes of `pieces` with paired runs of marks, and the unpaired runs that can open. */
 export function paired(pieces) {
   const nodes = [];
   const openers = [];
@@ -42,7 +40,7 @@ export function paired(pieces) {
   return { nodes, openers };
 }
 
-/** Pairs a run with those before it: two marks with two, one with one. What opened in between stays text. */
+/** Pairs a run with earlier ones: two marks with two, one with one. Runs opened in between become text. */
 function close(run, nodes, openers) {
   for (let i = openers.length - 1; i >= 0 && run.left > 0; i -= 1) {
     const opener = openers[i];

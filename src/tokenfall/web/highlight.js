@@ -1,13 +1,13 @@
 /**
- * Source code to pieces of a kind: comment, string, number, keyword, or '' for all else.
+ * Splits source code into pieces of a kind: comment, string, number, keyword, or '' for everything else.
  *
- * The code may come in parts: each character is read once, and what the next characters decide is held back, at most a
- * word of 12 characters: no keyword is longer. It must never touch the DOM, change or lose a character, or take back a kind.
+ * The code may be streamed: each character is read once, and undecided text is held back, at most a word of 12 characters
+ * (no keyword is longer). It must never touch the DOM, change or lose a character, or change a returned kind.
  */
 
 const WORD = /[\w$\u0080-\uffff]+/y;
 
-/** From `begin`, where `after` matches the two characters before it, to `end`. */
+/** A piece from `begin` to `end`, if `after` matches the two characters before it. */
 const comment = (begin, end = '\n', after = /$/) => ({ kind: 'comment', begin, end, after, spans: true });
 const string = (begin, spans, after = /$/) => ({ kind: 'string', begin, end: begin, after, spans });
 
@@ -22,7 +22,7 @@ catch throw async await export function func fn use mut match `;
 const SCRIPT = `${FLOW}def elif is with try except raise lambda async await yield None True False then fi done end `;
 const SQL = `${FLOW}select where insert into values update set delete create table join left on group by order limit `;
 
-/** Languages by name: [rules, keywords]. In Rust, a single quote begins no string, because it may begin a lifetime. */
+/** Languages by name: [rules, keywords]. In Rust, a single quote may begin a lifetime, so it begins no string. */
 const LANGUAGES = new Map([
   ['js jsx ts tsx json javascript typescript go c cpp c++ java kotlin cs swift', [...SLASH, ...QUOTES], C],
   ['rust rs', [...SLASH, string('"', true)], C],
@@ -38,15 +38,15 @@ export class Highlighter {
   #held = '';
   /** The unfinished piece: its rule, or the { kind } of a word or number. */
   #open = null;
-  /** The two characters before what is held. */
+  /** The two characters before the held text. */
   #last = '';
 
-  /** @param name as a fence names the language; of one that is not known everything is '' */
+  /** @param name the language, as in a fence; for an unknown one, every kind is '' */
   constructor(name) {
     this.#rules = LANGUAGES.get(name.toLowerCase());
   }
 
-  /** The next part of the code as [kind, text] pieces; with `isLast` nothing is held back. */
+  /** Adds code; returns [kind, text] pieces. With `isLast`, nothing is held back. */
   take(text, isLast) {
     if (!this.#rules) return [['', text]];
     const all = this.#held + text;
@@ -114,7 +114,7 @@ function endOfWord(text, at) {
   return WORD.test(text) ? WORD.lastIndex : at;
 }
 
-/** Whether `all` ends, from `at` on, with a start of `mark`. */
+/** Whether the rest of `all` from `at` is a prefix of `mark`. */
 function isStart(mark, all, at) {
   return all.length - at < mark.length && mark.startsWith(all.slice(at));
 }

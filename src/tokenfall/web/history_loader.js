@@ -13,7 +13,7 @@ export class HistoryLoader {
   constructor({ api, view }) {
     this.#api = api;
     this.#view = view;
-    /** The current visit { id, messages, isShown, isNew }; `messages` is a promise, null before loading and after a failure. */
+    /** The visit { id, messages, isShown, isNew }; `messages` is a promise, null before loading and after a failure. */
     this.visit = { id: '', messages: null, isShown: false, isNew: false };
   }
 

@@ -1,17 +1,16 @@
 /**
- * Inline Markdown to plain nodes: { type: text|code|math, text }, { type: strong|em|strike, children },
+ * Parses inline Markdown into plain nodes: { type: text|code|math, text }, { type: strong|em|strike, children },
  * { type: link, href, title, children } and { type: break }.
  *
- * CommonMark and GFM, except: HTML is text, but `<br>` a break; an image is a link; a `*` between letters or
- * digits opens nothing; one mark closes one, two close two; nothing reaches further than REACH, so that time
- * stays linear and a growing text settles.
- * It must never touch the DOM, nor let an address through that is not http, https or mailto.
+ * CommonMark and GFM, except: HTML is text, but `<br>` is a break; an image is a link; a `*` between letters or digits
+ * opens nothing; one mark closes one, two close two; nothing spans more than REACH, so that time is linear and a streamed
+ * text settles. It must never touch the DOM, or return a URL that is not http, https or mailto.
  */
 
 import { merged, paired, REACH, rolesOf, textOf, WORD, wrap } from './emphasis.js';
 import { formulaAt, isCutAt, mayBecome } from './math.js';
 
-const LABEL_REACH = 300; // from `[` to `]`: that much of a growing text may be held back
+const LABEL_REACH = 300; // from `[` to `]`: at most that much of a streamed text is held back
 const ADDRESS_REACH = 2000;
 
 const NEXT = /(?<! ) *\n|([*_~`])\1*|!?\[|[\\\]!<&$]|https?:\/\//gi;
@@ -31,7 +30,7 @@ const SIMPLE = [
   [new RegExp(ENTITY, 'iy'), (...entity) => textOf(decoded(...entity))],
 ];
 const SIMPLE_BEGUN = /(?:[\\!]|&(?:#x?[\da-f]{0,7}|[a-z]{0,6})|<(?:br \/?|[a-z][^\s<>]{0,2000})?)$/iy;
-// What follows a label: `(`, an address with its brackets in pairs or in <>, a title, `)`; and as far as it is there.
+// After a label: `(`, a URL with balanced brackets or in <>, a title, `)`; and an incomplete one.
 const IN_ADDRESS = String.raw`(?:\\.|[^\s()[\]\\])`;
 const ADDRESS = String.raw`(?:${IN_ADDRESS}|\(${IN_ADDRESS}*\))*`;
 const TARGET = new RegExp(
@@ -47,15 +46,15 @@ const SCHEMES = ['https://', 'http://', 'mailto:'];
 const SEAM = /^(?:[\p{L}\p{N}](?![hH])[\p{L}\p{N}]|[\p{L}\p{N},.;:] [\p{L}\p{N}])/u;
 
 /**
- * `open`: more text may follow. Unclosed marks then count as closed at the end, and text that is still ambiguous
- * is left out. `settled` is the length of the prefix that later text cannot change: the prefix and the rest,
- * parsed separately, give the same nodes.
+ * `open`: more text may follow. Unclosed marks then count as closed at the end, and ambiguous text is omitted. `settled`
+ * is the length of the prefix that later text cannot change: the prefix and the rest, parsed separately, give the same
+ * nodes.
  */
 export function parseInline(text, open = false) {
   return new Scan(text, open);
 }
 
-/** The address as a URL; an empty string if it is not safe to link to. */
+/** The normalized URL; '' if it is not safe to link to. */
 export function safeAddress(raw) {
   if (!SCHEME.test(raw) || /[\s\p{C}"<>`]/u.test(raw) || !URL.canParse(raw)) return '';
   const url = new URL(raw);
@@ -90,7 +89,7 @@ function linkTo(address) {
   return href ? linkOf(href, '', [textOf(address)]) : textOf(address);
 }
 
-/** Links do not nest; a link without text shows its address. */
+/** Links do not nest; a link without text shows its URL. */
 function linkOf(href, title, children) {
   return { type: 'link', href, title, children: children.length > 0 ? withoutLinks(children) : [textOf(href)] };
 }
@@ -102,13 +101,13 @@ function withoutLinks(nodes) {
   });
 }
 
-/** One pass over a text. Pieces are nodes, texts of it with the place they are `at`, and runs of marks. */
+/** One pass over a text. Pieces are nodes, texts with their position `at`, and runs of marks. */
 class Scan {
   #text;
   #open;
   #pieces = [];
   #brackets = [];
-  #undecided = Infinity; // where what follows may turn text into a formula
+  #undecided = Infinity; // the position from which text may become a formula
 
   constructor(text, open) {
     this.#text = text;
@@ -214,14 +213,14 @@ class Scan {
     return index + whole.length;
   }
 
-  /** A link to an unsafe address becomes its text. */
+  /** A link to an unsafe URL becomes its text. */
   #putLink({ piece }, href, title) {
     const inside = merged(paired(this.#pieces.splice(piece).slice(1)).nodes);
     if (href === '') this.#pieces.push(...inside);
     else this.#pieces.push(linkOf(href, title, inside));
   }
 
-  /** A link whose address is incomplete is shown as a link as soon as its scheme is known. */
+  /** A link with an incomplete URL is shown as a link once its scheme is complete. */
   #beginLink(bracket, address) {
     const empty = this.#pieces.length === bracket.piece + 1;
     if (empty || SCHEMES.some((scheme) => scheme.startsWith(address))) this.#pieces.length = bracket.piece;
@@ -243,7 +242,7 @@ class Scan {
     return nodes;
   }
 
-  /** The end of what settled: within or before a word of plain text, where neither a mark nor an address looks across. */
+  /** The end of the settled prefix: a position in plain text that no mark or URL can span. */
   #seamIn(nodes) {
     for (const { text, at } of nodes.toReversed()) {
       if (at === undefined) continue;

@@ -1,22 +1,22 @@
 /**
- * Markdown to a tree of blocks, line by line, so that a growing text is parsed once.
+ * Parses Markdown into a tree of blocks, line by line, so that a streamed text is parsed only once.
  *
  * Nodes have `children` or `text`: { type: document|quote, children }, { type: list, ordered, start, children },
  * { type: item, loose, task, children }, { type: code, language, children: [{ type: lines, text }] },
  * { type: table, header, children }, { type: row, children }, { type: cell, align, text }, { type: heading, level,
- * text }, { type: paragraph, text }, { type: rule }; what `text` holds is for inline.js, but for lines.
+ * text }, { type: paragraph, text }, { type: rule }. inline.js parses each `text`, except that of lines.
  * It follows CommonMark and GFM, except: no indented code, setext headings, reference links or HTML; a fence in a
  * list continues over lines that are not indented; an item is loose if a blank line precedes it; the lines of a
  * formula belong to its paragraph unchanged, up to its end or a blank line.
- * It must never touch the DOM, nor change a block that is closed.
+ * It must never touch the DOM, or change a closed block.
  */
 
 import { endOfDisplayed } from './math.js';
 import { aligned, alignOf, cellsOf, DELIMITERS } from './table.js';
 
-const MAX_OPEN = 24; // blocks in one another; deeper marks are text
-const CHUNK = 2000; // characters of code, and the rest of their line, that are laid out on their own
-const HEADER_REACH = 2000; // characters of a table's header row
+const MAX_OPEN = 24; // nested blocks; deeper marks are text
+const CHUNK = 2000; // characters of code, up to the next line end, that are laid out separately
+const HEADER_REACH = 2000; // maximum length of a table's header row
 
 const QUOTE = /^[ \t]*> ?/;
 const FENCE = /^([ \t]*)(`{3,}(?=[^`]*$)|~{3,})(.*)$/s;
@@ -25,17 +25,17 @@ const HEADING = /^[ \t]*(#{1,6})(?:[ \t]+(.*))?$/s;
 const RULE = /^[ \t]*([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
 const ITEM = /^([ \t]*)(?:([-*+])|(\d{1,9})([.)]))(?:([ \t]+)(.*))?$/s;
 const TASK = /^\[([ xX])\][ \t]+(?=\S)/;
-// Lines that more characters may turn into a block of another kind.
+// Incomplete lines that may become another type of block.
 const UNDECIDED = /^(?:\d{1,9}[.)]?|`{1,2}|~{1,2}|\+|([-*_])(?:[ \t]*\1)*|\[[ xX]?\]?)$/;
 
-/** The part of an open block's text that may be shown: without a last line that may become a table's header. */
+/** The text of an open block, without a last line that may become a table's header. */
 export function decidedText({ type, text }) {
   const from = text.lastIndexOf('\n') + 1;
   const may = type === 'paragraph' && text[from] === '|' && text.length - from <= HEADER_REACH;
   return may ? text.slice(0, Math.max(0, from - 1)) : text;
 }
 
-/** The text of a task, with a box in place of its brackets. */
+/** The text of a task, with a box for its brackets. */
 function withBox(content, [brackets, mark]) {
   return `${mark === ' ' ? '☐' : '☑'} ${content.slice(brackets.length)}`;
 }
@@ -46,14 +46,14 @@ export class BlockParser {
   #blank = false; // the last line was blank
   #partial = false;
 
-  /** Takes a line that is complete, without its line feed. */
+  /** Adds a complete line, without its line feed. */
   line(text) {
     this.#feed(text.replace(/\r$/, '').replaceAll('\0', '\ufffd'));
   }
 
   /**
-   * Calls `show(root, isOpen)` with the tree as it would be with `text` as the start of the next line; then restores
-   * it. A start that does not determine its block yet is left out.
+   * Calls `show(root, isOpen)` with the tree that includes `text` as the start of the next line, then restores the tree.
+   * A start that does not determine its block yet is omitted.
    */
   peek(text, show) {
     const undo = this.#undo();
@@ -80,7 +80,7 @@ export class BlockParser {
     };
   }
 
-  /** Returns whether the line was decided; if not, the tree may be half changed. */
+  /** Returns false if the block of a partial line is undecided; the tree may then be partly changed. */
   #feed(line) {
     const [depth, rest] = this.#descend(line);
     const leaf = this.#open[depth]?.node.type;
@@ -159,7 +159,7 @@ export class BlockParser {
     return task ? withBox(content, task) : content;
   }
 
-  /** Begins a list for an item, unless it continues the open list; returns whether it does. */
+  /** Begins a list for an item, unless the item continues the open list. Returns whether it continues it. */
   #beginList(at, { marker, ordered, start }) {
     const list = this.#open[at - 1];
     if (list.node.type === 'list' && list.marker === marker) return true;
@@ -174,7 +174,7 @@ export class BlockParser {
     if (inside === 'table' && this.#addRow(this.#open[at], text)) return true;
     if (inside === 'paragraph' && this.#addTable(at, text)) return true;
     if (node.type !== 'paragraph') this.#add(at, { node: { type: 'paragraph', text } });
-    else node.text += `\n${text}`; // also where the line is not indented or quoted as the paragraph is
+    else node.text += `\n${text}`; // also without the paragraph's indentation or quote marks
     if (!this.#partial) this.#open.at(-1).formulaEnd = endOfDisplayed(text);
     this.#blank = false;
     return true;
@@ -186,9 +186,9 @@ export class BlockParser {
     return true;
   }
 
-  /** Turns the last line of the paragraph into a table's header if `text` is the row of dashes for it. */
+  /** Turns the paragraph's last line into a table's header if `text` is its delimiter row. */
   #addTable(at, text) {
-    if (!DELIMITERS.test(text.trim())) return false; // first: it is cheap, and looking into a long text is not
+    if (!DELIMITERS.test(text.trim())) return false; // the cheap test comes first
     const { node } = this.#open[at];
     const from = node.text.lastIndexOf('\n') + 1;
     const header = node.text.slice(from);
@@ -201,7 +201,7 @@ export class BlockParser {
     return this.#add(at, { node: table, aligns, piped: header[0] === '|' });
   }
 
-  /** A row is not filled up to its columns: a few characters would make a thousand cells. */
+  /** Rows are not padded with cells: a few characters could create a thousand of them. */
   #addRow({ node, aligns, piped }, text) {
     if (piped && text[0] !== '|') return false;
     const row = { type: 'row', children: aligned(cellsOf(text).slice(0, aligns.length), aligns) };
@@ -251,7 +251,7 @@ function continued({ node, indent }, rest, fenced) {
   }
 }
 
-/** Within a paragraph only an item with text starts a list, and of the numbers only 1. */
+/** A paragraph is interrupted only by an item with text and, if ordered, with the number 1. */
 function interrupts([, , bullet, number, , , content]) {
   return Boolean(content) && (Boolean(bullet) || Number(number) === 1);
 }
@@ -262,7 +262,7 @@ function isUndecided(text, { type, text: before = '' }) {
   return type === 'paragraph' && /^[ \t|:-]+$/.test(text) && before.includes('|', before.lastIndexOf('\n') + 1);
 }
 
-/** The column that white space leads to, with a tab stop every four. */
+/** The column after white space, with a tab stop every four columns. */
 function columns(space, from = 0) {
   let column = from;
   for (const c of space) column = afterSpace(column, c);
@@ -280,7 +280,7 @@ function unindented(line, indent) {
   return ' '.repeat(Math.max(0, width - indent)) + line.slice(end);
 }
 
-/** A heading's text without the `#` that close it. */
+/** A heading's text without its closing `#`s. */
 function titleOf(text) {
   const trimmed = text.trimEnd();
   let end = trimmed.length;

@@ -1,8 +1,8 @@
 /**
- * Formulas in Markdown, left exactly as they were written: `\(…\)`, `\[…\]`, `$…$`, `$$…$$` and `\begin{…}…\end{…}`.
+ * Finds formulas in Markdown, which are shown as source: `\(…\)`, `\[…\]`, `$…$`, `$$…$$`, `\begin{…}…\end{…}`.
  *
- * Pure. `$…$` is one only within a line, with no space inside its ends and no digit after it, so that prices are text.
- * It must never touch the DOM, change a formula, or look further than its REACH, so that time stays linear.
+ * Pure. `$…$` must be on one line, with no space inside its ends and no digit after it, so that prices are text. It must
+ * never look further than its REACH, so that time is linear.
  */
 
 const REACH = 4000;
@@ -15,9 +15,9 @@ const WHOLE = [
   String.raw`\\begin\{([a-zA-Z]{1,20}\*?)\}[^]{1,${REACH}}?\\end\{\1\}`,
   String.raw`\$(?![\s$])(?:\\.|[^\\$\n]){1,${DOLLAR_REACH}}(?<!\s)\$(?!\d)`,
 ].map((source) => new RegExp(source, 'y'));
-const BEGUN = /\\[([]|\$\$|\\begin\{[a-zA-Z]{1,20}\*?\}/y; // shown as a formula before its end has come
+const BEGUN = /\\[([]|\$\$|\\begin\{[a-zA-Z]{1,20}\*?\}/y; // shown as a formula before its end is known
 const BEGIN_BEGUN = /\\b(?:e(?:g(?:i(?:n(?:\{[a-zA-Z]{0,20}\*?)?)?)?)?)?$/y;
-const DOLLAR = new RegExp(String.raw`\$(?![\s$])(?:\\[^\n]?|[^\\$\n]){0,${DOLLAR_REACH}}$`, 'y'); // may yet become one
+const DOLLAR = new RegExp(String.raw`\$(?![\s$])(?:\\[^\n]?|[^\\$\n]){0,${DOLLAR_REACH}}$`, 'y'); // may become a formula
 const DISPLAYED = [[/^\s*\\\[/, () => '\\]'], [/^\s*\$\$/, () => '$$'], [/^\s*\\begin\{([a-zA-Z]{1,20}\*?)\}/, (_, name) => `\\end{${name}}`]];
 
 function matchAt(pattern, text, at) {
@@ -25,7 +25,7 @@ function matchAt(pattern, text, at) {
   return pattern.exec(text);
 }
 
-/** The formula that begins at `at`, '' where none does; while `isOpen`, also one whose end may yet come. */
+/** The formula that begins at `at`, '' without one; while `isOpen`, it may be incomplete. */
 export function formulaAt(text, at, isOpen) {
   for (const pattern of WHOLE) {
     const found = matchAt(pattern, text, at);
@@ -36,7 +36,7 @@ export function formulaAt(text, at, isOpen) {
   return isBegun ? text.slice(at) : '';
 }
 
-/** Whether the text ends in what may become the begin of a formula. */
+/** Whether the text from `at` is a prefix of `\begin{…}`. */
 export function isCutAt(text, at) {
   return matchAt(BEGIN_BEGUN, text, at) !== null;
 }
@@ -46,7 +46,7 @@ export function mayBecome(text, at) {
   return matchAt(DOLLAR, text, at) !== null;
 }
 
-/** What ends the formula that the line `text` begins and does not end; '' where it begins none. */
+/** The closing mark of a formula that the line `text` begins but does not end; '' without one. */
 export function endOfDisplayed(text) {
   for (const [begin, endOf] of DISPLAYED) {
     const found = begin.exec(text);

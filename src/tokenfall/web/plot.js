@@ -1,9 +1,8 @@
 /**
- * Lines over time as SVG: plots with ticks and a legend. And tiles, which have a figure only.
+ * Line plots over time as SVG, with ticks and a legend; and tiles with a single value.
  *
- * One path per line, updated once per second; the drawing is stretched by the browser, so nothing is measured and
- * nothing is drawn again when the window changes. It must never decide what a value means, or announce anything:
- * labels for screen readers change only on request, and no region is live.
+ * Each line is one path, updated once per second. The browser scales the drawing, so nothing is measured, or redrawn when
+ * the window is resized. It must never announce anything: labels for screen readers change only on request.
  */
 
 import { element } from './elements.js';
@@ -13,7 +12,7 @@ import { linearScale, logScale } from './scales.js';
 const SVG = 'http://www.w3.org/2000/svg';
 const TIMES = 5; // labels of the time axis
 
-/** The width of every drawing, in its own units, however long the time is that it shows. */
+/** The width of every drawing in its own units, for any time span. */
 const WIDTH = 1000;
 
 const MOST_LINES = 6;
@@ -25,19 +24,19 @@ function shape(tag, attributes, ...children) {
   return made;
 }
 
-/** A drawing whose x go to WIDTH and whose y are percent from the top. */
+/** An SVG with x from 0 to WIDTH, and y in percent from the top. */
 function drawing(...children) {
   return shape('svg', { viewBox: `0 0 ${WIDTH} 100`, preserveAspectRatio: 'none' }, ...children);
 }
 
-/** Sets the text of a node if it has changed: unchanged text costs no layout and keeps a selection. */
+/** Sets the text of a node only if it has changed, which saves layout and keeps a selection. */
 export function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
 const heightOf = (value, scale) => Math.round(10_000 - 10_000 * scale.at(value)) / 100;
 
-/** Sets the path of a line, on which a run of one is a dot; and of what lies below it, where that is drawn. */
+/** Sets the path of a line, where a single value is a dot, and of the area below it if `fill` is given. */
 function trace(runs, { spanS, scale }, line, fill) {
   let path = '';
   let area = '';
@@ -51,7 +50,7 @@ function trace(runs, { spanS, scale }, line, fill) {
   fill?.setAttribute('d', area);
 }
 
-/** A figure of now. */
+/** The current value of a metric. */
 export class Tile {
   #figure = element('dd', 'figure', NONE);
   #note = element('dd', 'also');
@@ -66,7 +65,7 @@ export class Tile {
   }
 }
 
-/** One line of a plot, with its entry in the legend. */
+/** One line of a plot with its legend entry. */
 class Line {
   constructor({ key, name }, n) {
     this.key = key;
@@ -98,11 +97,10 @@ export class Plot {
   #drawnTicks = '';
 
   /**
-   * @param spec `title`; `lines`: [{ key, name }], or `prefix`, of the names of lines that are not known before, and
-   *   `label(name)`; `of`, the name of how many the lines are of; `format(value)`; `canLog`; `least`, the closest that
-   *   two ticks may be; `step`, of a larger unit; `nothing`, shown while there are no lines; `isTile`: its figure of now
-   *   is on a tile, so it is not repeated here
-   * @param onPoint called with how far back the reader points, as a share of the time shown, or null when no more
+   * @param spec `title`; `lines`: [{ key, name }], or `prefix` of keys known only at run time, with `label(name)`; `of`:
+   *   the key of the sample count; `format(value)`; `canLog`; `least`: the minimum distance of two ticks; `step`: factor
+   *   to the next larger unit; `nothing`: shown without lines; `isTile`: a tile shows the current value, the legend not
+   * @param onPoint called with the pointer's position, as a fraction of the span before its end; null when it leaves
    */
   constructor(spec, onPoint) {
     this.#spec = spec;
@@ -119,15 +117,15 @@ export class Plot {
     this.#setLines(spec.lines ?? []);
   }
 
-  /** Draws a line at this value from now on. */
+  /** Draws a threshold at this value. */
   setThreshold(value) {
     this.#threshold = value;
     this.#seen.after(element('span', 'small', `threshold ${tickLabel(this.#spec.format(value))}`));
   }
 
   /**
-   * @param {{ ago: number, log: boolean, describe: string }} options `ago` the time that is read, in seconds;
-   *   `describe` names the time shown if the label is to be updated
+   * @param {{ ago: number, log: boolean, describe: string }} options `ago`: the time of the legend's values, in seconds;
+   *   `describe`: the time span for the label, '' to keep the label
    */
   draw(shown, { ago, log, describe }) {
     const { prefix, label, of } = this.#spec;
@@ -170,7 +168,7 @@ export class Plot {
     this.#legend.replaceChildren(...this.#lines.map(({ entry }) => entry));
   }
 
-  /** Names the time axis: `names` from the left, and the right end. */
+  /** Sets the labels of the time axis, from the left. */
   setTimes(names) {
     [...this.#times.children].forEach((time, n) => write(time, names[n]));
   }
@@ -179,7 +177,7 @@ export class Plot {
     return this.#lines.length === 1 && !this.#spec.prefix;
   }
 
-  /** What the legend shows, in one phrase. */
+  /** The title and the legend as text. */
   get summary() {
     const readings = this.#lines.map(({ name, value }) => `${name} ${value.textContent}`.trim()).filter(Boolean);
     return [this.#spec.title, readings.join(', ')].filter(Boolean).join(': ');

@@ -1,8 +1,7 @@
 /**
- * Markdown's nodes to elements of a fixed list; text stays text.
+ * Creates elements from Markdown nodes. Only elements and attributes listed here are possible.
  *
- * It must never parse HTML, make an element or set an attribute that is not written here, load anything,
- * or create a link to an address that inline.js refused.
+ * It must never parse HTML, load anything, or create a link to a URL that inline.js rejected.
  */
 
 import { codeShell } from './code_block.js';
@@ -23,13 +22,13 @@ const SHELLS = {
   cell: ({ align }) => of('td', classes(align)),
 };
 
-/** Sets the direction of a block from its own text; its children inherit it. */
+/** Sets the text direction of a block by its own text; its children inherit it. */
 export function directed(element) {
   element.setAttribute('dir', 'auto');
   return element;
 }
 
-/** The element of a block without its content, and `body`, where that goes. */
+/** The element of a block, and its `body` for the content. */
 export function shell(node) {
   if (node.type === 'code') return codeShell(node);
   if (node.type === 'table') return tableShell(node);
@@ -37,7 +36,7 @@ export function shell(node) {
   return { element, body: element };
 }
 
-/** Makes the children of `parent` after `last` (null: all of them) show `nodes`; children that already do are kept. */
+/** Makes the children of `parent` after `last` (null: all) show `nodes`; matching children are kept. */
 export function patch(parent, last, nodes) {
   let child = last ? last.nextSibling : parent.firstChild;
   for (const node of nodes) {
@@ -83,7 +82,7 @@ function linkAttributes({ href, title }) {
 
 /** Changes a child so that it shows `node`; returns false if it must be replaced. */
 function adapted(child, node) {
-  if (child.localName !== INLINE[node.type]) return false; // a text has no name, here as there
+  if (child.localName !== INLINE[node.type]) return false; // both undefined for text
   if (node.type === 'link' && (node.href || child.getAttribute('href'))) return false;
   if (node.type === 'text') retext(child, node.text);
   else if (node.type === 'code' || node.type === 'math') retext(child.firstChild, node.text);

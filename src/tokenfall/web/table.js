@@ -1,10 +1,8 @@
 /**
- * The rows of a GFM table.
- *
- * It must never touch the DOM, nor know what stands in a cell.
+ * Splits the rows of a GFM table into cells. Pure.
  */
 
-/** The row that makes the one before it a header. */
+/** The delimiter row, which makes the row before it a header. */
 export const DELIMITERS = /^\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?$/;
 const CELL_END = /(?<!\\)\|/;
 
@@ -16,7 +14,7 @@ export function cellsOf(row) {
 }
 
 export function alignOf(dashes) {
-  if (!dashes.endsWith(':')) return ''; // also left, where a text begins unless it runs from the right
+  if (!dashes.endsWith(':')) return ''; // also for `:-`: the default is correct for both directions
   return dashes.startsWith(':') ? 'center' : 'right';
 }
 

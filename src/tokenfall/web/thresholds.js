@@ -1,7 +1,5 @@
 /**
- * The thresholds that the dashboard draws, from the query of its address: `board?ttft=1s&memory=64MiB`.
- *
- * Pure: it must never touch the DOM or the address itself.
+ * Parses the dashboard's thresholds from its URL: `board?ttft=1s&memory=64MiB`. Pure.
  */
 
 const TIMES = { us: 1e-6, ms: 1e-3, s: 1 };
@@ -24,7 +22,7 @@ const KINDS = {
   memory: SIZE,
 };
 
-/** The value of each threshold by its name, and what is wrong with the others, '' if nothing is. */
+/** The values by name, and a message about invalid ones, '' without any. */
 export function thresholdsOf(search) {
   const values = {};
   const mistakes = [];

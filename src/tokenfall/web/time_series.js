@@ -1,10 +1,10 @@
 /**
- * Samples over time, with the gaps in them, and the part of them that is shown.
+ * Samples over time with gaps, and windows of them.
  *
  * Pure: it must never touch the DOM or a clock (time is passed in), bridge a gap, or keep more than its span.
  */
 
-/** Samples of one step. `stepS` is the time between two, `spanS` how far back they are kept, both in seconds. */
+/** Samples every `stepS` seconds, kept for `spanS` seconds. */
 export class TimeSeries {
   #samples = []; // oldest first, each later than the one before
   #spanS;
@@ -16,7 +16,7 @@ export class TimeSeries {
     this.#stepS = stepS;
   }
 
-  /** @param {Object<string, ?number>} values by name; null, NaN or absent: nothing was measured */
+  /** @param {Object<string, ?number>} values by name; null, NaN or absent: not measured */
   push(at, values) {
     const kept = this.#samples;
     while (kept.length > 0 && kept.at(-1).at >= at) kept.pop(); // the server's clock was set back
@@ -25,7 +25,7 @@ export class TimeSeries {
     this.#trim();
   }
 
-  /** Puts rows in the place of the samples of their time. The last row is of `at`; a row that is null was not measured. */
+  /** Replaces the samples of a period by `rows`, the last one at the time `at`; a null row was not measured. */
   fill(at, rows) {
     const step = this.#stepS;
     const firstAt = at - (rows.length - 1) * step;
@@ -38,7 +38,7 @@ export class TimeSeries {
     this.#trim();
   }
 
-  /** The part that ends at `end` and is `spanS` long. */
+  /** The samples of the `spanS` seconds before `end`. */
   window(end, spanS) {
     const samples = this.#samples.filter(({ at }) => at >= end - spanS && at <= end);
     return new Window(samples, { end, spanS, stepS: this.#stepS, names: this.#names });
@@ -56,7 +56,7 @@ export class TimeSeries {
   }
 }
 
-/** What is shown: samples of a time that ends at `end`. Read only. */
+/** The samples of a period that ends at `end`. Read-only. */
 class Window {
   #samples;
   #end;
@@ -71,12 +71,12 @@ class Window {
     this.#names = names;
   }
 
-  /** Samples further apart than this have a gap between them. Seconds may be late, minutes are exact. */
+  /** Samples further apart than this have a gap between them. Samples of seconds may be late, those of minutes not. */
   get #gapS() {
     return this.#stepS === 1 ? 2.5 : 1.5 * this.#stepS;
   }
 
-  /** The values `ago` seconds before the end, or null where nothing is known about that time. */
+  /** The values `ago` seconds before the end, or null without a sample then. */
   reading(ago) {
     const at = this.#end - ago;
     const found = this.#samples.findLast((sample) => sample.at <= at + this.#stepS / 2);
@@ -84,7 +84,7 @@ class Window {
     return found && found.at > at - tolerance ? found.values : null;
   }
 
-  /** The lowest, the lowest above 0 and the highest of the values with these names, or null without any. */
+  /** The lowest value, the lowest above 0 and the highest of these names; null without values. */
   extent(names) {
     let [low, above, high] = [Infinity, Infinity, -Infinity];
     for (const { values } of this.#samples) {
@@ -99,17 +99,17 @@ class Window {
     return low > high ? null : { low, above: Math.min(above, high), high };
   }
 
-  /** The names that begin with `prefix` and have a value above 0: the `most` with the highest ones, in order. */
-  namesWith(prefix, most) {
+  /** The names with this prefix and a value above 0: the `max` ones with the highest values, sorted. */
+  namesWith(prefix, max) {
     const highs = [...this.#names]
       .filter((name) => name.startsWith(prefix))
       .map((name) => ({ name, high: this.extent([name])?.high ?? 0 }))
       .filter(({ high }) => high > 0)
       .toSorted((a, b) => b.high - a.high);
-    return highs.slice(0, most).map(({ name }) => name).toSorted();
+    return highs.slice(0, max).map(({ name }) => name).toSorted();
   }
 
-  /** The values of a name without their gaps: runs of [seconds since the start of the window, value]. */
+  /** The values of a name, split at gaps: arrays of [seconds since the start of the window, value]. */
   runs(name) {
     const runs = [];
     let lastAt = -Infinity;
@@ -125,8 +125,8 @@ class Window {
 }
 
 /**
- * Seconds between two events. Both clocks may jump: the wall clock when it is set, the uptime when another process
- * responds; the smaller difference is used.
+ * Seconds between two events. The wall clock jumps when it is set, the uptime when another process responds: the smaller
+ * difference is used.
  */
 export function passedS(before, after) {
   if (before === null) return 0;
