@@ -134,10 +134,10 @@ function showTitle() {
 
 /** Loads the list. A failure is not shown: the conversation works without the list. */
 async function list() {
-  const asks = { asksForKey };
+  const options = { asksForKey };
   asksForKey = false;
   try {
-    listed = await api.conversations(asks);
+    listed = await api.conversations(options);
     isListed = true;
     settings.load();
     for (const { id } of listed) unlisted.delete(id);

@@ -33,8 +33,8 @@ export function paired(pieces) {
   const openers = [];
   for (const piece of pieces) {
     if (piece.canClose) close(piece, nodes, openers);
-    nodes.push(piece.sign ? textOf(piece.sign.repeat(piece.left)) : piece);
-    if (piece.left > 0 && piece.canOpen) openers.push({ ...piece, index: nodes.length - 1 });
+    nodes.push(piece.sign ? textOf(piece.sign.repeat(piece.remaining)) : piece);
+    if (piece.remaining > 0 && piece.canOpen) openers.push({ ...piece, index: nodes.length - 1 });
     if (openers.length > MAX_OPEN) openers.shift();
   }
   return { nodes, openers };
@@ -42,30 +42,30 @@ export function paired(pieces) {
 
 /** Pairs a run with earlier ones: two marks with two, one with one. Runs opened in between become text. */
 function close(run, nodes, openers) {
-  for (let i = openers.length - 1; i >= 0 && run.left > 0; i -= 1) {
+  for (let i = openers.length - 1; i >= 0 && run.remaining > 0; i -= 1) {
     const opener = openers[i];
     if (opener.sign !== run.sign || run.at - opener.at > REACH) continue;
-    for (let size; (size = Math.min(opener.left, run.left) > 1 ? 2 : opener.left & run.left & 1); run.left -= size) {
+    for (let size; (size = Math.min(opener.remaining, run.remaining) > 1 ? 2 : opener.remaining & run.remaining & 1); run.remaining -= size) {
       wrap(nodes, opener, size);
       openers.length = i + 1;
     }
-    if (opener.left === 0) openers.splice(i, 1);
+    if (opener.remaining === 0) openers.splice(i, 1);
   }
 }
 
 export function wrap(nodes, opener, size) {
   const type = opener.sign === '~' ? 'strike' : size === 2 ? 'strong' : 'em';
   nodes.push({ type, children: merged(nodes.splice(opener.index + 1)) });
-  opener.left -= size;
-  nodes[opener.index] = textOf(opener.sign.repeat(opener.left));
+  opener.remaining -= size;
+  nodes[opener.index] = textOf(opener.sign.repeat(opener.remaining));
 }
 
 export function merged(nodes) {
-  const made = [];
+  const result = [];
   for (const node of nodes) {
-    const last = made.at(-1);
+    const last = result.at(-1);
     if (node.type === 'text' && last?.type === 'text') last.text += node.text;
-    else if (node.text !== '') made.push(node.type === 'text' ? textOf(node.text) : node);
+    else if (node.text !== '') result.push(node.type === 'text' ? textOf(node.text) : node);
   }
-  return made;
+  return result;
 }

@@ -187,7 +187,7 @@ class Scan {
     if (!known || (this.#open && next === this.#text.length)) return this.#literal(at, size);
     const before = [...this.#text.slice(Math.max(0, at - 2), at)].at(-1) ?? '';
     const [after = ''] = this.#text.slice(next, next + 2);
-    return this.#put({ sign, at, left: size, ...rolesOf(sign, before, size, after) }, next);
+    return this.#put({ sign, at, remaining: size, ...rolesOf(sign, before, size, after) }, next);
   }
 
   #takeBracket(mark, at) {
@@ -237,7 +237,7 @@ class Scan {
     const { nodes, openers } = paired(this.#pieces);
     for (const opener of openers.toReversed()) {
       if (!this.#open || end - opener.at > REACH) break;
-      while (opener.left > 0) wrap(nodes, opener, Math.min(opener.left, 2));
+      while (opener.remaining > 0) wrap(nodes, opener, Math.min(opener.remaining, 2));
     }
     return nodes;
   }

@@ -44,9 +44,9 @@ export class Intro {
   }
 
   #button(label, question) {
-    const made = button('example', label);
-    made.addEventListener('click', () => this.#ask(question));
-    return made;
+    const created = button('example', label);
+    created.addEventListener('click', () => this.#ask(question));
+    return created;
   }
 }
 

@@ -55,7 +55,7 @@ export class ModelPicker {
 function optionsOf([group, named]) {
   const options = named.map(([model, label]) => new Option(label, model));
   if (!group) return options;
-  const made = element('optgroup', '', ...options);
-  made.label = group;
-  return [made];
+  const created = element('optgroup', '', ...options);
+  created.label = group;
+  return [created];
 }

@@ -18,10 +18,10 @@ const WIDTH = 1000;
 const MOST_LINES = 6;
 
 function shape(tag, attributes, ...children) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const created = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
+  created.append(...children);
+  return created;
 }
 
 /** An SVG with x from 0 to WIDTH, and y in percent from the top. */

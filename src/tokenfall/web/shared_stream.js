@@ -24,16 +24,16 @@ export function nameOf(stream, key) {
 /**
  * Resolves to the items of a stream once a tab reads it: this one, with `read()`, or another.
  *
- * @param how { name(), read(), since(after), after(), signal }: `read` opens the connection and resolves to its items;
+ * @param options { name(), read(), since(after), after(), signal }: `read` opens the connection and resolves to its items;
  *   `since` returns the items after the item `after`, for a tab that joins later; `after` is the last item of this tab;
  *   `name` is the stream's name. If `read` changes the key, the items are broadcast under the new name
  */
-export async function join(how) {
-  const member = new Member(how);
+export async function join(options) {
+  const member = new Member(options);
   try {
-    if (await unlessAborted(member.isBegun(), how.signal)) return member.items(await member.source());
+    if (await unlessAborted(member.isBegun(), options.signal)) return member.items(await member.source());
     member.leave();
-    return await how.read();
+    return await options.read();
   } catch (error) {
     member.leave();
     throw error;
@@ -73,7 +73,7 @@ async function* broadcast({ channel, lock, since }, items) {
 
 /** This tab as a reader of a shared stream. */
 class Member {
-  #how;
+  #options;
   #name;
   #channel;
   #aborter = new AbortController();
@@ -85,9 +85,9 @@ class Member {
   #lock = null; // while another tab has it
   #begun; // resolves at the first of these two
 
-  constructor(how) {
-    this.#how = how;
-    this.#name = how.name();
+  constructor(options) {
+    this.#options = options;
+    this.#name = options.name();
     this.#channel = new BroadcastChannel(this.#name);
     this.#begun = new Promise((resolve, reject) => {
       this.#channel.onmessage = ({ data }) => this.#receive(data) && resolve();
@@ -116,10 +116,10 @@ class Member {
   /** The items if this tab reads the stream; null if another tab does. */
   async source() {
     if (this.#lock === null) return null;
-    const items = await unlessAborted(this.#how.read(), this.#how.signal);
-    if (this.#how.name() === this.#name) return broadcast({ channel: this.#channel, lock: this.#lock, since: this.#how.since }, items);
+    const items = await unlessAborted(this.#options.read(), this.#options.signal);
+    if (this.#options.name() === this.#name) return broadcast({ channel: this.#channel, lock: this.#lock, since: this.#options.since }, items);
     this.leave();
-    return lead(this.#how, items);
+    return lead(this.#options, items);
   }
 
   async *items(source) {
@@ -141,15 +141,15 @@ class Member {
     while (this.#lock === null) {
       yield* this.#inbox.splice(0);
       if (this.#inbox.length > 0 || this.#lock !== null) continue;
-      await unlessAborted(new Promise((resolve) => (this.#wake = resolve)), this.#how.signal);
+      await unlessAborted(new Promise((resolve) => (this.#wake = resolve)), this.#options.signal);
     }
-    await delay(LAST_MESSAGES_MS, this.#how.signal);
+    await delay(LAST_MESSAGES_MS, this.#options.signal);
     yield* this.#inbox.splice(0);
   }
 
   #requestItems() {
     this.#hasJoined = false;
-    this.#channel.postMessage({ from: this.#id, after: this.#how.after?.() });
+    this.#channel.postMessage({ from: this.#id, after: this.#options.after?.() });
   }
 
   /** Whether this message has the earlier items, which start the stream. */

@@ -6,10 +6,10 @@ import { button, element } from './elements.js';
 
 /** @param pace the speed as text; see pace.js */
 export function speedButton(pace) {
-  const made = button('action timing', 'Speed ', element('span', 'pace', pace));
-  made.setAttribute('aria-expanded', 'false');
-  made.addEventListener('click', () => {
-    made.setAttribute('aria-expanded', String(made.getAttribute('aria-expanded') !== 'true'));
+  const created = button('action timing', 'Speed ', element('span', 'pace', pace));
+  created.setAttribute('aria-expanded', 'false');
+  created.addEventListener('click', () => {
+    created.setAttribute('aria-expanded', String(created.getAttribute('aria-expanded') !== 'true'));
   });
-  return made;
+  return created;
 }

@@ -50,13 +50,13 @@ export class StreamingMarkdown {
 /** The children of a block. Between calls, only the last child may change, and others may be added after it. */
 class Blocks {
   #body;
-  #made;
+  #wrap;
   #count = 0;
   #last = null;
 
-  constructor(body, made = (element) => element) {
+  constructor(body, wrap = (element) => element) {
     this.#body = body;
-    this.#made = made;
+    this.#wrap = wrap;
   }
 
   show({ children }, isOpen) {
@@ -70,7 +70,7 @@ class Blocks {
     if (at === this.#count || this.#last.key !== key) {
       const { element, body } = shell(node);
       if (at < this.#count) this.#body.lastChild.remove();
-      this.#body.append(this.#made(element));
+      this.#body.append(this.#wrap(element));
       this.#last = { key, content: contentOf(node, body) };
       this.#count = at + 1;
     }

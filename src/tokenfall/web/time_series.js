@@ -18,9 +18,9 @@ export class TimeSeries {
 
   /** @param {Object<string, ?number>} values by name; null, NaN or absent: not measured */
   push(at, values) {
-    const kept = this.#samples;
-    while (kept.length > 0 && kept.at(-1).at >= at) kept.pop(); // the server's clock was set back
-    kept.push({ at, values });
+    const samples = this.#samples;
+    while (samples.length > 0 && samples.at(-1).at >= at) samples.pop(); // the server's clock was set back
+    samples.push({ at, values });
     this.#addNames(values);
     this.#trim();
   }
@@ -49,10 +49,10 @@ export class TimeSeries {
   }
 
   #trim() {
-    const kept = this.#samples;
-    const firstAt = kept.at(-1).at - this.#spanS;
-    const first = Math.max(kept.findIndex(({ at }) => at >= firstAt), kept.length - 2 * this.#spanS / this.#stepS);
-    if (first > 0) kept.splice(0, first);
+    const samples = this.#samples;
+    const firstAt = samples.at(-1).at - this.#spanS;
+    const first = Math.max(samples.findIndex(({ at }) => at >= firstAt), samples.length - 2 * this.#spanS / this.#stepS);
+    if (first > 0) samples.splice(0, first);
   }
 }
 

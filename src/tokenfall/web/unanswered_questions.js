@@ -1,5 +1,5 @@
 /**
- * Questions without a response: an edited one is opened for editing again, others become the draft.
+ * Restores questions without a response: an edited one in its edit form, others as the draft.
  *
  * It must never lose a question, restore one twice, or give an unchanged retry another idempotency key.
  */
@@ -42,7 +42,7 @@ export class UnansweredQuestions {
     this.#restore(conversation, pending, true);
   }
 
-  /** After a reload, opens an edited question that was given up for editing again. */
+  /** After a reload, opens the edit form of a question that was given up. */
   reopen(conversation) {
     const pending = pendingTurn(conversation);
     if (pending?.isGivenUp && isEdit(pending)) this.#restore(conversation, pending, true);
@@ -54,7 +54,7 @@ export class UnansweredQuestions {
     if (pending?.isGivenUp && isEdit(pending) && pending.replaces === turn) removePendingTurn(conversation);
   }
 
-  /** Opens an edited question for editing if its message is shown; any other question becomes the draft. */
+  /** Opens the edit form of an edited question if its message is shown; any other question becomes the draft. */
   #restore(conversation, pending, isOpen) {
     if (isEdit(pending)) {
       if (!isOpen || this.#view.edit(pending.replaces, pending.question)) return;
