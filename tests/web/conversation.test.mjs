@@ -225,9 +225,9 @@ async function page(api = new Server(), options = {}) {
 
 /** The stored state of a failed question that replaces another. */
 function placed(conversation = 'holidays') {
-  const { key, ...left } = pendingTurn(conversation);
+  const { key, ...pending } = pendingTurn(conversation);
   assert.match(key, /^[0-9a-f]{32}$/);
-  return left;
+  return pending;
 }
 
 const PLACED = { question: 'Where to?', replaces: 'turn_0', isShown: false, after: null, id: '', isGivenUp: true };
@@ -1066,7 +1066,7 @@ test('a question whose head arrives after the user returned is found by its key'
 });
 
 describe('a question before its turn id, after a reload', () => {
-  const left = { key: 'k', id: '', question: 'Hello?', replaces: null, isShown: false, after: '', isGivenUp: false };
+  const pending = { key: 'k', id: '', question: 'Hello?', replaces: null, isShown: false, after: '', isGivenUp: false };
   const opened = async (stored, found) => {
     storePendingTurn('holidays', stored);
     const api = new Server();
@@ -1075,48 +1075,48 @@ describe('a question before its turn id, after a reload', () => {
   };
 
   test('is restored once', async () => {
-    const { composer, view, conversation } = await opened(left, []);
+    const { composer, view, conversation } = await opened(pending, []);
     assert.deepEqual([composer.given, view.turns], [[['Hello?', 'holidays']], []]);
     await conversation.show();
     assert.equal(composer.given.length, 1);
   });
 
   test('is restored if the previous question has the same text', async () => {
-    const { composer } = await opened({ ...left, after: 'turn_0' }, KEPT);
+    const { composer } = await opened({ ...pending, after: 'turn_0' }, KEPT);
     assert.deepEqual(composer.given, [['Hello?', 'holidays']]);
   });
 
   test('is restored if it was not sent', async () => {
-    const { composer } = await opened({ ...left, after: null }, KEPT);
+    const { composer } = await opened({ ...pending, after: null }, KEPT);
     assert.deepEqual(composer.given, [['Hello?', 'holidays']]);
   });
 
   test('is not restored if it is stored', async () => {
-    const { composer } = await opened(left, KEPT);
+    const { composer } = await opened(pending, KEPT);
     assert.deepEqual([composer.given, composer.taken, pendingTurn('holidays')], [[], [], null]);
   });
 
   test('is removed from the draft if it turns out to be stored', async () => {
-    const { composer } = await opened({ ...left, isGivenUp: true }, KEPT);
+    const { composer } = await opened({ ...pending, isGivenUp: true }, KEPT);
     assert.deepEqual([composer.given, composer.taken, pendingTurn('holidays')], [[], ['Hello?'], null]);
   });
 
   test('is restored if the conversation cannot be loaded', async () => {
-    const { composer, notice } = await opened(left, new Failure('unauthorized', { status: 401 }));
+    const { composer, notice } = await opened(pending, new Failure('unauthorized', { status: 401 }));
     assert.deepEqual([composer.given, notice.code], [[['Hello?', 'holidays']], 'unauthorized']);
   });
 
   test('is not restored if it is shown', async () => {
-    const { composer } = await opened({ ...left, isShown: true, replaces: 'turn_7' }, []);
+    const { composer } = await opened({ ...pending, isShown: true, replaces: 'turn_7' }, []);
     assert.deepEqual(composer.given, []);
   });
 });
 
 describe('a failed edit', () => {
-  const left = { key: '0'.repeat(32), ...PLACED };
+  const pending = { key: '0'.repeat(32), ...PLACED };
 
   test('is open again after a reload, until the user cancels it', async () => {
-    storePendingTurn('holidays', left);
+    storePendingTurn('holidays', pending);
     const { conversation, view, composer } = await page();
     assert.deepEqual([view.edited, composer.given], [[['turn_0', 'Where to?']], []]);
     conversation.cancelEdit('turn_7');
@@ -1126,7 +1126,7 @@ describe('a failed edit', () => {
   });
 
   test('is a draft after a reload if its message no longer exists', async () => {
-    storePendingTurn('holidays', left);
+    storePendingTurn('holidays', pending);
     const view = Object.assign(new View(), { isThere: false });
     const composer = new Composer();
     const conversation = new Conversation({ api: new Server(), view, composer, notice: new Notice(), onTurn: () => {} });
@@ -1137,7 +1137,7 @@ describe('a failed edit', () => {
   });
 
   test('waits for its conversation, which cannot be loaded', async () => {
-    storePendingTurn('holidays', { ...left, isGivenUp: false, after: '' });
+    storePendingTurn('holidays', { ...pending, isGivenUp: false, after: '' });
     const api = new Server();
     api.stored.holidays = new Failure('unreachable');
     const { view, composer, notice } = await page(api);
@@ -1295,10 +1295,10 @@ test('a lost replacing turn is requested again as a replacement if it is not sto
 });
 
 describe('a turn in progress at a reload', () => {
-  const left = { key: 'k', id: 'turn_1', question: 'Where to?', replaces: 'turn_0', isShown: false, after: '', isGivenUp: false };
+  const pending = { key: 'k', id: 'turn_1', question: 'Where to?', replaces: 'turn_0', isShown: false, after: '', isGivenUp: false };
 
   test('is removed from the draft after it was given up', async () => {
-    storePendingTurn('holidays', { ...left, isGivenUp: true });
+    storePendingTurn('holidays', { ...pending, isGivenUp: true });
     const api = new Server();
     api.rest = [new Failure('not_found', { status: 404 })];
     const { composer, view } = await page(api);
@@ -1307,7 +1307,7 @@ describe('a turn in progress at a reload', () => {
   });
 
   test('is a draft if its message no longer exists', async () => {
-    storePendingTurn('holidays', left);
+    storePendingTurn('holidays', pending);
     const api = new Server();
     api.rest = [new Failure('not_found', { status: 404 })];
     const made = { api, view: new View(), composer: new Composer(), notice: new Notice() };
@@ -1317,7 +1317,7 @@ describe('a turn in progress at a reload', () => {
   });
 
   test('is resumed and ends as stored', async () => {
-    storePendingTurn('holidays', left);
+    storePendingTurn('holidays', pending);
     const api = new Server();
     api.rest = [endless(frame('Rome', 1))];
     const { view, conversation, opened } = await page(api);
@@ -1334,7 +1334,7 @@ describe('a turn in progress at a reload', () => {
   });
 
   test('is forgotten if it has ended', async () => {
-    storePendingTurn('holidays', { ...left, id: 'turn_0' });
+    storePendingTurn('holidays', { ...pending, id: 'turn_0' });
     const api = new Server();
     api.stored.holidays = KEPT;
     const { view } = await page(api);
@@ -1342,7 +1342,7 @@ describe('a turn in progress at a reload', () => {
   });
 
   test('that was stopped elsewhere is shown as stored', async () => {
-    storePendingTurn('holidays', left);
+    storePendingTurn('holidays', pending);
     const api = new Server();
     api.rest = [endless(frame('Rome', 1))];
     const { view, notice, opened } = await page(api);
@@ -1354,7 +1354,7 @@ describe('a turn in progress at a reload', () => {
   });
 
   test('that is unknown restores its question', async () => {
-    storePendingTurn('holidays', left);
+    storePendingTurn('holidays', pending);
     const api = new Server();
     api.rest = [new Failure('not_found', { status: 404 })];
     const { view, notice, conversation } = await page(api);
@@ -1363,15 +1363,15 @@ describe('a turn in progress at a reload', () => {
   });
 
   test('survives a failed load', async () => {
-    storePendingTurn('holidays', left);
+    storePendingTurn('holidays', pending);
     const api = new Server();
     api.stored.holidays = new Failure('unreachable');
     const { view } = await page(api);
-    assert.deepEqual([view.turns, pendingTurn('holidays')], [[], left]);
+    assert.deepEqual([view.turns, pendingTurn('holidays')], [[], pending]);
   });
 
   test('can be stopped while its stored part is loaded', async () => {
-    storePendingTurn('holidays', left);
+    storePendingTurn('holidays', pending);
     const api = new Server();
     api.rest = [endless(frame('Rome', 1))];
     const { view, conversation } = await page(api);
@@ -1385,7 +1385,7 @@ describe('a turn in progress at a reload', () => {
   });
 
   test('can be stopped and has no speed figures', async () => {
-    storePendingTurn('holidays', { ...left, model: 'big' });
+    storePendingTurn('holidays', { ...pending, model: 'big' });
     const api = new Server();
     api.rest = [endless(frame('Rome', 1) + frame('.', 2))];
     const { view, conversation } = await page(api);

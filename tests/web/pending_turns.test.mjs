@@ -1,4 +1,4 @@
-/** Session storage of a tab (tab_storage.js) and of turns (pending_turns.js); each test has a new page and storage. */
+/** The session storage of a tab (tab_storage.js), and the pending turns in it (pending_turns.js); each test has a new page and storage. */
 
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
@@ -109,7 +109,7 @@ describe('session storage of the tab', () => {
   });
 });
 
-describe('the turn in progress', () => {
+describe('the pending turn of a conversation', () => {
   const storage = new Storage();
   Object.defineProperty(globalThis, 'sessionStorage', { value: storage, configurable: true });
   const loaded = import('../../src/tokenfall/web/pending_turns.js');
@@ -120,16 +120,16 @@ describe('the turn in progress', () => {
     return loaded;
   };
 
-  test('is null at first', async () => assert.equal((await begun()).pendingTurn('holidays'), null));
+  test('is null if none was stored', async () => assert.equal((await begun()).pendingTurn('holidays'), null));
 
-  test('is the stored one of the conversation', async () => {
+  test('is the one stored for it', async () => {
     const { storePendingTurn, pendingTurn } = await begun();
     storePendingTurn('holidays', TURN);
     assert.deepEqual(pendingTurn('holidays'), TURN);
     assert.equal(pendingTurn('default'), null);
   });
 
-  test('is the newest of the conversation', async () => {
+  test('is the one stored last', async () => {
     const { storePendingTurn, pendingTurn } = await begun();
     storePendingTurn('holidays', TURN);
     storePendingTurn('default', { ...TURN, id: 'turn_2' });
