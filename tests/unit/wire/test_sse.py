@@ -98,6 +98,12 @@ def test_unusual_lines_are_decoded_per_standard(stream: bytes, events: list[byte
     assert decoded(one_by_one(stream)) == events
 
 
+def test_error_field_is_an_event_only_with_a_json_object() -> None:
+    stream = b'error: busy\n\nerror: {"code":500}\n\n'
+
+    assert SSEDecoder().feed(stream) == [ServerSentEvent(b'{"code":500}', b"error")]
+
+
 def test_incomplete_event_is_dropped() -> None:
     assert decoded([b"data: half"]) == []
     assert decoded([b"data: half\n"]) == []

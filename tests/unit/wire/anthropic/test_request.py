@@ -6,7 +6,7 @@ import pytest
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.anthropic import request as anthropic_request
-from tokenfall.wire.anthropic.request import MessagesOptions, decode, decode_count
+from tokenfall.wire.anthropic.request import MessagesOptions, decode, decode_count, for_upstream
 from tokenfall.wire.dialect import UNBOUNDED
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -310,6 +310,15 @@ def test_count_request_needs_no_max_tokens() -> None:
 def test_invalid_count_request_is_refused() -> None:
     with pytest.raises(InvalidRequest, match=r"^messages: Field required$"):
         decode_count(b'{"model":"m"}')
+
+
+def test_request_that_only_fills_the_prompt_cache_is_not_relayed() -> None:
+    relayed = decode(body(max_tokens=1))
+    with pytest.raises(InvalidRequest, match="greater than or equal to 1") as refused:
+        for_upstream(decode(body(max_tokens=0)))
+
+    assert refused.value.param == "max_tokens"
+    assert for_upstream(relayed) is relayed
 
 
 def test_thread_can_be_started_but_not_continued() -> None:
