@@ -159,13 +159,14 @@ class LivePlayer:
         if self._detached:
             return None
         data = b"%x\r\n%b\r\n" % (len(frame), frame) if self._chunked else frame  # `chunk`, inlined
-        if self._unsent:  # `_write`, inlined
+        server = self._server
+        if self._unsent or len(data) > server.bounds.send_buffer_bytes:
             self._write(data)
-        else:
+        else:  # `_write`, inlined
             self._unsent = data
-            self._server.reactor.call_before_wait(self._flush)
+            server.reactor.call_before_wait(self._flush)
         if is_token:
-            metrics, now_s = self.metrics, self._server.wheel.now()
+            metrics, now_s = self.metrics, server.wheel.now()
             metrics.tokens += 1
             if self._last_s:
                 passed_s, inter_token_s = now_s - self._last_s, metrics.inter_token_s
@@ -173,7 +174,7 @@ class LivePlayer:
                 inter_token_s.total += passed_s
             else:
                 self._flush()  # someone waits for it: do not delay it for the other streams of this turn
-                self._server.wheel.cancel(self)  # no more heartbeats
+                server.wheel.cancel(self)  # no more heartbeats
                 metrics.ttft_s.observe(now_s - self._request.started_s)
             self._last_s = now_s
         return self._room() if self._connection.paused else None

@@ -215,6 +215,24 @@ async def test_more_than_the_send_buffer_is_written_before_the_end_of_the_turn(
     assert sends == [1, 1, 1, 1, 2]  # 4 KiB is the buffer of these tests
 
 
+async def test_frame_larger_than_the_send_buffer_is_written_at_once(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    sends: list[int] = []
+
+    async def run(send: Send) -> bytes:
+        send(b"first")
+        send(b"x" * 4_097)
+        sends.append(len(client.connection.sends))
+        return b"end"
+
+    application.handler = lambda _: stream(run)
+    client.send(ASK)
+    await settle()
+
+    assert sends == [2]  # so that a slow client stops the stream before the next frame
+
+
 async def test_http_1_0_gets_no_chunks(client: FakeClient, script: Script) -> None:
     client.send(b"GET /s HTTP/1.0\r\n\r\n")
     script.add(b"a", b"", b"end")
