@@ -64,7 +64,7 @@ class Recorded:
         return list(TOKENS[: max(self.stream(size).count(b"\n\n") - 1, 0)])
 
     def whole(self, size: int) -> bool:
-        """Return whether the first `size` bytes have the line `data: [DONE]`; the blank line after it may be missing."""
+        """Return whether the first `size` bytes have the line `data: [DONE]`, which completes the stream."""
         return len(self.stream(size)) >= len(STREAM) - len(b"\n")
 
 
