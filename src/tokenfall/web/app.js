@@ -161,7 +161,7 @@ async function remove(id = conversation.id) {
   if (!(await confirmDelete(titleNow(id)))) return;
   await attempt('Deleted', async () => {
     const drop = () => api.delete(id);
-    await (conversation.id === id ? conversation.rest(drop) : drop()); // a turn stored later would recreate it
+    await (conversation.id === id ? conversation.runStopped(drop) : drop()); // a turn stored later would recreate it
     settings.drop(id);
     if (conversation.id !== id) return;
     const next = listed.find((other) => other.id !== id);
