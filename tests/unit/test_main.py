@@ -13,7 +13,8 @@ import tokenfall
 SOURCES = Path(tokenfall.__file__).parents[1]
 
 SIGNAL_AT_IMPORT = """
-import os, sys
+import _signal, os, sys
+_signal.signal(_signal.SIGHUP, _signal.SIG_DFL)  # tests that run under `nohup` inherit that it is ignored
 class Finder:
     def find_spec(self, name, path, target=None):
         if name == os.environ["AT"]:
