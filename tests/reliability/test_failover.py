@@ -43,9 +43,15 @@ class Pair:
 
     async def wait_until_replicated(self) -> None:
         """Start replication under load; return when the replica has acknowledged all writes made before the call."""
-        assert self.replica.command(f"REPLICAOF 127.0.0.1 {self.primary.port}").startswith("+OK")
+        command = f"REPLICAOF 127.0.0.1 {self.primary.port}"
         at_least: int | None = None
         async with asyncio.timeout(PATIENCE_S):
+            while True:
+                reply = await asyncio.to_thread(self.replica.command, command)
+                if not reply.startswith("-LOADING"):
+                    break
+                await asyncio.sleep(0.01)
+            assert reply.startswith("+OK"), reply
             while True:
                 text = await asyncio.to_thread(self.primary.command, "INFO replication")
                 written, acknowledged = PRIMARY_OFFSET.search(text), REPLICA_OFFSET.search(text)
