@@ -52,7 +52,9 @@ def _check_decoder(limit: int, stream: bytes, *, chunks: list[bytes]) -> None:
         for chunk in chunks:
             found += [(event.name, event.data) for event in decoder.feed(chunk) if event.framed]
     except UpstreamMalformed:
-        assert expected.longest_bytes > limit or expected.has_document, "rejected a valid stream"
+        mark = sse_reference.BYTE_ORDER_MARK
+        mark_bytes = len(mark) if stream.startswith(mark) else 0  # counts as part of a line that is buffered
+        assert expected.longest_bytes + mark_bytes > limit or expected.has_document, "rejected a valid stream"
         assert found == expected.events[: len(found)]
         return
     assert found == expected.events, (found, expected.events)
