@@ -22,8 +22,6 @@ if TYPE_CHECKING or "signal" in sys.modules:
         SIGINT,
         SIGQUIT,
         SIGTERM,
-        SIGUSR1,
-        SIGUSR2,
         getsignal,
         set_wakeup_fd,
         signal,
@@ -35,8 +33,6 @@ else:
         SIGINT,
         SIGQUIT,
         SIGTERM,
-        SIGUSR1,
-        SIGUSR2,
         getsignal,
         set_wakeup_fd,
         signal,
@@ -65,11 +61,9 @@ def stop_signals() -> tuple[int, ...]:
 
 
 def install_startup_handlers() -> None:
-    """Must be called first. Until the server listens, stop signals end the process without output."""
+    """Must be called before slow imports. Until the server listens, stop signals end the process without output."""
     for number in stop_signals():
         exit_on(number, ENDED_BY_SIGNAL + number)
-    for number in (SIGUSR1, SIGUSR2):
-        signal(number, SIG_IGN)
 
 
 def enable_wakeup(number: int) -> None:
