@@ -15,6 +15,7 @@ from tokenfall.http.bounds import Bounds
 from tokenfall.http.request import Request
 from tokenfall.http.response import AnyResponse, LiveStream, PacedStream, Response, StreamHead
 from tokenfall.http.server import HTTPServer
+from tokenfall.memory_shares import MemoryShares
 from tokenfall.metrics import Metrics
 
 from tests.doubles.loops import running_reactor
@@ -197,7 +198,9 @@ async def http_server(application: FailingApplication) -> AsyncIterator[tuple[HT
     reactor = running_reactor()
     metrics = Metrics()
     bounds = Bounds(header_timeout_s=0.25, body_timeout_s=0.25, idle_timeout_s=5.0, linger_timeout_s=0.25)
-    server = HTTPServer(application, reactor=reactor, bounds=bounds, metrics=metrics)
+    server = HTTPServer(
+        application, reactor=reactor, bounds=bounds, metrics=metrics, request_memory=MemoryShares(2**26)
+    )
     addresses = server.listen("127.0.0.1", 0)
     loop.set_exception_handler(lambda loop, context: None)  # the planted exceptions are reported here
     try:

@@ -26,7 +26,6 @@ from tokenfall.api.routing import Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.bootstrap.parts import Parts
 from tokenfall.bootstrap.sampling import Sampling
-from tokenfall.http.body_memory import BodyMemory
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.loadable import THREADING
 from tokenfall.http.server import HTTPServer, descriptor_limit
@@ -103,7 +102,7 @@ class Server:
             bounds=_bounds(settings),
             metrics=self.metrics,
             max_descriptors=descriptor_limit() if embedded else None,
-            bodies=BodyMemory(self.parts.request_memory.shares),
+            request_memory=self.parts.request_memory.shares,
         )
         if worker is None:
             self.http.on_first_client = self.sampling.start

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tokenfall import logs
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.server import HTTPServer
+from tokenfall.memory_shares import MemoryShares
 from tokenfall.metrics import Metrics
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import enable_wakeup, stop_signals
@@ -21,6 +22,8 @@ from tokenfall.upstream.proxies import proxy_for
 FAILURE = 1
 USAGE_ERROR = 2
 CONNECT_S = 10.0
+REQUEST_MEMORY_BYTES = 67_108_864
+"""Size of all request bodies together that are being received."""
 DRAIN_S = 1.0
 """How long streams may continue after the signal."""
 
@@ -90,7 +93,8 @@ class RecordingServer:
         self._reactor = reactor
         self._stop_signals = stop_signals()
         bounds = Bounds(max_body_bytes=MAX_REQUEST_BYTES)
-        self._http = HTTPServer(recorder, reactor=reactor, bounds=bounds, metrics=Metrics())
+        memory = MemoryShares(REQUEST_MEMORY_BYTES)
+        self._http = HTTPServer(recorder, reactor=reactor, bounds=bounds, metrics=Metrics(), request_memory=memory)
 
     def run(self, arguments: Namespace) -> int:
         """Listen and relay until a signal; return the exit status."""

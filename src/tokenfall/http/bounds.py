@@ -22,8 +22,6 @@ class Bounds:
     max_target_bytes: int = 8_192
     max_headers: int = 100
     max_body_bytes: int = 1_048_576
-    max_incomplete_bodies_bytes: int = 67_108_864
-    """Size of all bodies together that are being received."""
     max_connections: int = 20_000
     pipeline_bytes: int = 16_384
     """Pipelined bytes buffered while a response is in progress; above this, reading pauses."""

@@ -48,10 +48,10 @@ class HTTPServer:
         reactor: "Reactor",
         bounds: "Bounds",
         metrics: Metrics,
+        request_memory: MemoryShares,
         max_descriptors: int | None = None,
-        bodies: BodyMemory | None = None,
     ) -> None:
-        """`bodies`: None for a memory of its own.
+        """`request_memory`: for bodies that are being received.
 
         `max_descriptors`: the process's descriptor limit; None raises it to the hard limit.
         """
@@ -64,7 +64,7 @@ class HTTPServer:
         """Discarded counters, for streams that the metrics do not include."""
         self.heads = HeadParser(bounds)
         self.loader = Loader(reactor)
-        self.bodies = BodyMemory(MemoryShares(bounds.max_incomplete_bodies_bytes)) if bodies is None else bodies
+        self.bodies = BodyMemory(request_memory)
         self.draining = False
         descriptors = raise_descriptor_limit() if max_descriptors is None else max_descriptors
         self.max_connections = min(bounds.max_connections, descriptors - SPARE_DESCRIPTORS)

@@ -9,6 +9,7 @@ from tokenfall.http.bounds import Bounds
 from tokenfall.http.half_closed import PROBES_S
 from tokenfall.http.loadable import LIVE
 from tokenfall.http.server import CUT_S, HTTPServer
+from tokenfall.memory_shares import MemoryShares
 from tokenfall.metrics import Metrics
 
 from tests.doubles.clocks import FakeWheel
@@ -33,7 +34,8 @@ def wheel() -> FakeWheel:
 
 @pytest.fixture
 async def server(application: FakeApplication, wheel: FakeWheel) -> HTTPServer:
-    return HTTPServer(application, reactor=FakeReactor(wheel).as_reactor(), bounds=BOUNDS, metrics=Metrics())
+    reactor, memory = FakeReactor(wheel).as_reactor(), MemoryShares(2**26)
+    return HTTPServer(application, reactor=reactor, bounds=BOUNDS, metrics=Metrics(), request_memory=memory)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import pytest
 
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.server import HTTPServer, descriptor_limit
+from tokenfall.memory_shares import MemoryShares
 from tokenfall.metrics import Metrics
 from tokenfall.recording.recorder import Recorder, upstream_target
 from tokenfall.recording.recordings import RecordedExchange
@@ -54,7 +55,12 @@ async def test_end_of_a_response_is_sent_after_the_disk_write() -> None:
         upstream = HTTPClient(Dialer(address._replace(path=""), reactor=reactor, connect_s=5.0), reactor)
         recorder = Recorder(upstream, writer, base_path=address.path, key=None)
         edge = HTTPServer(
-            recorder, reactor=reactor, bounds=Bounds(), metrics=Metrics(), max_descriptors=descriptor_limit()
+            recorder,
+            reactor=reactor,
+            bounds=Bounds(),
+            metrics=Metrics(),
+            request_memory=MemoryShares(2**26),
+            max_descriptors=descriptor_limit(),
         )
         try:
             (_, port), *_ = edge.listen("127.0.0.1", 0)
