@@ -45,11 +45,11 @@ class LeasedMemory:
 class MemoryLease:
     """The memory of one request or response, released at the end of its `with` block, unless `keep` was called."""
 
-    __slots__ = ("_caller", "_is_kept", "_memory", "size_bytes")
+    __slots__ = ("_is_kept", "_memory", "caller", "size_bytes")
 
     def __init__(self, memory: LeasedMemory, caller: str) -> None:
         self._memory = memory
-        self._caller = caller
+        self.caller = caller
         self._is_kept = False
         self.size_bytes = 0
 
@@ -66,7 +66,7 @@ class MemoryLease:
 
     def resize(self, size_bytes: int) -> None:
         """Set the size. Raises the memory's error, and then leaves it as it was."""
-        self._memory.resize(self._caller, before=self.size_bytes, after=size_bytes)
+        self._memory.resize(self.caller, before=self.size_bytes, after=size_bytes)
         self.size_bytes = size_bytes
 
     def keep(self) -> Callable[[], None]:

@@ -1,8 +1,6 @@
 """Ollama's routes other than chat and generate: embeddings, models and version."""
 
 from array import array
-from collections.abc import Awaitable, Callable
-from functools import partial
 from time import time
 
 import msgspec
@@ -16,6 +14,7 @@ from tokenfall.api.throttle import Throttle
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
+from tokenfall.memory_leases import MemoryLease
 from tokenfall.ports import Fetch
 from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import is_simulated
@@ -73,10 +72,8 @@ class OllamaRoutes:
         timing = ResponseTiming(0.0)
         if self._fetch is not None and not is_simulated(embed.model):
             tokens = await run_sliced(counted(iter(embed.inputs)))
-            caller = self._callers.of(request).name
-            with self._memory.lease(caller) as lease:
-                fetch = partial(self._fetch, caller=caller, on_size=lease.resize)
-                vectors = await self._relayed(request, embed, fetch=fetch)
+            with self._memory.lease(self._callers.of(request).name) as lease:
+                vectors = await self._relayed(request, embed, fetch=self._fetch, lease=lease)
                 relayed = ollama_embed.relayed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
                 return await sliced(relayed, lease=lease)
         request.drop_content()
@@ -90,10 +87,8 @@ class OllamaRoutes:
         add_request_id_header(request)
         embed = ollama_embed.decode_embeddings(request.body)
         if self._fetch is not None and not is_simulated(embed.model):
-            caller = self._callers.of(request).name
-            with self._memory.lease(caller) as lease:
-                fetch = partial(self._fetch, caller=caller, on_size=lease.resize)
-                vectors = await self._relayed(request, embed, fetch=fetch)
+            with self._memory.lease(self._callers.of(request).name) as lease:
+                vectors = await self._relayed(request, embed, fetch=self._fetch, lease=lease)
                 vector = vectors[0] if vectors else msgspec.Raw(b"[]")
                 return await sliced(iter((ollama_embed.embedding_document(vector),)), lease=lease)
         return document(ollama_embed.complete_embeddings(embed))
@@ -126,9 +121,9 @@ class OllamaRoutes:
         return refusal(request, api_error, error=error)
 
     async def _relayed(
-        self, request: Request, embed: ollama_embed.OllamaEmbeddings, *, fetch: Callable[[str, bytes], Awaitable[bytes]]
+        self, request: Request, embed: ollama_embed.OllamaEmbeddings, *, fetch: Fetch, lease: MemoryLease
     ) -> list[msgspec.Raw]:
-        """The upstream's vectors, as JSON. Raises `UpstreamError`."""
+        """The upstream's vectors, as JSON; `lease` gets their size. Raises `UpstreamError`."""
         if self._throttle is not None:
             await self._throttle.spend(request)
         if not embed.inputs:
@@ -137,7 +132,8 @@ class OllamaRoutes:
         if embed.dimensions != DIMENSIONS:
             payload["dimensions"] = embed.dimensions
         try:
-            vectors = _vectors(await fetch("/embeddings", msgspec.json.encode(payload)))
+            body = msgspec.json.encode(payload)
+            vectors = _vectors(await fetch("/embeddings", body, caller=lease.caller, on_size=lease.resize))
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise _malformed() from None
         found = [vector.embedding for vector in vectors.data]
