@@ -140,7 +140,7 @@ class SimulatedProvider:
         fault_plan = state.fault_plan(simulation, planned.faults, caller=chat.caller)
         gaps = state.gaps(planned.gaps, simulation.load, caller=chat.caller)
         return PreparedResponse(
-            without_question(replace(parsed, request=replace(parsed.request, caller=chat.caller))),
+            without_question(replace(parsed, request=chat)),
             simulation,
             meta,
             planned,

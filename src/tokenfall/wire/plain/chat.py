@@ -94,10 +94,7 @@ def decode_chat(body: bytes) -> ChatBody:
 
 def content_frame(number: int, text: str) -> bytes:
     """The frame of a turn's token number `number`, from 1. Its id is sent as Last-Event-ID to resume the stream."""
-    content = _encode(text)
-    if not content.isascii():
-        content = one_line(content)
-    return b'id: %d\ndata: {"content":%b}\n\n' % (number, content)
+    return b'id: %d\ndata: {"content":%b}\n\n' % (number, one_line(_encode(text)))
 
 
 def reasoning_frame(text: str) -> bytes:
