@@ -40,11 +40,11 @@ def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamErr
     if 500 <= status < 600:
         message = f"the upstream failed with status {status}"
         return UpstreamFailed(message, retry_after_s=retry_after_s(retry_after), status=status)
-    told = f"the upstream responded with status {status}"
+    message = f"the upstream responded with status {status}"
     if not 400 <= status < 500:  # it would be wrong for the caller
-        return UpstreamError(told)
-    message = error_body_message(body)
-    return UpstreamError(f"{told}: {message}" if message else told, status=status)
+        return UpstreamError(message)
+    detail = error_body_message(body)
+    return UpstreamError(f"{message}: {detail}" if detail else message, status=status)
 
 
 def is_event_stream(content_type: str | None) -> bool:
