@@ -175,8 +175,8 @@ COUNTED = [
 ]
 
 
-def told(n: int) -> str:
-    """What the server might tell in the n-th second."""
+def events_at(n: int) -> str:
+    """The event stream of the server in second `n`."""
     streams = round(40 + 30 * sin(n / 12) + 5 * sin(n))
     known: dict[str, object] = dict.fromkeys(COUNTED, 0)
     known |= {
@@ -210,7 +210,7 @@ FEED = """
     if (path !== 'board/events') return asked(path, init);
     const body = new ReadableStream({
       start(events) {
-        window.tell = (text) => events.enqueue(new TextEncoder().encode(text));
+        window.deliver = (text) => events.enqueue(new TextEncoder().encode(text));
       },
     });
     return Promise.resolve(new Response(body, { headers: { 'Content-Type': 'text/event-stream' } }));
@@ -219,26 +219,28 @@ FEED = """
 
 
 def fed(open_page: Pages, server: ServerProcess, *, query: str = "", **options: Any) -> Page:
-    """The board, which knows only what `feed` tells it."""
+    """The dashboard with the events of `feed` only."""
     page = open_page(server, "/livez", **options)
     open_page.allow("favicon.ico")
     page.add_init_script(FEED)
     page.goto(f"http://127.0.0.1:{server.port}/board{query}")
-    page.wait_for_function("() => window.tell")
+    page.wait_for_function("() => window.deliver")
     return page
 
 
 def feed(page: Page, first: int, last: int) -> None:
     """Tells of these seconds at once."""
-    page.evaluate("(events) => tell(events)", "".join(told(n) for n in range(first, last + 1)))
+    page.evaluate("(events) => deliver(events)", "".join(events_at(n) for n in range(first, last + 1)))
 
 
 def test_turns_without_a_client_are_a_current_value(open_page: Pages, serve: Serve) -> None:
     page = fed(open_page, serve())
     for now, words in [(3, "3 turns without a client"), (1, "1 turn without a client")]:
-        page.evaluate("(events) => tell(events)", told(now).replace('"detached_turns": 0', f'"detached_turns": {now}'))
+        page.evaluate(
+            "(events) => deliver(events)", events_at(now).replace('"detached_turns": 0', f'"detached_turns": {now}')
+        )
         expect(page.locator("#facts")).to_contain_text(words)
-    page.evaluate("(events) => tell(events)", told(5))
+    page.evaluate("(events) => deliver(events)", events_at(5))
     expect(page.locator("#facts")).not_to_contain_text("without a client")
     expect(page.locator("#counters")).not_to_contain_text("without a client")
 
@@ -331,7 +333,7 @@ def test_cursor_shows_the_values_of_its_time(open_page: Pages, serve: Serve) -> 
 
 
 def past(streams: list[int], *, step_s: int = 1, **errors: list[int]) -> dict[str, Any]:
-    """A history of the server that tells `told`, up to its second 10."""
+    """The history of a server with the events of `events_at`, up to second 10."""
     parts = ("count", "p50_s", "p90_s", "p99_s")
     latencies = [f"{name}_{part}" for name in ("ttft", "inter_token", "ticker_late") for part in parts]
     columns = dict.fromkeys(["tokens_per_s", "requests_per_s", "connections", *latencies], [0.5] * len(streams))

@@ -46,7 +46,7 @@ ODD_NAMES = ["עברית ואנגלית", "a <b>bold</b> & “odd” name", "�
 RLO = "\u202e"
 
 
-def told(server: ServerProcess, text: str, *, conversation: str = DEFAULT, key: str = "", **more: object) -> None:
+def post_turn(server: ServerProcess, text: str, *, conversation: str = DEFAULT, key: str = "", **more: object) -> None:
     """A turn that somebody else asks for."""
     body = {"messages": [{"role": "user", "content": text}], "conversation": conversation, "stream": False, **more}
     code, found = call(server, "/chat", method="POST", body=body, key=key)
@@ -106,7 +106,7 @@ def three(serve: Serve) -> ServerProcess:
     """A server with three conversations; `c` is the newest."""
     server = serve(SIM=ECHO)
     for name in "abc":
-        told(server, f"in {name}", conversation=name)
+        post_turn(server, f"in {name}", conversation=name)
     return server
 
 
@@ -337,8 +337,8 @@ def test_the_white_space_around_a_name_is_no_part_of_it(open_page: Pages, three:
 def test_a_blank_name_is_refused_and_a_longer_one_cannot_be_typed(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
-    heard: list[str] = []
-    page.on("request", lambda request: heard.append(request.method))
+    methods: list[str] = []
+    page.on("request", lambda request: methods.append(request.method))
     dialog, name = page.locator("#rename-dialog"), page.get_by_label("Name", exact=True)
     choose(page, "Rename")
     expect(name).to_be_focused()
@@ -352,7 +352,7 @@ def test_a_blank_name_is_refused_and_a_longer_one_cannot_be_typed(open_page: Pag
     name.fill("")
     page.keyboard.insert_text("y" * 300)
     assert len(name.input_value()) <= 200
-    assert "PATCH" not in heard
+    assert "PATCH" not in methods
     name.press("Enter")
     titled(page, "y" * 200)
 
@@ -360,8 +360,8 @@ def test_a_blank_name_is_refused_and_a_longer_one_cannot_be_typed(open_page: Pag
 def test_unchanged_title_sends_no_request(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
-    heard: list[str] = []
-    page.on("request", lambda request: heard.append(request.method))
+    methods: list[str] = []
+    page.on("request", lambda request: methods.append(request.method))
     dialog, name = page.locator("#rename-dialog"), page.get_by_label("Name", exact=True)
     for way in ("Escape", "Cancel", "unchanged"):
         choose(page, "Rename")
@@ -374,7 +374,7 @@ def test_unchanged_title_sends_no_request(open_page: Pages, three: ServerProcess
         expect(dialog).to_be_hidden()
         expect(page.locator("#menu summary")).to_be_focused()
         titled(page, "in c")
-        assert "PATCH" not in heard, way
+        assert "PATCH" not in methods, way
 
 
 def test_a_conversation_that_is_gone_cannot_be_named(open_page: Pages, three: ServerProcess) -> None:
@@ -456,7 +456,7 @@ def test_a_deleted_conversation_is_gone_and_the_newest_other_is_shown(open_page:
 
 def test_after_the_last_one_is_deleted_a_new_one_begins(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
-    told(server, "alone")
+    post_turn(server, "alone")
     page = open_page(server)
     says(page, "alone")
     delete(page)
@@ -516,7 +516,7 @@ def test_exports_have_every_message_and_a_file_name_from_the_title(
 ) -> None:
     title = "../Grüße: 1/2 \\ *?"
     call(three, "/conversations/b", method="PATCH", body={"title": title})
-    told(three, "# Grüße 👋\n\n- one\n- two", conversation="b")
+    post_turn(three, "# Grüße 👋\n\n- one\n- two", conversation="b")
     page = open_page(three, "/web?conversation=b")
     titled(page, title)
     name, text = exported(page, "JSON", tmp_path / "export")
@@ -571,7 +571,7 @@ def import_file(page: Page, file: Path) -> None:
 def test_an_exported_conversation_is_imported_as_a_new_one(
     open_page: Pages, three: ServerProcess, tmp_path: Path
 ) -> None:
-    told(three, "# Grüße 👋", conversation="b")
+    post_turn(three, "# Grüße 👋", conversation="b")
     page = open_page(three, "/web?conversation=b")
     titled(page, "in b")
     exported(page, "JSON", tmp_path / "export.json")
@@ -622,7 +622,7 @@ def test_invalid_import_file_is_refused_with_the_reason(
 def test_edit_of_a_turn_changed_elsewhere_is_reported_and_kept(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")
-    told(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
+    post_turn(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
     open_page.expect("status of 409")
     press(page, "Edit", of=0)
     page.get_by_label("Edit your message").fill("my correction")
@@ -641,7 +641,7 @@ def test_edit_of_a_turn_changed_elsewhere_is_reported_and_kept(open_page: Pages,
 def test_regeneration_of_a_turn_changed_elsewhere_is_reported(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")
-    told(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
+    post_turn(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
     open_page.expect("status of 409")
     press(page, "Regenerate")
     expect(alert(page)).to_have_text(CHANGED)
@@ -652,7 +652,7 @@ def test_regeneration_of_a_turn_changed_elsewhere_is_reported(open_page: Pages, 
 def test_conversation_continued_elsewhere_is_updated(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")
-    told(three, "elsewhere", conversation="b")
+    post_turn(three, "elsewhere", conversation="b")
     open_page.expect("status of 409")
     ask(page, "here")
     says(page, "elsewhere")
@@ -678,8 +678,8 @@ def with_key(open_page: Pages, server: ServerProcess, key: str) -> Page:
 
 def test_two_keys_see_their_own_conversations_only(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO, API_KEY="one,two")
-    told(server, "by one", key="one")
-    told(server, "by two", key="two", conversation="theirs")
+    post_turn(server, "by one", key="one")
+    post_turn(server, "by two", key="two", conversation="theirs")
     open_page.expect("status of 401")
     open_page.allow(NOT_KEPT)
     first, second = (with_key(open_page, server, key) for key in ("one", "two"))

@@ -10,7 +10,7 @@ from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import alert, ask, begun, call, draft, ended, gate, says, set_sim, status
-from tests.browser.test_conversations import ECHO, HELD, names, shown, three, titled, told
+from tests.browser.test_conversations import ECHO, HELD, names, post_turn, shown, three, titled
 from tests.browser.test_look import look
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
@@ -45,7 +45,7 @@ def act(page: Page, title: str, action: str) -> None:
 
 
 def test_search_finds_conversations_by_messages_and_titles(open_page: Pages, three: ServerProcess) -> None:
-    told(three, "a BLUE sky", conversation="a")
+    post_turn(three, "a BLUE sky", conversation="a")
     call(three, "/conversations/b", method="PATCH", body={"title": "Blue sea"})
     page = open_page(three, "/web?conversation=c")
     says(page, "in c")
@@ -201,7 +201,7 @@ def test_conversation_without_a_response_has_no_menu(open_page: Pages, serve: Se
 
 def test_messages_show_their_time(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
-    told(server, "hello")
+    post_turn(server, "hello")
     page = open_page(server, locale="en-GB", timezone_id="UTC")
     times = page.locator("#messages time")
     expect(times).to_have_text([re.compile(r"^\d{1,2}:\d\d$")] * 2)

@@ -241,34 +241,34 @@ def test_rich_response_has_the_elements_and_the_text_of_its_markdown(
     assert said(page).inner_html() == before
 
 
-def has_the_written_text(told: Locator) -> None:
-    expect(told.locator("h3")).to_have_text("Pancakes")
-    expect(told.locator("h4")).to_have_text("What you need")
-    expect(told.locator("ol").nth(1)).to_have_attribute("start", "3")
-    assert told.locator("li.task").all_inner_texts() == ["☐ buy eggs", "☑ buy sugar"]
-    assert told.locator("td").all_inner_texts()[:3] == ["flour", "200 g", "all"]
-    expect(told.locator("figcaption .language")).to_have_text("python")
-    assert told.locator("pre code").text_content() == CODE
-    expect(told.locator("p").last).to_have_text("Enjoy.")
+def has_the_written_text(response: Locator) -> None:
+    expect(response.locator("h3")).to_have_text("Pancakes")
+    expect(response.locator("h4")).to_have_text("What you need")
+    expect(response.locator("ol").nth(1)).to_have_attribute("start", "3")
+    assert response.locator("li.task").all_inner_texts() == ["☐ buy eggs", "☑ buy sugar"]
+    assert response.locator("td").all_inner_texts()[:3] == ["flour", "200 g", "all"]
+    expect(response.locator("figcaption .language")).to_have_text("python")
+    assert response.locator("pre code").text_content() == CODE
+    expect(response.locator("p").last).to_have_text("Enjoy.")
 
 
-def has_aligned_cells_of_one_look(told: Locator) -> None:
+def has_aligned_cells_of_one_look(response: Locator) -> None:
     for row in ("thead tr", "tbody tr:first-child"):
-        assert told.locator(f"{row} > *").evaluate_all(_STYLES, "textAlign") == ["start", "center", "right"]
+        assert response.locator(f"{row} > *").evaluate_all(_STYLES, "textAlign") == ["start", "center", "right"]
     for style in ("color", "fontWeight", "paddingLeft", "paddingRight"):
-        looks = told.locator("tbody tr:first-child > *").evaluate_all(_STYLES, style)
+        looks = response.locator("tbody tr:first-child > *").evaluate_all(_STYLES, style)
         assert len(set(looks)) == 1, f"{style}: {looks}"
 
 
-def has_safe_links_and_no_images(told: Locator) -> None:
-    assert [attributes(link) for link in told.locator("a").all()] == [
+def has_safe_links_and_no_images(response: Locator) -> None:
+    assert [attributes(link) for link in response.locator("a").all()] == [
         {"href": "https://example.org/pan?cakes=2", "title": "With pictures", **LINK},
         {"href": "https://example.org/", **LINK},
         {"href": "mailto:cook@example.org", **LINK},
         {"href": "https://example.org/pancake.png", **LINK},
     ]
-    expect(told.locator("a").last).to_have_text("A pancake")
-    assert told.locator("img").count() == 0
+    expect(response.locator("a").last).to_have_text("A pancake")
+    assert response.locator("img").count() == 0
 
 
 def test_code_is_copied_unchanged(open_page: Pages, rich: ServerProcess) -> None:

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import said, says
-from tests.browser.test_conversations import ECHO, told
+from tests.browser.test_conversations import ECHO, post_turn
 from tests.end_to_end.conftest import Serve
 
 CUT = """() => [...document.querySelectorAll('html, body, .page, .stage, .log, .message, .text, pre')].filter(
@@ -24,7 +24,9 @@ def test_printed_conversation_is_complete_and_black_on_white_in_both_themes(
 ) -> None:
     server = serve(SIM=ECHO)
     for number in range(30):
-        told(server, f"Question {number}\n\n```python\n{LONG_LINE}\n```\n\n> quoted\n\n| a | b |\n|--|--|\n| 1 | 2 |")
+        post_turn(
+            server, f"Question {number}\n\n```python\n{LONG_LINE}\n```\n\n> quoted\n\n| a | b |\n|--|--|\n| 1 | 2 |"
+        )
     page = open_page(server)
     expect(said(page)).to_contain_text("Question 29")
     page.emulate_media(media="print")
@@ -47,7 +49,7 @@ def test_printed_conversation_is_complete_and_black_on_white_in_both_themes(
 
 def test_print_is_in_the_menu_of_the_conversation(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
-    told(server, "hello")
+    post_turn(server, "hello")
     page = open_page(server)
     says(page, "hello")
     page.evaluate("window.print = () => { window.printed = true; }")

@@ -49,10 +49,10 @@ def test_earlier_responses_are_a_step_away(open_page: Pages, server: ServerProce
         page.reload()
     says(page, THIRD)
     expect(place(page)).to_have_text("3 / 3")
-    for text, told in [(SECOND, "2 / 3"), (FIRST, "1 / 3")]:
+    for text, position in [(SECOND, "2 / 3"), (FIRST, "1 / 3")]:
         step(page, "Previous")
         says(page, text)
-        expect(place(page)).to_have_text(told)
+        expect(place(page)).to_have_text(position)
         expect(answer(page).locator(".variants")).to_contain_text("not sent to the model")
         expect(answer(page).get_by_role("button", name="Previous response")).to_be_focused()
     expect(answer(page).get_by_role("button", name="Previous response")).to_have_attribute("aria-disabled", "true")
