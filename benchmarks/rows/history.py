@@ -8,10 +8,10 @@ from time import thread_time
 
 from tokenfall.api.probes import resident_bytes
 from tokenfall.bootstrap.sampling import Sampling
-from tokenfall.metrics import LATENCY_BOUNDS_S, METERED_MODELS, Histogram, Metrics
-from tokenfall.metrics_history import MetricsHistory
+from tokenfall.metrics.history import MetricsHistory
+from tokenfall.metrics.registry import LATENCY_BOUNDS_S, METERED_MODELS, Histogram, Metrics
+from tokenfall.metrics.shared import SharedMetrics
 from tokenfall.reactor.wheel import TimerWheel
-from tokenfall.shared_metrics import SharedMetrics
 
 from benchmarks.bench import Bench, Measurement
 from benchmarks.measurement import OURS, Goal, Row, Sample

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
 from typing import overload
 
-from tokenfall.slices import Sliced
+from tokenfall.slicing.computation import Sliced
 
 SLICE_TOKENS = 1_024
 SLICE_CHARACTERS = 32_768

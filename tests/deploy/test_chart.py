@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from tokenfall import __version__
 from tokenfall.api.metrics import families
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.settings import load
 from tokenfall.settings.fields import setting_fields
 

@@ -12,7 +12,7 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenfall.api.metrics import scraped
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 
 from tests.deploy.helm import ROOT
 

@@ -3,9 +3,8 @@
 import tracemalloc
 from collections.abc import Callable
 
-from tokenfall.metrics import Metrics
-from tokenfall.request_memory import RequestMemory
-from tokenfall.response_memory import ResponseMemory
+from tokenfall.memory.leases import RequestMemory, ResponseMemory
+from tokenfall.metrics.registry import Metrics
 
 
 def ample_memory() -> ResponseMemory:

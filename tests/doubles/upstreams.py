@@ -1,6 +1,6 @@
 """Engines that send requests to a test upstream."""
 
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.ports import Wheel
 from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.client import HTTPClient

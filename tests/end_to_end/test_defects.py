@@ -15,8 +15,8 @@ from tokenfall.http.bounds import Bounds
 from tokenfall.http.request import Request
 from tokenfall.http.response import AnyResponse, LiveStream, PacedStream, Response, StreamHead
 from tokenfall.http.server import HTTPServer
-from tokenfall.memory_shares import MemoryShares
-from tokenfall.metrics import Metrics
+from tokenfall.memory.shares import MemoryShares
+from tokenfall.metrics.registry import Metrics
 
 from tests.doubles.loops import running_reactor
 from tests.end_to_end.client import Client, request

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tokenfall.request_memory import RequestMemory
+from tokenfall.memory.leases import RequestMemory
 
 from tests.doubles.hostile_requests import post, user
 from tests.end_to_end.client import Client, fetch

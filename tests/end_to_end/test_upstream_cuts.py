@@ -12,7 +12,7 @@ import pytest
 from tokenfall.errors import TokenfallError, UpstreamReset, UpstreamTruncated, UpstreamUnreachable
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.upstream.engine import UpstreamEngine
 
 from tests.doubles.certificates import server_context, trusted_file

@@ -17,7 +17,7 @@ from tokenfall.errors import (
 )
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.upstream import refusals
 from tokenfall.upstream.engine import PassthroughRequest
 from tokenfall.upstream.retries import Retries

@@ -12,7 +12,7 @@ from random import Random
 _RESET = struct.pack("ii", 1, 0)
 
 LATE_S = 2.7
-"""A delay longer than the timeout of a Redis call (`redis_calls.CALL_S`)."""
+"""A delay longer than the timeout of a Redis call (`tokenfall.redis.calls.CALL_S`)."""
 
 
 class _Connection:

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LINT_IMPORTS = Path(sysconfig.get_path("scripts")) / "lint-imports"
 LAYERS = "Imports point down only"
+CYCLES = "Modules of a package do not import each other in a circle"
 PURITY = "Pure modules have no clock, no socket and no loop"
 
 MODULES = [
@@ -43,12 +44,11 @@ MODULES = [
     "installation",
     "limits.bucket",
     "limits.memory",
-    "logs",
     "messages",
-    "metrics",
-    "metrics_history",
-    "metrics_sampler",
-    "shared_metrics",
+    "metrics.registry",
+    "metrics.history",
+    "metrics.sampler",
+    "metrics.shared",
     "recording.empirical",
     "simulator.concurrency",
     "simulator.fault_plan",
@@ -61,21 +61,19 @@ MODULES = [
     "imports",
     "json_text",
     "records",
-    "logs_formatters",
-    "lua_scripts",
+    "logs.formatters",
+    "redis.lua",
     "ports",
     "reactor.loop",
     "reactor.wheel",
     "callers",
-    "redis_calls",
-    "redis_url",
-    "response_memory",
-    "memory_leases",
-    "memory_shares",
-    "request_memory",
+    "redis.calls",
+    "redis.url",
+    "memory.leases",
+    "memory.shares",
     "settings",
-    "slices",
-    "slicing",
+    "slicing.computation",
+    "slicing.scheduler",
     "testing.server",
     "threads",
     "tokens",
@@ -97,7 +95,7 @@ PURE = [
     "recording.empirical",
     "simulator.grammar",
     "simulator.timing",
-    "slices",
+    "slicing.computation",
     "tokens",
     "wire.sse",
 ]
@@ -128,9 +126,9 @@ def lint(package: Path) -> subprocess.CompletedProcess[str]:
 
 def broken_contracts(package: Path) -> set[str]:
     run = lint(package)
-    broken = {name for name in (LAYERS, PURITY) if f"{name} BROKEN" in run.stdout}
-    kept = {name for name in (LAYERS, PURITY) if f"{name} KEPT" in run.stdout}
-    assert broken | kept == {LAYERS, PURITY}, run.stdout + run.stderr
+    broken = {name for name in (LAYERS, CYCLES, PURITY) if f"{name} BROKEN" in run.stdout}
+    kept = {name for name in (LAYERS, CYCLES, PURITY) if f"{name} KEPT" in run.stdout}
+    assert broken | kept == {LAYERS, CYCLES, PURITY}, run.stdout + run.stderr
     assert (run.returncode != 0) == bool(broken)
     return broken
 
@@ -142,10 +140,12 @@ def test_imports_down_the_layers_are_allowed(package: Path) -> None:
     add_lines(package, "api.routes", "import tokenfall.chat.service", "import tokenfall.http.connection")
     add_lines(package, "chat.service", "import tokenfall.history.memory", "import tokenfall.turns.turn")
     add_lines(package, "simulator.engine", "import tokenfall.simulator.timing", "import tokenfall.wire.sse")
-    add_lines(package, "http.connection", "import asyncio", "import tokenfall.metrics", "import tokenfall.logs")
+    add_lines(
+        package, "http.connection", "import asyncio", "import tokenfall.metrics.registry", "import tokenfall.logs"
+    )
     add_lines(package, "messages", "import tokenfall.errors")
     add_lines(package, "events", "import tokenfall.messages")
-    add_lines(package, "reactor.wheel", "import time", "import tokenfall.logs", "import tokenfall.metrics")
+    add_lines(package, "reactor.wheel", "import time", "import tokenfall.logs", "import tokenfall.metrics.registry")
     add_lines(package, "http.connection", "import tokenfall.reactor.loop")
 
     assert broken_contracts(package) == set()
@@ -169,10 +169,10 @@ FORBIDDEN = [
     ("http.connection", "simulator.timing"),
     ("http.connection", "wire.sse"),
     ("http.connection", "api.routes"),
-    ("metrics", "reactor.wheel"),
-    ("logs", "metrics"),
-    ("metrics", "http.connection"),
-    ("ports", "metrics"),
+    ("metrics.registry", "reactor.wheel"),
+    ("logs.formatters", "metrics.registry"),
+    ("metrics.registry", "http.connection"),
+    ("ports", "metrics.registry"),
     ("errors", "ports"),
 ]
 
@@ -196,6 +196,14 @@ def test_module_outside_the_layers_breaks_the_contract(package: Path) -> None:
     (package / "utils.py").touch()
 
     assert broken_contracts(package) == {LAYERS}
+
+
+def test_circle_within_a_package_breaks_the_contract(package: Path) -> None:
+    add_lines(package, "metrics.registry", "import tokenfall.metrics.sampler")
+    add_lines(package, "metrics.sampler", "import tokenfall.metrics.history")
+    add_lines(package, "metrics.history", "import tokenfall.metrics.registry")
+
+    assert broken_contracts(package) == {CYCLES}
 
 
 def test_pure_module_may_not_import_clock_socket_or_loop(package: Path) -> None:

@@ -48,7 +48,7 @@ def is_private(name: str) -> bool:
     [
         "assert limiter._tat == {}",
         "self.server._connections.clear()",
-        "from tokenfall.shared_metrics import _HALF_BYTES",
+        "from tokenfall.metrics.shared import _HALF_BYTES",
         "monkeypatch.setattr(logs, '_output', None)",
         "monkeypatch.setattr('tokenfall.logs._output', None)",
         "getattr(turns, '_sweep')",

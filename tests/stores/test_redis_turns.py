@@ -13,7 +13,7 @@ from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TurnLost
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.ports import Followed
 from tokenfall.reactor.clock import WheelClock
-from tokenfall.redis_calls import COMMAND_S
+from tokenfall.redis.calls import COMMAND_S
 from tokenfall.turns import redis as turns_redis
 from tokenfall.turns.copying import Copy
 from tokenfall.turns.following import FollowedInRedis

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS, count_tokens, counted, repeat_text, token_slices, tokens_of
 
 from tests.doubles.growth import cpu_s

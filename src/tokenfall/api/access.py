@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tokenfall.http.application import Outcome
     from tokenfall.http.request import Request
-    from tokenfall.metrics import Metrics
+    from tokenfall.metrics.registry import Metrics
     from tokenfall.ports import Wheel
 
 

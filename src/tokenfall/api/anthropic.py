@@ -10,8 +10,8 @@ from tokenfall.messages import ChatRequest
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.simulator.estimate import estimated_tokens
 from tokenfall.simulator.planning import prompt_tokens
-from tokenfall.slices import Sliced
-from tokenfall.slicing import start_sliced
+from tokenfall.slicing.computation import Sliced
+from tokenfall.slicing.scheduler import start_sliced
 from tokenfall.wire.anthropic import models as anthropic_models
 from tokenfall.wire.anthropic import request as anthropic_request
 

@@ -14,7 +14,7 @@ from tokenfall.errors import NotFound, TokenfallError, UnsupportedCoding, shutti
 from tokenfall.http.encoding import header_lines
 from tokenfall.http.loadable import Loadable
 from tokenfall.http.response import LiveStream, Response, TimedStream
-from tokenfall.metrics import add
+from tokenfall.metrics.registry import add
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tokenfall.http.application import Outcome
     from tokenfall.http.request import Request
     from tokenfall.http.response import AnyResponse
-    from tokenfall.metrics import Metrics
+    from tokenfall.metrics.registry import Metrics
 
 
 _ID = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"

@@ -20,8 +20,8 @@ from tokenfall.events import ReasoningDelta, TextDelta
 from tokenfall.http.encoding import header_lines
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead
+from tokenfall.memory.leases import ResponseMemory
 from tokenfall.ports import Followed
-from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.simulator.grammar import parse
 from tokenfall.turns.run import TurnRun

@@ -13,7 +13,7 @@ from tokenfall.api.simulator import Shared
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
-from tokenfall.response_memory import ResponseMemory
+from tokenfall.memory.leases import ResponseMemory
 from tokenfall.simulator.gates import TestGate
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.values import name_of

@@ -17,7 +17,7 @@ from tokenfall.api import problems
 from tokenfall.errors import shutting_down
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, StreamHead
-from tokenfall.metrics import Histogram, Metrics, without_pages
+from tokenfall.metrics.registry import Histogram, Metrics, without_pages
 from tokenfall.ports import Clock
 from tokenfall.wire import sse
 

@@ -15,13 +15,13 @@ from tokenfall.api.guard import Callers
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
-from tokenfall.metrics import OTHER
-from tokenfall.metrics_history import CODES, FIELDS, LATENCIES, MINUTES, MODELS, SECONDS, MetricsHistory, Ring
-from tokenfall.metrics_sampler import FAILED
+from tokenfall.memory.leases import ResponseMemory
+from tokenfall.metrics.history import CODES, FIELDS, LATENCIES, MINUTES, MODELS, SECONDS, MetricsHistory, Ring
+from tokenfall.metrics.registry import OTHER
+from tokenfall.metrics.sampler import FAILED
 from tokenfall.ports import Clock
-from tokenfall.response_memory import ResponseMemory
-from tokenfall.slices import Sliced
-from tokenfall.slicing import start_sliced
+from tokenfall.slicing.computation import Sliced
+from tokenfall.slicing.scheduler import start_sliced
 
 RANGES: dict[str, tuple[Ring, int]] = {
     "2m": (SECONDS, 120),

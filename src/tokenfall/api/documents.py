@@ -13,14 +13,14 @@ from tokenfall.errors import InvalidRequest, TokenfallError
 from tokenfall.http.encoding import header_lines
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, RelayedHead, Response
-from tokenfall.slices import Sliced
-from tokenfall.slicing import later, run_sliced
+from tokenfall.slicing.computation import Sliced
+from tokenfall.slicing.scheduler import later, run_sliced
 from tokenfall.wire.api_error import ApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tokenfall.http.response import Send
-    from tokenfall.memory_leases import MemoryLease
+    from tokenfall.memory.leases import MemoryLease
 
 JSON = "application/json"
 MAX_BYTES = 2**24

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from tokenfall.metrics import EXPORTED_BOUNDS_S, STEPS, Histogram
+from tokenfall.metrics.registry import EXPORTED_BOUNDS_S, STEPS, Histogram
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tokenfall.api.exposition import Family
     from tokenfall.api.metrics_vllm import VLLMMetrics
-    from tokenfall.metrics import Metrics
+    from tokenfall.metrics.registry import Metrics
 
 
 def scraped(metrics: Metrics, *, vllm: VLLMMetrics | None = None) -> bytes:

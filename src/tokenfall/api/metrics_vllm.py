@@ -8,7 +8,7 @@ is now `kv_cache_usage`. The histogram bounds are Tokenfall's own.
 from __future__ import annotations
 
 from tokenfall.api.exposition import counter, counters, gauge, histogram
-from tokenfall.metrics import Histogram
+from tokenfall.metrics.registry import Histogram
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tokenfall.api.exposition import Family
     from tokenfall.http.application import Outcome
     from tokenfall.http.request import Request
-    from tokenfall.metrics import Metrics
+    from tokenfall.metrics.registry import Metrics
     from tokenfall.simulator.state import SimulatorState
 
 STREAMS_THAT_FILL_THE_CACHE = 256

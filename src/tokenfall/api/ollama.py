@@ -14,11 +14,10 @@ from tokenfall.api.throttle import Throttle
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
-from tokenfall.memory_leases import MemoryLease
+from tokenfall.memory.leases import MemoryLease, ResponseMemory
 from tokenfall.ports import Fetch
-from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import is_simulated
-from tokenfall.slicing import run_sliced
+from tokenfall.slicing.scheduler import run_sliced
 from tokenfall.tokens import counted
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import ResponseTiming

@@ -14,7 +14,7 @@ from tokenfall.api.throttle import Throttle
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.simulator.engine import is_simulated
-from tokenfall.slicing import later
+from tokenfall.slicing.scheduler import later
 from tokenfall.tokens import counted
 from tokenfall.wire import rate_limit_headers as ratelimits
 from tokenfall.wire.anthropic import models as anthropic_models

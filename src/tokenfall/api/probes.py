@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.http.request import Request
-    from tokenfall.metrics import Metrics
+    from tokenfall.metrics.registry import Metrics
 
     Check = Callable[[], Awaitable[None]]
 

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tokenfall.http.response import Send
-    from tokenfall.memory_leases import MemoryLease
-    from tokenfall.response_memory import ResponseMemory
+    from tokenfall.memory.leases import MemoryLease, ResponseMemory
 
 
 class _PassthroughFields(Struct):

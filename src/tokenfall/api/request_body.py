@@ -5,8 +5,8 @@ from typing import Any
 
 from tokenfall.http.request import Request
 from tokenfall.http.response import AnyResponse
-from tokenfall.slices import at_once
-from tokenfall.slicing import SLICE_S, start_sliced
+from tokenfall.slicing.computation import at_once
+from tokenfall.slicing.scheduler import SLICE_S, start_sliced
 from tokenfall.wire.request_json import SHORT_BYTES, check_members
 
 _Handler = Callable[[Request], AnyResponse | Coroutine[Any, Any, AnyResponse]]

@@ -10,15 +10,14 @@ from tokenfall.disconnect import Disconnect
 from tokenfall.errors import SimulatedFailure
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
-from tokenfall.memory_leases import MemoryLease
+from tokenfall.memory.leases import MemoryLease, ResponseMemory
 from tokenfall.ports import Clock
-from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.concurrency import ConcurrencyLimiters
 from tokenfall.simulator.engine import FAILED_AS_CONFIGURED
 from tokenfall.simulator.fault_plan import ERROR, GARBAGE, FaultPlan, Step, garbled
 from tokenfall.simulator.waiting import wait_at
-from tokenfall.slices import Sliced
-from tokenfall.slicing import run_sliced
+from tokenfall.slicing.computation import Sliced
+from tokenfall.slicing.scheduler import run_sliced
 from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.dialect import Dialect, ModelResponse, ResponseTiming
 

@@ -18,15 +18,15 @@ from tokenfall.events import Finished
 from tokenfall.http.loadable import THREADING, Loadable, Modules
 from tokenfall.http.request import Request
 from tokenfall.http.response import PacedStream, StreamHead, TimedStream
+from tokenfall.memory.leases import ResponseMemory
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock
-from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import FAILED_AS_CONFIGURED, SimulatedEngine
 from tokenfall.simulator.grammar import Simulation
 from tokenfall.simulator.library import RECORDING
 from tokenfall.simulator.planning import Plan, prompt_tokens
-from tokenfall.slices import Sliced
-from tokenfall.slicing import later, start_sliced
+from tokenfall.slicing.computation import Sliced
+from tokenfall.slicing.scheduler import later, start_sliced
 from tokenfall.threads import in_thread
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import (

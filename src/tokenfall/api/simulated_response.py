@@ -15,7 +15,7 @@ from tokenfall.events import Finished
 from tokenfall.http.encoding import chunk
 from tokenfall.simulator.fault_plan import FaultPlan
 from tokenfall.simulator.planning import Plan, PlannedPart, PlannedResponse
-from tokenfall.slices import Sliced
+from tokenfall.slicing.computation import Sliced
 from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, ResponseTiming
 from tokenfall.wire.json_lines import one_line

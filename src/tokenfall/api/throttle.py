@@ -12,7 +12,7 @@ from tokenfall.api.addresses import TrustedProxies, bucket_of
 from tokenfall.errors import RateLimited
 from tokenfall.http.encoding import header_lines
 from tokenfall.http.request import Request
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.ports import RateLimiter
 from tokenfall.wire.api_error import Headers, LimitState, no_headers
 

@@ -11,9 +11,8 @@ from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.probes import resident_bytes
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.simulator import Shared
+from tokenfall.memory.leases import RequestMemory, ResponseMemory
 from tokenfall.reactor.clock import WheelClock
-from tokenfall.request_memory import RequestMemory
-from tokenfall.response_memory import ResponseMemory
 from tokenfall.settings.fields import DEFAULT_SIM, MEMORY
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.library import Library
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from tokenfall.chat.service import Chat
     from tokenfall.limits.fallback import FallbackLimiter
     from tokenfall.limits.shared import SharedTable
-    from tokenfall.metrics import Metrics
+    from tokenfall.metrics.registry import Metrics
     from tokenfall.ports import HistoryStore, SharedTurns
     from tokenfall.reactor.loop import Reactor
     from tokenfall.settings import Settings

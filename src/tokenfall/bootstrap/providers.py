@@ -14,8 +14,8 @@ from tokenfall.api.openai import OpenAIRoutes, PassThrough
 from tokenfall.api.providers import FunctionHandler, Provider, Relay
 from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
+from tokenfall.memory.leases import ResponseMemory
 from tokenfall.ports import Clock, Fetch
-from tokenfall.response_memory import ResponseMemory
 from tokenfall.simulator.engine import SimulatedEngine
 from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS

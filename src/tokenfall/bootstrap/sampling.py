@@ -6,14 +6,14 @@ a client ends it. With several workers, the first one always samples, for all of
 
 from __future__ import annotations
 
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenfall.metrics_history import MetricsHistory
-    from tokenfall.metrics_sampler import MetricsSampler
+    from tokenfall.metrics.history import MetricsHistory
+    from tokenfall.metrics.sampler import MetricsSampler
     from tokenfall.ports import Wheel
 
 
@@ -46,7 +46,7 @@ class Sampling:
     def history(self) -> MetricsHistory:
         """The history; empty before the first sample."""
         if self._history is None:
-            from tokenfall.metrics_history import MetricsHistory  # noqa: PLC0415 - see `due`
+            from tokenfall.metrics.history import MetricsHistory  # noqa: PLC0415 - see `due`
 
             self._history = MetricsHistory()
         return self._history
@@ -73,6 +73,6 @@ class Sampling:
 
     def _begin(self, before: Metrics, now_s: float) -> MetricsSampler:
         """A sampler whose first row excludes `before`, such as the counts of a previous worker."""
-        from tokenfall.metrics_sampler import MetricsSampler  # noqa: PLC0415 - not needed without clients
+        from tokenfall.metrics.sampler import MetricsSampler  # noqa: PLC0415 - not needed without clients
 
         return MetricsSampler(self.history, before, now_s=now_s, page_paths=self._page_paths)

@@ -29,7 +29,7 @@ from tokenfall.bootstrap.sampling import Sampling
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.loadable import THREADING
 from tokenfall.http.server import HTTPServer, descriptor_limit
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.settings.loading import LOOPBACK_HOSTS
 
 TYPE_CHECKING = False
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from tokenfall.http.request import Request
     from tokenfall.http.response import LiveStream, Response
     from tokenfall.limits.shared import SharedTable
+    from tokenfall.metrics.shared import SharedMetrics, WorkerMetrics
     from tokenfall.reactor.loop import Reactor
     from tokenfall.settings import Settings
-    from tokenfall.shared_metrics import SharedMetrics, WorkerMetrics
 
     class SharedMemory(Protocol):
         """Memory shared by the worker processes of one port."""
@@ -245,7 +245,7 @@ class Server:
         return self.parts.current_metrics() if self._worker_metrics is None else self._worker_metrics.total()
 
     def _publish_metrics(self, shared: SharedMetrics) -> WorkerMetrics:
-        from tokenfall.shared_metrics import WorkerMetrics  # noqa: PLC0415 - not needed by a single process
+        from tokenfall.metrics.shared import WorkerMetrics  # noqa: PLC0415 - not needed by a single process
 
         return WorkerMetrics(shared, self.metrics, wheel=self.wheel, resident_bytes=resident_bytes)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.limits.memory import MemoryLimiter
-from tokenfall.metrics import Metrics, add
+from tokenfall.metrics.registry import Metrics, add
 from tokenfall.ports import Clock, HistoryStore, RateLimiter, SharedTurns
 from tokenfall.settings import Settings
 from tokenfall.settings.fields import MEMORY

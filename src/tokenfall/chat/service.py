@@ -16,7 +16,7 @@ from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, NotFound, StoreUnavailable
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
-from tokenfall.slices import LOOP_TURN
+from tokenfall.slicing.computation import LOOP_TURN
 from tokenfall.turns.run import TurnRun, turn_end
 from tokenfall.turns.runner import TurnRunner
 from tokenfall.turns.turn import OnDisconnect, RunningTurn, client_left

@@ -95,7 +95,7 @@ def _check_redis(settings: Settings) -> None:
     in_redis = [(name, url) for name, url in named if url.startswith("redis")]
     if not in_redis:
         return
-    from tokenfall.redis_url import check  # noqa: PLC0415 - imports urllib
+    from tokenfall.redis.url import check  # noqa: PLC0415 - imports urllib
 
     for name, url in in_redis:
         try:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from tokenfall import logs
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.server import HTTPServer
-from tokenfall.memory_shares import MemoryShares
-from tokenfall.metrics import Metrics
+from tokenfall.memory.shares import MemoryShares
+from tokenfall.metrics.registry import Metrics
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import enable_wakeup, stop_signals
 from tokenfall.recording.recorder import LOOPBACK_NAMES, MAX_REQUEST_BYTES, Recorder

@@ -20,9 +20,9 @@ from tokenfall.cli.greeting import print_cannot_listen, print_greeting
 from tokenfall.cli.port import reserve
 from tokenfall.cli.worker import SIGNALS, TERMINAL_SIGNALS, Worker
 from tokenfall.limits.shared import SharedTable
+from tokenfall.metrics.shared import SharedMetrics
 from tokenfall.reactor.signals import enable_wakeup, stop_signals
 from tokenfall.settings import Settings
-from tokenfall.shared_metrics import SharedMetrics
 
 FAILURE = 1
 CHECK_EVERY_S = 1.0

@@ -4,7 +4,7 @@ import os
 import signal
 
 from tokenfall.limits.shared import SharedTable
-from tokenfall.shared_metrics import SharedMetrics
+from tokenfall.metrics.shared import SharedMetrics
 
 TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """Signals that a terminal sends to the whole process group. Workers ignore them; the supervisor stops its workers."""

@@ -33,8 +33,8 @@ from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, Conversatio
 from tokenfall.errors import page_start_not_found
 from tokenfall.history.search import BATCH_BYTES, MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
-from tokenfall.lua_scripts import lua_script
-from tokenfall.redis_calls import Calls, connect, no_count, tag, unavailable
+from tokenfall.redis.calls import Calls, connect, no_count, tag, unavailable
+from tokenfall.redis.lua import lua_script
 
 CHECK_S = 1.0
 """Timeout of a health check."""

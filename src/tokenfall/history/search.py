@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from itertools import chain
 
 from tokenfall.conversations import ConversationInfo, Turn
-from tokenfall.slices import Sliced
-from tokenfall.slicing import run_sliced
+from tokenfall.slicing.computation import Sliced
+from tokenfall.slicing.scheduler import run_sliced
 
 MAX_SCANNED = 1_000
 """Maximum number of conversations that one page of a search scans; the page then ends with those found so far."""

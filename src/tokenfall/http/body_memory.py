@@ -4,7 +4,7 @@ Without it, each connection could hold a body of the maximum size until its dead
 """
 
 from tokenfall.http.request import Refusal
-from tokenfall.memory_shares import MemoryShares
+from tokenfall.memory.shares import MemoryShares
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

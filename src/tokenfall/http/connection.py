@@ -14,7 +14,7 @@ from tokenfall.http.paced import PacedPlayer, SteadyPlayer
 from tokenfall.http.reader import BODY, HEAD, IDLE, RequestReader
 from tokenfall.http.request import Refusal, Request, placeholder_request
 from tokenfall.http.response import LiveStream, PacedStream, Response, SteadyStream, TimedStream
-from tokenfall.metrics import add
+from tokenfall.metrics.registry import add
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tokenfall.http.application import CLIENT_CLOSED_REQUEST
 from tokenfall.http.encoding import LAST_CHUNK, chunk
 from tokenfall.http.half_closed import probe
 from tokenfall.http.response import LiveStream
-from tokenfall.metrics import LATENCY_BOUNDS_S
+from tokenfall.metrics.registry import LATENCY_BOUNDS_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ LIVE = Modules(
     "asyncio",
     "tokenfall.reactor.bridge",
     "tokenfall.http.live",
-    "tokenfall.logs_formatters",
+    "tokenfall.logs.formatters",
     after=THREADING,
 )
 """Needed by the first response that is awaited."""

@@ -10,7 +10,7 @@ from tokenfall import logs
 from tokenfall.disconnect import Disconnect
 from tokenfall.http.encoding import LAST_CHUNK, chunk
 from tokenfall.http.half_closed import give_up_soon, probe
-from tokenfall.metrics import LATENCY_BOUNDS_S
+from tokenfall.metrics.registry import LATENCY_BOUNDS_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tokenfall.http.request import Request
     from tokenfall.http.response import Item, PacedStream, SteadyStream, TimedStream
     from tokenfall.http.server import HTTPServer
-    from tokenfall.metrics import Metrics
+    from tokenfall.metrics.registry import Metrics
 
 _log = logs.get(__name__)
 

@@ -4,7 +4,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from tokenfall.metrics import Metrics
+    from tokenfall.metrics.registry import Metrics
 
     class Player(Protocol):
         """Sends one response on one connection."""

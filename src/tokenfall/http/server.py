@@ -14,8 +14,8 @@ from tokenfall.http.body_memory import BodyMemory
 from tokenfall.http.connection import Connection
 from tokenfall.http.head import HeadParser
 from tokenfall.http.loader import Loader
-from tokenfall.memory_shares import MemoryShares
-from tokenfall.metrics import Metrics
+from tokenfall.memory.shares import MemoryShares
+from tokenfall.metrics.registry import Metrics
 from tokenfall.reactor.listener import Listener, bind
 
 TYPE_CHECKING = False

@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from tokenfall.errors import StoreUnavailable
-from tokenfall.lua_scripts import lua_script
 from tokenfall.rate_limit import LimitDecision
+from tokenfall.redis.lua import lua_script
 
 COMMAND_TIMEOUT_S = 0.25
 """Timeout of each step: get a free connection, connect, and read the reply to a command."""

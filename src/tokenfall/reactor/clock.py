@@ -26,7 +26,7 @@ class WheelClock:
         if deadline_s <= self._wheel.now():
             self._passed += 1
             if self._passed % PAST_DEADLINES_PER_YIELD == 0:
-                from tokenfall.slices import LOOP_TURN  # noqa: PLC0415 - its imports are loaded once a coroutine runs
+                from tokenfall.slicing.computation import LOOP_TURN  # noqa: PLC0415 - its imports are loaded once a coroutine runs
 
                 await LOOP_TURN
             return

@@ -14,7 +14,7 @@ from math import inf
 from time import monotonic
 
 from tokenfall import logs
-from tokenfall.metrics import Histogram
+from tokenfall.metrics.registry import Histogram
 from tokenfall.reactor.poller import READ, make_poller
 from tokenfall.reactor.wakeup import Wakeup
 from tokenfall.reactor.wheel import TimerWheel

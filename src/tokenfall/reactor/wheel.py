@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tokenfall.metrics import Histogram
+    from tokenfall.metrics.registry import Histogram
     from tokenfall.ports import TimerEntry
 
 TICKS_PER_S = 8192

@@ -26,8 +26,8 @@ from tokenfall.simulator.library import RECORDING, Library
 from tokenfall.simulator.planning import Plan, PlannedPart, PlanOverrides, plan
 from tokenfall.simulator.state import DEFAULTS, SimulatorState
 from tokenfall.simulator.waiting import wait_at
-from tokenfall.slices import Sliced
-from tokenfall.slicing import run_sliced
+from tokenfall.slicing.computation import Sliced
+from tokenfall.slicing.scheduler import run_sliced
 from tokenfall.threads import in_thread
 
 if TYPE_CHECKING:

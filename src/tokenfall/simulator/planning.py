@@ -11,7 +11,7 @@ The same request and configuration give the same response in every dialect.
 - `stop` ends the text before that sequence, `max_tokens` after that many tokens; `min_tokens` and `ignore_eos` make
   prose longer.
 
-Planning is sliced (see `tokenfall.slices`): a request may require a million tokens, or contain a megabyte of words.
+Planning is sliced (see `tokenfall.slicing`): a request may require a million tokens, or contain a megabyte of words.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ from tokenfall.simulator.state import GAP
 from tokenfall.simulator.stops import truncate_at_stop
 from tokenfall.simulator.timing import response_length, schedule
 from tokenfall.simulator.values import Fault
-from tokenfall.slices import Sliced
+from tokenfall.slicing.computation import Sliced
 from tokenfall.tokens import counted, repeat_text, tokens_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from itertools import islice
 
 from tokenfall.simulator.paragraph import WORDS
 from tokenfall.simulator.prose import Prose
-from tokenfall.slices import Sliced
+from tokenfall.slicing.computation import Sliced
 from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS
 
 

@@ -12,7 +12,7 @@ import msgspec
 from tokenfall.simulator.schema.budget import Budget, refused
 from tokenfall.simulator.schema.keywords import Schema
 from tokenfall.simulator.schema.sampler import instance
-from tokenfall.slices import Sliced
+from tokenfall.slicing.computation import Sliced
 
 MAX_DIGITS = 400
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")

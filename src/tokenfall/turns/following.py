@@ -12,7 +12,7 @@ from tokenfall.conversations import Conversation, TurnEnd
 from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TokenfallError, TurnLost
 from tokenfall.events import Finished, TextDelta
 from tokenfall.ports import OnDelta
-from tokenfall.redis_calls import COMMAND_S, Calls
+from tokenfall.redis.calls import COMMAND_S, Calls
 from tokenfall.turns.keys import TurnKeys
 
 BLOCK_MS = 250

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from tokenfall.redis_calls import tag
+from tokenfall.redis.calls import tag
 
 
 class TurnKeys:

@@ -1,6 +1,6 @@
 """Shares running turns through Redis (6 or later), so that any process can follow, stop and claim them.
 
-Layout; `{owner}` as in `tokenfall.redis_calls.tag`, so that a cluster keeps all keys of an owner in one slot:
+Layout; `{owner}` as in `tokenfall.redis.calls.tag`, so that a cluster keeps all keys of an owner in one slot:
 
 - `tokenfall:{owner}:turn:<id>`, a stream: first an entry `conversation`, then entries with `pieces` (a JSON array) and
   `at` (the position of the first of them), finally `end` (JSON of a `TurnEnd`). An entry's id is `N-1`, or `N-2` for
@@ -32,9 +32,9 @@ from redis.exceptions import NoScriptError
 from tokenfall import logs
 from tokenfall.conversations import Claim, Conversation
 from tokenfall.errors import StoreUnavailable, TurnLost
-from tokenfall.lua_scripts import lua_script
 from tokenfall.ports import Clock, LiveTurn
-from tokenfall.redis_calls import Calls, connect, no_count
+from tokenfall.redis.calls import Calls, connect, no_count
+from tokenfall.redis.lua import lua_script
 from tokenfall.turns.copying import Copies, Copy
 from tokenfall.turns.following import FollowedInRedis
 from tokenfall.turns.keys import TurnKeys

@@ -10,8 +10,8 @@ from sys import getsizeof
 from tokenfall.conversations import Conversation, Turn
 from tokenfall.errors import shutting_down
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
+from tokenfall.memory.leases import RequestMemory
 from tokenfall.ports import Followed, HistoryStore
-from tokenfall.request_memory import RequestMemory
 from tokenfall.turns.detached import DetachedTurns
 from tokenfall.turns.registry import TurnRegistry, wait_until_ended
 from tokenfall.turns.response_buffer import ResponseBuffer

@@ -18,10 +18,10 @@ from tokenfall.errors import (
     copy_error,
 )
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
+from tokenfall.memory.leases import RequestMemory
 from tokenfall.messages import ChatRequest
-from tokenfall.metrics import OTHER, Metrics, add
+from tokenfall.metrics.registry import OTHER, Metrics, add
 from tokenfall.ports import OnDelta, Wheel
-from tokenfall.request_memory import RequestMemory
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.key_redaction import without_key
 from tokenfall.upstream.refused_fields import RefusedFields

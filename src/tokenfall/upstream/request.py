@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tokenfall.http.encoding import header_lines
 
 if TYPE_CHECKING:
-    from tokenfall.memory_leases import MemoryLease
+    from tokenfall.memory.leases import MemoryLease
     from tokenfall.messages import ChatRequest
     from tokenfall.upstream.address import UpstreamAddress
     from tokenfall.upstream.proxies import Proxy

@@ -10,7 +10,7 @@ from tokenfall.errors import (
     UpstreamTimeout,
     UpstreamTotalTimeout,
 )
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.ports import Wheel
 from tokenfall.reactor.deadlines import Deadlined
 

@@ -15,7 +15,7 @@ from math import isinf
 from typing import NoReturn
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.slices import Sliced
+from tokenfall.slicing.computation import Sliced
 
 SHORT_BYTES = 16_384
 MAX_MARKS = 16_384

@@ -8,7 +8,7 @@ import pytest
 from tokenfall.api import access
 from tokenfall.api.access import FLUSH_AFTER_S, FLUSH_AT_LINES, AccessLog
 from tokenfall.http.request import Request
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.requests import request

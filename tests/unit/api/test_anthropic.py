@@ -6,7 +6,7 @@ from tokenfall.api.anthropic import TokenCounting
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.response import Response
 from tokenfall.simulator.planning import prompt_tokens
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 from tokenfall.wire.anthropic import request as anthropic_request
 
 from tests.doubles.requests import lines_of, request

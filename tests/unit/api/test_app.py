@@ -19,7 +19,7 @@ from tokenfall.http.loadable import Loadable
 from tokenfall.http.request import Request, placeholder_request
 from tokenfall.http.response import AnyResponse, Response
 from tokenfall.limits.memory import MemoryLimiter
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.wire.api_error import ApiError
 
 from tests.contracts.limits import BURST, RATE

@@ -14,7 +14,7 @@ from tokenfall import __version__
 from tokenfall.api import dashboard as dashboard_module
 from tokenfall.api.dashboard import Dashboard, Now, Percentiles, Requests
 from tokenfall.http.response import LiveStream
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.reactor.clock import WheelClock
 
 from tests.doubles.clocks import FakeWheel, InstantClock

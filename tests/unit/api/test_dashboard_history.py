@@ -12,10 +12,10 @@ import pytest
 from tokenfall.api.dashboard_history import RANGES, DashboardHistory, Trend, range_of, trend_of
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.response import Response
-from tokenfall.metrics import Metrics
-from tokenfall.metrics_history import MINUTES, SECONDS, MetricsHistory
-from tokenfall.metrics_sampler import MetricsSampler
-from tokenfall.slices import at_once
+from tokenfall.metrics.history import MINUTES, SECONDS, MetricsHistory
+from tokenfall.metrics.registry import Metrics
+from tokenfall.metrics.sampler import MetricsSampler
+from tokenfall.slicing.computation import at_once
 
 from tests.doubles.callers import callers
 from tests.doubles.clocks import InstantClock

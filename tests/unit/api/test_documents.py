@@ -17,9 +17,9 @@ from tokenfall.api.documents import (
 )
 from tokenfall.errors import InvalidRequest, ResponseMemoryFull
 from tokenfall.http.response import LiveStream, Response
-from tokenfall.metrics import Metrics
-from tokenfall.response_memory import ResponseMemory
-from tokenfall.slices import at_once
+from tokenfall.memory.leases import ResponseMemory
+from tokenfall.metrics.registry import Metrics
+from tokenfall.slicing.computation import at_once
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.ollama import response as ollama
 

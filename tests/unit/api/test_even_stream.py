@@ -13,7 +13,7 @@ from tokenfall.http.response import StreamHead
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.planning import Plan, plan
 from tokenfall.simulator.prose import SPACED_WORDS
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta, ResponseTiming
 from tokenfall.wire.dialects import DIALECTS
 

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenfall.api.exposition import counters, exposition, gauge, histogram
-from tokenfall.metrics import Histogram
+from tokenfall.metrics.registry import Histogram
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=20)
 

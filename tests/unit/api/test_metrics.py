@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenfall.api.metrics import scraped as exposition_of
-from tokenfall.metrics import EXPORTED_BOUNDS_S, LATENCY_BOUNDS_S, Histogram, Metrics
+from tokenfall.metrics.registry import EXPORTED_BOUNDS_S, LATENCY_BOUNDS_S, Histogram, Metrics
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

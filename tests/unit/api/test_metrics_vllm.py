@@ -3,7 +3,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tokenfall.api.metrics import scraped
 from tokenfall.api.metrics_vllm import VLLMMetrics
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.state import SimulatorState
 

@@ -12,7 +12,7 @@ from tokenfall.errors import InvalidRequest, RateLimited
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.limits.memory import MemoryLimiter
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.wire.api_error import ApiError
 
 from tests.contracts.limits import BURST, RATE

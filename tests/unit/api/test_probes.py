@@ -8,7 +8,7 @@ from tokenfall.api.probes import Probes, resident_bytes
 from tokenfall.api.readiness import Check
 from tokenfall.errors import StoreUnavailable
 from tokenfall.http.response import Response
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 
 from tests.doubles.clocks import FakeClock
 from tests.doubles.requests import lines_of, request

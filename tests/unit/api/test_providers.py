@@ -20,7 +20,7 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, PacedStream, Response, SteadyStream
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.messages import ChatRequest
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.simulator.engine import SimulatedEngine
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.paragraph import PARAGRAPH

@@ -9,9 +9,9 @@ from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming
 from tokenfall.errors import InvalidRequest, ResponseMemoryFull, UpstreamReset
 from tokenfall.events import Finished, PassthroughEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from tokenfall.http.response import Response
+from tokenfall.memory.leases import ResponseMemory
 from tokenfall.messages import ChatRequest
-from tokenfall.metrics import Metrics
-from tokenfall.response_memory import ResponseMemory
+from tokenfall.metrics.registry import Metrics
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.upstream.relayed_response import RelayedResponse
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch

@@ -9,7 +9,7 @@ from tokenfall.api.routes import board_routes, chat_routes, control_routes, page
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.http.response import Response
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 
 from tests.doubles.clocks import InstantClock
 from tests.unit.api.test_simulator import shared

@@ -9,7 +9,7 @@ from tokenfall.http.encoding import chunk
 from tokenfall.messages import ToolCall
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.planning import Plan, PlannedPart, PlannedResponse, plan
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 from tokenfall.wire.anthropic.response import ANTHROPIC
 from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, ResponseTiming
 from tokenfall.wire.dialects import DIALECTS

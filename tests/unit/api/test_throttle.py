@@ -5,7 +5,7 @@ import pytest
 from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import RateLimited
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.rate_limit import LimitDecision
 
 from tests.doubles.requests import lines_of, request

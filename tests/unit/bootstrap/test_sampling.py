@@ -3,9 +3,9 @@
 import pytest
 
 from tokenfall.bootstrap.sampling import Sampling
-from tokenfall.metrics import Metrics
-from tokenfall.metrics_history import MINUTES, SECONDS, MetricsHistory
-from tokenfall.slices import at_once
+from tokenfall.metrics.history import MINUTES, SECONDS, MetricsHistory
+from tokenfall.metrics.registry import Metrics
+from tokenfall.slicing.computation import at_once
 
 from tests.doubles.clocks import FakeWheel
 

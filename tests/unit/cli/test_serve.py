@@ -9,10 +9,10 @@ from tokenfall.cli import serve as serving
 from tokenfall.cli.serve import Stopper
 from tokenfall.cli.worker import Worker
 from tokenfall.limits.shared import SharedTable
+from tokenfall.metrics.shared import SharedMetrics
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import stop_signals
 from tokenfall.settings import Settings
-from tokenfall.shared_metrics import SharedMetrics
 
 from tests.doubles.descriptors import open_descriptors
 

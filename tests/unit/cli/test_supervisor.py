@@ -10,8 +10,8 @@ import pytest
 from tokenfall.cli.supervisor import FAILURE, exit_reason, supervise
 from tokenfall.cli.worker import Worker
 from tokenfall.limits.shared import SharedTable
+from tokenfall.metrics.shared import SharedMetrics
 from tokenfall.settings import Settings
-from tokenfall.shared_metrics import SharedMetrics
 
 from tests.doubles.descriptors import open_descriptors
 

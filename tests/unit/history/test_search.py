@@ -7,7 +7,7 @@ from tokenfall.conversations import Conversation, ConversationInfo
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.history.search import BATCH, PIECE_CHARACTERS, Scan, search
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 
 from tests.contracts.history import turn
 

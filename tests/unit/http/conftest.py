@@ -9,8 +9,8 @@ from tokenfall.http.bounds import Bounds
 from tokenfall.http.half_closed import PROBES_S
 from tokenfall.http.loadable import LIVE
 from tokenfall.http.server import CUT_S, HTTPServer
-from tokenfall.memory_shares import MemoryShares
-from tokenfall.metrics import Metrics
+from tokenfall.memory.shares import MemoryShares
+from tokenfall.metrics.registry import Metrics
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import FakeApplication, FakeClient, FakeReactor, settle

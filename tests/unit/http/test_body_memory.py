@@ -2,7 +2,7 @@ import pytest
 
 from tokenfall.http.body_memory import ALWAYS_ALLOWED_BYTES, BodyMemory
 from tokenfall.http.request import Refusal
-from tokenfall.memory_shares import MemoryShares
+from tokenfall.memory.shares import MemoryShares
 
 MAX = 100_000
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.metrics import Histogram
+from tokenfall.metrics.registry import Histogram
 from tokenfall.reactor.wheel import CLOCK_EVERY, MAX_LIST_ENTRIES, MAX_SLOT_TICKS, TICKS_PER_S, TURN_S, TimerWheel
 
 from tests.doubles.clocks import FakeClock

@@ -5,8 +5,8 @@ import pytest
 
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.server import HTTPServer, descriptor_limit
-from tokenfall.memory_shares import MemoryShares
-from tokenfall.metrics import Metrics
+from tokenfall.memory.shares import MemoryShares
+from tokenfall.metrics.registry import Metrics
 from tokenfall.recording.recorder import Recorder, upstream_target
 from tokenfall.recording.recordings import RecordedExchange
 from tokenfall.recording.writer import RecordingWriter

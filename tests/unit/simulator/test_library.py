@@ -8,7 +8,7 @@ from tokenfall.recording.empirical import Empirical, encode, quantiles
 from tokenfall.simulator import library as library_module
 from tokenfall.simulator.grammar import Simulation, Spread
 from tokenfall.simulator.library import Library
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 
 SCRIPT = "- when: {last: hi}\n  say: hello there\n"
 ASKED = ChatRequest(messages=(Message("user", "hi"),), model="m", max_tokens=10)

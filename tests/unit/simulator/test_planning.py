@@ -21,7 +21,7 @@ from tokenfall.simulator.planning import (
     plan,
     prompt_tokens,
 )
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 from tokenfall.tokens import count_tokens, tokens_of
 from tokenfall.wire.dialect import UNBOUNDED
 

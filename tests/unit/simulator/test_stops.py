@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.simulator.stops import truncate_at_stop
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 from tokenfall.tokens import SLICE_CHARACTERS, tokens_of
 
 

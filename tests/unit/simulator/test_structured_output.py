@@ -10,7 +10,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.simulator.schema.budget import MAX_STEPS, Budget
 from tokenfall.simulator.schema.sampler import instance
 from tokenfall.simulator.structured_output import MAX_DIGITS, json_texts
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 from tokenfall.tokens import tokens_of
 
 from tests.doubles.hostile_schemas import HOSTILE, doubled

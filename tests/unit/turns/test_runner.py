@@ -15,9 +15,9 @@ from tokenfall.errors import (
     UpstreamBroken,
 )
 from tokenfall.events import Finished, Usage
+from tokenfall.memory.leases import RequestMemory
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine
-from tokenfall.request_memory import RequestMemory
 from tokenfall.turns import run as run_module
 from tokenfall.turns import turn as turn_module
 from tokenfall.turns.response_buffer import INDEXED

@@ -22,7 +22,7 @@ from tokenfall.errors import (
 )
 from tokenfall.events import Finished, PassthroughEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.upstream.retries import Retries
 

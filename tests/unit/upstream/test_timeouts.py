@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall.errors import UpstreamTimeout
-from tokenfall.metrics import Metrics
+from tokenfall.metrics.registry import Metrics
 from tokenfall.reactor.deadlines import DEADLINE_STEPS_PER_S
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 

@@ -4,7 +4,7 @@ import tracemalloc
 import pytest
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 from tokenfall.wire.request_json import (
     MAX_CONTAINERS,
     MAX_DEPTH,

@@ -17,7 +17,7 @@ from tokenfall.errors import NotFound
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.simulator.scenarios.format import Matcher, ScenarioTurn
 from tokenfall.simulator.scenarios.nodes import shown
-from tokenfall.slices import Sliced
+from tokenfall.slicing.computation import Sliced
 
 SLICE_CHARACTERS = 1_000_000
 COMPARED_COST = 100_000

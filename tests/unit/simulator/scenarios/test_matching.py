@@ -9,7 +9,7 @@ from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.simulator.scenarios.files import read_scenario
 from tokenfall.simulator.scenarios.matching import Scenario
 from tokenfall.simulator.scenarios.patterns import SEARCHED
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 
 
 def script(text: str) -> Scenario:

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall import shared_metrics
-from tokenfall.metrics import Metrics
-from tokenfall.shared_metrics import (
+from tokenfall.metrics.registry import Metrics
+from tokenfall.metrics.shared import (
     HALF_BYTES,
     HEADER_BYTES,
     PUBLISH_EVERY_S,
@@ -47,7 +46,7 @@ def with_memory(workers: int) -> tuple[SharedMetrics, mmap]:
         return memories[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared_metrics, "mmap", make)
+        patch.setattr("tokenfall.metrics.shared.mmap", make)
         shared = SharedMetrics(workers)
     return shared, memories[0]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.metrics import (
+from tokenfall.metrics.registry import (
     EXPORTED_BOUNDS_S,
     GAUGES,
     LATENCY_BOUNDS_S,
@@ -24,7 +24,7 @@ from tokenfall.metrics import (
 )
 
 if TYPE_CHECKING:
-    from tokenfall.metrics import Snapshot
+    from tokenfall.metrics.registry import Snapshot
 
 BUCKET = 2 ** (1 / STEPS)
 """Maximum ratio of the upper to the lower bound of a bucket."""

@@ -14,14 +14,14 @@ from zlib import crc32
 import msgspec
 
 from tokenfall import logs
-from tokenfall.metrics import Metrics
-from tokenfall.metrics_history import MetricsHistory
+from tokenfall.metrics.history import MetricsHistory
+from tokenfall.metrics.registry import Metrics
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenfall.metrics import Snapshot
+    from tokenfall.metrics.registry import Snapshot
     from tokenfall.ports import Wheel
 
 

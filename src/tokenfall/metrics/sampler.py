@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from math import nan
 
-from tokenfall.metrics import without_pages
-from tokenfall.metrics_history import CODES, MINUTES, MODELS, SECONDS
+from tokenfall.metrics.history import CODES, MINUTES, MODELS, SECONDS
+from tokenfall.metrics.registry import without_pages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tokenfall.metrics import Histogram, Metrics
-    from tokenfall.metrics_history import MetricsHistory, NameTable
+    from tokenfall.metrics.history import MetricsHistory, NameTable
+    from tokenfall.metrics.registry import Histogram, Metrics
 
 
 WINDOW_S = 10

@@ -1,4 +1,4 @@
-"""Runs sliced computations (`tokenfall.slices`): in each turn of the loop, one of them for 2 ms.
+"""Runs sliced computations (`tokenfall.slicing.computation`): in each turn of the loop, one of them for 2 ms.
 
 `start_sliced` computes synchronously for the time that one request may block the loop; `run_sliced` and `later` yield
 to the loop. Times are CPU times of the thread, so that other processes on the CPU do not shorten the slices.
@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from time import thread_time
 from typing import Any, TypeVar
 
-from tokenfall.slices import LOOP_TURN, Sliced
+from tokenfall.slicing.computation import LOOP_TURN, Sliced
 
 T = TypeVar("T")
 

@@ -1,8 +1,9 @@
-"""Leases of memory that has one limit over a process, and a share for each caller."""
+"""Leases of a server's memory for requests and for responses. Each has one limit, and a share for each caller. Pure."""
 
 from __future__ import annotations
 
-from tokenfall.memory_shares import MemoryShares
+from tokenfall.errors import RequestMemoryFull, ResponseMemoryFull
+from tokenfall.memory.shares import MemoryShares
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from typing import ClassVar, Self
 
     from tokenfall.errors import TokenfallError
+    from tokenfall.metrics.registry import Metrics
 
 RETRY_AFTER_S = 1.0
 
@@ -40,6 +42,39 @@ class LeasedMemory:
             raise self.full(
                 f"the server's memory for {self.kind} {refused}; {self.advice}", retry_after_s=RETRY_AFTER_S
             )
+
+
+class RequestMemory(LeasedMemory):
+    """The memory of requests that are being served: requests to the upstream until its first token, and running chats.
+
+    It is one memory with the request bodies that are being received (`tokenfall.http.body_memory`). Ordinary requests
+    and chats are not counted: a load generator or a gateway, which is one caller, may run thousands.
+    """
+
+    uncounted_bytes = 32_768
+    full = RequestMemoryFull
+    kind = "requests"
+    advice = "send less at once, or try again later"
+
+
+class ResponseMemory(LeasedMemory):
+    """The memory of responses that are held complete. The sum is the metric `response_memory_bytes`.
+
+    Such a response cannot be forwarded or generated while its client reads it, for example because it is translated
+    from the events of a stream. Each has a lease for what it holds, and releases it at its end.
+    """
+
+    full = ResponseMemoryFull
+    kind = "complete responses"
+    advice = "request a stream, or try again later"
+
+    def __init__(self, max_bytes: int, metrics: Metrics) -> None:
+        super().__init__(max_bytes)
+        self._metrics = metrics
+
+    def resize(self, caller: str, *, before: int, after: int) -> None:
+        super().resize(caller, before=before, after=after)
+        self._metrics.response_memory_bytes = self.shares.held_bytes
 
 
 class MemoryLease:

@@ -1,6 +1,6 @@
 import pytest
 
-from tokenfall.memory_shares import IN_USE, SHARE_IN_USE, MemoryShares
+from tokenfall.memory.shares import IN_USE, SHARE_IN_USE, MemoryShares
 
 
 def test_caller_may_hold_as_much_as_remains_free() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenfall.redis_url import check
+from tokenfall.redis.url import check
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tokenfall.errors import StoreUnavailable
-from tokenfall.redis_calls import Calls
+from tokenfall.redis.calls import Calls
 
 
 class Client:

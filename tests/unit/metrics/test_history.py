@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tokenfall.metrics_history import (
+from tokenfall.metrics.history import (
     CODES,
     FIELDS,
     MINUTES,
@@ -16,7 +16,7 @@ from tokenfall.metrics_history import (
     MetricsHistory,
     Ring,
 )
-from tokenfall.slices import at_once
+from tokenfall.slicing.computation import at_once
 
 Row = tuple[Any, ...]
 

@@ -1,8 +1,8 @@
 import pytest
 
 from tokenfall.errors import ResponseMemoryFull
-from tokenfall.metrics import Metrics
-from tokenfall.response_memory import ResponseMemory
+from tokenfall.memory.leases import ResponseMemory
+from tokenfall.metrics.registry import Metrics
 
 
 class Memory:

@@ -123,7 +123,7 @@ def install() -> None:
         return
     import logging  # noqa: PLC0415 - already imported
 
-    from tokenfall.logs_formatters import formatter  # noqa: PLC0415 - needs the standard library's logging
+    from tokenfall.logs.formatters import formatter  # noqa: PLC0415 - needs the standard library's logging
 
     output.installed_in = module
     handler = logging.StreamHandler(output.stream)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tokenfall.metrics import Histogram, Metrics
-from tokenfall.metrics_history import CODES, FIELDS, MINUTES, MODELS, SECONDS, MetricsHistory, Ring
-from tokenfall.metrics_sampler import MetricsSampler
-from tokenfall.slices import at_once
+from tokenfall.metrics.history import CODES, FIELDS, MINUTES, MODELS, SECONDS, MetricsHistory, Ring
+from tokenfall.metrics.registry import Histogram, Metrics
+from tokenfall.metrics.sampler import MetricsSampler
+from tokenfall.slicing.computation import at_once
 
 Row = tuple[Any, ...]
 

@@ -1,6 +1,6 @@
 import asyncio
 
-from tokenfall.slices import LOOP_TURN
+from tokenfall.slicing.computation import LOOP_TURN
 
 
 async def test_loop_turn_lets_another_task_run_once() -> None:

@@ -137,7 +137,7 @@ class Metrics:
         self.workers = 1
         self.resident_bytes = 0
         self.response_memory_bytes = 0
-        """Memory of the responses that are held complete; see `tokenfall.response_memory`."""
+        """Memory of the responses that are held complete; see `tokenfall.memory.leases`."""
         self.timer_resolution_s = 0.0
         self.connections = 0
         self.connections_refused = 0

@@ -9,7 +9,7 @@ import pytest
 
 from tokenfall import logs
 from tokenfall.logs import escaped, set_up, timestamp
-from tokenfall.logs_formatters import ConsoleFormatter, JSONFormatter
+from tokenfall.logs.formatters import ConsoleFormatter, JSONFormatter
 
 HOSTILE = "a\r\n12:00:00 info forged\x1b[2J\0\x7f\x9b\u2028b"
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tokenfall import slicing
-from tokenfall.slices import Sliced
-from tokenfall.slicing import AT_ONCE_S, SLICE_S, later, run_sliced, start_sliced
+from tokenfall.slicing import scheduler
+from tokenfall.slicing.computation import Sliced
+from tokenfall.slicing.scheduler import AT_ONCE_S, SLICE_S, later, run_sliced, start_sliced
 
 AT_ONCE = 3
 """Number of slices that a request runs synchronously, on the fake clock."""
@@ -25,7 +25,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(slicing, "thread_time", clock)
+    monkeypatch.setattr(scheduler, "thread_time", clock)
     return clock
 
 

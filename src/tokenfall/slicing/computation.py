@@ -1,7 +1,7 @@
 """Long computations in slices, so that one request does not block the event loop for other streams. Pure.
 
 A sliced computation is a generator that yields between slices and returns its result. A slice takes a fraction of a
-millisecond. `at_once` runs all slices; `tokenfall.slicing` runs as many as fit into a turn of the loop.
+millisecond. `at_once` runs all slices; `tokenfall.slicing.scheduler` runs as many as fit into a turn of the loop.
 """
 
 from collections.abc import Generator

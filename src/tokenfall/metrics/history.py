@@ -11,7 +11,7 @@ from math import nan
 from mmap import mmap
 from struct import Struct
 
-from tokenfall.metrics import METERED_MODELS, OTHER
+from tokenfall.metrics.registry import METERED_MODELS, OTHER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class MetricsHistory:
     def read(self, ring: Ring, *, newest: int, count: int) -> Generator[None, None, list[Row | None]]:
         """The rows numbered up to `newest`, at most `count`, oldest first; None where a row is missing.
 
-        A sliced computation (`tokenfall.slices`). Missing rows at the beginning are omitted.
+        A sliced computation (`tokenfall.slicing`). Missing rows at the beginning are omitted.
         """
         oldest = max(0, newest - count + 1)
         found: dict[int, Row] = {}

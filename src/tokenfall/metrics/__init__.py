@@ -1,0 +1,1 @@
+"""Counters, their history, and their sum over worker processes."""

@@ -1,0 +1,1 @@
+"""Long computations in slices, so that one request does not block the event loop."""
