@@ -57,6 +57,7 @@ MODULES = [
     "simulator.format_grammar",
     "simulator.grammar",
     "simulator.timing",
+    "simulator.tool_choice",
     "disconnect",
     "imports",
     "json_text",

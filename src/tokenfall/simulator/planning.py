@@ -2,10 +2,7 @@
 
 The same request and configuration give the same response in every dialect.
 
-- With tools: the tools whose names the last user message mentions (see `MENTIONS_SEARCHED`) are called; only the first
-  of them if calls may not be parallel. If a tool's result follows that message, or no tool is mentioned, the response
-  is text, unless `tool_choice` requires a call: then a tool is called that was not called yet in this turn, or else the
-  first. Arguments satisfy the tool's schema.
+- With tools: calls of those that `tools_to_call` selects, if any, with arguments that satisfy their schemas.
 - With a JSON schema or `json_object`: a JSON text that satisfies it.
 - Else by the grammar's `text`: prose, the question itself, or random words, of the length set by `tokens`.
 - `stop` ends the text before that sequence, `max_tokens` after that many tokens; `min_tokens` and `ignore_eos` make
@@ -24,7 +21,7 @@ from msgspec.structs import replace
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
-from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.messages import ChatRequest, Tool, ToolCall
 from tokenfall.simulator.estimate import tokens_besides
 from tokenfall.simulator.fault_plan import draw_faults
 from tokenfall.simulator.grammar import MAX_TOKENS, Length, Simulation
@@ -33,6 +30,7 @@ from tokenfall.simulator.prose import Prose, RandomWords
 from tokenfall.simulator.state import GAP
 from tokenfall.simulator.stops import truncate_at_stop
 from tokenfall.simulator.timing import response_length, schedule
+from tokenfall.simulator.tool_choice import last_question, tools_to_call
 from tokenfall.simulator.values import Fault
 from tokenfall.slicing.computation import Sliced
 from tokenfall.tokens import counted, repeat_text, tokens_of
@@ -48,12 +46,6 @@ MAX_ECHOED_CHARACTERS = 2**23
 
 MAX_ECHOED_BYTES = 32_768
 """Maximum size of a question to repeat: its stream holds it, with four bytes for each token."""
-
-MENTIONS_SEARCHED = 10_000_000
-"""Maximum product of the characters searched in the last question and the characters of all tool names.
-
-Takes about 5 ms if each name nearly matches at every position.
-"""
 
 THOUGHTS = "The reader wants an answer, and it should come a token at a time. So I begin."
 
@@ -138,7 +130,7 @@ def response_gaps(simulation: Simulation, random: Random, *, prompt: int) -> Ite
 
 def _filler(request: ChatRequest, simulation: Simulation, *, random: Random) -> Sliced[Sequence[str]]:
     """The text of a response without tool calls and JSON; `max_tokens` is not yet applied."""
-    question = _last_question(request) if simulation.text == "echo" else ""
+    question = last_question(request) if simulation.text == "echo" else ""
     echoed = yield from counted(iter((question,)))
     default = echoed or len(WORDS)
     wanted = max(response_length(simulation.tokens or Length(default, default), random), request.min_tokens)
@@ -192,7 +184,7 @@ def _with_ids(choice: PlannedResponse, ids: Iterator[str]) -> PlannedResponse:
 
 
 def _calls(request: ChatRequest, *, call_ids: str) -> Sliced[list[PlannedPart]]:
-    tools = _tools_to_call(request)
+    tools = tools_to_call(request)
     if not tools:
         return []
     yield
@@ -225,74 +217,12 @@ def _custom_input(tool: Tool, *, copies: int) -> Sliced[str]:
     return msgspec.json.decode(texts[0], type=str)
 
 
-def _tools_to_call(request: ChatRequest) -> Sequence[Tool]:
-    """The tools to call, as the module describes; see `tool_choice` of `ChatRequest`."""
-    choice, tools = request.tool_choice, request.tools
-    if not tools or choice == "none":
-        return ()
-    if choice not in ("auto", "required"):
-        return [tool for tool in tools if tool.name == choice][:1]
-    turn = _current_turn(request.messages)
-    if choice == "auto" and any(message.role == "tool" for message in _after_question(turn)):
-        return ()
-    question = _last_question(request)[: MENTIONS_SEARCHED // (1 + sum(len(tool.name) for tool in tools))]
-    chosen: Sequence[Tool] = [tool for tool in tools if _mentions(question, tool.name)]
-    if choice == "required":
-        called = {call.name for message in turn for call in message.tool_calls}
-        chosen = [_required_tool((*chosen, *tools), called)] if called else chosen or tools[:1]
-    return chosen if request.parallel_tool_calls else chosen[:1]
-
-
-def _current_turn(messages: Sequence[Message]) -> Sequence[Message]:
-    """The messages after the last complete response: an assistant message without calls that a user message follows."""
-    is_followed = False
-    for number in range(len(messages) - 1, -1, -1):
-        message = messages[number]
-        if is_followed and message.role == "assistant" and not message.tool_calls:
-            return messages[number + 1 :]
-        is_followed = is_followed or message.role == "user"
-    return messages
-
-
-def _after_question(turn: Sequence[Message]) -> Sequence[Message]:
-    """The messages after the last user message."""
-    questions = [number for number, message in enumerate(turn) if message.role == "user"]
-    return turn[questions[-1] + 1 :] if questions else turn
-
-
-def _mentions(question: str, name: str) -> bool:
-    """Whether a question contains the name of a tool as a separate word, which may be within quotes or brackets."""
-    at = question.find(name)
-    while at >= 0:
-        end = at + len(name)
-        if not _continues(question[end : end + 2]) and not _continues(question[max(0, at - 2) : at][::-1]):
-            return True
-        at = question.find(name, end)
-    return False
-
-
-def _continues(beside: str) -> bool:
-    """Whether a name continues in the two characters beside it; in `search-files`, `search` is not a name."""
-    if beside[:1] in ("-", "."):
-        beside = beside[1:]
-    return beside[:1].isalnum() or beside[:1] == "_"
-
-
-def _required_tool(candidates: Sequence[Tool], called: set[str]) -> Tool:
-    """The tool to call if a call is required after others: the first that was not called yet, if any."""
-    return next((tool for tool in candidates if tool.name not in called), candidates[0])
-
-
 def _text(request: ChatRequest, filler: Sequence[str]) -> Sliced[Sequence[str]]:
     if request.schema is not None:
         return tokens_of((yield from _json_texts([request.schema], copies=request.n))[0])
     if request.json_object:
         return tokens_of('{"answer": "Large language models let their answer fall."}')
     return filler
-
-
-def _last_question(request: ChatRequest) -> str:
-    return next((message.content for message in reversed(request.messages) if message.role == "user"), "")
 
 
 def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False) -> Sliced[list[str]]:

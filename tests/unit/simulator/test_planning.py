@@ -14,7 +14,6 @@ from tokenfall.simulator.planning import (
     CUSTOM_INPUT,
     MAX_ECHOED_BYTES,
     MAX_RESPONSE_TOKENS,
-    MENTIONS_SEARCHED,
     THOUGHTS,
     Plan,
     PlannedResponse,
@@ -179,85 +178,12 @@ def test_unsatisfiable_request_is_refused(fields: dict[str, Any]) -> None:
 # Tools
 
 
-@pytest.mark.parametrize(
-    ("question", "fields", "called"),
-    [
-        ("What weather?", {}, ["weather"]),
-        ("The clock and the weather?", {}, ["weather", "clock"]),
-        ("The clock and the weather?", {"parallel_tool_calls": False}, ["weather"]),
-        ("Hello", {}, []),
-        ("a clockwork, a weather_map", {}, []),
-        ("clockwork clock", {}, ["clock"]),
-        ("The clock?", {"tool_choice": "required"}, ["clock"]),
-        ("Hello", {"tool_choice": "required"}, ["weather"]),
-        ("The weather?", {"tool_choice": "clock"}, ["clock"]),
-        ("The weather?", {"tool_choice": "none"}, []),
-        ("The weather?", {"tool_choice": "unknown"}, []),
-        ("The weather?", {"tools": ()}, []),
-        ("The weather?", {"schema": PLACE_TEXT}, ["weather"]),
-    ],
-)
-def test_mentioned_or_chosen_tools_are_called(question: str, fields: dict[str, Any], called: list[str]) -> None:
-    choice = one(chat_request(question, **{"tools": (WEATHER, CLOCK), **fields}))
+def test_response_ends_with_the_called_tools_if_any() -> None:
+    called = one(chat_request("What weather?", tools=(WEATHER, CLOCK), schema=PLACE_TEXT))
+    text_choice = one(chat_request("Hello", tools=(WEATHER, CLOCK)))
 
-    assert calls(choice) == called
-    assert choice.reason == ("tool_calls" if called else "stop")
-
-
-def test_tools_are_mentioned_in_the_last_user_message() -> None:
-    messages = (Message("user", "clock"), Message("assistant", "weather"), Message("user", "hm"))
-
-    assert calls(one(chat_request(messages=messages, tools=(WEATHER, CLOCK)))) == []
-    assert calls(one(chat_request(messages=messages[:2], tools=(WEATHER, CLOCK)))) == ["clock"]
-    assert calls(one(chat_request(messages=(), tools=(WEATHER,)))) == []
-
-
-def test_tool_results_get_a_text_response() -> None:
-    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
-    messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
-
-    assert text(one(chat_request(messages=messages, tools=(WEATHER,)))) == PARAGRAPH
-    assert calls(one(chat_request(messages=(*messages, Message("user", "weather")), tools=(WEATHER,)))) == ["weather"]
-
-
-@pytest.mark.parametrize(
-    "after",
-    [
-        Message("system", "Be brief."),
-        Message("assistant", "The weather"),
-        Message("user", "Please continue."),
-    ],
-)
-def test_messages_after_tool_results_do_not_repeat_a_call(after: Message) -> None:
-    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
-    messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"), after)
-
-    assert calls(one(chat_request(messages=messages, tools=(WEATHER, CLOCK)))) == []
-    required = chat_request(messages=messages, tools=(WEATHER, CLOCK), tool_choice="required")
-    assert calls(one(required)) == ["clock"], "a tool not called yet"
-
-
-def test_calls_of_earlier_turns_do_not_count() -> None:
-    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
-    turn = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
-    messages = (*turn, Message("assistant", "It rains."), Message("user", "the weather once more"))
-
-    required = chat_request(messages=messages, tools=(CLOCK, WEATHER), tool_choice="required")
-    assert calls(one(required)) == calls(one(chat_request(messages=messages, tools=(CLOCK, WEATHER)))) == ["weather"]
-
-
-@pytest.mark.parametrize(
-    ("question", "called"),
-    [
-        ("call find-files", ["find-files"]),
-        ("call find.", ["find"]),
-        ("call `find` - now", ["find"]),
-        ("call find, find-files", ["find", "find-files"]),
-        ("x.find", []),
-    ],
-)
-def test_tool_name_inside_another_name_is_not_a_mention(question: str, called: list[str]) -> None:
-    assert calls(one(chat_request(question, tools=(Tool("find"), Tool("find-files"), Tool("files"))))) == called
+    assert (calls(called), called.reason) == (["weather"], "tool_calls")
+    assert (calls(text_choice), text_choice.reason, text(text_choice)) == ([], "stop", PARAGRAPH)
 
 
 def test_calls_of_all_choices_have_different_ids() -> None:
@@ -265,23 +191,6 @@ def test_calls_of_all_choices_have_different_ids() -> None:
     ids = [part.call.id for choice in choices for part in choice.parts if part.call is not None]
 
     assert ids == [f"call_{number}" for number in range(6)]
-
-
-@pytest.mark.parametrize(
-    ("choice", "called"), [("required", ["clock"]), ("weather", ["weather"]), ("clock", ["clock"]), ("none", [])]
-)
-def test_required_call_is_made_after_tool_results(choice: str, called: list[str]) -> None:
-    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
-    messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
-
-    assert calls(one(chat_request(messages=messages, tools=(WEATHER, CLOCK), tool_choice=choice))) == called
-
-
-def test_required_call_is_repeated_if_all_tools_were_called() -> None:
-    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", "{}"),))
-    messages = (Message("user", "hm"), asking, Message("tool", "rain", tool_call_id="call_0"))
-
-    assert calls(one(chat_request(messages=messages, tools=(WEATHER,), tool_choice="required"))) == ["weather"]
 
 
 @pytest.mark.parametrize(
@@ -342,15 +251,6 @@ def test_calls_of_one_request_share_the_budget_of_their_schemas() -> None:
     assert len(calls(one(chat_request("tool_0", tools=tools)))) == 1
     with pytest.raises(InvalidRequest, match="steps of one request"):
         planned(chat_request(every, tools=tools))
-
-
-def test_tool_names_are_searched_only_in_the_beginning_of_the_question() -> None:
-    tools = (WEATHER, CLOCK)
-    far = MENTIONS_SEARCHED // len("weather clock")
-    near = far - len("clock")
-
-    assert calls(one(chat_request(" " * near + "clock", tools=tools))) == ["clock"]
-    assert calls(one(chat_request(" " * far + "clock", tools=tools))) == []
 
 
 # Complete plans
