@@ -3,6 +3,7 @@
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
+from operator import attrgetter
 
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
@@ -15,6 +16,8 @@ TURN_OVERHEAD_BYTES = 600
 
 VARIANT_OVERHEAD_BYTES = 200
 """The same for each of its variants."""
+
+_ID = attrgetter("id")
 
 
 def size_bytes(turn: Turn) -> int:
@@ -49,11 +52,11 @@ class MemoryHistory:
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         turns = self._conversations.setdefault(conversation, deque())
-        if any(stored.id == turn.id for stored in turns):
+        if turn.id in map(_ID, turns):
             return
         self._conversations.move_to_end(conversation)
         self._owners.setdefault(conversation.owner, Recency()).use(conversation.id)
-        if turn.replaces is not None and any(stored.id == turn.replaces for stored in turns):
+        if turn.replaces is not None and turn.replaces in map(_ID, turns):
             self._drop_from(turns, turn.replaces)
         self._titles.setdefault(conversation, title_of(turn))
         turns.append(turn)

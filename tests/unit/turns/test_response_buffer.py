@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.turns.response_buffer import INDEXED, ResponseBuffer
+from tokenfall.turns.response_buffer import BLOCK, ResponseBuffer
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=[]), max_size=5)
 PIECES = st.lists(ANY_TEXT, max_size=20)
@@ -33,8 +33,8 @@ def test_text_is_the_joined_chunks_and_length_their_number(pieces: list[str]) ->
     assert len(buffer) == len(pieces)
 
 
-@pytest.mark.parametrize("number", [INDEXED - 1, INDEXED, INDEXED + 1, 3 * INDEXED, 3 * INDEXED + 1])
-def test_no_chunk_is_lost_at_an_index_entry(number: int) -> None:
+@pytest.mark.parametrize("number", [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 3 * BLOCK + 1])
+def test_no_chunk_is_lost_at_the_end_of_a_block(number: int) -> None:
     pieces = [f"<{at}>" for at in range(number)]
     buffer = buffer_of(pieces)
 
@@ -75,9 +75,9 @@ def test_chunks_over_255_bytes_are_unchanged(pieces: list[str]) -> None:
     assert buffer.text() == "".join(pieces)
 
 
-@pytest.mark.parametrize("position", [0, 1, INDEXED - 1, INDEXED, 3 * INDEXED + 2, 5 * INDEXED + 1])
-@pytest.mark.parametrize("most", [1, 3, INDEXED, 2 * INDEXED + 1, 10_000])
+@pytest.mark.parametrize("position", [0, 1, BLOCK - 1, BLOCK, 3 * BLOCK + 2, 5 * BLOCK + 1])
+@pytest.mark.parametrize("most", [1, 3, BLOCK, 2 * BLOCK + 1, 10_000])
 def test_since_returns_at_most_the_requested_number(position: int, most: int) -> None:
-    pieces = [f"{number} " for number in range(5 * INDEXED + 3)]
+    pieces = [f"{number} " for number in range(5 * BLOCK + 3)]
 
     assert buffer_of(pieces).since(position, most) == pieces[position : position + most]
