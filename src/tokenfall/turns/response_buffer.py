@@ -2,14 +2,15 @@
 
 A string per piece would take 60 bytes more than its text, so the text is stored in UTF-8, with the size of each piece.
 One growing buffer would be reallocated again and again, and the buffers of many concurrent responses leave gaps in the
-heap that none of them fits in. So the text is a list of blocks, each of `BLOCK` pieces.
+heap that none of them fits in. So the text is a list of blocks, which CPython allocates from pools without gaps.
 """
 
 from array import array
+from bisect import bisect_right
 from sys import getsizeof, maxsize
 
-BLOCK = 64
-"""Pieces per block. A block of usual tokens is smaller than 512 bytes, which CPython allocates without gaps."""
+BLOCK_BYTES = 512 - getsizeof(b"")
+"""Size of a block, except for a larger piece. CPython's allocator has pools for objects of up to 512 bytes."""
 
 _SURROGATES = "surrogatepass"
 """Half of a surrogate pair is stored as it is: the other half may be in the next piece."""
@@ -18,53 +19,61 @@ _SURROGATES = "surrogatepass"
 class ResponseBuffer:
     """An append-only text with its piece boundaries."""
 
-    __slots__ = ("_blocks", "_blocks_bytes", "_sizes", "_tail")
+    __slots__ = ("_blocks", "_blocks_bytes", "_firsts", "_last", "_sizes")
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
         self._blocks_bytes = 0
-        self._tail = bytearray()  # the pieces after the last block
-        self._sizes = array("B")  # in bytes; few pieces exceed 255
+        self._last = bytearray()
+        """The last block, which grows."""
+        self._firsts = array("I", (0,))
+        """Number of the first piece of each block, including the last."""
+        self._sizes = array("B")  # of the pieces in bytes; few exceed 255
 
     def add(self, piece: str) -> None:
         data = piece.encode("utf-8", _SURROGATES)
-        sizes = self._sizes
-        if not len(sizes) % BLOCK and sizes:
+        if len(self._last) + len(data) > BLOCK_BYTES and self._last:
             self._complete_block()
-        self._tail += data
+        self._last += data
         try:
-            sizes.append(len(data))
+            self._sizes.append(len(data))
         except OverflowError:
-            self._sizes = array("I", sizes)
+            self._sizes = array("I", self._sizes)
             self._sizes.append(len(data))
 
     def _complete_block(self) -> None:
-        block = bytes(self._tail)
+        block = bytes(self._last)
         self._blocks.append(block)
         self._blocks_bytes += getsizeof(block)
-        self._tail = bytearray()
+        self._firsts.append(len(self._sizes))
+        self._last = bytearray()
 
     def __len__(self) -> int:
         """Number of pieces."""
         return len(self._sizes)
 
     def text(self) -> str:
-        return b"".join((*self._blocks, self._tail)).decode("utf-8", _SURROGATES)
+        return b"".join((*self._blocks, self._last)).decode("utf-8", _SURROGATES)
 
     def since(self, position: int, most: int = maxsize) -> list[str]:
         """At most `most` of the pieces after the first `position`."""
         pieces: list[str] = []
-        end = min(len(self._sizes), position + most)
+        firsts, sizes = self._firsts, self._sizes
+        end = min(len(sizes), position + most)
+        number = bisect_right(firsts, position) - 1
         while position < end:
-            number, first = divmod(position, BLOCK)
-            block = self._blocks[number] if number < len(self._blocks) else self._tail
-            start = sum(self._sizes[position - first : position])
-            for size in self._sizes[position : min(end, position - first + BLOCK)]:
+            is_last = number == len(self._blocks)
+            block = self._last if is_last else self._blocks[number]
+            start = sum(sizes[firsts[number] : position])
+            block_end = end if is_last else min(end, firsts[number + 1])
+            for size in sizes[position:block_end]:
                 pieces.append(block[start : start + size].decode("utf-8", _SURROGATES))
                 start += size
-                position += 1
+            position = block_end
+            number += 1
         return pieces
 
     def size_bytes(self) -> int:
         """Memory of the text and of the sizes. Takes the same time for any text."""
-        return self._blocks_bytes + getsizeof(self._blocks) + getsizeof(self._tail) + getsizeof(self._sizes)
+        own = getsizeof(self._blocks) + getsizeof(self._last) + getsizeof(self._firsts) + getsizeof(self._sizes)
+        return self._blocks_bytes + own
