@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import signal
 import time
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -204,6 +206,26 @@ async def test_hundred_streams_of_each_kind_get_a_shutdown_frame_and_release_eve
             check_cut(response, ERROR_FRAME)
         for client in clients:
             client.close()
+
+
+@pytest.mark.parametrize("timing", ["gap=20ms", "gap=20ms~0.5", "gap=20ms,gate=closed@3"])
+@pytest.mark.parametrize("relayed", [False, True])
+async def test_error_event_of_a_responses_stream_has_the_next_number(timing: str, relayed: bool) -> None:
+    body = b'{"model":"m","stream":true,"input":"Hi"}'
+    async with AsyncExitStack() as stack:
+        here = await stack.enter_async_context(running(SIM=f"ttft=1ms,tokens=1000,{timing}", DRAIN_TIMEOUT="200ms"))
+        if relayed:
+            url = f"http://127.0.0.1:{here.port}/v1"
+            here = await stack.enter_async_context(running(UPSTREAM_URL=url, DRAIN_TIMEOUT="200ms"))
+        data = request("/v1/responses", method="POST", body=body).replace(b"Host: test", b"Host: localhost")
+        client = await started_client(here.port, data)
+        _, response = await asyncio.gather(here.server.stop(), client.read_response())
+        client.close()
+    numbers = [int(number) for number in re.findall(rb'"sequence_number":(\d+)', response.body)]
+
+    assert response.body.rpartition(b"event: ")[2].startswith(b"error\n")
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) > 4
 
 
 @pytest.mark.every_poller

@@ -15,7 +15,7 @@ from tokenfall.api.guard import Callers, Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.service import Chat, Question
 from tokenfall.conversations import Conversation, text_bytes
-from tokenfall.errors import InvalidRequest, TurnStopped, shutting_down
+from tokenfall.errors import InvalidRequest, ShuttingDown, TurnStopped
 from tokenfall.events import ReasoningDelta, TextDelta
 from tokenfall.http.encoding import header_lines
 from tokenfall.http.request import Request
@@ -181,14 +181,13 @@ class ChatRoutes:
         return Response(204)
 
     def _live(self, turn: TurnRun | Followed, *, announced: bool, details: bool) -> LiveStream:
-        fields: dict[str, str | bool] = {"turn": turn.id, "resumable": self._chat.survives_restart}
+        frames = _Frames(turn, details=details, begun=announced, survives_restart=self._chat.survives_restart)
         stream = LiveStream(
             _STREAM,
-            _Frames(turn, details=details, begun=announced).run,
-            failure=problems.error_event,
+            frames.run,
+            failure=frames.failure,
             on_disconnect=turn.detach if isinstance(turn, TurnRun) else None,
             keepalive=sse.PING,
-            shutdown_frame=plain_stream.error_frame(shutting_down().code, shutting_down().message, **fields),
         )
         stream.announced = announced
         return stream
@@ -231,15 +230,16 @@ def _idempotency(request: Request, body: plain.ChatBody) -> tuple[str, str] | No
 class _Frames:
     """Sends a frame for each event of one turn; text frames are numbered from the client's start position.
 
-    `begun`: the status was sent before the first event.
+    `begun`: the status was sent before the first event. `survives_restart`: the turn can be resumed after a shutdown.
     """
 
-    __slots__ = ("_begun", "_details", "_number", "_send", "_turn")
+    __slots__ = ("_begun", "_details", "_number", "_send", "_survives_restart", "_turn")
 
-    def __init__(self, turn: TurnRun | Followed, *, details: bool, begun: bool) -> None:
+    def __init__(self, turn: TurnRun | Followed, *, details: bool, begun: bool, survives_restart: bool) -> None:
         self._turn = turn
         self._details = details
         self._begun = begun
+        self._survives_restart = survives_restart
         self._number = turn.after
         self._send: Send
 
@@ -258,6 +258,13 @@ class _Frames:
         if full is not None:
             await full
         return sse.DONE
+
+    def failure(self, error: Exception) -> bytes:
+        """The last frame if `run` has failed, or was cancelled by a drain."""
+        if not isinstance(error, ShuttingDown):
+            return problems.error_event(error)
+        fields: dict[str, str | bool] = {"turn": self._turn.id, "resumable": self._survives_restart}
+        return plain_stream.error_frame(error.code, error.message, **fields)
 
     def _on_event(self, delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
         self._begun = True

@@ -146,9 +146,7 @@ class Dashboard:
 
     def events(self, request: Request) -> LiveStream:
         """`GET /board/events`: an endless stream; it ends when the server drains and its last stream has ended."""
-        stream = LiveStream(
-            _STREAM, self._run, failure=problems.error_event, keepalive=sse.PING, shutdown_frame=_SHUTDOWN_FRAME
-        )
+        stream = LiveStream(_STREAM, self._run, failure=problems.error_event, keepalive=sse.PING)
         stream.announced = True
         stream.counted = False
         return stream

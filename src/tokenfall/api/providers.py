@@ -18,7 +18,7 @@ from tokenfall.api.guard import Callers
 from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
 from tokenfall.disconnect import Disconnect
-from tokenfall.errors import TokenfallError, shutting_down
+from tokenfall.errors import TokenfallError
 from tokenfall.http.loadable import Loadable
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead, TimedStream
@@ -82,9 +82,6 @@ class Provider:
         self._throttle = throttle
         self._callers = callers
         self._head = StreamHead(dialect.stream_type)
-        self._shutdown_frame = dialect.error_frame(
-            ApiError(status=503, code=shutting_down().code, message=shutting_down().message), 0
-        )
 
     def __call__(
         self, request: Request
@@ -123,7 +120,6 @@ class Provider:
             run,
             failure=lambda error: self._failure(error, frames=run.frames),
             keepalive=self._dialect.keepalive,
-            shutdown_frame=self._shutdown_frame,
         )
 
     def _failure(self, error: Exception, *, frames: int) -> bytes:

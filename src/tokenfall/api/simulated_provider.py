@@ -80,9 +80,8 @@ class SimulatedProvider:
         self._document = SimulatedDocument(dialect, engine.state.limiter, clock=clock, memory=memory)
         self._release = engine.state.limiter.release
         self._head = StreamHead(dialect.stream_type)
-        self._shutdown_frame = dialect.error_frame(
-            ApiError(status=503, code=shutting_down().code, message=shutting_down().message), 0
-        )
+        api_error = ApiError(status=503, code=shutting_down().code, message=shutting_down().message)
+        self._shutdown_frame = lambda frame: dialect.error_frame(api_error, dialect.frame_number(frame))
 
     def respond(
         self, request: Request, parsed: ParsedRequest

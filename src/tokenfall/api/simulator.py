@@ -56,7 +56,7 @@ class ControlFrames:
 
     def __init__(self, keepalive: bytes, shutdown_frame: bytes, *, error_frame: bytes) -> None:
         self.keepalive = keepalive
-        self.shutdown_frame = shutdown_frame
+        self.shutdown_frame = lambda _next_frame: shutdown_frame
         self.error_frame = error_frame
 
 

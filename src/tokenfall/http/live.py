@@ -9,6 +9,7 @@ import asyncio
 from bisect import bisect_left
 
 from tokenfall import logs
+from tokenfall.errors import shutting_down
 from tokenfall.http.application import CLIENT_CLOSED_REQUEST
 from tokenfall.http.encoding import LAST_CHUNK, chunk
 from tokenfall.http.half_closed import probe
@@ -129,7 +130,7 @@ class LivePlayer:
             self._flush()
             if not self._cut or self.status != 200:
                 raise
-            outcome, last = "cut", stream.shutdown_frame
+            outcome, last = "cut", stream.failure(shutting_down())
         except Exception as error:
             self._flush()
             if self.status != 200 and not self._detached:

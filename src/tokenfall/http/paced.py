@@ -103,8 +103,12 @@ class _TimedPlayer:
             self._stream.ended()
 
     def cut(self) -> None:
-        shutdown_frame = self._stream.shutdown_frame
-        self._end(chunk(shutdown_frame) if self._chunked and shutdown_frame else shutdown_frame, "cut")
+        frame = self._stream.shutdown_frame(self._next_frame())
+        self._end(chunk(frame) if self._chunked and frame else frame, "cut")
+
+    def _next_frame(self) -> bytes:
+        """The frame that is due next, which may be chunked; b"" if there is none."""
+        raise NotImplementedError
 
 
 class PacedPlayer(_TimedPlayer):
@@ -144,6 +148,12 @@ class PacedPlayer(_TimedPlayer):
             _log.exception("a paced stream failed")
             self._connection.reset("failed")
         return None
+
+    def _next_frame(self) -> bytes:
+        item = self._frame
+        if item is not None and not isinstance(item, bytes):
+            item = next(self._frames, None)  # the frame after the barrier
+        return item if isinstance(item, bytes) else b""
 
     def _execute(self, item: "Item") -> float | None:
         """Wait at a barrier, or disconnect."""
@@ -200,6 +210,12 @@ class SteadyPlayer(_TimedPlayer):
     def sent_bytes(self) -> int:  # type: ignore[override]
         """See `Player`. Computed on access, once per stream."""
         return self._stream.size_bytes(self._played, chunked=self._chunked)
+
+    def _next_frame(self) -> bytes:
+        stream, played = self._stream, self._played
+        if played == stream.before_last:
+            return stream.last_frame(self._chunked)
+        return self._frames[played % stream.period]
 
     def due(self, now_s: float) -> float | None:
         try:

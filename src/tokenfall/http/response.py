@@ -76,19 +76,25 @@ class TimedStream:
 
     `ended` is called each time a player of the stream ends, with any outcome. An `endless` stream stops soon after a
     half-close. `keepalive` may be sent between frames to detect whether the client still reads; b"" if the format has
-    none. `shutdown_frame` is the last frame of a stream that a drain ends early. Every frame but the last is a token;
-    the last one is a token if `ends_in_token`.
+    none. `shutdown_frame` makes the last frame of a stream that a drain ends early. Its argument is the next frame,
+    which is not sent; it may be chunked, and is b"" if there is none. Every frame but the last is a token; the last one
+    is a token if `ends_in_token`.
     """
 
     __slots__ = ("ended", "endless", "ends_in_token", "head", "keepalive", "shutdown_frame")
 
-    def __init__(self, head: StreamHead, *, endless: bool, keepalive: bytes, shutdown_frame: bytes) -> None:
+    def __init__(self, head: StreamHead, *, endless: bool, keepalive: bytes) -> None:
         self.head = head
         self.ended: Callable[[], None] | None = None
         self.endless = endless
         self.ends_in_token = False
         self.keepalive = keepalive
-        self.shutdown_frame = shutdown_frame
+        self.shutdown_frame: Callable[[bytes], bytes] = no_frame
+
+
+def no_frame(_next_frame: bytes) -> bytes:
+    """`shutdown_frame` of a format without such a frame."""
+    return b""
 
 
 class PacedStream(TimedStream):
@@ -108,9 +114,8 @@ class PacedStream(TimedStream):
         gaps: Iterator[float],
         endless: bool = False,
         keepalive: bytes = b"",
-        shutdown_frame: bytes = b"",
     ) -> None:
-        super().__init__(head, endless=endless, keepalive=keepalive, shutdown_frame=shutdown_frame)
+        super().__init__(head, endless=endless, keepalive=keepalive)
         self.frames = frames
         self.gaps = gaps
         self.outcome: Outcome = "complete"
@@ -128,7 +133,7 @@ class SteadyStream(TimedStream):
     __slots__ = ("before_last", "first_s", "gap_s", "period")
 
     def __init__(self, head: StreamHead, *, period: int, before_last: int | None, first_s: float, gap_s: float) -> None:
-        super().__init__(head, endless=before_last is None, keepalive=b"", shutdown_frame=b"")
+        super().__init__(head, endless=before_last is None, keepalive=b"")
         self.period = period
         self.before_last = before_last
         self.first_s = first_s
@@ -205,9 +210,9 @@ class LiveStream:
     """A response whose frames are produced at run time, in a task that is cancelled when the client disconnects.
 
     `run` sends the frames and returns the last one, which is written together with the end of the body. `keepalive` is
-    sent at intervals until the first frame. `shutdown_frame` as in `TimedStream`. If `run` raises before anything was
-    sent, the application's `crashed` makes the response; after that, `failure` makes the last frame. If `breaks`, the
-    format has no error or shutdown frame, and the connection is reset instead. If `on_disconnect` returns True when the
+    sent at intervals until the first frame. If `run` raises before anything was sent, the application's `crashed` makes
+    the response; after that, `failure` makes the last frame, also for a drain (`ShuttingDown`). If `breaks`, the format
+    has no such frame, and the connection is reset instead. If `on_disconnect` returns True when the
     client disconnects, `run` is not cancelled and its frames are discarded. An `announced` stream sends its head and a
     keepalive at once. If not `counted`, the metrics do not include the stream, and its frames are not tokens. An
     `is_large` one is sent as fast as the client reads it, so its connection gets the send buffer of large bodies.
@@ -217,7 +222,6 @@ class LiveStream:
 
     __slots__ = (
         "announced", "breaks", "counted", "ended", "failure", "head", "is_large", "keepalive", "on_disconnect", "run",
-        "shutdown_frame",
     )  # fmt: skip
 
     def __init__(
@@ -228,7 +232,6 @@ class LiveStream:
         failure: Callable[[Exception], bytes],
         on_disconnect: Callable[[], bool] | None = None,
         keepalive: bytes = b"",
-        shutdown_frame: bytes = b"",
     ) -> None:
         self.head = head
         self.is_large = False
@@ -240,7 +243,6 @@ class LiveStream:
         self.failure = failure
         self.on_disconnect = on_disconnect
         self.keepalive = keepalive
-        self.shutdown_frame = shutdown_frame
 
 
 AnyResponse = Response | TimedStream | LiveStream | Disconnect | Loadable

@@ -156,6 +156,11 @@ def no_frame_count(_encoder: Encoder) -> int:
     return 0
 
 
+def no_frame_number(_frame: bytes) -> int:
+    """`frame_number` of a dialect that does not number its frames."""
+    return 0
+
+
 class Dialect(Struct, frozen=True, kw_only=True):
     """The functions of one dialect.
 
@@ -166,7 +171,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     - `error` is an error response body, `error_frame` the last frame of a stream that fails.
     - `immediate_response` is the response to a request that needs no model, else None.
     - `for_upstream` changes a request for an upstream, which lacks some options of the simulator.
-    - `frame_count` is the number of frames that an encoder has written, for dialects that number them.
+    - `frame_count` is the number of frames that an encoder has written, for dialects that number them, and
+      `frame_number` the number of a frame, which may be chunked.
     """
 
     name: str
@@ -183,6 +189,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     immediate_response: Callable[[ParsedRequest, ResponseMeta], bytes | None] = no_immediate_response
     for_upstream: Callable[[ParsedRequest], ParsedRequest] = unchanged
     frame_count: Callable[[Encoder], int] = no_frame_count
+    frame_number: Callable[[bytes], int] = no_frame_number
 
 
 T = TypeVar("T")

@@ -21,6 +21,7 @@ from tokenfall.errors import (
     Unauthorized,
     UpstreamBroken,
     UpstreamTimeout,
+    shutting_down,
 )
 from tokenfall.events import Finished, ReasoningDelta, TextDelta, Usage
 from tokenfall.history.memory import MemoryHistory
@@ -203,7 +204,7 @@ async def test_shutdown_frame_indicates_whether_the_turn_can_be_resumed(
     response = await routes(text_engine("Hi"), shared=shared).chat(incoming)
     assert isinstance(response, LiveStream)
 
-    assert response.shutdown_frame == (
+    assert response.failure(shutting_down()) == (
         b'event: error\ndata: {"error":{"code":"shutting_down","message":"the server is shutting down",'
         b'"turn":"%b","resumable":%b}}\n\n' % (turn_id_of(incoming).encode(), resumable)
     )

@@ -13,6 +13,7 @@ import pytest
 from tokenfall import __version__
 from tokenfall.api import dashboard as dashboard_module
 from tokenfall.api.dashboard import Dashboard, Now, Percentiles, Requests
+from tokenfall.errors import shutting_down
 from tokenfall.http.response import LiveStream
 from tokenfall.metrics.registry import Metrics
 from tokenfall.reactor.clock import WheelClock
@@ -515,7 +516,7 @@ async def test_drain_ends_the_events_before_the_first_one(harness: Harness) -> N
 
 
 async def test_cut_event_stream_ends_with_the_shutdown_frame(harness: Harness) -> None:
-    assert harness.dashboard.events(request("/board/events")).shutdown_frame == OVER
+    assert harness.dashboard.events(request("/board/events")).failure(shutting_down()) == OVER
 
 
 async def test_failure_ends_the_events_with_an_error_event(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,5 @@
 import json
 from collections.abc import Callable
-from time import time
 from typing import Any, cast
 
 import pytest
@@ -272,9 +271,10 @@ async def test_interleaved_tool_calls_are_ordered_for_every_dialect(stream: bool
     assert b'"stop_reason":"tool_use"' in encoded
 
 
-async def test_duration_of_a_response_with_one_event_is_its_total_time() -> None:
+async def test_duration_of_a_response_with_one_event_is_its_total_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenfall.api.relays.time", lambda: 1_000.0)
     relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT, memory=ample_memory())
-    document = json.loads(await complete_body(relay, body(), meta=ResponseMeta("0", time(), "m")))
+    document = json.loads(await complete_body(relay, body(), meta=ResponseMeta("0", 999.0, "m")))
 
     assert document["prompt_eval_duration"] == 1
     assert document["eval_duration"] == document["total_duration"]

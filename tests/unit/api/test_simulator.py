@@ -106,9 +106,10 @@ def test_stream_head_has_content_type_and_framing(
     assert isinstance(stream_, TimedStream)
     assert b"\r\ncontent-type: %b\r\n" % content_type in stream_.head.lines
     assert stream_.keepalive == keepalive
-    assert stream_.shutdown_frame.startswith(shutdown_frame)
-    assert b"shutting_down" in stream_.shutdown_frame
-    assert stream_.shutdown_frame.endswith(b"\n")
+    last = stream_.shutdown_frame(b"")
+    assert last.startswith(shutdown_frame)
+    assert b"shutting_down" in last
+    assert last.endswith(b"\n")
 
 
 async def test_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:

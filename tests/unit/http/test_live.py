@@ -76,7 +76,6 @@ def stream(
         failure=failure,
         on_disconnect=on_disconnect,
         keepalive=keepalive,
-        shutdown_frame=b"bye",
     )
 
 
@@ -676,7 +675,7 @@ async def test_half_close_stops_a_stream_without_keepalives_soon(
 # Drain
 
 
-async def test_cut_stream_ends_with_the_shutdown_frame(
+async def test_cut_stream_ends_with_the_frame_of_a_shutdown(
     client: FakeClient, application: FakeApplication, script: Script, drain: Drain
 ) -> None:
     client.send(ASK)
@@ -684,7 +683,7 @@ async def test_cut_stream_ends_with_the_shutdown_frame(
     await settle()
     assert (await drain(0.0)).is_set()
 
-    assert body(client) == b"1\r\na\r\n3\r\nbye\r\n0\r\n\r\n"
+    assert body(client) == b"1\r\na\r\n14\r\nfailed: ShuttingDown\r\n0\r\n\r\n"
     assert script.cancelled
     assert application.ends[0].outcome == "cut"
     assert client.is_closed()
@@ -827,4 +826,4 @@ async def test_drain_cuts_a_stream_that_could_detach(client: FakeClient, detacha
     await settle()
 
     assert detachable.cancelled
-    assert body(client).endswith(b"3\r\nbye\r\n0\r\n\r\n")
+    assert body(client).endswith(b"14\r\nfailed: ShuttingDown\r\n0\r\n\r\n")

@@ -37,14 +37,9 @@ def stream(
     def coded(chunked: bool) -> Iterator[bytes]:
         return cycle(frames.coded(chunked)) if endless else iter(frames.coded(chunked))
 
-    return PacedStream(
-        StreamHead("text/plain"),
-        coded,
-        gaps=repeat(gap_s),
-        endless=endless,
-        keepalive=keepalive,
-        shutdown_frame=b"bye\n",
-    )
+    paced = PacedStream(StreamHead("text/plain"), coded, gaps=repeat(gap_s), endless=endless, keepalive=keepalive)
+    paced.shutdown_frame = lambda next_frame: b"not " + next_frame
+    return paced
 
 
 @pytest.fixture(autouse=True)
@@ -297,7 +292,7 @@ async def test_cut_stream_ends_with_the_shutdown_frame(
     wheel.advance(1.0)
     assert (await drain(0.0)).is_set()
 
-    assert body(client) == b"2\r\na\n\r\n4\r\nbye\n\r\n0\r\n\r\n"
+    assert body(client) == b"2\r\na\n\r\nb\r\nnot 2\r\nb\n\r\n\r\n0\r\n\r\n"
     assert client.is_closed()
     assert application.ends[0].outcome == "cut"
 
@@ -356,7 +351,8 @@ class GatedStream:
         application.handler = lambda _: self._stream(items)
 
     def _stream(self, items: tuple[Item, ...]) -> PacedStream:
-        paced = PacedStream(StreamHead("text/plain"), lambda _: iter(items), gaps=repeat(1.0), shutdown_frame=b"bye\n")
+        paced = PacedStream(StreamHead("text/plain"), lambda _: iter(items), gaps=repeat(1.0))
+        paced.shutdown_frame = lambda next_frame: b"not " + next_frame
         paced.ended = self._end
         return paced
 
@@ -420,7 +416,7 @@ async def test_drain_cuts_a_stream_at_a_gate(
     wheel.advance(1.0)
     assert (await drain(0.0)).is_set()
 
-    assert body(client) == b"4\r\nbye\n\r\n0\r\n\r\n"
+    assert body(client) == b"5\r\nnot 1\r\n0\r\n\r\n"
     assert (gate.waiting, gated.ended) == (0, 1)
 
 

@@ -107,7 +107,7 @@ async def test_cut_stream_ends_with_the_shutdown_frame(
 ) -> None:
     def handler(_: Request) -> RepeatedStream:
         steady = stream(None)
-        steady.shutdown_frame = b"bye\n"
+        steady.shutdown_frame = lambda next_frame: b"not " + next_frame
         return steady
 
     application.handler = handler
@@ -115,7 +115,7 @@ async def test_cut_stream_ends_with_the_shutdown_frame(
     wheel.advance(2.5)
     await drain(0.1)
 
-    assert body(client) == b"2\r\na\n\r\n4\r\nbye\n\r\n0\r\n\r\n"
+    assert body(client) == b"2\r\na\n\r\nc\r\nnot 3\r\nbc\n\r\n\r\n0\r\n\r\n"
     assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("cut", len(body(client)))]
 
 

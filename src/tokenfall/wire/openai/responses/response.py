@@ -20,7 +20,7 @@ from tokenfall.wire.openai.responses.document import OutputItem, ResponsesRespon
 from tokenfall.wire.openai.responses.item_ids import item_id
 from tokenfall.wire.openai.responses.options import ResponsesOptions
 from tokenfall.wire.openai.responses.request import decode
-from tokenfall.wire.openai.responses.stream import ResponsesEncoder, event_count
+from tokenfall.wire.openai.responses.stream import ResponsesEncoder, event_count, event_number
 
 _encode = msgspec.json.encode
 
@@ -94,4 +94,5 @@ OPENAI_RESPONSES = Dialect(
     error=error,
     error_frame=error_frame,
     frame_count=event_count,
+    frame_number=event_number,
 )

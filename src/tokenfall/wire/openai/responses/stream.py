@@ -122,6 +122,12 @@ class ResponsesEncoder:
         return sse.frame(_encode({"type": kind, "sequence_number": number, **members}), kind)
 
 
+def event_number(frame: bytes) -> int:
+    """The sequence number of the first event in a frame of an encoder; 0 for b""."""
+    _, _, after = frame.partition(b'"sequence_number":')
+    return int(after.partition(b",")[0] or 0)
+
+
 def event_count(encoder: Encoder) -> int:
     """How many events a stream's encoder has written."""
     return encoder.events if isinstance(encoder, ResponsesEncoder) else 0
