@@ -145,7 +145,7 @@ async def test_expired_turn_cannot_be_resumed() -> None:
 
 
 async def test_oldest_resumable_turn_is_dropped_first() -> None:
-    async with running(RESUME_MEMORY="2500") as here:
+    async with running(RESUME_MEMORY="3000") as here:
         turns = [(await whole_frames(here.port, chat("x")))[0] for _ in range(4)]
         statuses = [(await fetch(here.port, resume(turn))).status for turn in turns]
         assert statuses == [404, 404, 200, 200]
