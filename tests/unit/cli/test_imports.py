@@ -16,6 +16,8 @@ BARE = {
     "stat", "sys", "zipimport",
 }  # fmt: skip
 """Modules that the interpreter loads at start-up."""
+if sys.version_info >= (3, 13):
+    BARE.add("linecache")  # for the source of `python -c`
 
 STANDARD = {"__future__", "bisect", "gc", "heapq", "itertools", "math", "resource", "select", "time"}
 """Standard library modules that the simulator uses. Each is a C module or a few kilobytes; `bisect`, `heapq` and
