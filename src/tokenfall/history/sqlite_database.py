@@ -142,9 +142,9 @@ def append(connection: sqlite3.Connection, conversation: Conversation, *, row: T
     if inserted.rowcount == 0:
         return
     connection.execute(
-        "DELETE FROM turns WHERE conversation = ?1 AND id <> ?2"
-        " AND sequence >= (SELECT sequence FROM turns WHERE conversation = ?1 AND id = ?3)",
-        (key, row.turn_id, row.replaces),
+        "DELETE FROM turns WHERE conversation = :key AND id <> :id"
+        " AND sequence >= (SELECT sequence FROM turns WHERE conversation = :key AND id = :replaces)",
+        {"key": key, "id": row.turn_id, "replaces": row.replaces},
     )
     connection.execute(
         "UPDATE conversations SET last_activity = ?,"
@@ -152,9 +152,9 @@ def append(connection: sqlite3.Connection, conversation: Conversation, *, row: T
         (row.answered_at, conversation.owner, key),
     )
     connection.execute(
-        "DELETE FROM turns WHERE conversation = ?1 AND sequence <="
-        " (SELECT sequence FROM turns WHERE conversation = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)",
-        (key, row.max_turns),
+        "DELETE FROM turns WHERE conversation = :key AND sequence <="
+        " (SELECT sequence FROM turns WHERE conversation = :key ORDER BY sequence DESC LIMIT 1 OFFSET :most)",
+        {"key": key, "most": row.max_turns},
     )
 
 
