@@ -10,18 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-_FORBIDDEN = str.maketrans("", "", "\r\n\0")
+_FORBIDDEN = ("\r", "\n", "\0")
 
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
     """Encoded header lines, each with its CRLF. Raises ValueError on CR, LF or NUL, against header injection."""
-    lines = []
-    for name, value in headers:
-        line = f"{name}: {value}"
-        if line.translate(_FORBIDDEN) != line:
-            raise ValueError(f"the header {name!r} contains a line break or NUL")
-        lines.append(line.encode("latin-1", "replace") + b"\r\n")
-    return b"".join(lines)
+    lines = [f"{name}: {value}" for name, value in headers]
+    text = "".join(lines)
+    if any(character in text for character in _FORBIDDEN):
+        broken = next(line for line in lines if any(character in line for character in _FORBIDDEN))
+        raise ValueError(f"the header {broken.partition(': ')[0]!r} contains a line break or NUL")
+    return "".join([f"{line}\r\n" for line in lines]).encode("latin-1", "replace")
 
 
 def status_line(status: int) -> bytes:
