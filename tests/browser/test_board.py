@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import Withheld, asked_and_answered, call, ended, loaded, set_sim
+from tests.browser.steps import Withheld, call, complete_turn, set_sim, wait_until_ended, wait_until_loaded
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -138,10 +138,10 @@ def test_requests_are_listed_by_route_and_status(open_page: Pages, serve: Serve)
 
 def test_requests_that_the_chat_page_sends_by_itself_are_not_listed(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms")
-    chat = loaded(open_page(server, "/web"))
-    asked_and_answered(chat, "one")
+    chat = wait_until_loaded(open_page(server, "/web"))
+    complete_turn(chat, "one")
     chat.reload()
-    ended(chat)
+    wait_until_ended(chat)
     page = chat.context.new_page()
     page.goto(f"http://127.0.0.1:{server.port}/board")
     expect(state(page)).to_have_text("Live")
@@ -203,11 +203,11 @@ def events_at(n: int) -> str:
 
 FEED = """
   window.past = null; // the history, where a test has one
-  const asked = window.fetch;
+  const originalFetch = window.fetch;
   window.fetch = (path, init) => {
     const status = window.past ? 200 : 404;
     if (path.startsWith('board/history')) return Promise.resolve(Response.json(window.past, { status }));
-    if (path !== 'board/events') return asked(path, init);
+    if (path !== 'board/events') return originalFetch(path, init);
     const body = new ReadableStream({
       start(events) {
         window.deliver = (text) => events.enqueue(new TextEncoder().encode(text));
@@ -283,12 +283,12 @@ def test_one_request_brings_all_that_is_shown(open_page: Pages, serve: Serve) ->
     server = serve()
     page = open_page(server, "/livez")
     open_page.allow("favicon.ico")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url.rpartition(str(server.port))[2]))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url.rpartition(str(server.port))[2]))
     page.goto(f"http://127.0.0.1:{server.port}/board")
     expect(state(page)).to_have_text("Live")
     page.wait_for_function("(line) => /L.*L/.test(document.querySelector(line).getAttribute('d'))", arg=MEMORY_LINE)
-    of_api = [path for path in asked if not path.startswith("/web/") and "favicon" not in path]
+    of_api = [path for path in requested if not path.startswith("/web/") and "favicon" not in path]
     assert of_api == ["/board", "/board/events", "/board/history?range=15m"]
 
 

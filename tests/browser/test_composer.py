@@ -8,19 +8,19 @@ from tests.browser.steps import (
     Withheld,
     alert,
     ask,
-    asked_and_answered,
-    asked_of,
+    complete_turn,
     contents,
     draft,
-    ended,
+    expect_text,
     gate,
-    idle,
     messages,
+    posted_bodies,
     press,
-    says,
     set_sim,
     status,
     texts,
+    wait_until_ended,
+    wait_until_idle,
     write,
 )
 from tests.end_to_end.conftest import Serve
@@ -68,7 +68,7 @@ def test_stop_and_send_are_in_one_row_with_the_other_controls(open_page: Pages, 
     page.locator("#option-temperature").fill("0.7")
     page.get_by_role("button", name="Save").click()
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     for controls in [("#model", "#stop", "#send"), ("#model", "#settings", "#stop", "#send")]:
         for width in (390, 360, 320):
             page.set_viewport_size({"width": width, "height": 640})
@@ -78,7 +78,7 @@ def test_stop_and_send_are_in_one_row_with_the_other_controls(open_page: Pages, 
         page.get_by_role("button", name="Clear all").click()
         page.get_by_role("button", name="Save").click()
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
 
 
 @pytest.mark.parametrize("by", ["the browser", "the page"])
@@ -109,7 +109,7 @@ def test_the_text_area_grows_stops_growing_and_shrinks(open_page: Pages, serve: 
     draft(page).press("Enter")
     expect(draft(page)).to_have_value("")
     assert height(page) == one
-    ended(page)
+    wait_until_ended(page)
 
 
 _CHANGE_OFTEN = """(area) => {
@@ -142,16 +142,16 @@ def layouts_of_many_changes(page: Page) -> float:
 def test_enter_sends_and_shift_enter_breaks_the_line(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     expect(draft(page)).to_be_focused()
     page.keyboard.type("first")
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("second")
     expect(draft(page)).to_have_value("first\nsecond")
-    assert asked == []
+    assert posted == []
     page.keyboard.press("Enter")
     expect(draft(page)).to_have_value("")
-    ended(page)
+    wait_until_ended(page)
     assert contents(server) == ["first\nsecond"] * 2
 
 
@@ -161,20 +161,20 @@ def test_the_button_sends_too(open_page: Pages, serve: Serve) -> None:
     draft(page).fill("  spaces stay ")
     page.get_by_role("button", name="Send").click()
     expect(draft(page)).to_have_value("")
-    ended(page)
+    wait_until_ended(page)
     assert contents(server)[0] == "  spaces stay "
 
 
 def test_blank_message_is_not_sent(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     for blank in ["", "   ", "\n \t\n", "\u3000"]:
         ask(page, blank)
         page.get_by_role("button", name="Send").click()
         expect(draft(page)).to_be_focused()
         expect(draft(page)).to_have_value(blank)
-        idle(page)
-    assert (asked, messages(page)) == ([], [])
+        wait_until_idle(page)
+    assert (posted, messages(page)) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_blank_message_is_not_sent(open_page: Pages, serve: Serve) -> None:
 def test_the_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Serve, composing: bool, code: int) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     keyboard = page.context.new_cdp_session(page)
     if composing:
         keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
@@ -195,37 +195,37 @@ def test_the_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Ser
     key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": code}
     keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
     keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
-    idle(page)
+    wait_until_idle(page)
     expect(draft(page)).to_have_value("にほん")
-    assert asked == []
+    assert posted == []
     if composing:
         keyboard.send("Input.insertText", {"text": "日本"})  # what was chosen
         expect(draft(page)).to_have_value("日本")
     page.keyboard.press("Enter")
     expect(draft(page)).to_have_value("")
-    ended(page)
+    wait_until_ended(page)
     assert contents(server)[0] == ("日本" if composing else "にほん")
 
 
 def test_the_esc_of_an_input_method_stops_nothing(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    stopping = asked_of(page, "/stop")
+    stopping = posted_bodies(page, "/stop")
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     keyboard = page.context.new_cdp_session(page)
     keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
     key = {"key": "Escape", "code": "Escape", "windowsVirtualKeyCode": PROCESS}
     keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
     keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     assert (stopping, texts(page)[-1]) == ([], "one two three")
 
 
 def test_the_esc_of_an_input_method_leaves_an_edit_open(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, "one")
+    complete_turn(page, "one")
     press(page, "Edit", of=0)
     area = page.get_by_label("Edit your message")
     expect(area).to_be_focused()
@@ -244,16 +244,16 @@ def test_enter_that_is_held_down_sends_once(open_page: Pages, serve: Serve) -> N
     """Also when the message comes back meanwhile, since it failed."""
     open_page.expect("status of 503")
     page = open_page(serve(SIM=f"{ECHO},status=503"))
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     draft(page).fill("once")
     page.keyboard.down("Enter")
     expect(alert(page)).not_to_be_empty()
     for _ in range(3):
         page.keyboard.down("Enter")
-        idle(page)
+        wait_until_idle(page)
     page.keyboard.up("Enter")
     expect(draft(page)).to_have_value("once")
-    assert len(asked) == 1
+    assert len(posted) == 1
 
 
 # The draft
@@ -261,9 +261,9 @@ def test_enter_that_is_held_down_sends_once(open_page: Pages, serve: Serve) -> N
 
 def test_the_draft_and_its_size_survive_a_reload_until_it_is_sent_or_deleted(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, "sent")
+    complete_turn(page, "sent")
     page.reload()
-    ended(page)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("")
     draft(page).fill(lines(4))
     four = height(page)
@@ -273,7 +273,7 @@ def test_the_draft_and_its_size_survive_a_reload_until_it_is_sent_or_deleted(ope
     draft(page).press("ControlOrMeta+A")
     draft(page).press("Delete")
     page.reload()
-    ended(page)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("")
 
 
@@ -295,7 +295,7 @@ def test_each_conversation_has_its_own_draft(open_page: Pages, serve: Serve) -> 
     open_page.allow("status of 404")  # of a conversation that has not begun
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "here")
+    complete_turn(page, "here")
     draft(page).fill("for here")
     page.get_by_role("button", name="New conversation").click()
     expect(page.locator("#empty")).to_be_visible()
@@ -326,13 +326,13 @@ def test_text_typed_during_a_response_stays(open_page: Pages, serve: Serve) -> N
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     page.keyboard.type("next")
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("next")
     page.reload()
-    ended(page)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("next")
 
 
@@ -348,8 +348,8 @@ def test_failed_message_is_put_before_the_draft(open_page: Pages, serve: Serve) 
     expect(draft(page)).to_have_value("failed\ntyped since")
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").click()
-    says(page, "failed")
-    ended(page)
+    expect_text(page, "failed")
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("typed since")
 
 
@@ -360,16 +360,16 @@ def test_text_area_keeps_the_focus_during_and_after_a_response(open_page: Pages,
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     expect(draft(page)).to_be_focused()
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     expect(draft(page)).to_be_focused()
     gate(server, "hold", open=False)
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     page.keyboard.press("Escape")
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     expect(draft(page)).to_be_focused()
 
 
@@ -378,7 +378,7 @@ def test_the_focus_does_not_go_away_with_stop(open_page: Pages, serve: Serve, st
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     page.locator("#settings").focus()
     page.keyboard.press("Tab")
     expect(page.locator("#stop")).to_be_focused()
@@ -386,7 +386,7 @@ def test_the_focus_does_not_go_away_with_stop(open_page: Pages, serve: Serve, st
         page.keyboard.press("Enter")
     else:
         gate(server, "hold")
-    idle(page)
+    wait_until_idle(page)
     expect(draft(page)).to_be_focused()
     expect(status(page)).to_have_text("Stopped" if stopped else "Complete")
 
@@ -400,17 +400,17 @@ def test_the_focus_does_not_go_away_with_try_again(open_page: Pages, serve: Serv
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").press("Enter")
     expect(page.locator(":focus")).to_be_visible()
-    ended(page)
+    wait_until_ended(page)
     expect(page.locator(":focus")).to_be_visible()
     assert focused(page) != "body"
 
 
 def test_the_focus_does_not_go_away_with_regenerate(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, "one two three")
+    complete_turn(page, "one two three")
     page.get_by_role("button", name="Regenerate").press("Enter")
     expect(draft(page)).to_be_focused()
-    ended(page)
+    wait_until_ended(page)
     expect(page.locator("#messages > .message")).to_have_count(2)
     expect(draft(page)).to_be_focused()
 
@@ -419,25 +419,25 @@ def test_enter_during_a_response_sends_nothing_and_shows_why(open_page: Pages, s
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     ask(page, "next")
     expect(status(page)).to_have_text("Wait for the response to end, or stop it, then send.")
     expect(draft(page)).to_have_value("next")
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     draft(page).press("Enter")
-    says(page, "next")
+    expect_text(page, "next")
 
 
 def test_the_focus_does_not_go_away_with_an_edit(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, "one two three")
+    complete_turn(page, "one two three")
     press(page, "Edit", of=0)
     page.keyboard.type(", four")
     page.keyboard.press("Enter")
     expect(page.locator(":focus")).to_be_visible()
-    says(page, "one two three, four")
-    ended(page)
+    expect_text(page, "one two three, four")
+    wait_until_ended(page)
     expect(page.locator("#messages > .message")).to_have_count(2)
     expect(page.locator(":focus")).to_be_visible()
     assert focused(page) != "body"

@@ -13,24 +13,24 @@ from tests.browser.pages import Pages
 from tests.browser.steps import (
     Withheld,
     alert,
-    answer,
     ask,
-    asked_and_answered,
-    asked_of,
-    begun,
     call,
+    complete_turn,
     contents,
     draft,
-    ended,
+    expect_text,
     history,
-    idle,
-    loaded,
+    last_response,
     messages,
+    posted_bodies,
     press,
-    says,
     set_sim,
     status,
     texts,
+    turn_id,
+    wait_until_ended,
+    wait_until_idle,
+    wait_until_loaded,
 )
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
@@ -43,9 +43,9 @@ SERVERS_PROSE = re.compile(r"simulat|asked for|upstream|provider|[45]\d\d", re.I
 def failed(page: Page, words: str) -> None:
     """The page says so, in words of its own."""
     expect(alert(page)).to_contain_text(words)
-    idle(page)
-    told = re.sub(r"\(Request \S+\)", "", alert(page).inner_text())
-    assert not SERVERS_PROSE.search(told), told
+    wait_until_idle(page)
+    shown = re.sub(r"\(Request \S+\)", "", alert(page).inner_text())
+    assert not SERVERS_PROSE.search(shown), shown
     expect(page.get_by_role("alert").filter(has_text=words)).to_have_count(1)
     assert "Complete" not in (status(page).text_content() or "")
 
@@ -58,12 +58,12 @@ def came_to_nothing(page: Page, words: str) -> None:
     assert messages(page) == []
 
 
-def broke_off(page: Page, words: str, text: str = "one two") -> None:
+def expect_broken_off(page: Page, words: str, text: str = "one two") -> None:
     """What was said stays, and does not look like an answer."""
     failed(page, words)
-    ended(page, "failed")
+    wait_until_ended(page, "failed")
     assert messages(page) == [("user", "", COUNTING), ("assistant", "failed", text)]
-    expect(answer(page).locator(".note")).to_contain_text("Not complete")
+    expect(last_response(page).locator(".note")).to_contain_text("Not complete")
     for name in ["Edit", "Try again"]:
         expect(page.get_by_role("button", name=name)).to_be_visible()
 
@@ -71,8 +71,8 @@ def broke_off(page: Page, words: str, text: str = "one two") -> None:
 def sent_again(page: Page) -> None:
     """By the reader, from where the message is."""
     draft(page).press("Enter")
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     expect(alert(page)).to_be_empty()
 
 
@@ -81,8 +81,8 @@ def sent_again(page: Page) -> None:
 
 def answers(page: Page, number: int, **headers: str) -> None:
     """Every question with this status, and with a sentence that nobody is to read."""
-    told = {"status": number, "code": "new", "detail": f"{number}: the upstream was asked for the wrong provider"}
-    page.route("**/chat", lambda route: route.fulfill(status=number, json=told, headers=headers))
+    problem = {"status": number, "code": "new", "detail": f"{number}: the upstream was asked for the wrong provider"}
+    page.route("**/chat", lambda route: route.fulfill(status=number, json=problem, headers=headers))
 
 
 WORDS_BY_STATUS = {
@@ -121,10 +121,10 @@ def test_conversation_changed_elsewhere_is_reloaded(open_page: Pages, serve: Ser
     open_page.expect("status of 409")
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     assert call(server, "/history", method="DELETE")[0] == 204
-    asked = {"messages": [{"role": "user", "content": "elsewhere"}], "stream": False}
-    assert call(server, "/chat", method="POST", body=asked)[0] == 200
+    posted = {"messages": [{"role": "user", "content": "elsewhere"}], "stream": False}
+    assert call(server, "/chat", method="POST", body=posted)[0] == 200
     press(page, "Regenerate")
     failed(page, "This conversation was changed elsewhere, or the server lost it. Check it, then try again.")
     expect(page.locator("#messages > .message").first).to_contain_text("elsewhere")
@@ -165,12 +165,12 @@ def test_retry_wait_is_counted_down_and_its_end_announced(
     page.clock.install()
     ask(page, COUNTING)
     came_to_nothing(page, f"{words} Send again in 90 seconds.")
-    told = alert(page).text_content()
+    shown = alert(page).text_content()
     assert 0 < left_s(page) <= 90
     expect(page.locator("#notice-left")).to_have_attribute("aria-hidden", "true")
     page.clock.fast_forward(60_000)
     assert 0 < left_s(page) <= 30
-    assert alert(page).text_content() == told
+    assert alert(page).text_content() == shown
     page.clock.fast_forward(30_000)
     expect(alert(page)).to_have_text("You can send again.")
     expect(page.locator("#notice-left")).to_be_empty()
@@ -181,7 +181,7 @@ def test_retry_wait_is_counted_down_and_its_end_announced(
 
 def test_rate_limit_shows_its_wait(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 429")
-    page = loaded(open_page(serve(SIM=ECHO, RATE_LIMIT_RPS="0.01", RATE_LIMIT_BURST="2")))  # two requests
+    page = wait_until_loaded(open_page(serve(SIM=ECHO, RATE_LIMIT_RPS="0.01", RATE_LIMIT_BURST="2")))  # two requests
     ask(page, COUNTING)
     expect(alert(page)).to_have_text(re.compile(r"Too many requests\. Send again in \d+ (seconds|minutes)\.$"))
     expect(draft(page)).to_have_value(COUNTING)
@@ -200,7 +200,7 @@ def test_busy_model_shows_its_wait(open_page: Pages, serve: Serve) -> None:
 
 def test_restored_network_is_announced(open_page: Pages, serve: Serve) -> None:
     open_page.expect("ERR_INTERNET_DISCONNECTED")
-    page = loaded(open_page(serve(SIM=ECHO)))
+    page = wait_until_loaded(open_page(serve(SIM=ECHO)))
     page.context.set_offline(True)
     ask(page, COUNTING)
     came_to_nothing(page, "You are offline. Send again when the connection is back.")
@@ -230,8 +230,8 @@ def test_retry_is_possible_before_the_wait_ends(open_page: Pages, serve: Serve) 
     came_to_nothing(page, "Too many requests.")
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").click()
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     page.clock.fast_forward(2000)
     expect(page.locator("#notice-left")).to_be_empty()
 
@@ -265,10 +265,10 @@ def test_key_dialog_is_shown_until_the_key_is_valid(open_page: Pages, serve: Ser
     give_key(page, " right ")
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert page.evaluate("sessionStorage['tokenfall:key']") == "right"
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     assert contents(server, key="right") == [COUNTING, COUNTING]
     page.reload()
-    ended(page)
+    wait_until_ended(page)
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
@@ -278,7 +278,7 @@ def test_a_key_is_kept_in_this_tab_and_nowhere_else(open_page: Pages, serve: Ser
     page = open_page(server)
     key_dialog(page, NEEDED)
     give_key(page, "right")
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     kept = page.evaluate("({ session: { ...sessionStorage }, local: { ...localStorage }, cookie: document.cookie })")
     assert [name for name, value in kept["session"].items() if "right" in value] == ["tokenfall:key"]
     assert (kept["local"], kept["cookie"], page.context.cookies()) == ({}, "", [])
@@ -304,11 +304,11 @@ def test_a_key_is_remembered_on_the_device_changed_and_forgotten(
     assert axe(page, within="#key-dialog") == []
     page.screenshot(path=artefact("key-dialog.png"))
     give_key(page, "right")
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     assert page.evaluate("[sessionStorage['tokenfall:key'], localStorage['tokenfall:key']]") == [None, "right"]
     beside = page.context.new_page()
     beside.goto(page.url)
-    ended(beside)
+    wait_until_ended(beside)
     change_key(beside)
     expect(beside.locator("#key")).to_have_value("")
     expect(beside.get_by_label("Remember this key on this device")).to_be_checked()
@@ -371,8 +371,8 @@ def test_cancelled_key_dialog_keeps_the_message(open_page: Pages, serve: Serve) 
     page.get_by_role("button", name="Try again").click()
     key_dialog(page, NEEDED)
     give_key(page, "right")
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("")
     assert contents(server, key="right") == [COUNTING, COUNTING]
 
@@ -380,15 +380,15 @@ def test_cancelled_key_dialog_keeps_the_message(open_page: Pages, serve: Serve) 
 def test_key_given_later_shows_its_conversations(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     server = serve(SIM=ECHO, API_KEY="right")
-    asked = {"messages": [{"role": "user", "content": COUNTING}], "stream": False}
-    assert call(server, "/chat", method="POST", body=asked, key="right")[0] == 200
+    posted = {"messages": [{"role": "user", "content": COUNTING}], "stream": False}
+    assert call(server, "/chat", method="POST", body=posted, key="right")[0] == 200
     page = open_page(server)
     key_dialog(page, NEEDED)
     give_up(page, "Esc")
     page.get_by_role("button", name="Enter a key").click()
     key_dialog(page, NEEDED)
     give_key(page, "right")
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == [COUNTING, COUNTING]
     expect(page.locator("#conversations a")).to_have_count(1)
 
@@ -426,7 +426,7 @@ def test_a_key_that_is_not_accepted_any_more(open_page: Pages, serve: Serve) -> 
     page = open_page(first)
     key_dialog(page, NEEDED)
     give_key(page, "old")
-    asked_and_answered(page, "before")
+    complete_turn(page, "before")
     first.close()
     server = serve(SIM=ECHO, API_KEY="new", PORT=str(first.port))
     ask(page, COUNTING)
@@ -436,8 +436,8 @@ def test_a_key_that_is_not_accepted_any_more(open_page: Pages, serve: Serve) -> 
     expect(page.locator(".forgotten")).to_be_visible()
     expect(draft(page)).to_have_value(COUNTING)
     draft(page).press("Enter")
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     assert contents(server, key="new") == [COUNTING, COUNTING]
     expect(alert(page)).to_be_empty()
 
@@ -485,12 +485,12 @@ def test_html_page_of_a_proxy_is_reported(open_page: Pages, serve: Serve, number
     came_to_nothing(page, words)
     assert "nginx" not in page.inner_text("body")
     page.unroute("**/chat")
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     with page.expect_response("**/conversations?*"):
         page.reload()
     expect(draft(page)).to_have_value(COUNTING)
-    idle(page)
-    assert (asked, messages(page), contents(server)) == ([], [], [])
+    wait_until_idle(page)
+    assert (posted, messages(page), contents(server)) == ([], [], [])
     sent_again(page)
 
 
@@ -514,11 +514,11 @@ def test_response_without_its_end_is_incomplete(open_page: Pages, serve: Serve, 
     body = f'id: 1\ndata: {{"content":"one"}}\n\nid: 2\ndata: {{"content":" two"}}\n\n{rest}'
     page.route("**/chat", lambda route: route.fulfill(headers=STREAM, body=body))
     ask(page, COUNTING)
-    broke_off(page, words)
+    expect_broken_off(page, words)
     page.unroute("**/chat")
     page.get_by_role("button", name="Try again").click()
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     assert texts(page) == contents(server) == [COUNTING, COUNTING]
 
 
@@ -536,7 +536,7 @@ def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: 
     page = open_page(server)
     page.clock.install()
     ask(page, COUNTING)
-    begun(page)
+    turn_id(page)
     server.expected_status = -signal.SIGKILL
     server.signal(signal.SIGKILL)
     server.wait()
@@ -549,7 +549,7 @@ def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: 
     serve(SIM=ECHO, PORT=str(server.port))
     with page.expect_response("**/conversations?*"):
         page.reload()
-    idle(page)
+    wait_until_idle(page)
     expect(draft(page)).to_have_value(COUNTING)
     sent_again(page)
     assert texts(page) == [COUNTING, COUNTING]
@@ -570,20 +570,20 @@ def test_fault_in_the_middle_leaves_an_incomplete_response(open_page: Pages, ser
     server = serve(SIM=f"{ECHO},fault={kind}@2")
     page = open_page(server)
     ask(page, COUNTING)
-    broke_off(page, FAULTS[kind])
+    expect_broken_off(page, FAULTS[kind])
     expect(draft(page)).to_have_value("")
     assert [(each["content"], each.get("status")) for each in history(server)] == [
         (COUNTING, None),
         ("one two", "interrupted"),
     ]
     page.reload()
-    ended(page, "interrupted")
+    wait_until_ended(page, "interrupted")
 
 
 def test_response_with_all_tokens_but_no_end_is_incomplete(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=f"{ECHO},fault=nodone@0"))
     ask(page, COUNTING)
-    broke_off(page, FAULTS["close"], COUNTING)
+    expect_broken_off(page, FAULTS["close"], COUNTING)
 
 
 def test_a_fault_before_the_first_token_gives_the_message_back(open_page: Pages, serve: Serve) -> None:
@@ -629,17 +629,17 @@ def test_a_model_that_does_not_begin(open_page: Pages, serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words", "told"),
+    ("fault", "words", "shown"),
     [
         ("reset@2", "The connection to the model was lost", "one two"),
         ("error@2", "The model failed in the middle", "one two"),
         ("nodone@0", "The model stopped before its end", COUNTING),
     ],
 )
-def test_interrupted_model_is_reported(open_page: Pages, serve: Serve, fault: str, words: str, told: str) -> None:
+def test_interrupted_model_is_reported(open_page: Pages, serve: Serve, fault: str, words: str, shown: str) -> None:
     page = open_page(serve(**behind(serve(SIM=f"{ECHO},fault={fault}"))))
     ask(page, COUNTING)
-    broke_off(page, words, told)
+    expect_broken_off(page, words, shown)
 
 
 def test_a_model_that_is_too_slow_to_begin(open_page: Pages, serve: Serve) -> None:
@@ -660,7 +660,7 @@ def test_stalled_model_is_reported(open_page: Pages, serve: Serve, setting: str,
     upstream = serve(SIM=f"{ECHO},gate=hold@2")
     page = open_page(serve(**behind(upstream, **{setting: wait})))
     ask(page, COUNTING)
-    broke_off(page, words)
+    expect_broken_off(page, words)
 
 
 def test_refusal_of_a_model_shows_its_reason(open_page: Pages, serve: Serve) -> None:
@@ -685,8 +685,8 @@ def test_a_model_that_is_not_there(open_page: Pages, serve: Serve) -> None:
 
 BYTE_BY_BYTE = """() => {
 const whole = globalThis.fetch;
-globalThis.fetch = async (...asked) => {
-  const response = await whole(...asked);
+globalThis.fetch = async (...request) => {
+  const response = await whole(...request);
   if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) return response;
   const cut = new TransformStream({
     transform(bytes, out) { for (const byte of bytes) out.enqueue(Uint8Array.of(byte)); },
@@ -700,7 +700,7 @@ def test_characters_split_by_the_network_are_joined(open_page: Pages, serve: Ser
     text = "naïve 日本語 👩‍👩‍👧 ﷽ e\u0301"
     page = open_page(serve(SIM=ECHO))
     page.evaluate(BYTE_BY_BYTE)
-    asked_and_answered(page, text)
+    complete_turn(page, text)
     assert texts(page) == [text, text]
 
 
@@ -710,7 +710,7 @@ def test_a_frame_that_is_cut_inside_a_character_changes_nothing(open_page: Pages
     if where == "behind the server":
         server = serve(**behind(server))
     page = open_page(server)
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     assert texts(page)[1] == contents(server)[1] == "one twoé three four"
 
 
@@ -739,7 +739,7 @@ def test_alert_is_removed_by_dismiss_and_by_the_next_message(open_page: Pages, s
     expect(alert(page)).to_be_empty()
     expect(page.get_by_role("button", name="Dismiss")).to_have_count(0)
     withheld.release()
-    ended(page)
+    wait_until_ended(page)
 
 
 # The conversation that was left meanwhile
@@ -757,7 +757,7 @@ def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(
     withheld.wait()
     page.get_by_role("button", name="New conversation").click()
     expect(draft(page)).to_have_value("")
-    idle(page)
+    wait_until_idle(page)
     if fails == "after he is back":
         with page.expect_response("**/conversations?*"):
             page.go_back()
@@ -779,21 +779,21 @@ def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(
 def test_a_conversation_that_cannot_be_loaded_can_be_loaded_again(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 500")
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     page.route("**/history?*", lambda route: route.fulfill(status=500))
     page.reload()
     failed(page, "Something went wrong on the server.")
     expect(page.locator("#empty")).to_be_hidden()
     page.unroute("**/history?*")
     page.get_by_role("button", name="Load again").click()
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == [COUNTING, COUNTING]
 
 
 def test_a_conversation_can_be_loaded_after_the_wait(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 503")
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     page.clock.install()
     page.route("**/history?*", lambda route: route.fulfill(status=503, headers={"Retry-After": "30"}))
     page.reload()
@@ -803,7 +803,7 @@ def test_a_conversation_can_be_loaded_after_the_wait(open_page: Pages, serve: Se
     expect(page.locator("#notice-left")).to_be_empty()
     if not messages(page):
         page.get_by_role("button", name="Load again").click()
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == [COUNTING, COUNTING]
 
 
@@ -811,7 +811,7 @@ def test_question_is_sent_once_the_conversation_is_loaded(open_page: Pages, serv
     open_page.expect("status of 500")
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "before")
+    complete_turn(page, "before")
     page.route("**/history?*", lambda route: route.fulfill(status=500))
     page.reload()
     failed(page, "Something went wrong on the server.")
@@ -827,15 +827,15 @@ def test_empty_response_is_marked_as_empty(open_page: Pages, serve: Serve, tmp_p
     (tmp_path / "silent.json").write_text('[{"say": ""}]', encoding="utf-8")
     page = open_page(serve(SIM=f"script={tmp_path / 'silent.json'}"))
     ask(page, COUNTING)
-    ended(page)
-    expect(answer(page).locator(".note")).to_contain_text("Empty response")
+    wait_until_ended(page)
+    expect(last_response(page).locator(".note")).to_contain_text("Empty response")
 
 
 def test_question_during_a_resumed_response_stays_in_the_draft(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=f"{ECHO},gate=hold@2")
     page = open_page(server)
     ask(page, COUNTING)
-    says(page, "one two")
+    expect_text(page, "one two")
     withheld = Withheld(page, "**/history?*")
     page.reload()
     withheld.wait()
@@ -843,10 +843,10 @@ def test_question_during_a_resumed_response_stays_in_the_draft(open_page: Pages,
     expect(status(page)).to_have_text("A response is still loading.")
     expect(draft(page)).to_have_value("another")
     withheld.release()
-    says(page, "one two")
+    expect_text(page, "one two")
     call(server, "/sim/gates/hold", method="PATCH", body={"open": True})
-    ended(page)
+    wait_until_ended(page)
     draft(page).press("Enter")
-    says(page, "another")
-    ended(page)
+    expect_text(page, "another")
+    wait_until_ended(page)
     assert texts(page) == contents(server) == [COUNTING, COUNTING, "another", "another"]

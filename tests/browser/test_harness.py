@@ -70,7 +70,7 @@ def quiet(browser: Browser, tmp_path: Path) -> Iterator[Pages]:
         pages.close()
 
 
-def has_heard(page: Page, pages: Pages) -> bool:
+def has_failure(page: Page, pages: Pages) -> bool:
     """Lets the page go on until there is a complaint."""
     for _ in range(200):
         page.evaluate("new Promise((resolve) => setTimeout(resolve, 10))")
@@ -82,8 +82,8 @@ def has_heard(page: Page, pages: Pages) -> bool:
 def test_the_page_loads_without_a_complaint(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
     page = open_page(serve(), color_scheme="dark", reduced_motion="reduce", viewport=(360, 640))
     assert page.title()
-    asked = ["(prefers-color-scheme: dark)", "(prefers-reduced-motion: reduce)", "(width: 360px) and (height: 640px)"]
-    assert page.evaluate("(asked) => asked.map((each) => matchMedia(each).matches)", asked) == [True] * 3
+    query = ["(prefers-color-scheme: dark)", "(prefers-reduced-motion: reduce)", "(width: 360px) and (height: 640px)"]
+    assert page.evaluate("(asked) => asked.map((each) => matchMedia(each).matches)", query) == [True] * 3
     path = artefact("harness.png")
     page.screenshot(path=path)
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -93,7 +93,7 @@ def test_the_page_loads_without_a_complaint(open_page: Pages, serve: Serve, arte
 def test_planted_fault_is_reported_and_fails_the_test(quiet: Pages, plain: str, script: str) -> None:
     page = quiet(plain)
     page.evaluate(f"() => {{ {script} }}")
-    assert has_heard(page, quiet)
+    assert has_failure(page, quiet)
     with pytest.raises(AssertionError, match=f"unexpected: {PLANTED[script]}"):
         quiet.close()
 
@@ -108,7 +108,7 @@ def test_expected_fault_does_not_fail_the_test(quiet: Pages, plain: str) -> None
     page = quiet(plain)
     page.evaluate("console.error('planted')")
     page.context.new_page().evaluate("console.error('beside')")
-    assert has_heard(page, quiet)
+    assert has_failure(page, quiet)
     assert len(quiet.unexpected()) == 2
     quiet.expect(r"^console: planted$")
     quiet.allow("beside", "what does not come")
@@ -125,8 +125,8 @@ def test_a_fault_that_is_expected_must_come(quiet: Pages, plain: str) -> None:
 @pytest.mark.parametrize("host", ["example.org", "192.0.2.1", "10.0.0.1:8080"])
 def test_no_other_host_is_reached(quiet: Pages, plain: str, host: str) -> None:
     page = quiet(plain, bypass_csp=True)
-    asked = f"fetch('http://{host}/planted').then(() => 'there', () => 'refused')"
-    assert page.evaluate(asked) == "refused"
+    query = f"fetch('http://{host}/planted').then(() => 'there', () => 'refused')"
+    assert page.evaluate(query) == "refused"
     quiet.expect("ERR_NAME_NOT_RESOLVED")
     with pytest.raises(AssertionError, match=f"^unexpected: host: http://{re.escape(host)}/planted$"):
         quiet.close()
@@ -149,10 +149,10 @@ def test_a_passed_test_leaves_nothing(quiet: Pages, plain: str, tmp_path: Path) 
 def test_axe_finds_planted_violations(open_page: Pages, plain: str) -> None:
     page = open_page(plain)
     page.evaluate("document.body.append(Object.assign(document.createElement('img'), { src: 'data:,' }))")
-    (found,) = [said for said in axe(page) if said.startswith("image-alt (critical)")]
+    (found,) = [violation for violation in axe(page) if violation.startswith("image-alt (critical)")]
     assert 'src="data:,"' in found
-    assert not [said for said in axe(page, without=["image-alt"]) if "image-alt" in said]
-    assert not [said for said in axe(page, within="h1") if "image-alt" in said]
+    assert not [violation for violation in axe(page, without=["image-alt"]) if "image-alt" in violation]
+    assert not [violation for violation in axe(page, within="h1") if "image-alt" in violation]
 
 
 def test_frames_and_long_tasks_are_measured(open_page: Pages, plain: str) -> None:

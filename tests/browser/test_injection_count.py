@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.pages import Pages
-from tests.browser.test_injections import ASK, TEXTS, all_forms, echo_of, forms, typed, watched
+from tests.browser.test_injections import ASK, TEXTS, all_forms, echo_script, forms, typed, watched
 from tests.end_to_end.conftest import Serve
 from tests.reliability.conftest import tally
 from tests.reliability.rows import Tally
@@ -26,7 +26,7 @@ def test_scripts_and_markup_in_responses_stay_text(
     for bypass_csp in (False, True):
         for start in range(0, each, A_CONVERSATION):
             some = forms[start : min(each, start + A_CONVERSATION)]
-            server = serve(SIM=f"script={echo_of(some, tmp_path)},gap=0ms")
+            server = serve(SIM=f"script={echo_script(some, tmp_path)},gap=0ms")
             shown = watched(open_page, server, bypass_csp=bypass_csp)
             assert shown.page.evaluate(ASK, json.dumps(some)) == []
             assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]

@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.pages import Pages
-from tests.browser.steps import alert, asked_and_answered, contents, loaded, message
+from tests.browser.steps import alert, complete_turn, contents, message, wait_until_loaded
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -146,9 +146,9 @@ _GROW = """async (json) => {
 
 # The notices, one for each text that the server refuses.
 _REFUSED = """async (json) => {
-  const said = [];
+  const outcomes = [];
   for (const text of JSON.parse(json)) {
-    const told = new Promise((resolve) => {
+    const outcome = new Promise((resolve) => {
       const alert = document.querySelector('#notice-text');
       const seen = new MutationObserver(() => alert.textContent && (seen.disconnect(), resolve(alert.textContent)));
       seen.observe(alert, { childList: true, subtree: true, characterData: true });
@@ -156,9 +156,9 @@ _REFUSED = """async (json) => {
     const draft = document.querySelector('#draft');
     draft.value = text;
     draft.form.requestSubmit();
-    said.push(await told);
+    outcomes.push(await outcome);
   }
-  return said;
+  return outcomes;
 }"""
 
 # What is wrong with the list of conversations, and their names.
@@ -188,8 +188,8 @@ TEXTS = """(role) => {
 def all_forms() -> str:
     """As JSON in ASCII, since one of them is no Unicode text."""
     script = f"import {{ INJECTIONS }} from '{SOURCE.as_uri()}'; console.log(JSON.stringify(INJECTIONS));"
-    told = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
-    return json.dumps(json.loads(told.stdout))
+    outcome = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
+    return json.dumps(json.loads(outcome.stdout))
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ class Watched:
 
 
 def watched(open_page: Pages, server: ServerProcess, *, bypass_csp: bool) -> Watched:
-    return Watched(loaded(open_page(server, bypass_csp=bypass_csp)), server)
+    return Watched(wait_until_loaded(open_page(server, bypass_csp=bypass_csp)), server)
 
 
 def typed(text: str) -> str:
@@ -249,7 +249,7 @@ def typed(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def echo_of(forms: list[str], folder: Path) -> Path:
+def echo_script(forms: list[str], folder: Path) -> Path:
     """A script that answers each form with itself, each character a token of its own."""
     turns = [
         {"when": {"last": typed(form)}, "say": [{"text": piece} for piece in EACH_CHARACTER.findall(form)]}
@@ -264,7 +264,7 @@ def echo_of(forms: list[str], folder: Path) -> Path:
 def test_question_and_response_stay_text(open_page: Pages, serve: Serve, forms: list[str], tmp_path: Path) -> None:
     """A part of the forms: test_stored_messages_stay_text and test_partial_responses_stay_text have all of them."""
     some = forms[::PARTS]
-    server = serve(SIM=f"script={echo_of(some, tmp_path)},gap=0ms")
+    server = serve(SIM=f"script={echo_script(some, tmp_path)},gap=0ms")
     shown = watched(open_page, server, bypass_csp=True)
     assert shown.page.evaluate(ASK, json.dumps(some)) == []
     assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]
@@ -312,8 +312,8 @@ def name_conversations(server: ServerProcess, titles: list[str]) -> None:
         def call(method: str, path: str, **body: object) -> None:
             connection.request(method, path, json.dumps(body))
             response = connection.getresponse()
-            told = response.read()
-            assert response.status in {200, 204}, told
+            outcome = response.read()
+            assert response.status in {200, 204}, outcome
 
         for number, title in enumerate(titles):
             call("POST", "/chat", messages=hello, conversation=f"c{number}", stream=False)
@@ -354,12 +354,12 @@ class Provider(BaseHTTPRequestHandler):
         self._answer(200, "application/json", json.dumps({"data": [{"id": MODEL}]}))
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
         chunk = {"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": "stop"}]}
-        if asked == "Hello":
+        if question == "Hello":
             self._answer(200, "text/event-stream", f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n")
         else:
-            self._answer(400, "application/json", json.dumps({"error": {"message": asked}}))
+            self._answer(400, "application/json", json.dumps({"error": {"message": question}}))
 
     def _answer(self, status: int, content_type: str, text: str) -> None:
         self.send_response(status)
@@ -384,10 +384,10 @@ def provider() -> Iterator[str]:
 
 def test_provider_error_stays_text(open_page: Pages, serve: Serve, provider: str, forms: list[str]) -> None:
     shown = watched(open_page, serve(UPSTREAM_URL=provider, MODEL=MODEL), bypass_csp=True)
-    asked_and_answered(shown.page, "Hello")
+    complete_turn(shown.page, "Hello")
     expect(message(shown.page, -1).locator(".model")).to_have_text(MODEL)
-    told = shown.page.evaluate(_REFUSED, json.dumps(forms[::16]))
-    assert [said.partition(" It says: ")[0] for said in told] == ["The model refused this message."] * len(told)
+    outcome = shown.page.evaluate(_REFUSED, json.dumps(forms[::16]))
+    assert [text.partition(" It says: ")[0] for text in outcome] == ["The model refused this message."] * len(outcome)
     assert alert(shown.page).locator("*").count() == 0
     assert shown.wrong() == []
 

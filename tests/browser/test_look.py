@@ -16,7 +16,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import DEFAULT, alert, answer, ask, begun, call, ended, press, write
+from tests.browser.steps import DEFAULT, alert, ask, call, last_response, press, turn_id, wait_until_ended, write
 from tests.end_to_end.conftest import Serve, check_clean_exit
 from tests.end_to_end.preloaded import Preloaded
 from tests.end_to_end.process import ServerProcess
@@ -105,7 +105,7 @@ MEASURE = """() => {
   const name = (element) => `${element.localName}${element.id && `#${element.id}`}${[...element.classList]
     .map((each) => `.${each}`).join('')} ${JSON.stringify(element.textContent.trim().slice(0, 20))}`;
   const wrong = [];
-  const say = (element, words) => wrong.push(`${name(element)} ${words}`);
+  const report = (element, words) => wrong.push(`${name(element)} ${words}`);
   const MAY_SCROLL = 'pre, .table, textarea, input';
   const MAY_CUT = '.unseen, .pace, .title, .name, input';
 
@@ -114,12 +114,12 @@ MEASURE = """() => {
     const { overflowX } = getComputedStyle(element);
     const inScroller = element.parentElement.closest(MAY_SCROLL);
     if (!inScroller && !element.closest('svg') && (left < -0.5 || right > innerWidth + 0.5)) {
-      say(element, `reaches from ${left} to ${right}`);
+      report(element, `reaches from ${left} to ${right}`);
     }
     if (overflowX === 'visible' || element.scrollWidth <= element.clientWidth + 1) continue;
     if (['hidden', 'clip'].includes(overflowX)) {
-      if (!element.matches(MAY_CUT)) say(element, 'is cut off');
-    } else if (!element.matches(MAY_SCROLL)) say(element, 'scrolls sideways');
+      if (!element.matches(MAY_CUT)) report(element, 'is cut off');
+    } else if (!element.matches(MAY_SCROLL)) report(element, 'scrolls sideways');
   }
   const root = document.documentElement;
   if (root.scrollWidth > innerWidth) wrong.push(`the page is ${root.scrollWidth} wide`);
@@ -129,7 +129,7 @@ MEASURE = """() => {
   for (const target of all('button, summary, input, textarea, select, a[href]')) {
     const area = target.closest('label') ?? target;
     const { left, top, width, height } = area.getBoundingClientRect();
-    if (!isExempt(target) && Math.min(width, height) < 43.99) say(target, `measures ${width} x ${height}`);
+    if (!isExempt(target) && Math.min(width, height) < 43.99) report(target, `measures ${width} x ${height}`);
     if (!layer.contains(target) || target.closest('.log')) continue;
     const [x, y] = [left + width / 2, top + height / 2];
     const holds = (box) => x > box.left && x < box.right && y > box.top && y < box.bottom;
@@ -140,7 +140,7 @@ MEASURE = """() => {
     if (box || !holds({ left: 0, top: 0, right: innerWidth, bottom: innerHeight })) continue; // scrolled away
     const hit = document.elementFromPoint(x, y);
     if (hit && getComputedStyle(hit.closest('.bar') ?? hit).position === 'sticky') continue; // scrolled away below it
-    if (!area.contains(hit)) say(target, `is covered by ${hit && name(hit)}`);
+    if (!area.contains(hit)) report(target, `is covered by ${hit && name(hit)}`);
   }
   return wrong;
 }"""
@@ -165,7 +165,7 @@ def talking(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded, bund
     preloaded.web = bundled
     server = served(tmp_path_factory.mktemp("talking"), preloaded)
     for number, question in enumerate(QUESTIONS):
-        tell(server, question, conversation=f"old-{number}")
+        store_turn(server, question, conversation=f"old-{number}")
     yield server
     check_clean_exit(server)
 
@@ -177,10 +177,10 @@ def served(folder: Path, preloaded: Preloaded) -> ServerProcess:
     return ServerProcess(folder, environment=environment, preloaded=preloaded)
 
 
-def tell(server: ServerProcess, question: str, *, conversation: str = DEFAULT) -> None:
+def store_turn(server: ServerProcess, question: str, *, conversation: str = DEFAULT) -> None:
     """Asks without a page, and waits for the answer."""
-    asked = {"messages": [{"role": "user", "content": question}], "stream": False, "conversation": conversation}
-    status, found = call(server, "/chat", method="POST", body=asked)
+    body = {"messages": [{"role": "user", "content": question}], "stream": False, "conversation": conversation}
+    status, found = call(server, "/chat", method="POST", body=body)
     assert status == 200, found
 
 
@@ -215,34 +215,34 @@ def empty(page: Page) -> None:
 
 def waiting(page: Page) -> None:
     ask(page, "wait")
-    begun(page)
-    expect(answer(page)).to_have_attribute("data-state", "waiting")
+    turn_id(page)
+    expect(last_response(page)).to_have_attribute("data-state", "waiting")
 
 
 def streaming(page: Page) -> None:
     ask(page, "half")
-    expect(answer(page).get_by_role("heading", name="What to mind")).to_be_attached()
+    expect(last_response(page).get_by_role("heading", name="What to mind")).to_be_attached()
 
 
 def rich(page: Page) -> None:
     ask(page, "rich")
-    ended(page)
+    wait_until_ended(page)
 
 
 def hard(page: Page) -> None:
     ask(page, f"hard: {'unbreakable' * 40} {'מימין לשמאל ' * 8}")
-    ended(page)
+    wait_until_ended(page)
 
 
 def stopped(page: Page) -> None:
     streaming(page)
     page.locator("#stop").click()
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
 
 
 def failed(page: Page) -> None:
     ask(page, "break")
-    ended(page, "failed")
+    wait_until_ended(page, "failed")
     expect(alert(page)).not_to_be_empty()
 
 
@@ -278,7 +278,7 @@ def delete_dialog(page: Page) -> None:
 
 def edit_form(page: Page) -> None:
     ask(page, "anything")
-    ended(page)
+    wait_until_ended(page)
     press(page, "Edit", of=0)
     expect(page.get_by_role("button", name="Save and send")).to_be_visible()
 
@@ -371,7 +371,7 @@ def test_many_conversations_scroll_in_their_list(
 ) -> None:
     server = serve(SIM="gap=100us,tokens=1")
     for number in range(40):
-        tell(server, f"{number} {QUESTIONS[number % len(QUESTIONS)]}", conversation=f"many-{number}")
+        store_turn(server, f"{number} {QUESTIONS[number % len(QUESTIONS)]}", conversation=f"many-{number}")
     page = open_page(server)
     expect(page.locator("#conversations li")).to_have_count(40)
     assert sound(page) == []
@@ -486,9 +486,9 @@ def test_before_the_style_comes_the_canvas_is_the_themes(open_page: Pages, talki
 @pytest.mark.parametrize("path", ["/web", "/board"])
 def test_page_without_javascript_shows_a_notice(open_page: Pages, talking: ServerProcess, path: str) -> None:
     page = open_page(talking, path, java_script_enabled=False)
-    said = page.locator("noscript p")
-    expect(said).to_have_text("This page needs JavaScript.")
-    expect(said).to_be_in_viewport()
+    noscript = page.locator("noscript p")
+    expect(noscript).to_have_text("This page needs JavaScript.")
+    expect(noscript).to_be_in_viewport()
 
 
 # What the reader asked of the system
@@ -529,9 +529,9 @@ def test_in_forced_colours_buttons_keep_their_edges(
 
 
 def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefact: Artefact) -> None:
-    tell(talking, "rich", conversation="pictures")
+    store_turn(talking, "rich", conversation="pictures")
     page = open_page(talking, "/web?conversation=pictures")
-    ended(page)
+    wait_until_ended(page)
     for theme, name, size in [
         (theme, name, size) for theme in ("light", "dark") for name, size in (("chat", DESK), ("chat-phone", PHONE))
     ]:

@@ -10,16 +10,16 @@ from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import (
     alert,
-    answer,
     ask,
-    asked_and_answered,
-    asked_of,
+    complete_turn,
     draft,
-    ended,
+    last_response,
     messages,
+    posted_bodies,
     press,
-    said,
+    response_text,
     status,
+    wait_until_ended,
 )
 from tests.browser.test_look import DESK, PHONE, look, sound
 from tests.end_to_end.conftest import Serve
@@ -76,26 +76,26 @@ def test_first_visit_explains_the_simulator_and_how_to_change_it(open_page: Page
     expect(intro(page)).to_contain_text("put GROQ_API_KEY=gsk_... into .env")
     example(page, "A streamed response").click()
     expect(intro(page)).to_be_hidden()
-    ended(page)
-    expect(answer(page).locator(".who")).to_have_text("sim")
+    wait_until_ended(page)
+    expect(last_response(page).locator(".who")).to_have_text("sim")
 
 
 def test_an_example_runs_long_enough_to_be_stopped(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(), "/web")
     example(page, LONG).click()
-    expect(said(page)).to_contain_text("Large language")
+    expect(response_text(page)).to_contain_text("Large language")
     page.locator("#stop").click()
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
 
 
 def test_an_example_fails_in_the_middle_and_the_next_try_does_not(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST), "/web")
     example(page, "A failure in the middle").click()
-    ended(page, "failed")
-    expect(said(page)).to_contain_text("Large language")
+    wait_until_ended(page, "failed")
+    expect(response_text(page)).to_contain_text("Large language")
     expect(alert(page)).to_contain_text("failed in the middle")
     page.get_by_role("button", name="Try again").click()
-    ended(page)
+    wait_until_ended(page)
     assert len(messages(page)) == 2
 
 
@@ -109,8 +109,8 @@ def test_with_an_upstream_its_model_is_named_and_the_examples_are_its_own(
     expect(intro(page)).to_contain_text("Choose another model below")
     model(page).select_option("")
     example(page, "Code and a table").click()
-    ended(page)
-    expect(said(page)).to_contain_text("Write a short Python function")
+    wait_until_ended(page)
+    expect(response_text(page)).to_contain_text("Write a short Python function")
 
 
 def test_without_a_model_set_the_upstreams_only_one_is_named(open_page: Pages, serve: Serve) -> None:
@@ -145,18 +145,18 @@ def test_a_model_is_chosen_for_one_conversation_and_kept_with_it(open_page: Page
     page = open_page(serve(SIM=FAST), "/web")
     expect(model(page).locator("option").first).to_have_text("sim (default)")
     assert offered(page)[1] == "sim as groq-70b"
-    posted = asked_of(page)
+    posted = posted_bodies(page)
     model(page).select_option("sim as groq-70b")
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     page.get_by_role("button", name="New conversation").click()
     expect(model(page)).to_have_value("")
-    asked_and_answered(page, "second")
+    complete_turn(page, "second")
     page.go_back()
     expect(model(page)).to_have_value("sim:profile=groq-70b")
     page.reload()
     expect(model(page)).to_have_value("sim:profile=groq-70b")
     press(page, "Regenerate")
-    ended(page)
+    wait_until_ended(page)
     assert [body.get("model") for body in posted] == ["sim:profile=groq-70b", None, "sim:profile=groq-70b"]
 
 
@@ -173,8 +173,8 @@ def test_the_models_of_the_upstream_are_offered(open_page: Pages, upstream: Serv
     assert offered(page)[:4] == ["big (default)", "big", "small", "sim"]
     model(page).select_option("small")
     expect(intro(page)).to_contain_text("small responds here.")
-    asked_and_answered(page, "first")
-    expect(answer(page).locator(".who")).to_have_text("small")
+    complete_turn(page, "first")
+    expect(last_response(page).locator(".who")).to_have_text("small")
 
 
 def test_a_list_that_does_not_come_leaves_the_default_and_the_simulator(
@@ -196,7 +196,7 @@ def test_a_list_that_does_not_come_leaves_the_default_and_the_simulator(
 def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
     expect(model(page).locator("option").first).to_have_text("sim (default)")
-    posted = asked_of(page)
+    posted = posted_bodies(page)
     with changed(page) as dialog:
         expect(dialog.get_by_label("Token limit of a response")).to_have_attribute("placeholder", "4096")
         dialog.get_by_label("System prompt").fill("Be brief.")
@@ -205,8 +205,8 @@ def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve:
     expect(settings(page)).to_have_text("Settings: system prompt, temperature 0.5, limit 3")
     expect(settings(page)).to_be_focused()
     ask(page, "Why?")
-    ended(page)
-    expect(answer(page).locator(".ended")).to_have_text("Stopped at the limit of 3 tokens")
+    wait_until_ended(page)
+    expect(last_response(page).locator(".ended")).to_have_text("Stopped at the limit of 3 tokens")
     (body,) = posted
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
     assert (body["temperature"], body["max_tokens"]) == (0.5, 3)
@@ -215,7 +215,7 @@ def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve:
         dialog.get_by_role("button", name="Clear all").click()
     expect(settings(page)).to_have_text("Settings")
     press(page, "Regenerate")
-    ended(page)
+    wait_until_ended(page)
     assert not posted[1].keys() & {"temperature", "max_tokens", "model"}
 
 
@@ -242,7 +242,7 @@ def test_the_settings_of_a_deleted_conversation_are_deleted(open_page: Pages, se
     page = open_page(serve(SIM=FAST))
     with changed(page) as dialog:
         dialog.get_by_label("System prompt").fill("Be brief.")
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     assert "Be brief." in page.evaluate("localStorage['tokenfall:options']")
     page.locator("#menu summary").click()
     page.locator("#delete").click()

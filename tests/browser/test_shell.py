@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import ask, asked_and_answered, draft, ended, gate, says
+from tests.browser.steps import ask, complete_turn, draft, expect_text, gate, wait_until_ended
 from tests.browser.test_look import DESK, PAGE_COLOURS, PHONE, look, sound
 from tests.end_to_end.conftest import Serve
 
@@ -67,7 +67,7 @@ def test_a_chosen_theme_holds_on_every_page_and_from_the_first_paint(
 
 def test_shortcuts_are_listed_and_work(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     page.locator("#log").focus()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name=HELP)).to_be_visible()
@@ -156,10 +156,10 @@ def test_tab_title_marks_an_ended_response_until_the_tab_is_shown(open_page: Pag
     page = open_page(server)
     own = icon(page)
     ask(page, "one two")
-    says(page, "one")
+    expect_text(page, "one")
     page.evaluate(_SET_HIDDEN, True)
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     expect(page).to_have_title("● Complete · one two · Tokenfall")
     assert icon(page).startswith("data:image/svg+xml,")
     page.evaluate(_SET_HIDDEN, False)

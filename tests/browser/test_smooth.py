@@ -15,7 +15,7 @@ from tests.browser.conftest import Artefact
 from tests.browser.frames import Frames, frames
 from tests.browser.long_answers import LONG
 from tests.browser.pages import Pages
-from tests.browser.steps import answer, ask, contents, ended, said
+from tests.browser.steps import ask, contents, last_response, response_text, wait_until_ended
 from tests.end_to_end.conftest import Serve
 
 ENDS_WITHIN_MS = 60_000
@@ -24,19 +24,19 @@ NODES_A_TOKEN = 8  # that are made or changed, at most
 # Counts what the page draws, from now on, and what it changes where it should not.
 _COUNT = """async (half) => {
   const { StreamingMarkdown } = await import('/web/streaming_markdown.js');
-  const told = { draws: 0, drawsMs: [], changes: [0, 0], touched: [], behindPx: 0 };
+  const sums = { draws: 0, drawsMs: [], changes: [0, 0], touched: [], behindPx: 0 };
   let characters = 0;
   const { append } = StreamingMarkdown.prototype;
   StreamingMarkdown.prototype.append = function (text) {
     const startMs = performance.now();
     characters += text.length;
     append.call(this, text);
-    told.drawsMs.push(performance.now() - startMs);
-    told.draws += 1;
+    sums.drawsMs.push(performance.now() - startMs);
+    sums.draws += 1;
   };
   const log = document.querySelector('#log');
   const look = () => {
-    told.behindPx = Math.max(told.behindPx, log.scrollHeight - log.clientHeight - log.scrollTop);
+    sums.behindPx = Math.max(sums.behindPx, log.scrollHeight - log.clientHeight - log.scrollTop);
     requestAnimationFrame(look);
   };
   requestAnimationFrame(look);
@@ -50,13 +50,13 @@ _COUNT = """async (half) => {
     const box = document.querySelector('#messages > .assistant:last-child .text');
     for (const { target, addedNodes, removedNodes } of records) {
       if (!box?.contains(target)) continue;
-      told.changes[Number(characters > half)] += 1 + addedNodes.length + removedNodes.length;
+      sums.changes[Number(characters > half)] += 1 + addedNodes.length + removedNodes.length;
       const touched = target === box ? [...removedNodes] : [blockOf(target, box)];
-      told.touched.push(...touched.filter((block) => closed.has(block)).map((block) => block.textContent.slice(0, 40)));
+      sums.touched.push(...touched.filter((block) => closed.has(block)).map((block) => block.textContent.slice(0, 40)));
     }
     [...(box?.children ?? [])].slice(0, -1).forEach((block) => closed.add(block));
   }).observe(document.querySelector('#messages'), { childList: true, subtree: true, characterData: true });
-  globalThis.counted = told;
+  globalThis.counted = sums;
 }"""
 
 _NODES = "document.createTreeWalker(document, NodeFilter.SHOW_ALL)"
@@ -121,7 +121,7 @@ def test_long_response_stays_smooth(
     found = figures(page, seen, before, text=text)
     artefact(f"smooth-{name}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
-    ended(page)
+    wait_until_ended(page)
     assert contents(server) == ["Go on.", text]
     assert found["draws"] <= found["frames"] + 3
     assert found["touched"] == []
@@ -129,7 +129,7 @@ def test_long_response_stays_smooth(
     assert early + late <= NODES_A_TOKEN * found["tokens"]
     assert late <= 1.5 * early  # it does not cost more the longer the answer is
     assert found["behind_px"] <= 1
-    grown = said(page).inner_html()
+    grown = response_text(page).inner_html()
     page.reload()
-    expect(answer(page)).to_have_attribute("data-state", "complete")
-    assert said(page).inner_html() == grown
+    expect(last_response(page)).to_have_attribute("data-state", "complete")
+    assert response_text(page).inner_html() == grown
