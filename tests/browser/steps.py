@@ -47,7 +47,7 @@ _PASTE = """(area, text) => {
 
 
 def write(page: Page, text: str) -> None:
-    """Makes `text` the draft. Long ones come in one input event, as a paste does.
+    """Sets the draft to `text`; a long text is inserted by one input event, as by a paste.
 
     When Chromium inserts a text by `fill`, it lays the page out three times a line: 1,000 lines take seconds.
     """

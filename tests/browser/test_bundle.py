@@ -1,4 +1,4 @@
-"""The bundle of a page's modules does what the modules do, and refuses what it does not understand."""
+"""The bundle of a page's modules behaves as the modules; unsupported syntax is refused."""
 
 import json
 import re

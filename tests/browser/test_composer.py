@@ -1,4 +1,4 @@
-"""Where the next message is written: what sends it, what does not, and what becomes of it meanwhile."""
+"""The composer: its size, sending with Enter, the stored draft, and the focus."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -29,7 +29,7 @@ ECHO = "text=echo,gap=1ms"
 HELD = f"{ECHO},gate=hold@2"
 ENTER = 13
 PROCESS = 229
-"""What keydown says of any key that an input method takes."""
+"""`keyCode` of keydown events that an input method handles."""
 
 
 def lines(count: int) -> str:
@@ -37,14 +37,14 @@ def lines(count: int) -> str:
 
 
 def height(page: Page) -> float:
-    page.evaluate("new Promise(requestAnimationFrame)")  # the page sets it in the frame after the change
+    page.evaluate("new Promise(requestAnimationFrame)")  # the page sets the height in the frame after the change
     box = draft(page).bounding_box()
     assert box is not None
     return box["height"]
 
 
 def focused(page: Page) -> str:
-    """The id of what has the focus, or its kind; `body` is nowhere."""
+    """The id of the focused element, else its tag name; `body` if nothing has the focus."""
     return str(page.evaluate("document.activeElement.id || document.activeElement.localName"))
 
 
@@ -52,7 +52,7 @@ def focused(page: Page) -> str:
 
 
 def in_one_row(page: Page, *controls: str) -> None:
-    """Checks that they are beside one another in this order."""
+    """Asserts that these controls are side by side, in this order."""
     boxes = [page.locator(each).bounding_box() for each in controls]
     middles = [box["y"] + box["height"] / 2 for box in boxes if box]
     ends = [edge for box in boxes if box for edge in (box["x"], box["x"] + box["width"])]
@@ -74,7 +74,7 @@ def test_stop_and_send_are_in_one_row_with_the_other_controls(open_page: Pages, 
             page.set_viewport_size({"width": width, "height": 640})
             page.wait_for_function("(width) => innerWidth === width", arg=width)
             in_one_row(page, *controls)
-        page.locator("#settings").click()  # settings that are set have a row of their own
+        page.locator("#settings").click()  # changed settings have a row of their own
         page.get_by_role("button", name="Clear all").click()
         page.get_by_role("button", name="Save").click()
     gate(server, "hold")
@@ -84,7 +84,7 @@ def test_stop_and_send_are_in_one_row_with_the_other_controls(open_page: Pages, 
 @pytest.mark.parametrize("by", ["the browser", "the page"])
 def test_the_text_area_grows_stops_growing_and_shrinks(open_page: Pages, serve: Serve, by: str) -> None:
     page = open_page(serve(SIM=ECHO), bypass_csp=True)
-    if by == "the page":  # of a browser that does not know field-sizing
+    if by == "the page":  # for a browser without field-sizing
         page.add_init_script("CSS.supports = () => false")
         page.reload()
         page.add_style_tag(content="#draft { field-sizing: fixed !important; }")
@@ -122,7 +122,7 @@ _CHANGE_OFTEN = """(area) => {
 
 
 def layouts_of_many_changes(page: Page) -> float:
-    """How often the page is laid out for 200 changes of the draft in one frame."""
+    """The number of layouts for 200 changes of the draft within one frame."""
     cdp = page.context.new_cdp_session(page)
     cdp.send("Performance.enable")
 
@@ -199,7 +199,7 @@ def test_the_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Ser
     expect(draft(page)).to_have_value("にほん")
     assert posted == []
     if composing:
-        keyboard.send("Input.insertText", {"text": "日本"})  # what was chosen
+        keyboard.send("Input.insertText", {"text": "日本"})  # the chosen text of the input method
         expect(draft(page)).to_have_value("日本")
     page.keyboard.press("Enter")
     expect(draft(page)).to_have_value("")
@@ -241,7 +241,7 @@ def test_the_esc_of_an_input_method_leaves_an_edit_open(open_page: Pages, serve:
 
 
 def test_enter_that_is_held_down_sends_once(open_page: Pages, serve: Serve) -> None:
-    """Also when the message comes back meanwhile, since it failed."""
+    """Also if sending fails meanwhile, which puts the text back into the draft."""
     open_page.expect("status of 503")
     page = open_page(serve(SIM=f"{ECHO},status=503"))
     posted = posted_bodies(page)
@@ -292,7 +292,7 @@ def test_text_typed_before_the_page_is_ready_stays(open_page: Pages, serve: Serv
 
 
 def test_each_conversation_has_its_own_draft(open_page: Pages, serve: Serve) -> None:
-    open_page.allow("status of 404")  # of a conversation that has not begun
+    open_page.allow("status of 404")  # of a conversation without messages
     server = serve(SIM=ECHO)
     page = open_page(server)
     complete_turn(page, "here")

@@ -1,4 +1,4 @@
-"""Conversations: begun, found again, named, deleted, exported, and changed by others meanwhile."""
+"""Conversations: creating, opening, renaming, deleting, exporting, importing, and changes by other clients."""
 
 import json
 import re
@@ -39,7 +39,7 @@ ECHO = "text=echo,gap=1ms"
 HELD = "text=echo,gap=1ms,gate=hold@1"
 NARROW = (400, 800)
 NOT_KEPT = "status of 404"
-"""The console's word of a conversation of which the server has nothing yet."""
+"""The console's message about a conversation that the server has not stored yet."""
 
 CHANGED = "This conversation was changed elsewhere, or the server lost it. Check it, then try again."
 ODD_NAMES = ["עברית ואנגלית", "a <b>bold</b> & “odd” name", "👩‍👩‍👧‍👦 family", "n" * 200, "e\u0301"]
@@ -47,7 +47,7 @@ RLO = "\u202e"
 
 
 def post_turn(server: ServerProcess, text: str, *, conversation: str = DEFAULT, key: str = "", **more: object) -> None:
-    """A turn that somebody else asks for."""
+    """Runs a turn as another client."""
     body = {"messages": [{"role": "user", "content": text}], "conversation": conversation, "stream": False, **more}
     code, found = call(server, "/chat", method="POST", body=body, key=key)
     assert code == 200, found
@@ -62,12 +62,12 @@ def names(page: Page) -> Locator:
 
 
 def shown(page: Page) -> Locator:
-    """The entry of the conversation that is on the page."""
+    """The list entry of the current conversation."""
     return page.locator("#conversations a[aria-current=page]")
 
 
 def in_address(page: Page) -> str | None:
-    """The conversation that the address names."""
+    """The conversation in the page's URL."""
     return parse_qs(urlsplit(page.url).query).get("conversation", [None])[0]
 
 
@@ -81,7 +81,7 @@ def titled(page: Page, title: str) -> None:
 
 
 def choose(page: Page, action: str) -> None:
-    """What can be done with the conversation."""
+    """Opens the menu of the current conversation and chooses an action."""
     page.locator("#menu summary").click()
     page.locator("#menu").get_by_role("button", name=action).click()
 
@@ -177,7 +177,7 @@ def test_conversation_is_titled_by_its_first_question_until_renamed(open_page: P
 
 def test_list_shows_and_updates_the_age_of_conversations(open_page: Pages, three: ServerProcess) -> None:
     page = open_page("about:blank", "", locale="en-GB")
-    page.clock.install(time=time.time() - 5_000)  # a clock that is behind the server's
+    page.clock.install(time=time.time() - 5_000)  # a client clock that is behind the server's
     page.goto(f"http://127.0.0.1:{three.port}/web?conversation=a")
     ages = page.locator(".when")
     expect(ages).to_have_text(["now"] * 3)
@@ -198,7 +198,7 @@ def test_titles_are_texts_and_never_markup(open_page: Pages, three: ServerProces
     expect(page.locator(".when").first).to_be_in_viewport()
 
 
-# One after the other
+# Switching
 
 
 def test_another_conversation_is_shown_with_its_title_and_its_address(open_page: Pages, three: ServerProcess) -> None:
@@ -218,7 +218,7 @@ def test_back_and_forward_go_through_the_conversations(open_page: Pages, three: 
     for name in ("b", "c"):
         listed(page).filter(has_text=f"in {name}").click()
         expect_text(page, f"in {name}")
-    listed(page).filter(has_text="in c").click()  # where one is already is no step
+    listed(page).filter(has_text="in c").click()  # opening the current conversation adds no history entry
     for step, name in [(page.go_back, "b"), (page.go_back, "a"), (page.go_forward, "b"), (page.go_forward, "c")]:
         step()
         expect_text(page, f"in {name}")
@@ -242,7 +242,7 @@ def test_late_history_of_another_conversation_is_not_shown(open_page: Pages, thr
     expect_text(page, "in c")
     with page.expect_response("**/history?*conversation=b"):
         held[0].continue_()
-    page.evaluate("fetch('history?conversation=b').then((response) => response.text())")  # longer than the page needs
+    page.evaluate("fetch('history?conversation=b').then((response) => response.text())")  # longer than the page waits
     assert texts(page) == ["in c"] * 2
     titled(page, "in c")
 
@@ -308,7 +308,7 @@ def test_invalid_conversation_url_is_reported(open_page: Pages, three: ServerPro
     expect(alert(page)).to_be_empty()
 
 
-# Named
+# Renaming
 
 
 def test_a_conversation_can_have_any_name(open_page: Pages, three: ServerProcess) -> None:
@@ -400,7 +400,7 @@ def test_conversation_can_be_renamed_during_a_response(open_page: Pages, three: 
     wait_until_ended(page)
 
 
-# Deleted
+# Deleting
 
 
 def test_nothing_is_deleted_without_a_yes(open_page: Pages, three: ServerProcess) -> None:
@@ -420,7 +420,7 @@ def test_nothing_is_deleted_without_a_yes(open_page: Pages, three: ServerProcess
 
 
 def test_a_deletion_stops_no_other_conversation(open_page: Pages, three: ServerProcess) -> None:
-    open_page.allow("status of 404")  # of a conversation that has not begun
+    open_page.allow("status of 404")  # of a conversation without messages
     page = open_page(three, "/web?conversation=b")
     expect_text(page, "in b")
     set_sim(three, HELD)
@@ -500,11 +500,11 @@ def test_conversation_deleted_elsewhere_counts_as_deleted(open_page: Pages, thre
     expect(alert(page)).to_be_empty()
 
 
-# Exported
+# Export
 
 
 def exported(page: Page, way: str, to: Path) -> tuple[str, str]:
-    """The file's name and what is in it."""
+    """The name and the content of the exported file."""
     with page.expect_download() as downloaded:
         choose(page, f"Export as {way}")
     downloaded.value.save_as(to)
@@ -559,7 +559,7 @@ def test_failed_export_is_reported(open_page: Pages, three: ServerProcess) -> No
     expect(alert(page)).to_contain_text("The server cannot be reached.")
 
 
-# Imported
+# Import
 
 
 def import_file(page: Page, file: Path) -> None:
@@ -611,12 +611,12 @@ def test_invalid_import_file_is_refused_with_the_reason(
     (tmp_path / "file.json").write_text(text)
     import_file(page, tmp_path / "file.json")
     expect(alert(page)).to_contain_text(words)
-    expect(status(page)).to_have_text("")  # of what was done before
+    expect(status(page)).to_have_text("")  # of the earlier request
     assert len(titles(three)) == 3
     expect_text(page, "in b")
 
 
-# Changed elsewhere
+# Changes by other clients
 
 
 def test_edit_of_a_turn_changed_elsewhere_is_reported_and_kept(open_page: Pages, three: ServerProcess) -> None:

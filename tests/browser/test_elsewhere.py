@@ -1,4 +1,4 @@
-"""What other pages and the server do to a conversation while it is shown."""
+"""Changes of the shown conversation by other tabs, other browsers and the server."""
 
 import re
 
@@ -31,7 +31,7 @@ FORGOTTEN = "The server no longer has the messages above"
 
 
 def another(open_page: Pages, server: ServerProcess) -> Page:
-    """The same conversation in somebody else's browser."""
+    """The same conversation in another browser."""
     return wait_until_loaded(open_page(server))
 
 
@@ -166,7 +166,7 @@ def test_tab_with_another_key_does_not_show_the_response(open_page: Pages, serve
     wait_until_ended(page)
 
 
-# Addresses
+# URLs
 
 
 def test_the_page_begins_a_conversation_with_an_address_of_its_own(open_page: Pages, serve: Serve) -> None:

@@ -1,4 +1,4 @@
-"""How the page shows each end of a response: of the simulator, and of a model behind a relay."""
+"""The display of each kind of end of a response, from the simulator and from an upstream."""
 
 from pathlib import Path
 

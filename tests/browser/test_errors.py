@@ -1,4 +1,4 @@
-"""What the chat page says when something goes wrong, and what it must not: each failure in its own words."""
+"""The error messages of the chat page: the text of each failure, and what the user can do next."""
 
 import re
 import signal
@@ -41,7 +41,7 @@ SERVERS_PROSE = re.compile(r"simulat|asked for|upstream|provider|[45]\d\d", re.I
 
 
 def failed(page: Page, words: str) -> None:
-    """The page says so, in words of its own."""
+    """Asserts that the alert contains `words`, and none of the server's terms and status codes."""
     expect(alert(page)).to_contain_text(words)
     wait_until_idle(page)
     shown = re.sub(r"\(Request \S+\)", "", alert(page).inner_text())
@@ -51,7 +51,7 @@ def failed(page: Page, words: str) -> None:
 
 
 def came_to_nothing(page: Page, words: str) -> None:
-    """The message is its writer's again, to be changed or sent once more."""
+    """Asserts that the turn left nothing, and that the question is the draft again."""
     failed(page, words)
     expect(draft(page)).to_have_value(COUNTING)
     expect(draft(page)).to_be_editable()
@@ -59,7 +59,7 @@ def came_to_nothing(page: Page, words: str) -> None:
 
 
 def expect_broken_off(page: Page, words: str, text: str = "one two") -> None:
-    """What was said stays, and does not look like an answer."""
+    """Asserts that the partial response stays and is marked as incomplete."""
     failed(page, words)
     wait_until_ended(page, "failed")
     assert messages(page) == [("user", "", COUNTING), ("assistant", "failed", text)]
@@ -69,18 +69,18 @@ def expect_broken_off(page: Page, words: str, text: str = "one two") -> None:
 
 
 def sent_again(page: Page) -> None:
-    """By the reader, from where the message is."""
+    """Sends the question again from the draft."""
     draft(page).press("Enter")
     expect_text(page, COUNTING)
     wait_until_ended(page)
     expect(alert(page)).to_be_empty()
 
 
-# Before the answer: statuses
+# Before the response: statuses
 
 
 def answers(page: Page, number: int, **headers: str) -> None:
-    """Every question with this status, and with a sentence that nobody is to read."""
+    """Responds to every question with this status, and with a detail that the page must not show."""
     problem = {"status": number, "code": "new", "detail": f"{number}: the upstream was asked for the wrong provider"}
     page.route("**/chat", lambda route: route.fulfill(status=number, json=problem, headers=headers))
 
@@ -146,11 +146,11 @@ def test_a_message_that_is_too_long_can_be_shortened(open_page: Pages, serve: Se
     assert texts(page) == [COUNTING, COUNTING]
 
 
-# Before the answer: later
+# Before the response: retry later
 
 
 def left_s(page: Page) -> int:
-    """What the figure beside the alert says, in seconds."""
+    """The seconds that the countdown beside the alert shows."""
     minutes, seconds = page.locator("#notice-left").inner_text().split(":")
     return 60 * int(minutes) + int(seconds)
 
@@ -394,7 +394,7 @@ def test_key_given_later_shows_its_conversations(open_page: Pages, serve: Serve)
 
 
 def give_up(page: Page, by: str) -> None:
-    """And is not asked again at once."""
+    """And the dialog does not open again at once."""
     if by == "Cancel":
         page.get_by_role("button", name="Cancel").click()
     else:
@@ -431,7 +431,7 @@ def test_a_key_that_is_not_accepted_any_more(open_page: Pages, serve: Serve) -> 
     server = serve(SIM=ECHO, API_KEY="new", PORT=str(first.port))
     ask(page, COUNTING)
     key_dialog(page, REFUSED)
-    open_page.expect("status of 409")  # the new server does not have what was said before
+    open_page.expect("status of 409")  # the new server does not have the earlier turn
     give_key(page, "new")
     expect(page.locator(".forgotten")).to_be_visible()
     expect(draft(page)).to_have_value(COUNTING)
@@ -455,12 +455,12 @@ def test_a_message_that_waits_for_a_key_survives_a_reload(open_page: Pages, serv
     expect(draft(page)).to_have_value(COUNTING)
 
 
-# The way to the server
+# The connection to the server
 
 
 def test_a_server_that_is_gone(open_page: Pages, serve: Serve) -> None:
     open_page.expect("ERR_CONNECTION_REFUSED")
-    open_page.allow("status of 503")  # while it drains
+    open_page.allow("status of 503")  # while the server drains
     server = serve(SIM=ECHO)
     page = open_page(server)
     expect(page.locator("#no-conversations")).to_be_visible()
@@ -542,7 +542,7 @@ def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: 
     server.wait()
     expect(status(page)).to_have_text("Connection lost. Reconnecting…")
     for _ in range(100):
-        page.clock.fast_forward(4000)  # to its next try, which takes its own time
+        page.clock.fast_forward(4000)  # until the next attempt
         if alert(page).inner_text():
             break
     came_to_nothing(page, "The connection was lost before the response was complete.")
@@ -555,7 +555,7 @@ def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: 
     assert texts(page) == [COUNTING, COUNTING]
 
 
-# In the answer: events
+# In the response: events
 
 FAULTS = {
     "error": "The model failed in the middle of the response, which is not complete.",
@@ -599,11 +599,11 @@ def test_a_fault_before_the_first_token_gives_the_message_back(open_page: Pages,
     sent_again(page)
 
 
-# In the answer: a real upstream
+# In the response: a real upstream
 
 
 def behind(upstream: ServerProcess, **settings: str) -> dict[str, str]:
-    """The settings of a server that asks another one."""
+    """The settings of a server with this upstream."""
     return {"UPSTREAM_URL": f"http://127.0.0.1:{upstream.port}/v1", "UPSTREAM_RETRIES": "0", **settings}
 
 
@@ -664,7 +664,7 @@ def test_stalled_model_is_reported(open_page: Pages, serve: Serve, setting: str,
 
 
 def test_refusal_of_a_model_shows_its_reason(open_page: Pages, serve: Serve) -> None:
-    """The one case in which somebody else's words help: only they say what to change."""
+    """The only case in which the page shows the upstream's message, because only that says what to change."""
     upstream = serve(SIM="status=400")
     page = open_page(serve(**behind(upstream)))
     ask(page, COUNTING)
@@ -681,7 +681,7 @@ def test_a_model_that_is_not_there(open_page: Pages, serve: Serve) -> None:
     came_to_nothing(page, "The model cannot be reached. Try again.")
 
 
-# What no failure is
+# Not failures
 
 BYTE_BY_BYTE = """() => {
 const whole = globalThis.fetch;
@@ -742,7 +742,7 @@ def test_alert_is_removed_by_dismiss_and_by_the_next_message(open_page: Pages, s
     wait_until_ended(page)
 
 
-# The conversation that was left meanwhile
+# Failures in a conversation that is no longer shown
 
 
 @pytest.mark.parametrize("fails", ["before he is back", "after he is back"])
@@ -750,7 +750,7 @@ def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(
     open_page: Pages, serve: Serve, fails: str
 ) -> None:
     open_page.expect("status of 503")
-    open_page.allow("status of 404")  # of a conversation that has not begun
+    open_page.allow("status of 404")  # of a conversation without messages
     page = open_page(serve(SIM=f"{ECHO},status=503"))
     withheld = Withheld(page, "**/chat")
     ask(page, COUNTING)
@@ -773,7 +773,7 @@ def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(
     assert messages(page) == []
 
 
-# The conversation that cannot be loaded
+# Conversations that cannot be loaded
 
 
 def test_a_conversation_that_cannot_be_loaded_can_be_loaded_again(open_page: Pages, serve: Serve) -> None:

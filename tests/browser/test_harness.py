@@ -1,4 +1,4 @@
-"""What the fixtures of this folder are for: each fault that a page can have is planted once, and seen."""
+"""The fixtures of this folder detect each kind of fault: each is planted once."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ PLANTED = {
 
 
 class Plain(BaseHTTPRequestHandler):
-    """A page with nothing in it, under a policy like that of the real one."""
+    """An empty page with a Content-Security-Policy like that of the real pages."""
 
     def do_GET(self) -> None:
         found = self.path.partition("?")[0] == "/web"
@@ -47,12 +47,12 @@ class Plain(BaseHTTPRequestHandler):
         self.wfile.write(HTML if found else b"")
 
     def log_message(self, *_: object) -> None:
-        """Not onto the terminal."""
+        """Suppresses the log of `BaseHTTPRequestHandler`."""
 
 
 @pytest.fixture(scope="module")
 def plain() -> Iterator[str]:
-    """The root of a server whose page has no faults but those that a test plants."""
+    """The root URL of a server whose page has only the faults that a test plants."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Plain) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -63,7 +63,7 @@ def plain() -> Iterator[str]:
 
 @pytest.fixture
 def quiet(browser: Browser, tmp_path: Path) -> Iterator[Pages]:
-    """Pages whose test closes them itself, and sees what that says."""
+    """Pages that the test closes itself, to check the failure."""
     pages = Pages(browser, save=lambda name: tmp_path / name, failed=lambda: False)
     yield pages
     with suppress(AssertionError):
@@ -71,7 +71,7 @@ def quiet(browser: Browser, tmp_path: Path) -> Iterator[Pages]:
 
 
 def has_failure(page: Page, pages: Pages) -> bool:
-    """Lets the page go on until there is a complaint."""
+    """Waits for a complaint; False if none comes."""
     for _ in range(200):
         page.evaluate("new Promise((resolve) => setTimeout(resolve, 10))")
         if pages.complaints:

@@ -1,4 +1,4 @@
-"""How many responses that contain scripts and markup stayed text in the chat page, for docs/reliability.md. (B2)"""
+"""Counts the responses with scripts and markup that the chat page showed as text, for docs/reliability.md (B2)."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.reliability.rows import Tally
 __all__ = ["all_forms", "forms", "tally"]
 
 A_CONVERSATION = 50
-"""Forms: a long conversation takes the browser longer to lay out."""
+"""Forms per conversation: the browser takes longer to lay out a long one."""
 
 
 @pytest.mark.timeout(600)

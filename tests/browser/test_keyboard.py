@@ -1,4 +1,4 @@
-"""Everything without a mouse, and what a screen reader is told."""
+"""Use by keyboard only, and the announcements to screen readers."""
 
 import json
 import re
@@ -89,7 +89,7 @@ def server(serve: Serve, tmp_path: Path) -> ServerProcess:
 
 
 def focused(page: Page) -> str:
-    """What has the focus, as it is called; nothing where it is lost."""
+    """The accessible name of the focused element; "" if nothing has the focus."""
     return str(page.evaluate(FOCUSED))
 
 
@@ -99,7 +99,7 @@ def press(page: Page, *keys: str) -> None:
 
 
 def reach(page: Page, name: str, *, key: str = "Tab") -> None:
-    """Goes there by the keyboard."""
+    """Presses `key` until the control with this name has the focus."""
     passed = []
     for _ in range(40):
         if focused(page) == name:
@@ -110,14 +110,14 @@ def reach(page: Page, name: str, *, key: str = "Tab") -> None:
 
 
 def write(page: Page, text: str) -> None:
-    """Says it with the keys alone; the text area has the focus."""
+    """Types and sends `text`; the text area must have the focus."""
     assert focused(page) == "#draft"
     page.keyboard.type(text)
     press(page, "Enter")
 
 
 def walk(page: Page, *, first: str) -> list[str]:
-    """All that Tab leads to, once around, each seen to be marked."""
+    """The names of all controls in the order of Tab, once around; each must have a visible focus ring."""
     reach(page, first)
     stops: list[str] = []
     while (stop := focused(page)) != first or not stops:
@@ -279,7 +279,7 @@ def test_the_menu_closes_when_the_focus_leaves_it(open_page: Pages, server: Serv
 
 
 def chosen(page: Page, act: str) -> None:
-    """Takes something from the menu."""
+    """Chooses an action of the menu."""
     reach(page, "Menu", key="Shift+Tab")
     press(page, "Enter")
     reach(page, act)
@@ -287,14 +287,14 @@ def chosen(page: Page, act: str) -> None:
 
 
 def stays_within(page: Page, dialog: str) -> None:
-    """Wherever Tab leads, behind the dialog it is not."""
+    """Asserts that Tab does not leave the dialog."""
     places = []
     for _ in range(8):
         press(page, "Tab")
         places.append(page.evaluate("(dialog) => document.activeElement.closest(`${dialog}, body`).id", dialog))
         assert not focused(page) or page.evaluate(FOCUS_IS_SEEN) == ""
     assert set(places) <= {dialog.removeprefix("#"), ""}
-    assert places.count("") <= 3  # the browser's own controls, once around
+    assert places.count("") <= 3  # past the browser's own controls
 
 
 def test_a_conversation_is_renamed(open_page: Pages, server: ServerProcess) -> None:
@@ -460,7 +460,7 @@ def test_messages_are_scrolled_by_keyboard_and_the_button_jumps_to_the_end(
     assert focused(page) == "#log"
 
 
-# What a screen reader is told
+# Announcements to screen readers
 
 
 def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: ServerProcess) -> None:
@@ -560,7 +560,7 @@ def test_an_error_is_an_alert_once(open_page: Pages, server: ServerProcess) -> N
     assert announced == ["Generating…", "Too many requests. Send again in 2 seconds.", "You can send again."]
 
 
-# The board
+# The dashboard
 
 
 def test_tab_order_of_the_dashboard_has_visible_focus(open_page: Pages, serve: Serve) -> None:

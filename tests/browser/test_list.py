@@ -1,4 +1,4 @@
-"""The list of conversations: searched, grouped by day, and the menu of each entry."""
+"""The list of conversations: search, groups by day, and the menu of an entry."""
 
 import re
 import time

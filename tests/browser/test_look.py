@@ -1,6 +1,6 @@
-"""How the pages look in each state: readable, whole and within reach, in both themes and at every width.
+"""The layout of the pages in each state: contrast, clipping and touch targets, in both themes and at every width.
 
-What is measured of a state comes as a list of words about what is wrong, so that a failed test says what to mend.
+A measurement returns a list of violations, so that a failed test shows what to fix.
 """
 
 import json
@@ -161,7 +161,7 @@ IN_VIEW = """() => {
 
 @pytest.fixture(scope="module")
 def talking(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded, bundled: Path) -> Iterator[ServerProcess]:
-    """A server that says what the question asks for, with some conversations; tests ask in one of their own."""
+    """A server with a scenario for each question, and some conversations; each test uses a conversation of its own."""
     preloaded.web = bundled
     server = served(tmp_path_factory.mktemp("talking"), preloaded)
     for number, question in enumerate(QUESTIONS):
@@ -178,14 +178,14 @@ def served(folder: Path, preloaded: Preloaded) -> ServerProcess:
 
 
 def store_turn(server: ServerProcess, question: str, *, conversation: str = DEFAULT) -> None:
-    """Asks without a page, and waits for the answer."""
+    """Runs a complete turn by HTTP."""
     body = {"messages": [{"role": "user", "content": question}], "stream": False, "conversation": conversation}
     status, found = call(server, "/chat", method="POST", body=body)
     assert status == 200, found
 
 
 def sound(page: Page) -> list[str]:
-    """What is wrong with the page as it is: for axe, for a finger, or cut off."""
+    """The violations in the current page: of axe's rules, small touch targets, clipped text."""
     found: list[str] = page.evaluate(MEASURE)
     return found + axe(page)
 
@@ -198,7 +198,7 @@ def look(page: Page, theme: str, size: tuple[int, int]) -> None:
 
 
 def refuse(page: Page, path: str, status: int, **headers: str) -> None:
-    """Lets `path` be answered by a refusal from now on."""
+    """Responds to requests for `path` with an error from now on."""
 
     def answered(route: Route) -> None:
         route.fulfill(status=status, headers=headers, content_type="application/problem+json", body="{}")
@@ -285,7 +285,7 @@ def edit_form(page: Page) -> None:
 
 def long_draft(page: Page) -> None:
     rich(page)
-    write(page, "A line of what is to be asked.\n" * 60)
+    write(page, "A line of a question.\n" * 60)
 
 
 STATES: list[Callable[[Page], None]] = [
@@ -307,7 +307,7 @@ STATES: list[Callable[[Page], None]] = [
 
 
 def opened(open_page: Pages, server: ServerProcess, state: Callable[[Page], None], **options: Any) -> Page:
-    """A page in a conversation of its own, in that state."""
+    """A page with a new conversation, in that state."""
     open_page.allow("status of 4")
     page = open_page(server, f"/web?conversation=look-{state.__name__}-{id(open_page)}", **options)
     state(page)
@@ -334,7 +334,7 @@ def test_open_drawer_is_sound_in_both_themes(open_page: Pages, talking: ServerPr
     for theme in ("light", "dark"):
         look(page, theme, PHONE)
         assert page.evaluate(MEASURE) == [], theme
-        # Behind the drawer the page is inert, and with it the landmark and the heading that axe looks for.
+        # With an open drawer the page is inert, including the landmark and the heading that axe requires.
         assert axe(page, without=["landmark-one-main", "page-has-heading-one"]) == [], theme
         page.screenshot(path=artefact(f"state-drawer-{theme}.png"))
 
@@ -347,7 +347,7 @@ def test_rich_response_is_sound_at_every_width(open_page: Pages, talking: Server
         assert page.evaluate(IN_VIEW) == [], (theme, size)
         width = page.locator(".assistant .text").evaluate("(text) => text.getBoundingClientRect().width")
         em = page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
-        assert width <= 48 * em  # some 80 characters: longer lines are hard to follow
+        assert width <= 48 * em  # about 80 characters: longer lines are hard to read
         assert width >= min(0.7 * size[0], 40 * em)
 
 
@@ -381,7 +381,7 @@ def test_many_conversations_scroll_in_their_list(
     expect(page.locator("#title")).to_have_text(f"0 {QUESTIONS[0]}")
 
 
-# Parts
+# Details
 
 
 def test_the_edit_form_keeps_to_its_edges(open_page: Pages, talking: ServerProcess) -> None:
@@ -445,12 +445,12 @@ def test_hard_response_scrolls_its_table_and_directs_each_text_by_its_script(
     assert page.get_by_text("A word of").evaluate("(block) => getComputedStyle(block).direction") == "ltr"
 
 
-# Before, and without, the scripts
+# Without scripts, and before they are loaded
 
 
 @contextmanager
 def held(open_page: Pages, server: ServerProcess, path: str, what: str, *, theme: str) -> Iterator[Page]:
-    """The page at `path`, which waits in vain for files whose names begin like the pattern `what`."""
+    """The page at `path`, whose requests for files that match `what` hang."""
     page = open_page(server, "/livez", color_scheme=theme)
     open_page.allow("favicon.ico", "ERR_FAILED")
     waiting: list[Route] = []
@@ -472,7 +472,7 @@ def test_the_first_paint_has_the_themes_ground(open_page: Pages, talking: Server
     with held(open_page, talking, path, "(app|board).js", theme=theme) as page:
         page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAGE_COLOURS[theme]
-        assert page.locator("#conversations, #tiles").inner_html() == ""  # no script has run
+        assert page.locator("#conversations, #tiles").inner_html() == ""  # no script has run yet yet yet
 
 
 @pytest.mark.parametrize("path", ["web", "board"])
@@ -491,7 +491,7 @@ def test_page_without_javascript_shows_a_notice(open_page: Pages, talking: Serve
     expect(noscript).to_be_in_viewport()
 
 
-# What the reader asked of the system
+# Preferences of the operating system
 
 
 MOVING = "document.getAnimations().length"
@@ -525,7 +525,7 @@ def test_in_forced_colours_buttons_keep_their_edges(
     page.screenshot(path=artefact(f"forced-{state.__name__.replace('_', '-')}.png"))
 
 
-# Pictures
+# Screenshots
 
 
 def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefact: Artefact) -> None:
@@ -543,7 +543,7 @@ def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefac
         page.screenshot(path=artefact(f"{name}-end-{theme}.png"))
 
 
-# The board
+# The dashboard
 
 
 def test_dashboard_is_sound_at_every_width_in_both_themes(

@@ -1,4 +1,4 @@
-"""Answers in Markdown, in the real page: what they look like at their end, and on the way there."""
+"""Markdown of responses in the real page, when complete and while streaming."""
 
 import json
 from pathlib import Path
@@ -74,7 +74,7 @@ def stir(bowl: Bowl) -> None:
     return "<b>**done**</b> & 🥞\""""
 
 COLOURED = [["span"]] * 9
-"""Of CODE: two comments, five keywords, a number and a string."""
+"""The colours of CODE: two comments, five keywords, a number and a string."""
 
 LINK = {"target": "_blank", "rel": "noopener noreferrer nofollow", "referrerpolicy": "no-referrer"}
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
@@ -95,14 +95,14 @@ NARROW = f"""{"Unbreakable" * 30} and https://example.org/{"long/" * 60}
 > > > {"quoted " * 40}
 """
 
-# What is in an element: its tags, with what they hold, as nested lists.
+# The content of an element as nested lists of tags and texts.
 _OUTLINE = """(root) => {
   const outline = (element) => [element.localName, ...[...element.children].map(outline)];
   return [...root.children].map(outline);
 }"""
 
-# Leaves `flicker` behind, which notes what it sees in a box each time `look` is called, and tells what was wrong: what
-# was shown and is not any more, or in other elements; marks that are to be read by nobody; a box that shrinks.
+# Defines `flicker`, which compares the content of a box at each call of `look`. Violations: shown text that disappears
+# or moves to other elements, visible Markdown syntax, and a box that shrinks.
 _WATCH = r"""() => {
   globalThis.flicker = (box, wrong = []) => {
     const RAW = /\*\*|~~|``|\||\]\(|\[[ x]\]|https?:$|^ *(#+ |>|[-*+] |\d+\. )/;
@@ -133,7 +133,7 @@ _WATCH = r"""() => {
   };
 }"""
 
-# Lets a text grow in an answer, character by character, and says what was wrong.
+# Streams a text into a response, character by character, and returns the violations.
 _GROW = """async (text) => {
   const { ResponseView } = await import('/web/message.js');
   const { StreamingMarkdown } = await import('/web/streaming_markdown.js');
@@ -151,7 +151,7 @@ _GROW = """async (text) => {
   return wrong;
 }"""
 
-# From now on, looks at the answer that comes whenever it changes; `seen` tells what was wrong, and counts the looks.
+# Watches the next response at each change from now on; `seen` has the violations and the number of changes.
 _OBSERVE = """() => {
   const messages = document.querySelector('#messages');
   const wrong = [];
@@ -166,7 +166,7 @@ _OBSERVE = """() => {
   }).observe(messages, { childList: true, subtree: true, characterData: true });
 }"""
 
-# The state of an answer that so much was said of, a frame later, and what is to be seen of it.
+# The state of a response with this text, a frame later, and the visible text.
 _DRAWN = """async (text) => {
   const { ResponseView } = await import('/web/message.js');
   const answer = new ResponseView('turn_0');
@@ -180,7 +180,7 @@ _STYLES = "(elements, name) => elements.map((element) => getComputedStyle(elemen
 
 
 def script(folder: Path, *texts: str) -> str:
-    """What makes the simulator say these texts, one a question."""
+    """Settings of the simulator for these texts, one per question."""
     path = folder / "markdown.json"
     path.write_text(json.dumps([{"say": text, "times": 1} for text in texts]), encoding="utf-8")
     return f"script={path}"
@@ -194,7 +194,7 @@ def answered(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
 
 @pytest.fixture
 def rich(serve: Serve, tmp_path: Path) -> ServerProcess:
-    """Says RICH, once."""
+    """A server whose first response is RICH."""
     return serve(SIM=f"{script(tmp_path, RICH)},gap=0ms")
 
 
@@ -205,7 +205,7 @@ def attributes(locator: Locator) -> dict[str, str]:
     return found
 
 
-# At the end
+# Complete responses
 
 
 def test_rich_response_has_the_elements_and_the_text_of_its_markdown(
@@ -309,7 +309,7 @@ def test_nothing_makes_a_narrow_page_wider(open_page: Pages, serve: Serve, artef
     page.screenshot(path=artefact("markdown-narrow.png"))
     for box in ("html", "#page", "#log", "#messages"):
         assert page.locator(box).evaluate("(box) => box.scrollWidth - box.clientWidth") <= 0, box
-    for box in ("pre", ".table"):  # these scroll for themselves, by keyboard too
+    for box in ("pre", ".table"):  # these scroll on their own, also by keyboard
         area = response_text(page).locator(box)
         assert area.evaluate("(box) => { box.scrollLeft = 100; return box.scrollLeft; }") == 100, box
         assert area.get_attribute("tabindex") == "0"
@@ -322,7 +322,7 @@ def test_markdown_text_direction_follows_its_script(open_page: Pages, serve: Ser
     assert directions == ["rtl", "ltr", "rtl", "ltr"]
 
 
-# On the way there
+# While streaming
 
 
 def test_nothing_flickers_at_any_character(open_page: Pages, serve: Serve) -> None:

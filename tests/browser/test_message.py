@@ -1,4 +1,4 @@
-"""What a message shows only where it is wanted: the rest of a long question, and the figures of a response."""
+"""Parts of a message that are shown on demand: the rest of a long question, and the figures of a response."""
 
 import re
 
@@ -28,7 +28,7 @@ def test_speed_of_a_response_is_shown_on_hover_focus_and_tap(
     page.keyboard.press("Tab")
     expect(button).to_be_focused()
     assert not pace.evaluate(small)
-    page.keyboard.press("Enter")  # as a tap does
+    page.keyboard.press("Enter")  # as a tap
     expect(button).to_have_attribute("aria-expanded", "true")
     draft(page).focus()
     assert not pace.evaluate(small)

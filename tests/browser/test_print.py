@@ -1,4 +1,4 @@
-"""The conversation on paper: all of it, and nothing that only a screen has."""
+"""The printed conversation: all of its text, without controls."""
 
 import re
 

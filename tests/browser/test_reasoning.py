@@ -1,4 +1,4 @@
-"""Reasoning on the chat page: of the simulator, and of a model behind a relay."""
+"""Reasoning on the chat page, from the simulator and from an upstream."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def test_stored_reasoning_is_sent_back_to_the_model(open_page: Pages, serve: Ser
 
 
 def test_reasoning_counts_as_progress_and_its_time_is_shown(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
-    """The time to the first token is longer than the limit: only reasoning comes in it."""
+    """The first text token comes after the timeout; until then there is only reasoning."""
     script = SCRIPT.replace("They greet me.", "They greet me. " * 20)
     (tmp_path / "thinks.yaml").write_text(script, encoding="utf-8")
     model = serve(SIM_FILES=str(tmp_path))

@@ -1,4 +1,4 @@
-"""An answer is one and whole, whatever happens to the page, the connection or the server while it comes."""
+"""Each question gets one complete response, despite reloads, lost connections and restarts of the server."""
 
 import re
 import signal
@@ -41,19 +41,20 @@ from tests.stores.redis_server import RedisServer
 __all__ = ["redis", "redis_server"]
 
 Behind = Callable[[ServerProcess], Proxy]
+Proxied = Callable[..., tuple[ServerProcess, Proxy, Page]]
 
 WORDS = [f"w{number}" for number in range(1, 41)]
 QUESTION = " ".join(WORDS)
-"""What is asked, and what the simulator therefore says: each token tells its place."""
+"""The question, which the simulator repeats as its response; each token has its position."""
 
 BEGUN = " ".join(WORDS[:3])
 HELD = "text=echo,gap=1ms,gate=hold@3"
-"""Three tokens, and the others when the gate is opened."""
+"""Sends three tokens, and the others when the gate is opened."""
 
-UNHEARD = "text=echo,gap=1ms,gate=hold"
+BEFORE_TOKENS = "text=echo,gap=1ms,gate=hold"
 LOST = r"^console: Failed to load resource: net::ERR_"
 TRIES = 20
-"""So often a page may ask for a turn that does not go on."""
+"""Maximum number of attempts to resume a turn that does not continue."""
 
 GONE = "status of 4(04|09)"
 RECONNECTING = "Connection lost. Reconnecting…"
@@ -63,7 +64,7 @@ SERVER_HAS_NOT = "The connection was lost, and the server no longer has the resp
 
 @pytest.fixture
 def behind(serve: Serve) -> Iterator[Behind]:
-    """Puts a proxy before a server: `proxy = behind(server)`. Asked for before `open_page`, it ends after the pages."""
+    """Starts a proxy for a server: `proxy = behind(server)`. Set up before `open_page`, so that it ends after it."""
     proxies: list[Proxy] = []
 
     def start(server: ServerProcess) -> Proxy:
@@ -76,21 +77,33 @@ def behind(serve: Serve) -> Iterator[Behind]:
 
 
 @pytest.fixture
+def proxied(behind: Behind, open_page: Pages, serve: Serve) -> Proxied:
+    """Starts a server with these settings, and opens the page through a proxy."""
+
+    def start(**settings: str) -> tuple[ServerProcess, Proxy, Page]:
+        server = serve(**settings)
+        proxy = behind(server)
+        return server, proxy, open_page(proxy.root)
+
+    return start
+
+
+@pytest.fixture
 def pair(serve: Serve, redis: RedisServer) -> tuple[ServerProcess, ServerProcess]:
-    """Two servers that know nothing of each other but Redis."""
+    """Two servers that share only Redis."""
     first, second = (serve(SIM=HELD, REDIS_URL=redis.url, DRAIN_TIMEOUT="0.5s") for _ in range(2))
     return first, second
 
 
 def start_held_turn(page: Page) -> str:
-    """Asks; three tokens are there. The turn's id."""
+    """Sends the question and waits for three tokens. Returns the turn's id."""
     ask(page, QUESTION)
     expect_text(page, BEGUN)
     return turn_id(page)
 
 
 def expect_complete(page: Page, server: ServerProcess, *, before: tuple[str, ...] = ()) -> None:
-    """The answer comes to its end, once, and is what the server has."""
+    """Waits for the complete response; the page and the server have it once, and equal."""
     wait_until_ended(page)
     assert texts(page) == [*before, QUESTION, QUESTION]
     assert contents(server) == [*before, QUESTION, QUESTION]
@@ -99,15 +112,15 @@ def expect_complete(page: Page, server: ServerProcess, *, before: tuple[str, ...
 
 
 def expect_broken_off(page: Page, words: str) -> None:
-    """What came stays, is marked, and the page says what happened."""
+    """Waits for the failure; the partial response stays and is marked, and the alert contains `words`."""
     wait_until_ended(page, "failed")
     assert texts(page)[-2:] == [QUESTION, BEGUN]
     expect(last_response(page).locator(".ended")).to_have_text(BROKEN_OFF)
     expect(alert(page)).to_contain_text(words)
 
 
-def watch(page: Page) -> None:
-    """From now on, what the answer shows that is no beginning of it is kept in `window.wrong`."""
+def watch_text(page: Page) -> None:
+    """Collects texts of the response that are not a prefix of the question in `window.wrong`, from now on."""
     page.evaluate(
         """(whole) => {
           window.wrong = [];
@@ -119,12 +132,19 @@ def watch(page: Page) -> None:
     )
 
 
+def lose_connection(page: Page, proxy: Proxy, open_page: Pages) -> None:
+    """Resets the connection and refuses new ones, until `proxy.heal()`."""
+    open_page.expect(LOST)
+    proxy.refuse()
+    expect(status(page)).to_have_text(RECONNECTING)
+
+
 def try_again(page: Page) -> None:
     page.get_by_role("button", name="Try again").click()
 
 
 def requests(page: Page) -> list[str]:
-    """Fills with the requests of the page, "POST /chat"."""
+    """The requests of the page from now on, such as "POST /chat"."""
     sent: list[str] = []
 
     def note(method: str, url: str) -> None:
@@ -140,7 +160,7 @@ def kill(server: ServerProcess) -> None:
     server.wait()
 
 
-# The page is loaded anew
+# Reloads
 
 
 def test_a_reload_in_the_middle_loses_and_doubles_no_token(open_page: Pages, serve: Serve) -> None:
@@ -173,7 +193,7 @@ def test_repeated_reloads_end_in_one_response(open_page: Pages, serve: Serve) ->
 
 
 def test_a_reload_before_the_first_token_loses_nothing(open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=UNHEARD)
+    server = serve(SIM=BEFORE_TOKENS)
     page = open_page(server)
     ask(page, QUESTION)
     turn = turn_id(page)
@@ -184,9 +204,8 @@ def test_a_reload_before_the_first_token_loses_nothing(open_page: Pages, serve: 
     expect_complete(page, server)
 
 
-def test_a_reload_before_the_turn_has_a_name_keeps_the_question(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    proxy = behind(serve())
-    page = open_page(proxy.root)
+def test_a_reload_before_the_turn_has_a_name_keeps_the_question(proxied: Proxied) -> None:
+    _, proxy, page = proxied()
     expect(page.locator("#empty")).to_be_visible()
     proxy.swallowed.add("POST /chat")
     ask(page, QUESTION)
@@ -195,10 +214,8 @@ def test_a_reload_before_the_turn_has_a_name_keeps_the_question(behind: Behind, 
     expect(draft(page)).to_have_value(QUESTION)
 
 
-def test_question_whose_response_head_was_lost_runs_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_question_whose_response_head_was_lost_runs_once(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     open_page.expect(LOST)
     proxy.dropped.add("POST /chat")
     ask(page, QUESTION)
@@ -214,17 +231,15 @@ def test_question_whose_response_head_was_lost_runs_once(behind: Behind, open_pa
     expect(last_response(page).locator(".model")).to_have_text("sim")
 
 
-def test_received_question_is_removed_from_the_draft(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_received_question_is_removed_from_the_draft(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     complete_turn(page, QUESTION)
     open_page.expect(LOST)
     proxy.dropped.add("POST /chat")
     with page.expect_request("**/chat") as posted:
-        ask(page, QUESTION)  # the same once more, which is no repetition
+        ask(page, QUESTION)  # the same text again, which is a new question
     expect(draft(page)).to_have_value(QUESTION)
-    repeated = page.request.post(  # which ends when the turn is kept
+    repeated = page.request.post(  # returns once the turn is stored
         f"http://127.0.0.1:{server.port}/chat", headers=posted.value.all_headers(), data=posted.value.post_data
     )
     assert "[DONE]" in repeated.text()
@@ -233,12 +248,8 @@ def test_received_question_is_removed_from_the_draft(behind: Behind, open_page: 
     expect_complete(page, server, before=(QUESTION, QUESTION))
 
 
-def test_edit_whose_response_head_was_lost_runs_once_in_its_place(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_edit_whose_response_head_was_lost_runs_once_in_its_place(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     for text in ("first", "second"):
         complete_turn(page, text)
     open_page.expect(LOST)
@@ -321,21 +332,17 @@ def test_response_continues_after_a_visit_to_the_dashboard(open_page: Pages, ser
     expect_complete(page, server)
 
 
-# The connection
+# Lost connections
 
 
-def test_cut_connection_resumes_at_the_exact_token(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    watch(page)
+def test_cut_connection_resumes_at_the_exact_token(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
+    watch_text(page)
     start_held_turn(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
+    lose_connection(page, proxy, open_page)
     assert messages(page) == [("user", "", QUESTION), ("assistant", "streaming", BEGUN)]
     proxy.heal()
-    expect(status(page)).to_have_text("Generating…")  # before there is another token
+    expect(status(page)).to_have_text("Generating…")  # before the next token
     gate(server, "hold")
     expect_complete(page, server)
     assert page.evaluate("window.wrong") == []
@@ -343,28 +350,20 @@ def test_cut_connection_resumes_at_the_exact_token(behind: Behind, open_page: Pa
     assert proxy.count("POST", "/chat") == 1
 
 
-def test_a_connection_cut_before_the_first_token_is_come_back_to(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
-    server = serve(SIM=UNHEARD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_a_connection_cut_before_the_first_token_is_come_back_to(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=BEFORE_TOKENS)
     ask(page, QUESTION)
     turn_id(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
+    lose_connection(page, proxy, open_page)
     proxy.heal()
     gate(server, "hold")
     expect_complete(page, server)
     assert proxy.followed_after() == [0]
 
 
-def test_many_cuts_in_a_row_lose_and_double_no_token(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    watch(page)
+def test_many_cuts_in_a_row_lose_and_double_no_token(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
+    watch_text(page)
     start_held_turn(page)
     open_page.expect(LOST)
     steps = [3, 4, 6, 7, 11, 12, 20, 21, 22, 39]
@@ -378,15 +377,11 @@ def test_many_cuts_in_a_row_lose_and_double_no_token(behind: Behind, open_page: 
     assert proxy.count("POST", "/chat") == 1
 
 
-def test_cuts_in_the_middle_of_an_event_lose_and_double_no_token(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_cuts_in_the_middle_of_an_event_lose_and_double_no_token(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     open_page.expect(LOST)
     proxy.cuts += [b"7\ndata:", b'tent":" w20', b'33"}']
-    watch(page)
+    watch_text(page)
     ask(page, QUESTION)
     expect_complete(page, server)
     assert page.evaluate("window.wrong") == []
@@ -397,12 +392,8 @@ def test_cuts_in_the_middle_of_an_event_lose_and_double_no_token(
     assert after[-1] <= 32
 
 
-def test_response_without_its_end_is_complete_only_after_the_resumption(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_response_without_its_end_is_complete_only_after_the_resumption(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     open_page.expect(LOST)
     proxy.cuts.append(b"data: [DONE]")
     ask(page, QUESTION)
@@ -410,19 +401,17 @@ def test_response_without_its_end_is_complete_only_after_the_resumption(
     assert len(proxy.followed_after()) == 1
 
 
-def test_cleanly_closed_response_without_its_end_is_incomplete(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    proxy.cuts.append(b"e\r\ndata: [DONE]")  # a chunk
-    proxy.last_words = b"0\r\n\r\n"  # and the last one
+def test_cleanly_closed_response_without_its_end_is_incomplete(proxied: Proxied) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
+    proxy.cuts.append(b"e\r\ndata: [DONE]")  # ends within a chunk
+    proxy.last_words = b"0\r\n\r\n"  # the last chunk
     ask(page, QUESTION)
     expect_complete(page, server)
     assert proxy.followed_after() == [len(WORDS)]
 
 
-def gives_up(page: Page, proxy: Proxy) -> None:
-    """Lets the clock of the page, which must be installed, run until it tries no more."""
+def run_until_given_up(page: Page, proxy: Proxy) -> None:
+    """Advances the page's installed clock until the page stops reconnecting."""
     for _ in range(200):
         if page.locator("#stop").is_hidden() or len(proxy.followed_after()) > TRIES:
             break
@@ -431,32 +420,24 @@ def gives_up(page: Page, proxy: Proxy) -> None:
     wait_until_idle(page)
 
 
-def test_connection_that_always_breaks_is_given_up(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_connection_that_always_breaks_is_given_up(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
     start_held_turn(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
+    lose_connection(page, proxy, open_page)
     gate(server, "hold")
     proxy.cuts.extend([0] * 1000)
     proxy.heal()
-    gives_up(page, proxy)
+    run_until_given_up(page, proxy)
     expect_complete(page, server)
 
 
-def test_abandoned_response_is_loaded_once_the_server_is_back(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_abandoned_response_is_loaded_once_the_server_is_back(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
     start_held_turn(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
-    gives_up(page, proxy)
+    lose_connection(page, proxy, open_page)
+    run_until_given_up(page, proxy)
     expect_broken_off(page, "The connection was lost before the response was complete.")
     proxy.heal()
     page.reload()
@@ -465,16 +446,12 @@ def test_abandoned_response_is_loaded_once_the_server_is_back(behind: Behind, op
     expect_complete(page, server)
 
 
-def test_abandoned_response_can_be_retried(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_abandoned_response_can_be_retried(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
     start_held_turn(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
-    gives_up(page, proxy)
+    lose_connection(page, proxy, open_page)
+    run_until_given_up(page, proxy)
     expect_broken_off(page, "The connection was lost before the response was complete.")
     proxy.heal()
     try_again(page)
@@ -486,21 +463,15 @@ def test_abandoned_response_can_be_retried(behind: Behind, open_page: Pages, ser
 
 
 @pytest.mark.parametrize("how", ["by itself", "when it is looked at"])
-def test_response_that_ended_after_it_was_abandoned_is_shown(
-    behind: Behind, open_page: Pages, serve: Serve, how: str
-) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_response_that_ended_after_it_was_abandoned_is_shown(proxied: Proxied, open_page: Pages, how: str) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
     turn = start_held_turn(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
-    gives_up(page, proxy)
+    lose_connection(page, proxy, open_page)
+    run_until_given_up(page, proxy)
     expect_broken_off(page, "The connection was lost before the response was complete.")
     gate(server, "hold")
-    call(server, f"/chat/turns/{turn}")  # which ends when the turn is kept
+    call(server, f"/chat/turns/{turn}")  # returns once the turn is stored
     page.clock.run_for(60_000)
     expect_broken_off(page, "The connection was lost before the response was complete.")
     proxy.heal()
@@ -512,10 +483,8 @@ def test_response_that_ended_after_it_was_abandoned_is_shown(
     assert proxy.count("POST", "/chat") == 1
 
 
-def test_silent_connection_is_replaced(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_silent_connection_is_replaced(proxied: Proxied) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
     start_held_turn(page)
     proxy.hang()
@@ -529,23 +498,18 @@ def test_silent_connection_is_replaced(behind: Behind, open_page: Pages, serve: 
     assert proxy.followed_after() == [3]
 
 
-def test_stop_while_reconnecting_ends_the_response_at_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    proxy = behind(serve(SIM=HELD, DRAIN_TIMEOUT="100ms"))
-    page = open_page(proxy.root)
+def test_stop_while_reconnecting_ends_the_response_at_once(proxied: Proxied, open_page: Pages) -> None:
+    _, proxy, page = proxied(SIM=HELD, DRAIN_TIMEOUT="100ms")
     start_held_turn(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
+    lose_connection(page, proxy, open_page)
     page.keyboard.press("Escape")
     wait_until_ended(page, "stopped")
     assert texts(page) == [QUESTION, BEGUN]
     expect(alert(page)).to_contain_text("The server cannot be reached.")
 
 
-def test_stop_on_a_hanging_connection_ends_the_response_at_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_stop_on_a_hanging_connection_ends_the_response_at_once(proxied: Proxied) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     start_held_turn(page)
     proxy.hang()
     gate(server, "hold", tokens=1)
@@ -560,25 +524,21 @@ def test_stop_on_a_hanging_connection_ends_the_response_at_once(behind: Behind, 
     assert contents(server) == [QUESTION, " ".join(WORDS[:4]), "next", "next"]
 
 
-def test_expired_turn_is_shown_from_the_history(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD, RESUME_FOR="1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_expired_turn_is_shown_from_the_history(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD, RESUME_FOR="1ms")
     turn = start_held_turn(page)
     open_page.expect(LOST, "status of 404")
     proxy.refuse()
     expect(status(page)).to_have_text(RECONNECTING)
     gate(server, "hold")
-    call(server, f"/chat/turns/{turn}")  # which ends when the turn is kept
+    call(server, f"/chat/turns/{turn}")  # returns once the turn is stored
     proxy.heal()
     expect_complete(page, server)
     expect(status(page)).to_have_text("Complete")
 
 
-def test_temporarily_hanging_connection_continues(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_temporarily_hanging_connection_continues(proxied: Proxied) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     start_held_turn(page)
     proxy.hang()
     gate(server, "hold")
@@ -587,10 +547,8 @@ def test_temporarily_hanging_connection_continues(behind: Behind, open_page: Pag
     assert proxy.followed_after() == []
 
 
-def test_offline_waits_for_online(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_offline_waits_for_online(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
     start_held_turn(page)
     open_page.allow(LOST)
@@ -605,7 +563,7 @@ def test_offline_waits_for_online(behind: Behind, open_page: Pages, serve: Serve
     assert set(proxy.followed_after()) == {3}
 
 
-# A question that did not get through
+# Questions that were not received
 
 
 @pytest.mark.parametrize(
@@ -615,12 +573,8 @@ def test_offline_waits_for_online(behind: Behind, open_page: Pages, serve: Serve
         ("offline", "You are offline."),
     ],
 )
-def test_unsent_question_is_the_draft_again(
-    behind: Behind, open_page: Pages, serve: Serve, *, harm: str, words: str
-) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_unsent_question_is_the_draft_again(proxied: Proxied, open_page: Pages, *, harm: str, words: str) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     expect(page.locator("#empty")).to_be_visible()
     open_page.expect(LOST)
     if harm == "refused":
@@ -638,10 +592,8 @@ def test_unsent_question_is_the_draft_again(
     expect(draft(page)).to_have_value("")
 
 
-def test_unsent_regeneration_changes_nothing(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_unsent_regeneration_changes_nothing(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     complete_turn(page, QUESTION)
     open_page.expect(LOST)
     proxy.refuse()
@@ -654,7 +606,7 @@ def test_unsent_regeneration_changes_nothing(behind: Behind, open_page: Pages, s
     expect_complete(page, server)
 
 
-# The server goes and comes back
+# Restarts of the server
 
 
 def test_killed_server_without_a_store_leaves_the_shown_text(open_page: Pages, serve: Serve) -> None:
@@ -713,7 +665,7 @@ def test_a_reload_after_the_server_was_killed_gives_the_question_back(open_page:
     expect(draft(page)).to_have_value("")
 
 
-# Ended from the server's side
+# Ended by the server
 
 
 def test_response_finishes_in_a_long_drain(open_page: Pages, serve: Serve) -> None:
@@ -759,7 +711,7 @@ def test_response_cut_by_a_drain_can_be_retried(open_page: Pages, serve: Serve) 
     expect_complete(page, again)
 
 
-@pytest.mark.parametrize("sim", [HELD, UNHEARD], ids=["in the middle", "before the first token"])
+@pytest.mark.parametrize("sim", [HELD, BEFORE_TOKENS], ids=["in the middle", "before the first token"])
 def test_response_stopped_elsewhere_is_marked_as_stopped(open_page: Pages, serve: Serve, sim: str) -> None:
     server = serve(SIM=sim)
     page = open_page(server)
@@ -780,7 +732,7 @@ def test_response_stopped_elsewhere_is_marked_as_stopped(open_page: Pages, serve
     expect_complete(page, server)
 
 
-# Another server goes on
+# Another server continues
 
 
 def test_response_is_resumed_from_another_server(
@@ -867,7 +819,7 @@ def test_response_that_ended_meanwhile_is_shown_as_stored(open_page: Pages, serv
     turn = start_held_turn(page)
     page.get_by_role("button", name="New conversation").click()
     gate(server, "hold")
-    call(server, f"/chat/turns/{turn}")  # which ends when the turn is kept
+    call(server, f"/chat/turns/{turn}")  # returns once the turn is stored
     complete_turn(page, "elsewhere")
     assert texts(page) == ["elsewhere", "elsewhere"]
     sent = requests(page)
@@ -887,7 +839,7 @@ def test_two_running_responses_of_two_conversations_are_resumed(open_page: Pages
     expect_text(page, "one two three")
     page.go_back()
     expect_text(page, BEGUN)
-    open_page.allow("status of 404")  # of a conversation of which nothing is kept yet
+    open_page.allow("status of 404")  # of a conversation that is not stored yet
     page.go_forward()
     expect_text(page, "one two three")
     gate(server, "hold")
@@ -897,9 +849,8 @@ def test_two_running_responses_of_two_conversations_are_resumed(open_page: Pages
     expect_complete(page, server)
 
 
-def test_unsent_question_is_the_draft_of_its_own_conversation(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    proxy = behind(serve())
-    page = open_page(proxy.root)
+def test_unsent_question_is_the_draft_of_its_own_conversation(proxied: Proxied, open_page: Pages) -> None:
+    _, proxy, page = proxied()
     expect(page.locator("#empty")).to_be_visible()
     proxy.hang()
     ask(page, QUESTION)

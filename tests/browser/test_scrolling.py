@@ -1,4 +1,4 @@
-"""The end of a conversation stays in view for who reads there, and nobody else is ever moved."""
+"""Scrolling: the end stays in view for a user who is there; for others the position never changes."""
 
 import json
 from collections.abc import Callable
@@ -48,28 +48,28 @@ COME_TO_REST = """() => new Promise((resolve) => {
 
 @pytest.fixture
 def server(serve: Serve, tmp_path: Path) -> ServerProcess:
-    """It says long answers; what is asked with `held` waits in the middle until `more` lets it go on."""
+    """A server with long responses; the response to `held` pauses in the middle until the gate `more` is opened."""
     script = tmp_path / "turns.json"
     script.write_text(json.dumps(TURNS), encoding="utf-8")
     return serve(SIM=f"gap=100us,script={script}", DRAIN_TIMEOUT="100ms")
 
 
 def start_held(page: Page, text: str = "held") -> None:
-    """The answer stands still in its middle."""
+    """Starts a response that pauses in its middle, and waits for the pause."""
     ask(page, text)
     expect(response_text(page)).to_contain_text(f"word{PAUSE_AT - 1}")
     page.wait_for_function(AT_END)
 
 
 def more(page: Page, server: ServerProcess, words: int = 100) -> None:
-    """Lets so many more words come, and waits until they are there and drawn."""
+    """Releases `words` more words, and waits until they are shown."""
     shown = page.evaluate("document.querySelector('.message:last-child .text').textContent.match(/word/g).length")
     gate(server, "more", tokens=words)
     expect(response_text(page)).to_contain_text(f"word{shown + words - 1}")
 
 
 def top(page: Page) -> float:
-    """Where the reader is, once nothing moves any more."""
+    """The scroll position, once scrolling has stopped."""
     return float(page.evaluate(COME_TO_REST))
 
 
@@ -96,7 +96,7 @@ def keys(key: str) -> Callable[[Page], None]:
 
 
 def touch(page: Page) -> None:
-    """A finger draws the text down, and rests before it leaves."""
+    """Scrolls up by touch, without momentum."""
     session = page.context.new_cdp_session(page)
 
     def finger(event: str, *at: int) -> None:
@@ -119,7 +119,7 @@ UPWARD: dict[str, Callable[[Page], None]] = {
 
 
 def scrolled_up(page: Page, how: Callable[[Page], None]) -> float:
-    """Where the reader came to rest above the end."""
+    """Scrolls up by `how`, and returns the position after that."""
     before = page.locator("#log").evaluate("(log) => log.scrollTop")
     how(page)
     page.wait_for_function("(before) => document.querySelector('#log').scrollTop < before", arg=before)
@@ -323,7 +323,7 @@ def test_scroll_position_stays_while_the_response_continues_and_ends(open_page: 
     gate(server, "more")
     wait_until_ended(page)
     assert page.evaluate(READ) == before
-    assert page.evaluate(MARKED) == marked > 10  # a selection in them lasts, too
+    assert page.evaluate(MARKED) == marked > 10  # their text stays selected, too
 
 
 def test_a_short_conversation_has_no_way_to_the_end(open_page: Pages, server: ServerProcess) -> None:
@@ -340,14 +340,14 @@ def test_empty_conversation_is_shown_from_its_start_and_has_no_end_to_jump_to(
 ) -> None:
     page = open_page(server, "/web", viewport=(360, 560))
     expect(page.locator(".examples")).to_be_attached()
-    page.evaluate("() => document.querySelector('#new').click()")  # opens one while the examples are known
+    page.evaluate("() => document.querySelector('#new').click()")  # opens the tab while the examples are known
     log = page.locator("#log")
     assert log.evaluate("(log) => log.scrollHeight > log.clientHeight + 50")
     assert log.evaluate("(log) => log.scrollTop") == 0
     wheel(page, 400)
     page.wait_for_function("() => document.querySelector('#log').scrollTop > 20")
     below = page.evaluate(COME_TO_REST)
-    draft(page).fill("a\nb\nc")  # the text area grows, and the log shrinks
+    draft(page).fill("a\nb\nc")  # the text area grows, so the log shrinks
     assert page.evaluate(COME_TO_REST) == below
     wheel(page, -20)
     page.wait_for_function("(below) => document.querySelector('#log').scrollTop < below", arg=below)

@@ -1,4 +1,4 @@
-"""What questions are asked with: the model, the settings of a conversation, and the examples of an empty one."""
+"""The model, the settings of a conversation, and the examples of an empty one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ def offered(page: Page) -> list[str]:
 
 @contextmanager
 def changed(page: Page) -> Iterator[Locator]:
-    """The open dialog of the settings, which is saved at the end."""
+    """Opens the dialog of the settings for the block, and saves it at the end."""
     settings(page).click()
     dialog = page.get_by_role("dialog", name="Settings of this conversation")
     expect(dialog).to_be_visible()
@@ -62,7 +62,7 @@ def changed(page: Page) -> Iterator[Locator]:
 
 @pytest.fixture
 def upstream(serve: Serve) -> ServerProcess:
-    """A server whose upstream is another one, and which calls its model `big`."""
+    """A server whose upstream is another one, with the model name `big`."""
     provider = serve(SIM=f"text=echo,{FAST}")
     return serve(UPSTREAM_URL=f"http://127.0.0.1:{provider.port}/v1", MODEL="big", UPSTREAM_RETRIES="0")
 
@@ -251,7 +251,7 @@ def test_the_settings_of_a_deleted_conversation_are_deleted(open_page: Pages, se
     assert page.evaluate("localStorage.length") == 0
 
 
-# How it looks
+# Layout
 
 
 def test_first_visit_and_settings_are_sound_on_a_phone_and_on_a_desk(

@@ -1,4 +1,4 @@
-"""What surrounds a conversation: the theme, the shortcuts and their dialog, and the tab's title and icon."""
+"""The theme, the shortcuts and their dialog, and the tab's title and icon."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def test_a_chosen_theme_holds_on_every_page_and_from_the_first_paint(
     page.get_by_label("Theme").select_option(chosen)
     assert ground(page) == PAGE_COLOURS[chosen]
     other = page.context.new_page()
-    other.route("**/web/app.js", lambda route: route.abort())  # no module runs
+    other.route("**/web/app.js", lambda route: route.abort())  # no module has run yet
     open_page.expect("ERR_FAILED")
     other.goto(page.url)
     assert ground(other) == PAGE_COLOURS[chosen]
@@ -59,7 +59,7 @@ def test_a_chosen_theme_holds_on_every_page_and_from_the_first_paint(
     assert ground(board) == PAGE_COLOURS[chosen]
     page.get_by_label("Theme").select_option("")
     assert ground(page) == PAGE_COLOURS[system]
-    board.wait_for_function(f"() => {_GROUND} === '{PAGE_COLOURS[system]}'")  # tabs that are open follow
+    board.wait_for_function(f"() => {_GROUND} === '{PAGE_COLOURS[system]}'")  # other open tabs change too
 
 
 # Shortcuts
@@ -167,7 +167,7 @@ def test_tab_title_marks_an_ended_response_until_the_tab_is_shown(open_page: Pag
     assert icon(page) == own
 
 
-# How it looks
+# Layout
 
 
 def test_shortcuts_dialog_is_sound_on_a_phone_and_on_a_desk(open_page: Pages, serve: Serve, artefact: Artefact) -> None:

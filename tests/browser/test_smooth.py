@@ -1,7 +1,7 @@
-"""Long answers stay smooth: each frame costs what is new in it, and what is closed is left alone.
+"""Cost of rendering long responses: each frame renders only new text, and completed blocks are not changed.
 
-How long the frames and the draws took is in `smooth-*.json` beside the pictures, and is measured by `make bench`. Here
-only what holds on any machine is asserted: what the page does for a token and a frame, and how often.
+The durations of frames and draws are written to `smooth-*.json` beside the screenshots, and are measured by
+`make bench`. The tests assert only counts, which do not depend on the machine: draws and changes per token and frame.
 """
 
 import json
@@ -19,9 +19,9 @@ from tests.browser.steps import ask, contents, last_response, response_text, wai
 from tests.end_to_end.conftest import Serve
 
 ENDS_WITHIN_MS = 60_000
-NODES_A_TOKEN = 8  # that are made or changed, at most
+NODES_A_TOKEN = 8  # elements that are created or changed, at most
 
-# Counts what the page draws, from now on, and what it changes where it should not.
+# Counts the draws of the page from now on, and its changes of completed blocks.
 _COUNT = """async (half) => {
   const { StreamingMarkdown } = await import('/web/streaming_markdown.js');
   const sums = { draws: 0, drawsMs: [], changes: [0, 0], touched: [], behindPx: 0 };
@@ -73,7 +73,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def quiet(page: Page) -> Frames:
-    """The frames of a page where nothing happens."""
+    """The frames of an idle page."""
     with frames(page) as seen:
         page.evaluate("new Promise((resolve) => setTimeout(resolve, 500))")
     return seen
@@ -127,7 +127,7 @@ def test_long_response_stays_smooth(
     assert found["touched"] == []
     early, late = found["changes"]
     assert early + late <= NODES_A_TOKEN * found["tokens"]
-    assert late <= 1.5 * early  # it does not cost more the longer the answer is
+    assert late <= 1.5 * early  # the cost does not grow with the length
     assert found["behind_px"] <= 1
     grown = response_text(page).inner_html()
     page.reload()

@@ -1,4 +1,4 @@
-"""The page and the board behind a real nginx, under a path of somebody else's site."""
+"""The pages behind a real nginx, under a path of another site."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -36,14 +36,14 @@ Mount = Callable[[ServerProcess], str]
 
 @pytest.fixture
 def web() -> None:
-    """The single files: their addresses are relative."""
+    """The single files, because their URLs are relative."""
 
 
 @pytest.fixture
 def mount(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mount]:
-    """Puts deploy/nginx.conf before a server, but under a path: `root = mount(server)`, with a slash at its end.
+    """Starts nginx with deploy/nginx.conf, changed to a path, for a server: `root = mount(server)`, which ends with /.
 
-    To be asked for before `open_page`, so that it ends after the pages.
+    Must be requested before `open_page`, to end after the pages.
     """
     text = nginx.CONFIGURATION.read_text(encoding="utf-8")
     text, locations = re.subn(r"location / \{", f"location {PREFIX} {{", text)
@@ -66,7 +66,7 @@ def mount(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def requests_outside(page: Page, root: str) -> list[str]:
-    """Fills with what the page asks outside its path."""
+    """The requests of the page outside its path, from now on."""
     outside: list[str] = []
 
     def note(url: str) -> None:
@@ -95,7 +95,7 @@ def test_response_streams_survives_a_reload_and_stops(mount: Mount, open_page: P
     page = open_page(f"{root}web?conversation=default", "")
     outside = requests_outside(page, root)
     ask(page, "one two three four")
-    expect_text(page, "one two")  # unbuffered: the rest is not there yet
+    expect_text(page, "one two")  # unbuffered: the rest has not been sent yet
     expect(status(page)).to_have_text("Generating…")
     page.reload()
     expect_text(page, "one two")

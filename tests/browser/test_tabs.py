@@ -1,4 +1,4 @@
-"""Several tabs of one browser, which opens six connections to a server and no more."""
+"""Several tabs of one browser, which opens at most six connections to a server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _HIDE = """(hidden) => {
 
 
 def first_tab(open_page: Pages, server: ServerProcess, *, has_locks: bool, path: str = CONVERSATION) -> Page:
-    """Without Web Locks, as over HTTP from another machine, if not `has_locks`; so are all tabs beside it."""
+    """Opens a tab. Without Web Locks, as over HTTP from another machine, if not `has_locks`; also in its other tabs."""
     page = open_page(server, path)
     if not has_locks:
         page.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
@@ -33,24 +33,24 @@ def first_tab(open_page: Pages, server: ServerProcess, *, has_locks: bool, path:
 
 @contextmanager
 def frozen(page: Page) -> Iterator[None]:
-    """Its scripts do not run in this block: no timer, no message."""
+    """Suspends the page's scripts during the block."""
     debugger = page.context.new_cdp_session(page)
     debugger.send("Debugger.enable")
-    debugger.send("Debugger.pause")  # at the next statement
+    debugger.send("Debugger.pause")  # pauses at the next statement
     yield
     debugger.send("Debugger.resume")
     debugger.send("Debugger.disable")
 
 
 def beside(page: Page, path: str) -> Page:
-    """Another tab."""
+    """Another tab of the same browser."""
     tab = page.context.new_page()
     tab.goto(page.url.rpartition("/")[0] + path)
     return tab
 
 
 def requests_to(page: Page, part: str) -> list[str]:
-    """The addresses with this part that all tabs ask for from now on."""
+    """The URLs with this part that all tabs request from now on."""
     found: list[str] = []
     page.context.on("request", lambda request: found.append(request.url) if part in request.url else None)
     return found
@@ -64,10 +64,10 @@ def live(board: Page) -> None:
 def test_six_dashboards_share_a_connection_and_a_chat_beside_them_works(
     open_page: Pages, serve: Serve, has_locks: bool
 ) -> None:
-    open_page.expect("status of 404")  # of a conversation that is not there yet
+    open_page.expect("status of 404")  # of a conversation that is not stored yet
     page = wait_until_loaded(first_tab(open_page, serve(SIM="text=echo,gap=1ms"), has_locks=has_locks))
     opened = requests_to(page, "/board/events")
-    boards = [beside(page, "/board") for _ in range(6)]  # with a connection each, none would be left
+    boards = [beside(page, "/board") for _ in range(6)]  # with one connection per tab, none would be left
     for board in boards:
         live(board)
     assert len(opened) == 1
@@ -75,7 +75,7 @@ def test_six_dashboards_share_a_connection_and_a_chat_beside_them_works(
     ask(last, "one two three")
     expect_text(last, "one two three")
     wait_until_ended(last)
-    boards[0].close()  # the one that reads
+    boards[0].close()  # the tab that reads the stream
     for board in boards[1:]:
         before = board.locator("#facts").inner_text()
         expect(board.locator("#facts")).not_to_have_text(before)
@@ -112,7 +112,7 @@ def test_seven_tabs_of_a_conversation_share_its_response(open_page: Pages, serve
     for tab in tabs:
         expect_text(tab, "one two")
     assert followed == []
-    page.close()  # the one that reads
+    page.close()  # the tab that reads the stream
     gate(server, "hold", tokens=1)
     for tab in tabs:
         expect_text(tab, "one two three")
@@ -176,7 +176,7 @@ def test_hidden_tab_without_a_connection_shows_in_its_title_that_the_response_ha
     with page.expect_event("requestfailed", lambda request: request.url.endswith("/chat")):
         page.clock.fast_forward(3_000)
     with page.expect_event("requestfailed", lambda request: "/chat/turns/" in request.url):
-        page.clock.fast_forward(15_000)  # it looks, and the turn is still running
+        page.clock.fast_forward(15_000)  # the page checks while the turn is still running
         page.clock.fast_forward(3_000)
     gate(server, "hold")
     followed = requests_to(page, "/chat/turns/")

@@ -1,4 +1,4 @@
-"""Turns of the chat page: asked, stopped, asked again or differently, copied, tried once more."""
+"""Turns on the chat page: sending, stopping, regenerating, editing, copying, retrying, and a response's figures."""
 
 import re
 from collections.abc import Iterator
@@ -50,13 +50,13 @@ def stop(page: Page, by: str) -> None:
 
 @contextmanager
 def ended_by_the_server(page: Page) -> Iterator[None]:
-    """The block makes the page tell the server to end a turn, and is over once it has."""
+    """The block must stop a turn; waits until the server has ended it."""
     with page.expect_response("**/chat/turns/*/stop") as stopped:
         yield
     assert stopped.value.status == 204
 
 
-# The answer as it comes
+# Streaming
 
 
 def test_response_is_drawn_token_by_token(open_page: Pages, serve: Serve) -> None:
@@ -169,7 +169,7 @@ def test_stop_keeps_the_text_and_marks_it_as_stopped(open_page: Pages, serve: Se
     expect(last_response(page).locator(".note")).to_contain_text(STOPPED)
 
 
-# An answer that was cut at the limit
+# Responses cut at the token limit
 
 
 def test_response_cut_at_the_limit_is_marked_and_can_be_continued(open_page: Pages, serve: Serve) -> None:
@@ -299,7 +299,7 @@ def test_stop_that_does_not_reach_the_server_ends_the_response(open_page: Pages,
 
 
 def stop_without_server(page: Page) -> Withheld:
-    """Stops an answer while time stands still and the server is not told; the next question is written."""
+    """Stops a response with the page's clock paused and the stop request held back, and writes the next question."""
     stopping = Withheld(page, "**/stop")
     ask(page, COUNTING)
     expect_text(page, "one two")
@@ -380,7 +380,7 @@ def test_regeneration_stopped_before_its_first_token_keeps_the_old_response(open
 
 
 def edit(page: Page, place: int, text: str | None = None) -> None:
-    """Opens a question of the reader's for change, and changes it."""
+    """Opens the edit form of a question, and replaces its text."""
     press(page, "Edit", of=place)
     expect(page.locator(".edit textarea")).to_be_focused()
     if text is not None:
@@ -662,14 +662,14 @@ def test_try_again_after_a_part_that_the_server_does_not_have(open_page: Pages, 
 
 
 def test_response_shows_its_model_and_speed(open_page: Pages, serve: Serve) -> None:
-    """The page's own measure first, which saw a time that did not pass for the server; after a reload the server's."""
+    """The page's own measurement first, with its faked clock; after a reload the server's."""
     server = serve(SIM=f"{ECHO},gate=hold@0")
     page = open_page(server)
     page.clock.install()
-    page.clock.fast_forward(1_000_000)  # before it was asked, which counts for nothing
+    page.clock.fast_forward(1_000_000)  # before the question is sent, which does not count
     ask(page, COUNTING)
     turn_id(page)
-    page.clock.fast_forward(40_000)  # not so long that the connection counts as silent
+    page.clock.fast_forward(40_000)  # shorter than the timeout of a silent connection
     gate(server, "hold", tokens=1)
     expect_text(page, "one")
     gate(server, "hold")
@@ -690,13 +690,13 @@ def test_response_shows_its_model_and_speed(open_page: Pages, serve: Serve) -> N
 
 
 def figures(pace: str) -> list[float]:
-    """Seconds, and tokens a second."""
+    """The seconds and the tokens per second."""
     found = re.fullmatch(r"First token after ([\d.]+) (m?s), then ([\d.]+) tokens/s", pace)
     assert found, pace
     return [float(found[1]) / (1000 if found[2] == "ms" else 1), float(found[3])]
 
 
-# While it comes
+# Figures while streaming
 
 
 CARET = "getComputedStyle(document.querySelector('.assistant .text > :last-child'), '::after').content"

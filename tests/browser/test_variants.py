@@ -1,4 +1,4 @@
-"""The responses to a question that was asked again: one at a time, on the page and after a reload."""
+"""Variants of a response after a regeneration: one is shown at a time, also after a reload."""
 
 from itertools import product
 
@@ -41,7 +41,7 @@ def server(serve: Serve) -> ServerProcess:
 
 
 def thrice(page: Page, server: ServerProcess) -> None:
-    """Asks the question, and twice again: each response is a word longer."""
+    """Sends the question and regenerates twice: each response is one word longer."""
     ask(page, QUESTION)
     wait_until_ended(page)
     for tokens, text in [(2, SECOND), (3, THIRD)]:
