@@ -508,7 +508,7 @@ def holds(server: ServerProcess) -> str:
     return str(call(server, "/sim")[1]["sim"])
 
 
-def test_another_grammar_is_put_in_place_and_taken_back(open_page: Pages, serve: Serve) -> None:
+def test_configuration_can_be_changed_and_restored(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="gap=3ms")
     page = watched(open_page, server)
     expect(page.get_by_label("Default grammar")).to_have_value("gap=0.003s")
@@ -552,7 +552,7 @@ def test_example_is_only_filled_in_until_applied(open_page: Pages, serve: Serve)
     assert "status=503%0.3" in holds(server)
 
 
-def test_each_line_of_the_grammar_in_short_is_taken_by_the_server(open_page: Pages, serve: Serve) -> None:
+def test_each_example_of_the_grammar_is_accepted(open_page: Pages, serve: Serve) -> None:
     server = serve()
     page = watched(open_page, server)
     page.get_by_text("Grammar reference").click()

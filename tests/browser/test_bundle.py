@@ -37,7 +37,7 @@ def test_bundle_runs_each_module_once_and_before_those_that_import_it(tmp_path: 
     "text",
     ["import fs from 'fs';", "import './other.js';", "export default 3;", "export { a };", "import {\n  a } from 'a';"],
 )
-def test_bundle_refuses_an_import_or_export_that_it_does_not_know(text: str) -> None:
+def test_bundle_refuses_unsupported_imports_and_exports(text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"app.js: {text.splitlines()[0]}")):
         bundle("app.js", {"app.js": text}.__getitem__)
 

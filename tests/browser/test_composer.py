@@ -82,7 +82,7 @@ def test_stop_and_send_are_in_one_row_with_the_other_controls(open_page: Pages, 
 
 
 @pytest.mark.parametrize("by", ["the browser", "the page"])
-def test_the_text_area_grows_stops_growing_and_shrinks(open_page: Pages, serve: Serve, by: str) -> None:
+def test_text_area_grows_to_its_maximum_and_shrinks(open_page: Pages, serve: Serve, by: str) -> None:
     page = open_page(serve(SIM=ECHO), bypass_csp=True)
     if by == "the page":  # for a browser without field-sizing
         page.add_init_script("CSS.supports = () => false")
@@ -155,7 +155,7 @@ def test_enter_sends_and_shift_enter_breaks_the_line(open_page: Pages, serve: Se
     assert contents(server) == ["first\nsecond"] * 2
 
 
-def test_the_button_sends_too(open_page: Pages, serve: Serve) -> None:
+def test_send_button_sends(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     draft(page).fill("  spaces stay ")
@@ -182,7 +182,7 @@ def test_blank_message_is_not_sent(open_page: Pages, serve: Serve) -> None:
     [(True, PROCESS), (True, ENTER), (False, PROCESS)],
     ids=["Chromium", "Firefox", "Safari, where composing has ended by then"],
 )
-def test_the_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Serve, composing: bool, code: int) -> None:
+def test_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Serve, composing: bool, code: int) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     posted = posted_bodies(page)
@@ -207,7 +207,7 @@ def test_the_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Ser
     assert contents(server)[0] == ("日本" if composing else "にほん")
 
 
-def test_the_esc_of_an_input_method_stops_nothing(open_page: Pages, serve: Serve) -> None:
+def test_escape_of_an_input_method_does_not_stop_the_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     stopping = posted_bodies(page, "/stop")
@@ -223,7 +223,7 @@ def test_the_esc_of_an_input_method_stops_nothing(open_page: Pages, serve: Serve
     assert (stopping, texts(page)[-1]) == ([], "one two three")
 
 
-def test_the_esc_of_an_input_method_leaves_an_edit_open(open_page: Pages, serve: Serve) -> None:
+def test_escape_of_an_input_method_does_not_close_an_edit(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     complete_turn(page, "one")
     press(page, "Edit", of=0)
@@ -259,7 +259,7 @@ def test_enter_that_is_held_down_sends_once(open_page: Pages, serve: Serve) -> N
 # The draft
 
 
-def test_the_draft_and_its_size_survive_a_reload_until_it_is_sent_or_deleted(open_page: Pages, serve: Serve) -> None:
+def test_draft_and_its_size_survive_a_reload_until_sent_or_deleted(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     complete_turn(page, "sent")
     page.reload()
@@ -311,7 +311,7 @@ def test_each_conversation_has_its_own_draft(open_page: Pages, serve: Serve) -> 
     expect(draft(page)).to_have_value("for here")
 
 
-def test_a_draft_is_for_this_tab_only(open_page: Pages, serve: Serve) -> None:
+def test_draft_is_not_shared_with_other_tabs(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     draft(page).fill("half written")
@@ -374,7 +374,7 @@ def test_text_area_keeps_the_focus_during_and_after_a_response(open_page: Pages,
 
 
 @pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "answered meanwhile"])
-def test_the_focus_does_not_go_away_with_stop(open_page: Pages, serve: Serve, stopped: bool) -> None:
+def test_focus_is_kept_after_stop(open_page: Pages, serve: Serve, stopped: bool) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
@@ -391,7 +391,7 @@ def test_the_focus_does_not_go_away_with_stop(open_page: Pages, serve: Serve, st
     expect(status(page)).to_have_text("Stopped" if stopped else "Complete")
 
 
-def test_the_focus_does_not_go_away_with_try_again(open_page: Pages, serve: Serve) -> None:
+def test_focus_is_kept_after_try_again(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 503")
     server = serve(SIM=f"{ECHO},status=503")
     page = open_page(server)
@@ -405,7 +405,7 @@ def test_the_focus_does_not_go_away_with_try_again(open_page: Pages, serve: Serv
     assert focused(page) != "body"
 
 
-def test_the_focus_does_not_go_away_with_regenerate(open_page: Pages, serve: Serve) -> None:
+def test_focus_is_kept_after_regenerate(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     complete_turn(page, "one two three")
     page.get_by_role("button", name="Regenerate").press("Enter")
@@ -429,7 +429,7 @@ def test_enter_during_a_response_sends_nothing_and_shows_why(open_page: Pages, s
     expect_text(page, "next")
 
 
-def test_the_focus_does_not_go_away_with_an_edit(open_page: Pages, serve: Serve) -> None:
+def test_focus_is_kept_after_an_edit(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     complete_turn(page, "one two three")
     press(page, "Edit", of=0)

@@ -247,9 +247,7 @@ def test_late_history_of_another_conversation_is_not_shown(open_page: Pages, thr
     titled(page, "in c")
 
 
-def test_a_click_with_control_opens_the_conversation_in_a_tab_of_its_own(
-    open_page: Pages, three: ServerProcess
-) -> None:
+def test_click_with_control_opens_the_conversation_in_a_new_tab(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=a")
     expect_text(page, "in a")
     with page.context.expect_page() as opened:
@@ -261,7 +259,7 @@ def test_a_click_with_control_opens_the_conversation_in_a_tab_of_its_own(
     assert texts(page) == ["in a"] * 2
 
 
-def test_a_middle_click_opens_the_conversation_in_a_tab_of_its_own(open_page: Pages, three: ServerProcess) -> None:
+def test_middle_click_opens_the_conversation_in_a_new_tab(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=a")
     expect_text(page, "in a")
     with page.context.expect_page() as opened:
@@ -270,7 +268,7 @@ def test_a_middle_click_opens_the_conversation_in_a_tab_of_its_own(open_page: Pa
     assert texts(page) == ["in a"] * 2
 
 
-def test_the_conversation_in_the_address_survives_a_reload(open_page: Pages, three: ServerProcess) -> None:
+def test_conversation_in_the_url_survives_a_reload(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     for _ in range(2):
         expect_text(page, "in b")
@@ -284,7 +282,7 @@ def test_the_conversation_in_the_address_survives_a_reload(open_page: Pages, thr
     assert in_address(page) == name
 
 
-def test_an_unknown_conversation_in_the_address_is_an_empty_one(open_page: Pages, three: ServerProcess) -> None:
+def test_unknown_conversation_in_the_url_is_empty(open_page: Pages, three: ServerProcess) -> None:
     open_page.expect(NOT_KEPT)
     page = open_page(three, "/web?conversation=never-heard.of:it@all")
     expect(page.locator("#empty")).to_be_visible()
@@ -311,7 +309,7 @@ def test_invalid_conversation_url_is_reported(open_page: Pages, three: ServerPro
 # Renaming
 
 
-def test_a_conversation_can_have_any_name(open_page: Pages, three: ServerProcess) -> None:
+def test_conversation_can_have_any_name(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     for name in ODD_NAMES:
@@ -326,7 +324,7 @@ def test_a_conversation_can_have_any_name(open_page: Pages, three: ServerProcess
     titled(page, ODD_NAMES[-1])
 
 
-def test_the_white_space_around_a_name_is_no_part_of_it(open_page: Pages, three: ServerProcess) -> None:
+def test_white_space_around_a_name_is_removed(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     rename(page, "  a  name ")
@@ -334,7 +332,9 @@ def test_the_white_space_around_a_name_is_no_part_of_it(open_page: Pages, three:
     assert titles(three)[0] == "a  name"
 
 
-def test_a_blank_name_is_refused_and_a_longer_one_cannot_be_typed(open_page: Pages, three: ServerProcess) -> None:
+def test_blank_name_is_refused_and_a_name_above_the_limit_cannot_be_typed(
+    open_page: Pages, three: ServerProcess
+) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     methods: list[str] = []
@@ -377,7 +377,7 @@ def test_unchanged_title_sends_no_request(open_page: Pages, three: ServerProcess
         assert "PATCH" not in methods, way
 
 
-def test_a_conversation_that_is_gone_cannot_be_named(open_page: Pages, three: ServerProcess) -> None:
+def test_deleted_conversation_cannot_be_renamed(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     call(three, "/conversations/c", method="DELETE")
@@ -403,7 +403,7 @@ def test_conversation_can_be_renamed_during_a_response(open_page: Pages, three: 
 # Deleting
 
 
-def test_nothing_is_deleted_without_a_yes(open_page: Pages, three: ServerProcess) -> None:
+def test_deletion_needs_a_confirmation(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     expect_text(page, "in b")
     dialog = page.locator("#delete-dialog")
@@ -419,7 +419,7 @@ def test_nothing_is_deleted_without_a_yes(open_page: Pages, three: ServerProcess
     assert len(titles(three)) == 3
 
 
-def test_a_deletion_stops_no_other_conversation(open_page: Pages, three: ServerProcess) -> None:
+def test_deletion_does_not_stop_another_conversation(open_page: Pages, three: ServerProcess) -> None:
     open_page.allow("status of 404")  # of a conversation without messages
     page = open_page(three, "/web?conversation=b")
     expect_text(page, "in b")
@@ -441,7 +441,7 @@ def test_a_deletion_stops_no_other_conversation(open_page: Pages, three: ServerP
     assert sorted(titles(three)) == ["in a", "in c", "one two three"]
 
 
-def test_a_deleted_conversation_is_gone_and_the_newest_other_is_shown(open_page: Pages, three: ServerProcess) -> None:
+def test_after_a_deletion_the_newest_other_conversation_is_shown(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     expect_text(page, "in b")
     delete(page)
@@ -454,7 +454,7 @@ def test_a_deleted_conversation_is_gone_and_the_newest_other_is_shown(open_page:
     assert in_address(page) == "c"
 
 
-def test_after_the_last_one_is_deleted_a_new_one_begins(open_page: Pages, serve: Serve) -> None:
+def test_new_conversation_is_shown_after_the_last_is_deleted(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     post_turn(server, "alone")
     page = open_page(server)
@@ -568,9 +568,7 @@ def import_file(page: Page, file: Path) -> None:
     chooser.value.set_files(file)
 
 
-def test_an_exported_conversation_is_imported_as_a_new_one(
-    open_page: Pages, three: ServerProcess, tmp_path: Path
-) -> None:
+def test_exported_conversation_is_imported_as_a_new_one(open_page: Pages, three: ServerProcess, tmp_path: Path) -> None:
     post_turn(three, "# Grüße 👋", conversation="b")
     page = open_page(three, "/web?conversation=b")
     titled(page, "in b")
@@ -738,7 +736,7 @@ def test_drawer_takes_the_focus_and_returns_it(narrow: Page, artefact: Artefact)
     expect(opener(narrow)).to_be_focused()
 
 
-def test_the_drawer_closes(narrow: Page) -> None:
+def test_drawer_closes(narrow: Page) -> None:
     for way in ("Hide", "outside"):
         opener(narrow).tap()
         is_open(narrow)
@@ -750,7 +748,7 @@ def test_the_drawer_closes(narrow: Page) -> None:
         expect(opener(narrow)).to_be_focused()
 
 
-def test_a_tap_outside_the_drawer_does_nothing_else(narrow: Page) -> None:
+def test_tap_outside_the_drawer_only_closes_it(narrow: Page) -> None:
     draft(narrow).fill("not to be sent")
     opener(narrow).tap()
     is_open(narrow)

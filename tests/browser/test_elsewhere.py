@@ -56,7 +56,7 @@ def test_regenerate_in_a_stale_page_deletes_nothing_and_shows_the_new_turns(open
     assert contents(server) == ["first", "first", "second", "second"]
 
 
-def test_question_in_a_stale_page_is_returned_with_the_new_turns(open_page: Pages, serve: Serve) -> None:
+def test_question_in_a_stale_page_becomes_the_draft_and_new_turns_are_shown(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     complete_turn(page, "first")
@@ -83,7 +83,7 @@ def test_page_shown_again_has_the_turns_of_another_page(open_page: Pages, serve:
     expect(status(page)).to_contain_text("changed elsewhere")
 
 
-def test_a_conversation_that_the_server_lost_stays_and_is_marked(open_page: Pages, serve: Serve) -> None:
+def test_conversation_that_the_server_lost_stays_and_is_marked(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     complete_turn(page, "first")
@@ -169,7 +169,7 @@ def test_tab_with_another_key_does_not_show_the_response(open_page: Pages, serve
 # URLs
 
 
-def test_the_page_begins_a_conversation_with_an_address_of_its_own(open_page: Pages, serve: Serve) -> None:
+def test_page_without_a_conversation_opens_a_new_one_with_its_own_url(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server, "/web/")
     expect(page).to_have_url(re.compile(r"/web\?conversation=chat-[0-9a-f]{16}$"))

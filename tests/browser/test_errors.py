@@ -106,7 +106,7 @@ def test_each_status_has_its_own_message(open_page: Pages, serve: Serve) -> None
     sent_again(page)
 
 
-def test_a_reason_that_only_the_server_knows_is_passed_on(open_page: Pages, serve: Serve) -> None:
+def test_servers_reason_is_shown_if_the_page_has_no_text(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     draft(page).fill(COUNTING)
     for number in [400, 403, 422]:
@@ -133,7 +133,7 @@ def test_conversation_changed_elsewhere_is_reloaded(open_page: Pages, serve: Ser
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 
-def test_a_message_that_is_too_long_can_be_shortened(open_page: Pages, serve: Serve) -> None:
+def test_too_long_message_can_be_shortened(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 413")
     server = serve(SIM=ECHO, MAX_BODY="1KiB")
     page = open_page(server)
@@ -272,7 +272,7 @@ def test_key_dialog_is_shown_until_the_key_is_valid(open_page: Pages, serve: Ser
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_a_key_is_kept_in_this_tab_and_nowhere_else(open_page: Pages, serve: Serve) -> None:
+def test_key_is_stored_in_this_tab_only(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     server = serve(SIM=ECHO, API_KEY="right")
     page = open_page(server)
@@ -292,7 +292,7 @@ def test_a_key_is_kept_in_this_tab_and_nowhere_else(open_page: Pages, serve: Ser
     key_dialog(beside, NEEDED)
 
 
-def test_a_key_is_remembered_on_the_device_changed_and_forgotten(
+def test_key_can_be_stored_on_the_device_changed_and_deleted(
     open_page: Pages, serve: Serve, artefact: Artefact
 ) -> None:
     open_page.expect("status of 401")
@@ -331,7 +331,7 @@ def change_key(page: Page) -> None:
     expect(page.get_by_role("dialog", name="API key")).to_contain_text("Requests are sent with a key.")
 
 
-def test_a_remembered_key_that_is_refused_is_forgotten(open_page: Pages, serve: Serve) -> None:
+def test_refused_key_is_deleted_from_the_device(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     page = open_page(serve(SIM=ECHO, API_KEY="right"))
     key_dialog(page, NEEDED)
@@ -420,7 +420,7 @@ def test_requests_that_are_refused_together_share_one_question(open_page: Pages,
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_a_key_that_is_not_accepted_any_more(open_page: Pages, serve: Serve) -> None:
+def test_key_that_becomes_invalid_is_requested_again(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     first = serve(SIM=ECHO, API_KEY="old")
     page = open_page(first)
@@ -442,7 +442,7 @@ def test_a_key_that_is_not_accepted_any_more(open_page: Pages, serve: Serve) -> 
     expect(alert(page)).to_be_empty()
 
 
-def test_a_message_that_waits_for_a_key_survives_a_reload(open_page: Pages, serve: Serve) -> None:
+def test_message_that_waits_for_a_key_survives_a_reload(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     page = open_page(serve(SIM=ECHO, API_KEY="right"))
     key_dialog(page, NEEDED)
@@ -458,7 +458,7 @@ def test_a_message_that_waits_for_a_key_survives_a_reload(open_page: Pages, serv
 # The connection to the server
 
 
-def test_a_server_that_is_gone(open_page: Pages, serve: Serve) -> None:
+def test_stopped_server_is_reported(open_page: Pages, serve: Serve) -> None:
     open_page.expect("ERR_CONNECTION_REFUSED")
     open_page.allow("status of 503")  # while the server drains
     server = serve(SIM=ECHO)
@@ -529,7 +529,7 @@ def test_stream_of_another_content_type_is_reported(open_page: Pages, serve: Ser
     came_to_nothing(page, "Something other than the chat server responded.")
 
 
-def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: Pages, serve: Serve) -> None:
+def test_question_lost_with_its_server_is_restored_as_draft_once(open_page: Pages, serve: Serve) -> None:
     open_page.expect("ERR_")
     open_page.allow("status of 404")
     server = serve(SIM=f"{ECHO},gate=hold@0")
@@ -586,7 +586,7 @@ def test_response_with_all_tokens_but_no_end_is_incomplete(open_page: Pages, ser
     expect_broken_off(page, FAULTS["close"], COUNTING)
 
 
-def test_a_fault_before_the_first_token_gives_the_message_back(open_page: Pages, serve: Serve) -> None:
+def test_fault_before_the_first_token_restores_the_draft(open_page: Pages, serve: Serve) -> None:
     server = serve()
     page = open_page(server)
     draft(page).fill(COUNTING)
@@ -616,7 +616,7 @@ REFUSALS = {
 }
 
 
-def test_a_model_that_does_not_begin(open_page: Pages, serve: Serve) -> None:
+def test_upstream_error_before_the_response_is_reported(open_page: Pages, serve: Serve) -> None:
     upstream = serve()
     page = open_page(serve(**behind(upstream)))
     draft(page).fill(COUNTING)
@@ -642,7 +642,7 @@ def test_interrupted_model_is_reported(open_page: Pages, serve: Serve, fault: st
     expect_broken_off(page, words, shown)
 
 
-def test_a_model_that_is_too_slow_to_begin(open_page: Pages, serve: Serve) -> None:
+def test_first_token_timeout_is_reported(open_page: Pages, serve: Serve) -> None:
     upstream = serve(SIM=f"{ECHO},gate=hold@0")
     page = open_page(serve(**behind(upstream, UPSTREAM_FIRST_TOKEN_TIMEOUT="300ms")))
     ask(page, COUNTING)
@@ -672,7 +672,7 @@ def test_refusal_of_a_model_shows_its_reason(open_page: Pages, serve: Serve) -> 
     expect(draft(page)).to_have_value(COUNTING)
 
 
-def test_a_model_that_is_not_there(open_page: Pages, serve: Serve) -> None:
+def test_unreachable_upstream_is_reported(open_page: Pages, serve: Serve) -> None:
     upstream = serve()
     upstream.close()
     open_page.allow("502.*/v1/models")
@@ -705,7 +705,7 @@ def test_characters_split_by_the_network_are_joined(open_page: Pages, serve: Ser
 
 
 @pytest.mark.parametrize("where", ["here", "behind the server"])
-def test_a_frame_that_is_cut_inside_a_character_changes_nothing(open_page: Pages, serve: Serve, where: str) -> None:
+def test_frame_split_inside_a_character_is_decoded(open_page: Pages, serve: Serve, where: str) -> None:
     server = serve(SIM=f"{ECHO},fault=split@1")
     if where == "behind the server":
         server = serve(**behind(server))
@@ -746,7 +746,7 @@ def test_alert_is_removed_by_dismiss_and_by_the_next_message(open_page: Pages, s
 
 
 @pytest.mark.parametrize("fails", ["before he is back", "after he is back"])
-def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(
+def test_message_that_fails_in_another_conversation_is_restored_there_once(
     open_page: Pages, serve: Serve, fails: str
 ) -> None:
     open_page.expect("status of 503")
@@ -776,7 +776,7 @@ def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(
 # Conversations that cannot be loaded
 
 
-def test_a_conversation_that_cannot_be_loaded_can_be_loaded_again(open_page: Pages, serve: Serve) -> None:
+def test_failed_load_of_a_conversation_can_be_retried(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 500")
     page = open_page(serve(SIM=ECHO))
     complete_turn(page, COUNTING)
@@ -790,7 +790,7 @@ def test_a_conversation_that_cannot_be_loaded_can_be_loaded_again(open_page: Pag
     assert texts(page) == [COUNTING, COUNTING]
 
 
-def test_a_conversation_can_be_loaded_after_the_wait(open_page: Pages, serve: Serve) -> None:
+def test_refused_conversation_is_loaded_again_after_the_wait(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 503")
     page = open_page(serve(SIM=ECHO))
     complete_turn(page, COUNTING)

@@ -79,7 +79,7 @@ def has_failure(page: Page, pages: Pages) -> bool:
     return False
 
 
-def test_the_page_loads_without_a_complaint(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
+def test_page_loads_without_a_complaint(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
     page = open_page(serve(), color_scheme="dark", reduced_motion="reduce", viewport=(360, 640))
     assert page.title()
     query = ["(prefers-color-scheme: dark)", "(prefers-reduced-motion: reduce)", "(width: 360px) and (height: 640px)"]
@@ -115,7 +115,7 @@ def test_expected_fault_does_not_fail_the_test(quiet: Pages, plain: str) -> None
     quiet.close()
 
 
-def test_a_fault_that_is_expected_must_come(quiet: Pages, plain: str) -> None:
+def test_missing_expected_fault_fails_the_test(quiet: Pages, plain: str) -> None:
     quiet(plain)
     quiet.expect("planted")
     with pytest.raises(AssertionError, match="expected, but missing: planted"):
@@ -132,7 +132,7 @@ def test_no_other_host_is_reached(quiet: Pages, plain: str, host: str) -> None:
         quiet.close()
 
 
-def test_a_failed_test_leaves_a_picture_and_the_page(browser: Browser, plain: str, tmp_path: Path) -> None:
+def test_failed_test_saves_a_screenshot_and_the_page(browser: Browser, plain: str, tmp_path: Path) -> None:
     pages = Pages(browser, save=lambda name: tmp_path / name, failed=lambda: True)
     pages(plain).evaluate("document.title = 'as it was'")
     pages.close()
@@ -140,7 +140,7 @@ def test_a_failed_test_leaves_a_picture_and_the_page(browser: Browser, plain: st
     assert "<title>as it was</title>" in (tmp_path / "1.html").read_text(encoding="utf-8")
 
 
-def test_a_passed_test_leaves_nothing(quiet: Pages, plain: str, tmp_path: Path) -> None:
+def test_passed_test_saves_no_files(quiet: Pages, plain: str, tmp_path: Path) -> None:
     quiet(plain)
     quiet.close()
     assert not list(tmp_path.glob("1.*"))
@@ -169,7 +169,7 @@ def test_frames_and_long_tasks_are_measured(open_page: Pages, plain: str) -> Non
     assert seen.over(100) >= 1
 
 
-def test_a_server_can_come_back_on_its_port(open_page: Pages, serve: Serve, plain: str) -> None:
+def test_server_can_be_restarted_on_its_port(open_page: Pages, serve: Serve, plain: str) -> None:
     first = serve()
     page = open_page(plain, bypass_csp=True)
     ask = f"fetch('http://127.0.0.1:{first.port}/', {{ mode: 'no-cors' }}).then(() => 'there', () => 'gone')"
@@ -188,7 +188,7 @@ def test_no_loop_is_left_running(chromium: object, time: int) -> None:
         asyncio.get_running_loop()
 
 
-async def test_a_coroutine_runs_between_browser_tests(chromium: object) -> None:
+async def test_coroutine_runs_between_browser_tests(chromium: object) -> None:
     await asyncio.sleep(0)
 
 

@@ -248,7 +248,7 @@ def test_copying_keeps_the_focus(open_page: Pages, server: ServerProcess) -> Non
     expect(page.locator(":focus")).to_have_text("Copied")
 
 
-def test_the_menu_opens_and_closes_and_its_escape_stops_nothing(open_page: Pages, server: ServerProcess) -> None:
+def test_escape_in_the_menu_closes_it_and_does_not_stop_the_response(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     complete_turn(page, "first")
     write(page, "held")
@@ -268,7 +268,7 @@ def test_the_menu_opens_and_closes_and_its_escape_stops_nothing(open_page: Pages
     wait_until_ended(page)
 
 
-def test_the_menu_closes_when_the_focus_leaves_it(open_page: Pages, server: ServerProcess) -> None:
+def test_menu_closes_when_it_loses_the_focus(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     complete_turn(page, "first")
     reach(page, "Menu", key="Shift+Tab")
@@ -297,7 +297,7 @@ def stays_within(page: Page, dialog: str) -> None:
     assert places.count("") <= 3  # past the browser's own controls
 
 
-def test_a_conversation_is_renamed(open_page: Pages, server: ServerProcess) -> None:
+def test_conversation_is_renamed_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     complete_turn(page, "first")
     chosen(page, "Rename")
@@ -347,7 +347,7 @@ def test_conversation_is_deleted_only_after_a_confirmation(open_page: Pages, ser
     assert focused(page) == "#draft"
 
 
-def test_a_conversation_is_exported(open_page: Pages, server: ServerProcess) -> None:
+def test_conversation_is_exported_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     complete_turn(page, "first")
     for act, ending in (("Export as Markdown", "md"), ("Export as JSON", "json")):
@@ -403,7 +403,7 @@ def test_drawer_keeps_the_focus_until_closed(open_page: Pages, server: ServerPro
     assert focused(page) == "#draft"
 
 
-def test_the_drawers_escape_stops_nothing(open_page: Pages, server: ServerProcess) -> None:
+def test_escape_in_the_drawer_does_not_stop_the_response(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, viewport=PHONE)
     write(page, "held")
     expect_text(page, "one two three")
@@ -463,7 +463,7 @@ def test_messages_are_scrolled_by_keyboard_and_the_button_jumps_to_the_end(
 # Announcements to screen readers
 
 
-def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: ServerProcess) -> None:
+def test_page_has_landmarks_and_headings(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     complete_turn(page, "rich")
     expect(page.locator("body")).to_match_aria_snapshot("""
@@ -526,7 +526,7 @@ HEAR = """() => {
 LIVE = "[role=log], [role=status], [role=alert], [aria-live], output, marquee, [role=timer]"
 
 
-def test_screen_reader_hears_the_state_of_a_response_not_its_text(open_page: Pages, server: ServerProcess) -> None:
+def test_state_of_a_response_is_announced_not_its_text(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     page.evaluate(HEAR)
     complete_turn(page, "long")
@@ -542,7 +542,7 @@ def test_screen_reader_hears_the_state_of_a_response_not_its_text(open_page: Pag
     assert regions == [["status", None, True], ["log", "off", True], ["alert", None, True], ["status", None, True]]
 
 
-def test_an_error_is_an_alert_once(open_page: Pages, server: ServerProcess) -> None:
+def test_error_is_announced_once(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
 
     def refused(route: Route) -> None:

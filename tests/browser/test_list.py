@@ -103,7 +103,7 @@ def test_conversations_are_grouped_by_day(open_page: Pages, three: ServerProcess
 # The menu of an entry
 
 
-def test_a_pinned_conversation_comes_first_also_after_a_reload(open_page: Pages, three: ServerProcess) -> None:
+def test_pinned_conversation_is_first_also_after_a_reload(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     expect_text(page, "in c")
     act(page, "in a", "Pin")
@@ -161,7 +161,7 @@ def test_menu_works_by_keyboard_and_escape_closes_only_it(open_page: Pages, thre
 
 
 @pytest.mark.parametrize("viewport", [PHONE, (1280, 800)])
-def test_list_and_its_menu_are_sound_in_both_themes(
+def test_list_and_its_menu_have_no_violation_in_both_themes(
     open_page: Pages, three: ServerProcess, artefact: Artefact, viewport: tuple[int, int]
 ) -> None:
     call(three, "/conversations/a", method="PATCH", body={"pinned": True, "title": "A long title of many words " * 4})

@@ -315,7 +315,7 @@ def opened(open_page: Pages, server: ServerProcess, state: Callable[[Page], None
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_each_state_is_sound_on_a_phone_and_on_a_desk_in_both_themes(
+def test_each_state_has_no_violation_on_phone_and_desktop_in_both_themes(
     open_page: Pages, talking: ServerProcess, artefact: Artefact, state: Callable[[Page], None]
 ) -> None:
     page = opened(open_page, talking, state, viewport=PHONE)
@@ -326,7 +326,9 @@ def test_each_state_is_sound_on_a_phone_and_on_a_desk_in_both_themes(
         page.screenshot(path=artefact(f"state-{state.__name__.replace('_', '-')}-{theme}.png"))
 
 
-def test_open_drawer_is_sound_in_both_themes(open_page: Pages, talking: ServerProcess, artefact: Artefact) -> None:
+def test_open_drawer_has_no_violation_in_both_themes(
+    open_page: Pages, talking: ServerProcess, artefact: Artefact
+) -> None:
     page = open_page(talking, viewport=PHONE, reduced_motion="reduce")
     expect(page.locator("#sidebar")).to_be_hidden()
     page.locator("#sidebar-open").click()
@@ -339,7 +341,7 @@ def test_open_drawer_is_sound_in_both_themes(open_page: Pages, talking: ServerPr
         page.screenshot(path=artefact(f"state-drawer-{theme}.png"))
 
 
-def test_rich_response_is_sound_at_every_width(open_page: Pages, talking: ServerProcess) -> None:
+def test_rich_response_has_no_violation_at_any_width(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, rich)
     for theme, size in [("dark", PHONE), ("light", DESK), ("light", WALL), ("dark", WALL)]:
         look(page, theme, size)
@@ -352,7 +354,7 @@ def test_rich_response_is_sound_at_every_width(open_page: Pages, talking: Server
 
 
 @pytest.mark.parametrize("state", [hard, failed, edit_form, rename_dialog], ids=lambda state: state.__name__)
-def test_at_400_percent_everything_is_reached_by_scrolling_down(
+def test_at_400_percent_all_content_is_reached_by_vertical_scrolling(
     open_page: Pages, talking: ServerProcess, state: Callable[[Page], None]
 ) -> None:
     page = opened(open_page, talking, state, viewport=ZOOMED)
@@ -384,7 +386,7 @@ def test_many_conversations_scroll_in_their_list(
 # Details
 
 
-def test_the_edit_form_keeps_to_its_edges(open_page: Pages, talking: ServerProcess) -> None:
+def test_buttons_are_inside_the_edit_form(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, edit_form)
     form, *buttons = page.evaluate(
         "[...document.querySelectorAll('.edit, .edit button')].map((each) => each.getBoundingClientRect().toJSON())"
@@ -468,7 +470,7 @@ def held(open_page: Pages, server: ServerProcess, path: str, what: str, *, theme
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["web", "board"])
-def test_the_first_paint_has_the_themes_ground(open_page: Pages, talking: ServerProcess, theme: str, path: str) -> None:
+def test_first_paint_has_the_themes_background(open_page: Pages, talking: ServerProcess, theme: str, path: str) -> None:
     with held(open_page, talking, path, "(app|board).js", theme=theme) as page:
         page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAGE_COLOURS[theme]
@@ -546,7 +548,7 @@ def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefac
 # The dashboard
 
 
-def test_dashboard_is_sound_at_every_width_in_both_themes(
+def test_dashboard_has_no_violation_at_any_width_in_both_themes(
     open_page: Pages, talking: ServerProcess, artefact: Artefact
 ) -> None:
     page = open_page(talking, "/board")

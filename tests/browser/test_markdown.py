@@ -304,7 +304,9 @@ def test_code_can_be_copied_during_the_response(open_page: Pages, serve: Serve, 
     wait_until_ended(page)
 
 
-def test_nothing_makes_a_narrow_page_wider(open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path) -> None:
+def test_long_content_does_not_widen_a_narrow_page(
+    open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path
+) -> None:
     page = answered(open_page, serve(SIM=f"{script(tmp_path, NARROW)},gap=0ms"), viewport=(360, 640))
     page.screenshot(path=artefact("markdown-narrow.png"))
     for box in ("html", "#page", "#log", "#messages"):
@@ -325,7 +327,7 @@ def test_markdown_text_direction_follows_its_script(open_page: Pages, serve: Ser
 # While streaming
 
 
-def test_nothing_flickers_at_any_character(open_page: Pages, serve: Serve) -> None:
+def test_streamed_markdown_never_flickers(open_page: Pages, serve: Serve) -> None:
     page = wait_until_loaded(open_page(serve()))
     page.evaluate(_WATCH)
     assert page.evaluate(_GROW, RICH) == []
@@ -342,7 +344,7 @@ def test_streamed_elements_are_not_replaced(open_page: Pages, serve: Serve, tmp_
     assert response_text(page).locator("pre code").text_content() == CODE
 
 
-def test_the_sign_of_waiting_stays_until_there_is_something_to_see(open_page: Pages, serve: Serve) -> None:
+def test_waiting_indicator_stays_until_there_is_visible_text(open_page: Pages, serve: Serve) -> None:
     page = wait_until_loaded(open_page(serve()))
     drawn = [
         page.evaluate(_DRAWN, start) for start in ("A", "- A", "**", "`", "| a ", "[the recipe](", "- ", "```", "1")
@@ -362,7 +364,7 @@ PLANTED_FLICKER = {
 }
 
 
-def test_the_watch_sees_a_flicker(open_page: Pages, serve: Serve) -> None:
+def test_planted_flicker_is_reported(open_page: Pages, serve: Serve) -> None:
     page = wait_until_loaded(open_page(serve(), bypass_csp=True))
     page.evaluate(_WATCH)
     for act, what in PLANTED_FLICKER.items():
@@ -424,7 +426,7 @@ def test_code_is_highlighted_during_the_response_with_readable_colors(
 
 
 @pytest.mark.parametrize("viewport", [(1280, 600), (360, 640)])
-def test_the_header_of_a_long_block_stays_in_view_and_wrap_breaks_its_lines(
+def test_header_of_a_long_block_stays_in_view_and_wrap_breaks_its_lines(
     open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path, viewport: tuple[int, int]
 ) -> None:
     page = open_page(

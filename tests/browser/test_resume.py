@@ -163,7 +163,7 @@ def kill(server: ServerProcess) -> None:
 # Reloads
 
 
-def test_a_reload_in_the_middle_loses_and_doubles_no_token(open_page: Pages, serve: Serve) -> None:
+def test_reload_during_a_response_loses_and_repeats_no_token(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     turn = start_held_turn(page)
@@ -192,7 +192,7 @@ def test_repeated_reloads_end_in_one_response(open_page: Pages, serve: Serve) ->
     expect_complete(page, server)
 
 
-def test_a_reload_before_the_first_token_loses_nothing(open_page: Pages, serve: Serve) -> None:
+def test_reload_before_the_first_token_resumes_the_turn(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=BEFORE_TOKENS)
     page = open_page(server)
     ask(page, QUESTION)
@@ -204,7 +204,7 @@ def test_a_reload_before_the_first_token_loses_nothing(open_page: Pages, serve: 
     expect_complete(page, server)
 
 
-def test_a_reload_before_the_turn_has_a_name_keeps_the_question(proxied: Proxied) -> None:
+def test_reload_before_the_response_head_restores_the_draft(proxied: Proxied) -> None:
     _, proxy, page = proxied()
     expect(page.locator("#empty")).to_be_visible()
     proxy.swallowed.add("POST /chat")
@@ -350,7 +350,7 @@ def test_cut_connection_resumes_at_the_exact_token(proxied: Proxied, open_page: 
     assert proxy.count("POST", "/chat") == 1
 
 
-def test_a_connection_cut_before_the_first_token_is_come_back_to(proxied: Proxied, open_page: Pages) -> None:
+def test_connection_cut_before_the_first_token_is_resumed(proxied: Proxied, open_page: Pages) -> None:
     server, proxy, page = proxied(SIM=BEFORE_TOKENS)
     ask(page, QUESTION)
     turn_id(page)
@@ -361,7 +361,7 @@ def test_a_connection_cut_before_the_first_token_is_come_back_to(proxied: Proxie
     assert proxy.followed_after() == [0]
 
 
-def test_many_cuts_in_a_row_lose_and_double_no_token(proxied: Proxied, open_page: Pages) -> None:
+def test_many_lost_connections_lose_and_repeat_no_token(proxied: Proxied, open_page: Pages) -> None:
     server, proxy, page = proxied(SIM=HELD)
     watch_text(page)
     start_held_turn(page)
@@ -377,7 +377,7 @@ def test_many_cuts_in_a_row_lose_and_double_no_token(proxied: Proxied, open_page
     assert proxy.count("POST", "/chat") == 1
 
 
-def test_cuts_in_the_middle_of_an_event_lose_and_double_no_token(proxied: Proxied, open_page: Pages) -> None:
+def test_connections_cut_inside_an_event_lose_and_repeat_no_token(proxied: Proxied, open_page: Pages) -> None:
     server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     open_page.expect(LOST)
     proxy.cuts += [b"7\ndata:", b'tent":" w20', b'33"}']
@@ -648,7 +648,7 @@ def test_killed_server_with_a_store_has_the_earlier_turns(open_page: Pages, serv
     expect_complete(page, again, before=("before", "before"))
 
 
-def test_a_reload_after_the_server_was_killed_gives_the_question_back(open_page: Pages, serve: Serve) -> None:
+def test_reload_after_the_server_was_killed_restores_the_draft(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     start_held_turn(page)

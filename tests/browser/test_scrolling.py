@@ -262,7 +262,7 @@ def test_scroll_position_stays_after_each_resize(open_page: Pages, server: Serve
         expect(to_end(page)).to_be_visible()
 
 
-def test_the_end_stays_in_view_above_an_error(open_page: Pages, server: ServerProcess) -> None:
+def test_end_stays_in_view_above_an_error(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     ask(page, "break")
     wait_until_ended(page, "failed")
@@ -326,7 +326,7 @@ def test_scroll_position_stays_while_the_response_continues_and_ends(open_page: 
     assert page.evaluate(MARKED) == marked > 10  # their text stays selected, too
 
 
-def test_a_short_conversation_has_no_way_to_the_end(open_page: Pages, server: ServerProcess) -> None:
+def test_short_conversation_has_no_button_to_the_end(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     complete_turn(page, "short")
     wheel(page, -100)

@@ -80,7 +80,7 @@ def test_first_visit_explains_the_simulator_and_how_to_change_it(open_page: Page
     expect(last_response(page).locator(".who")).to_have_text("sim")
 
 
-def test_an_example_runs_long_enough_to_be_stopped(open_page: Pages, serve: Serve) -> None:
+def test_example_can_be_stopped(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(), "/web")
     example(page, LONG).click()
     expect(response_text(page)).to_contain_text("Large language")
@@ -88,7 +88,7 @@ def test_an_example_runs_long_enough_to_be_stopped(open_page: Pages, serve: Serv
     wait_until_ended(page, "stopped")
 
 
-def test_an_example_fails_in_the_middle_and_the_next_try_does_not(open_page: Pages, serve: Serve) -> None:
+def test_example_of_a_fault_fails_and_its_retry_succeeds(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST), "/web")
     example(page, "A failure in the middle").click()
     wait_until_ended(page, "failed")
@@ -141,7 +141,7 @@ def test_without_its_key_the_first_visit_claims_nothing(open_page: Pages, serve:
 # The model
 
 
-def test_a_model_is_chosen_for_one_conversation_and_kept_with_it(open_page: Pages, serve: Serve) -> None:
+def test_selected_model_is_stored_for_its_conversation_only(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST), "/web")
     expect(model(page).locator("option").first).to_have_text("sim (default)")
     assert offered(page)[1] == "sim as groq-70b"
@@ -160,7 +160,7 @@ def test_a_model_is_chosen_for_one_conversation_and_kept_with_it(open_page: Page
     assert [body.get("model") for body in posted] == ["sim:profile=groq-70b", None, "sim:profile=groq-70b"]
 
 
-def test_the_models_of_the_upstream_are_offered(open_page: Pages, upstream: ServerProcess) -> None:
+def test_models_of_the_upstream_are_offered(open_page: Pages, upstream: ServerProcess) -> None:
     page = open_page(upstream, "/livez")
     open_page.allow("favicon.ico")
 
@@ -177,9 +177,7 @@ def test_the_models_of_the_upstream_are_offered(open_page: Pages, upstream: Serv
     expect(last_response(page).locator(".who")).to_have_text("small")
 
 
-def test_a_list_that_does_not_come_leaves_the_default_and_the_simulator(
-    open_page: Pages, upstream: ServerProcess
-) -> None:
+def test_failed_model_list_offers_the_default_and_the_simulator(open_page: Pages, upstream: ServerProcess) -> None:
     open_page.allow("favicon.ico")
     open_page.expect("status of 502")
     page = open_page(upstream, "/livez")
@@ -219,7 +217,7 @@ def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve:
     assert not posted[1].keys() & {"temperature", "max_tokens", "model"}
 
 
-def test_a_value_that_cannot_be_used_is_explained_at_its_field(open_page: Pages, serve: Serve) -> None:
+def test_invalid_value_is_explained_at_its_field(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
     with changed(page) as dialog:
         temperature = dialog.get_by_label("Temperature")
@@ -238,7 +236,7 @@ def test_a_value_that_cannot_be_used_is_explained_at_its_field(open_page: Pages,
     expect(settings(page)).to_have_text("Settings: temperature 1")
 
 
-def test_the_settings_of_a_deleted_conversation_are_deleted(open_page: Pages, serve: Serve) -> None:
+def test_settings_of_a_deleted_conversation_are_deleted(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
     with changed(page) as dialog:
         dialog.get_by_label("System prompt").fill("Be brief.")
@@ -254,7 +252,7 @@ def test_the_settings_of_a_deleted_conversation_are_deleted(open_page: Pages, se
 # Layout
 
 
-def test_first_visit_and_settings_are_sound_on_a_phone_and_on_a_desk(
+def test_first_visit_and_settings_have_no_violation_on_phone_and_desktop(
     open_page: Pages, serve: Serve, artefact: Artefact
 ) -> None:
     page = open_page(serve(SIM=FAST), "/web")

@@ -41,7 +41,7 @@ def icon(page: Page) -> str:
 
 
 @pytest.mark.parametrize(("chosen", "system"), [("light", "dark"), ("dark", "light")])
-def test_a_chosen_theme_holds_on_every_page_and_from_the_first_paint(
+def test_selected_theme_applies_to_every_page_from_the_first_paint(
     open_page: Pages, serve: Serve, chosen: str, system: str
 ) -> None:
     page = open_page(serve(SIM=FAST), color_scheme=system)
@@ -100,7 +100,7 @@ def test_single_keys_are_switched_off_and_stay_so(open_page: Pages, serve: Serve
     expect(page.get_by_label("outside of text fields")).not_to_be_checked()
 
 
-def test_the_list_is_hidden_and_shown_by_a_shortcut(open_page: Pages, serve: Serve) -> None:
+def test_list_is_hidden_and_shown_by_a_shortcut(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
     sidebar = page.locator("#sidebar")
     page.locator("#new").focus()
@@ -118,7 +118,7 @@ def test_the_list_is_hidden_and_shown_by_a_shortcut(open_page: Pages, serve: Ser
     expect(sidebar).to_be_hidden()
 
 
-def test_a_hidden_list_stays_hidden_after_a_reload_until_it_is_shown(open_page: Pages, serve: Serve) -> None:
+def test_hidden_list_stays_hidden_after_a_reload(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
     sidebar = page.locator("#sidebar")
     page.get_by_role("button", name="Hide").click()
@@ -139,7 +139,7 @@ def test_a_hidden_list_stays_hidden_after_a_reload_until_it_is_shown(open_page: 
     expect(sidebar).to_be_visible()
 
 
-def test_a_hidden_list_is_not_shown_before_the_modules_run(open_page: Pages, serve: Serve) -> None:
+def test_hidden_list_is_not_painted_before_the_modules_run(open_page: Pages, serve: Serve) -> None:
     open_page.expect("net::ERR_FAILED")
     page = open_page(serve(SIM=FAST))
     page.get_by_role("button", name="Hide").click()
@@ -170,7 +170,9 @@ def test_tab_title_marks_an_ended_response_until_the_tab_is_shown(open_page: Pag
 # Layout
 
 
-def test_shortcuts_dialog_is_sound_on_a_phone_and_on_a_desk(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
+def test_shortcuts_dialog_has_no_violation_on_phone_and_desktop(
+    open_page: Pages, serve: Serve, artefact: Artefact
+) -> None:
     page = open_page(serve(SIM=FAST))
     page.keyboard.press("Control+/")
     expect(page.get_by_role("dialog", name=HELP)).to_be_visible()

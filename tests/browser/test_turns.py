@@ -387,7 +387,7 @@ def edit(page: Page, place: int, text: str | None = None) -> None:
         page.locator(".edit textarea").fill(text)
 
 
-def test_an_edit_of_the_first_question_drops_all_that_came_after(open_page: Pages, serve: Serve) -> None:
+def test_edit_of_the_first_question_removes_all_later_turns(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     for question in ["first", "second", "third"]:
@@ -418,7 +418,7 @@ def test_edit_of_the_last_question_keeps_earlier_turns(open_page: Pages, serve: 
     assert message(page, 2).locator(".text").inner_text() == "second\nline"
 
 
-def test_an_edit_that_is_given_up_or_blank_changes_nothing(open_page: Pages, serve: Serve) -> None:
+def test_cancelled_or_blank_edit_changes_nothing(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     complete_turn(page, "first")

@@ -90,7 +90,7 @@ def test_conversation_continues_while_an_earlier_variant_is_shown(open_page: Pag
     assert texts(page) == contents(server) == [QUESTION, THIRD, "more", "more"]
 
 
-def test_an_edited_question_has_no_earlier_responses(open_page: Pages, server: ServerProcess) -> None:
+def test_edited_question_has_no_variants(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     thrice(page, server)
     set_sim(server, "text=echo,gap=1ms")
@@ -105,7 +105,7 @@ def test_an_edited_question_has_no_earlier_responses(open_page: Pages, server: S
     expect(place(page)).to_have_count(0)
 
 
-def test_variant_buttons_are_sound_on_a_phone_and_on_a_desk_in_both_themes(
+def test_variant_buttons_have_no_violation_on_phone_and_desktop_in_both_themes(
     open_page: Pages, server: ServerProcess, artefact: Artefact
 ) -> None:
     page = open_page(server)
