@@ -241,7 +241,7 @@ async def test_error_without_a_server_has_no_secret(url: str) -> None:
     limiter = RedisLimiter.from_url(RATE, BURST, url=url)
     with pytest.raises(StoreUnavailable) as caught:
         await limiter.take("a")
-    assert caught.value.message == "the rate limits cannot be read now"
+    assert caught.value.message == "a store of the server cannot be read or written now"
     await limiter.close()
 
 
@@ -249,5 +249,5 @@ async def test_error_of_a_missing_password_has_no_secret(server: RedisServer) ->
     limiter = RedisLimiter.from_url(RATE, BURST, url=server.url.replace("unix://", "unix://someone:secret@"))
     with pytest.raises(StoreUnavailable, match="cannot be read") as caught:
         await limiter.check()
-    assert caught.value.message == "the rate limits cannot be read now"
+    assert caught.value.message == "a store of the server cannot be read or written now"
     await limiter.close()
