@@ -130,7 +130,7 @@ def test_requests_are_listed_by_route_and_status(open_page: Pages, serve: Serve)
     expect(counted(page, "Responses", "404 client")).to_have_text("1")
     expect(row(page, "Responses", "404 client").locator("th")).not_to_be_empty()
     expect(counted(page, "Responses", "/v1/models", "401 client")).to_have_text("1")
-    expect(row(page, "Responses", "/web")).to_have_count(0)  # the page's own request request request
+    expect(row(page, "Responses", "/web")).to_have_count(0)  # the page's own request
     expect(row(page, "Responses", "/board")).to_have_count(0)
     expect(counted(page, "Streams ended", "Complete")).to_have_text("2")
     expect(row(page, "Responses", "nowhere")).to_have_count(0)

@@ -474,7 +474,7 @@ def test_first_paint_has_the_themes_background(open_page: Pages, talking: Server
     with held(open_page, talking, path, "(app|board).js", theme=theme) as page:
         page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAGE_COLOURS[theme]
-        assert page.locator("#conversations, #tiles").inner_html() == ""  # no script has run yet yet yet
+        assert page.locator("#conversations, #tiles").inner_html() == ""  # no script has run yet
 
 
 @pytest.mark.parametrize("path", ["web", "board"])
