@@ -1,4 +1,4 @@
-"""Who sends a request. Pure data."""
+"""The caller of a request. Pure data."""
 
 
 class Caller:

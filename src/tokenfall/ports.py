@@ -134,7 +134,7 @@ class HistoryStore(Protocol):
     async def search(
         self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
     ) -> Sequence[ConversationInfo]:
-        """As `conversations`, but only those in whose title or messages each of `words` occurs, in any case.
+        """As `conversations`, but only those in whose title or messages each of `words` occurs, ignoring case.
 
         A page scans a limited number of conversations and characters, and then ends with those found so far.
         """

@@ -18,7 +18,7 @@ _UNKNOWN = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
 def bundled_pages(source: Path, folder: Path) -> Path:
-    """`folder`, made a copy of the pages in `source` whose entry scripts contain what they import."""
+    """Copies the pages to `folder`, with all imported modules inlined into the entry scripts. Returns `folder`."""
     shutil.copytree(source, folder)
     for entry in ENTRIES:
         (folder / entry).write_text(bundle(entry, lambda name: _text(source / name)), encoding="utf-8")
@@ -26,14 +26,14 @@ def bundled_pages(source: Path, folder: Path) -> Path:
 
 
 def bundle(entry: str, read: Callable[[str], str]) -> str:
-    """One module that does what `entry` does. Raises ValueError for an import or export that it does not know."""
+    """One module equivalent to `entry`. Raises ValueError for an unsupported form of import or export."""
     parts: dict[str, str] = {}
     _add(entry, read, parts, ())
     return "\n".join(["const $modules = {};", *parts.values()])
 
 
 def _add(name: str, read: Callable[[str], str], parts: dict[str, str], importing: tuple[str, ...]) -> None:
-    """Appends a module behind those that it imports."""
+    """Appends a module after the modules that it imports."""
     if name in importing:
         raise ValueError(f"{' imports '.join((*importing, name))}: modules of a cycle have no order")
     text = read(name)

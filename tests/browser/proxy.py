@@ -33,7 +33,7 @@ class Proxy:
     def __init__(self, to: int) -> None:
         self.to = to
         """The target port. A new value applies to new connections."""
-        self.asked: list[RequestHead] = []
+        self.requests: list[RequestHead] = []
         """All received requests, including those that were not forwarded."""
         self.cuts: deque[int | bytes] = deque()
         """For each of the next event streams: truncate its body after this number of bytes, or before these bytes."""
@@ -60,12 +60,12 @@ class Proxy:
 
     def count(self, method: str, path: str) -> int:
         """The number of received requests with this method and path."""
-        return sum((asked.method, asked.path) == (method, path) for asked in self.asked)
+        return sum((head.method, head.path) == (method, path) for head in self.requests)
 
     def followed_after(self) -> list[int]:
         """The Last-Event-ID of each request that resumed a turn, in order."""
-        turns = [asked for asked in self.asked if asked.method == "GET" and asked.path.startswith("/chat/turns/")]
-        return [int(asked.headers["last-event-id"]) for asked in turns]
+        turns = [head for head in self.requests if head.method == "GET" and head.path.startswith("/chat/turns/")]
+        return [int(head.headers["last-event-id"]) for head in turns]
 
     # Faults
 
@@ -156,7 +156,7 @@ class Proxy:
 
     async def _on_request(self, connection: "_Connection", data: bytes) -> bool:
         heads = connection.heads(data)
-        self.asked += heads
+        self.requests += heads
         await self._flowing.wait()
         if connection.pending not in self.swallowed or not data:
             connection.forward(connection.server, data)

@@ -28,7 +28,7 @@ _LOADED = """() => performance.getEntriesByType('resource').some(({ name, respon
   name.includes('/conversations?') && responseEnd > 0)"""
 
 
-def loaded(page: Page) -> Page:
+def wait_until_loaded(page: Page) -> Page:
     """Waits until the page has loaded the conversation and the list, and sends no more requests by itself."""
     page.wait_for_function(_LOADED)  # a function, because the page's CSP forbids eval of a string
     return page
@@ -47,7 +47,7 @@ _PASTE = """(area, text) => {
 
 
 def write(page: Page, text: str) -> None:
-    """Makes `text` the draft. Long ones come in one input event, as a paste does.
+    """Sets the draft to `text`; a long text is inserted by one input event, as by a paste.
 
     When Chromium inserts a text by `fill`, it lays the page out three times a line: 1,000 lines take seconds.
     """
@@ -58,7 +58,7 @@ def write(page: Page, text: str) -> None:
 
 
 def ask(page: Page, text: str) -> None:
-    """Sends a question and returns at once; `ended` and `says` wait."""
+    """Sends a question and returns at once; `wait_until_ended` and `expect_text` wait."""
     write(page, text)
     draft(page).press("Enter")
 
@@ -68,44 +68,44 @@ def message(page: Page, place: int) -> Locator:
     return page.locator("#messages > .message:visible").nth(place)
 
 
-def answer(page: Page) -> Locator:
+def last_response(page: Page) -> Locator:
     """The last visible response."""
     return page.locator("#messages > .message.assistant:visible").last
 
 
-def said(page: Page) -> Locator:
+def response_text(page: Page) -> Locator:
     """The text of the last response, without author and buttons."""
-    return answer(page).locator(".text")
+    return last_response(page).locator(".text")
 
 
-def says(page: Page, text: str) -> None:
+def expect_text(page: Page, text: str) -> None:
     """Waits until this is the text of the last response."""
-    expect(said(page)).to_have_text(text)
+    expect(response_text(page)).to_have_text(text)
 
 
-def begun(page: Page) -> str:
+def turn_id(page: Page) -> str:
     """The id of the current turn, once the page has received the head of the response; there may be no token yet."""
-    expect(answer(page)).to_have_attribute("data-turn", re.compile("^turn_"))
-    return answer(page).get_attribute("data-turn") or ""
+    expect(last_response(page)).to_have_attribute("data-turn", re.compile("^turn_"))
+    return last_response(page).get_attribute("data-turn") or ""
 
 
-def ended(page: Page, state: str = "complete") -> None:
+def wait_until_ended(page: Page, state: str = "complete") -> None:
     """Waits until the last response has ended as complete, stopped, interrupted or failed, and the page is idle."""
-    idle(page)
-    expect(answer(page)).to_have_attribute("data-state", state)
+    wait_until_idle(page)
+    expect(last_response(page)).to_have_attribute("data-state", state)
 
 
-def idle(page: Page) -> None:
+def wait_until_idle(page: Page) -> None:
     """Waits until no turn is running."""
     expect(page.locator("#stop")).to_be_hidden()
 
 
-def asked_and_answered(page: Page, text: str) -> None:
+def complete_turn(page: Page, text: str) -> None:
     """Sends a question and waits for the complete response."""
     before = len(messages(page))
     ask(page, text)
     expect(page.locator("#messages > .message:visible")).to_have_count(before + 2)
-    ended(page)
+    wait_until_ended(page)
 
 
 def messages(page: Page) -> list[tuple[str, str, str]]:
@@ -133,7 +133,7 @@ def press(page: Page, name: str, *, of: int = -1) -> None:
     message(page, of).get_by_role("button", name=name).first.click()
 
 
-def asked_of(page: Page, path: str = "/chat") -> list[dict[str, Any]]:
+def posted_bodies(page: Page, path: str = "/chat") -> list[dict[str, Any]]:
     """The bodies that the page posts to `path` from now on."""
     posted: list[dict[str, Any]] = []
 
@@ -194,7 +194,7 @@ def call(
     return response.status, json.loads(content) if is_json else content.decode()
 
 
-def relay_of(serve: Serve, model: ServerProcess, **settings: str) -> ServerProcess:
+def serve_relay(serve: Serve, model: ServerProcess, **settings: str) -> ServerProcess:
     """A server whose upstream is `model`, another Tokenfall server; without retries."""
     return serve(UPSTREAM_URL=f"http://127.0.0.1:{model.port}/v1", MODEL="behind", UPSTREAM_RETRIES="0", **settings)
 

@@ -1,4 +1,4 @@
-"""The board shows what the server does, says so when it no longer knows, and sets the simulator."""
+"""The dashboard: its figures, plots and tables, a lost connection, and the settings of the simulator."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import Withheld, asked_and_answered, call, ended, loaded, set_sim
+from tests.browser.steps import Withheld, call, complete_turn, set_sim, wait_until_ended, wait_until_loaded
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -35,7 +35,7 @@ def plot(page: Page, title: str) -> Locator:
 
 
 def row(page: Page, table: str, *words: str) -> Locator:
-    """The row of a table in which all these words stand."""
+    """The row of a table that contains all of these words."""
     found = page.get_by_role("table", name=table).locator("tbody tr")
     for each in words:
         found = found.filter(has_text=each)
@@ -43,12 +43,12 @@ def row(page: Page, table: str, *words: str) -> Locator:
 
 
 def counted(page: Page, table: str, *words: str) -> Locator:
-    """How often, in the row with these words."""
+    """The count in the row with these words."""
     return row(page, table, *words).locator("td").nth(0 if table != "Responses" else 1)
 
 
 def watched(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
-    """The board, once it has figures."""
+    """The dashboard, once it shows figures."""
     page = open_page(server, "/board", **options)
     expect(state(page)).to_have_text("Live")
     return page
@@ -56,7 +56,7 @@ def watched(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
 
 @contextmanager
 def streams(server: ServerProcess, count: int, *, target: str = "/stream-loop?gap=20ms") -> Iterator[None]:
-    """So many streams that begin and go on until the block ends."""
+    """Keeps `count` streams open during the block."""
     clients = [HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(count)]
     try:
         for client in clients:
@@ -69,7 +69,7 @@ def streams(server: ServerProcess, count: int, *, target: str = "/stream-loop?ga
             client.close()
 
 
-# What it shows
+# Figures
 
 
 def test_dashboard_is_live_at_once_and_leaves_out_its_own_streams(open_page: Pages, serve: Serve) -> None:
@@ -100,7 +100,7 @@ def test_running_streams_are_counted_and_drawn(open_page: Pages, serve: Serve) -
 
 
 def faint_lines(page: Page) -> list[str]:
-    """The lines that are not drawn, or do not reach 3:1 on their ground."""
+    """The lines that are not drawn, or whose contrast to the background is below 3:1."""
     found: list[str] = page.evaluate("""() => {
       const lightness = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
         .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
@@ -130,7 +130,7 @@ def test_requests_are_listed_by_route_and_status(open_page: Pages, serve: Serve)
     expect(counted(page, "Responses", "404 client")).to_have_text("1")
     expect(row(page, "Responses", "404 client").locator("th")).not_to_be_empty()
     expect(counted(page, "Responses", "/v1/models", "401 client")).to_have_text("1")
-    expect(row(page, "Responses", "/web")).to_have_count(0)  # the page's own
+    expect(row(page, "Responses", "/web")).to_have_count(0)  # the page's own request
     expect(row(page, "Responses", "/board")).to_have_count(0)
     expect(counted(page, "Streams ended", "Complete")).to_have_text("2")
     expect(row(page, "Responses", "nowhere")).to_have_count(0)
@@ -138,10 +138,10 @@ def test_requests_are_listed_by_route_and_status(open_page: Pages, serve: Serve)
 
 def test_requests_that_the_chat_page_sends_by_itself_are_not_listed(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms")
-    chat = loaded(open_page(server, "/web"))
-    asked_and_answered(chat, "one")
+    chat = wait_until_loaded(open_page(server, "/web"))
+    complete_turn(chat, "one")
     chat.reload()
-    ended(chat)
+    wait_until_ended(chat)
     page = chat.context.new_page()
     page.goto(f"http://127.0.0.1:{server.port}/board")
     expect(state(page)).to_have_text("Live")
@@ -153,7 +153,7 @@ def test_requests_that_the_chat_page_sends_by_itself_are_not_listed(open_page: P
 
 
 def test_upstream_errors_are_listed(open_page: Pages, serve: Serve) -> None:
-    with socket() as taken:  # and not listened to
+    with socket() as taken:  # and the events are not read
         taken.bind(("127.0.0.1", 0))
         server = serve(UPSTREAM_URL=f"http://127.0.0.1:{taken.getsockname()[1]}/v1", UPSTREAM_RETRIES="1")
         server.may_log_errors = True
@@ -176,7 +176,7 @@ COUNTED = [
 
 
 def events_at(n: int) -> str:
-    """The event stream of the server in second `n`."""
+    """The events of a server in second `n`."""
     streams = round(40 + 30 * sin(n / 12) + 5 * sin(n))
     known: dict[str, object] = dict.fromkeys(COUNTED, 0)
     known |= {
@@ -203,11 +203,11 @@ def events_at(n: int) -> str:
 
 FEED = """
   window.past = null; // the history, where a test has one
-  const asked = window.fetch;
+  const originalFetch = window.fetch;
   window.fetch = (path, init) => {
     const status = window.past ? 200 : 404;
     if (path.startsWith('board/history')) return Promise.resolve(Response.json(window.past, { status }));
-    if (path !== 'board/events') return asked(path, init);
+    if (path !== 'board/events') return originalFetch(path, init);
     const body = new ReadableStream({
       start(events) {
         window.deliver = (text) => events.enqueue(new TextEncoder().encode(text));
@@ -229,7 +229,7 @@ def fed(open_page: Pages, server: ServerProcess, *, query: str = "", **options: 
 
 
 def feed(page: Page, first: int, last: int) -> None:
-    """Tells of these seconds at once."""
+    """Sends the events of these seconds at once."""
     page.evaluate("(events) => deliver(events)", "".join(events_at(n) for n in range(first, last + 1)))
 
 
@@ -260,7 +260,7 @@ def test_plots_are_limited_to_two_minutes(open_page: Pages, serve: Serve) -> Non
     expect(page.locator("#facts")).to_contain_text("up 1 h 6 min")
     drawn, now = page.evaluate(f"[{POINTS}, {NODES}]")
     assert 120 <= drawn <= 121
-    assert abs(now - first) < 20  # some ticks more or less
+    assert abs(now - first) < 20  # give or take some ticks
 
 
 def test_axes_begin_at_nothing_and_lines_contrast_in_both_themes(
@@ -283,12 +283,12 @@ def test_one_request_brings_all_that_is_shown(open_page: Pages, serve: Serve) ->
     server = serve()
     page = open_page(server, "/livez")
     open_page.allow("favicon.ico")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url.rpartition(str(server.port))[2]))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url.rpartition(str(server.port))[2]))
     page.goto(f"http://127.0.0.1:{server.port}/board")
     expect(state(page)).to_have_text("Live")
     page.wait_for_function("(line) => /L.*L/.test(document.querySelector(line).getAttribute('d'))", arg=MEMORY_LINE)
-    of_api = [path for path in asked if not path.startswith("/web/") and "favicon" not in path]
+    of_api = [path for path in requested if not path.startswith("/web/") and "favicon" not in path]
     assert of_api == ["/board", "/board/events", "/board/history?range=15m"]
 
 
@@ -315,7 +315,7 @@ def test_cursor_shows_the_values_of_its_time(open_page: Pages, serve: Serve) -> 
     with streams(server, 2):
         expect(tile(page, "Streams in flight")).to_have_text("2")
         page.get_by_role("button", name="Pause").click()
-    expect(figure).to_be_empty()  # the figure of now is on the tile
+    expect(figure).to_be_empty()  # the tile has the current figure
     slider = page.get_by_role("slider", name="Look back")
     slider.focus()
     for _ in range(10):
@@ -329,11 +329,11 @@ def test_cursor_shows_the_values_of_its_time(open_page: Pages, serve: Serve) -> 
     expect(page.locator("#looked-at")).to_have_text("now")
 
 
-# The past
+# History
 
 
 def past(streams: list[int], *, step_s: int = 1, **errors: list[int]) -> dict[str, Any]:
-    """The history of a server with the events of `events_at`, up to second 10."""
+    """The response of `/board/history` that matches the events of `events_at`, up to second 10."""
     parts = ("count", "p50_s", "p90_s", "p99_s")
     latencies = [f"{name}_{part}" for name in ("ttft", "inter_token", "ticker_late") for part in parts]
     columns = dict.fromkeys(["tokens_per_s", "requests_per_s", "connections", *latencies], [0.5] * len(streams))
@@ -350,7 +350,7 @@ def past(streams: list[int], *, step_s: int = 1, **errors: list[int]) -> dict[st
 
 
 def points(page: Page, title: str) -> int:
-    """The points of the first line of a plot."""
+    """The number of points of the first line of a plot."""
     path = plot(page, title).locator(".area .line").first.get_attribute("d") or ""
     return len(re.findall("[ML]", path))
 
@@ -439,7 +439,7 @@ def test_dashboard_links_to_metrics_api_and_chat_and_the_chat_back(open_page: Pa
     expect(state(page)).to_have_text("Live")
 
 
-# When it does not know
+# Lost connections
 
 
 def test_unreachable_server_is_reported_until_it_is_back(open_page: Pages, serve: Serve) -> None:
@@ -508,7 +508,7 @@ def holds(server: ServerProcess) -> str:
     return str(call(server, "/sim")[1]["sim"])
 
 
-def test_another_grammar_is_put_in_place_and_taken_back(open_page: Pages, serve: Serve) -> None:
+def test_configuration_can_be_changed_and_restored(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="gap=3ms")
     page = watched(open_page, server)
     expect(page.get_by_label("Default grammar")).to_have_value("gap=0.003s")
@@ -552,14 +552,14 @@ def test_example_is_only_filled_in_until_applied(open_page: Pages, serve: Serve)
     assert "status=503%0.3" in holds(server)
 
 
-def test_each_line_of_the_grammar_in_short_is_taken_by_the_server(open_page: Pages, serve: Serve) -> None:
+def test_each_example_of_the_grammar_is_accepted(open_page: Pages, serve: Serve) -> None:
     server = serve()
     page = watched(open_page, server)
     page.get_by_text("Grammar reference").click()
     examples = page.get_by_role("table", name="Keys of the grammar").locator("tbody th").all_inner_texts()
     assert len(examples) > 10
     for example in examples:
-        if not example.startswith("script="):  # names a file
+        if not example.startswith("script="):  # a name of a file
             assert call(server, "/sim", method="PUT", body={"sim": example})[0] == 200, example
 
 
@@ -633,7 +633,7 @@ def test_key_of_the_form_is_used_by_the_dashboard(open_page: Pages, serve: Serve
     open_page.expect("status of 401")
     page.get_by_role("button", name="Cancel").click()
     expect(state(page)).to_have_text("No key")
-    page.evaluate("document.querySelector('#now').hidden = false")  # as where there were figures before
+    page.evaluate("document.querySelector('#now').hidden = false")  # the same as with figures
     apply(page, "gap=2ms")
     page.locator("#key").fill("right")
     page.locator("#key").press("Enter")

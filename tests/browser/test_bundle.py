@@ -1,4 +1,4 @@
-"""The bundle of a page's modules does what the modules do, and refuses what it does not understand."""
+"""The bundle of a page's modules behaves as the modules; unsupported syntax is refused."""
 
 import json
 import re
@@ -15,8 +15,8 @@ from tests.browser.bundle import ENTRIES, bundle, bundled_pages
 MODULES = {
     "app.js": "import { twice as double } from './twice.js';\nimport { LIMIT, numbers } from './limit.js';\n"
     "import { order } from './order.js';\n"
-    "order.push('app');\nconsole.log(JSON.stringify([double(3), asked(), [...numbers()], order]));\n"
-    "function asked() { return LIMIT; }\n",
+    "order.push('app');\nconsole.log(JSON.stringify([double(3), limit(), [...numbers()], order]));\n"
+    "function limit() { return LIMIT; }\n",
     "twice.js": "import { order } from './order.js';\norder.push('twice');\nconst own = 2;\n"
     "export function twice(value) {\n  return own * value;\n}\n",
     "limit.js": "import { order } from './order.js';\norder.push('limit');\nexport const LIMIT = 7;\n"
@@ -29,15 +29,15 @@ def test_bundle_runs_each_module_once_and_before_those_that_import_it(tmp_path: 
     (tmp_path / "bundle.mjs").write_text(bundle("app.js", MODULES.__getitem__))
     node = shutil.which("node")
     assert node, "node is missing: scripts/system-packages lint"
-    said = subprocess.run([node, tmp_path / "bundle.mjs"], capture_output=True, text=True, check=True).stdout
-    assert json.loads(said) == [6, 7, [7], ["twice", "limit", "app"]]
+    output = subprocess.run([node, tmp_path / "bundle.mjs"], capture_output=True, text=True, check=True).stdout
+    assert json.loads(output) == [6, 7, [7], ["twice", "limit", "app"]]
 
 
 @pytest.mark.parametrize(
     "text",
     ["import fs from 'fs';", "import './other.js';", "export default 3;", "export { a };", "import {\n  a } from 'a';"],
 )
-def test_bundle_refuses_an_import_or_export_that_it_does_not_know(text: str) -> None:
+def test_bundle_refuses_unsupported_imports_and_exports(text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"app.js: {text.splitlines()[0]}")):
         bundle("app.js", {"app.js": text}.__getitem__)
 

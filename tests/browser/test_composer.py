@@ -1,4 +1,4 @@
-"""Where the next message is written: what sends it, what does not, and what becomes of it meanwhile."""
+"""The composer: its size, sending with Enter, the stored draft, and the focus."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -8,19 +8,19 @@ from tests.browser.steps import (
     Withheld,
     alert,
     ask,
-    asked_and_answered,
-    asked_of,
+    complete_turn,
     contents,
     draft,
-    ended,
+    expect_text,
     gate,
-    idle,
     messages,
+    posted_bodies,
     press,
-    says,
     set_sim,
     status,
     texts,
+    wait_until_ended,
+    wait_until_idle,
     write,
 )
 from tests.end_to_end.conftest import Serve
@@ -29,7 +29,7 @@ ECHO = "text=echo,gap=1ms"
 HELD = f"{ECHO},gate=hold@2"
 ENTER = 13
 PROCESS = 229
-"""What keydown says of any key that an input method takes."""
+"""`keyCode` of keydown events that an input method handles."""
 
 
 def lines(count: int) -> str:
@@ -37,14 +37,14 @@ def lines(count: int) -> str:
 
 
 def height(page: Page) -> float:
-    page.evaluate("new Promise(requestAnimationFrame)")  # the page sets it in the frame after the change
+    page.evaluate("new Promise(requestAnimationFrame)")  # the page sets the height in the frame after the change
     box = draft(page).bounding_box()
     assert box is not None
     return box["height"]
 
 
 def focused(page: Page) -> str:
-    """The id of what has the focus, or its kind; `body` is nowhere."""
+    """The id of the focused element, else its tag name; `body` if nothing has the focus."""
     return str(page.evaluate("document.activeElement.id || document.activeElement.localName"))
 
 
@@ -52,7 +52,7 @@ def focused(page: Page) -> str:
 
 
 def in_one_row(page: Page, *controls: str) -> None:
-    """Checks that they are beside one another in this order."""
+    """Asserts that these controls are side by side, in this order."""
     boxes = [page.locator(each).bounding_box() for each in controls]
     middles = [box["y"] + box["height"] / 2 for box in boxes if box]
     ends = [edge for box in boxes if box for edge in (box["x"], box["x"] + box["width"])]
@@ -68,23 +68,23 @@ def test_stop_and_send_are_in_one_row_with_the_other_controls(open_page: Pages, 
     page.locator("#option-temperature").fill("0.7")
     page.get_by_role("button", name="Save").click()
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     for controls in [("#model", "#stop", "#send"), ("#model", "#settings", "#stop", "#send")]:
         for width in (390, 360, 320):
             page.set_viewport_size({"width": width, "height": 640})
             page.wait_for_function("(width) => innerWidth === width", arg=width)
             in_one_row(page, *controls)
-        page.locator("#settings").click()  # settings that are set have a row of their own
+        page.locator("#settings").click()  # changed settings have a row of their own
         page.get_by_role("button", name="Clear all").click()
         page.get_by_role("button", name="Save").click()
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
 
 
 @pytest.mark.parametrize("by", ["the browser", "the page"])
-def test_the_text_area_grows_stops_growing_and_shrinks(open_page: Pages, serve: Serve, by: str) -> None:
+def test_text_area_grows_to_its_maximum_and_shrinks(open_page: Pages, serve: Serve, by: str) -> None:
     page = open_page(serve(SIM=ECHO), bypass_csp=True)
-    if by == "the page":  # of a browser that does not know field-sizing
+    if by == "the page":  # for a browser without field-sizing
         page.add_init_script("CSS.supports = () => false")
         page.reload()
         page.add_style_tag(content="#draft { field-sizing: fixed !important; }")
@@ -109,7 +109,7 @@ def test_the_text_area_grows_stops_growing_and_shrinks(open_page: Pages, serve: 
     draft(page).press("Enter")
     expect(draft(page)).to_have_value("")
     assert height(page) == one
-    ended(page)
+    wait_until_ended(page)
 
 
 _CHANGE_OFTEN = """(area) => {
@@ -122,7 +122,7 @@ _CHANGE_OFTEN = """(area) => {
 
 
 def layouts_of_many_changes(page: Page) -> float:
-    """How often the page is laid out for 200 changes of the draft in one frame."""
+    """The number of layouts for 200 changes of the draft within one frame."""
     cdp = page.context.new_cdp_session(page)
     cdp.send("Performance.enable")
 
@@ -142,39 +142,39 @@ def layouts_of_many_changes(page: Page) -> float:
 def test_enter_sends_and_shift_enter_breaks_the_line(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     expect(draft(page)).to_be_focused()
     page.keyboard.type("first")
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("second")
     expect(draft(page)).to_have_value("first\nsecond")
-    assert asked == []
+    assert posted == []
     page.keyboard.press("Enter")
     expect(draft(page)).to_have_value("")
-    ended(page)
+    wait_until_ended(page)
     assert contents(server) == ["first\nsecond"] * 2
 
 
-def test_the_button_sends_too(open_page: Pages, serve: Serve) -> None:
+def test_send_button_sends(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     draft(page).fill("  spaces stay ")
     page.get_by_role("button", name="Send").click()
     expect(draft(page)).to_have_value("")
-    ended(page)
+    wait_until_ended(page)
     assert contents(server)[0] == "  spaces stay "
 
 
 def test_blank_message_is_not_sent(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     for blank in ["", "   ", "\n \t\n", "\u3000"]:
         ask(page, blank)
         page.get_by_role("button", name="Send").click()
         expect(draft(page)).to_be_focused()
         expect(draft(page)).to_have_value(blank)
-        idle(page)
-    assert (asked, messages(page)) == ([], [])
+        wait_until_idle(page)
+    assert (posted, messages(page)) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -182,10 +182,10 @@ def test_blank_message_is_not_sent(open_page: Pages, serve: Serve) -> None:
     [(True, PROCESS), (True, ENTER), (False, PROCESS)],
     ids=["Chromium", "Firefox", "Safari, where composing has ended by then"],
 )
-def test_the_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Serve, composing: bool, code: int) -> None:
+def test_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Serve, composing: bool, code: int) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     keyboard = page.context.new_cdp_session(page)
     if composing:
         keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
@@ -195,37 +195,37 @@ def test_the_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Ser
     key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": code}
     keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
     keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
-    idle(page)
+    wait_until_idle(page)
     expect(draft(page)).to_have_value("にほん")
-    assert asked == []
+    assert posted == []
     if composing:
-        keyboard.send("Input.insertText", {"text": "日本"})  # what was chosen
+        keyboard.send("Input.insertText", {"text": "日本"})  # the chosen text of the input method
         expect(draft(page)).to_have_value("日本")
     page.keyboard.press("Enter")
     expect(draft(page)).to_have_value("")
-    ended(page)
+    wait_until_ended(page)
     assert contents(server)[0] == ("日本" if composing else "にほん")
 
 
-def test_the_esc_of_an_input_method_stops_nothing(open_page: Pages, serve: Serve) -> None:
+def test_escape_of_an_input_method_does_not_stop_the_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    stopping = asked_of(page, "/stop")
+    stopping = posted_bodies(page, "/stop")
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     keyboard = page.context.new_cdp_session(page)
     keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
     key = {"key": "Escape", "code": "Escape", "windowsVirtualKeyCode": PROCESS}
     keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
     keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     assert (stopping, texts(page)[-1]) == ([], "one two three")
 
 
-def test_the_esc_of_an_input_method_leaves_an_edit_open(open_page: Pages, serve: Serve) -> None:
+def test_escape_of_an_input_method_does_not_close_an_edit(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, "one")
+    complete_turn(page, "one")
     press(page, "Edit", of=0)
     area = page.get_by_label("Edit your message")
     expect(area).to_be_focused()
@@ -241,29 +241,29 @@ def test_the_esc_of_an_input_method_leaves_an_edit_open(open_page: Pages, serve:
 
 
 def test_enter_that_is_held_down_sends_once(open_page: Pages, serve: Serve) -> None:
-    """Also when the message comes back meanwhile, since it failed."""
+    """Also if sending fails meanwhile, which puts the text back into the draft."""
     open_page.expect("status of 503")
     page = open_page(serve(SIM=f"{ECHO},status=503"))
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     draft(page).fill("once")
     page.keyboard.down("Enter")
     expect(alert(page)).not_to_be_empty()
     for _ in range(3):
         page.keyboard.down("Enter")
-        idle(page)
+        wait_until_idle(page)
     page.keyboard.up("Enter")
     expect(draft(page)).to_have_value("once")
-    assert len(asked) == 1
+    assert len(posted) == 1
 
 
 # The draft
 
 
-def test_the_draft_and_its_size_survive_a_reload_until_it_is_sent_or_deleted(open_page: Pages, serve: Serve) -> None:
+def test_draft_and_its_size_survive_a_reload_until_sent_or_deleted(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, "sent")
+    complete_turn(page, "sent")
     page.reload()
-    ended(page)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("")
     draft(page).fill(lines(4))
     four = height(page)
@@ -273,7 +273,7 @@ def test_the_draft_and_its_size_survive_a_reload_until_it_is_sent_or_deleted(ope
     draft(page).press("ControlOrMeta+A")
     draft(page).press("Delete")
     page.reload()
-    ended(page)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("")
 
 
@@ -292,10 +292,10 @@ def test_text_typed_before_the_page_is_ready_stays(open_page: Pages, serve: Serv
 
 
 def test_each_conversation_has_its_own_draft(open_page: Pages, serve: Serve) -> None:
-    open_page.allow("status of 404")  # of a conversation that has not begun
+    open_page.allow("status of 404")  # of a conversation without messages
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "here")
+    complete_turn(page, "here")
     draft(page).fill("for here")
     page.get_by_role("button", name="New conversation").click()
     expect(page.locator("#empty")).to_be_visible()
@@ -311,7 +311,7 @@ def test_each_conversation_has_its_own_draft(open_page: Pages, serve: Serve) -> 
     expect(draft(page)).to_have_value("for here")
 
 
-def test_a_draft_is_for_this_tab_only(open_page: Pages, serve: Serve) -> None:
+def test_draft_is_not_shared_with_other_tabs(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     draft(page).fill("half written")
@@ -326,13 +326,13 @@ def test_text_typed_during_a_response_stays(open_page: Pages, serve: Serve) -> N
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     page.keyboard.type("next")
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("next")
     page.reload()
-    ended(page)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("next")
 
 
@@ -348,8 +348,8 @@ def test_failed_message_is_put_before_the_draft(open_page: Pages, serve: Serve) 
     expect(draft(page)).to_have_value("failed\ntyped since")
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").click()
-    says(page, "failed")
-    ended(page)
+    expect_text(page, "failed")
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("typed since")
 
 
@@ -360,25 +360,25 @@ def test_text_area_keeps_the_focus_during_and_after_a_response(open_page: Pages,
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     expect(draft(page)).to_be_focused()
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     expect(draft(page)).to_be_focused()
     gate(server, "hold", open=False)
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     page.keyboard.press("Escape")
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     expect(draft(page)).to_be_focused()
 
 
 @pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "answered meanwhile"])
-def test_the_focus_does_not_go_away_with_stop(open_page: Pages, serve: Serve, stopped: bool) -> None:
+def test_focus_is_kept_after_stop(open_page: Pages, serve: Serve, stopped: bool) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     page.locator("#settings").focus()
     page.keyboard.press("Tab")
     expect(page.locator("#stop")).to_be_focused()
@@ -386,12 +386,12 @@ def test_the_focus_does_not_go_away_with_stop(open_page: Pages, serve: Serve, st
         page.keyboard.press("Enter")
     else:
         gate(server, "hold")
-    idle(page)
+    wait_until_idle(page)
     expect(draft(page)).to_be_focused()
     expect(status(page)).to_have_text("Stopped" if stopped else "Complete")
 
 
-def test_the_focus_does_not_go_away_with_try_again(open_page: Pages, serve: Serve) -> None:
+def test_focus_is_kept_after_try_again(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 503")
     server = serve(SIM=f"{ECHO},status=503")
     page = open_page(server)
@@ -400,17 +400,17 @@ def test_the_focus_does_not_go_away_with_try_again(open_page: Pages, serve: Serv
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").press("Enter")
     expect(page.locator(":focus")).to_be_visible()
-    ended(page)
+    wait_until_ended(page)
     expect(page.locator(":focus")).to_be_visible()
     assert focused(page) != "body"
 
 
-def test_the_focus_does_not_go_away_with_regenerate(open_page: Pages, serve: Serve) -> None:
+def test_focus_is_kept_after_regenerate(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, "one two three")
+    complete_turn(page, "one two three")
     page.get_by_role("button", name="Regenerate").press("Enter")
     expect(draft(page)).to_be_focused()
-    ended(page)
+    wait_until_ended(page)
     expect(page.locator("#messages > .message")).to_have_count(2)
     expect(draft(page)).to_be_focused()
 
@@ -419,25 +419,25 @@ def test_enter_during_a_response_sends_nothing_and_shows_why(open_page: Pages, s
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     ask(page, "next")
     expect(status(page)).to_have_text("Wait for the response to end, or stop it, then send.")
     expect(draft(page)).to_have_value("next")
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     draft(page).press("Enter")
-    says(page, "next")
+    expect_text(page, "next")
 
 
-def test_the_focus_does_not_go_away_with_an_edit(open_page: Pages, serve: Serve) -> None:
+def test_focus_is_kept_after_an_edit(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, "one two three")
+    complete_turn(page, "one two three")
     press(page, "Edit", of=0)
     page.keyboard.type(", four")
     page.keyboard.press("Enter")
     expect(page.locator(":focus")).to_be_visible()
-    says(page, "one two three, four")
-    ended(page)
+    expect_text(page, "one two three, four")
+    wait_until_ended(page)
     expect(page.locator("#messages > .message")).to_have_count(2)
     expect(page.locator(":focus")).to_be_visible()
     assert focused(page) != "body"

@@ -1,4 +1,4 @@
-"""Conversations: begun, found again, named, deleted, exported, and changed by others meanwhile."""
+"""Conversations: creating, opening, renaming, deleting, exporting, importing, and changes by other clients."""
 
 import json
 import re
@@ -14,23 +14,23 @@ from tests.browser.pages import Pages
 from tests.browser.steps import (
     DEFAULT,
     alert,
-    answer,
     ask,
-    asked_and_answered,
-    begun,
     call,
+    complete_turn,
     contents,
     draft,
-    ended,
+    expect_text,
     gate,
     history,
-    idle,
+    last_response,
     press,
-    says,
     set_sim,
     status,
     streams,
     texts,
+    turn_id,
+    wait_until_ended,
+    wait_until_idle,
 )
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
@@ -39,7 +39,7 @@ ECHO = "text=echo,gap=1ms"
 HELD = "text=echo,gap=1ms,gate=hold@1"
 NARROW = (400, 800)
 NOT_KEPT = "status of 404"
-"""The console's word of a conversation of which the server has nothing yet."""
+"""The console's message about a conversation that the server has not stored yet."""
 
 CHANGED = "This conversation was changed elsewhere, or the server lost it. Check it, then try again."
 ODD_NAMES = ["עברית ואנגלית", "a <b>bold</b> & “odd” name", "👩‍👩‍👧‍👦 family", "n" * 200, "e\u0301"]
@@ -47,7 +47,7 @@ RLO = "\u202e"
 
 
 def post_turn(server: ServerProcess, text: str, *, conversation: str = DEFAULT, key: str = "", **more: object) -> None:
-    """A turn that somebody else asks for."""
+    """Runs a turn as another client."""
     body = {"messages": [{"role": "user", "content": text}], "conversation": conversation, "stream": False, **more}
     code, found = call(server, "/chat", method="POST", body=body, key=key)
     assert code == 200, found
@@ -62,12 +62,12 @@ def names(page: Page) -> Locator:
 
 
 def shown(page: Page) -> Locator:
-    """The entry of the conversation that is on the page."""
+    """The list entry of the current conversation."""
     return page.locator("#conversations a[aria-current=page]")
 
 
 def in_address(page: Page) -> str | None:
-    """The conversation that the address names."""
+    """The conversation in the page's URL."""
     return parse_qs(urlsplit(page.url).query).get("conversation", [None])[0]
 
 
@@ -81,7 +81,7 @@ def titled(page: Page, title: str) -> None:
 
 
 def choose(page: Page, action: str) -> None:
-    """What can be done with the conversation."""
+    """Opens the menu of the current conversation and chooses an action."""
     page.locator("#menu summary").click()
     page.locator("#menu").get_by_role("button", name=action).click()
 
@@ -117,7 +117,7 @@ def test_new_conversation_is_empty_has_a_url_and_is_listed_once_stored(open_page
     server = serve(SIM=ECHO)
     page = open_page(server)
     expect(page.locator("#no-conversations")).to_be_visible()
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     expect(names(page)).to_have_text(["first"])
     expect(page.locator("#no-conversations")).to_be_hidden()
     begin(page)
@@ -131,7 +131,7 @@ def test_new_conversation_is_empty_has_a_url_and_is_listed_once_stored(open_page
     expect(names(page)).to_have_text(["first"])
     expect(shown(page)).to_have_count(0)
     assert texts(page) == []
-    asked_and_answered(page, "second")
+    complete_turn(page, "second")
     expect(names(page)).to_have_text(["second", "first"])
     expect(shown(page)).to_have_text(re.compile("^second"))
     assert contents(server, name) == ["second", "second"]
@@ -141,16 +141,16 @@ def test_new_conversation_is_empty_has_a_url_and_is_listed_once_stored(open_page
 
 def test_new_conversation_is_listed_during_its_first_response(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=a")
-    says(page, "in a")
+    expect_text(page, "in a")
     set_sim(three, HELD)
     begin(page)
     ask(page, "one two")
-    says(page, "one")
+    expect_text(page, "one")
     listed(page).filter(has_text="in c").click()
-    says(page, "in c")
+    expect_text(page, "in c")
     gate(three, "hold")
     listed(page).filter(has_text="one two").click()
-    says(page, "one two")
+    expect_text(page, "one two")
 
 
 def test_conversations_are_listed_by_activity_and_renaming_is_none(open_page: Pages, three: ServerProcess) -> None:
@@ -158,7 +158,7 @@ def test_conversations_are_listed_by_activity_and_renaming_is_none(open_page: Pa
     expect(names(page)).to_have_text(["in c", "in b", "in a"])
     rename(page, "named")
     expect(names(page)).to_have_text(["in c", "in b", "named"])
-    asked_and_answered(page, "again")
+    complete_turn(page, "again")
     expect(names(page)).to_have_text(["named", "in c", "in b"])
 
 
@@ -166,18 +166,18 @@ def test_conversation_is_titled_by_its_first_question_until_renamed(open_page: P
     server = serve(SIM=ECHO)
     page = open_page(server)
     question = "What is\nthe  weather " + "in Paris and everywhere else " * 20
-    asked_and_answered(page, question)
+    complete_turn(page, question)
     (kept,) = titles(server)
     expect(names(page)).to_have_text([kept])
     titled(page, " ".join(kept.split()))
     assert " ".join(question.split()).startswith(" ".join(kept.split()).rstrip("… ")[:40])
-    asked_and_answered(page, "And tomorrow?")
+    complete_turn(page, "And tomorrow?")
     expect(names(page)).to_have_text([kept])
 
 
 def test_list_shows_and_updates_the_age_of_conversations(open_page: Pages, three: ServerProcess) -> None:
     page = open_page("about:blank", "", locale="en-GB")
-    page.clock.install(time=time.time() - 5_000)  # a clock that is behind the server's
+    page.clock.install(time=time.time() - 5_000)  # a client clock that is behind the server's
     page.goto(f"http://127.0.0.1:{three.port}/web?conversation=a")
     ages = page.locator(".when")
     expect(ages).to_have_text(["now"] * 3)
@@ -198,7 +198,7 @@ def test_titles_are_texts_and_never_markup(open_page: Pages, three: ServerProces
     expect(page.locator(".when").first).to_be_in_viewport()
 
 
-# One after the other
+# Switching
 
 
 def test_another_conversation_is_shown_with_its_title_and_its_address(open_page: Pages, three: ServerProcess) -> None:
@@ -206,7 +206,7 @@ def test_another_conversation_is_shown_with_its_title_and_its_address(open_page:
     for name in ("c", "b", "a"):
         listed(page).filter(has_text=f"in {name}").click()
         expect(shown(page)).to_have_text(re.compile(f"^in {name}"))
-        says(page, f"in {name}")
+        expect_text(page, f"in {name}")
         assert texts(page) == [f"in {name}"] * 2
         assert in_address(page) == name
         titled(page, f"in {name}")
@@ -217,11 +217,11 @@ def test_back_and_forward_go_through_the_conversations(open_page: Pages, three: 
     page = open_page(three, "/web?conversation=a")
     for name in ("b", "c"):
         listed(page).filter(has_text=f"in {name}").click()
-        says(page, f"in {name}")
-    listed(page).filter(has_text="in c").click()  # where one is already is no step
+        expect_text(page, f"in {name}")
+    listed(page).filter(has_text="in c").click()  # opening the current conversation adds no history entry
     for step, name in [(page.go_back, "b"), (page.go_back, "a"), (page.go_forward, "b"), (page.go_forward, "c")]:
         step()
-        says(page, f"in {name}")
+        expect_text(page, f"in {name}")
         titled(page, f"in {name}")
         expect(shown(page)).to_have_text(re.compile(f"^in {name}"))
         assert texts(page) == [f"in {name}"] * 2
@@ -229,7 +229,7 @@ def test_back_and_forward_go_through_the_conversations(open_page: Pages, three: 
 
 def test_late_history_of_another_conversation_is_not_shown(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=a")
-    says(page, "in a")
+    expect_text(page, "in a")
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -239,41 +239,39 @@ def test_late_history_of_another_conversation_is_not_shown(open_page: Pages, thr
     with page.expect_request("**/history?*conversation=b"):
         listed(page).filter(has_text="in b").click()
     listed(page).filter(has_text="in c").click()
-    says(page, "in c")
+    expect_text(page, "in c")
     with page.expect_response("**/history?*conversation=b"):
         held[0].continue_()
-    page.evaluate("fetch('history?conversation=b').then((response) => response.text())")  # longer than the page needs
+    page.evaluate("fetch('history?conversation=b').then((response) => response.text())")  # longer than the page waits
     assert texts(page) == ["in c"] * 2
     titled(page, "in c")
 
 
-def test_a_click_with_control_opens_the_conversation_in_a_tab_of_its_own(
-    open_page: Pages, three: ServerProcess
-) -> None:
+def test_click_with_control_opens_the_conversation_in_a_new_tab(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=a")
-    says(page, "in a")
+    expect_text(page, "in a")
     with page.context.expect_page() as opened:
         listed(page).filter(has_text="in b").click(modifiers=["ControlOrMeta"])
-    says(opened.value, "in b")
+    expect_text(opened.value, "in b")
     assert in_address(opened.value) == "b"
     titled(opened.value, "in b")
     assert in_address(page) == "a"
     assert texts(page) == ["in a"] * 2
 
 
-def test_a_middle_click_opens_the_conversation_in_a_tab_of_its_own(open_page: Pages, three: ServerProcess) -> None:
+def test_middle_click_opens_the_conversation_in_a_new_tab(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=a")
-    says(page, "in a")
+    expect_text(page, "in a")
     with page.context.expect_page() as opened:
         listed(page).filter(has_text="in b").click(button="middle")
-    says(opened.value, "in b")
+    expect_text(opened.value, "in b")
     assert texts(page) == ["in a"] * 2
 
 
-def test_the_conversation_in_the_address_survives_a_reload(open_page: Pages, three: ServerProcess) -> None:
+def test_conversation_in_the_url_survives_a_reload(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     for _ in range(2):
-        says(page, "in b")
+        expect_text(page, "in b")
         expect(shown(page)).to_have_text(re.compile("^in b"))
         assert texts(page) == ["in b"] * 2
         page.reload()
@@ -284,14 +282,14 @@ def test_the_conversation_in_the_address_survives_a_reload(open_page: Pages, thr
     assert in_address(page) == name
 
 
-def test_an_unknown_conversation_in_the_address_is_an_empty_one(open_page: Pages, three: ServerProcess) -> None:
+def test_unknown_conversation_in_the_url_is_empty(open_page: Pages, three: ServerProcess) -> None:
     open_page.expect(NOT_KEPT)
     page = open_page(three, "/web?conversation=never-heard.of:it@all")
     expect(page.locator("#empty")).to_be_visible()
     expect(names(page)).to_have_count(3)
     expect(shown(page)).to_have_count(0)
     expect(alert(page)).to_be_empty()
-    asked_and_answered(page, "hello")
+    complete_turn(page, "hello")
     assert contents(three, "never-heard.of:it@all") == ["hello", "hello"]
     expect(shown(page)).to_have_text(re.compile("^hello"))
 
@@ -304,14 +302,14 @@ def test_invalid_conversation_url_is_reported(open_page: Pages, three: ServerPro
         expect(alert(page)).to_contain_text("letters, digits")
         expect(names(page)).to_have_count(3)
     listed(page).first.click()
-    says(page, "in c")
+    expect_text(page, "in c")
     expect(alert(page)).to_be_empty()
 
 
-# Named
+# Renaming
 
 
-def test_a_conversation_can_have_any_name(open_page: Pages, three: ServerProcess) -> None:
+def test_conversation_can_have_any_name(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     for name in ODD_NAMES:
@@ -326,7 +324,7 @@ def test_a_conversation_can_have_any_name(open_page: Pages, three: ServerProcess
     titled(page, ODD_NAMES[-1])
 
 
-def test_the_white_space_around_a_name_is_no_part_of_it(open_page: Pages, three: ServerProcess) -> None:
+def test_white_space_around_a_name_is_removed(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     rename(page, "  a  name ")
@@ -334,7 +332,9 @@ def test_the_white_space_around_a_name_is_no_part_of_it(open_page: Pages, three:
     assert titles(three)[0] == "a  name"
 
 
-def test_a_blank_name_is_refused_and_a_longer_one_cannot_be_typed(open_page: Pages, three: ServerProcess) -> None:
+def test_blank_name_is_refused_and_a_name_above_the_limit_cannot_be_typed(
+    open_page: Pages, three: ServerProcess
+) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     methods: list[str] = []
@@ -377,7 +377,7 @@ def test_unchanged_title_sends_no_request(open_page: Pages, three: ServerProcess
         assert "PATCH" not in methods, way
 
 
-def test_a_conversation_that_is_gone_cannot_be_named(open_page: Pages, three: ServerProcess) -> None:
+def test_deleted_conversation_cannot_be_renamed(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     call(three, "/conversations/c", method="DELETE")
@@ -391,21 +391,21 @@ def test_conversation_can_be_renamed_during_a_response(open_page: Pages, three: 
     titled(page, "in c")
     set_sim(three, HELD)
     ask(page, "one two")
-    says(page, "one")
+    expect_text(page, "one")
     rename(page, "named")
     titled(page, "named")
     expect(page.locator("#stop")).to_be_visible()
     gate(three, "hold")
-    says(page, "one two")
-    ended(page)
+    expect_text(page, "one two")
+    wait_until_ended(page)
 
 
-# Deleted
+# Deleting
 
 
-def test_nothing_is_deleted_without_a_yes(open_page: Pages, three: ServerProcess) -> None:
+def test_deletion_needs_a_confirmation(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
-    says(page, "in b")
+    expect_text(page, "in b")
     dialog = page.locator("#delete-dialog")
     for way in ("Escape", "Cancel", "Enter"):
         choose(page, "Delete")
@@ -415,37 +415,37 @@ def test_nothing_is_deleted_without_a_yes(open_page: Pages, three: ServerProcess
         expect(page.locator("#menu summary")).to_be_focused()
         assert len(titles(three)) == 3, way
     page.reload()
-    says(page, "in b")
+    expect_text(page, "in b")
     assert len(titles(three)) == 3
 
 
-def test_a_deletion_stops_no_other_conversation(open_page: Pages, three: ServerProcess) -> None:
-    open_page.allow("status of 404")  # of a conversation that has not begun
+def test_deletion_does_not_stop_another_conversation(open_page: Pages, three: ServerProcess) -> None:
+    open_page.allow("status of 404")  # of a conversation without messages
     page = open_page(three, "/web?conversation=b")
-    says(page, "in b")
+    expect_text(page, "in b")
     set_sim(three, HELD)
     begin(page)
     ask(page, "one two three")
-    says(page, "one")
+    expect_text(page, "one")
     new = in_address(page)
     page.go_back()
-    says(page, "in b")
+    expect_text(page, "in b")
     choose(page, "Delete")
     page.go_forward()
-    says(page, "one")
+    expect_text(page, "one")
     page.locator("#delete-dialog").get_by_role("button", name="Delete").click()
     expect(names(page)).not_to_contain_text(["in b"])
     gate(three, "hold")
-    ended(page)
+    wait_until_ended(page)
     assert contents(three, str(new)) == ["one two three", "one two three"]
     assert sorted(titles(three)) == ["in a", "in c", "one two three"]
 
 
-def test_a_deleted_conversation_is_gone_and_the_newest_other_is_shown(open_page: Pages, three: ServerProcess) -> None:
+def test_after_a_deletion_the_newest_other_conversation_is_shown(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
-    says(page, "in b")
+    expect_text(page, "in b")
     delete(page)
-    says(page, "in c")
+    expect_text(page, "in c")
     titled(page, "in c")
     expect(names(page)).to_have_text(["in c", "in a"])
     expect(status(page)).to_have_text("Deleted")
@@ -454,32 +454,32 @@ def test_a_deleted_conversation_is_gone_and_the_newest_other_is_shown(open_page:
     assert in_address(page) == "c"
 
 
-def test_after_the_last_one_is_deleted_a_new_one_begins(open_page: Pages, serve: Serve) -> None:
+def test_new_conversation_is_shown_after_the_last_is_deleted(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     post_turn(server, "alone")
     page = open_page(server)
-    says(page, "alone")
+    expect_text(page, "alone")
     delete(page)
     expect(page.locator("#empty")).to_be_visible()
     expect(page.locator("#no-conversations")).to_be_visible()
     expect(page.locator("#title")).to_have_text("New conversation")
     expect(draft(page)).to_be_focused()
     assert titles(server) == []
-    asked_and_answered(page, "again")
+    complete_turn(page, "again")
     assert titles(server) == ["again"]
     assert history(server) == []
 
 
 def test_conversation_deleted_during_a_response_stays_deleted(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
-    says(page, "in b")
+    expect_text(page, "in b")
     set_sim(three, HELD)
     ask(page, "one two")
-    says(page, "one")
-    turn = begun(page)
+    expect_text(page, "one")
+    turn = turn_id(page)
     delete(page)
-    says(page, "in c")
-    idle(page)
+    expect_text(page, "in c")
+    wait_until_idle(page)
     assert streams(three) == 0
     gate(three, "hold")
     assert "shutting_down" not in call(three, f"/chat/turns/{turn}")[1]
@@ -491,20 +491,20 @@ def test_conversation_deleted_during_a_response_stays_deleted(open_page: Pages, 
 
 def test_conversation_deleted_elsewhere_counts_as_deleted(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
-    says(page, "in b")
+    expect_text(page, "in b")
     call(three, "/conversations/b", method="DELETE")
     open_page.expect(NOT_KEPT)
     delete(page)
-    says(page, "in c")
+    expect_text(page, "in c")
     expect(names(page)).to_have_text(["in c", "in a"])
     expect(alert(page)).to_be_empty()
 
 
-# Exported
+# Export
 
 
 def exported(page: Page, way: str, to: Path) -> tuple[str, str]:
-    """The file's name and what is in it."""
+    """The name and the content of the exported file."""
     with page.expect_download() as downloaded:
         choose(page, f"Export as {way}")
     downloaded.value.save_as(to)
@@ -537,11 +537,11 @@ def test_exports_mark_an_interrupted_response(open_page: Pages, serve: Serve, tm
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two")
-    says(page, "one")
+    expect_text(page, "one")
     page.keyboard.press("Escape")
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     gate(server, "hold")
-    asked_and_answered(page, "whole")
+    complete_turn(page, "whole")
     _, text = exported(page, "JSON", tmp_path / "export")
     assert [each.get("status") for each in json.loads(text)["messages"]] == [None, "interrupted", None, None]
     _, text = exported(page, "Markdown", tmp_path / "export")
@@ -559,7 +559,7 @@ def test_failed_export_is_reported(open_page: Pages, three: ServerProcess) -> No
     expect(alert(page)).to_contain_text("The server cannot be reached.")
 
 
-# Imported
+# Import
 
 
 def import_file(page: Page, file: Path) -> None:
@@ -568,16 +568,14 @@ def import_file(page: Page, file: Path) -> None:
     chooser.value.set_files(file)
 
 
-def test_an_exported_conversation_is_imported_as_a_new_one(
-    open_page: Pages, three: ServerProcess, tmp_path: Path
-) -> None:
+def test_exported_conversation_is_imported_as_a_new_one(open_page: Pages, three: ServerProcess, tmp_path: Path) -> None:
     post_turn(three, "# Grüße 👋", conversation="b")
     page = open_page(three, "/web?conversation=b")
     titled(page, "in b")
     exported(page, "JSON", tmp_path / "export.json")
     before = history(three, "b")
     delete(page)
-    says(page, "in c")
+    expect_text(page, "in c")
     import_file(page, tmp_path / "export.json")
     titled(page, "in b")
     assert texts(page) == ["in b", "in b", "# Grüße 👋", "Grüße 👋"]
@@ -587,7 +585,7 @@ def test_an_exported_conversation_is_imported_as_a_new_one(
     ids = {each["turn"] for each in history(three, name)}
     assert [{**each, "turn": ""} for each in history(three, name)] == [{**each, "turn": ""} for each in before]
     assert not ids & {each["turn"] for each in before}
-    asked_and_answered(page, "goes on")
+    complete_turn(page, "goes on")
 
 
 @pytest.mark.parametrize(
@@ -605,63 +603,63 @@ def test_invalid_import_file_is_refused_with_the_reason(
 ) -> None:
     open_page.allow("status of 4(00|13)")
     page = open_page(three, "/web?conversation=b")
-    says(page, "in b")
+    expect_text(page, "in b")
     rename(page, "b")
     expect(status(page)).to_have_text("Renamed")
     (tmp_path / "file.json").write_text(text)
     import_file(page, tmp_path / "file.json")
     expect(alert(page)).to_contain_text(words)
-    expect(status(page)).to_have_text("")  # of what was done before
+    expect(status(page)).to_have_text("")  # of the earlier request
     assert len(titles(three)) == 3
-    says(page, "in b")
+    expect_text(page, "in b")
 
 
-# Changed elsewhere
+# Changes by other clients
 
 
 def test_edit_of_a_turn_changed_elsewhere_is_reported_and_kept(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
-    says(page, "in b")
+    expect_text(page, "in b")
     post_turn(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
     open_page.expect("status of 409")
     press(page, "Edit", of=0)
     page.get_by_label("Edit your message").fill("my correction")
     page.get_by_role("button", name="Save and send").click()
     expect(alert(page)).to_have_text(CHANGED)
-    says(page, "anew")
+    expect_text(page, "anew")
     assert texts(page) == contents(three, "b") == ["anew", "anew"]
     expect(draft(page)).to_have_value("my correction")
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
     draft(page).press("Enter")
-    says(page, "my correction")
-    ended(page)
+    expect_text(page, "my correction")
+    wait_until_ended(page)
     assert texts(page) == contents(three, "b") == ["anew", "anew", "my correction", "my correction"]
 
 
 def test_regeneration_of_a_turn_changed_elsewhere_is_reported(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
-    says(page, "in b")
+    expect_text(page, "in b")
     post_turn(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
     open_page.expect("status of 409")
     press(page, "Regenerate")
     expect(alert(page)).to_have_text(CHANGED)
-    says(page, "anew")
+    expect_text(page, "anew")
     assert texts(page) == contents(three, "b") == ["anew", "anew"]
 
 
 def test_conversation_continued_elsewhere_is_updated(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
-    says(page, "in b")
+    expect_text(page, "in b")
     post_turn(three, "elsewhere", conversation="b")
     open_page.expect("status of 409")
     ask(page, "here")
-    says(page, "elsewhere")
+    expect_text(page, "elsewhere")
     expect(draft(page)).to_have_value("here")
     draft(page).press("Enter")
-    says(page, "here")
-    ended(page)
+    expect_text(page, "here")
+    wait_until_ended(page)
     page.reload()
-    says(page, "here")
+    expect_text(page, "here")
     assert texts(page) == contents(three, "b") == ["in b"] * 2 + ["elsewhere"] * 2 + ["here"] * 2
 
 
@@ -688,14 +686,14 @@ def test_two_keys_see_their_own_conversations_only(open_page: Pages, serve: Serv
     assert texts(first) == ["by one"] * 2
     assert texts(second) == []
     second.goto(f"http://127.0.0.1:{server.port}/web?conversation=theirs")
-    says(second, "by two")
+    expect_text(second, "by two")
     first.goto(second.url)
     expect(first.locator("#empty")).to_be_visible()
-    asked_and_answered(first, "mine")
+    complete_turn(first, "mine")
     assert contents(server, "theirs", key="two") == ["by two"] * 2
     assert contents(server, "theirs", key="one") == ["mine"] * 2
     second.reload()
-    says(second, "by two")
+    expect_text(second, "by two")
     expect(names(second)).to_have_text(["by two"])
 
 
@@ -705,7 +703,7 @@ def test_two_keys_see_their_own_conversations_only(open_page: Pages, serve: Serv
 @pytest.fixture
 def narrow(open_page: Pages, three: ServerProcess) -> Page:
     page = open_page(three, "/web?conversation=a", viewport=NARROW, has_touch=True)
-    says(page, "in a")
+    expect_text(page, "in a")
     return page
 
 
@@ -738,7 +736,7 @@ def test_drawer_takes_the_focus_and_returns_it(narrow: Page, artefact: Artefact)
     expect(opener(narrow)).to_be_focused()
 
 
-def test_the_drawer_closes(narrow: Page) -> None:
+def test_drawer_closes(narrow: Page) -> None:
     for way in ("Hide", "outside"):
         opener(narrow).tap()
         is_open(narrow)
@@ -750,7 +748,7 @@ def test_the_drawer_closes(narrow: Page) -> None:
         expect(opener(narrow)).to_be_focused()
 
 
-def test_a_tap_outside_the_drawer_does_nothing_else(narrow: Page) -> None:
+def test_tap_outside_the_drawer_only_closes_it(narrow: Page) -> None:
     draft(narrow).fill("not to be sent")
     opener(narrow).tap()
     is_open(narrow)
@@ -778,7 +776,7 @@ def test_choice_in_the_drawer_closes_it_and_focuses_the_draft(narrow: Page) -> N
     opener(narrow).tap()
     listed(narrow).filter(has_text="in b").tap()
     is_closed(narrow)
-    says(narrow, "in b")
+    expect_text(narrow, "in b")
     expect(draft(narrow)).to_be_focused()
     opener(narrow).tap()
     narrow.locator("#new").tap()
@@ -790,14 +788,14 @@ def test_choice_in_the_drawer_closes_it_and_focuses_the_draft(narrow: Page) -> N
 def test_escape_closes_the_drawer_and_does_not_stop_the_response(narrow: Page, three: ServerProcess) -> None:
     set_sim(three, HELD)
     ask(narrow, "one two")
-    says(narrow, "one")
+    expect_text(narrow, "one")
     opener(narrow).tap()
     is_open(narrow)
     narrow.keyboard.press("Escape")
     is_closed(narrow)
     gate(three, "hold")
-    says(narrow, "one two")
-    ended(narrow)
+    expect_text(narrow, "one two")
+    wait_until_ended(narrow)
 
 
 def test_drawer_is_beside_the_page_on_wide_screens(narrow: Page) -> None:
@@ -810,19 +808,19 @@ def test_drawer_is_beside_the_page_on_wide_screens(narrow: Page) -> None:
     expect(narrow.locator("#page")).to_have_js_property("inert", False)
     narrow.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
     is_closed(narrow)
-    expect(answer(narrow)).to_be_visible()
+    expect(last_response(narrow)).to_be_visible()
 
 
 def test_list_and_title_are_complete_while_a_response_is_resumed(open_page: Pages, three: ServerProcess) -> None:
     set_sim(three, HELD)
     page = open_page(three, "/web?conversation=b")
-    says(page, "in b")
+    expect_text(page, "in b")
     ask(page, "one two three")
-    says(page, "one")
+    expect_text(page, "one")
     page.reload()
-    says(page, "one")
+    expect_text(page, "one")
     titled(page, "in b")
     expect(names(page)).to_have_count(3)
     expect(page.locator("#rename")).not_to_have_attribute("hidden", "")
     gate(three, "hold")
-    ended(page)
+    wait_until_ended(page)

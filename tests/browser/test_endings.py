@@ -1,4 +1,4 @@
-"""How the page shows each end of a response: of the simulator, and of a model behind a relay."""
+"""The display of each kind of end of a response, from the simulator and from an upstream."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.pages import Pages
-from tests.browser.steps import alert, answer, ask, ended, relay_of, says, set_sim, status
+from tests.browser.steps import alert, ask, expect_text, last_response, serve_relay, set_sim, status, wait_until_ended
 from tests.end_to_end.conftest import Serve
 
 SCRIPT = """
@@ -39,17 +39,17 @@ def test_end_of_each_kind_has_its_words_also_after_a_reload(
     (tmp_path / "ends.yaml").write_text(SCRIPT, encoding="utf-8")
     model = serve(SIM_FILES=str(tmp_path))
     set_sim(model, "script=ends.yaml,gap=1ms")
-    page = open_page(relay_of(serve, model) if is_relayed else model)
+    page = open_page(serve_relay(serve, model) if is_relayed else model)
     text, state, note = ENDS[question]
     ask(page, question)
-    ended(page)
-    says(page, text)
+    wait_until_ended(page)
+    expect_text(page, text)
     expect(status(page)).to_have_text(state)
     expect(alert(page)).to_be_empty()
-    expect(answer(page).locator(".note .ended")).to_have_text(note)
+    expect(last_response(page).locator(".note .ended")).to_have_text(note)
     page.reload()
-    ended(page)
-    says(page, text)
-    expect(answer(page).locator(".note .ended")).to_have_text(note)
+    wait_until_ended(page)
+    expect_text(page, text)
+    expect(last_response(page).locator(".note .ended")).to_have_text(note)
     if question == "length":
-        expect(answer(page).get_by_role("button", name="Continue")).to_be_visible()
+        expect(last_response(page).get_by_role("button", name="Continue")).to_be_visible()

@@ -1,4 +1,4 @@
-"""What the chat page says when something goes wrong, and what it must not: each failure in its own words."""
+"""The error messages of the chat page: the text of each failure, and what the user can do next."""
 
 import re
 import signal
@@ -13,24 +13,24 @@ from tests.browser.pages import Pages
 from tests.browser.steps import (
     Withheld,
     alert,
-    answer,
     ask,
-    asked_and_answered,
-    asked_of,
-    begun,
     call,
+    complete_turn,
     contents,
     draft,
-    ended,
+    expect_text,
     history,
-    idle,
-    loaded,
+    last_response,
     messages,
+    posted_bodies,
     press,
-    says,
     set_sim,
     status,
     texts,
+    turn_id,
+    wait_until_ended,
+    wait_until_idle,
+    wait_until_loaded,
 )
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
@@ -41,48 +41,48 @@ SERVERS_PROSE = re.compile(r"simulat|asked for|upstream|provider|[45]\d\d", re.I
 
 
 def failed(page: Page, words: str) -> None:
-    """The page says so, in words of its own."""
+    """Asserts that the alert contains `words`, and none of the server's terms and status codes."""
     expect(alert(page)).to_contain_text(words)
-    idle(page)
-    told = re.sub(r"\(Request \S+\)", "", alert(page).inner_text())
-    assert not SERVERS_PROSE.search(told), told
+    wait_until_idle(page)
+    shown = re.sub(r"\(Request \S+\)", "", alert(page).inner_text())
+    assert not SERVERS_PROSE.search(shown), shown
     expect(page.get_by_role("alert").filter(has_text=words)).to_have_count(1)
     assert "Complete" not in (status(page).text_content() or "")
 
 
 def came_to_nothing(page: Page, words: str) -> None:
-    """The message is its writer's again, to be changed or sent once more."""
+    """Asserts that the turn left nothing, and that the question is the draft again."""
     failed(page, words)
     expect(draft(page)).to_have_value(COUNTING)
     expect(draft(page)).to_be_editable()
     assert messages(page) == []
 
 
-def broke_off(page: Page, words: str, text: str = "one two") -> None:
-    """What was said stays, and does not look like an answer."""
+def expect_broken_off(page: Page, words: str, text: str = "one two") -> None:
+    """Asserts that the partial response stays and is marked as incomplete."""
     failed(page, words)
-    ended(page, "failed")
+    wait_until_ended(page, "failed")
     assert messages(page) == [("user", "", COUNTING), ("assistant", "failed", text)]
-    expect(answer(page).locator(".note")).to_contain_text("Not complete")
+    expect(last_response(page).locator(".note")).to_contain_text("Not complete")
     for name in ["Edit", "Try again"]:
         expect(page.get_by_role("button", name=name)).to_be_visible()
 
 
 def sent_again(page: Page) -> None:
-    """By the reader, from where the message is."""
+    """Sends the question again from the draft."""
     draft(page).press("Enter")
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     expect(alert(page)).to_be_empty()
 
 
-# Before the answer: statuses
+# Before the response: statuses
 
 
 def answers(page: Page, number: int, **headers: str) -> None:
-    """Every question with this status, and with a sentence that nobody is to read."""
-    told = {"status": number, "code": "new", "detail": f"{number}: the upstream was asked for the wrong provider"}
-    page.route("**/chat", lambda route: route.fulfill(status=number, json=told, headers=headers))
+    """Responds to every question with this status, and with a detail that the page must not show."""
+    problem = {"status": number, "code": "new", "detail": f"{number}: the upstream was asked for the wrong provider"}
+    page.route("**/chat", lambda route: route.fulfill(status=number, json=problem, headers=headers))
 
 
 WORDS_BY_STATUS = {
@@ -106,7 +106,7 @@ def test_each_status_has_its_own_message(open_page: Pages, serve: Serve) -> None
     sent_again(page)
 
 
-def test_a_reason_that_only_the_server_knows_is_passed_on(open_page: Pages, serve: Serve) -> None:
+def test_servers_reason_is_shown_if_the_page_has_no_text(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     draft(page).fill(COUNTING)
     for number in [400, 403, 422]:
@@ -121,10 +121,10 @@ def test_conversation_changed_elsewhere_is_reloaded(open_page: Pages, serve: Ser
     open_page.expect("status of 409")
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     assert call(server, "/history", method="DELETE")[0] == 204
-    asked = {"messages": [{"role": "user", "content": "elsewhere"}], "stream": False}
-    assert call(server, "/chat", method="POST", body=asked)[0] == 200
+    posted = {"messages": [{"role": "user", "content": "elsewhere"}], "stream": False}
+    assert call(server, "/chat", method="POST", body=posted)[0] == 200
     press(page, "Regenerate")
     failed(page, "This conversation was changed elsewhere, or the server lost it. Check it, then try again.")
     expect(page.locator("#messages > .message").first).to_contain_text("elsewhere")
@@ -133,7 +133,7 @@ def test_conversation_changed_elsewhere_is_reloaded(open_page: Pages, serve: Ser
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 
-def test_a_message_that_is_too_long_can_be_shortened(open_page: Pages, serve: Serve) -> None:
+def test_too_long_message_can_be_shortened(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 413")
     server = serve(SIM=ECHO, MAX_BODY="1KiB")
     page = open_page(server)
@@ -146,11 +146,11 @@ def test_a_message_that_is_too_long_can_be_shortened(open_page: Pages, serve: Se
     assert texts(page) == [COUNTING, COUNTING]
 
 
-# Before the answer: later
+# Before the response: retry later
 
 
 def left_s(page: Page) -> int:
-    """What the figure beside the alert says, in seconds."""
+    """The seconds that the countdown beside the alert shows."""
     minutes, seconds = page.locator("#notice-left").inner_text().split(":")
     return 60 * int(minutes) + int(seconds)
 
@@ -165,12 +165,12 @@ def test_retry_wait_is_counted_down_and_its_end_announced(
     page.clock.install()
     ask(page, COUNTING)
     came_to_nothing(page, f"{words} Send again in 90 seconds.")
-    told = alert(page).text_content()
+    shown = alert(page).text_content()
     assert 0 < left_s(page) <= 90
     expect(page.locator("#notice-left")).to_have_attribute("aria-hidden", "true")
     page.clock.fast_forward(60_000)
     assert 0 < left_s(page) <= 30
-    assert alert(page).text_content() == told
+    assert alert(page).text_content() == shown
     page.clock.fast_forward(30_000)
     expect(alert(page)).to_have_text("You can send again.")
     expect(page.locator("#notice-left")).to_be_empty()
@@ -181,7 +181,7 @@ def test_retry_wait_is_counted_down_and_its_end_announced(
 
 def test_rate_limit_shows_its_wait(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 429")
-    page = loaded(open_page(serve(SIM=ECHO, RATE_LIMIT_RPS="0.01", RATE_LIMIT_BURST="2")))  # two requests
+    page = wait_until_loaded(open_page(serve(SIM=ECHO, RATE_LIMIT_RPS="0.01", RATE_LIMIT_BURST="2")))  # two requests
     ask(page, COUNTING)
     expect(alert(page)).to_have_text(re.compile(r"Too many requests\. Send again in \d+ (seconds|minutes)\.$"))
     expect(draft(page)).to_have_value(COUNTING)
@@ -200,7 +200,7 @@ def test_busy_model_shows_its_wait(open_page: Pages, serve: Serve) -> None:
 
 def test_restored_network_is_announced(open_page: Pages, serve: Serve) -> None:
     open_page.expect("ERR_INTERNET_DISCONNECTED")
-    page = loaded(open_page(serve(SIM=ECHO)))
+    page = wait_until_loaded(open_page(serve(SIM=ECHO)))
     page.context.set_offline(True)
     ask(page, COUNTING)
     came_to_nothing(page, "You are offline. Send again when the connection is back.")
@@ -230,8 +230,8 @@ def test_retry_is_possible_before_the_wait_ends(open_page: Pages, serve: Serve) 
     came_to_nothing(page, "Too many requests.")
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").click()
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     page.clock.fast_forward(2000)
     expect(page.locator("#notice-left")).to_be_empty()
 
@@ -265,20 +265,20 @@ def test_key_dialog_is_shown_until_the_key_is_valid(open_page: Pages, serve: Ser
     give_key(page, " right ")
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert page.evaluate("sessionStorage['tokenfall:key']") == "right"
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     assert contents(server, key="right") == [COUNTING, COUNTING]
     page.reload()
-    ended(page)
+    wait_until_ended(page)
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_a_key_is_kept_in_this_tab_and_nowhere_else(open_page: Pages, serve: Serve) -> None:
+def test_key_is_stored_in_this_tab_only(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     server = serve(SIM=ECHO, API_KEY="right")
     page = open_page(server)
     key_dialog(page, NEEDED)
     give_key(page, "right")
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     kept = page.evaluate("({ session: { ...sessionStorage }, local: { ...localStorage }, cookie: document.cookie })")
     assert [name for name, value in kept["session"].items() if "right" in value] == ["tokenfall:key"]
     assert (kept["local"], kept["cookie"], page.context.cookies()) == ({}, "", [])
@@ -292,7 +292,7 @@ def test_a_key_is_kept_in_this_tab_and_nowhere_else(open_page: Pages, serve: Ser
     key_dialog(beside, NEEDED)
 
 
-def test_a_key_is_remembered_on_the_device_changed_and_forgotten(
+def test_key_can_be_stored_on_the_device_changed_and_deleted(
     open_page: Pages, serve: Serve, artefact: Artefact
 ) -> None:
     open_page.expect("status of 401")
@@ -304,11 +304,11 @@ def test_a_key_is_remembered_on_the_device_changed_and_forgotten(
     assert axe(page, within="#key-dialog") == []
     page.screenshot(path=artefact("key-dialog.png"))
     give_key(page, "right")
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     assert page.evaluate("[sessionStorage['tokenfall:key'], localStorage['tokenfall:key']]") == [None, "right"]
     beside = page.context.new_page()
     beside.goto(page.url)
-    ended(beside)
+    wait_until_ended(beside)
     change_key(beside)
     expect(beside.locator("#key")).to_have_value("")
     expect(beside.get_by_label("Remember this key on this device")).to_be_checked()
@@ -331,7 +331,7 @@ def change_key(page: Page) -> None:
     expect(page.get_by_role("dialog", name="API key")).to_contain_text("Requests are sent with a key.")
 
 
-def test_a_remembered_key_that_is_refused_is_forgotten(open_page: Pages, serve: Serve) -> None:
+def test_refused_key_is_deleted_from_the_device(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     page = open_page(serve(SIM=ECHO, API_KEY="right"))
     key_dialog(page, NEEDED)
@@ -371,8 +371,8 @@ def test_cancelled_key_dialog_keeps_the_message(open_page: Pages, serve: Serve) 
     page.get_by_role("button", name="Try again").click()
     key_dialog(page, NEEDED)
     give_key(page, "right")
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("")
     assert contents(server, key="right") == [COUNTING, COUNTING]
 
@@ -380,21 +380,21 @@ def test_cancelled_key_dialog_keeps_the_message(open_page: Pages, serve: Serve) 
 def test_key_given_later_shows_its_conversations(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     server = serve(SIM=ECHO, API_KEY="right")
-    asked = {"messages": [{"role": "user", "content": COUNTING}], "stream": False}
-    assert call(server, "/chat", method="POST", body=asked, key="right")[0] == 200
+    posted = {"messages": [{"role": "user", "content": COUNTING}], "stream": False}
+    assert call(server, "/chat", method="POST", body=posted, key="right")[0] == 200
     page = open_page(server)
     key_dialog(page, NEEDED)
     give_up(page, "Esc")
     page.get_by_role("button", name="Enter a key").click()
     key_dialog(page, NEEDED)
     give_key(page, "right")
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == [COUNTING, COUNTING]
     expect(page.locator("#conversations a")).to_have_count(1)
 
 
 def give_up(page: Page, by: str) -> None:
-    """And is not asked again at once."""
+    """And the dialog does not open again at once."""
     if by == "Cancel":
         page.get_by_role("button", name="Cancel").click()
     else:
@@ -420,29 +420,29 @@ def test_requests_that_are_refused_together_share_one_question(open_page: Pages,
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_a_key_that_is_not_accepted_any_more(open_page: Pages, serve: Serve) -> None:
+def test_key_that_becomes_invalid_is_requested_again(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     first = serve(SIM=ECHO, API_KEY="old")
     page = open_page(first)
     key_dialog(page, NEEDED)
     give_key(page, "old")
-    asked_and_answered(page, "before")
+    complete_turn(page, "before")
     first.close()
     server = serve(SIM=ECHO, API_KEY="new", PORT=str(first.port))
     ask(page, COUNTING)
     key_dialog(page, REFUSED)
-    open_page.expect("status of 409")  # the new server does not have what was said before
+    open_page.expect("status of 409")  # the new server does not have the earlier turn
     give_key(page, "new")
     expect(page.locator(".forgotten")).to_be_visible()
     expect(draft(page)).to_have_value(COUNTING)
     draft(page).press("Enter")
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     assert contents(server, key="new") == [COUNTING, COUNTING]
     expect(alert(page)).to_be_empty()
 
 
-def test_a_message_that_waits_for_a_key_survives_a_reload(open_page: Pages, serve: Serve) -> None:
+def test_message_that_waits_for_a_key_survives_a_reload(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     page = open_page(serve(SIM=ECHO, API_KEY="right"))
     key_dialog(page, NEEDED)
@@ -455,12 +455,12 @@ def test_a_message_that_waits_for_a_key_survives_a_reload(open_page: Pages, serv
     expect(draft(page)).to_have_value(COUNTING)
 
 
-# The way to the server
+# The connection to the server
 
 
-def test_a_server_that_is_gone(open_page: Pages, serve: Serve) -> None:
+def test_stopped_server_is_reported(open_page: Pages, serve: Serve) -> None:
     open_page.expect("ERR_CONNECTION_REFUSED")
-    open_page.allow("status of 503")  # while it drains
+    open_page.allow("status of 503")  # while the server drains
     server = serve(SIM=ECHO)
     page = open_page(server)
     expect(page.locator("#no-conversations")).to_be_visible()
@@ -485,12 +485,12 @@ def test_html_page_of_a_proxy_is_reported(open_page: Pages, serve: Serve, number
     came_to_nothing(page, words)
     assert "nginx" not in page.inner_text("body")
     page.unroute("**/chat")
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     with page.expect_response("**/conversations?*"):
         page.reload()
     expect(draft(page)).to_have_value(COUNTING)
-    idle(page)
-    assert (asked, messages(page), contents(server)) == ([], [], [])
+    wait_until_idle(page)
+    assert (posted, messages(page), contents(server)) == ([], [], [])
     sent_again(page)
 
 
@@ -514,11 +514,11 @@ def test_response_without_its_end_is_incomplete(open_page: Pages, serve: Serve, 
     body = f'id: 1\ndata: {{"content":"one"}}\n\nid: 2\ndata: {{"content":" two"}}\n\n{rest}'
     page.route("**/chat", lambda route: route.fulfill(headers=STREAM, body=body))
     ask(page, COUNTING)
-    broke_off(page, words)
+    expect_broken_off(page, words)
     page.unroute("**/chat")
     page.get_by_role("button", name="Try again").click()
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     assert texts(page) == contents(server) == [COUNTING, COUNTING]
 
 
@@ -529,33 +529,33 @@ def test_stream_of_another_content_type_is_reported(open_page: Pages, serve: Ser
     came_to_nothing(page, "Something other than the chat server responded.")
 
 
-def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: Pages, serve: Serve) -> None:
+def test_question_lost_with_its_server_is_restored_as_draft_once(open_page: Pages, serve: Serve) -> None:
     open_page.expect("ERR_")
     open_page.allow("status of 404")
     server = serve(SIM=f"{ECHO},gate=hold@0")
     page = open_page(server)
     page.clock.install()
     ask(page, COUNTING)
-    begun(page)
+    turn_id(page)
     server.expected_status = -signal.SIGKILL
     server.signal(signal.SIGKILL)
     server.wait()
     expect(status(page)).to_have_text("Connection lost. Reconnecting…")
     for _ in range(100):
-        page.clock.fast_forward(4000)  # to its next try, which takes its own time
+        page.clock.fast_forward(4000)  # until the next attempt
         if alert(page).inner_text():
             break
     came_to_nothing(page, "The connection was lost before the response was complete.")
     serve(SIM=ECHO, PORT=str(server.port))
     with page.expect_response("**/conversations?*"):
         page.reload()
-    idle(page)
+    wait_until_idle(page)
     expect(draft(page)).to_have_value(COUNTING)
     sent_again(page)
     assert texts(page) == [COUNTING, COUNTING]
 
 
-# In the answer: events
+# In the response: events
 
 FAULTS = {
     "error": "The model failed in the middle of the response, which is not complete.",
@@ -570,23 +570,23 @@ def test_fault_in_the_middle_leaves_an_incomplete_response(open_page: Pages, ser
     server = serve(SIM=f"{ECHO},fault={kind}@2")
     page = open_page(server)
     ask(page, COUNTING)
-    broke_off(page, FAULTS[kind])
+    expect_broken_off(page, FAULTS[kind])
     expect(draft(page)).to_have_value("")
     assert [(each["content"], each.get("status")) for each in history(server)] == [
         (COUNTING, None),
         ("one two", "interrupted"),
     ]
     page.reload()
-    ended(page, "interrupted")
+    wait_until_ended(page, "interrupted")
 
 
 def test_response_with_all_tokens_but_no_end_is_incomplete(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=f"{ECHO},fault=nodone@0"))
     ask(page, COUNTING)
-    broke_off(page, FAULTS["close"], COUNTING)
+    expect_broken_off(page, FAULTS["close"], COUNTING)
 
 
-def test_a_fault_before_the_first_token_gives_the_message_back(open_page: Pages, serve: Serve) -> None:
+def test_fault_before_the_first_token_restores_the_draft(open_page: Pages, serve: Serve) -> None:
     server = serve()
     page = open_page(server)
     draft(page).fill(COUNTING)
@@ -599,11 +599,11 @@ def test_a_fault_before_the_first_token_gives_the_message_back(open_page: Pages,
     sent_again(page)
 
 
-# In the answer: a real upstream
+# In the response: a real upstream
 
 
 def behind(upstream: ServerProcess, **settings: str) -> dict[str, str]:
-    """The settings of a server that asks another one."""
+    """The settings of a server with this upstream."""
     return {"UPSTREAM_URL": f"http://127.0.0.1:{upstream.port}/v1", "UPSTREAM_RETRIES": "0", **settings}
 
 
@@ -616,7 +616,7 @@ REFUSALS = {
 }
 
 
-def test_a_model_that_does_not_begin(open_page: Pages, serve: Serve) -> None:
+def test_upstream_error_before_the_response_is_reported(open_page: Pages, serve: Serve) -> None:
     upstream = serve()
     page = open_page(serve(**behind(upstream)))
     draft(page).fill(COUNTING)
@@ -629,20 +629,20 @@ def test_a_model_that_does_not_begin(open_page: Pages, serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words", "told"),
+    ("fault", "words", "shown"),
     [
         ("reset@2", "The connection to the model was lost", "one two"),
         ("error@2", "The model failed in the middle", "one two"),
         ("nodone@0", "The model stopped before its end", COUNTING),
     ],
 )
-def test_interrupted_model_is_reported(open_page: Pages, serve: Serve, fault: str, words: str, told: str) -> None:
+def test_interrupted_model_is_reported(open_page: Pages, serve: Serve, fault: str, words: str, shown: str) -> None:
     page = open_page(serve(**behind(serve(SIM=f"{ECHO},fault={fault}"))))
     ask(page, COUNTING)
-    broke_off(page, words, told)
+    expect_broken_off(page, words, shown)
 
 
-def test_a_model_that_is_too_slow_to_begin(open_page: Pages, serve: Serve) -> None:
+def test_first_token_timeout_is_reported(open_page: Pages, serve: Serve) -> None:
     upstream = serve(SIM=f"{ECHO},gate=hold@0")
     page = open_page(serve(**behind(upstream, UPSTREAM_FIRST_TOKEN_TIMEOUT="300ms")))
     ask(page, COUNTING)
@@ -660,11 +660,11 @@ def test_stalled_model_is_reported(open_page: Pages, serve: Serve, setting: str,
     upstream = serve(SIM=f"{ECHO},gate=hold@2")
     page = open_page(serve(**behind(upstream, **{setting: wait})))
     ask(page, COUNTING)
-    broke_off(page, words)
+    expect_broken_off(page, words)
 
 
 def test_refusal_of_a_model_shows_its_reason(open_page: Pages, serve: Serve) -> None:
-    """The one case in which somebody else's words help: only they say what to change."""
+    """The only case in which the page shows the upstream's message, because only that says what to change."""
     upstream = serve(SIM="status=400")
     page = open_page(serve(**behind(upstream)))
     ask(page, COUNTING)
@@ -672,7 +672,7 @@ def test_refusal_of_a_model_shows_its_reason(open_page: Pages, serve: Serve) -> 
     expect(draft(page)).to_have_value(COUNTING)
 
 
-def test_a_model_that_is_not_there(open_page: Pages, serve: Serve) -> None:
+def test_unreachable_upstream_is_reported(open_page: Pages, serve: Serve) -> None:
     upstream = serve()
     upstream.close()
     open_page.allow("502.*/v1/models")
@@ -681,12 +681,12 @@ def test_a_model_that_is_not_there(open_page: Pages, serve: Serve) -> None:
     came_to_nothing(page, "The model cannot be reached. Try again.")
 
 
-# What no failure is
+# Not failures
 
 BYTE_BY_BYTE = """() => {
 const whole = globalThis.fetch;
-globalThis.fetch = async (...asked) => {
-  const response = await whole(...asked);
+globalThis.fetch = async (...request) => {
+  const response = await whole(...request);
   if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) return response;
   const cut = new TransformStream({
     transform(bytes, out) { for (const byte of bytes) out.enqueue(Uint8Array.of(byte)); },
@@ -700,17 +700,17 @@ def test_characters_split_by_the_network_are_joined(open_page: Pages, serve: Ser
     text = "naïve 日本語 👩‍👩‍👧 ﷽ e\u0301"
     page = open_page(serve(SIM=ECHO))
     page.evaluate(BYTE_BY_BYTE)
-    asked_and_answered(page, text)
+    complete_turn(page, text)
     assert texts(page) == [text, text]
 
 
 @pytest.mark.parametrize("where", ["here", "behind the server"])
-def test_a_frame_that_is_cut_inside_a_character_changes_nothing(open_page: Pages, serve: Serve, where: str) -> None:
+def test_frame_split_inside_a_character_is_decoded(open_page: Pages, serve: Serve, where: str) -> None:
     server = serve(SIM=f"{ECHO},fault=split@1")
     if where == "behind the server":
         server = serve(**behind(server))
     page = open_page(server)
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     assert texts(page)[1] == contents(server)[1] == "one twoé three four"
 
 
@@ -739,25 +739,25 @@ def test_alert_is_removed_by_dismiss_and_by_the_next_message(open_page: Pages, s
     expect(alert(page)).to_be_empty()
     expect(page.get_by_role("button", name="Dismiss")).to_have_count(0)
     withheld.release()
-    ended(page)
+    wait_until_ended(page)
 
 
-# The conversation that was left meanwhile
+# Failures in a conversation that is no longer shown
 
 
 @pytest.mark.parametrize("fails", ["before he is back", "after he is back"])
-def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(
+def test_message_that_fails_in_another_conversation_is_restored_there_once(
     open_page: Pages, serve: Serve, fails: str
 ) -> None:
     open_page.expect("status of 503")
-    open_page.allow("status of 404")  # of a conversation that has not begun
+    open_page.allow("status of 404")  # of a conversation without messages
     page = open_page(serve(SIM=f"{ECHO},status=503"))
     withheld = Withheld(page, "**/chat")
     ask(page, COUNTING)
     withheld.wait()
     page.get_by_role("button", name="New conversation").click()
     expect(draft(page)).to_have_value("")
-    idle(page)
+    wait_until_idle(page)
     if fails == "after he is back":
         with page.expect_response("**/conversations?*"):
             page.go_back()
@@ -773,27 +773,27 @@ def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(
     assert messages(page) == []
 
 
-# The conversation that cannot be loaded
+# Conversations that cannot be loaded
 
 
-def test_a_conversation_that_cannot_be_loaded_can_be_loaded_again(open_page: Pages, serve: Serve) -> None:
+def test_failed_load_of_a_conversation_can_be_retried(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 500")
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     page.route("**/history?*", lambda route: route.fulfill(status=500))
     page.reload()
     failed(page, "Something went wrong on the server.")
     expect(page.locator("#empty")).to_be_hidden()
     page.unroute("**/history?*")
     page.get_by_role("button", name="Load again").click()
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == [COUNTING, COUNTING]
 
 
-def test_a_conversation_can_be_loaded_after_the_wait(open_page: Pages, serve: Serve) -> None:
+def test_refused_conversation_is_loaded_again_after_the_wait(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 503")
     page = open_page(serve(SIM=ECHO))
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     page.clock.install()
     page.route("**/history?*", lambda route: route.fulfill(status=503, headers={"Retry-After": "30"}))
     page.reload()
@@ -803,7 +803,7 @@ def test_a_conversation_can_be_loaded_after_the_wait(open_page: Pages, serve: Se
     expect(page.locator("#notice-left")).to_be_empty()
     if not messages(page):
         page.get_by_role("button", name="Load again").click()
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == [COUNTING, COUNTING]
 
 
@@ -811,7 +811,7 @@ def test_question_is_sent_once_the_conversation_is_loaded(open_page: Pages, serv
     open_page.expect("status of 500")
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "before")
+    complete_turn(page, "before")
     page.route("**/history?*", lambda route: route.fulfill(status=500))
     page.reload()
     failed(page, "Something went wrong on the server.")
@@ -827,15 +827,15 @@ def test_empty_response_is_marked_as_empty(open_page: Pages, serve: Serve, tmp_p
     (tmp_path / "silent.json").write_text('[{"say": ""}]', encoding="utf-8")
     page = open_page(serve(SIM=f"script={tmp_path / 'silent.json'}"))
     ask(page, COUNTING)
-    ended(page)
-    expect(answer(page).locator(".note")).to_contain_text("Empty response")
+    wait_until_ended(page)
+    expect(last_response(page).locator(".note")).to_contain_text("Empty response")
 
 
 def test_question_during_a_resumed_response_stays_in_the_draft(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=f"{ECHO},gate=hold@2")
     page = open_page(server)
     ask(page, COUNTING)
-    says(page, "one two")
+    expect_text(page, "one two")
     withheld = Withheld(page, "**/history?*")
     page.reload()
     withheld.wait()
@@ -843,10 +843,10 @@ def test_question_during_a_resumed_response_stays_in_the_draft(open_page: Pages,
     expect(status(page)).to_have_text("A response is still loading.")
     expect(draft(page)).to_have_value("another")
     withheld.release()
-    says(page, "one two")
+    expect_text(page, "one two")
     call(server, "/sim/gates/hold", method="PATCH", body={"open": True})
-    ended(page)
+    wait_until_ended(page)
     draft(page).press("Enter")
-    says(page, "another")
-    ended(page)
+    expect_text(page, "another")
+    wait_until_ended(page)
     assert texts(page) == contents(server) == [COUNTING, COUNTING, "another", "another"]

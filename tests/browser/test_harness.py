@@ -1,4 +1,4 @@
-"""What the fixtures of this folder are for: each fault that a page can have is planted once, and seen."""
+"""The fixtures of this folder detect each kind of fault: each is planted once."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ PLANTED = {
 
 
 class Plain(BaseHTTPRequestHandler):
-    """A page with nothing in it, under a policy like that of the real one."""
+    """An empty page with a Content-Security-Policy like that of the real pages."""
 
     def do_GET(self) -> None:
         found = self.path.partition("?")[0] == "/web"
@@ -47,12 +47,12 @@ class Plain(BaseHTTPRequestHandler):
         self.wfile.write(HTML if found else b"")
 
     def log_message(self, *_: object) -> None:
-        """Not onto the terminal."""
+        """Suppresses the log of `BaseHTTPRequestHandler`."""
 
 
 @pytest.fixture(scope="module")
 def plain() -> Iterator[str]:
-    """The root of a server whose page has no faults but those that a test plants."""
+    """The root URL of a server whose page has only the faults that a test plants."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Plain) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -63,15 +63,15 @@ def plain() -> Iterator[str]:
 
 @pytest.fixture
 def quiet(browser: Browser, tmp_path: Path) -> Iterator[Pages]:
-    """Pages whose test closes them itself, and sees what that says."""
+    """Pages that the test closes itself, to check the failure."""
     pages = Pages(browser, save=lambda name: tmp_path / name, failed=lambda: False)
     yield pages
     with suppress(AssertionError):
         pages.close()
 
 
-def has_heard(page: Page, pages: Pages) -> bool:
-    """Lets the page go on until there is a complaint."""
+def has_failure(page: Page, pages: Pages) -> bool:
+    """Waits for a complaint; False if none comes."""
     for _ in range(200):
         page.evaluate("new Promise((resolve) => setTimeout(resolve, 10))")
         if pages.complaints:
@@ -79,11 +79,11 @@ def has_heard(page: Page, pages: Pages) -> bool:
     return False
 
 
-def test_the_page_loads_without_a_complaint(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
+def test_page_loads_without_a_complaint(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
     page = open_page(serve(), color_scheme="dark", reduced_motion="reduce", viewport=(360, 640))
     assert page.title()
-    asked = ["(prefers-color-scheme: dark)", "(prefers-reduced-motion: reduce)", "(width: 360px) and (height: 640px)"]
-    assert page.evaluate("(asked) => asked.map((each) => matchMedia(each).matches)", asked) == [True] * 3
+    query = ["(prefers-color-scheme: dark)", "(prefers-reduced-motion: reduce)", "(width: 360px) and (height: 640px)"]
+    assert page.evaluate("(asked) => asked.map((each) => matchMedia(each).matches)", query) == [True] * 3
     path = artefact("harness.png")
     page.screenshot(path=path)
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -93,7 +93,7 @@ def test_the_page_loads_without_a_complaint(open_page: Pages, serve: Serve, arte
 def test_planted_fault_is_reported_and_fails_the_test(quiet: Pages, plain: str, script: str) -> None:
     page = quiet(plain)
     page.evaluate(f"() => {{ {script} }}")
-    assert has_heard(page, quiet)
+    assert has_failure(page, quiet)
     with pytest.raises(AssertionError, match=f"unexpected: {PLANTED[script]}"):
         quiet.close()
 
@@ -108,14 +108,14 @@ def test_expected_fault_does_not_fail_the_test(quiet: Pages, plain: str) -> None
     page = quiet(plain)
     page.evaluate("console.error('planted')")
     page.context.new_page().evaluate("console.error('beside')")
-    assert has_heard(page, quiet)
+    assert has_failure(page, quiet)
     assert len(quiet.unexpected()) == 2
     quiet.expect(r"^console: planted$")
     quiet.allow("beside", "what does not come")
     quiet.close()
 
 
-def test_a_fault_that_is_expected_must_come(quiet: Pages, plain: str) -> None:
+def test_missing_expected_fault_fails_the_test(quiet: Pages, plain: str) -> None:
     quiet(plain)
     quiet.expect("planted")
     with pytest.raises(AssertionError, match="expected, but missing: planted"):
@@ -125,14 +125,14 @@ def test_a_fault_that_is_expected_must_come(quiet: Pages, plain: str) -> None:
 @pytest.mark.parametrize("host", ["example.org", "192.0.2.1", "10.0.0.1:8080"])
 def test_no_other_host_is_reached(quiet: Pages, plain: str, host: str) -> None:
     page = quiet(plain, bypass_csp=True)
-    asked = f"fetch('http://{host}/planted').then(() => 'there', () => 'refused')"
-    assert page.evaluate(asked) == "refused"
+    query = f"fetch('http://{host}/planted').then(() => 'there', () => 'refused')"
+    assert page.evaluate(query) == "refused"
     quiet.expect("ERR_NAME_NOT_RESOLVED")
     with pytest.raises(AssertionError, match=f"^unexpected: host: http://{re.escape(host)}/planted$"):
         quiet.close()
 
 
-def test_a_failed_test_leaves_a_picture_and_the_page(browser: Browser, plain: str, tmp_path: Path) -> None:
+def test_failed_test_saves_a_screenshot_and_the_page(browser: Browser, plain: str, tmp_path: Path) -> None:
     pages = Pages(browser, save=lambda name: tmp_path / name, failed=lambda: True)
     pages(plain).evaluate("document.title = 'as it was'")
     pages.close()
@@ -140,7 +140,7 @@ def test_a_failed_test_leaves_a_picture_and_the_page(browser: Browser, plain: st
     assert "<title>as it was</title>" in (tmp_path / "1.html").read_text(encoding="utf-8")
 
 
-def test_a_passed_test_leaves_nothing(quiet: Pages, plain: str, tmp_path: Path) -> None:
+def test_passed_test_saves_no_files(quiet: Pages, plain: str, tmp_path: Path) -> None:
     quiet(plain)
     quiet.close()
     assert not list(tmp_path.glob("1.*"))
@@ -149,10 +149,10 @@ def test_a_passed_test_leaves_nothing(quiet: Pages, plain: str, tmp_path: Path) 
 def test_axe_finds_planted_violations(open_page: Pages, plain: str) -> None:
     page = open_page(plain)
     page.evaluate("document.body.append(Object.assign(document.createElement('img'), { src: 'data:,' }))")
-    (found,) = [said for said in axe(page) if said.startswith("image-alt (critical)")]
+    (found,) = [violation for violation in axe(page) if violation.startswith("image-alt (critical)")]
     assert 'src="data:,"' in found
-    assert not [said for said in axe(page, without=["image-alt"]) if "image-alt" in said]
-    assert not [said for said in axe(page, within="h1") if "image-alt" in said]
+    assert not [violation for violation in axe(page, without=["image-alt"]) if "image-alt" in violation]
+    assert not [violation for violation in axe(page, within="h1") if "image-alt" in violation]
 
 
 def test_frames_and_long_tasks_are_measured(open_page: Pages, plain: str) -> None:
@@ -169,7 +169,7 @@ def test_frames_and_long_tasks_are_measured(open_page: Pages, plain: str) -> Non
     assert seen.over(100) >= 1
 
 
-def test_a_server_can_come_back_on_its_port(open_page: Pages, serve: Serve, plain: str) -> None:
+def test_server_can_be_restarted_on_its_port(open_page: Pages, serve: Serve, plain: str) -> None:
     first = serve()
     page = open_page(plain, bypass_csp=True)
     ask = f"fetch('http://127.0.0.1:{first.port}/', {{ mode: 'no-cors' }}).then(() => 'there', () => 'gone')"
@@ -188,7 +188,7 @@ def test_no_loop_is_left_running(chromium: object, time: int) -> None:
         asyncio.get_running_loop()
 
 
-async def test_a_coroutine_runs_between_browser_tests(chromium: object) -> None:
+async def test_coroutine_runs_between_browser_tests(chromium: object) -> None:
     await asyncio.sleep(0)
 
 

@@ -1,4 +1,4 @@
-"""How many responses that contain scripts and markup stayed text in the chat page, for docs/reliability.md. (B2)"""
+"""Counts the responses with scripts and markup that the chat page showed as text, for docs/reliability.md (B2)."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.pages import Pages
-from tests.browser.test_injections import ASK, TEXTS, all_forms, echo_of, forms, typed, watched
+from tests.browser.test_injections import ASK, TEXTS, all_forms, echo_script, forms, typed, watched
 from tests.end_to_end.conftest import Serve
 from tests.reliability.conftest import tally
 from tests.reliability.rows import Tally
@@ -14,7 +14,7 @@ from tests.reliability.rows import Tally
 __all__ = ["all_forms", "forms", "tally"]
 
 A_CONVERSATION = 50
-"""Forms: a long conversation takes the browser longer to lay out."""
+"""Forms per conversation: the browser takes longer to lay out a long one."""
 
 
 @pytest.mark.timeout(600)
@@ -26,7 +26,7 @@ def test_scripts_and_markup_in_responses_stay_text(
     for bypass_csp in (False, True):
         for start in range(0, each, A_CONVERSATION):
             some = forms[start : min(each, start + A_CONVERSATION)]
-            server = serve(SIM=f"script={echo_of(some, tmp_path)},gap=0ms")
+            server = serve(SIM=f"script={echo_script(some, tmp_path)},gap=0ms")
             shown = watched(open_page, server, bypass_csp=bypass_csp)
             assert shown.page.evaluate(ASK, json.dumps(some)) == []
             assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]

@@ -1,8 +1,7 @@
-"""Text that tries to become more than text, wherever a text is shown: it may not run, load, or look like the page's.
+"""Script and markup injection, wherever the pages show text: it must not run, load anything, or imitate the page.
 
-The page's policy forbids most of it anyway. So everything is tried without the policy: what the policy would have to
-stop has gone too far. The policy allows nothing more, so only messages are tried with it as well, in
-test_injection_count.py.
+The Content-Security-Policy would block most of it. Everything is tested without the policy, because the page must be
+safe without it. The policy allows nothing more, so only messages are also tested with it, in test_injection_count.py.
 """
 
 import json
@@ -20,24 +19,24 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.pages import Pages
-from tests.browser.steps import alert, asked_and_answered, contents, loaded, message
+from tests.browser.steps import alert, complete_turn, contents, message, wait_until_loaded
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
 SOURCE = Path(__file__).parents[1] / "web" / "injections.mjs"
 MODEL = "<img src=x onerror=window.hacked=1>"
-PARTS = 4  # of the forms, where each takes a turn of its own; `make torture` has turns of all forms
-EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a script says no white space alone
+PARTS = 4  # every n-th form, where each needs a turn of its own; `make torture` has turns of all forms
+EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a scenario cannot have a piece of white space only
 OWN_PATH = re.compile(
     r"/(web(/[\w.]+)?|chat(/defaults|/turns/turn_\w+(/stop)?)?|v1/models|history|conversations)"
     r"(\?((variants=true&)?conversation=[\w.:@%-]+|announce=true&details=true|limit=1000))?"
 )
 
-# What the watch must see, and what it says of it.
+# Injections that the watch must detect, and its reports.
 PLANTED = {
     "<img src=x onerror=window.hacked=1>": "a script ran",
-    "<img src=y onerror=alert(1)>": "said 1",
-    "<img src=https://evil.example/x.png>": "asked for https://evil.example/x.png",
+    "<img src=y onerror=alert(1)>": "dialog 1",
+    "<img src=https://evil.example/x.png>": "request for https://evil.example/x.png",
     "<iframe src=javascript:void(0)></iframe>": "is a iframe",
     "<p onclick=alert(1)>": "p has onclick=alert(1)",
     "<p style=color:red>": "p has style=color:red",
@@ -49,7 +48,7 @@ PLANTED = {
     "<a href=https://a.b/ target=_blank>": "leads to https://a.b/",
 }
 
-# What a message may consist of: elements, and their attributes with all of the values that these may have.
+# The allowed elements of a message, their attributes, and all allowed values of these.
 _ALLOWED = r"""{
   '*': { dir: /^(auto|ltr)$/ },
   article: { class: /^message (user|assistant)$/, 'data-state': /^(waiting|streaming|complete|interrupted)$/,
@@ -72,7 +71,7 @@ _ALLOWED = r"""{
        referrerpolicy: /^no-referrer$/ },
 }"""
 
-# Leaves `watch` behind, which tells what is wrong with the page: in short lines, none where all is well.
+# Defines `watch`, which returns a line for each violation in the page.
 _WATCH = f"""() => {{
   const allowed = {_ALLOWED};
   const changing = '#messages > *, #conversations > *, #intro > *, #model > *';
@@ -100,7 +99,7 @@ _WATCH = f"""() => {{
   }};
 }}"""
 
-# Sends each text as a reader would, and waits for its end; says what was wrong, and with which.
+# Sends each text by the form and waits for the end of the turn; returns the violations with their texts.
 ASK = """async (json) => {
   const draft = document.querySelector('#draft');
   const stop = document.querySelector('#stop');
@@ -120,7 +119,7 @@ ASK = """async (json) => {
   return [...wrong, ...watch.page()];
 }"""
 
-# Lets each text grow in an answer, character by character; says what was wrong, and with which.
+# Streams each text into a response, character by character; returns the violations with their texts.
 _GROW = """async (json) => {
   const { ResponseView } = await import('/web/message.js');
   const { StreamingMarkdown } = await import('/web/streaming_markdown.js');
@@ -140,15 +139,15 @@ _GROW = """async (json) => {
     wrong.push(...[...found].map((what) => `${text}: ${what}`));
     await null;
   }
-  await new Promise((resolve) => setTimeout(resolve)); // until what was loaded or has failed is told
+  await new Promise((resolve) => setTimeout(resolve)); // until load and error events have fired
   return [...wrong, ...watch.page()];
 }"""
 
-# The notices, one for each text that the server refuses.
+# The error messages, one for each text, which the server refuses.
 _REFUSED = """async (json) => {
-  const said = [];
+  const outcomes = [];
   for (const text of JSON.parse(json)) {
-    const told = new Promise((resolve) => {
+    const outcome = new Promise((resolve) => {
       const alert = document.querySelector('#notice-text');
       const seen = new MutationObserver(() => alert.textContent && (seen.disconnect(), resolve(alert.textContent)));
       seen.observe(alert, { childList: true, subtree: true, characterData: true });
@@ -156,12 +155,12 @@ _REFUSED = """async (json) => {
     const draft = document.querySelector('#draft');
     draft.value = text;
     draft.form.requestSubmit();
-    said.push(await told);
+    outcomes.push(await outcome);
   }
-  return said;
+  return outcomes;
 }"""
 
-# What is wrong with the list of conversations, and their names.
+# The violations in the list of conversations, and the names of these.
 _LISTED = r"""() => {
   const list = document.querySelector('#conversations');
   const allowed = {
@@ -177,7 +176,7 @@ _LISTED = r"""() => {
   return [wrong.map(({ outerHTML }) => outerHTML), [...list.querySelectorAll('.name')].map((name) => name.textContent)];
 }"""
 
-# Of the messages of one role: how many elements their texts have, and the texts.
+# For the messages of one role: the number of elements in their texts, and the texts.
 TEXTS = """(role) => {
   const texts = [...document.querySelectorAll(`#messages > .${role} > .text`)];
   return [texts.reduce((sum, text) => sum + text.childElementCount, 0), texts.map((text) => text.textContent)];
@@ -186,15 +185,15 @@ TEXTS = """(role) => {
 
 @pytest.fixture(scope="module")
 def all_forms() -> str:
-    """As JSON in ASCII, since one of them is no Unicode text."""
+    """As JSON in ASCII, because one of them has a lone surrogate."""
     script = f"import {{ INJECTIONS }} from '{SOURCE.as_uri()}'; console.log(JSON.stringify(INJECTIONS));"
-    told = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
-    return json.dumps(json.loads(told.stdout))
+    outcome = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
+    return json.dumps(json.loads(outcome.stdout))
 
 
 @pytest.fixture(scope="module")
 def forms(all_forms: str) -> list[str]:
-    """Those that can be sent."""
+    """The forms that can be sent."""
     found = [
         form for form in json.loads(all_forms) if form.isprintable() or form.encode(errors="ignore").decode() == form
     ]
@@ -203,7 +202,7 @@ def forms(all_forms: str) -> list[str]:
 
 
 class Watched:
-    """A page, and what it did that a page of text does not do."""
+    """A page and its violations: dialogs, requests to other hosts, elements that are not allowed."""
 
     def __init__(self, page: Page, server: ServerProcess) -> None:
         self.page = page
@@ -216,15 +215,15 @@ class Watched:
         self.begin()
 
     def begin(self) -> None:
-        """The page is as it should be: from here on."""
+        """Starts to watch the page."""
         self.page.evaluate(_WATCH)
 
     def wrong(self) -> list[str]:
         found: list[str] = self.page.evaluate("watch.page()")
         return self._seen + found
 
-    def comes_to_say(self, what: str) -> bool:
-        """Lets the page go on until that is wrong."""
+    def reports(self, what: str) -> bool:
+        """Waits for this violation."""
         for _ in range(200):
             if what in self.wrong():
                 return True
@@ -232,25 +231,25 @@ class Watched:
         return False
 
     def _on_dialog(self, dialog: Any) -> None:
-        self._seen.append(f"said {dialog.message}")
+        self._seen.append(f"dialog {dialog.message}")
         dialog.dismiss()
 
     def _on_request(self, url: str) -> None:
         if not (url.startswith(self._root) and OWN_PATH.fullmatch(url.removeprefix(self._root))):
-            self._seen.append(f"asked for {url}")
+            self._seen.append(f"request for {url}")
 
 
 def watched(open_page: Pages, server: ServerProcess, *, bypass_csp: bool) -> Watched:
-    return Watched(loaded(open_page(server, bypass_csp=bypass_csp)), server)
+    return Watched(wait_until_loaded(open_page(server, bypass_csp=bypass_csp)), server)
 
 
 def typed(text: str) -> str:
-    """As a text area has it."""
+    """The value of a text area into which `text` was put."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def echo_of(forms: list[str], folder: Path) -> Path:
-    """A script that answers each form with itself, each character a token of its own."""
+def echo_script(forms: list[str], folder: Path) -> Path:
+    """A scenario file that responds to each form with the form itself, one token per character."""
     turns = [
         {"when": {"last": typed(form)}, "say": [{"text": piece} for piece in EACH_CHARACTER.findall(form)]}
         for form in forms
@@ -260,17 +259,17 @@ def echo_of(forms: list[str], folder: Path) -> Path:
     return path
 
 
-@pytest.mark.timeout(60)  # a hundred questions, on a machine that does other things
+@pytest.mark.timeout(60)  # a hundred questions, on a busy machine
 def test_question_and_response_stay_text(open_page: Pages, serve: Serve, forms: list[str], tmp_path: Path) -> None:
     """A part of the forms: test_stored_messages_stay_text and test_partial_responses_stay_text have all of them."""
     some = forms[::PARTS]
-    server = serve(SIM=f"script={echo_of(some, tmp_path)},gap=0ms")
+    server = serve(SIM=f"script={echo_script(some, tmp_path)},gap=0ms")
     shown = watched(open_page, server, bypass_csp=True)
     assert shown.page.evaluate(ASK, json.dumps(some)) == []
     assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]
     assert contents(server)[1::2] == some
     assert shown.wrong() == []
-    shown.page.reload()  # now from the history
+    shown.page.reload()  # now loaded from the history
     expect(shown.page.locator("#messages > .assistant")).to_have_count(len(some))
     shown.begin()
     assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]
@@ -301,19 +300,19 @@ def test_partial_responses_stay_text_at_every_character(open_page: Pages, serve:
     assert shown.wrong() == []
 
 
-# What is not a message
+# Outside messages
 
 
 def name_conversations(server: ServerProcess, titles: list[str]) -> None:
-    """Begins a conversation of each title, so that the last is the newest."""
+    """Creates a conversation with each title; the last one is the newest."""
     hello = [{"role": "user", "content": "Hello"}]
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
 
         def call(method: str, path: str, **body: object) -> None:
             connection.request(method, path, json.dumps(body))
             response = connection.getresponse()
-            told = response.read()
-            assert response.status in {200, 204}, told
+            outcome = response.read()
+            assert response.status in {200, 204}, outcome
 
         for number, title in enumerate(titles):
             call("POST", "/chat", messages=hello, conversation=f"c{number}", stream=False)
@@ -348,18 +347,18 @@ def test_names_of_models_stay_text(open_page: Pages, serve: Serve, forms: list[s
 
 
 class Provider(BaseHTTPRequestHandler):
-    """Lists one model, answers a greeting, and refuses all else in the words of the question."""
+    """A provider with one model: it responds to a greeting; for other questions, the question is its error message."""
 
     def do_GET(self) -> None:
         self._answer(200, "application/json", json.dumps({"data": [{"id": MODEL}]}))
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
         chunk = {"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": "stop"}]}
-        if asked == "Hello":
+        if question == "Hello":
             self._answer(200, "text/event-stream", f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n")
         else:
-            self._answer(400, "application/json", json.dumps({"error": {"message": asked}}))
+            self._answer(400, "application/json", json.dumps({"error": {"message": question}}))
 
     def _answer(self, status: int, content_type: str, text: str) -> None:
         self.send_response(status)
@@ -368,12 +367,12 @@ class Provider(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def log_message(self, *_: object) -> None:
-        """Not onto the terminal."""
+        """Suppresses the log of `BaseHTTPRequestHandler`."""
 
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
-    """The address of an API that a server can be told to ask."""
+    """The base URL of a provider, for UPSTREAM_URL."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -384,10 +383,10 @@ def provider() -> Iterator[str]:
 
 def test_provider_error_stays_text(open_page: Pages, serve: Serve, provider: str, forms: list[str]) -> None:
     shown = watched(open_page, serve(UPSTREAM_URL=provider, MODEL=MODEL), bypass_csp=True)
-    asked_and_answered(shown.page, "Hello")
+    complete_turn(shown.page, "Hello")
     expect(message(shown.page, -1).locator(".model")).to_have_text(MODEL)
-    told = shown.page.evaluate(_REFUSED, json.dumps(forms[::16]))
-    assert [said.partition(" It says: ")[0] for said in told] == ["The model refused this message."] * len(told)
+    outcome = shown.page.evaluate(_REFUSED, json.dumps(forms[::16]))
+    assert [text.partition(" It says: ")[0] for text in outcome] == ["The model refused this message."] * len(outcome)
     assert alert(shown.page).locator("*").count() == 0
     assert shown.wrong() == []
 
@@ -397,6 +396,6 @@ def test_watch_detects_planted_markup(open_page: Pages, serve: Serve) -> None:
     open_page.allow(r"status of 404", r"host: https://evil\.example/", r"ERR_NAME_NOT_RESOLVED")
     for html, what in PLANTED.items():
         shown.page.evaluate("(html) => { document.querySelector('#messages').innerHTML = html; }", html)
-        assert shown.comes_to_say(what), f"{html} is not seen: {shown.wrong()}"
+        assert shown.reports(what), f"{html} is not seen: {shown.wrong()}"
     shown.page.evaluate("document.body.append(document.createElement('form'))")
-    assert shown.comes_to_say("the page has other elements than before")
+    assert shown.reports("the page has other elements than before")

@@ -1,4 +1,4 @@
-"""Everything without a mouse, and what a screen reader is told."""
+"""Use by keyboard only, and the announcements to screen readers."""
 
 import json
 import re
@@ -11,14 +11,14 @@ from tests.browser.pages import Pages
 from tests.browser.steps import (
     alert,
     ask,
-    asked_and_answered,
-    ended,
+    complete_turn,
+    expect_text,
     gate,
     message,
     messages,
-    says,
     status,
     texts,
+    wait_until_ended,
 )
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
@@ -89,7 +89,7 @@ def server(serve: Serve, tmp_path: Path) -> ServerProcess:
 
 
 def focused(page: Page) -> str:
-    """What has the focus, as it is called; nothing where it is lost."""
+    """The accessible name of the focused element; "" if nothing has the focus."""
     return str(page.evaluate(FOCUSED))
 
 
@@ -99,7 +99,7 @@ def press(page: Page, *keys: str) -> None:
 
 
 def reach(page: Page, name: str, *, key: str = "Tab") -> None:
-    """Goes there by the keyboard."""
+    """Presses `key` until the control with this name has the focus."""
     passed = []
     for _ in range(40):
         if focused(page) == name:
@@ -110,14 +110,14 @@ def reach(page: Page, name: str, *, key: str = "Tab") -> None:
 
 
 def write(page: Page, text: str) -> None:
-    """Says it with the keys alone; the text area has the focus."""
+    """Types and sends `text`; the text area must have the focus."""
     assert focused(page) == "#draft"
     page.keyboard.type(text)
     press(page, "Enter")
 
 
 def walk(page: Page, *, first: str) -> list[str]:
-    """All that Tab leads to, once around, each seen to be marked."""
+    """The names of all controls in the order of Tab, once around; each must have a visible focus ring."""
     reach(page, first)
     stops: list[str] = []
     while (stop := focused(page)) != first or not stops:
@@ -163,7 +163,7 @@ READING_ORDER = [
 
 def test_tab_order_is_the_reading_order_with_visible_focus(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, color_scheme="light")
-    asked_and_answered(page, "rich")
+    complete_turn(page, "rich")
     assert walk(page, first="New conversation") == READING_ORDER
     page.emulate_media(color_scheme="dark")
     assert walk(page, first="New conversation") == READING_ORDER
@@ -171,7 +171,7 @@ def test_tab_order_is_the_reading_order_with_visible_focus(open_page: Pages, ser
 
 def test_tab_on_a_phone_skips_hidden_elements(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, viewport=PHONE)
-    asked_and_answered(page, "short")
+    complete_turn(page, "short")
     assert walk(page, first="Conversations") == [
         "Conversations",
         "Menu",
@@ -191,33 +191,33 @@ def test_tab_on_a_phone_skips_hidden_elements(open_page: Pages, server: ServerPr
 def test_question_can_be_sent_stopped_and_retried_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     write(page, "held")
-    says(page, "one two three")
+    expect_text(page, "one two three")
     assert focused(page) == "#draft"
     reach(page, "Stop")
     assert page.evaluate(FOCUS_IS_SEEN) == ""
     press(page, "Enter")
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     assert focused(page) == "#draft"
     gate(server, "more")
     reach(page, "Regenerate response", key="Shift+Tab")
     press(page, "Enter")
-    says(page, "one two three four five")
-    ended(page)
+    expect_text(page, "one two three four five")
+    wait_until_ended(page)
     assert len(messages(page)) == 2
 
 
 def test_escape_stops_from_wherever_the_focus_is(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     write(page, "held")
-    says(page, "one two three")
+    expect_text(page, "one two three")
     reach(page, "#log", key="Shift+Tab")
     press(page, "Escape")
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
 
 
 def test_message_can_be_edited_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     reach(page, "Edit your message", key="Shift+Tab")
     press(page, "Enter")
     field = page.get_by_label("Edit your message")
@@ -234,13 +234,13 @@ def test_message_can_be_edited_by_keyboard(open_page: Pages, server: ServerProce
     page.keyboard.type("second")
     press(page, "Enter")
     expect(message(page, 0).locator(".text")).to_have_text("second")
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == ["second", "Short."]
 
 
 def test_copying_keeps_the_focus(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, permissions=["clipboard-read", "clipboard-write"])
-    asked_and_answered(page, "anything")
+    complete_turn(page, "anything")
     reach(page, "Copy response", key="Shift+Tab")
     press(page, "Enter")
     expect(status(page)).to_have_text("Copied")
@@ -248,11 +248,11 @@ def test_copying_keeps_the_focus(open_page: Pages, server: ServerProcess) -> Non
     expect(page.locator(":focus")).to_have_text("Copied")
 
 
-def test_the_menu_opens_and_closes_and_its_escape_stops_nothing(open_page: Pages, server: ServerProcess) -> None:
+def test_escape_in_the_menu_closes_it_and_does_not_stop_the_response(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     write(page, "held")
-    says(page, "one two three")
+    expect_text(page, "one two three")
     reach(page, "Menu", key="Shift+Tab")
     press(page, "Enter")
     stops = []
@@ -265,12 +265,12 @@ def test_the_menu_opens_and_closes_and_its_escape_stops_nothing(open_page: Pages
     assert focused(page) == "Menu"
     expect(page.locator("#rename")).to_be_hidden()
     gate(server, "more")
-    ended(page)
+    wait_until_ended(page)
 
 
-def test_the_menu_closes_when_the_focus_leaves_it(open_page: Pages, server: ServerProcess) -> None:
+def test_menu_closes_when_it_loses_the_focus(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     reach(page, "Menu", key="Shift+Tab")
     press(page, "Enter")
     expect(page.locator("#rename")).to_be_visible()
@@ -279,7 +279,7 @@ def test_the_menu_closes_when_the_focus_leaves_it(open_page: Pages, server: Serv
 
 
 def chosen(page: Page, act: str) -> None:
-    """Takes something from the menu."""
+    """Chooses an action of the menu."""
     reach(page, "Menu", key="Shift+Tab")
     press(page, "Enter")
     reach(page, act)
@@ -287,19 +287,19 @@ def chosen(page: Page, act: str) -> None:
 
 
 def stays_within(page: Page, dialog: str) -> None:
-    """Wherever Tab leads, behind the dialog it is not."""
+    """Asserts that Tab does not leave the dialog."""
     places = []
     for _ in range(8):
         press(page, "Tab")
         places.append(page.evaluate("(dialog) => document.activeElement.closest(`${dialog}, body`).id", dialog))
         assert not focused(page) or page.evaluate(FOCUS_IS_SEEN) == ""
     assert set(places) <= {dialog.removeprefix("#"), ""}
-    assert places.count("") <= 3  # the browser's own controls, once around
+    assert places.count("") <= 3  # past the browser's own controls
 
 
-def test_a_conversation_is_renamed(open_page: Pages, server: ServerProcess) -> None:
+def test_conversation_is_renamed_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     chosen(page, "Rename")
     assert focused(page) == "#name"
     assert page.evaluate("getSelection().toString()") == "first"
@@ -317,7 +317,7 @@ def test_a_conversation_is_renamed(open_page: Pages, server: ServerProcess) -> N
 
 def test_dialog_reopened_at_once_still_works(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     page.evaluate("""() => {
       const press = (button) => document.querySelector(button).click();
       press('#rename');
@@ -331,7 +331,7 @@ def test_dialog_reopened_at_once_still_works(open_page: Pages, server: ServerPro
 
 def test_conversation_is_deleted_only_after_a_confirmation(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     chosen(page, "Delete")
     assert focused(page) == "Cancel"
     stays_within(page, "#delete-dialog")
@@ -347,9 +347,9 @@ def test_conversation_is_deleted_only_after_a_confirmation(open_page: Pages, ser
     assert focused(page) == "#draft"
 
 
-def test_a_conversation_is_exported(open_page: Pages, server: ServerProcess) -> None:
+def test_conversation_is_exported_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     for act, ending in (("Export as Markdown", "md"), ("Export as JSON", "json")):
         with page.expect_download() as download:
             chosen(page, act)
@@ -360,11 +360,11 @@ def test_a_conversation_is_exported(open_page: Pages, server: ServerProcess) -> 
 def test_conversations_are_begun_and_switched(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     write(page, "first")
-    ended(page)
+    wait_until_ended(page)
     reach(page, "New conversation", key="Shift+Tab")
     press(page, "Enter")
     write(page, "second")
-    ended(page)
+    wait_until_ended(page)
     expect(page.locator("#conversations li")).to_have_count(2)
     reach(page, "first", key="Shift+Tab")
     press(page, "Enter")
@@ -374,7 +374,7 @@ def test_conversations_are_begun_and_switched(open_page: Pages, server: ServerPr
 
 def test_drawer_keeps_the_focus_until_closed(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, viewport=PHONE, reduced_motion="reduce")
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     reach(page, "Conversations")
     expect(page.locator("#sidebar-open")).to_have_attribute("aria-expanded", "false")
     press(page, "Enter")
@@ -403,15 +403,15 @@ def test_drawer_keeps_the_focus_until_closed(open_page: Pages, server: ServerPro
     assert focused(page) == "#draft"
 
 
-def test_the_drawers_escape_stops_nothing(open_page: Pages, server: ServerProcess) -> None:
+def test_escape_in_the_drawer_does_not_stop_the_response(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, viewport=PHONE)
     write(page, "held")
-    says(page, "one two three")
+    expect_text(page, "one two three")
     reach(page, "Conversations", key="Shift+Tab")
     press(page, "Enter", "Escape")
     assert focused(page) == "Conversations"
     gate(server, "more")
-    ended(page)
+    wait_until_ended(page)
 
 
 def test_key_dialog_works_by_keyboard(open_page: Pages, serve: Serve) -> None:
@@ -438,7 +438,7 @@ def test_key_dialog_works_by_keyboard(open_page: Pages, serve: Serve) -> None:
 
 def test_wide_content_is_scrolled_by_arrow_keys(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, viewport=PHONE)
-    asked_and_answered(page, "rich")
+    complete_turn(page, "rich")
     for name, selector in (("pre", "pre"), ("Table", ".table")):
         reach(page, name, key="Shift+Tab")
         press(page, "ArrowRight")
@@ -449,7 +449,7 @@ def test_messages_are_scrolled_by_keyboard_and_the_button_jumps_to_the_end(
     open_page: Pages, server: ServerProcess
 ) -> None:
     page = open_page(server)
-    asked_and_answered(page, "long")
+    complete_turn(page, "long")
     reach(page, "#log", key="Shift+Tab")
     press(page, "Home")
     page.wait_for_function("() => document.querySelector('#log').scrollTop === 0")
@@ -460,12 +460,12 @@ def test_messages_are_scrolled_by_keyboard_and_the_button_jumps_to_the_end(
     assert focused(page) == "#log"
 
 
-# What a screen reader is told
+# Announcements to screen readers
 
 
-def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: ServerProcess) -> None:
+def test_page_has_landmarks_and_headings(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "rich")
+    complete_turn(page, "rich")
     expect(page.locator("body")).to_match_aria_snapshot("""
         - navigation "Conversations":
           - button "New conversation"
@@ -514,35 +514,35 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
 
 
 HEAR = """() => {
-  window.heard = [];
+  window.announced = [];
   const live = '#status, #notice-text';
   new MutationObserver((changes) => {
     for (const { target } of changes) {
       const region = (target.nodeType === 3 ? target.parentElement : target)?.closest(live);
-      if (region && heard.at(-1) !== region.textContent) heard.push(region.textContent);
+      if (region && announced.at(-1) !== region.textContent) announced.push(region.textContent);
     }
   }).observe(document.body, { subtree: true, childList: true, characterData: true });
 }"""
 LIVE = "[role=log], [role=status], [role=alert], [aria-live], output, marquee, [role=timer]"
 
 
-def test_screen_reader_hears_the_state_of_a_response_not_its_text(open_page: Pages, server: ServerProcess) -> None:
+def test_state_of_a_response_is_announced_not_its_text(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     page.evaluate(HEAR)
-    asked_and_answered(page, "long")
-    assert page.evaluate("heard") == ["Generating…", "Complete"]
+    complete_turn(page, "long")
+    assert page.evaluate("announced") == ["Generating…", "Complete"]
     ask(page, "held")
-    says(page, "one two three")
+    expect_text(page, "one two three")
     press(page, "Escape")
-    ended(page, "stopped")
-    assert page.evaluate("heard") == ["Generating…", "Complete", "Generating…", "Stopped"]
+    wait_until_ended(page, "stopped")
+    assert page.evaluate("announced") == ["Generating…", "Complete", "Generating…", "Stopped"]
     regions = page.locator(LIVE).evaluate_all(
         "(all) => all.map((each) => [each.role ?? each.localName, each.ariaLive, each.checkVisibility()])"
     )
     assert regions == [["status", None, True], ["log", "off", True], ["alert", None, True], ["status", None, True]]
 
 
-def test_an_error_is_an_alert_once(open_page: Pages, server: ServerProcess) -> None:
+def test_error_is_announced_once(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
 
     def refused(route: Route) -> None:
@@ -556,11 +556,11 @@ def test_an_error_is_an_alert_once(open_page: Pages, server: ServerProcess) -> N
     expect(page.locator("#notice-left")).to_have_text("0:02")
     expect(page.locator("#notice-left")).to_have_attribute("aria-hidden", "true")
     expect(page.get_by_role("alert")).to_have_text("You can send again.")
-    told = [words for words in page.evaluate("heard") if words]
-    assert told == ["Generating…", "Too many requests. Send again in 2 seconds.", "You can send again."]
+    announced = [words for words in page.evaluate("announced") if words]
+    assert announced == ["Generating…", "Too many requests. Send again in 2 seconds.", "You can send again."]
 
 
-# The board
+# The dashboard
 
 
 def test_tab_order_of_the_dashboard_has_visible_focus(open_page: Pages, serve: Serve) -> None:

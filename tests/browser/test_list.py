@@ -1,4 +1,4 @@
-"""The list of conversations: searched, grouped by day, and the menu of each entry."""
+"""The list of conversations: search, groups by day, and the menu of an entry."""
 
 import re
 import time
@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import alert, ask, begun, call, draft, ended, gate, says, set_sim, status
+from tests.browser.steps import alert, ask, call, draft, expect_text, gate, set_sim, status, turn_id, wait_until_ended
 from tests.browser.test_conversations import ECHO, HELD, names, post_turn, shown, three, titled
 from tests.browser.test_look import look
 from tests.end_to_end.conftest import Serve
@@ -48,7 +48,7 @@ def test_search_finds_conversations_by_messages_and_titles(open_page: Pages, thr
     post_turn(three, "a BLUE sky", conversation="a")
     call(three, "/conversations/b", method="PATCH", body={"title": "Blue sea"})
     page = open_page(three, "/web?conversation=c")
-    says(page, "in c")
+    expect_text(page, "in c")
     field(page).fill("blue")
     expect(names(page)).to_have_text(["in a", "Blue sea"])
     expect(page.locator("#found")).to_have_text("2 conversations found.")
@@ -56,7 +56,7 @@ def test_search_finds_conversations_by_messages_and_titles(open_page: Pages, thr
     field(page).fill("sky blue")
     expect(names(page)).to_have_text(["in a"])
     names(page).click()
-    says(page, "a BLUE sky")
+    expect_text(page, "a BLUE sky")
     expect(shown(page)).to_have_count(1)
     field(page).fill("nowhere")
     expect(page.locator("#found")).to_have_text("Nothing found.")
@@ -76,16 +76,16 @@ def test_refused_search_shows_the_reason(open_page: Pages, three: ServerProcess)
 
 def test_escape_in_the_search_field_does_not_stop_the_response(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
-    says(page, "in c")
+    expect_text(page, "in c")
     set_sim(three, HELD)
     ask(page, "one two")
-    begun(page)
+    turn_id(page)
     field(page).fill("one")
     field(page).press("Escape")
     expect(field(page)).to_have_value("")
     gate(three, "hold")
-    says(page, "one two")
-    ended(page)
+    expect_text(page, "one two")
+    wait_until_ended(page)
 
 
 # Groups
@@ -103,9 +103,9 @@ def test_conversations_are_grouped_by_day(open_page: Pages, three: ServerProcess
 # The menu of an entry
 
 
-def test_a_pinned_conversation_comes_first_also_after_a_reload(open_page: Pages, three: ServerProcess) -> None:
+def test_pinned_conversation_is_first_also_after_a_reload(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
-    says(page, "in c")
+    expect_text(page, "in c")
     act(page, "in a", "Pin")
     expect(groups(page)).to_have_text(["Pinned", "Today"])
     expect(names(page)).to_have_text(["in a", "in c", "in b"])
@@ -121,7 +121,7 @@ def test_another_conversation_than_the_one_on_the_page_is_renamed_and_deleted(
     open_page: Pages, three: ServerProcess
 ) -> None:
     page = open_page(three, "/web?conversation=c")
-    says(page, "in c")
+    expect_text(page, "in c")
     act(page, "in a", "Rename")
     name = page.get_by_label("Name", exact=True)
     expect(name).to_have_value("in a")
@@ -138,12 +138,12 @@ def test_another_conversation_than_the_one_on_the_page_is_renamed_and_deleted(
     expect(names(page)).to_have_text(["in c", "in b"])
     expect(status(page)).to_have_text("Deleted")
     expect(page.get_by_role("button", name="Actions for in b")).to_be_focused()
-    says(page, "in c")
+    expect_text(page, "in c")
 
 
 def test_menu_works_by_keyboard_and_escape_closes_only_it(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c", viewport=PHONE)
-    says(page, "in c")
+    expect_text(page, "in c")
     page.locator("#sidebar-open").press("Enter")
     more = page.get_by_role("button", name="Actions for in b")
     more.press("Enter")
@@ -161,12 +161,12 @@ def test_menu_works_by_keyboard_and_escape_closes_only_it(open_page: Pages, thre
 
 
 @pytest.mark.parametrize("viewport", [PHONE, (1280, 800)])
-def test_list_and_its_menu_are_sound_in_both_themes(
+def test_list_and_its_menu_have_no_violation_in_both_themes(
     open_page: Pages, three: ServerProcess, artefact: Artefact, viewport: tuple[int, int]
 ) -> None:
     call(three, "/conversations/a", method="PATCH", body={"pinned": True, "title": "A long title of many words " * 4})
     page = open_page(three, "/web?conversation=c", viewport=viewport, reduced_motion="reduce")
-    says(page, "in c")
+    expect_text(page, "in c")
     if viewport == PHONE:
         page.locator("#sidebar-open").click()
     menu = open_menu(page, "in b")
@@ -189,7 +189,7 @@ def test_conversation_without_a_response_has_no_menu(open_page: Pages, serve: Se
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two")
-    says(page, "one")
+    expect_text(page, "one")
     expect(names(page)).to_have_text(["one two"])
     expect(page.locator(".more")).to_have_count(0)
     gate(server, "hold")
@@ -209,6 +209,6 @@ def test_messages_show_their_time(open_page: Pages, serve: Serve) -> None:
     expect(times.first).to_have_attribute("title", re.compile(r"day.* \d{4} at \d{1,2}:\d\d:\d\d$"))
     draft(page).fill("again")
     draft(page).press("Enter")
-    ended(page)
+    wait_until_ended(page)
     expect(times).to_have_count(4)
     expect(alert(page)).to_be_empty()

@@ -1,6 +1,6 @@
-"""How the pages look in each state: readable, whole and within reach, in both themes and at every width.
+"""The layout of the pages in each state: contrast, clipping and touch targets, in both themes and at every width.
 
-What is measured of a state comes as a list of words about what is wrong, so that a failed test says what to mend.
+A measurement returns a list of violations, so that a failed test shows what to fix.
 """
 
 import json
@@ -16,7 +16,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import DEFAULT, alert, answer, ask, begun, call, ended, press, write
+from tests.browser.steps import DEFAULT, alert, ask, call, last_response, press, turn_id, wait_until_ended, write
 from tests.end_to_end.conftest import Serve, check_clean_exit
 from tests.end_to_end.preloaded import Preloaded
 from tests.end_to_end.process import ServerProcess
@@ -105,7 +105,7 @@ MEASURE = """() => {
   const name = (element) => `${element.localName}${element.id && `#${element.id}`}${[...element.classList]
     .map((each) => `.${each}`).join('')} ${JSON.stringify(element.textContent.trim().slice(0, 20))}`;
   const wrong = [];
-  const say = (element, words) => wrong.push(`${name(element)} ${words}`);
+  const report = (element, words) => wrong.push(`${name(element)} ${words}`);
   const MAY_SCROLL = 'pre, .table, textarea, input';
   const MAY_CUT = '.unseen, .pace, .title, .name, input';
 
@@ -114,12 +114,12 @@ MEASURE = """() => {
     const { overflowX } = getComputedStyle(element);
     const inScroller = element.parentElement.closest(MAY_SCROLL);
     if (!inScroller && !element.closest('svg') && (left < -0.5 || right > innerWidth + 0.5)) {
-      say(element, `reaches from ${left} to ${right}`);
+      report(element, `reaches from ${left} to ${right}`);
     }
     if (overflowX === 'visible' || element.scrollWidth <= element.clientWidth + 1) continue;
     if (['hidden', 'clip'].includes(overflowX)) {
-      if (!element.matches(MAY_CUT)) say(element, 'is cut off');
-    } else if (!element.matches(MAY_SCROLL)) say(element, 'scrolls sideways');
+      if (!element.matches(MAY_CUT)) report(element, 'is cut off');
+    } else if (!element.matches(MAY_SCROLL)) report(element, 'scrolls sideways');
   }
   const root = document.documentElement;
   if (root.scrollWidth > innerWidth) wrong.push(`the page is ${root.scrollWidth} wide`);
@@ -129,7 +129,7 @@ MEASURE = """() => {
   for (const target of all('button, summary, input, textarea, select, a[href]')) {
     const area = target.closest('label') ?? target;
     const { left, top, width, height } = area.getBoundingClientRect();
-    if (!isExempt(target) && Math.min(width, height) < 43.99) say(target, `measures ${width} x ${height}`);
+    if (!isExempt(target) && Math.min(width, height) < 43.99) report(target, `measures ${width} x ${height}`);
     if (!layer.contains(target) || target.closest('.log')) continue;
     const [x, y] = [left + width / 2, top + height / 2];
     const holds = (box) => x > box.left && x < box.right && y > box.top && y < box.bottom;
@@ -140,7 +140,7 @@ MEASURE = """() => {
     if (box || !holds({ left: 0, top: 0, right: innerWidth, bottom: innerHeight })) continue; // scrolled away
     const hit = document.elementFromPoint(x, y);
     if (hit && getComputedStyle(hit.closest('.bar') ?? hit).position === 'sticky') continue; // scrolled away below it
-    if (!area.contains(hit)) say(target, `is covered by ${hit && name(hit)}`);
+    if (!area.contains(hit)) report(target, `is covered by ${hit && name(hit)}`);
   }
   return wrong;
 }"""
@@ -161,11 +161,11 @@ IN_VIEW = """() => {
 
 @pytest.fixture(scope="module")
 def talking(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded, bundled: Path) -> Iterator[ServerProcess]:
-    """A server that says what the question asks for, with some conversations; tests ask in one of their own."""
+    """A server with a scenario for each question, and some conversations; each test uses a conversation of its own."""
     preloaded.web = bundled
     server = served(tmp_path_factory.mktemp("talking"), preloaded)
     for number, question in enumerate(QUESTIONS):
-        tell(server, question, conversation=f"old-{number}")
+        store_turn(server, question, conversation=f"old-{number}")
     yield server
     check_clean_exit(server)
 
@@ -177,15 +177,15 @@ def served(folder: Path, preloaded: Preloaded) -> ServerProcess:
     return ServerProcess(folder, environment=environment, preloaded=preloaded)
 
 
-def tell(server: ServerProcess, question: str, *, conversation: str = DEFAULT) -> None:
-    """Asks without a page, and waits for the answer."""
-    asked = {"messages": [{"role": "user", "content": question}], "stream": False, "conversation": conversation}
-    status, found = call(server, "/chat", method="POST", body=asked)
+def store_turn(server: ServerProcess, question: str, *, conversation: str = DEFAULT) -> None:
+    """Runs a complete turn by HTTP."""
+    body = {"messages": [{"role": "user", "content": question}], "stream": False, "conversation": conversation}
+    status, found = call(server, "/chat", method="POST", body=body)
     assert status == 200, found
 
 
 def sound(page: Page) -> list[str]:
-    """What is wrong with the page as it is: for axe, for a finger, or cut off."""
+    """The violations in the current page: of axe's rules, small touch targets, clipped text."""
     found: list[str] = page.evaluate(MEASURE)
     return found + axe(page)
 
@@ -198,7 +198,7 @@ def look(page: Page, theme: str, size: tuple[int, int]) -> None:
 
 
 def refuse(page: Page, path: str, status: int, **headers: str) -> None:
-    """Lets `path` be answered by a refusal from now on."""
+    """Responds to requests for `path` with an error from now on."""
 
     def answered(route: Route) -> None:
         route.fulfill(status=status, headers=headers, content_type="application/problem+json", body="{}")
@@ -215,34 +215,34 @@ def empty(page: Page) -> None:
 
 def waiting(page: Page) -> None:
     ask(page, "wait")
-    begun(page)
-    expect(answer(page)).to_have_attribute("data-state", "waiting")
+    turn_id(page)
+    expect(last_response(page)).to_have_attribute("data-state", "waiting")
 
 
 def streaming(page: Page) -> None:
     ask(page, "half")
-    expect(answer(page).get_by_role("heading", name="What to mind")).to_be_attached()
+    expect(last_response(page).get_by_role("heading", name="What to mind")).to_be_attached()
 
 
 def rich(page: Page) -> None:
     ask(page, "rich")
-    ended(page)
+    wait_until_ended(page)
 
 
 def hard(page: Page) -> None:
     ask(page, f"hard: {'unbreakable' * 40} {'מימין לשמאל ' * 8}")
-    ended(page)
+    wait_until_ended(page)
 
 
 def stopped(page: Page) -> None:
     streaming(page)
     page.locator("#stop").click()
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
 
 
 def failed(page: Page) -> None:
     ask(page, "break")
-    ended(page, "failed")
+    wait_until_ended(page, "failed")
     expect(alert(page)).not_to_be_empty()
 
 
@@ -278,14 +278,14 @@ def delete_dialog(page: Page) -> None:
 
 def edit_form(page: Page) -> None:
     ask(page, "anything")
-    ended(page)
+    wait_until_ended(page)
     press(page, "Edit", of=0)
     expect(page.get_by_role("button", name="Save and send")).to_be_visible()
 
 
 def long_draft(page: Page) -> None:
     rich(page)
-    write(page, "A line of what is to be asked.\n" * 60)
+    write(page, "A line of a question.\n" * 60)
 
 
 STATES: list[Callable[[Page], None]] = [
@@ -307,7 +307,7 @@ STATES: list[Callable[[Page], None]] = [
 
 
 def opened(open_page: Pages, server: ServerProcess, state: Callable[[Page], None], **options: Any) -> Page:
-    """A page in a conversation of its own, in that state."""
+    """A page with a new conversation, in that state."""
     open_page.allow("status of 4")
     page = open_page(server, f"/web?conversation=look-{state.__name__}-{id(open_page)}", **options)
     state(page)
@@ -315,7 +315,7 @@ def opened(open_page: Pages, server: ServerProcess, state: Callable[[Page], None
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_each_state_is_sound_on_a_phone_and_on_a_desk_in_both_themes(
+def test_each_state_has_no_violation_on_phone_and_desktop_in_both_themes(
     open_page: Pages, talking: ServerProcess, artefact: Artefact, state: Callable[[Page], None]
 ) -> None:
     page = opened(open_page, talking, state, viewport=PHONE)
@@ -326,7 +326,9 @@ def test_each_state_is_sound_on_a_phone_and_on_a_desk_in_both_themes(
         page.screenshot(path=artefact(f"state-{state.__name__.replace('_', '-')}-{theme}.png"))
 
 
-def test_open_drawer_is_sound_in_both_themes(open_page: Pages, talking: ServerProcess, artefact: Artefact) -> None:
+def test_open_drawer_has_no_violation_in_both_themes(
+    open_page: Pages, talking: ServerProcess, artefact: Artefact
+) -> None:
     page = open_page(talking, viewport=PHONE, reduced_motion="reduce")
     expect(page.locator("#sidebar")).to_be_hidden()
     page.locator("#sidebar-open").click()
@@ -334,12 +336,12 @@ def test_open_drawer_is_sound_in_both_themes(open_page: Pages, talking: ServerPr
     for theme in ("light", "dark"):
         look(page, theme, PHONE)
         assert page.evaluate(MEASURE) == [], theme
-        # Behind the drawer the page is inert, and with it the landmark and the heading that axe looks for.
+        # With an open drawer the page is inert, including the landmark and the heading that axe requires.
         assert axe(page, without=["landmark-one-main", "page-has-heading-one"]) == [], theme
         page.screenshot(path=artefact(f"state-drawer-{theme}.png"))
 
 
-def test_rich_response_is_sound_at_every_width(open_page: Pages, talking: ServerProcess) -> None:
+def test_rich_response_has_no_violation_at_any_width(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, rich)
     for theme, size in [("dark", PHONE), ("light", DESK), ("light", WALL), ("dark", WALL)]:
         look(page, theme, size)
@@ -347,12 +349,12 @@ def test_rich_response_is_sound_at_every_width(open_page: Pages, talking: Server
         assert page.evaluate(IN_VIEW) == [], (theme, size)
         width = page.locator(".assistant .text").evaluate("(text) => text.getBoundingClientRect().width")
         em = page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
-        assert width <= 48 * em  # some 80 characters: longer lines are hard to follow
+        assert width <= 48 * em  # about 80 characters: longer lines are hard to read
         assert width >= min(0.7 * size[0], 40 * em)
 
 
 @pytest.mark.parametrize("state", [hard, failed, edit_form, rename_dialog], ids=lambda state: state.__name__)
-def test_at_400_percent_everything_is_reached_by_scrolling_down(
+def test_at_400_percent_all_content_is_reached_by_vertical_scrolling(
     open_page: Pages, talking: ServerProcess, state: Callable[[Page], None]
 ) -> None:
     page = opened(open_page, talking, state, viewport=ZOOMED)
@@ -371,7 +373,7 @@ def test_many_conversations_scroll_in_their_list(
 ) -> None:
     server = serve(SIM="gap=100us,tokens=1")
     for number in range(40):
-        tell(server, f"{number} {QUESTIONS[number % len(QUESTIONS)]}", conversation=f"many-{number}")
+        store_turn(server, f"{number} {QUESTIONS[number % len(QUESTIONS)]}", conversation=f"many-{number}")
     page = open_page(server)
     expect(page.locator("#conversations li")).to_have_count(40)
     assert sound(page) == []
@@ -381,10 +383,10 @@ def test_many_conversations_scroll_in_their_list(
     expect(page.locator("#title")).to_have_text(f"0 {QUESTIONS[0]}")
 
 
-# Parts
+# Details
 
 
-def test_the_edit_form_keeps_to_its_edges(open_page: Pages, talking: ServerProcess) -> None:
+def test_buttons_are_inside_the_edit_form(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, edit_form)
     form, *buttons = page.evaluate(
         "[...document.querySelectorAll('.edit, .edit button')].map((each) => each.getBoundingClientRect().toJSON())"
@@ -445,12 +447,12 @@ def test_hard_response_scrolls_its_table_and_directs_each_text_by_its_script(
     assert page.get_by_text("A word of").evaluate("(block) => getComputedStyle(block).direction") == "ltr"
 
 
-# Before, and without, the scripts
+# Without scripts, and before they are loaded
 
 
 @contextmanager
 def held(open_page: Pages, server: ServerProcess, path: str, what: str, *, theme: str) -> Iterator[Page]:
-    """The page at `path`, which waits in vain for files whose names begin like the pattern `what`."""
+    """The page at `path`, whose requests for files that match `what` hang."""
     page = open_page(server, "/livez", color_scheme=theme)
     open_page.allow("favicon.ico", "ERR_FAILED")
     waiting: list[Route] = []
@@ -468,11 +470,11 @@ def held(open_page: Pages, server: ServerProcess, path: str, what: str, *, theme
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["web", "board"])
-def test_the_first_paint_has_the_themes_ground(open_page: Pages, talking: ServerProcess, theme: str, path: str) -> None:
+def test_first_paint_has_the_themes_background(open_page: Pages, talking: ServerProcess, theme: str, path: str) -> None:
     with held(open_page, talking, path, "(app|board).js", theme=theme) as page:
         page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAGE_COLOURS[theme]
-        assert page.locator("#conversations, #tiles").inner_html() == ""  # no script has run
+        assert page.locator("#conversations, #tiles").inner_html() == ""  # no script has run yet
 
 
 @pytest.mark.parametrize("path", ["web", "board"])
@@ -486,12 +488,12 @@ def test_before_the_style_comes_the_canvas_is_the_themes(open_page: Pages, talki
 @pytest.mark.parametrize("path", ["/web", "/board"])
 def test_page_without_javascript_shows_a_notice(open_page: Pages, talking: ServerProcess, path: str) -> None:
     page = open_page(talking, path, java_script_enabled=False)
-    said = page.locator("noscript p")
-    expect(said).to_have_text("This page needs JavaScript.")
-    expect(said).to_be_in_viewport()
+    noscript = page.locator("noscript p")
+    expect(noscript).to_have_text("This page needs JavaScript.")
+    expect(noscript).to_be_in_viewport()
 
 
-# What the reader asked of the system
+# Preferences of the operating system
 
 
 MOVING = "document.getAnimations().length"
@@ -525,13 +527,13 @@ def test_in_forced_colours_buttons_keep_their_edges(
     page.screenshot(path=artefact(f"forced-{state.__name__.replace('_', '-')}.png"))
 
 
-# Pictures
+# Screenshots
 
 
 def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefact: Artefact) -> None:
-    tell(talking, "rich", conversation="pictures")
+    store_turn(talking, "rich", conversation="pictures")
     page = open_page(talking, "/web?conversation=pictures")
-    ended(page)
+    wait_until_ended(page)
     for theme, name, size in [
         (theme, name, size) for theme in ("light", "dark") for name, size in (("chat", DESK), ("chat-phone", PHONE))
     ]:
@@ -543,10 +545,10 @@ def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefac
         page.screenshot(path=artefact(f"{name}-end-{theme}.png"))
 
 
-# The board
+# The dashboard
 
 
-def test_dashboard_is_sound_at_every_width_in_both_themes(
+def test_dashboard_has_no_violation_at_any_width_in_both_themes(
     open_page: Pages, talking: ServerProcess, artefact: Artefact
 ) -> None:
     page = open_page(talking, "/board")

@@ -1,4 +1,4 @@
-"""Answers in Markdown, in the real page: what they look like at their end, and on the way there."""
+"""Markdown of responses in the real page, when complete and while streaming."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,16 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import answer, ask, asked_and_answered, ended, gate, loaded, said, status
+from tests.browser.steps import (
+    ask,
+    complete_turn,
+    gate,
+    last_response,
+    response_text,
+    status,
+    wait_until_ended,
+    wait_until_loaded,
+)
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -65,7 +74,7 @@ def stir(bowl: Bowl) -> None:
     return "<b>**done**</b> & 🥞\""""
 
 COLOURED = [["span"]] * 9
-"""Of CODE: two comments, five keywords, a number and a string."""
+"""The colours of CODE: two comments, five keywords, a number and a string."""
 
 LINK = {"target": "_blank", "rel": "noopener noreferrer nofollow", "referrerpolicy": "no-referrer"}
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
@@ -86,14 +95,14 @@ NARROW = f"""{"Unbreakable" * 30} and https://example.org/{"long/" * 60}
 > > > {"quoted " * 40}
 """
 
-# What is in an element: its tags, with what they hold, as nested lists.
+# The content of an element as nested lists of tags and texts.
 _OUTLINE = """(root) => {
   const outline = (element) => [element.localName, ...[...element.children].map(outline)];
   return [...root.children].map(outline);
 }"""
 
-# Leaves `flicker` behind, which notes what it sees in a box each time `look` is called, and tells what was wrong: what
-# was shown and is not any more, or in other elements; marks that are to be read by nobody; a box that shrinks.
+# Defines `flicker`, which compares the content of a box at each call of `look`. Violations: shown text that disappears
+# or moves to other elements, visible Markdown syntax, and a box that shrinks.
 _WATCH = r"""() => {
   globalThis.flicker = (box, wrong = []) => {
     const RAW = /\*\*|~~|``|\||\]\(|\[[ x]\]|https?:$|^ *(#+ |>|[-*+] |\d+\. )/;
@@ -108,11 +117,11 @@ _WATCH = r"""() => {
       walk(box, '');
       return found;
     };
-    const tell = (what, now, at = 0) => wrong.push(`${what}: ${now.slice(at, at + 20).join('')}`.slice(0, 400));
+    const report = (what, now, at = 0) => wrong.push(`${what}: ${now.slice(at, at + 20).join('')}`.slice(0, 400));
     const look = () => {
       const now = parts();
       const at = before.findIndex((part, i) => part !== now[i]);
-      if (at >= 0) tell(`${before.slice(at, at + 20).join('')} became`, now, at);
+      if (at >= 0) report(`${before.slice(at, at + 20).join('')} became`, now, at);
       before = now;
       const texts = [...box.querySelectorAll('p, h3, h4, td, th')].map((element) => element.textContent);
       texts.filter((text) => RAW.test(text)).forEach((text) => wrong.push(`raw: ${text}`));
@@ -124,7 +133,7 @@ _WATCH = r"""() => {
   };
 }"""
 
-# Lets a text grow in an answer, character by character, and says what was wrong.
+# Streams a text into a response, character by character, and returns the violations.
 _GROW = """async (text) => {
   const { ResponseView } = await import('/web/message.js');
   const { StreamingMarkdown } = await import('/web/streaming_markdown.js');
@@ -142,7 +151,7 @@ _GROW = """async (text) => {
   return wrong;
 }"""
 
-# From now on, looks at the answer that comes whenever it changes; `seen` tells what was wrong, and counts the looks.
+# Watches the next response at each change from now on; `seen` has the violations and the number of changes.
 _OBSERVE = """() => {
   const messages = document.querySelector('#messages');
   const wrong = [];
@@ -157,7 +166,7 @@ _OBSERVE = """() => {
   }).observe(messages, { childList: true, subtree: true, characterData: true });
 }"""
 
-# The state of an answer that so much was said of, a frame later, and what is to be seen of it.
+# The state of a response with this text, a frame later, and the visible text.
 _DRAWN = """async (text) => {
   const { ResponseView } = await import('/web/message.js');
   const answer = new ResponseView('turn_0');
@@ -171,7 +180,7 @@ _STYLES = "(elements, name) => elements.map((element) => getComputedStyle(elemen
 
 
 def script(folder: Path, *texts: str) -> str:
-    """What makes the simulator say these texts, one a question."""
+    """Settings of the simulator for these texts, one per question."""
     path = folder / "markdown.json"
     path.write_text(json.dumps([{"say": text, "times": 1} for text in texts]), encoding="utf-8")
     return f"script={path}"
@@ -179,13 +188,13 @@ def script(folder: Path, *texts: str) -> str:
 
 def answered(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
     page = open_page(server, **options)
-    asked_and_answered(page, "Tell me.")
+    complete_turn(page, "Tell me.")
     return page
 
 
 @pytest.fixture
 def rich(serve: Serve, tmp_path: Path) -> ServerProcess:
-    """Says RICH, once."""
+    """A server whose first response is RICH."""
     return serve(SIM=f"{script(tmp_path, RICH)},gap=0ms")
 
 
@@ -196,20 +205,20 @@ def attributes(locator: Locator) -> dict[str, str]:
     return found
 
 
-# At the end
+# Complete responses
 
 
 def test_rich_response_has_the_elements_and_the_text_of_its_markdown(
     open_page: Pages, rich: ServerProcess, artefact: Artefact
 ) -> None:
     page = open_page(rich, viewport=(1280, 1900))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    asked_and_answered(page, "Tell me.")
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    complete_turn(page, "Tell me.")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         page.screenshot(path=artefact(f"markdown-{scheme}.png"))
-    assert said(page).evaluate(_OUTLINE) == [
+    assert response_text(page).evaluate(_OUTLINE) == [
         ["h3"],
         ["p", ["strong"], ["em"], ["del"], ["a"], ["a"], ["a"]],
         ["h4"],
@@ -231,14 +240,14 @@ def test_rich_response_has_the_elements_and_the_text_of_its_markdown(
         ["p"],
     ]
     assert axe(page, within="main") == []
-    has_the_written_text(said(page))
-    has_aligned_cells_of_one_look(said(page))
-    has_safe_links_and_no_images(said(page))
-    assert [url for url in asked if "example.org" in url] == []
-    before = said(page).inner_html()
+    has_the_written_text(response_text(page))
+    has_aligned_cells_of_one_look(response_text(page))
+    has_safe_links_and_no_images(response_text(page))
+    assert [url for url in requested if "example.org" in url] == []
+    before = response_text(page).inner_html()
     page.reload()
-    expect(answer(page)).to_have_attribute("data-state", "complete")
-    assert said(page).inner_html() == before
+    expect(last_response(page)).to_have_attribute("data-state", "complete")
+    assert response_text(page).inner_html() == before
 
 
 def has_the_written_text(response: Locator) -> None:
@@ -273,7 +282,7 @@ def has_safe_links_and_no_images(response: Locator) -> None:
 
 def test_code_is_copied_unchanged(open_page: Pages, rich: ServerProcess) -> None:
     page = answered(open_page, rich, permissions=CLIPBOARD)
-    button = said(page).locator("figure .copy")
+    button = response_text(page).locator("figure .copy")
     expect(button).to_have_accessible_name("Copy")
     button.click()
     expect(button).to_have_text("Copied")
@@ -287,53 +296,56 @@ def test_code_can_be_copied_during_the_response(open_page: Pages, serve: Serve, 
     server = serve(SIM=f"{script(tmp_path, RICH + ' End.')},gap=0ms,gate=hold@{len(RICH.split())}")
     page = open_page(server, permissions=CLIPBOARD)
     ask(page, "Tell me.")
-    expect(said(page).locator("p").last).to_have_text("Enjoy.")
-    said(page).get_by_role("button", name="Copy").click()
+    expect(response_text(page).locator("p").last).to_have_text("Enjoy.")
+    response_text(page).get_by_role("button", name="Copy").click()
     expect(status(page)).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == CODE
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
 
 
-def test_nothing_makes_a_narrow_page_wider(open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path) -> None:
+def test_long_content_does_not_widen_a_narrow_page(
+    open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path
+) -> None:
     page = answered(open_page, serve(SIM=f"{script(tmp_path, NARROW)},gap=0ms"), viewport=(360, 640))
     page.screenshot(path=artefact("markdown-narrow.png"))
     for box in ("html", "#page", "#log", "#messages"):
         assert page.locator(box).evaluate("(box) => box.scrollWidth - box.clientWidth") <= 0, box
-    for box in ("pre", ".table"):  # these scroll for themselves, by keyboard too
-        assert said(page).locator(box).evaluate("(box) => { box.scrollLeft = 100; return box.scrollLeft; }") == 100, box
-        assert said(page).locator(box).get_attribute("tabindex") == "0"
+    for box in ("pre", ".table"):  # these scroll on their own, also by keyboard
+        area = response_text(page).locator(box)
+        assert area.evaluate("(box) => { box.scrollLeft = 100; return box.scrollLeft; }") == 100, box
+        assert area.get_attribute("tabindex") == "0"
 
 
 def test_markdown_text_direction_follows_its_script(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
     text = "שלום **עולם**\n\nHello\n\n- פריט\n\n```\nשלום\n```"
     page = answered(open_page, serve(SIM=f"{script(tmp_path, text)},gap=0ms"))
-    directions = said(page).locator("> p, > ul, pre").evaluate_all(_STYLES, "direction")
+    directions = response_text(page).locator("> p, > ul, pre").evaluate_all(_STYLES, "direction")
     assert directions == ["rtl", "ltr", "rtl", "ltr"]
 
 
-# On the way there
+# While streaming
 
 
-def test_nothing_flickers_at_any_character(open_page: Pages, serve: Serve) -> None:
-    page = loaded(open_page(serve()))
+def test_streamed_markdown_never_flickers(open_page: Pages, serve: Serve) -> None:
+    page = wait_until_loaded(open_page(serve()))
     page.evaluate(_WATCH)
     assert page.evaluate(_GROW, RICH) == []
-    assert said(page).evaluate(_OUTLINE)[0] == ["h3"]
+    assert response_text(page).evaluate(_OUTLINE)[0] == ["h3"]
 
 
 def test_streamed_elements_are_not_replaced(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
     page = open_page(serve(SIM=f"{script(tmp_path, RICH)},gap=2ms"))
     page.evaluate(_WATCH)
     page.evaluate(_OBSERVE)
-    asked_and_answered(page, "Tell me.")
+    complete_turn(page, "Tell me.")
     assert page.evaluate("seen.wrong") == []
     assert page.evaluate("seen.looks") > 3
-    assert said(page).locator("pre code").text_content() == CODE
+    assert response_text(page).locator("pre code").text_content() == CODE
 
 
-def test_the_sign_of_waiting_stays_until_there_is_something_to_see(open_page: Pages, serve: Serve) -> None:
-    page = loaded(open_page(serve()))
+def test_waiting_indicator_stays_until_there_is_visible_text(open_page: Pages, serve: Serve) -> None:
+    page = wait_until_loaded(open_page(serve()))
     drawn = [
         page.evaluate(_DRAWN, start) for start in ("A", "- A", "**", "`", "| a ", "[the recipe](", "- ", "```", "1")
     ]
@@ -352,8 +364,8 @@ PLANTED_FLICKER = {
 }
 
 
-def test_the_watch_sees_a_flicker(open_page: Pages, serve: Serve) -> None:
-    page = loaded(open_page(serve(), bypass_csp=True))
+def test_planted_flicker_is_reported(open_page: Pages, serve: Serve) -> None:
+    page = wait_until_loaded(open_page(serve(), bypass_csp=True))
     page.evaluate(_WATCH)
     for act, what in PLANTED_FLICKER.items():
         wrong = page.evaluate(f"""() => {{
@@ -364,7 +376,7 @@ def test_the_watch_sees_a_flicker(open_page: Pages, serve: Serve) -> None:
             look();
             return wrong;
         }}""")
-        assert [said for said in wrong if said.startswith(what)], f"{act}: {wrong}"
+        assert [each for each in wrong if each.startswith(what)], f"{act}: {wrong}"
 
 
 FORMULAS = r"""Both \(a_1 * b_2 * c\) and $x_i*y_i*z$ hold:
@@ -377,9 +389,9 @@ FORMULAS = r"""Both \(a_1 * b_2 * c\) and $x_i*y_i*z$ hold:
 
 def test_formulas_are_shown_and_copied_as_they_were_written(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM="text=echo,gap=1ms"))
-    asked_and_answered(page, FORMULAS)
-    expect(said(page).locator(".math")).to_have_count(3)
-    expect(said(page).locator("em, ul, li")).to_have_count(0)
+    complete_turn(page, FORMULAS)
+    expect(response_text(page).locator(".math")).to_have_count(3)
+    expect(response_text(page).locator("em, ul, li")).to_have_count(0)
     copied = page.evaluate(
         """() => {
           getSelection().selectAllChildren(document.querySelector('.assistant .text'));
@@ -403,18 +415,18 @@ def test_code_is_highlighted_during_the_response_with_readable_colors(
         page = open_page(server, color_scheme=scheme, viewport=(1280, 1500))
         ask(page, "Tell me.")
         for kind, text in {"comment": "# Slowly!\n", "keyword": "def", "number": "3"}.items():
-            expect(said(page).locator(f".{kind}").first).to_have_text(text)
+            expect(response_text(page).locator(f".{kind}").first).to_have_text(text)
         gate(server, "hold")
-        ended(page)
-        colours = said(page).locator(".comment, .string, .number, .keyword").evaluate_all(_STYLES, "color")
+        wait_until_ended(page)
+        colours = response_text(page).locator(".comment, .string, .number, .keyword").evaluate_all(_STYLES, "color")
         assert len(set(colours)) == 4, scheme
         assert axe(page, within="figure") == []
-        said(page).locator("figure").screenshot(path=artefact(f"code-{scheme}.png"))
+        response_text(page).locator("figure").screenshot(path=artefact(f"code-{scheme}.png"))
         gate(server, "hold", open=False)
 
 
 @pytest.mark.parametrize("viewport", [(1280, 600), (360, 640)])
-def test_the_header_of_a_long_block_stays_in_view_and_wrap_breaks_its_lines(
+def test_header_of_a_long_block_stays_in_view_and_wrap_breaks_its_lines(
     open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path, viewport: tuple[int, int]
 ) -> None:
     page = open_page(
@@ -422,14 +434,14 @@ def test_the_header_of_a_long_block_stays_in_view_and_wrap_breaks_its_lines(
         viewport=viewport,
         permissions=CLIPBOARD,
     )
-    asked_and_answered(page, "Tell me.")
-    log, header = page.locator("#log"), said(page).locator("figcaption")
+    complete_turn(page, "Tell me.")
+    log, header = page.locator("#log"), response_text(page).locator("figcaption")
     page.wait_for_function("() => document.querySelector('#to-end').hidden")
     log.evaluate("(log) => { log.scrollTop = log.scrollHeight / 2; }")
     expect(header.locator(".language")).to_be_in_viewport()
     assert header.bounding_box()["y"] == pytest.approx(log.bounding_box()["y"], abs=1)  # type: ignore[index]
     page.screenshot(path=artefact(f"code-{viewport[0]}.png"))
-    pre = said(page).locator("pre")
+    pre = response_text(page).locator("pre")
     assert pre.evaluate("(pre) => pre.scrollWidth > pre.clientWidth")
     header.get_by_role("button", name="Wrap").click()
     expect(header.get_by_role("button", name="Wrap")).to_have_attribute("aria-pressed", "true")

@@ -1,4 +1,4 @@
-"""What a message shows only where it is wanted: the rest of a long question, and the figures of a response."""
+"""Parts of a message that are shown on demand: the rest of a long question, and the figures of a response."""
 
 import re
 
@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import answer, ask, asked_and_answered, draft, ended, message, press, status
+from tests.browser.steps import ask, complete_turn, draft, last_response, message, press, status, wait_until_ended
 from tests.end_to_end.conftest import Serve
 
 
@@ -15,8 +15,8 @@ def test_speed_of_a_response_is_shown_on_hover_focus_and_tap(
     open_page: Pages, serve: Serve, artefact: Artefact
 ) -> None:
     page = open_page(serve(SIM="text=echo,gap=1ms"), viewport=(360, 640))
-    asked_and_answered(page, "one two three four")
-    button = answer(page).get_by_role("button", name=re.compile("^Speed First token after "))
+    complete_turn(page, "one two three four")
+    button = last_response(page).get_by_role("button", name=re.compile("^Speed First token after "))
     pace = button.locator(".pace")
     small = "(pace) => pace.getBoundingClientRect().width <= 1"
     page.mouse.move(0, 0)
@@ -24,11 +24,11 @@ def test_speed_of_a_response_is_shown_on_hover_focus_and_tap(
     button.hover()
     assert not pace.evaluate(small)
     page.mouse.move(0, 0)
-    answer(page).locator("[data-action=again]").focus()
+    last_response(page).locator("[data-action=again]").focus()
     page.keyboard.press("Tab")
     expect(button).to_be_focused()
     assert not pace.evaluate(small)
-    page.keyboard.press("Enter")  # as a tap does
+    page.keyboard.press("Enter")  # as a tap
     expect(button).to_have_attribute("aria-expanded", "true")
     draft(page).focus()
     assert not pace.evaluate(small)
@@ -47,9 +47,9 @@ def test_question_of_100_kb_is_folded_and_copied_completely(open_page: Pages, se
     assert len(text) > 90_000
     page = open_page(serve(SIM="text=words,tokens=2,gap=1ms"), permissions=["clipboard-read", "clipboard-write"])
     ask(page, text)
-    ended(page)
+    wait_until_ended(page)
     page.reload()
-    ended(page)
+    wait_until_ended(page)
     question = message(page, 0)
     shown = question.locator(".text")
     assert shown.inner_text() == "\n".join(text.split("\n")[:12])

@@ -1,4 +1,4 @@
-"""The conversation on paper: all of it, and nothing that only a screen has."""
+"""The printed conversation: all of its text, without controls."""
 
 import re
 
@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import said, says
+from tests.browser.steps import expect_text, response_text
 from tests.browser.test_conversations import ECHO, post_turn
 from tests.end_to_end.conftest import Serve
 
@@ -28,7 +28,7 @@ def test_printed_conversation_is_complete_and_black_on_white_in_both_themes(
             server, f"Question {number}\n\n```python\n{LONG_LINE}\n```\n\n> quoted\n\n| a | b |\n|--|--|\n| 1 | 2 |"
         )
     page = open_page(server)
-    expect(said(page)).to_contain_text("Question 29")
+    expect(response_text(page)).to_contain_text("Question 29")
     page.emulate_media(media="print")
     for hidden in ("#sidebar", ".foot", "#menu", "#messages button"):
         expect(page.locator(hidden).first).to_be_hidden()
@@ -51,7 +51,7 @@ def test_print_is_in_the_menu_of_the_conversation(open_page: Pages, serve: Serve
     server = serve(SIM=ECHO)
     post_turn(server, "hello")
     page = open_page(server)
-    says(page, "hello")
+    expect_text(page, "hello")
     page.evaluate("window.print = () => { window.printed = true; }")
     page.locator("#menu summary").click()
     page.locator("#menu").get_by_role("button", name="Print").click()

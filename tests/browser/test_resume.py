@@ -1,4 +1,4 @@
-"""An answer is one and whole, whatever happens to the page, the connection or the server while it comes."""
+"""Each question gets one complete response, despite reloads, lost connections and restarts of the server."""
 
 import re
 import signal
@@ -13,25 +13,25 @@ from tests.browser.pages import Pages
 from tests.browser.proxy import Proxy
 from tests.browser.steps import (
     alert,
-    answer,
     ask,
-    asked_and_answered,
-    begun,
     call,
+    complete_turn,
     contents,
     draft,
-    ended,
+    expect_text,
     gate,
     history,
-    idle,
+    last_response,
     messages,
     press,
-    said,
-    says,
+    response_text,
     set_sim,
     status,
     streams,
     texts,
+    turn_id,
+    wait_until_ended,
+    wait_until_idle,
 )
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
@@ -41,19 +41,20 @@ from tests.stores.redis_server import RedisServer
 __all__ = ["redis", "redis_server"]
 
 Behind = Callable[[ServerProcess], Proxy]
+Proxied = Callable[..., tuple[ServerProcess, Proxy, Page]]
 
 WORDS = [f"w{number}" for number in range(1, 41)]
 QUESTION = " ".join(WORDS)
-"""What is asked, and what the simulator therefore says: each token tells its place."""
+"""The question, which the simulator repeats as its response; each token has its position."""
 
 BEGUN = " ".join(WORDS[:3])
 HELD = "text=echo,gap=1ms,gate=hold@3"
-"""Three tokens, and the others when the gate is opened."""
+"""Sends three tokens, and the others when the gate is opened."""
 
-UNHEARD = "text=echo,gap=1ms,gate=hold"
+BEFORE_TOKENS = "text=echo,gap=1ms,gate=hold"
 LOST = r"^console: Failed to load resource: net::ERR_"
 TRIES = 20
-"""So often a page may ask for a turn that does not go on."""
+"""Maximum number of attempts to resume a turn that does not continue."""
 
 GONE = "status of 4(04|09)"
 RECONNECTING = "Connection lost. Reconnecting…"
@@ -63,7 +64,7 @@ SERVER_HAS_NOT = "The connection was lost, and the server no longer has the resp
 
 @pytest.fixture
 def behind(serve: Serve) -> Iterator[Behind]:
-    """Puts a proxy before a server: `proxy = behind(server)`. Asked for before `open_page`, it ends after the pages."""
+    """Starts a proxy for a server: `proxy = behind(server)`. Set up before `open_page`, so that it ends after it."""
     proxies: list[Proxy] = []
 
     def start(server: ServerProcess) -> Proxy:
@@ -76,38 +77,50 @@ def behind(serve: Serve) -> Iterator[Behind]:
 
 
 @pytest.fixture
+def proxied(behind: Behind, open_page: Pages, serve: Serve) -> Proxied:
+    """Starts a server with these settings, and opens the page through a proxy."""
+
+    def start(**settings: str) -> tuple[ServerProcess, Proxy, Page]:
+        server = serve(**settings)
+        proxy = behind(server)
+        return server, proxy, open_page(proxy.root)
+
+    return start
+
+
+@pytest.fixture
 def pair(serve: Serve, redis: RedisServer) -> tuple[ServerProcess, ServerProcess]:
-    """Two servers that know nothing of each other but Redis."""
+    """Two servers that share only Redis."""
     first, second = (serve(SIM=HELD, REDIS_URL=redis.url, DRAIN_TIMEOUT="0.5s") for _ in range(2))
     return first, second
 
 
-def asked_and_held(page: Page) -> str:
-    """Asks; three tokens are there. The turn's id."""
+def start_held_turn(page: Page) -> str:
+    """Sends the question and waits for three tokens. Returns the turn's id."""
     ask(page, QUESTION)
-    says(page, BEGUN)
-    return begun(page)
+    expect_text(page, BEGUN)
+    return turn_id(page)
 
 
-def is_whole(page: Page, server: ServerProcess, *, before: tuple[str, ...] = ()) -> None:
-    """The answer comes to its end, once, and is what the server has."""
-    ended(page)
+def expect_complete(page: Page, server: ServerProcess, *, before: tuple[str, ...] = ()) -> None:
+    """Waits for the complete response; the page and the server have it once, and equal."""
+    wait_until_ended(page)
     assert texts(page) == [*before, QUESTION, QUESTION]
     assert contents(server) == [*before, QUESTION, QUESTION]
     assert {state for role, state, _ in messages(page) if role == "assistant"} == {"complete"}
     expect(alert(page)).to_be_empty()
 
 
-def is_broken_off(page: Page, words: str) -> None:
-    """What came stays, is marked, and the page says what happened."""
-    ended(page, "failed")
+def expect_broken_off(page: Page, words: str) -> None:
+    """Waits for the failure; the partial response stays and is marked, and the alert contains `words`."""
+    wait_until_ended(page, "failed")
     assert texts(page)[-2:] == [QUESTION, BEGUN]
-    expect(answer(page).locator(".ended")).to_have_text(BROKEN_OFF)
+    expect(last_response(page).locator(".ended")).to_have_text(BROKEN_OFF)
     expect(alert(page)).to_contain_text(words)
 
 
-def watch(page: Page) -> None:
-    """From now on, what the answer shows that is no beginning of it is kept in `window.wrong`."""
+def watch_text(page: Page) -> None:
+    """Collects texts of the response that are not a prefix of the question in `window.wrong`, from now on."""
     page.evaluate(
         """(whole) => {
           window.wrong = [];
@@ -119,74 +132,80 @@ def watch(page: Page) -> None:
     )
 
 
+def lose_connection(page: Page, proxy: Proxy, open_page: Pages) -> None:
+    """Resets the connection and refuses new ones, until `proxy.heal()`."""
+    open_page.expect(LOST)
+    proxy.refuse()
+    expect(status(page)).to_have_text(RECONNECTING)
+
+
 def try_again(page: Page) -> None:
     page.get_by_role("button", name="Try again").click()
 
 
 def requests(page: Page) -> list[str]:
-    """Fills with the requests of the page, "POST /chat"."""
-    heard: list[str] = []
+    """The requests of the page from now on, such as "POST /chat"."""
+    sent: list[str] = []
 
     def note(method: str, url: str) -> None:
-        heard.append(f"{method} /{url.split('/', 3)[3]}")
+        sent.append(f"{method} /{url.split('/', 3)[3]}")
 
     page.on("request", lambda request: note(request.method, request.url))
-    return heard
+    return sent
 
 
-def killed(server: ServerProcess) -> None:
+def kill(server: ServerProcess) -> None:
     server.expected_status = -signal.SIGKILL
     server.signal(signal.SIGKILL)
     server.wait()
 
 
-# The page is loaded anew
+# Reloads
 
 
-def test_a_reload_in_the_middle_loses_and_doubles_no_token(open_page: Pages, serve: Serve) -> None:
+def test_reload_during_a_response_loses_and_repeats_no_token(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    turn = asked_and_held(page)
-    heard = requests(page)
+    turn = start_held_turn(page)
+    sent = requests(page)
     page.reload()
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     expect(status(page)).to_have_text("Generating…")
     assert texts(page) == [QUESTION, BEGUN]
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
     expect(status(page)).to_have_text("Complete")
-    assert answer(page).get_attribute("data-turn") == turn
-    assert heard.count(f"GET /chat/turns/{turn}?announce=true&details=true") == 1
-    assert "POST /chat" not in heard
+    assert last_response(page).get_attribute("data-turn") == turn
+    assert sent.count(f"GET /chat/turns/{turn}?announce=true&details=true") == 1
+    assert "POST /chat" not in sent
 
 
 def test_repeated_reloads_end_in_one_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     for count in range(4, 8):
         page.reload()
         gate(server, "hold", tokens=1)
-        says(page, " ".join(WORDS[:count]))
+        expect_text(page, " ".join(WORDS[:count]))
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
 
 
-def test_a_reload_before_the_first_token_loses_nothing(open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=UNHEARD)
+def test_reload_before_the_first_token_resumes_the_turn(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=BEFORE_TOKENS)
     page = open_page(server)
     ask(page, QUESTION)
-    turn = begun(page)
+    turn = turn_id(page)
     page.reload()
-    assert begun(page) == turn
+    assert turn_id(page) == turn
     assert messages(page) == [("user", "", QUESTION), ("assistant", "waiting", "")]
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
 
 
-def test_a_reload_before_the_turn_has_a_name_keeps_the_question(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    proxy = behind(serve())
-    page = open_page(proxy.root)
+def test_reload_before_the_response_head_restores_the_draft(proxied: Proxied) -> None:
+    _, proxy, page = proxied()
     expect(page.locator("#empty")).to_be_visible()
     proxy.swallowed.add("POST /chat")
     ask(page, QUESTION)
@@ -195,10 +214,8 @@ def test_a_reload_before_the_turn_has_a_name_keeps_the_question(behind: Behind, 
     expect(draft(page)).to_have_value(QUESTION)
 
 
-def test_question_whose_response_head_was_lost_runs_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_question_whose_response_head_was_lost_runs_once(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     open_page.expect(LOST)
     proxy.dropped.add("POST /chat")
     ask(page, QUESTION)
@@ -207,40 +224,34 @@ def test_question_whose_response_head_was_lost_runs_once(behind: Behind, open_pa
     assert streams(server) == 1
     proxy.dropped.clear()
     try_again(page)
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     expect(draft(page)).to_have_value("")
     gate(server, "hold")
-    is_whole(page, server)
-    expect(answer(page).locator(".model")).to_have_text("sim")
+    expect_complete(page, server)
+    expect(last_response(page).locator(".model")).to_have_text("sim")
 
 
-def test_received_question_is_removed_from_the_draft(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    asked_and_answered(page, QUESTION)
+def test_received_question_is_removed_from_the_draft(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
+    complete_turn(page, QUESTION)
     open_page.expect(LOST)
     proxy.dropped.add("POST /chat")
-    with page.expect_request("**/chat") as asked:
-        ask(page, QUESTION)  # the same once more, which is no repetition
+    with page.expect_request("**/chat") as posted:
+        ask(page, QUESTION)  # the same text again, which is a new question
     expect(draft(page)).to_have_value(QUESTION)
-    repeated = page.request.post(  # which ends when the turn is kept
-        f"http://127.0.0.1:{server.port}/chat", headers=asked.value.all_headers(), data=asked.value.post_data
+    repeated = page.request.post(  # returns once the turn is stored
+        f"http://127.0.0.1:{server.port}/chat", headers=posted.value.all_headers(), data=posted.value.post_data
     )
     assert "[DONE]" in repeated.text()
     page.reload()
     expect(draft(page)).to_have_value("")
-    is_whole(page, server, before=(QUESTION, QUESTION))
+    expect_complete(page, server, before=(QUESTION, QUESTION))
 
 
-def test_edit_whose_response_head_was_lost_runs_once_in_its_place(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_edit_whose_response_head_was_lost_runs_once_in_its_place(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     for text in ("first", "second"):
-        asked_and_answered(page, text)
+        complete_turn(page, text)
     open_page.expect(LOST)
     proxy.dropped.add("POST /chat")
     press(page, "Edit", of=2)
@@ -251,42 +262,42 @@ def test_edit_whose_response_head_was_lost_runs_once_in_its_place(
     expect(page.get_by_label("Edit your message")).to_have_value(QUESTION)
     expect(draft(page)).to_have_value("")
     page.get_by_label("Edit your message").press("Enter")
-    is_whole(page, server, before=("first", "first"))
+    expect_complete(page, server, before=("first", "first"))
 
 
 def test_question_to_workers_without_idempotency_is_sent_without_a_key(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 400")
     server = serve(SIM="text=echo,gap=1ms", WORKERS="2", HISTORY_URL="sqlite:///chat.db")
     page = open_page(server)
-    heard = requests(page)
-    asked_and_answered(page, "first")
-    asked_and_answered(page, "second")
+    sent = requests(page)
+    complete_turn(page, "first")
+    complete_turn(page, "second")
     assert contents(server) == ["first", "first", "second", "second"]
-    assert heard.count("POST /chat") == 3
+    assert sent.count("POST /chat") == 3
 
 
 def test_reload_after_the_end_shows_the_same_messages(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms")
     page = open_page(server)
-    asked_and_answered(page, QUESTION)
-    heard = requests(page)
+    complete_turn(page, QUESTION)
+    sent = requests(page)
     page.reload()
-    is_whole(page, server)
-    expect(answer(page).locator(".note")).to_contain_text("tokens/s")
+    expect_complete(page, server)
+    expect(last_response(page).locator(".note")).to_contain_text("tokens/s")
     expect(status(page)).to_be_empty()
-    assert not [each for each in heard if each.startswith(("POST", "GET /chat/turns"))]
+    assert not [each for each in sent if each.startswith(("POST", "GET /chat/turns"))]
 
 
 def test_stopped_response_is_marked_as_stopped_after_a_reload(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     page.reload()
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     page.get_by_role("button", name="Stop", exact=True).click()
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     page.reload()
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     assert texts(page) == contents(server) == [QUESTION, BEGUN]
     assert streams(server) == 0
 
@@ -295,100 +306,84 @@ def test_reload_during_a_regeneration_keeps_its_place(open_page: Pages, serve: S
     server = serve(SIM="text=echo,gap=1ms")
     page = open_page(server)
     for text in ("first", "second"):
-        asked_and_answered(page, text)
+        complete_turn(page, text)
     set_sim(server, HELD)
     press(page, "Edit", of=0)
     page.get_by_label("Edit your message").fill(QUESTION)
     page.get_by_role("button", name="Save and send").click()
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     assert contents(server) == ["first", "first", "second", "second"]
     page.reload()
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     assert texts(page) == [QUESTION, BEGUN]
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
 
 
 def test_response_continues_after_a_visit_to_the_dashboard(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     open_page.allow(LOST)
     page.goto(f"http://127.0.0.1:{server.port}/board")
     page.go_back()
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
 
 
-# The connection
+# Lost connections
 
 
-def test_cut_connection_resumes_at_the_exact_token(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    watch(page)
-    asked_and_held(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
+def test_cut_connection_resumes_at_the_exact_token(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
+    watch_text(page)
+    start_held_turn(page)
+    lose_connection(page, proxy, open_page)
     assert messages(page) == [("user", "", QUESTION), ("assistant", "streaming", BEGUN)]
     proxy.heal()
-    expect(status(page)).to_have_text("Generating…")  # before there is another token
+    expect(status(page)).to_have_text("Generating…")  # before the next token
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
     assert page.evaluate("window.wrong") == []
     assert proxy.followed_after() == [3]
     assert proxy.count("POST", "/chat") == 1
 
 
-def test_a_connection_cut_before_the_first_token_is_come_back_to(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
-    server = serve(SIM=UNHEARD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_connection_cut_before_the_first_token_is_resumed(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=BEFORE_TOKENS)
     ask(page, QUESTION)
-    begun(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
+    turn_id(page)
+    lose_connection(page, proxy, open_page)
     proxy.heal()
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
     assert proxy.followed_after() == [0]
 
 
-def test_many_cuts_in_a_row_lose_and_double_no_token(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    watch(page)
-    asked_and_held(page)
+def test_many_lost_connections_lose_and_repeat_no_token(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
+    watch_text(page)
+    start_held_turn(page)
     open_page.expect(LOST)
     steps = [3, 4, 6, 7, 11, 12, 20, 21, 22, 39]
     for here, there in pairwise([*steps, len(WORDS)]):
         proxy.cut(reset=here % 2 == 0)
         gate(server, "hold", tokens=there - here)
-        says(page, " ".join(WORDS[:there]))
-    is_whole(page, server)
+        expect_text(page, " ".join(WORDS[:there]))
+    expect_complete(page, server)
     assert page.evaluate("window.wrong") == []
     assert proxy.followed_after() == steps
     assert proxy.count("POST", "/chat") == 1
 
 
-def test_cuts_in_the_middle_of_an_event_lose_and_double_no_token(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_connections_cut_inside_an_event_lose_and_repeat_no_token(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     open_page.expect(LOST)
     proxy.cuts += [b"7\ndata:", b'tent":" w20', b'33"}']
-    watch(page)
+    watch_text(page)
     ask(page, QUESTION)
-    is_whole(page, server)
+    expect_complete(page, server)
     assert page.evaluate("window.wrong") == []
     assert not proxy.cuts
     after = proxy.followed_after()
@@ -397,202 +392,165 @@ def test_cuts_in_the_middle_of_an_event_lose_and_double_no_token(
     assert after[-1] <= 32
 
 
-def test_response_without_its_end_is_complete_only_after_the_resumption(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_response_without_its_end_is_complete_only_after_the_resumption(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     open_page.expect(LOST)
     proxy.cuts.append(b"data: [DONE]")
     ask(page, QUESTION)
-    is_whole(page, server)
+    expect_complete(page, server)
     assert len(proxy.followed_after()) == 1
 
 
-def test_cleanly_closed_response_without_its_end_is_incomplete(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    proxy.cuts.append(b"e\r\ndata: [DONE]")  # a chunk
-    proxy.last_words = b"0\r\n\r\n"  # and the last one
+def test_cleanly_closed_response_without_its_end_is_incomplete(proxied: Proxied) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
+    proxy.cuts.append(b"e\r\ndata: [DONE]")  # ends within a chunk
+    proxy.last_words = b"0\r\n\r\n"  # the last chunk
     ask(page, QUESTION)
-    is_whole(page, server)
+    expect_complete(page, server)
     assert proxy.followed_after() == [len(WORDS)]
 
 
-def gives_up(page: Page, proxy: Proxy) -> None:
-    """Lets the clock of the page, which must be installed, run until it tries no more."""
+def run_until_given_up(page: Page, proxy: Proxy) -> None:
+    """Advances the page's installed clock until the page stops reconnecting."""
     for _ in range(200):
         if page.locator("#stop").is_hidden() or len(proxy.followed_after()) > TRIES:
             break
         page.clock.run_for(1000)
     assert len(proxy.followed_after()) <= TRIES
-    idle(page)
+    wait_until_idle(page)
 
 
-def test_connection_that_always_breaks_is_given_up(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_connection_that_always_breaks_is_given_up(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
-    asked_and_held(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
+    start_held_turn(page)
+    lose_connection(page, proxy, open_page)
     gate(server, "hold")
     proxy.cuts.extend([0] * 1000)
     proxy.heal()
-    gives_up(page, proxy)
-    is_whole(page, server)
+    run_until_given_up(page, proxy)
+    expect_complete(page, server)
 
 
-def test_abandoned_response_is_loaded_once_the_server_is_back(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_abandoned_response_is_loaded_once_the_server_is_back(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
-    asked_and_held(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
-    gives_up(page, proxy)
-    is_broken_off(page, "The connection was lost before the response was complete.")
+    start_held_turn(page)
+    lose_connection(page, proxy, open_page)
+    run_until_given_up(page, proxy)
+    expect_broken_off(page, "The connection was lost before the response was complete.")
     proxy.heal()
     page.reload()
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
 
 
-def test_abandoned_response_can_be_retried(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_abandoned_response_can_be_retried(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
-    asked_and_held(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
-    gives_up(page, proxy)
-    is_broken_off(page, "The connection was lost before the response was complete.")
+    start_held_turn(page)
+    lose_connection(page, proxy, open_page)
+    run_until_given_up(page, proxy)
+    expect_broken_off(page, "The connection was lost before the response was complete.")
     proxy.heal()
     try_again(page)
     expect(alert(page)).to_be_empty()
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
     assert proxy.count("POST", "/chat") == 1
 
 
 @pytest.mark.parametrize("how", ["by itself", "when it is looked at"])
-def test_response_that_ended_after_it_was_abandoned_is_shown(
-    behind: Behind, open_page: Pages, serve: Serve, how: str
-) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_response_that_ended_after_it_was_abandoned_is_shown(proxied: Proxied, open_page: Pages, how: str) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
-    turn = asked_and_held(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
-    gives_up(page, proxy)
-    is_broken_off(page, "The connection was lost before the response was complete.")
+    turn = start_held_turn(page)
+    lose_connection(page, proxy, open_page)
+    run_until_given_up(page, proxy)
+    expect_broken_off(page, "The connection was lost before the response was complete.")
     gate(server, "hold")
-    call(server, f"/chat/turns/{turn}")  # which ends when the turn is kept
+    call(server, f"/chat/turns/{turn}")  # returns once the turn is stored
     page.clock.run_for(60_000)
-    is_broken_off(page, "The connection was lost before the response was complete.")
+    expect_broken_off(page, "The connection was lost before the response was complete.")
     proxy.heal()
     if how == "by itself":
         page.clock.run_for(20_000)
     else:
         page.evaluate("() => { dispatchEvent(new Event('focus')); }")
-    is_whole(page, server)
+    expect_complete(page, server)
     assert proxy.count("POST", "/chat") == 1
 
 
-def test_silent_connection_is_replaced(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_silent_connection_is_replaced(proxied: Proxied) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
-    asked_and_held(page)
+    start_held_turn(page)
     proxy.hang()
     gate(server, "hold")
     page.clock.run_for(40_000)
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     page.clock.run_for(20_000)
     expect(status(page)).to_have_text(RECONNECTING)
     proxy.heal()
-    is_whole(page, server)
+    expect_complete(page, server)
     assert proxy.followed_after() == [3]
 
 
-def test_stop_while_reconnecting_ends_the_response_at_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    proxy = behind(serve(SIM=HELD, DRAIN_TIMEOUT="100ms"))
-    page = open_page(proxy.root)
-    asked_and_held(page)
-    open_page.expect(LOST)
-    proxy.refuse()
-    expect(status(page)).to_have_text(RECONNECTING)
+def test_stop_while_reconnecting_ends_the_response_at_once(proxied: Proxied, open_page: Pages) -> None:
+    _, proxy, page = proxied(SIM=HELD, DRAIN_TIMEOUT="100ms")
+    start_held_turn(page)
+    lose_connection(page, proxy, open_page)
     page.keyboard.press("Escape")
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     assert texts(page) == [QUESTION, BEGUN]
     expect(alert(page)).to_contain_text("The server cannot be reached.")
 
 
-def test_stop_on_a_hanging_connection_ends_the_response_at_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    asked_and_held(page)
+def test_stop_on_a_hanging_connection_ends_the_response_at_once(proxied: Proxied) -> None:
+    server, proxy, page = proxied(SIM=HELD)
+    start_held_turn(page)
     proxy.hang()
     gate(server, "hold", tokens=1)
     page.keyboard.press("Escape")
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     proxy.heal()
     ask(page, "next")
     gate(server, "hold")
-    says(page, "next")
-    ended(page)
+    expect_text(page, "next")
+    wait_until_ended(page)
     assert texts(page)[:2] == [QUESTION, BEGUN]
     assert contents(server) == [QUESTION, " ".join(WORDS[:4]), "next", "next"]
 
 
-def test_expired_turn_is_shown_from_the_history(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD, RESUME_FOR="1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    turn = asked_and_held(page)
+def test_expired_turn_is_shown_from_the_history(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD, RESUME_FOR="1ms")
+    turn = start_held_turn(page)
     open_page.expect(LOST, "status of 404")
     proxy.refuse()
     expect(status(page)).to_have_text(RECONNECTING)
     gate(server, "hold")
-    call(server, f"/chat/turns/{turn}")  # which ends when the turn is kept
+    call(server, f"/chat/turns/{turn}")  # returns once the turn is stored
     proxy.heal()
-    is_whole(page, server)
+    expect_complete(page, server)
     expect(status(page)).to_have_text("Complete")
 
 
-def test_temporarily_hanging_connection_continues(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    asked_and_held(page)
+def test_temporarily_hanging_connection_continues(proxied: Proxied) -> None:
+    server, proxy, page = proxied(SIM=HELD)
+    start_held_turn(page)
     proxy.hang()
     gate(server, "hold")
     proxy.heal()
-    is_whole(page, server)
+    expect_complete(page, server)
     assert proxy.followed_after() == []
 
 
-def test_offline_waits_for_online(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_offline_waits_for_online(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM=HELD)
     page.clock.install()
-    asked_and_held(page)
+    start_held_turn(page)
     open_page.allow(LOST)
     page.context.set_offline(True)
     proxy.cut()
@@ -601,11 +559,11 @@ def test_offline_waits_for_online(behind: Behind, open_page: Pages, serve: Serve
         page.clock.run_for(5_000)
     page.context.set_offline(False)
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
     assert set(proxy.followed_after()) == {3}
 
 
-# A question that did not get through
+# Questions that were not received
 
 
 @pytest.mark.parametrize(
@@ -615,12 +573,8 @@ def test_offline_waits_for_online(behind: Behind, open_page: Pages, serve: Serve
         ("offline", "You are offline."),
     ],
 )
-def test_unsent_question_is_the_draft_again(
-    behind: Behind, open_page: Pages, serve: Serve, *, harm: str, words: str
-) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
+def test_unsent_question_is_the_draft_again(proxied: Proxied, open_page: Pages, *, harm: str, words: str) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
     expect(page.locator("#empty")).to_be_visible()
     open_page.expect(LOST)
     if harm == "refused":
@@ -634,15 +588,13 @@ def test_unsent_question_is_the_draft_again(
     proxy.heal()
     draft(page).press("End")
     draft(page).press("Enter")
-    is_whole(page, server)
+    expect_complete(page, server)
     expect(draft(page)).to_have_value("")
 
 
-def test_unsent_regeneration_changes_nothing(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM="text=echo,gap=1ms")
-    proxy = behind(server)
-    page = open_page(proxy.root)
-    asked_and_answered(page, QUESTION)
+def test_unsent_regeneration_changes_nothing(proxied: Proxied, open_page: Pages) -> None:
+    server, proxy, page = proxied(SIM="text=echo,gap=1ms")
+    complete_turn(page, QUESTION)
     open_page.expect(LOST)
     proxy.refuse()
     press(page, "Regenerate")
@@ -651,25 +603,25 @@ def test_unsent_regeneration_changes_nothing(behind: Behind, open_page: Pages, s
     expect(draft(page)).to_have_value("")
     proxy.heal()
     try_again(page)
-    is_whole(page, server)
+    expect_complete(page, server)
 
 
-# The server goes and comes back
+# Restarts of the server
 
 
 def test_killed_server_without_a_store_leaves_the_shown_text(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     open_page.expect(LOST, GONE)
-    killed(server)
+    kill(server)
     expect(status(page)).to_have_text(RECONNECTING)
     again = serve(SIM=HELD, PORT=str(server.port))
-    is_broken_off(page, SERVER_HAS_NOT)
+    expect_broken_off(page, SERVER_HAS_NOT)
     try_again(page)
     expect(alert(page)).to_be_empty()
     gate(again, "hold")
-    is_whole(page, again)
+    expect_complete(page, again)
     expect(draft(page)).to_have_value("")
 
 
@@ -679,50 +631,50 @@ def test_killed_server_with_a_store_has_the_earlier_turns(open_page: Pages, serv
     page = open_page(server)
     ask(page, "before")
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     gate(server, "hold", open=False)
     ask(page, QUESTION)
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     open_page.expect(LOST, GONE)
-    killed(server)
+    kill(server)
     expect(status(page)).to_have_text(RECONNECTING)
     again = serve(PORT=str(server.port), **where)
-    is_broken_off(page, SERVER_HAS_NOT)
+    expect_broken_off(page, SERVER_HAS_NOT)
     assert texts(page)[:2] == contents(again) == ["before", "before"]
     press(page, "Regenerate")
     gate(again, "hold")
-    is_whole(page, again, before=("before", "before"))
+    expect_complete(page, again, before=("before", "before"))
     page.reload()
-    is_whole(page, again, before=("before", "before"))
+    expect_complete(page, again, before=("before", "before"))
 
 
-def test_a_reload_after_the_server_was_killed_gives_the_question_back(open_page: Pages, serve: Serve) -> None:
+def test_reload_after_the_server_was_killed_restores_the_draft(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     open_page.expect("status of 404")
     open_page.allow(LOST)
-    killed(server)
+    kill(server)
     again = serve(SIM="text=echo,gap=1ms", PORT=str(server.port))
     page.reload()
     expect(alert(page)).to_contain_text(SERVER_HAS_NOT)
     expect(draft(page)).to_have_value(QUESTION)
     expect(page.locator("#messages > .message:visible")).to_have_count(0)
     try_again(page)
-    is_whole(page, again)
+    expect_complete(page, again)
     expect(draft(page)).to_have_value("")
 
 
-# Ended from the server's side
+# Ended by the server
 
 
 def test_response_finishes_in_a_long_drain(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms,fault=stall@3:2s", DRAIN_TIMEOUT="20s")
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     open_page.allow("status of 503", LOST)
     server.signal(signal.SIGTERM)
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == [QUESTION, QUESTION]
     assert server.wait() == 0
 
@@ -731,45 +683,45 @@ def test_response_cut_by_a_short_drain_is_reported(open_page: Pages, serve: Serv
     where = {"HISTORY_URL": f"sqlite:///{tmp_path}/history", "SIM": HELD, "DRAIN_TIMEOUT": "100ms"}
     server = serve(**where)
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     open_page.allow("status of 503", LOST)
     server.signal(signal.SIGTERM)
-    is_broken_off(page, "The server is shutting down; the response is not complete.")
+    expect_broken_off(page, "The server is shutting down; the response is not complete.")
     assert server.wait() == 0
     again = serve(PORT=str(server.port), **where)
     assert [each.get("status") for each in history(again)] == [None, "interrupted"]
     page.reload()
-    ended(page, "interrupted")
+    wait_until_ended(page, "interrupted")
     assert texts(page) == contents(again) == [QUESTION, BEGUN]
     press(page, "Regenerate")
     gate(again, "hold")
-    is_whole(page, again)
+    expect_complete(page, again)
 
 
 def test_response_cut_by_a_drain_can_be_retried(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD, DRAIN_TIMEOUT="100ms")
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     open_page.allow("status of 503", LOST, GONE)
     server.signal(signal.SIGTERM)
-    is_broken_off(page, "The server is shutting down; the response is not complete.")
+    expect_broken_off(page, "The server is shutting down; the response is not complete.")
     assert server.wait() == 0
     again = serve(SIM="text=echo,gap=1ms", PORT=str(server.port))
     try_again(page)
-    is_whole(page, again)
+    expect_complete(page, again)
 
 
-@pytest.mark.parametrize("sim", [HELD, UNHEARD], ids=["in the middle", "before the first token"])
+@pytest.mark.parametrize("sim", [HELD, BEFORE_TOKENS], ids=["in the middle", "before the first token"])
 def test_response_stopped_elsewhere_is_marked_as_stopped(open_page: Pages, serve: Serve, sim: str) -> None:
     server = serve(SIM=sim)
     page = open_page(server)
     ask(page, QUESTION)
-    turn = begun(page)
+    turn = turn_id(page)
     if sim == HELD:
-        says(page, BEGUN)
+        expect_text(page, BEGUN)
     assert call(server, f"/chat/turns/{turn}/stop", method="POST")[0] == 204
     expect(alert(page)).to_contain_text("The response was stopped elsewhere.")
-    idle(page)
+    wait_until_idle(page)
     if sim == HELD:
         assert texts(page) == contents(server) == [QUESTION, BEGUN]
     else:
@@ -777,10 +729,10 @@ def test_response_stopped_elsewhere_is_marked_as_stopped(open_page: Pages, serve
         assert texts(page) == contents(server) == []
     gate(server, "hold")
     try_again(page)
-    is_whole(page, server)
+    expect_complete(page, server)
 
 
-# Another server goes on
+# Another server continues
 
 
 def test_response_is_resumed_from_another_server(
@@ -789,12 +741,12 @@ def test_response_is_resumed_from_another_server(
     first, second = pair
     proxy = behind(first)
     page = open_page(proxy.root)
-    asked_and_held(page)
+    start_held_turn(page)
     open_page.expect(LOST)
     proxy.to = second.port
     proxy.cut()
     gate(first, "hold")
-    is_whole(page, second)
+    expect_complete(page, second)
     assert proxy.followed_after() == [3]
 
 
@@ -804,15 +756,15 @@ def test_loss_of_the_responding_server_is_reported_by_another(
     first, second = pair
     proxy = behind(first)
     page = open_page(proxy.root)
-    asked_and_held(page)
+    start_held_turn(page)
     open_page.expect(LOST)
     open_page.allow("status of 503", GONE)
     proxy.to = second.port
-    killed(first)
-    is_broken_off(page, "The server stopped during the response, which is not complete.")
+    kill(first)
+    expect_broken_off(page, "The server stopped during the response, which is not complete.")
     gate(second, "hold")
     try_again(page)
-    is_whole(page, second)
+    expect_complete(page, second)
 
 
 # Other tabs, other conversations
@@ -821,85 +773,84 @@ def test_loss_of_the_responding_server_is_reported_by_another(
 def test_duplicated_tab_continues_the_same_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     with page.expect_popup() as opened:
         page.evaluate("() => { open(location.href); }")
-    says(opened.value, BEGUN)
+    expect_text(opened.value, BEGUN)
     gate(server, "hold")
-    is_whole(opened.value, server)
-    is_whole(page, server)
+    expect_complete(opened.value, server)
+    expect_complete(page, server)
 
 
 def test_two_pages_that_ask_at_once_get_their_own_responses(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     other = open_page(server)
     ask(other, "one two three four")
-    says(other, "one two three")
+    expect_text(other, "one two three")
     gate(server, "hold")
     for each, last in ((page, QUESTION), (other, "one two three four")):
-        ended(each)
+        wait_until_ended(each)
         assert texts(each) == [last, last]
     each_once = sorted([QUESTION, QUESTION, "one two three four", "one two three four"])
     page.reload()
-    expect(answer(page)).to_have_attribute("data-state", "complete")
+    expect(last_response(page)).to_have_attribute("data-state", "complete")
     assert sorted(texts(page)) == sorted(contents(server)) == each_once
 
 
 def test_showing_another_conversation_does_not_end_the_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     page.get_by_role("button", name="New conversation").click()
-    expect(answer(page)).to_have_count(0)
-    idle(page)
+    expect(last_response(page)).to_have_count(0)
+    wait_until_idle(page)
     page.go_back()
-    says(page, BEGUN)
+    expect_text(page, BEGUN)
     expect(page.locator("#stop")).to_be_visible()
     gate(server, "hold")
-    is_whole(page, server)
+    expect_complete(page, server)
 
 
 def test_response_that_ended_meanwhile_is_shown_as_stored(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    turn = asked_and_held(page)
+    turn = start_held_turn(page)
     page.get_by_role("button", name="New conversation").click()
     gate(server, "hold")
-    call(server, f"/chat/turns/{turn}")  # which ends when the turn is kept
-    asked_and_answered(page, "elsewhere")
+    call(server, f"/chat/turns/{turn}")  # returns once the turn is stored
+    complete_turn(page, "elsewhere")
     assert texts(page) == ["elsewhere", "elsewhere"]
-    heard = requests(page)
+    sent = requests(page)
     page.locator(".conversation", has_text=WORDS[0]).click()
-    is_whole(page, server)
-    assert not [each for each in heard if "/chat" in each]
+    expect_complete(page, server)
+    assert not [each for each in sent if "/chat" in each]
     page.go_back()
-    expect(said(page)).to_have_text("elsewhere")
+    expect(response_text(page)).to_have_text("elsewhere")
 
 
 def test_two_running_responses_of_two_conversations_are_resumed(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    asked_and_held(page)
+    start_held_turn(page)
     page.get_by_role("button", name="New conversation").click()
     ask(page, "one two three four")
-    says(page, "one two three")
+    expect_text(page, "one two three")
     page.go_back()
-    says(page, BEGUN)
-    open_page.allow("status of 404")  # of a conversation of which nothing is kept yet
+    expect_text(page, BEGUN)
+    open_page.allow("status of 404")  # of a conversation that is not stored yet
     page.go_forward()
-    says(page, "one two three")
+    expect_text(page, "one two three")
     gate(server, "hold")
-    says(page, "one two three four")
-    ended(page)
+    expect_text(page, "one two three four")
+    wait_until_ended(page)
     page.go_back()
-    is_whole(page, server)
+    expect_complete(page, server)
 
 
-def test_unsent_question_is_the_draft_of_its_own_conversation(behind: Behind, open_page: Pages, serve: Serve) -> None:
-    proxy = behind(serve())
-    page = open_page(proxy.root)
+def test_unsent_question_is_the_draft_of_its_own_conversation(proxied: Proxied, open_page: Pages) -> None:
+    _, proxy, page = proxied()
     expect(page.locator("#empty")).to_be_visible()
     proxy.hang()
     ask(page, QUESTION)

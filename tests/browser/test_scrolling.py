@@ -1,4 +1,4 @@
-"""The end of a conversation stays in view for who reads there, and nobody else is ever moved."""
+"""Scrolling: the end stays in view for a user who is there; for others the position never changes."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.pages import Pages
-from tests.browser.steps import ask, asked_and_answered, draft, ended, gate, message, said
+from tests.browser.steps import ask, complete_turn, draft, gate, message, response_text, wait_until_ended
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -48,28 +48,28 @@ COME_TO_REST = """() => new Promise((resolve) => {
 
 @pytest.fixture
 def server(serve: Serve, tmp_path: Path) -> ServerProcess:
-    """It says long answers; what is asked with `held` waits in the middle until `more` lets it go on."""
+    """A server with long responses; the response to `held` pauses in the middle until the gate `more` is opened."""
     script = tmp_path / "turns.json"
     script.write_text(json.dumps(TURNS), encoding="utf-8")
     return serve(SIM=f"gap=100us,script={script}", DRAIN_TIMEOUT="100ms")
 
 
-def asked(page: Page, text: str = "held") -> None:
-    """The answer stands still in its middle."""
+def start_held(page: Page, text: str = "held") -> None:
+    """Starts a response that pauses in its middle, and waits for the pause."""
     ask(page, text)
-    expect(said(page)).to_contain_text(f"word{PAUSE_AT - 1}")
+    expect(response_text(page)).to_contain_text(f"word{PAUSE_AT - 1}")
     page.wait_for_function(AT_END)
 
 
 def more(page: Page, server: ServerProcess, words: int = 100) -> None:
-    """Lets so many more words come, and waits until they are there and drawn."""
+    """Releases `words` more words, and waits until they are shown."""
     shown = page.evaluate("document.querySelector('.message:last-child .text').textContent.match(/word/g).length")
     gate(server, "more", tokens=words)
-    expect(said(page)).to_contain_text(f"word{shown + words - 1}")
+    expect(response_text(page)).to_contain_text(f"word{shown + words - 1}")
 
 
 def top(page: Page) -> float:
-    """Where the reader is, once nothing moves any more."""
+    """The scroll position, once scrolling has stopped."""
     return float(page.evaluate(COME_TO_REST))
 
 
@@ -96,7 +96,7 @@ def keys(key: str) -> Callable[[Page], None]:
 
 
 def touch(page: Page) -> None:
-    """A finger draws the text down, and rests before it leaves."""
+    """Scrolls up by touch, without momentum."""
     session = page.context.new_cdp_session(page)
 
     def finger(event: str, *at: int) -> None:
@@ -119,7 +119,7 @@ UPWARD: dict[str, Callable[[Page], None]] = {
 
 
 def scrolled_up(page: Page, how: Callable[[Page], None]) -> float:
-    """Where the reader came to rest above the end."""
+    """Scrolls up by `how`, and returns the position after that."""
     before = page.locator("#log").evaluate("(log) => log.scrollTop")
     how(page)
     page.wait_for_function("(before) => document.querySelector('#log').scrollTop < before", arg=before)
@@ -128,8 +128,8 @@ def scrolled_up(page: Page, how: Callable[[Page], None]) -> float:
 
 def test_wheel_outside_the_messages_keeps_following(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "short")
-    asked(page)
+    complete_turn(page, "short")
+    start_held(page)
     for target in ("#log", ".edit textarea"):
         if target != "#log":
             page.evaluate("document.querySelector('[data-action=edit]').click()")
@@ -142,19 +142,19 @@ def test_wheel_outside_the_messages_keeps_following(open_page: Pages, server: Se
 
 def test_end_stays_in_view_while_a_response_grows(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked(page)
+    start_held(page)
     for _ in range(2):
         more(page, server)
         assert at_end(page)
     gate(server, "more")
-    ended(page)
+    wait_until_ended(page)
     assert at_end(page)
     expect(message(page, -1).get_by_role("button", name="Regenerate")).to_be_in_viewport(ratio=1)
 
 
 def test_first_upward_scroll_ends_following(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, has_touch=True)
-    asked(page)
+    start_held(page)
     place = top(page)
     for how in ("a_little", "arrow_up", "page_up", "touch"):
         page.evaluate(TO_END)
@@ -164,28 +164,28 @@ def test_first_upward_scroll_ends_following(open_page: Pages, server: ServerProc
         assert top(page) == place, how
         expect(to_end(page)).to_be_visible()
     gate(server, "more")
-    ended(page)
+    wait_until_ended(page)
     assert top(page) == place
 
 
 @pytest.mark.parametrize("how", ["a_notch", "arrow_up", "page_up", "touch"])
 def test_scrolling_up_during_a_fast_response_is_not_undone(open_page: Pages, server: ServerProcess, how: str) -> None:
     page = open_page(server, has_touch=how == "touch")
-    asked(page, "pour")
+    start_held(page, "pour")
     page.locator("#log").focus()
     gate(server, "more")
-    expect(said(page)).to_contain_text(f"word{PAUSE_AT + 20}")
+    expect(response_text(page)).to_contain_text(f"word{PAUSE_AT + 20}")
     UPWARD[how](page)
     expect(to_end(page)).to_be_visible()
     place = top(page)
-    expect(said(page)).to_contain_text(f"word{PAUSE_AT + 500}")
+    expect(response_text(page)).to_contain_text(f"word{PAUSE_AT + 500}")
     assert top(page) == place
     expect(to_end(page)).to_be_visible()
 
 
 def test_scrolling_to_the_end_and_the_jump_button_follow_again(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked(page)
+    start_held(page)
     for by in ("wheel", "button"):
         scrolled_up(page, UPWARD["a_notch"])
         more(page, server)
@@ -201,7 +201,7 @@ def test_scrolling_to_the_end_and_the_jump_button_follow_again(open_page: Pages,
 
 def test_downward_scroll_above_the_end_does_not_follow(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked(page)
+    start_held(page)
     place = scrolled_up(page, keys("Home"))
     wheel(page, 200)
     page.wait_for_function("(place) => document.querySelector('#log').scrollTop > place", arg=place)
@@ -244,7 +244,7 @@ def changed(page: Page, change: Callable[[Page], None]) -> None:
 
 def test_end_stays_in_view_after_each_resize(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked(page)
+    start_held(page)
     for change in CHANGES:
         changed(page, change)
         assert at_end(page), change.__name__
@@ -254,7 +254,7 @@ def test_end_stays_in_view_after_each_resize(open_page: Pages, server: ServerPro
 
 def test_scroll_position_stays_after_each_resize(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked(page)
+    start_held(page)
     place = scrolled_up(page, keys("PageUp"))
     for change in (longer_draft, smaller):
         changed(page, change)
@@ -262,29 +262,29 @@ def test_scroll_position_stays_after_each_resize(open_page: Pages, server: Serve
         expect(to_end(page)).to_be_visible()
 
 
-def test_the_end_stays_in_view_above_an_error(open_page: Pages, server: ServerProcess) -> None:
+def test_end_stays_in_view_above_an_error(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     ask(page, "break")
-    ended(page, "failed")
+    wait_until_ended(page, "failed")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     assert at_end(page)
 
 
 def test_question_sent_while_scrolled_up_scrolls_to_the_end(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "anything")
+    complete_turn(page, "anything")
     scrolled_up(page, keys("Home"))
     ask(page, "held")
-    expect(said(page)).to_contain_text("word50")
+    expect(response_text(page)).to_contain_text("word50")
     assert at_end(page)
 
 
 def test_each_conversation_begins_at_its_end(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, "/web?conversation=one")
     open_page.expect("status of 404")
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     page.get_by_role("button", name="New conversation").click()
-    asked_and_answered(page, "second")
+    complete_turn(page, "second")
     scrolled_up(page, keys("Home"))
     page.locator("#conversations").get_by_text("first").click()
     expect(message(page, 0)).to_contain_text("first")
@@ -315,20 +315,20 @@ MARKED = (
 
 def test_scroll_position_stays_while_the_response_continues_and_ends(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked(page)
+    start_held(page)
     scrolled_up(page, keys("PageUp"))
     before, marked = page.evaluate(READ), page.evaluate(MARK)
     more(page, server, words=300)
     assert page.evaluate(READ) == before
     gate(server, "more")
-    ended(page)
+    wait_until_ended(page)
     assert page.evaluate(READ) == before
-    assert page.evaluate(MARKED) == marked > 10  # a selection in them lasts, too
+    assert page.evaluate(MARKED) == marked > 10  # their text stays selected, too
 
 
-def test_a_short_conversation_has_no_way_to_the_end(open_page: Pages, server: ServerProcess) -> None:
+def test_short_conversation_has_no_button_to_the_end(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
-    asked_and_answered(page, "short")
+    complete_turn(page, "short")
     wheel(page, -100)
     wheel(page, 100)
     top(page)
@@ -340,14 +340,14 @@ def test_empty_conversation_is_shown_from_its_start_and_has_no_end_to_jump_to(
 ) -> None:
     page = open_page(server, "/web", viewport=(360, 560))
     expect(page.locator(".examples")).to_be_attached()
-    page.evaluate("() => document.querySelector('#new').click()")  # opens one while the examples are known
+    page.evaluate("() => document.querySelector('#new').click()")  # opens the tab while the examples are known
     log = page.locator("#log")
     assert log.evaluate("(log) => log.scrollHeight > log.clientHeight + 50")
     assert log.evaluate("(log) => log.scrollTop") == 0
     wheel(page, 400)
     page.wait_for_function("() => document.querySelector('#log').scrollTop > 20")
     below = page.evaluate(COME_TO_REST)
-    draft(page).fill("a\nb\nc")  # the text area grows, and the log shrinks
+    draft(page).fill("a\nb\nc")  # the text area grows, so the log shrinks
     assert page.evaluate(COME_TO_REST) == below
     wheel(page, -20)
     page.wait_for_function("(below) => document.querySelector('#log').scrollTop < below", arg=below)

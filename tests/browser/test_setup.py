@@ -1,4 +1,4 @@
-"""What questions are asked with: the model, the settings of a conversation, and the examples of an empty one."""
+"""The model, the settings of a conversation, and the examples of an empty one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +10,16 @@ from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import (
     alert,
-    answer,
     ask,
-    asked_and_answered,
-    asked_of,
+    complete_turn,
     draft,
-    ended,
+    last_response,
     messages,
+    posted_bodies,
     press,
-    said,
+    response_text,
     status,
+    wait_until_ended,
 )
 from tests.browser.test_look import DESK, PHONE, look, sound
 from tests.end_to_end.conftest import Serve
@@ -52,7 +52,7 @@ def offered(page: Page) -> list[str]:
 
 @contextmanager
 def changed(page: Page) -> Iterator[Locator]:
-    """The open dialog of the settings, which is saved at the end."""
+    """Opens the dialog of the settings for the block, and saves it at the end."""
     settings(page).click()
     dialog = page.get_by_role("dialog", name="Settings of this conversation")
     expect(dialog).to_be_visible()
@@ -62,7 +62,7 @@ def changed(page: Page) -> Iterator[Locator]:
 
 @pytest.fixture
 def upstream(serve: Serve) -> ServerProcess:
-    """A server whose upstream is another one, and which calls its model `big`."""
+    """A server whose upstream is another one, with the model name `big`."""
     provider = serve(SIM=f"text=echo,{FAST}")
     return serve(UPSTREAM_URL=f"http://127.0.0.1:{provider.port}/v1", MODEL="big", UPSTREAM_RETRIES="0")
 
@@ -76,26 +76,26 @@ def test_first_visit_explains_the_simulator_and_how_to_change_it(open_page: Page
     expect(intro(page)).to_contain_text("put GROQ_API_KEY=gsk_... into .env")
     example(page, "A streamed response").click()
     expect(intro(page)).to_be_hidden()
-    ended(page)
-    expect(answer(page).locator(".who")).to_have_text("sim")
+    wait_until_ended(page)
+    expect(last_response(page).locator(".who")).to_have_text("sim")
 
 
-def test_an_example_runs_long_enough_to_be_stopped(open_page: Pages, serve: Serve) -> None:
+def test_example_can_be_stopped(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(), "/web")
     example(page, LONG).click()
-    expect(said(page)).to_contain_text("Large language")
+    expect(response_text(page)).to_contain_text("Large language")
     page.locator("#stop").click()
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
 
 
-def test_an_example_fails_in_the_middle_and_the_next_try_does_not(open_page: Pages, serve: Serve) -> None:
+def test_example_of_a_fault_fails_and_its_retry_succeeds(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST), "/web")
     example(page, "A failure in the middle").click()
-    ended(page, "failed")
-    expect(said(page)).to_contain_text("Large language")
+    wait_until_ended(page, "failed")
+    expect(response_text(page)).to_contain_text("Large language")
     expect(alert(page)).to_contain_text("failed in the middle")
     page.get_by_role("button", name="Try again").click()
-    ended(page)
+    wait_until_ended(page)
     assert len(messages(page)) == 2
 
 
@@ -109,8 +109,8 @@ def test_with_an_upstream_its_model_is_named_and_the_examples_are_its_own(
     expect(intro(page)).to_contain_text("Choose another model below")
     model(page).select_option("")
     example(page, "Code and a table").click()
-    ended(page)
-    expect(said(page)).to_contain_text("Write a short Python function")
+    wait_until_ended(page)
+    expect(response_text(page)).to_contain_text("Write a short Python function")
 
 
 def test_without_a_model_set_the_upstreams_only_one_is_named(open_page: Pages, serve: Serve) -> None:
@@ -141,26 +141,26 @@ def test_without_its_key_the_first_visit_claims_nothing(open_page: Pages, serve:
 # The model
 
 
-def test_a_model_is_chosen_for_one_conversation_and_kept_with_it(open_page: Pages, serve: Serve) -> None:
+def test_selected_model_is_stored_for_its_conversation_only(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST), "/web")
     expect(model(page).locator("option").first).to_have_text("sim (default)")
     assert offered(page)[1] == "sim as groq-70b"
-    posted = asked_of(page)
+    posted = posted_bodies(page)
     model(page).select_option("sim as groq-70b")
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     page.get_by_role("button", name="New conversation").click()
     expect(model(page)).to_have_value("")
-    asked_and_answered(page, "second")
+    complete_turn(page, "second")
     page.go_back()
     expect(model(page)).to_have_value("sim:profile=groq-70b")
     page.reload()
     expect(model(page)).to_have_value("sim:profile=groq-70b")
     press(page, "Regenerate")
-    ended(page)
+    wait_until_ended(page)
     assert [body.get("model") for body in posted] == ["sim:profile=groq-70b", None, "sim:profile=groq-70b"]
 
 
-def test_the_models_of_the_upstream_are_offered(open_page: Pages, upstream: ServerProcess) -> None:
+def test_models_of_the_upstream_are_offered(open_page: Pages, upstream: ServerProcess) -> None:
     page = open_page(upstream, "/livez")
     open_page.allow("favicon.ico")
 
@@ -173,13 +173,11 @@ def test_the_models_of_the_upstream_are_offered(open_page: Pages, upstream: Serv
     assert offered(page)[:4] == ["big (default)", "big", "small", "sim"]
     model(page).select_option("small")
     expect(intro(page)).to_contain_text("small responds here.")
-    asked_and_answered(page, "first")
-    expect(answer(page).locator(".who")).to_have_text("small")
+    complete_turn(page, "first")
+    expect(last_response(page).locator(".who")).to_have_text("small")
 
 
-def test_a_list_that_does_not_come_leaves_the_default_and_the_simulator(
-    open_page: Pages, upstream: ServerProcess
-) -> None:
+def test_failed_model_list_offers_the_default_and_the_simulator(open_page: Pages, upstream: ServerProcess) -> None:
     open_page.allow("favicon.ico")
     open_page.expect("status of 502")
     page = open_page(upstream, "/livez")
@@ -196,7 +194,7 @@ def test_a_list_that_does_not_come_leaves_the_default_and_the_simulator(
 def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
     expect(model(page).locator("option").first).to_have_text("sim (default)")
-    posted = asked_of(page)
+    posted = posted_bodies(page)
     with changed(page) as dialog:
         expect(dialog.get_by_label("Token limit of a response")).to_have_attribute("placeholder", "4096")
         dialog.get_by_label("System prompt").fill("Be brief.")
@@ -205,8 +203,8 @@ def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve:
     expect(settings(page)).to_have_text("Settings: system prompt, temperature 0.5, limit 3")
     expect(settings(page)).to_be_focused()
     ask(page, "Why?")
-    ended(page)
-    expect(answer(page).locator(".ended")).to_have_text("Stopped at the limit of 3 tokens")
+    wait_until_ended(page)
+    expect(last_response(page).locator(".ended")).to_have_text("Stopped at the limit of 3 tokens")
     (body,) = posted
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
     assert (body["temperature"], body["max_tokens"]) == (0.5, 3)
@@ -215,11 +213,11 @@ def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve:
         dialog.get_by_role("button", name="Clear all").click()
     expect(settings(page)).to_have_text("Settings")
     press(page, "Regenerate")
-    ended(page)
+    wait_until_ended(page)
     assert not posted[1].keys() & {"temperature", "max_tokens", "model"}
 
 
-def test_a_value_that_cannot_be_used_is_explained_at_its_field(open_page: Pages, serve: Serve) -> None:
+def test_invalid_value_is_explained_at_its_field(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
     with changed(page) as dialog:
         temperature = dialog.get_by_label("Temperature")
@@ -238,11 +236,11 @@ def test_a_value_that_cannot_be_used_is_explained_at_its_field(open_page: Pages,
     expect(settings(page)).to_have_text("Settings: temperature 1")
 
 
-def test_the_settings_of_a_deleted_conversation_are_deleted(open_page: Pages, serve: Serve) -> None:
+def test_settings_of_a_deleted_conversation_are_deleted(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
     with changed(page) as dialog:
         dialog.get_by_label("System prompt").fill("Be brief.")
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     assert "Be brief." in page.evaluate("localStorage['tokenfall:options']")
     page.locator("#menu summary").click()
     page.locator("#delete").click()
@@ -251,10 +249,10 @@ def test_the_settings_of_a_deleted_conversation_are_deleted(open_page: Pages, se
     assert page.evaluate("localStorage.length") == 0
 
 
-# How it looks
+# Layout
 
 
-def test_first_visit_and_settings_are_sound_on_a_phone_and_on_a_desk(
+def test_first_visit_and_settings_have_no_violation_on_phone_and_desktop(
     open_page: Pages, serve: Serve, artefact: Artefact
 ) -> None:
     page = open_page(serve(SIM=FAST), "/web")

@@ -1,4 +1,4 @@
-"""What surrounds a conversation: the theme, the shortcuts and their dialog, and the tab's title and icon."""
+"""The theme, the shortcuts and their dialog, and the tab's title and icon."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import ask, asked_and_answered, draft, ended, gate, says
+from tests.browser.steps import ask, complete_turn, draft, expect_text, gate, wait_until_ended
 from tests.browser.test_look import DESK, PAGE_COLOURS, PHONE, look, sound
 from tests.end_to_end.conftest import Serve
 
@@ -41,7 +41,7 @@ def icon(page: Page) -> str:
 
 
 @pytest.mark.parametrize(("chosen", "system"), [("light", "dark"), ("dark", "light")])
-def test_a_chosen_theme_holds_on_every_page_and_from_the_first_paint(
+def test_selected_theme_applies_to_every_page_from_the_first_paint(
     open_page: Pages, serve: Serve, chosen: str, system: str
 ) -> None:
     page = open_page(serve(SIM=FAST), color_scheme=system)
@@ -49,7 +49,7 @@ def test_a_chosen_theme_holds_on_every_page_and_from_the_first_paint(
     page.get_by_label("Theme").select_option(chosen)
     assert ground(page) == PAGE_COLOURS[chosen]
     other = page.context.new_page()
-    other.route("**/web/app.js", lambda route: route.abort())  # no module runs
+    other.route("**/web/app.js", lambda route: route.abort())  # no module has run yet
     open_page.expect("ERR_FAILED")
     other.goto(page.url)
     assert ground(other) == PAGE_COLOURS[chosen]
@@ -59,7 +59,7 @@ def test_a_chosen_theme_holds_on_every_page_and_from_the_first_paint(
     assert ground(board) == PAGE_COLOURS[chosen]
     page.get_by_label("Theme").select_option("")
     assert ground(page) == PAGE_COLOURS[system]
-    board.wait_for_function(f"() => {_GROUND} === '{PAGE_COLOURS[system]}'")  # tabs that are open follow
+    board.wait_for_function(f"() => {_GROUND} === '{PAGE_COLOURS[system]}'")  # other open tabs change too
 
 
 # Shortcuts
@@ -67,7 +67,7 @@ def test_a_chosen_theme_holds_on_every_page_and_from_the_first_paint(
 
 def test_shortcuts_are_listed_and_work(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     page.locator("#log").focus()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name=HELP)).to_be_visible()
@@ -100,7 +100,7 @@ def test_single_keys_are_switched_off_and_stay_so(open_page: Pages, serve: Serve
     expect(page.get_by_label("outside of text fields")).not_to_be_checked()
 
 
-def test_the_list_is_hidden_and_shown_by_a_shortcut(open_page: Pages, serve: Serve) -> None:
+def test_list_is_hidden_and_shown_by_a_shortcut(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
     sidebar = page.locator("#sidebar")
     page.locator("#new").focus()
@@ -118,7 +118,7 @@ def test_the_list_is_hidden_and_shown_by_a_shortcut(open_page: Pages, serve: Ser
     expect(sidebar).to_be_hidden()
 
 
-def test_a_hidden_list_stays_hidden_after_a_reload_until_it_is_shown(open_page: Pages, serve: Serve) -> None:
+def test_hidden_list_stays_hidden_after_a_reload(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
     sidebar = page.locator("#sidebar")
     page.get_by_role("button", name="Hide").click()
@@ -139,7 +139,7 @@ def test_a_hidden_list_stays_hidden_after_a_reload_until_it_is_shown(open_page: 
     expect(sidebar).to_be_visible()
 
 
-def test_a_hidden_list_is_not_shown_before_the_modules_run(open_page: Pages, serve: Serve) -> None:
+def test_hidden_list_is_not_painted_before_the_modules_run(open_page: Pages, serve: Serve) -> None:
     open_page.expect("net::ERR_FAILED")
     page = open_page(serve(SIM=FAST))
     page.get_by_role("button", name="Hide").click()
@@ -156,10 +156,10 @@ def test_tab_title_marks_an_ended_response_until_the_tab_is_shown(open_page: Pag
     page = open_page(server)
     own = icon(page)
     ask(page, "one two")
-    says(page, "one")
+    expect_text(page, "one")
     page.evaluate(_SET_HIDDEN, True)
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     expect(page).to_have_title("● Complete · one two · Tokenfall")
     assert icon(page).startswith("data:image/svg+xml,")
     page.evaluate(_SET_HIDDEN, False)
@@ -167,10 +167,12 @@ def test_tab_title_marks_an_ended_response_until_the_tab_is_shown(open_page: Pag
     assert icon(page) == own
 
 
-# How it looks
+# Layout
 
 
-def test_shortcuts_dialog_is_sound_on_a_phone_and_on_a_desk(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
+def test_shortcuts_dialog_has_no_violation_on_phone_and_desktop(
+    open_page: Pages, serve: Serve, artefact: Artefact
+) -> None:
     page = open_page(serve(SIM=FAST))
     page.keyboard.press("Control+/")
     expect(page.get_by_role("dialog", name=HELP)).to_be_visible()

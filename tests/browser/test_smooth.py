@@ -1,7 +1,7 @@
-"""Long answers stay smooth: each frame costs what is new in it, and what is closed is left alone.
+"""Cost of rendering long responses: each frame renders only new text, and completed blocks are not changed.
 
-How long the frames and the draws took is in `smooth-*.json` beside the pictures, and is measured by `make bench`. Here
-only what holds on any machine is asserted: what the page does for a token and a frame, and how often.
+The durations of frames and draws are written to `smooth-*.json` beside the screenshots, and are measured by
+`make bench`. The tests assert only counts, which do not depend on the machine: draws and changes per token and frame.
 """
 
 import json
@@ -15,28 +15,28 @@ from tests.browser.conftest import Artefact
 from tests.browser.frames import Frames, frames
 from tests.browser.long_answers import LONG
 from tests.browser.pages import Pages
-from tests.browser.steps import answer, ask, contents, ended, said
+from tests.browser.steps import ask, contents, last_response, response_text, wait_until_ended
 from tests.end_to_end.conftest import Serve
 
 ENDS_WITHIN_MS = 60_000
-NODES_A_TOKEN = 8  # that are made or changed, at most
+NODES_A_TOKEN = 8  # elements that are created or changed, at most
 
-# Counts what the page draws, from now on, and what it changes where it should not.
+# Counts the draws of the page from now on, and its changes of completed blocks.
 _COUNT = """async (half) => {
   const { StreamingMarkdown } = await import('/web/streaming_markdown.js');
-  const told = { draws: 0, drawsMs: [], changes: [0, 0], touched: [], behindPx: 0 };
+  const sums = { draws: 0, drawsMs: [], changes: [0, 0], touched: [], behindPx: 0 };
   let characters = 0;
   const { append } = StreamingMarkdown.prototype;
   StreamingMarkdown.prototype.append = function (text) {
     const startMs = performance.now();
     characters += text.length;
     append.call(this, text);
-    told.drawsMs.push(performance.now() - startMs);
-    told.draws += 1;
+    sums.drawsMs.push(performance.now() - startMs);
+    sums.draws += 1;
   };
   const log = document.querySelector('#log');
   const look = () => {
-    told.behindPx = Math.max(told.behindPx, log.scrollHeight - log.clientHeight - log.scrollTop);
+    sums.behindPx = Math.max(sums.behindPx, log.scrollHeight - log.clientHeight - log.scrollTop);
     requestAnimationFrame(look);
   };
   requestAnimationFrame(look);
@@ -50,13 +50,13 @@ _COUNT = """async (half) => {
     const box = document.querySelector('#messages > .assistant:last-child .text');
     for (const { target, addedNodes, removedNodes } of records) {
       if (!box?.contains(target)) continue;
-      told.changes[Number(characters > half)] += 1 + addedNodes.length + removedNodes.length;
+      sums.changes[Number(characters > half)] += 1 + addedNodes.length + removedNodes.length;
       const touched = target === box ? [...removedNodes] : [blockOf(target, box)];
-      told.touched.push(...touched.filter((block) => closed.has(block)).map((block) => block.textContent.slice(0, 40)));
+      sums.touched.push(...touched.filter((block) => closed.has(block)).map((block) => block.textContent.slice(0, 40)));
     }
     [...(box?.children ?? [])].slice(0, -1).forEach((block) => closed.add(block));
   }).observe(document.querySelector('#messages'), { childList: true, subtree: true, characterData: true });
-  globalThis.counted = told;
+  globalThis.counted = sums;
 }"""
 
 _NODES = "document.createTreeWalker(document, NodeFilter.SHOW_ALL)"
@@ -73,7 +73,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def quiet(page: Page) -> Frames:
-    """The frames of a page where nothing happens."""
+    """The frames of an idle page."""
     with frames(page) as seen:
         page.evaluate("new Promise((resolve) => setTimeout(resolve, 500))")
     return seen
@@ -121,15 +121,15 @@ def test_long_response_stays_smooth(
     found = figures(page, seen, before, text=text)
     artefact(f"smooth-{name}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
-    ended(page)
+    wait_until_ended(page)
     assert contents(server) == ["Go on.", text]
     assert found["draws"] <= found["frames"] + 3
     assert found["touched"] == []
     early, late = found["changes"]
     assert early + late <= NODES_A_TOKEN * found["tokens"]
-    assert late <= 1.5 * early  # it does not cost more the longer the answer is
+    assert late <= 1.5 * early  # the cost does not grow with the length
     assert found["behind_px"] <= 1
-    grown = said(page).inner_html()
+    grown = response_text(page).inner_html()
     page.reload()
-    expect(answer(page)).to_have_attribute("data-state", "complete")
-    assert said(page).inner_html() == grown
+    expect(last_response(page)).to_have_attribute("data-state", "complete")
+    assert response_text(page).inner_html() == grown

@@ -1,4 +1,4 @@
-"""The page and the board behind a real nginx, under a path of somebody else's site."""
+"""The pages behind a real nginx, under a path of another site."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,18 +9,18 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.pages import Pages
 from tests.browser.steps import (
-    answer,
     ask,
-    asked_and_answered,
     call,
+    complete_turn,
     contents,
     draft,
-    ended,
+    expect_text,
     gate,
+    last_response,
     press,
-    says,
     status,
     texts,
+    wait_until_ended,
 )
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
@@ -36,14 +36,14 @@ Mount = Callable[[ServerProcess], str]
 
 @pytest.fixture
 def web() -> None:
-    """The single files: their addresses are relative."""
+    """The single files, because their URLs are relative."""
 
 
 @pytest.fixture
 def mount(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mount]:
-    """Puts deploy/nginx.conf before a server, but under a path: `root = mount(server)`, with a slash at its end.
+    """Starts nginx with deploy/nginx.conf, changed to a path, for a server: `root = mount(server)`, which ends with /.
 
-    To be asked for before `open_page`, so that it ends after the pages.
+    Must be requested before `open_page`, to end after the pages.
     """
     text = nginx.CONFIGURATION.read_text(encoding="utf-8")
     text, locations = re.subn(r"location / \{", f"location {PREFIX} {{", text)
@@ -65,8 +65,8 @@ def mount(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         each.stop()
 
 
-def asked_elsewhere(page: Page, root: str) -> list[str]:
-    """Fills with what the page asks outside its path."""
+def requests_outside(page: Page, root: str) -> list[str]:
+    """The requests of the page outside its path, from now on."""
     outside: list[str] = []
 
     def note(url: str) -> None:
@@ -93,24 +93,24 @@ def test_response_streams_survives_a_reload_and_stops(mount: Mount, open_page: P
     server = serve(SIM=HELD)
     root = mount(server)
     page = open_page(f"{root}web?conversation=default", "")
-    outside = asked_elsewhere(page, root)
+    outside = requests_outside(page, root)
     ask(page, "one two three four")
-    says(page, "one two")  # unbuffered: the rest is not there yet
+    expect_text(page, "one two")  # unbuffered: the rest has not been sent yet
     expect(status(page)).to_have_text("Generating…")
     page.reload()
-    says(page, "one two")
+    expect_text(page, "one two")
     gate(server, "hold", tokens=1)
-    says(page, "one two three")
+    expect_text(page, "one two three")
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == contents(server) == ["one two three four"] * 2
     gate(server, "hold", open=False)
     press(page, "Regenerate")
-    says(page, "one two")
+    expect_text(page, "one two")
     page.keyboard.press("Escape")
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     page.reload()
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     assert texts(page) == contents(server) == ["one two three four", "one two"]
     assert outside == []
 
@@ -119,18 +119,18 @@ def test_conversations_are_found_named_exported_and_deleted(mount: Mount, open_p
     server = serve(SIM=ECHO)
     root = mount(server)
     page = open_page(f"{root}web?conversation=default", "")
-    outside = asked_elsewhere(page, root)
-    asked_and_answered(page, "first")
+    outside = requests_outside(page, root)
+    complete_turn(page, "first")
     page.get_by_role("button", name="New conversation").click()
-    asked_and_answered(page, "second")
+    complete_turn(page, "second")
     assert page.url.startswith(f"{root}web?conversation=chat-")
     page.locator("#conversations a", has_text="first").click()
-    says(page, "first")
+    expect_text(page, "first")
     assert page.url == f"{root}web?conversation=default"
     page.go_back()
-    says(page, "second")
+    expect_text(page, "second")
     page.reload()
-    says(page, "second")
+    expect_text(page, "second")
     page.locator("#menu summary").click()
     page.get_by_role("button", name="Rename").click()
     page.get_by_label("Name", exact=True).fill("named")
@@ -143,12 +143,12 @@ def test_conversations_are_found_named_exported_and_deleted(mount: Mount, open_p
     page.locator("#menu summary").click()
     page.locator("#menu").get_by_role("button", name="Delete").click()
     page.locator("#delete-dialog").get_by_role("button", name="Delete").click()
-    says(page, "first")
+    expect_text(page, "first")
     assert page.url == f"{root}web?conversation=default"
     assert [each["title"] for each in call(server, "/conversations")[1]] == ["first"]
     with page.context.expect_page() as opened:
         page.locator("#conversations a").click(modifiers=["ControlOrMeta"])
-    says(opened.value, "first")
+    expect_text(opened.value, "first")
     assert opened.value.url == f"{root}web?conversation=default"
     assert outside == []
 
@@ -160,9 +160,9 @@ def test_key_applies_to_the_page_and_the_dashboard(mount: Mount, open_page: Page
     page = open_page(f"{root}web?conversation=default", "")
     page.get_by_label("Key", exact=True).fill("secret")
     page.get_by_role("button", name="Use this key").click()
-    asked_and_answered(page, "with a key")
+    complete_turn(page, "with a key")
     page.reload()
-    says(page, "with a key")
+    expect_text(page, "with a key")
     page.get_by_role("link", name="Dashboard").click()
     expect(page).to_have_url(f"{root}board")
     expect(page.locator("dialog[open]")).to_have_count(0)
@@ -173,18 +173,18 @@ def test_dashboard_shows_events_and_links_back(mount: Mount, open_page: Pages, s
     root = mount(server)
     page = open_page(f"{root}web?conversation=default", "")
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     page.get_by_role("link", name="Dashboard").click()
     expect(page).to_have_url(f"{root}board")
-    outside = asked_elsewhere(page, root)
+    outside = requests_outside(page, root)
     expect(page.locator("#state")).to_have_attribute("data-state", "live")
     expect(page.locator("#requests")).to_contain_text("/chat")
     page.get_by_role("link", name=re.compile("[Cc]hat")).click()
     expect(page).to_have_url(re.compile(f"^{root}web\\?conversation=chat-"))
     page.goto(f"{root}web?conversation=default")
-    says(page, "one two")
+    expect_text(page, "one two")
     gate(server, "hold")
-    ended(page)
-    expect(answer(page)).to_have_attribute("data-state", "complete")
+    wait_until_ended(page)
+    expect(last_response(page)).to_have_attribute("data-state", "complete")
     expect(draft(page)).to_have_value("")
     assert outside == []

@@ -1,4 +1,4 @@
-"""Several tabs of one browser, which opens six connections to a server and no more."""
+"""Several tabs of one browser, which opens at most six connections to a server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.pages import Pages
-from tests.browser.steps import ask, begun, ended, gate, loaded, says
+from tests.browser.steps import ask, expect_text, gate, turn_id, wait_until_ended, wait_until_loaded
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -22,7 +22,7 @@ _HIDE = """(hidden) => {
 
 
 def first_tab(open_page: Pages, server: ServerProcess, *, has_locks: bool, path: str = CONVERSATION) -> Page:
-    """Without Web Locks, as over HTTP from another machine, if not `has_locks`; so are all tabs beside it."""
+    """Opens a tab. Without Web Locks, as over HTTP from another machine, if not `has_locks`; also in its other tabs."""
     page = open_page(server, path)
     if not has_locks:
         page.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
@@ -33,24 +33,24 @@ def first_tab(open_page: Pages, server: ServerProcess, *, has_locks: bool, path:
 
 @contextmanager
 def frozen(page: Page) -> Iterator[None]:
-    """Its scripts do not run in this block: no timer, no message."""
+    """Suspends the page's scripts during the block."""
     debugger = page.context.new_cdp_session(page)
     debugger.send("Debugger.enable")
-    debugger.send("Debugger.pause")  # at the next statement
+    debugger.send("Debugger.pause")  # pauses at the next statement
     yield
     debugger.send("Debugger.resume")
     debugger.send("Debugger.disable")
 
 
 def beside(page: Page, path: str) -> Page:
-    """Another tab."""
+    """Another tab of the same browser."""
     tab = page.context.new_page()
     tab.goto(page.url.rpartition("/")[0] + path)
     return tab
 
 
-def asked_by(page: Page, part: str) -> list[str]:
-    """The addresses with this part that all tabs ask for from now on."""
+def requests_to(page: Page, part: str) -> list[str]:
+    """The URLs with this part that all tabs request from now on."""
     found: list[str] = []
     page.context.on("request", lambda request: found.append(request.url) if part in request.url else None)
     return found
@@ -64,18 +64,18 @@ def live(board: Page) -> None:
 def test_six_dashboards_share_a_connection_and_a_chat_beside_them_works(
     open_page: Pages, serve: Serve, has_locks: bool
 ) -> None:
-    open_page.expect("status of 404")  # of a conversation that is not there yet
-    page = loaded(first_tab(open_page, serve(SIM="text=echo,gap=1ms"), has_locks=has_locks))
-    opened = asked_by(page, "/board/events")
-    boards = [beside(page, "/board") for _ in range(6)]  # with a connection each, none would be left
+    open_page.expect("status of 404")  # of a conversation that is not stored yet
+    page = wait_until_loaded(first_tab(open_page, serve(SIM="text=echo,gap=1ms"), has_locks=has_locks))
+    opened = requests_to(page, "/board/events")
+    boards = [beside(page, "/board") for _ in range(6)]  # with one connection per tab, none would be left
     for board in boards:
         live(board)
     assert len(opened) == 1
-    last = loaded(beside(page, "/web?conversation=last"))
+    last = wait_until_loaded(beside(page, "/web?conversation=last"))
     ask(last, "one two three")
-    says(last, "one two three")
-    ended(last)
-    boards[0].close()  # the one that reads
+    expect_text(last, "one two three")
+    wait_until_ended(last)
+    boards[0].close()  # the tab that reads the stream
     for board in boards[1:]:
         before = board.locator("#facts").inner_text()
         expect(board.locator("#facts")).not_to_have_text(before)
@@ -86,7 +86,7 @@ def test_six_dashboards_share_a_connection_and_a_chat_beside_them_works(
 def test_dashboard_beside_a_frozen_one_that_read_for_both_stays_live(open_page: Pages, serve: Serve) -> None:
     reading = first_tab(open_page, serve(), has_locks=False, path="/board")
     live(reading)
-    opened = asked_by(reading, "/board/events")
+    opened = requests_to(reading, "/board/events")
     board = beside(reading, "/board")
     live(board)
     assert opened == []
@@ -104,26 +104,26 @@ def test_dashboard_beside_a_frozen_one_that_read_for_both_stays_live(open_page: 
 @pytest.mark.parametrize("has_locks", [True, False])
 def test_seven_tabs_of_a_conversation_share_its_response(open_page: Pages, serve: Serve, has_locks: bool) -> None:
     server = serve(SIM=HELD)
-    page = loaded(first_tab(open_page, server, has_locks=has_locks))
-    followed = asked_by(page, "/chat/turns/")
+    page = wait_until_loaded(first_tab(open_page, server, has_locks=has_locks))
+    followed = requests_to(page, "/chat/turns/")
     ask(page, "one two three four")
-    says(page, "one two")
-    tabs = [loaded(beside(page, "/web?conversation=default")) for _ in range(6)]
+    expect_text(page, "one two")
+    tabs = [wait_until_loaded(beside(page, "/web?conversation=default")) for _ in range(6)]
     for tab in tabs:
-        says(tab, "one two")
+        expect_text(tab, "one two")
     assert followed == []
-    page.close()  # the one that reads
+    page.close()  # the tab that reads the stream
     gate(server, "hold", tokens=1)
     for tab in tabs:
-        says(tab, "one two three")
+        expect_text(tab, "one two three")
     assert len(followed) == 1
     tabs[-1].bring_to_front()
     gate(server, "hold")
     for tab in tabs:
-        ended(tab)
-        says(tab, "one two three four")
+        wait_until_ended(tab)
+        expect_text(tab, "one two three four")
     ask(tabs[-1], "five")
-    says(tabs[-1], "five")
+    expect_text(tabs[-1], "five")
 
 
 @pytest.mark.parametrize("has_locks", [True, False])
@@ -132,35 +132,35 @@ def test_hidden_tabs_close_their_connections_so_that_a_seventh_tab_responds(
 ) -> None:
     open_page.expect("status of 404")
     server = serve(SIM=HELD)
-    first = loaded(first_tab(open_page, server, has_locks=has_locks))
-    tabs = [first, *(loaded(beside(first, f"/web?conversation=tab{n}")) for n in range(5))]
-    seventh = loaded(beside(first, "/web?conversation=last"))
+    first = wait_until_loaded(first_tab(open_page, server, has_locks=has_locks))
+    tabs = [first, *(wait_until_loaded(beside(first, f"/web?conversation=tab{n}")) for n in range(5))]
+    seventh = wait_until_loaded(beside(first, "/web?conversation=last"))
     for tab in tabs:
         ask(tab, "one two three")
-        begun(tab)
-        says(tab, "one two")
+        turn_id(tab)
+        expect_text(tab, "one two")
     for tab in tabs:
         tab.evaluate(_HIDE, True)
     ask(seventh, "one two")
-    says(seventh, "one two")
-    ended(seventh)
+    expect_text(seventh, "one two")
+    wait_until_ended(seventh)
     gate(server, "hold")
     tabs[0].evaluate(_HIDE, False)
-    ended(tabs[0])
-    says(tabs[0], "one two three")
+    wait_until_ended(tabs[0])
+    expect_text(tabs[0], "one two three")
 
 
 def test_without_locks_two_tabs_of_a_conversation_show_its_response_once(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     first = first_tab(open_page, server, has_locks=False)
-    ask(loaded(first), "one two three")
-    says(first, "one two")
-    other = loaded(beside(first, "/web?conversation=default"))
-    says(other, "one two")
+    ask(wait_until_loaded(first), "one two three")
+    expect_text(first, "one two")
+    other = wait_until_loaded(beside(first, "/web?conversation=default"))
+    expect_text(other, "one two")
     gate(server, "hold")
     for tab in (first, other):
-        ended(tab)
-        says(tab, "one two three")
+        wait_until_ended(tab)
+        expect_text(tab, "one two three")
         expect(tab.locator("#messages > .message:visible")).to_have_count(2)
 
 
@@ -168,29 +168,29 @@ def test_hidden_tab_without_a_connection_shows_in_its_title_that_the_response_ha
     open_page: Pages, serve: Serve
 ) -> None:
     server = serve(SIM=HELD)
-    page = loaded(open_page(server))
+    page = wait_until_loaded(open_page(server))
     page.clock.install()
     ask(page, "one two three")
-    says(page, "one two")
+    expect_text(page, "one two")
     page.evaluate(_HIDE, True)
     with page.expect_event("requestfailed", lambda request: request.url.endswith("/chat")):
         page.clock.fast_forward(3_000)
     with page.expect_event("requestfailed", lambda request: "/chat/turns/" in request.url):
-        page.clock.fast_forward(15_000)  # it looks, and the turn is still running
+        page.clock.fast_forward(15_000)  # the page checks while the turn is still running
         page.clock.fast_forward(3_000)
     gate(server, "hold")
-    followed = asked_by(page, "/chat/turns/")
+    followed = requests_to(page, "/chat/turns/")
     page.clock.fast_forward(15_000)
     expect(page).to_have_title("● Complete · one two three · Tokenfall")
     assert len(followed) == 1
     page.evaluate(_HIDE, False)
     expect(page).to_have_title("one two three · Tokenfall")
-    says(page, "one two three")
+    expect_text(page, "one two three")
 
 
 def test_hidden_dashboard_closes_its_connection(open_page: Pages, serve: Serve) -> None:
-    page = loaded(open_page(serve()))
-    opened = asked_by(page, "/board/events")
+    page = wait_until_loaded(open_page(serve()))
+    opened = requests_to(page, "/board/events")
     board = beside(page, "/board")
     live(board)
     board.evaluate(_HIDE, True)

@@ -1,4 +1,4 @@
-"""Turns of the chat page: asked, stopped, asked again or differently, copied, tried once more."""
+"""Turns on the chat page: sending, stopping, regenerating, editing, copying, retrying, and a response's figures."""
 
 import re
 from collections.abc import Iterator
@@ -11,26 +11,26 @@ from tests.browser.pages import Pages
 from tests.browser.steps import (
     Withheld,
     alert,
-    answer,
     ask,
-    asked_and_answered,
-    asked_of,
-    begun,
     call,
+    complete_turn,
     contents,
     draft,
-    ended,
+    expect_text,
     gate,
     history,
-    idle,
+    last_response,
     message,
     messages,
+    posted_bodies,
     press,
-    says,
     set_sim,
     status,
     streams,
     texts,
+    turn_id,
+    wait_until_ended,
+    wait_until_idle,
 )
 from tests.end_to_end.conftest import Serve
 
@@ -50,31 +50,31 @@ def stop(page: Page, by: str) -> None:
 
 @contextmanager
 def ended_by_the_server(page: Page) -> Iterator[None]:
-    """The block makes the page tell the server to end a turn, and is over once it has."""
+    """The block must stop a turn; waits until the server has ended it."""
     with page.expect_response("**/chat/turns/*/stop") as stopped:
         yield
     assert stopped.value.status == 204
 
 
-# The answer as it comes
+# Streaming
 
 
 def test_response_is_drawn_token_by_token(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=f"{ECHO},gate=hold@0")
     page = open_page(server)
     ask(page, COUNTING)
-    expect(answer(page)).to_have_attribute("data-state", "waiting")
+    expect(last_response(page)).to_have_attribute("data-state", "waiting")
     expect(status(page)).to_have_text("Generating…")
     expect(draft(page)).to_have_value("")
-    for told in ["one", "one two", "one two three"]:
+    for shown_text in ["one", "one two", "one two three"]:
         gate(server, "hold", tokens=1)
-        says(page, told)
-        expect(answer(page)).to_have_attribute("data-state", "streaming")
+        expect_text(page, shown_text)
+        expect(last_response(page)).to_have_attribute("data-state", "streaming")
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     expect(status(page)).to_have_text("Complete")
-    expect(answer(page).get_by_role("button", name="Regenerate")).to_be_visible()
-    expect(answer(page).get_by_role("button", name="Continue")).to_be_hidden()
+    expect(last_response(page).get_by_role("button", name="Regenerate")).to_be_visible()
+    expect(last_response(page).get_by_role("button", name="Continue")).to_be_hidden()
     assert messages(page) == [("user", "", COUNTING), ("assistant", "complete", COUNTING)]
     assert contents(server) == [COUNTING, COUNTING]
 
@@ -82,10 +82,10 @@ def test_response_is_drawn_token_by_token(open_page: Pages, serve: Serve) -> Non
 def test_only_one_turn_is_played_at_a_time(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    asked_and_answered(page, "first")
-    asked = asked_of(page)
+    complete_turn(page, "first")
+    posted = posted_bodies(page)
     ask(page, COUNTING)
-    says(page, "one two")
+    expect_text(page, "one two")
     expect(page.locator("#send")).to_have_attribute("aria-disabled", "true")
     ask(page, "next")
     page.locator("#send").click(force=True)
@@ -94,28 +94,28 @@ def test_only_one_turn_is_played_at_a_time(open_page: Pages, serve: Serve) -> No
     page.locator("[data-action=again]").last.dispatch_event("click")
     expect(draft(page)).to_have_value("next")
     gate(server, "hold")
-    ended(page)
-    assert [each["messages"][0]["content"] for each in asked] == [COUNTING]
+    wait_until_ended(page)
+    assert [each["messages"][0]["content"] for each in posted] == [COUNTING]
     draft(page).press("Enter")
-    says(page, "next")
-    ended(page)
+    expect_text(page, "next")
+    wait_until_ended(page)
     assert contents(server)[::2] == ["first", COUNTING, "next"]
 
 
 def test_question_before_the_history_is_loaded_is_shown_after_it(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "before")
+    complete_turn(page, "before")
     loading = Withheld(page, "**/history?*")
     page.reload()
     loading.wait()
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     ask(page, COUNTING)
     expect(status(page)).to_have_text("Generating…")
-    assert asked == []
+    assert posted == []
     loading.release()
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     assert texts(page) == contents(server) == ["before", "before", COUNTING, COUNTING]
 
 
@@ -125,15 +125,15 @@ def test_question_before_the_history_is_loaded_is_shown_after_it(open_page: Page
 def test_stop_is_shown_only_during_a_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    stopping = asked_of(page, "/stop")
+    stopping = posted_bodies(page, "/stop")
     button = page.get_by_role("button", name="Stop", exact=True)
     expect(button).to_have_count(0)
     ask(page, COUNTING)
     expect(button).to_be_visible()
-    says(page, "one two")
+    expect_text(page, "one two")
     expect(button).to_be_visible()
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     expect(button).to_have_count(0)
     draft(page).fill("kept")
     page.keyboard.press("Escape")
@@ -147,46 +147,46 @@ def test_stop_keeps_the_text_and_marks_it_as_stopped(open_page: Pages, serve: Se
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, COUNTING)
-    says(page, "one two")
-    turn = begun(page)
+    expect_text(page, "one two")
+    turn = turn_id(page)
     with ended_by_the_server(page):
         stop(page, by)
-        ended(page, "stopped")
+        wait_until_ended(page, "stopped")
         expect(status(page)).to_have_text("Stopped")
     assert messages(page) == [("user", "", COUNTING), ("assistant", "stopped", "one two")]
-    expect(answer(page).locator(".note")).to_contain_text(STOPPED)
+    expect(last_response(page).locator(".note")).to_contain_text(STOPPED)
     expect(draft(page)).to_have_value("")
     assert [(each["content"], each.get("status")) for each in history(server)] == [
         (COUNTING, None),
         ("one two", "interrupted"),
     ]
     assert streams(server) == 0
-    told = call(server, f"/chat/turns/{turn}")[1]
-    assert 'event: error\ndata: {"error":{"code":"stopped"' in told
+    shown_text = call(server, f"/chat/turns/{turn}")[1]
+    assert 'event: error\ndata: {"error":{"code":"stopped"' in shown_text
     page.reload()
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     assert texts(page) == [COUNTING, "one two"]
-    expect(answer(page).locator(".note")).to_contain_text(STOPPED)
+    expect(last_response(page).locator(".note")).to_contain_text(STOPPED)
 
 
-# An answer that was cut at the limit
+# Responses cut at the token limit
 
 
 def test_response_cut_at_the_limit_is_marked_and_can_be_continued(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO, MAX_TOKENS="2")
     page = open_page(server)
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     expect(status(page)).to_have_text("Stopped at the limit")
-    expect(answer(page).locator(".note")).to_contain_text("Stopped at the limit of 2 tokens")
+    expect(last_response(page).locator(".note")).to_contain_text("Stopped at the limit of 2 tokens")
     page.reload()
-    ended(page)
-    expect(answer(page).locator(".note")).to_contain_text("Stopped at the limit of 2 tokens")
+    wait_until_ended(page)
+    expect(last_response(page).locator(".note")).to_contain_text("Stopped at the limit of 2 tokens")
     press(page, "Continue")
-    says(page, "one twoContinue exactly")
-    ended(page)
+    expect_text(page, "one twoContinue exactly")
+    wait_until_ended(page)
     assert texts(page) == contents(server) == [COUNTING, "one twoContinue exactly"]
     page.reload()
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == contents(server)
 
 
@@ -196,10 +196,10 @@ def test_stop_before_the_first_token_gives_the_question_back(open_page: Pages, s
     draft(page).fill(COUNTING)
     for by in WAYS_TO_STOP:
         draft(page).press("Enter")
-        begun(page)
+        turn_id(page)
         with ended_by_the_server(page):
             stop(page, by)
-            idle(page)
+            wait_until_idle(page)
         expect(draft(page)).to_have_value(COUNTING)
         expect(status(page)).to_have_text("Stopped")
         expect(page.locator("#empty")).to_be_visible()
@@ -215,7 +215,7 @@ def test_stop_before_the_server_knows_of_the_question(open_page: Pages, serve: S
         draft(page).press("Enter")
         withheld.wait()
         stop(page, by)
-        idle(page)
+        wait_until_idle(page)
         expect(draft(page)).to_have_value(COUNTING)
         expect(status(page)).to_have_text("Stopped")
         with ended_by_the_server(page):
@@ -243,30 +243,30 @@ def test_response_stopped_before_its_head_stays_stopped_after_a_reload(open_page
 def test_stop_before_the_history_is_loaded_sends_nothing(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "before")
+    complete_turn(page, "before")
     loading = Withheld(page, "**/history?*")
     page.reload()
     loading.wait()
-    asked = asked_of(page)
+    posted = posted_bodies(page)
     ask(page, COUNTING)
     stop(page, "button")
     expect(draft(page)).to_have_value(COUNTING)
     loading.release()
-    ended(page)
+    wait_until_ended(page)
     expect(status(page)).to_have_text("Stopped")
-    assert (asked, texts(page)) == ([], ["before", "before"])
+    assert (posted, texts(page)) == ([], ["before", "before"])
 
 
 def test_stop_pressed_twice_is_sent_once(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
-    stopping = asked_of(page, "/stop")
+    stopping = posted_bodies(page, "/stop")
     ask(page, COUNTING)
-    says(page, "one two")
+    expect_text(page, "one two")
     with ended_by_the_server(page):
         page.evaluate("() => { const stop = document.querySelector('#stop'); stop.click(); stop.click(); }")
         page.keyboard.press("Escape")
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     assert len(stopping) == 1
 
 
@@ -274,40 +274,40 @@ def test_question_right_after_a_stop_follows_the_stored_text(open_page: Pages, s
     server = serve(SIM=HELD)
     page = open_page(server)
     page.clock.install()
-    stopping = stopped_unheard(page)
-    asked = asked_of(page)
+    stopping = stop_without_server(page)
+    posted = posted_bodies(page)
     draft(page).press("Enter")
     expect(status(page)).to_have_text("Generating…")
-    assert asked == []
+    assert posted == []
     stopping.release()
     page.clock.resume()
-    says(page, "next")
-    ended(page)
+    expect_text(page, "next")
+    wait_until_ended(page)
     assert texts(page) == contents(server) == [COUNTING, "one two", "next", "next"]
 
 
 def test_stop_that_does_not_reach_the_server_ends_the_response(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=HELD))
     page.clock.install()
-    stopping = stopped_unheard(page)
+    stopping = stop_without_server(page)
     draft(page).press("Enter")
     page.clock.fast_forward(10_000)
     page.clock.resume()
-    says(page, "next")
-    ended(page)
+    expect_text(page, "next")
+    wait_until_ended(page)
     stopping.release()
 
 
-def stopped_unheard(page: Page) -> Withheld:
-    """Stops an answer while time stands still and the server is not told; the next question is written."""
+def stop_without_server(page: Page) -> Withheld:
+    """Stops a response with the page's clock paused and the stop request held back, and writes the next question."""
     stopping = Withheld(page, "**/stop")
     ask(page, COUNTING)
-    says(page, "one two")
+    expect_text(page, "one two")
     draft(page).fill("next")
     page.clock.pause_at(page.evaluate("Date.now() + 60_000"))
     page.keyboard.press("Escape")
     stopping.wait()
-    ended(page, "stopped")
+    wait_until_ended(page, "stopped")
     return stopping
 
 
@@ -317,22 +317,22 @@ def stopped_unheard(page: Page) -> Withheld:
 def test_regenerate_replaces_the_last_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "first")
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, "first")
+    complete_turn(page, COUNTING)
     expect(page.get_by_role("button", name="Regenerate")).to_have_count(1)
     set_sim(server, f"{HELD},tokens=3")
     press(page, "Regenerate")
-    says(page, "one two")
+    expect_text(page, "one two")
     assert texts(page) == ["first", "first", COUNTING, "one two"]
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == contents(server) == ["first", "first", COUNTING, "one two three"]
     set_sim(server, f"{ECHO},tokens=1")
     press(page, "Regenerate")
-    says(page, "one")
-    ended(page)
+    expect_text(page, "one")
+    wait_until_ended(page)
     page.reload()
-    says(page, "one")
+    expect_text(page, "one")
     assert texts(page) == contents(server) == ["first", "first", COUNTING, "one"]
 
 
@@ -341,21 +341,21 @@ def test_failed_regeneration_keeps_the_old_response(open_page: Pages, serve: Ser
     open_page.allow("status of 502")
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "first")
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, "first")
+    complete_turn(page, COUNTING)
     before = messages(page)
     draft(page).fill("half written")
     set_sim(server, f"{ECHO},{fault}")
     press(page, "Regenerate")
     expect(alert(page)).not_to_be_empty()
-    idle(page)
+    wait_until_idle(page)
     expect(draft(page)).to_have_value("half written")
     assert messages(page) == before
     assert contents(server) == texts(page)
     set_sim(server, f"{ECHO},tokens=1")
     page.get_by_role("button", name="Try again").click()
-    says(page, "one")
-    ended(page)
+    expect_text(page, "one")
+    wait_until_ended(page)
     assert contents(server) == texts(page) == ["first", "first", COUNTING, "one"]
     expect(alert(page)).to_be_empty()
 
@@ -363,15 +363,15 @@ def test_failed_regeneration_keeps_the_old_response(open_page: Pages, serve: Ser
 def test_regeneration_stopped_before_its_first_token_keeps_the_old_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     before = messages(page)
     set_sim(server, f"{ECHO},gate=hold@0")
     press(page, "Regenerate")
-    expect(answer(page)).to_have_attribute("data-state", "waiting")
-    begun(page)
+    expect(last_response(page)).to_have_attribute("data-state", "waiting")
+    turn_id(page)
     with ended_by_the_server(page):
         page.keyboard.press("Escape")
-    idle(page)
+    wait_until_idle(page)
     assert messages(page) == before
     assert contents(server) == texts(page)
 
@@ -380,24 +380,24 @@ def test_regeneration_stopped_before_its_first_token_keeps_the_old_response(open
 
 
 def edit(page: Page, place: int, text: str | None = None) -> None:
-    """Opens a question of the reader's for change, and changes it."""
+    """Opens the edit form of a question, and replaces its text."""
     press(page, "Edit", of=place)
     expect(page.locator(".edit textarea")).to_be_focused()
     if text is not None:
         page.locator(".edit textarea").fill(text)
 
 
-def test_an_edit_of_the_first_question_drops_all_that_came_after(open_page: Pages, serve: Serve) -> None:
+def test_edit_of_the_first_question_removes_all_later_turns(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     for question in ["first", "second", "third"]:
-        asked_and_answered(page, question)
+        complete_turn(page, question)
     edit(page, 0)
     expect(page.locator(".edit textarea")).to_have_value("first")
     page.locator(".edit textarea").fill("changed")
     page.keyboard.press("Enter")
-    says(page, "changed")
-    ended(page)
+    expect_text(page, "changed")
+    wait_until_ended(page)
     assert texts(page) == contents(server) == ["changed", "changed"]
     expect(page.locator(".edit")).to_have_count(0)
 
@@ -405,24 +405,24 @@ def test_an_edit_of_the_first_question_drops_all_that_came_after(open_page: Page
 def test_edit_of_the_last_question_keeps_earlier_turns(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "first")
-    asked_and_answered(page, "second")
+    complete_turn(page, "first")
+    complete_turn(page, "second")
     edit(page, 2, "second")
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("line")
     assert len(messages(page)) == 4
     page.get_by_role("button", name="Save and send").click()
-    says(page, "second line")
-    ended(page)
+    expect_text(page, "second line")
+    wait_until_ended(page)
     assert contents(server) == ["first", "first", "second\nline", "second\nline"]
     assert message(page, 2).locator(".text").inner_text() == "second\nline"
 
 
-def test_an_edit_that_is_given_up_or_blank_changes_nothing(open_page: Pages, serve: Serve) -> None:
+def test_cancelled_or_blank_edit_changes_nothing(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "first")
-    asked = asked_of(page)
+    complete_turn(page, "first")
+    posted = posted_bodies(page)
     for by in ("Cancel", "Esc"):
         edit(page, 0)
         expect(page.locator(".edit textarea")).to_have_value("first")
@@ -433,32 +433,32 @@ def test_an_edit_that_is_given_up_or_blank_changes_nothing(open_page: Pages, ser
             page.keyboard.press("Escape")
         expect(page.locator(".edit")).to_have_count(0)
         expect(message(page, 0).get_by_role("button", name="Edit")).to_be_focused()
-        assert (texts(page), contents(server), asked) == (["first", "first"], ["first", "first"], []), by
+        assert (texts(page), contents(server), posted) == (["first", "first"], ["first", "first"], []), by
     edit(page, 0)
     expect(page.locator(".edit textarea")).to_have_value("first")
     page.locator(".edit textarea").fill(" \n ")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Save and send").click()
     expect(page.locator(".edit textarea")).to_be_visible()
-    assert (contents(server), asked) == (["first", "first"], [])
+    assert (contents(server), posted) == (["first", "first"], [])
 
 
 def test_edit_during_a_response_waits_for_its_end(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
-    asked_and_answered(page, "first")
+    complete_turn(page, "first")
     edit(page, 0, "changed")
     set_sim(server, HELD)
     ask(page, COUNTING)
-    says(page, "one two")
-    asked = asked_of(page)
+    expect_text(page, "one two")
+    posted = posted_bodies(page)
     page.locator(".edit textarea").press("Enter")
     expect(page.locator(".edit textarea")).to_have_value("changed")
     page.locator(".edit textarea").press("Escape")
     expect(page.locator(".edit")).to_have_count(0)
-    assert (asked, status(page).text_content()) == ([], "Generating…")
+    assert (posted, status(page).text_content()) == ([], "Generating…")
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     assert texts(page) == contents(server) == ["first", "first", COUNTING, COUNTING]
 
 
@@ -466,14 +466,14 @@ def test_failed_edit_keeps_the_old_turn_and_the_new_text(open_page: Pages, serve
     server = serve(SIM=ECHO)
     page = open_page(server)
     for question in ["first", "second"]:
-        asked_and_answered(page, question)
+        complete_turn(page, question)
     before = messages(page)
     set_sim(server, f"{ECHO},fault=error@0")
     edit(page, 0, "changed")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Edit your message")).to_have_value("changed")
     expect(draft(page)).to_have_value("")
-    idle(page)
+    wait_until_idle(page)
     assert messages(page) == before
     page.reload()
     expect(page.get_by_label("Edit your message")).to_have_value("changed")
@@ -486,8 +486,8 @@ def test_failed_edit_keeps_the_old_turn_and_the_new_text(open_page: Pages, serve
     expect(page.get_by_label("Edit your message")).to_be_focused()
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").click()
-    says(page, "changed")
-    ended(page)
+    expect_text(page, "changed")
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("")
     assert texts(page) == contents(server) == ["changed", "changed"]
 
@@ -496,7 +496,7 @@ def test_edit_text_becomes_the_draft_if_its_turn_is_replaced(open_page: Pages, s
     server = serve(SIM=ECHO)
     page = open_page(server)
     for question in ["first", "second"]:
-        asked_and_answered(page, question)
+        complete_turn(page, question)
     edit(page, 2, "half-writ")
     set_sim(server, f"{ECHO},fault=error@0")
     press(page, "Edit", of=0)
@@ -508,8 +508,8 @@ def test_edit_text_becomes_the_draft_if_its_turn_is_replaced(open_page: Pages, s
     expect(forms.last).to_have_value("half-writ")
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").click()
-    says(page, "changed")
-    ended(page)
+    expect_text(page, "changed")
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("half-writ")
     assert texts(page) == contents(server) == ["changed", "changed"]
 
@@ -527,11 +527,11 @@ def copied(page: Page) -> str:
 def test_copy_copies_the_message_unchanged(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO), permissions=MAY_COPY)
     written = f"**bold**\n\n{CODE}"
-    asked_and_answered(page, written)
+    complete_turn(page, written)
     press(page, "Copy response")
     expect(status(page)).to_have_text("Copied")
     assert copied(page) == written
-    asked_and_answered(page, "second")
+    complete_turn(page, "second")
     press(page, "Copy response")
     expect(status(page)).to_have_text("Copied")
     assert copied(page) == "second"
@@ -543,10 +543,10 @@ def test_copy_does_not_replace_the_status_of_a_response(open_page: Pages, serve:
     server = serve(SIM=ECHO)
     page = open_page(server, permissions=MAY_COPY)
     page.clock.install()
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     set_sim(server, f"{ECHO},gate=hold@2")
     ask(page, COUNTING)
-    says(page, "one two")
+    expect_text(page, "one two")
     page.clock.pause_at(page.evaluate("Date.now() + 60_000"))
     press(page, "Copy your message", of=0)
     expect(status(page)).to_have_text("Copied")
@@ -554,15 +554,15 @@ def test_copy_does_not_replace_the_status_of_a_response(open_page: Pages, serve:
     expect(status(page)).to_have_text("Generating…")
     page.clock.resume()
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
 
 
 def test_copy_button_shows_copied_for_two_seconds(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO), permissions=MAY_COPY)
     page.clock.install()
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     page.clock.pause_at(page.evaluate("Date.now() + 60_000"))
-    button = answer(page).locator("[data-action=copy]")
+    button = last_response(page).locator("[data-action=copy]")
     before = button.inner_html()
     button.click()
     expect(button).to_have_text("Copied")
@@ -574,8 +574,8 @@ def test_copy_button_shows_copied_for_two_seconds(open_page: Pages, serve: Serve
 def test_copy_without_a_clipboard_uses_a_selection(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
-    asked_and_answered(page, COUNTING)
-    button = answer(page).locator("[data-action=copy]")
+    complete_turn(page, COUNTING)
+    button = last_response(page).locator("[data-action=copy]")
     button.press("Enter")
     expect(status(page)).to_have_text("Copied")
     expect(button).to_be_focused()
@@ -588,10 +588,10 @@ def test_forbidden_copy_is_not_reported_as_done(open_page: Pages, serve: Serve) 
     page = open_page(serve(SIM=ECHO))
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     page.evaluate("document.execCommand = () => false")
-    asked_and_answered(page, COUNTING)
+    complete_turn(page, COUNTING)
     press(page, "Copy response")
     expect(status(page)).to_have_text("The browser does not allow copying here.")
-    expect(answer(page).locator("[data-action=copy]")).not_to_have_text("Copied")
+    expect(last_response(page).locator("[data-action=copy]")).not_to_have_text("Copied")
 
 
 # Try again
@@ -606,8 +606,8 @@ def test_retry_without_text_sends_the_same_question_once(open_page: Pages, serve
     assert messages(page) == []
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").click()
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value("")
     expect(alert(page)).to_be_empty()
     assert texts(page) == contents(server) == [COUNTING, COUNTING]
@@ -623,8 +623,8 @@ def test_retry_keeps_the_draft(open_page: Pages, serve: Serve) -> None:
     draft(page).press_sequentially(", no five")
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").click()
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     expect(draft(page)).to_have_value(f"{COUNTING}, no five")
 
 
@@ -632,14 +632,14 @@ def test_try_again_after_a_part_replaces_it(open_page: Pages, serve: Serve) -> N
     server = serve(SIM=f"{ECHO},fault=error@2")
     page = open_page(server)
     ask(page, COUNTING)
-    ended(page, "failed")
-    says(page, "one two")
+    wait_until_ended(page, "failed")
+    expect_text(page, "one two")
     expect(draft(page)).to_have_value("")
     assert contents(server) == [COUNTING, "one two"]
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").click()
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     assert texts(page) == contents(server) == [COUNTING, COUNTING]
     expect(alert(page)).to_be_empty()
 
@@ -649,12 +649,12 @@ def test_try_again_after_a_part_that_the_server_does_not_have(open_page: Pages, 
     server = serve(SIM=f"{ECHO},fault=error@2")
     page = open_page(server)
     ask(page, COUNTING)
-    ended(page, "failed")
+    wait_until_ended(page, "failed")
     assert call(server, "/history", method="DELETE")[0] == 204
     set_sim(server, ECHO)
     page.get_by_role("button", name="Try again").click()
-    says(page, COUNTING)
-    ended(page)
+    expect_text(page, COUNTING)
+    wait_until_ended(page)
     assert texts(page) == contents(server) == [COUNTING, COUNTING]
 
 
@@ -662,26 +662,26 @@ def test_try_again_after_a_part_that_the_server_does_not_have(open_page: Pages, 
 
 
 def test_response_shows_its_model_and_speed(open_page: Pages, serve: Serve) -> None:
-    """The page's own measure first, which saw a time that did not pass for the server; after a reload the server's."""
+    """The page's own measurement first, with its faked clock; after a reload the server's."""
     server = serve(SIM=f"{ECHO},gate=hold@0")
     page = open_page(server)
     page.clock.install()
-    page.clock.fast_forward(1_000_000)  # before it was asked, which counts for nothing
+    page.clock.fast_forward(1_000_000)  # before the question is sent, which does not count
     ask(page, COUNTING)
-    begun(page)
-    page.clock.fast_forward(40_000)  # not so long that the connection counts as silent
+    turn_id(page)
+    page.clock.fast_forward(40_000)  # shorter than the timeout of a silent connection
     gate(server, "hold", tokens=1)
-    says(page, "one")
+    expect_text(page, "one")
     gate(server, "hold")
-    ended(page)
-    note = answer(page).locator(".note")
-    expect(answer(page).locator("h2.model")).to_have_text("sim")
+    wait_until_ended(page)
+    note = last_response(page).locator(".note")
+    expect(last_response(page).locator("h2.model")).to_have_text("sim")
     own = figures(note.locator(".pace").inner_text())
     assert 40 <= own[0] < 80
     assert own[1] > 0
     page.reload()
-    ended(page)
-    expect(answer(page).locator("h2.model")).to_have_text("sim")
+    wait_until_ended(page)
+    expect(last_response(page).locator("h2.model")).to_have_text("sim")
     kept = history(server)[1]
     assert figures(note.locator(".pace").inner_text()) == pytest.approx(
         [kept["ttft_s"], kept["tokens_per_s"]], rel=0.01, abs=0.06
@@ -690,13 +690,13 @@ def test_response_shows_its_model_and_speed(open_page: Pages, serve: Serve) -> N
 
 
 def figures(pace: str) -> list[float]:
-    """Seconds, and tokens a second."""
+    """The seconds and the tokens per second."""
     found = re.fullmatch(r"First token after ([\d.]+) (m?s), then ([\d.]+) tokens/s", pace)
     assert found, pace
     return [float(found[1]) / (1000 if found[2] == "ms" else 1), float(found[3])]
 
 
-# While it comes
+# Figures while streaming
 
 
 CARET = "getComputedStyle(document.querySelector('.assistant .text > :last-child'), '::after').content"
@@ -707,17 +707,17 @@ def test_waiting_response_shows_how_long_it_has_been_silent(open_page: Pages, se
     page = open_page(server)
     page.clock.install()
     ask(page, "one two three")
-    begun(page)
-    progress = answer(page).locator(".progress")
+    turn_id(page)
+    progress = last_response(page).locator(".progress")
     page.clock.run_for(3_000)
     expect(progress).to_have_text("Waiting for the first token… 3 s")
     gate(server, "hold", tokens=2)
-    says(page, "one two")
+    expect_text(page, "one two")
     expect(progress).to_be_empty()
     assert page.evaluate(CARET) == '""'
     page.clock.run_for(7_000)
     expect(progress).to_have_text("No new token for 7 s")
     gate(server, "hold")
-    ended(page)
+    wait_until_ended(page)
     expect(progress).to_have_count(0)
     assert page.evaluate(CARET) == "none"

@@ -1,4 +1,4 @@
-"""What every `HistoryStore` must do. A store's tests inherit the suite and give it the fixture `history`."""
+"""The contract of `HistoryStore`. The tests of a store inherit the suite and define the fixture `history`."""
 
 import asyncio
 
@@ -13,14 +13,14 @@ from tokenfall.messages import Message
 from tokenfall.ports import HistoryStore
 
 LIMIT = 6
-"""How many messages a conversation of the store under test may hold: three turns."""
+"""Maximum number of messages of a conversation in the store under test: three turns."""
 
 ALICE = Conversation("alice", "default")
 BOB = Conversation("bob", "default")
 
 
 def turn(number: int, *, text: str = "", replaces: int | None = None) -> Turn:
-    """A turn that can be told from all others."""
+    """A turn whose values all depend on `number`."""
     return Turn(
         id=f"turn_{number}",
         question=Message("user", text or f"question {number}"),
@@ -42,7 +42,7 @@ class HistoryContract:
 
     @pytest.fixture
     def history(self) -> HistoryStore:
-        """An empty store that keeps at most `LIMIT` messages a conversation."""
+        """An empty store with at most `LIMIT` messages per conversation."""
         raise NotImplementedError
 
     async def test_unknown_conversation_is_none(self, history: HistoryStore) -> None:
@@ -55,14 +55,14 @@ class HistoryContract:
 
         assert await history.turns(ALICE) == [kept]
 
-    async def test_a_turn_comes_back_with_its_variants(self, history: HistoryStore) -> None:
+    async def test_turn_round_trips_with_its_variants(self, history: HistoryStore) -> None:
         earlier = Variant(content="é", status="interrupted", model="sim", answered_at=1.5, end_code="stopped")
         kept = replace(turn(1), variants=(earlier, replace(earlier, content="second", end_code="")))
         await history.append(ALICE, kept)
 
         assert await history.turns(ALICE) == [kept]
 
-    async def test_an_interrupted_turn_comes_back_as_such(self, history: HistoryStore) -> None:
+    async def test_interrupted_turn_round_trips(self, history: HistoryStore) -> None:
         cut = Turn(
             id="turn_cut",
             question=Message("user", "tell me"),
@@ -97,7 +97,7 @@ class HistoryContract:
         assert await history.turns(ALICE) == [turn(3), turn(1), turn(2)]
 
     @pytest.mark.parametrize(("last", "expected"), [(0, []), (1, [3]), (2, [2, 3]), (3, [1, 2, 3]), (9, [1, 2, 3])])
-    async def test_the_newest_are_given_oldest_first(
+    async def test_newest_turns_are_returned_oldest_first(
         self, history: HistoryStore, last: int, expected: list[int]
     ) -> None:
         for number in (1, 2, 3):
@@ -121,7 +121,7 @@ class HistoryContract:
         assert sorted(kept, key=lambda each: each.id) == turns
 
     @pytest.mark.parametrize(("replaced", "left"), [(1, [9]), (2, [1, 9]), (3, [1, 2, 9])])
-    async def test_a_turn_takes_the_place_of_another_and_of_all_after_it(
+    async def test_turn_replaces_another_and_all_later_ones(
         self, history: HistoryStore, replaced: int, left: list[int]
     ) -> None:
         for number in (1, 2, 3):
@@ -131,7 +131,7 @@ class HistoryContract:
         assert [each.id for each in await history.turns(ALICE) or ()] == [f"turn_{number}" for number in left]
         assert [each.messages for each in await history.conversations("alice")] == [2 * len(left)]
 
-    async def test_after_a_replacement_turns_follow_as_ever(self, history: HistoryStore) -> None:
+    async def test_turns_are_appended_after_a_replacement(self, history: HistoryStore) -> None:
         for number in (1, 2, 3):
             await history.append(ALICE, turn(number))
         await history.append(ALICE, turn(4, replaces=2))
@@ -147,7 +147,7 @@ class HistoryContract:
 
         assert await history.turns(ALICE) == [turn(1), turn(2), turn(3, replaces=7)]
 
-    async def test_a_replacement_appended_again_drops_nothing_more(self, history: HistoryStore) -> None:
+    async def test_repeated_replacement_drops_nothing(self, history: HistoryStore) -> None:
         for number in (1, 2):
             await history.append(ALICE, turn(number))
         await history.append(ALICE, turn(3, replaces=2))
@@ -156,7 +156,7 @@ class HistoryContract:
 
         assert [each.id for each in await history.turns(ALICE) or ()] == ["turn_1", "turn_3", "turn_4"]
 
-    async def test_a_turn_of_another_conversation_cannot_be_replaced(self, history: HistoryStore) -> None:
+    async def test_turn_of_another_conversation_is_not_replaced(self, history: HistoryStore) -> None:
         await history.append(BOB, turn(1))
         await history.append(ALICE, turn(2, replaces=1))
 
@@ -170,7 +170,7 @@ class HistoryContract:
 
         assert before == [turn(1)]
 
-    async def test_owners_are_kept_apart(self, history: HistoryStore) -> None:
+    async def test_owners_have_separate_conversations(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
         await history.append(BOB, turn(2))
 
@@ -178,13 +178,13 @@ class HistoryContract:
         assert await history.turns(BOB) == [turn(2)]
         assert [each.messages for each in await history.conversations("bob")] == [2]
 
-    async def test_an_owner_and_an_id_do_not_run_into_each_other(self, history: HistoryStore) -> None:
+    async def test_owner_and_id_are_not_concatenated(self, history: HistoryStore) -> None:
         await history.append(Conversation("a:b", "c"), turn(1))
 
         assert await history.turns(Conversation("a", "b:c")) is None
         assert await history.conversations("a") == []
 
-    async def test_conversations_of_one_owner_are_kept_apart(self, history: HistoryStore) -> None:
+    async def test_conversations_of_one_owner_are_separate(self, history: HistoryStore) -> None:
         other = Conversation("alice", "other")
         await history.append(ALICE, turn(1))
         await history.append(other, turn(2))
@@ -192,7 +192,7 @@ class HistoryContract:
         assert await history.turns(ALICE) == [turn(1)]
         assert await history.turns(other) == [turn(2)]
 
-    async def test_a_limit_counts_for_each_conversation(self, history: HistoryStore) -> None:
+    async def test_limit_applies_to_each_conversation(self, history: HistoryStore) -> None:
         for number in range(5):
             await history.append(ALICE, turn(number))
         await history.append(BOB, turn(9))
@@ -224,14 +224,14 @@ class HistoryContract:
         assert [(each.id, each.messages) for each in listed] == [("first", 4), ("third", 2), ("second", 2)]
         assert [each.last_activity for each in listed] == [turn(number).answered_at for number in (3, 2, 1)]
 
-    async def test_the_same_turn_again_is_kept_once(self, history: HistoryStore) -> None:
+    async def test_repeated_turn_is_stored_once(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
         await history.append(ALICE, turn(2))
         await history.append(ALICE, turn(1))
 
         assert await history.turns(ALICE) == [turn(1), turn(2)]
 
-    async def test_a_turn_is_the_same_by_its_id_and_the_first_stays(self, history: HistoryStore) -> None:
+    async def test_turn_with_a_known_id_does_not_change_the_stored_one(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
         await history.append(ALICE, turn(1, text="with other text"))
         await history.append(BOB, turn(1, text="of another owner"))
@@ -239,7 +239,7 @@ class HistoryContract:
         assert await history.turns(ALICE) == [turn(1)]
         assert await history.turns(BOB) == [turn(1, text="of another owner")]
 
-    async def test_the_same_turn_again_is_no_activity(self, history: HistoryStore) -> None:
+    async def test_repeated_turn_does_not_count_as_activity(self, history: HistoryStore) -> None:
         other = Conversation("alice", "other")
         await history.append(ALICE, turn(1))
         await history.append(other, turn(2))
@@ -266,7 +266,7 @@ class HistoryContract:
         await history.append(ALICE, turn(3))
         assert [each.title for each in await history.conversations("alice")] == ["holidays"]
 
-    async def test_naming_is_no_activity_and_leaves_others_alone(self, history: HistoryStore) -> None:
+    async def test_renaming_does_not_count_as_activity_and_changes_no_other(self, history: HistoryStore) -> None:
         other = Conversation("alice", "other")
         await history.append(ALICE, turn(1))
         await history.append(other, turn(2))
@@ -341,7 +341,7 @@ class HistoryContract:
         assert await history.search("alice", ["answer 0"]) == []
         assert await history.search("alice", [f"answer {LIMIT // 2}"]) == listed
 
-    async def test_a_search_has_pages(self, history: HistoryStore) -> None:
+    async def test_search_results_are_listed_in_pages(self, history: HistoryStore) -> None:
         for number in range(7):
             text = "blue" if number % 2 else "red"
             await history.append(Conversation("alice", f"c{number}"), turn(number, text=text))

@@ -1,4 +1,4 @@
-"""What every `RateLimiter` must do. A limiter's tests inherit the suite and give it the fixtures below."""
+"""The contract of `RateLimiter`. The tests of a limiter inherit the suite and define its fixtures."""
 
 from collections.abc import Callable
 
@@ -10,32 +10,32 @@ from tokenfall.rate_limit import LimitDecision
 
 RATE = 4.0
 BURST = 3
-"""Of the limiter under test: three at once, then one each quarter of a second."""
+"""Three requests at once, then one per quarter of a second."""
 
 
 async def taken(limiter: RateLimiter, client: str, *, times: int) -> list[bool]:
-    """Whether each of so many requests at once was allowed."""
+    """Whether each of `times` immediate requests is allowed."""
     return [(await limiter.take(client)).allowed for _ in range(times)]
 
 
 def rounded(decision: LimitDecision) -> LimitDecision:
-    """The verdict to the millisecond."""
+    """The decision with times rounded to milliseconds."""
     return replace(
         decision, retry_after_s=round(decision.retry_after_s, 3) + 0.0, reset_s=round(decision.reset_s, 3) + 0.0
     )
 
 
 class LimiterContract:
-    """The suite. Every test gets a new limiter, on a clock that stands still until it is moved."""
+    """The suite. Every test gets a new limiter with a fake clock."""
 
     @pytest.fixture
     def limiter(self) -> RateLimiter:
-        """A limiter of `RATE` and `BURST` to whom nobody owes anything."""
+        """A limiter with `RATE` and `BURST`, whose buckets are full."""
         raise NotImplementedError
 
     @pytest.fixture
     def advance(self) -> Callable[[float], None]:
-        """Moves the limiter's clock by so many seconds."""
+        """Advances the limiter's clock by seconds."""
         raise NotImplementedError
 
     async def test_limiter_has_its_rate_and_burst(self, limiter: RateLimiter) -> None:
@@ -66,13 +66,13 @@ class LimiterContract:
 
         assert await taken(limiter, "a", times=2) == [True, False]
 
-    async def test_a_refusal_spends_nothing(self, limiter: RateLimiter, advance: Callable[[float], None]) -> None:
+    async def test_refused_request_takes_no_token(self, limiter: RateLimiter, advance: Callable[[float], None]) -> None:
         await taken(limiter, "a", times=50)
         advance(0.25)
 
         assert await taken(limiter, "a", times=2) == [True, False]
 
-    async def test_a_long_rest_gives_the_burst_back_and_no_more(
+    async def test_long_pause_restores_at_most_the_burst(
         self, limiter: RateLimiter, advance: Callable[[float], None]
     ) -> None:
         await taken(limiter, "a", times=3)
@@ -80,7 +80,7 @@ class LimiterContract:
 
         assert await taken(limiter, "a", times=4) == [True, True, True, False]
 
-    async def test_clients_do_not_spend_each_others_share(self, limiter: RateLimiter) -> None:
+    async def test_clients_have_separate_buckets(self, limiter: RateLimiter) -> None:
         await taken(limiter, "a", times=4)
 
         assert await taken(limiter, "b", times=4) == [True, True, True, False]

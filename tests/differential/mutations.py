@@ -1,4 +1,4 @@
-"""Requests to begin with, and what a broken or hostile sender makes of them."""
+"""Valid requests, and random mutations of them as from a broken or hostile sender."""
 
 from random import Random
 
@@ -34,7 +34,7 @@ SEEDS: tuple[bytes, ...] = (
 )  # fmt: skip
 
 BLANK_LINES: tuple[bytes, ...] = (b"\r\n" + SEEDS[0], b"\r\n\r\n" + SEEDS[0], SEEDS[6] + b"\r\n" + SEEDS[1])
-"""Blank lines before a request, which h11 does not take; RFC 9112, section 2.2."""
+"""Blank lines before a request, which h11 refuses; see RFC 9112, section 2.2."""
 
 _PIECES: tuple[bytes, ...] = (
     b"\r\n", b"\n", b"\r", b"\r\n\r\n", b" ", b"\t", b"\x00", b"\x0b", b"\x7f", b"\x80", b"\xff", b":", b": ", b",",
@@ -47,7 +47,7 @@ _PIECES: tuple[bytes, ...] = (
 
 
 def mutated(random: Random) -> bytes:
-    """One of the seeds with one to four changes."""
+    """One of the seeds with one to four random changes."""
     data = random.choice(SEEDS)
     for _ in range(random.choice((1, 1, 1, 2, 2, 3, 4))):
         data = random.choice(_CHANGES)(data, random)
@@ -55,7 +55,7 @@ def mutated(random: Random) -> bytes:
 
 
 def _place(data: bytes, random: Random) -> int:
-    """Mostly anywhere, sometimes just at the end of a line, where framing is."""
+    """A random offset; in four of ten cases the start of a line, where a change affects the framing."""
     ends = [at for at in range(len(data)) if data[at : at + 1] == b"\n"]
     return random.choice(ends) + 1 if ends and random.random() < 0.4 else random.randint(0, len(data))
 

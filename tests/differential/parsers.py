@@ -1,4 +1,4 @@
-"""Two readers of the same bytes: Tokenfall's and h11."""
+"""Parses the same bytes with Tokenfall's parser and with h11."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ BOUNDS = Bounds()
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A request that was read to its end."""
+class ParsedRequest:
+    """A complete request."""
 
     method: str
     path: str
@@ -27,51 +27,51 @@ class Taken:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was made of the bytes of one connection: the requests, and the status of a refusal (0 for none).
+    """The result for the bytes of one connection: the requests, and the status of a refusal (0 for none).
 
-    Without a refusal the reader waits for more, or the last request closed the connection.
+    Without a refusal the parser needs more bytes, or the last request closed the connection.
     """
 
-    requests: tuple[Taken, ...]
+    requests: tuple[ParsedRequest, ...]
     refused: int
     why: str = ""
 
 
 def tokenfall_reads(parts: Iterable[bytes], heads: HeadParser) -> Reading:
-    """As a `Connection` does it; `heads` is shared by all connections of a process, and so is it here."""
+    """The result of Tokenfall, as in a `Connection`. Calls may share `heads`, as the connections of a process do."""
     reader = RequestReader(heads, BOUNDS)
-    taken: list[Taken] = []
+    parsed: list[ParsedRequest] = []
     try:
         for part in parts:
             reader.feed(part)
             while (request := reader.next()) is not None:
                 closes = not request.keep_alive
-                taken.append(Taken(request.method, request.path, request.query_string, request.body, closes))
+                parsed.append(ParsedRequest(request.method, request.path, request.query_string, request.body, closes))
                 if closes:
-                    return Reading(tuple(taken), 0)
+                    return Reading(tuple(parsed), 0)
     except Refusal as refusal:
-        return Reading(tuple(taken), refusal.status, refusal.detail)
-    return Reading(tuple(taken), 0)
+        return Reading(tuple(parsed), refusal.status, refusal.detail)
+    return Reading(tuple(parsed), 0)
 
 
 def h11_reads(data: bytes) -> Reading:
-    """What a server made of h11 reads."""
+    """The result of h11 in a server."""
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(data)
-    taken: list[Taken] = []
+    parsed: list[ParsedRequest] = []
     try:
         while (request := _next(connection)) is not None:
-            taken.append(request)
+            parsed.append(request)
             if request.closes:
                 break
             connection.start_next_cycle()
     except h11.RemoteProtocolError as error:
-        return Reading(tuple(taken), error.error_status_hint, str(error))
-    return Reading(tuple(taken), 0)
+        return Reading(tuple(parsed), error.error_status_hint, str(error))
+    return Reading(tuple(parsed), 0)
 
 
-def _next(connection: h11.Connection) -> Taken | None:
-    """The next request to its end, answered so that another may follow; None when more is needed."""
+def _next(connection: h11.Connection) -> ParsedRequest | None:
+    """The next complete request, None if more bytes are needed. Sends a response, so that another can follow."""
     head: h11.Request | None = None
     body = bytearray()
     while True:
@@ -87,13 +87,15 @@ def _next(connection: h11.Connection) -> Taken | None:
                 connection.send(h11.EndOfMessage())
                 path, query = origin_form(head.target)
                 closes = connection.our_state is not h11.DONE
-                return Taken(head.method.decode("ascii"), unquote(path.decode("ascii")), query, bytes(body), closes)
+                return ParsedRequest(
+                    head.method.decode("ascii"), unquote(path.decode("ascii")), query, bytes(body), closes
+                )
             case _:
                 return None
 
 
 def origin_form(target: bytes) -> tuple[bytes, bytes]:
-    """A target's path and query; of an absolute one, what follows the authority. RFC 9112, section 3.2.2."""
+    """The path and query of a target in origin or absolute form; RFC 9112, section 3.2.2."""
     scheme, separator, rest = target.partition(b"://")
     if separator and scheme.lower() in (b"http", b"https") and not target.startswith(b"/"):
         at = min((rest.find(mark) for mark in (b"/", b"?") if mark in rest), default=len(rest))

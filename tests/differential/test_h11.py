@@ -1,7 +1,7 @@
-"""Tokenfall and h11 read the same bytes alike, or there is a reason written here.
+"""Tokenfall and h11 parse the same bytes into the same requests, with the exceptions listed here.
 
-What matters for safety is one direction: Tokenfall must never see a request, or another one, where h11 sees none.
-The other direction, refusing what h11 takes, is allowed for the reasons of `STRICTER` only.
+For security, Tokenfall must never parse a request where h11 parses none or a different one. It may refuse a request
+that h11 accepts, but only for the reasons in `STRICTER`.
 """
 
 import os
@@ -41,30 +41,30 @@ STRICTER: dict[str, str] = {
     r"a chunk's size line may have at most .*": "our own limit",
     r"a Host header is required": "RFC 9112, 3.2",
 }
-"""Patterns of refusals that h11 does not share, and why Tokenfall may refuse."""
+"""Patterns of Tokenfall's errors for requests that h11 accepts, and the reasons."""
 
 BLANK_LINE = "no request line received"
-"""h11 refuses an empty line before a request, which RFC 9112, section 2.2, asks a server to ignore."""
+"""h11's error for an empty line before a request, which a server should ignore by RFC 9112, section 2.2."""
 
 BAD_WHITESPACE = re.compile(r"illegal chunk header: bytearray\(b'[0-9A-Fa-f]+(?: |\\t)+;.*", re.DOTALL)
-"""h11 refuses white space before a chunk's extension, which RFC 9112, section 7.1.1, has a recipient read and drop."""
+"""h11's error for white space before a chunk's extension, which a recipient must remove by RFC 9112, section 7.1.1."""
 
 
 def disagreement(data: bytes, heads: HeadParser) -> str | None:
-    """Why the two may not read `data` as they do; None when they may."""
+    """The difference between the two results for `data` that is not allowed; None if there is none."""
     ours, theirs = tokenfall_reads([data], heads), h11_reads(data)
     for number, (our, their) in enumerate(zip(ours.requests, theirs.requests, strict=False)):
         if our != their:
-            return f"request {number} is another: {our} and {their}"
+            return f"request {number} differs: {our} and {their}"
     if len(ours.requests) > len(theirs.requests) and not _may_see_more(theirs):
         return f"more requests than h11: {ours.requests[len(theirs.requests) :]}, h11: {theirs.why}"
     if len(ours.requests) < len(theirs.requests) and not _may_refuse(ours):
-        return f"fewer requests than h11, for no known reason: {ours.refused} {ours.why!r}"
+        return f"fewer requests than h11, without an allowed reason: {ours.refused} {ours.why!r}"
     return None
 
 
 def _may_see_more(theirs: Reading) -> bool:
-    """h11 knows no keep-alive in HTTP/1.0, no blank line before a request, and no white space before an extension."""
+    """h11 has no keep-alive in HTTP/1.0, no blank lines before a request, and no white space before an extension."""
     stopped = bool(theirs.requests) and theirs.requests[-1].closes
     return stopped or theirs.why == BLANK_LINE or bool(BAD_WHITESPACE.fullmatch(theirs.why))
 
@@ -96,16 +96,16 @@ def test_white_space_before_an_extension_follows_the_standard(size_line: bytes) 
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_mutations_are_read_alike_or_for_a_reason(batch: int) -> None:
+def test_mutated_requests_parse_equally(batch: int) -> None:
     random = Random(batch)
-    heads = HeadParser(BOUNDS)  # one for all, as in a process: nothing of one request may reach the next
+    heads = HeadParser(BOUNDS)  # shared, as in a process: no data of one request may leak into the next
     for _ in range(MUTATIONS // BATCHES):
         data = mutated(random)
         assert disagreement(data, heads) is None, data
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_split_of_a_request_is_read_alike(seed: bytes) -> None:
+def test_every_split_of_a_request_parses_equally(seed: bytes) -> None:
     heads = HeadParser(BOUNDS)
     whole = tokenfall_reads([seed], heads)
 
@@ -114,11 +114,11 @@ def test_every_split_of_a_request_is_read_alike(seed: bytes) -> None:
         assert tokenfall_reads([seed[:at], seed[at:]], heads) == whole, at
 
 
-def test_a_mutation_that_is_read_otherwise_is_seen() -> None:
+def test_smuggled_request_is_reported() -> None:
     smuggled = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /two HTTP/1.1\r\nHost: a\r\n\r\n"
 
-    class Deaf(HeadParser):
+    class ParserWithoutLength(HeadParser):
         def parse(self, head: bytes) -> Request:
             return super().parse(head.replace(b"Content-Length: 3", b"X-Nothing: 3"))
 
-    assert disagreement(smuggled, Deaf(BOUNDS)) is not None
+    assert disagreement(smuggled, ParserWithoutLength(BOUNDS)) is not None

@@ -64,20 +64,18 @@ async def test_silent_connection_is_closed(short_deadlines: int) -> None:
         assert TIMEOUT_S - 0.1 <= time.monotonic() - begun < TIMEOUT_S + TOLERANCE_S
 
 
-async def test_slow_body_is_refused_at_its_deadline_from_the_head(short_deadlines: int) -> None:
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [({"Content_Length": "500"}, b" " * 200), ({"Transfer_Encoding": "chunked"}, b"1\r\n \r\n" * 40)],
+    ids=["length", "chunks"],
+)
+async def test_slow_body_is_refused_at_its_deadline_from_the_head(
+    short_deadlines: int, framing: dict[str, str], body: bytes
+) -> None:
     async with await Client.connect(short_deadlines) as client:
         begun = time.monotonic()
-        await client.send(request("/chat", method="POST", Content_Length="500"))
-        status, after_s = await status_and_duration(client, b" " * 200, begun=begun)
-        assert status == 408
-        assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + TOLERANCE_S
-
-
-async def test_slow_chunks_are_refused_at_the_deadline(short_deadlines: int) -> None:
-    async with await Client.connect(short_deadlines) as client:
-        begun = time.monotonic()
-        await client.send(request("/chat", method="POST", Transfer_Encoding="chunked"))
-        status, after_s = await status_and_duration(client, b"1\r\n \r\n" * 40, begun=begun)
+        await client.send(request("/chat", method="POST", **framing))
+        status, after_s = await status_and_duration(client, body, begun=begun)
         assert status == 408
         assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + TOLERANCE_S
 

@@ -1,4 +1,4 @@
-"""A redis-server of our own on a socket in a temporary folder: no port, no file kept, no neighbour."""
+"""A redis-server on a socket in a temporary folder, without a port and without persistence."""
 
 import asyncio
 import shutil
@@ -21,7 +21,7 @@ START_TIMEOUT_S = 10.0
 
 
 class RedisServer:
-    """Started, stopped and frozen as a test likes. `admin` is a client beside those under test."""
+    """A redis-server that a test can start, stop and freeze. `admin` is a client for the test itself."""
 
     def __init__(self, folder: Path) -> None:
         self._socket = folder / "redis.sock"
@@ -71,20 +71,20 @@ class RedisServer:
 
 @pytest.fixture(scope="session")
 def common_server() -> Iterator[RedisServer]:
-    """One for all tests that leave it running."""
+    """The server of all tests that do not stop it."""
     yield from served()
 
 
 @pytest.fixture
 def server(common_server: RedisServer) -> RedisServer:
-    """Running and empty."""
+    """The common server, with no data."""
     common_server.admin.flushall()
     return common_server
 
 
 @pytest.fixture
 def own_server() -> Iterator[RedisServer]:
-    """One for a test that stops it."""
+    """A server for a test that stops it."""
     yield from served()
 
 

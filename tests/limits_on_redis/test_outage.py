@@ -1,4 +1,4 @@
-"""L4: Redis goes away in the middle, and comes back; the process that limits goes on all the time."""
+"""Rate limits while Redis fails and recovers. (L4)"""
 
 import asyncio
 import time
@@ -21,25 +21,25 @@ BURST = 5
 BACK_TIMEOUT_S = 10.0
 
 
-class Counting(RedisLimiter):
-    """Counts who asks it for a verdict."""
+class CountingLimiter(RedisLimiter):
+    """Counts the calls of `take`."""
 
-    takes = 0
+    take_count = 0
 
     async def take(self, client: str) -> LimitDecision:
-        self.takes += 1
+        self.take_count += 1
         return await super().take(client)
 
 
 @pytest.fixture
-async def primary(own_server: RedisServer) -> AsyncIterator[Counting]:
-    primary = Counting.from_url(RATE, BURST, url=own_server.url)
+async def primary(own_server: RedisServer) -> AsyncIterator[CountingLimiter]:
+    primary = CountingLimiter.from_url(RATE, BURST, url=own_server.url)
     yield primary
     await primary.close()
 
 
 @pytest.fixture
-async def limiter(primary: Counting) -> AsyncIterator[FallbackLimiter]:
+async def limiter(primary: CountingLimiter) -> AsyncIterator[FallbackLimiter]:
     local = MemoryLimiter(RATE, BURST, now=time.monotonic)
     limiter = FallbackLimiter(primary, local, now=time.monotonic, retry_s=0.1)
     yield limiter
@@ -47,36 +47,36 @@ async def limiter(primary: Counting) -> AsyncIterator[FallbackLimiter]:
 
 
 async def timed(take: Awaitable[object]) -> float:
-    """Seconds that it took."""
+    """The duration in seconds."""
     start_s = time.monotonic()
     await take
     return time.monotonic() - start_s
 
 
 async def until_back(limiter: FallbackLimiter) -> None:
-    """Take, as a client would, until the primary is asked again."""
+    """Send requests until the primary limiter is in use again."""
     async with asyncio.timeout(BACK_TIMEOUT_S):
         while limiter.degraded:
-            await limiter.take("somebody")
+            await limiter.take("another")
             await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("outage", [RedisServer.kill, RedisServer.freeze], ids=["killed", "frozen"])
-async def test_the_local_limiter_takes_over_at_once(
-    own_server: RedisServer, primary: Counting, limiter: FallbackLimiter, outage: Callable[[RedisServer], None]
+async def test_local_limiter_is_used_at_once(
+    own_server: RedisServer, primary: CountingLimiter, limiter: FallbackLimiter, outage: Callable[[RedisServer], None]
 ) -> None:
     assert await taken(limiter, "a", times=6) == [True] * 5 + [False]
     outage(own_server)
 
     assert await timed(limiter.take("b")) < 0.5
     assert limiter.degraded
-    takes = primary.takes
+    before = primary.take_count
     assert await timed(taken(limiter, "b", times=200)) < 0.1
     assert await taken(limiter, "b", times=1) == [False]
-    assert primary.takes == takes
+    assert primary.take_count == before
 
 
-async def test_nothing_is_tried_twice(tmp_path: Path) -> None:
+async def test_failed_call_is_not_repeated(tmp_path: Path) -> None:
     connections = 0
 
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,7 +94,7 @@ async def test_nothing_is_tried_twice(tmp_path: Path) -> None:
     assert connections == 1
 
 
-async def test_requests_in_progress_when_redis_freezes_are_answered_in_time(
+async def test_requests_in_progress_when_redis_freezes_get_decisions_in_time(
     own_server: RedisServer, limiter: FallbackLimiter
 ) -> None:
     await limiter.take("a")
@@ -104,18 +104,18 @@ async def test_requests_in_progress_when_redis_freezes_are_answered_in_time(
     assert await timed(asyncio.gather(*crowd)) < 1.0
 
 
-async def test_a_restarted_server_is_used_again(
-    own_server: RedisServer, primary: Counting, limiter: FallbackLimiter
+async def test_restarted_redis_is_used_again(
+    own_server: RedisServer, primary: CountingLimiter, limiter: FallbackLimiter
 ) -> None:
     await limiter.take("a")
     own_server.kill()
     await limiter.take("a")
-    takes = primary.takes
+    before = primary.take_count
     own_server.start()
     await until_back(limiter)
 
     assert await taken(limiter, "c", times=6) == [True] * 5 + [False]
-    assert primary.takes >= takes + 6
+    assert primary.take_count >= before + 6
     assert own_server.admin.exists("tokenfall:limit:c")
 
 
@@ -129,7 +129,7 @@ async def test_resumed_redis_still_has_the_used_tokens(own_server: RedisServer, 
     assert await taken(limiter, "a", times=1) == [False]
 
 
-async def test_a_server_that_was_never_there_limits_no_less(primary: Counting, own_server: RedisServer) -> None:
+async def test_limits_apply_if_redis_never_ran(primary: CountingLimiter, own_server: RedisServer) -> None:
     own_server.kill()
     limiter = FallbackLimiter(primary, MemoryLimiter(RATE, BURST, now=time.monotonic), now=time.monotonic)
 

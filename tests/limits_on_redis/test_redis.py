@@ -18,14 +18,14 @@ from tests.limits_on_redis.conftest import RedisServer
 
 TEST_TIME = "tonumber(redis.call('GET', 'now'))"
 NOW_US = 1_763_676_000_123_457
-"""Microseconds since 1970, as the server counts them."""
+"""Time of the fake clock: microseconds since 1970."""
 
 FRESH = count()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def patience() -> Iterator[None]:
-    """No deadline of the limiter ends a call when the machine is busy; deadlines are tested in test_outage.py."""
+def long_timeouts() -> Iterator[None]:
+    """Timeouts so long that none expires on a busy machine; test_outage.py tests timeouts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tokenfall.limits.redis.COMMAND_TIMEOUT_S", 10.0)
         patch.setattr("tokenfall.limits.redis.TOTAL_TIMEOUT_S", 10.0)
@@ -33,7 +33,7 @@ def patience() -> Iterator[None]:
 
 
 class ServerClock:
-    """Time as the script is told it: it stands still until it is moved."""
+    """A fake clock for the script, which reads it from Redis."""
 
     def __init__(self, server: RedisServer, now_us: int = NOW_US) -> None:
         self._server = server
@@ -88,19 +88,17 @@ async def test_redis_script_agrees_with_an_exact_token_bucket(
         for gap_s in data.draw(gaps(rate)):
             clock.advance(gap_s)
             exact.fill(Fraction(clock.now_us, 10**6))
-            exact.judge(await limiter.take(client))
+            exact.check(await limiter.take(client))
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 3.0, 7.0, 49.0])
-async def test_the_last_of_a_burst_is_not_lost_to_rounding(
-    server: RedisServer, clock: ServerClock, rate: float
-) -> None:
+async def test_whole_burst_is_allowed_despite_rounding(server: RedisServer, clock: ServerClock, rate: float) -> None:
     async with limiting(server, rate=rate, burst=100) as limiter:
         assert [(await limiter.take("a")).remaining for _ in range(100)] == list(reversed(range(100)))
         assert not (await limiter.take("a")).allowed
 
 
-async def test_on_the_servers_own_clock_never_more_than_burst_and_rate(server: RedisServer) -> None:
+async def test_several_limiters_allow_at_most_burst_and_rate_by_the_servers_clock(server: RedisServer) -> None:
     rate, burst = 200.0, 50
     limiters = [RedisLimiter.from_url(rate, burst, url=server.url) for _ in range(4)]
     start_s = server.now_s()
@@ -113,7 +111,7 @@ async def test_on_the_servers_own_clock_never_more_than_burst_and_rate(server: R
     assert burst <= allowed <= burst + rate * elapsed_s + 1
 
 
-async def test_no_clock_but_the_servers_is_believed(
+async def test_only_the_servers_clock_is_used(
     server: RedisServer, clock: ServerClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with limiting(server) as limiter:
@@ -132,14 +130,14 @@ async def test_the_servers_time_is_in_microseconds(server: RedisServer) -> None:
     assert before_s * 1e6 - 1 <= now_us <= server.now_s() * 1e6 + 1
 
 
-async def test_a_client_is_kept_a_second_longer_than_he_owes(server: RedisServer, limiter: RedisLimiter) -> None:
+async def test_bucket_expires_a_second_after_it_is_full(server: RedisServer, limiter: RedisLimiter) -> None:
     await taken(limiter, "a", times=3)
 
     assert server.admin.keys("tokenfall:*") == [b"tokenfall:limit:a"]
     assert 750 < server.admin.pttl("tokenfall:limit:a") <= 1750
 
 
-async def test_a_clock_set_back_keeps_a_debt_and_makes_none(limiter: RedisLimiter, clock: ServerClock) -> None:
+async def test_clock_set_back_does_not_change_used_tokens(limiter: RedisLimiter, clock: ServerClock) -> None:
     await taken(limiter, "a", times=3)
     clock.advance(-3600)
 
@@ -172,19 +170,21 @@ async def test_any_string_is_a_client(limiter: RedisLimiter) -> None:
 
 
 async def test_replies_are_never_mixed_up_after_cancellations(server: RedisServer, clock: ServerClock) -> None:
-    """Callers leave while their commands are under way; each client has spent another number of requests."""
-    rate = 1 / 64  # Redis deletes a bucket by its own clock a second after it is full again: not before the test ends
+    """Callers are cancelled while their commands run; each client has used a different number of tokens."""
+    rate = 1 / 64  # slow, because Redis deletes a bucket by its own clock a second after it is full
     async with limiting(server, rate=rate, burst=100) as limiter:
         for number in range(20):
             await taken(limiter, f"client {number}", times=number)
         for _ in range(50):
-            leaving = [asyncio.create_task(limiter.take("leaver")) for _ in range(10)]
+            cancelled = [asyncio.create_task(limiter.take("cancelled")) for _ in range(10)]
             await asyncio.sleep(0)
-            for task in leaving:
+            for task in cancelled:
                 task.cancel()
             number = next(FRESH) % 20
             assert (await limiter.take(f"client {number}")).reset_s > number / rate
-            assert all(isinstance(end, BaseException) for end in await asyncio.gather(*leaving, return_exceptions=True))
+            assert all(
+                isinstance(end, BaseException) for end in await asyncio.gather(*cancelled, return_exceptions=True)
+            )
         for number in range(20):
             spent = (await limiter.take(f"client {number}")).reset_s * rate
             assert number + 1 <= round(spent) <= number + 4
@@ -202,7 +202,9 @@ async def test_command_completes_if_its_caller_is_cancelled(server: RedisServer,
 
     assert await taken(limiter, "b", times=1) == [True]
     assert await taken(limiter, "a", times=2) == [True, False]
-    assert server.admin.info("stats")["total_connections_received"] <= connections + 1  # two at once, none cut off
+    assert (
+        server.admin.info("stats")["total_connections_received"] <= connections + 1
+    )  # for two at once; none was closed
 
 
 async def test_close_waits_for_calls_in_progress(server: RedisServer, limiter: RedisLimiter) -> None:
@@ -239,7 +241,7 @@ async def test_error_without_a_server_has_no_secret(url: str) -> None:
     limiter = RedisLimiter.from_url(RATE, BURST, url=url)
     with pytest.raises(StoreUnavailable) as caught:
         await limiter.take("a")
-    assert caught.value.message == "the rate limits cannot be read now"
+    assert caught.value.message == "a store of the server cannot be read or written now"
     await limiter.close()
 
 
@@ -247,5 +249,5 @@ async def test_error_of_a_missing_password_has_no_secret(server: RedisServer) ->
     limiter = RedisLimiter.from_url(RATE, BURST, url=server.url.replace("unix://", "unix://someone:secret@"))
     with pytest.raises(StoreUnavailable, match="cannot be read") as caught:
         await limiter.check()
-    assert caught.value.message == "the rate limits cannot be read now"
+    assert caught.value.message == "a store of the server cannot be read or written now"
     await limiter.close()

@@ -32,7 +32,7 @@ function tooled() {
   return { asked, tools: { get_weather: each, get_time: each } };
 }
 
-export async function whole_text(at) {
+export async function complete_text(at) {
   const result = await generateText(question(at, { maxOutputTokens: 500 })); // said, or Anthropic's warns
   assert.equal(result.finishReason, 'stop');
   assert.equal(result.usage.inputTokens, 4);
@@ -41,7 +41,7 @@ export async function whole_text(at) {
   assert.deepEqual(result.warnings, []);
 }
 
-export async function streamed_text_is_the_same_a_token_at_a_time(at) {
+export async function streamed_text_is_the_same_one_token_per_chunk(at) {
   const whole = await generateText(question(at));
   const result = streamed(at);
   const pieces = await all(result.textStream);
@@ -53,7 +53,7 @@ export async function streamed_text_is_the_same_a_token_at_a_time(at) {
   assert.equal(usage.outputTokens, whole.usage.outputTokens);
 }
 
-export async function bounded_answer_ends_by_length(at) {
+export async function limited_response_ends_by_length(at) {
   const whole = await generateText(question(at, { maxOutputTokens: 5 }));
   assert.equal(whole.finishReason, 'length');
   assert.equal(whole.usage.outputTokens, 5);
@@ -62,7 +62,7 @@ export async function bounded_answer_ends_by_length(at) {
   assert.equal(await result.finishReason, 'length');
 }
 
-export async function whole_steps_with_tools_until_the_text(at) {
+export async function tool_steps_end_with_text(at) {
   const { asked, tools } = tooled();
   const asks = { prompt: 'Ask get_weather and get_time.', tools, stopWhen: stepCountIs(4) };
   const result = await generateText(question(at, asks));
@@ -72,7 +72,7 @@ export async function whole_steps_with_tools_until_the_text(at) {
   assert.ok(words(result.text) > 5);
 }
 
-export async function streamed_steps_with_tools_until_the_text(at) {
+export async function streamed_tool_steps_end_with_text(at) {
   const { asked, tools } = tooled();
   const asks = { prompt: 'Ask get_weather and get_time.', tools, stopWhen: stepCountIs(4) };
   const result = streamed(at, asks);
@@ -120,7 +120,7 @@ export async function reasoning_comes_before_the_text(at) {
   assert.ok(kinds.includes('reasoning-end'));
 }
 
-export async function reasoning_goes_with_the_tools_until_the_text(at) {
+export async function reasoning_is_kept_through_tool_steps(at) {
   const { asked, tools } = tooled();
   const asks = { prompt: 'Ask get_time.', tools, stopWhen: stepCountIs(4), maxOutputTokens: 4000 };
   const result = streamed(at, { ...asks, providerOptions: thinking(at) });

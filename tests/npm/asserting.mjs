@@ -1,15 +1,15 @@
-/** What several cases look at. */
+/** Helpers of several cases. */
 
 import assert from 'node:assert/strict';
 
-/** Everything that an async iterable gives. */
+/** All items of an async iterable. */
 export async function all(iterable) {
   const items = [];
   for await (const item of iterable) items.push(item);
   return items;
 }
 
-/** How many streams each server is playing. */
+/** The number of running streams of each server. */
 async function inFlight(servers) {
   const counts = servers.map(async (server) => {
     const metrics = await (await fetch(`${server}/metrics`)).text();
@@ -18,7 +18,7 @@ async function inFlight(servers) {
   return Promise.all(counts);
 }
 
-/** Returns once every server plays `wanted` streams: each look is a request's round trip. */
+/** Returns once every server has `wanted` running streams; polls by requests. */
 export async function playing(servers, wanted) {
   const until = Date.now() + 10_000;
   for (;;) {
@@ -28,12 +28,12 @@ export async function playing(servers, wanted) {
   }
 }
 
-/** How many words `text` has: as many tokens as the simulator counts. */
+/** The number of words of `text`, which is the simulator's number of tokens. */
 export function words(text) {
   return text.split(/\s+/).filter(Boolean).length;
 }
 
-/** What `make` rejects with. */
+/** The error with which `make` rejects. */
 export async function thrown(make) {
   try {
     await make();
@@ -43,7 +43,7 @@ export async function thrown(make) {
   assert.fail('nothing was thrown');
 }
 
-/** Node's own `fetch` that notes the status of every answer in `statuses`. */
+/** `fetch` of Node that appends the status of each response to `statuses`. */
 export function noting(statuses) {
   return async (...request) => {
     const response = await fetch(...request);

@@ -1,7 +1,7 @@
 /**
- * An upstream whose answer breaks after two tokens: whoever listens must be told, and never hear of an end.
+ * Streams that the upstream breaks after two tokens: the client must raise an error and must not report a normal end.
  *
- * `code` is missing where the relay hands on what it does not read, and the client is the one who finds out.
+ * `code` is undefined if the relay passes the stream through without decoding it; then the client detects the error.
  */
 
 import assert from 'node:assert/strict';

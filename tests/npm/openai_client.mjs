@@ -1,4 +1,4 @@
-/** The package `openai`. Each export is a case; it is given the servers that `test_npm.py` describes. */
+/** The package `openai`. Each export is a case; `test_npm.py` describes its argument. */
 
 import assert from 'node:assert/strict';
 
@@ -24,7 +24,7 @@ function client({ url, key }, more = {}) {
   return new OpenAI({ baseURL: url, apiKey: key, maxRetries: 0, ...more });
 }
 
-export async function whole_chat(at) {
+export async function complete_chat(at) {
   const completion = await client(at).chat.completions.create({ model: at.model, messages });
   const [choice] = completion.choices;
   assert.equal(choice.finish_reason, 'stop');
@@ -36,7 +36,7 @@ export async function whole_chat(at) {
   assert.ok(completion._request_id);
 }
 
-export async function streamed_chat_says_the_same_a_token_at_a_time(at) {
+export async function streamed_chat_has_the_same_text_one_token_per_chunk(at) {
   const openai = client(at);
   const whole = await openai.chat.completions.create({ model: at.model, messages });
   const request = { model: at.model, messages, stream: true, stream_options: { include_usage: true } };
@@ -56,7 +56,7 @@ export async function stream_without_usage_has_none(at) {
   assert.ok(chunks.every((chunk) => !chunk.usage && chunk.choices.length === 1));
 }
 
-export async function bounded_answer_ends_by_length(at) {
+export async function limited_response_ends_by_length(at) {
   const openai = client(at);
   const request = { model: at.model, messages, max_completion_tokens: 5 };
   const whole = await openai.chat.completions.create(request);
@@ -67,7 +67,7 @@ export async function bounded_answer_ends_by_length(at) {
   assert.equal(final.choices[0].message.content, whole.choices[0].message.content);
 }
 
-export async function stop_several_answers_and_logprobs(at) {
+export async function stop_several_choices_and_logprobs(at) {
   const openai = client(at);
   const request = { model: at.model, messages, n: 2, max_tokens: 6, logprobs: true, top_logprobs: 2 };
   const { choices, usage } = await openai.chat.completions.create(request);
@@ -84,7 +84,7 @@ export async function stop_several_answers_and_logprobs(at) {
   assert.equal(stopped.usage.completion_tokens, 2);
 }
 
-export async function whole_tool_calls(at) {
+export async function tool_calls(at) {
   const request = { model: at.model, messages: asking, tools, tool_choice: 'required' };
   const [choice] = (await client(at).chat.completions.create(request)).choices;
   assert.equal(choice.finish_reason, 'tool_calls');
@@ -94,7 +94,7 @@ export async function whole_tool_calls(at) {
   assert.equal(one.choices[0].message.tool_calls.length, 1);
 }
 
-export async function stream_helper_puts_tool_calls_together(at) {
+export async function stream_helper_assembles_tool_calls(at) {
   const stream = client(at).chat.completions.stream({ model: at.model, messages: asking, tools });
   const pieces = [];
   const done = [];
@@ -129,11 +129,11 @@ async function runs_tools(at, stream) {
   assert.equal((await runner.finalChatCompletion()).choices[0].finish_reason, 'stop');
 }
 
-export async function runs_tools_until_the_text(at) {
+export async function tool_runner_ends_with_text(at) {
   await runs_tools(at, false);
 }
 
-export async function runs_streamed_tools_until_the_text(at) {
+export async function streamed_tool_runner_ends_with_text(at) {
   await runs_tools(at, true);
 }
 
@@ -167,7 +167,7 @@ export async function legacy_completions(at) {
   assert.equal(chunks.map((chunk) => chunk.choices[0].text).join(''), whole.choices[0].text);
 }
 
-export async function embeddings_as_base64_are_the_floats(at) {
+export async function embeddings_as_base64_equal_the_floats(at) {
   const openai = client(at);
   const request = { model: at.model, input: ['one', 'two', 'one'] };
   const byDefault = await openai.embeddings.create(request);
@@ -200,7 +200,7 @@ export async function models_are_listed(at) {
   assert.equal(error.code, 'model_not_found');
 }
 
-export async function whole_response(at) {
+export async function complete_response(at) {
   const response = await client(at).responses.create({ model: at.model, input: 'Why do tokens fall?' });
   assert.equal(response.status, 'completed');
   assert.equal(response.usage.output_tokens, words(response.output_text));
@@ -210,7 +210,7 @@ export async function whole_response(at) {
   assert.equal(cut.incomplete_details.reason, 'max_output_tokens');
 }
 
-export async function streamed_response_says_the_same(at) {
+export async function streamed_response_has_the_same_text(at) {
   const openai = client(at);
   const request = { model: at.model, input: 'Why do tokens fall?' };
   const whole = await openai.responses.create(request);
@@ -225,7 +225,7 @@ export async function streamed_response_says_the_same(at) {
   assert.deepEqual(final.usage, whole.usage);
 }
 
-export async function responses_with_tools_until_the_text(at) {
+export async function responses_with_tools_end_with_text(at) {
   const openai = client(at);
   const flat = tools.map((tool) => ({ type: 'function', strict: true, ...tool.function }));
   const input = [...asking];
@@ -241,7 +241,7 @@ export async function responses_with_tools_until_the_text(at) {
   assert.ok(words(second.output_text) > 5);
 }
 
-export async function responses_with_structure(at) {
+export async function responses_with_structured_output(at) {
   const text = { format: zodTextFormat(Answer, 'answer') };
   const parsed = await client(at).responses.parse({ model: at.model, input: 'Why?', text });
   Answer.parse(parsed.output_parsed);

@@ -1,7 +1,7 @@
 /**
- * Runs cases: a line `{"file", "name", "at"}` on standard input is answered by a line, `null` or what went wrong.
+ * Runs cases: for each line `{"file", "name", "at"}` on standard input it writes a line, `null` or the failure.
  *
- * It must never let a client reach anything but this machine.
+ * Clients may connect to this machine only.
  */
 
 import { Console } from 'node:console';
@@ -20,13 +20,13 @@ net.Socket.prototype.connect = function connectHere(...given) {
   }
   return connect.apply(this, given);
 };
-globalThis.console = new Console(process.stderr); // what clients say is no answer
+globalThis.console = new Console(process.stderr); // because stdout is for the results
 
-async function complaintOf({ file, name, at }) {
+async function failureOf({ file, name, at }) {
   try {
-    const cases = await import(`./${file}`); // after the guard, so that no client can have kept what it replaced
+    const cases = await import(`./${file}`); // after the guard, so that no client has a reference to the original `connect`
     await cases[name](at);
-    await setImmediate(); // a rejection that nobody handles ends this process, and fails the case
+    await setImmediate(); // an unhandled rejection ends this process, and fails the case
     return null;
   } catch (error) {
     return inspect(error).slice(0, 10_000);
@@ -34,5 +34,5 @@ async function complaintOf({ file, name, at }) {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(`${JSON.stringify(await complaintOf(JSON.parse(line)))}\n`);
+  process.stdout.write(`${JSON.stringify(await failureOf(JSON.parse(line)))}\n`);
 }

@@ -1,7 +1,7 @@
 """The npm clients `openai` and `ai` against real servers: simulated, and relayed by one Tokenfall to another.
 
-A case is an exported function of a `.mjs` file here, which `run.mjs` calls. It is given `{url, key, model,
-servers}`: the base address, the API key, the model, and the roots of all servers behind the address.
+A case is an exported function of a `.mjs` file here, which `run.mjs` calls. Its argument is `{url, key, model,
+servers}`: the base URL, the API key, the model, and the root URLs of all servers that take part.
 """
 
 import asyncio
@@ -35,25 +35,25 @@ def cases(file: str) -> list[str]:
 
 
 class Node:
-    """A node that runs cases, one after the other; started anew when a case has ended it."""
+    """A node process that runs cases one after the other; it is restarted after a case that ended it."""
 
     def __init__(self, log_path: Path) -> None:
         self._log_path = log_path
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, file: str, case: str, **at: Any) -> None:
-        """Run a case; its complaint is the test's."""
+        """Run a case; if it fails, the test fails with its message."""
         process = self._process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps({"file": file, "name": case, "at": at}) + "\n")
         process.stdin.flush()
-        answer = process.stdout.readline()
-        if not answer:
+        line = process.stdout.readline()
+        if not line:
             self.close()
             pytest.fail(f"node ended\n{self._log_path.read_text(encoding='utf-8')}")
-        complaint = json.loads(answer)
-        assert complaint is None, complaint
+        failure = json.loads(line)
+        assert failure is None, failure
 
     def _start(self) -> "subprocess.Popen[str]":
         node = shutil.which("node")
@@ -90,13 +90,13 @@ def root(server: ServerProcess) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """A server that simulates, and one that relays to it."""
+    """A simulator, and a relay to it."""
 
     simulating: ServerProcess
     relaying: ServerProcess
 
     def at(self, way: str) -> dict[str, Any]:
-        """What a case is told."""
+        """The argument of a case."""
         relayed = way == "relayed"
         servers = [self.simulating, self.relaying] if relayed else [self.simulating]
         return {
@@ -112,7 +112,7 @@ Start = Callable[..., ServerProcess]
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Starts servers that ask for a key. Each must end well."""
+    """Starts servers that require a key. Each must exit cleanly."""
     started: list[ServerProcess] = []
 
     def start_one(**environment: str) -> ServerProcess:
@@ -132,13 +132,13 @@ def _pair(start: Start, sim: str) -> Pair:
 
 @pytest.fixture(scope="session")
 def pair(start: Start) -> Pair:
-    """Answers fast."""
+    """Servers with short gaps."""
     return _pair(start, "gap=1ms")
 
 
 @pytest.fixture(scope="session")
 def endless(start: Start) -> Pair:
-    """Answers as good as without end."""
+    """Servers with practically endless responses."""
     return _pair(start, "gap=2ms,tokens=1000000")
 
 
@@ -156,9 +156,9 @@ def test_ai(node: Node, pair: Pair, case: str, provider: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("case", cases("leaving.mjs"))
+@pytest.mark.parametrize("case", cases("disconnect.mjs"))
 def test_disconnect_ends_the_stream_in_client_and_server(node: Node, endless: Pair, case: str, way: str) -> None:
-    node.run("leaving.mjs", case, **endless.at(way))
+    node.run("disconnect.mjs", case, **endless.at(way))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -186,17 +186,17 @@ async def _ends_without_done(exchange: Exchange) -> None:
     await exchange.send_last_chunk()
 
 
-async def _says_an_error(exchange: Exchange) -> None:
+async def _sends_error(exchange: Exchange) -> None:
     await exchange.send_chunks(event(b'{"error":{"message":"out of memory","type":"server_error","code":"oom"}}'))
     await exchange.send_last_chunk()
 
 
-async def _says_an_error_and_done(exchange: Exchange) -> None:
+async def _sends_error_and_done(exchange: Exchange) -> None:
     await exchange.send_chunks(event(b'{"error":"out of memory"}'), DONE)
     await exchange.send_last_chunk()
 
 
-async def _says_nonsense(exchange: Exchange) -> None:
+async def _sends_invalid_json(exchange: Exchange) -> None:
     await exchange.send_chunks(event(b'{"choices":'), DONE)
     await exchange.send_last_chunk()
 
@@ -205,11 +205,11 @@ BREAKS: dict[str, tuple[Callable[[Exchange], Awaitable[None]], str | None]] = {
     "closes": (_closes, "upstream_reset"),
     "resets": (_resets, "upstream_reset"),
     "ends-without-done": (_ends_without_done, "upstream_truncated"),
-    "says-an-error": (_says_an_error, "upstream_stream_error"),
-    "says-an-error-and-done": (_says_an_error_and_done, "upstream_stream_error"),
-    "says-nonsense": (_says_nonsense, None),  # the relay does not read chats that it passes on
+    "sends-error": (_sends_error, "upstream_stream_error"),
+    "sends-error-and-done": (_sends_error_and_done, "upstream_stream_error"),
+    "sends-invalid-json": (_sends_invalid_json, None),  # the relay passes this dialect through without decoding it
 }
-"""By the model's name: how it breaks, and the code that clients of the upstream's own dialect are told."""
+"""By model name: the fault, and the error code that clients of the upstream's own dialect receive."""
 
 
 async def _break(exchange: Exchange) -> None:
@@ -221,7 +221,7 @@ async def _break(exchange: Exchange) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def breaking(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
-    """Relays to an upstream that breaks as the model's name says."""
+    """A relay to an upstream whose fault is selected by the model name."""
     async with scripted() as upstream:
         upstream.script = _break
         environment = {"API_KEY": KEY, "UPSTREAM_URL": upstream.url}
@@ -236,7 +236,7 @@ async def breaking(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("model", BREAKS)
 @pytest.mark.parametrize("case", cases("broken.mjs"))
-async def test_a_broken_stream_raises(node: Node, breaking: ServerProcess, case: str, model: str) -> None:
+async def test_broken_stream_raises(node: Node, breaking: ServerProcess, case: str, model: str) -> None:
     _, code = BREAKS[model]
     received = {} if code is None else {"code": code}
     await asyncio.to_thread(node.run, "broken.mjs", case, url=f"{root(breaking)}/v1", key=KEY, model=model, **received)

@@ -1,4 +1,4 @@
-/** A server that takes one request at once: each SDK asks again by itself, when `Retry-After` says so. */
+/** A server with a burst of one request: each SDK retries after the time in `Retry-After`. */
 
 import assert from 'node:assert/strict';
 

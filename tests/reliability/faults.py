@@ -66,7 +66,7 @@ FAULTS = {
         "mutations of valid requests",
         "accepted or rejected as by h11, except for documented differences",
         (
-            "tests/differential/test_h11.py::test_mutations_are_read_alike_or_for_a_reason",
+            "tests/differential/test_h11.py::test_mutated_requests_parse_equally",
             f"{RELIABILITY}/test_http_edge.py::test_mutations_are_parsed_as_by_h11",
         ),
     ),
@@ -74,7 +74,7 @@ FAULTS = {
         "a request split into packets at each byte",
         "the same response as to the unsplit request",
         (
-            "tests/differential/test_h11.py::test_every_split_of_a_request_is_read_alike",
+            "tests/differential/test_h11.py::test_every_split_of_a_request_parses_equally",
             f"{RELIABILITY}/test_http_edge.py::test_request_in_two_packets_gets_the_same_response",
         ),
     ),
@@ -171,7 +171,7 @@ FAULTS = {
         "Redis is unavailable",
         "a local rate limiter takes over",
         (
-            "tests/limits_on_redis/test_outage.py::test_the_local_limiter_takes_over_at_once",
+            "tests/limits_on_redis/test_outage.py::test_local_limiter_is_used_at_once",
             f"{RELIABILITY}/test_wire_faults.py::test_requests_are_limited_during_network_faults_to_redis",
         ),
     ),

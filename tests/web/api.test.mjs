@@ -10,7 +10,7 @@ const QUESTION = { conversation: 'holidays', text: 'Where to?', replaces: null, 
 const problem = (status, code) => new Response(JSON.stringify({ code }), { status });
 const { fetch: real } = globalThis;
 
-/** An Api with queued responses `answers`, the requests `asked`, and the number of key prompts. */
+/** An Api with queued responses `answers`, the `requests` that it sent, and the number of key prompts. */
 function apiWith(...answers) {
   const made = { requests: [], renewals: 0 };
   globalThis.fetch = async (path, { method = 'GET', headers, body }) => {

@@ -53,7 +53,7 @@ function later() {
 
 /** A fake server: `answers` are the queued responses to questions, `rest` those to follow requests; the last one is reused. */
 class Server {
-  asked = [];
+  questions = [];
   keys = []; // idempotency keys of the questions
   follows = []; // the previous turn that each question named, or undefined
   followed = [];
@@ -66,7 +66,7 @@ class Server {
 
   ask({ onSend, signal, key, follows, ...question }) {
     this.follows.push(follows);
-    this.asked.push(question);
+    this.questions.push(question);
     this.keys.push(key);
     onSend();
     return this.#next(this.answers, { signal });
@@ -237,7 +237,7 @@ async function settle() {
   for (let times = 0; times < 30; times += 1) await settled();
 }
 
-async function asked(api, text = 'Where to?', more = {}) {
+async function askOn(api, text = 'Where to?', more = {}) {
   const made = await page(api);
   assert.equal(made.conversation.ask({ text, ...more }), true);
   await settle();
@@ -288,7 +288,7 @@ describe('an opened conversation', () => {
     assert.deepEqual([api.loaded, view.history], [[], []]);
     conversation.ask({ text: 'Where to?' });
     await settle();
-    assert.deepEqual([api.loaded, api.asked.length], [[], 1]);
+    assert.deepEqual([api.loaded, api.questions.length], [[], 1]);
   });
 
   test('shows no message of the previous one while loading', async () => {
@@ -367,7 +367,7 @@ describe('a question names its previous turn', () => {
   test('if the page knows it', async () => {
     const api = answering(whole(frame('Rome', 1) + DONE), endless(frame('one', 1)), whole(DONE));
     api.stored.holidays = KEPT;
-    const { conversation } = await asked(api);
+    const { conversation } = await askOn(api);
     conversation.ask({ text: 'And then?' });
     await settle();
     const ended = later();
@@ -384,7 +384,7 @@ describe('a question names its previous turn', () => {
     for (const [stored, follows] of [[[...KEPT, { turn: 'turn_1', role: 'user', content: 'And then?' }], 'turn_1'], [KEPT, 'turn_0']]) {
       const api = answering(endless(frame('one', 1)), whole(DONE));
       api.stored.holidays = KEPT;
-      const { view, conversation } = await asked(api);
+      const { view, conversation } = await askOn(api);
       const shown = view.history;
       api.stored.holidays = stored;
       conversation.stop();
@@ -411,7 +411,7 @@ describe('a question names its previous turn', () => {
 
   test('and names it again if the server rejected the question', async () => {
     const api = answering(new Failure('rate_limited', { status: 429 }), whole(DONE));
-    const { conversation } = await asked(api);
+    const { conversation } = await askOn(api);
     conversation.ask({ text: 'Where to?' });
     await settle();
     assert.deepEqual(api.follows, ['', '']);
@@ -500,9 +500,9 @@ describe('a conversation that becomes visible again', () => {
 
 describe('a question', () => {
   test('is sent and its response shown to the end', async () => {
-    const { api, view, conversation, composer, notice, lists } = await asked(answering(whole(frame('Rome', 1) + frame('.', 2) + DONE)));
+    const { api, view, conversation, composer, notice, lists } = await askOn(answering(whole(frame('Rome', 1) + frame('.', 2) + DONE)));
     const [shown] = view.turns;
-    assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Where to?', replaces: null }]);
+    assert.deepEqual(api.questions, [{ conversation: 'holidays', text: 'Where to?', replaces: null }]);
     assert.deepEqual([shown.question, shown.turn, shown.settled, shown.withdrawn], ['Where to?', 'turn_1', true, false]);
     assert.deepEqual([shown.response.text, shown.response.state, shown.response.ends], ['Rome.', 'complete', 1]);
     assert.equal(shown.response.model, 'sim');
@@ -512,7 +512,7 @@ describe('a question', () => {
   });
 
   test('shows that its response ended at the token limit', async () => {
-    const { view } = await asked(answering(whole(frame('Rome', 1) + frame(',', 2) + cut + DONE)));
+    const { view } = await askOn(answering(whole(frame('Rome', 1) + frame(',', 2) + cut + DONE)));
     const { response } = view.turns[0];
     assert.deepEqual([response.state, response.reason, response.tokens], ['complete', 'length', 2]);
     assert.equal(status.textContent, 'Stopped at the limit');
@@ -520,30 +520,30 @@ describe('a question', () => {
 
   test('with its own options has them once and is retried without', async () => {
     const api = answering(whole(frame('Rome', 1) + broke('upstream_stream_error')), whole(DONE));
-    const { notice } = await asked(api, 'Fail.', { options: { model: 'sim:fault=error@1' } });
+    const { notice } = await askOn(api, 'Fail.', { options: { model: 'sim:fault=error@1' } });
     notice.again.run();
     await settle();
-    assert.deepEqual(api.asked.map(({ options }) => options), [{ model: 'sim:fault=error@1' }, undefined]);
+    assert.deepEqual(api.questions.map(({ options }) => options), [{ model: 'sim:fault=error@1' }, undefined]);
   });
 
   test('that continues a response names its turn and appends to it', async () => {
     const api = answering(whole(frame(' it is', 1) + DONE));
-    const { view } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
-    assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Go on.', replaces: 'turn_0', isContinued: true }]);
+    const { view } = await askOn(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
+    assert.deepEqual(api.questions, [{ conversation: 'holidays', text: 'Go on.', replaces: 'turn_0', isContinued: true }]);
     assert.equal(view.turns[0].response.text, 'Rome it is');
   });
 
   test('that continues a response without any text leaves response and draft unchanged', async () => {
     const api = answering(new Failure('upstream_failed', { status: 502 }));
-    const { view, composer, notice } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
+    const { view, composer, notice } = await askOn(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
     assert.deepEqual([view.turns[0].withdrawn, composer.given, notice.again.label], [true, [], 'Try again']);
     notice.again.run();
     await settle();
-    assert.deepEqual(api.asked[1], api.asked[0]);
+    assert.deepEqual(api.questions[1], api.questions[0]);
   });
 
   test('is stored in the tab until its end', async () => {
-    const { api, view, conversation, composer } = await asked(answering(endless(frame('Rome', 1))), 'Where to?', { replaces: 'turn_0' });
+    const { api, view, conversation, composer } = await askOn(answering(endless(frame('Rome', 1))), 'Where to?', { replaces: 'turn_0' });
     assert.deepEqual([conversation.isBusy, composer.busy, view.busy, status.textContent], [true, true, true, 'Generating…']);
     const { key, ...stored } = pendingTurn('holidays');
     const question = { question: 'Where to?', replaces: 'turn_0', isShown: false };
@@ -554,10 +554,10 @@ describe('a question', () => {
   });
 
   test('is rejected while another one runs', async () => {
-    const { api, conversation, view } = await asked(answering(endless('')));
+    const { api, conversation, view } = await askOn(answering(endless('')));
     assert.equal(conversation.ask({ text: 'And then?' }), false);
     await settle();
-    assert.deepEqual([api.asked.length, view.turns.length], [1, 1]);
+    assert.deepEqual([api.questions.length, view.turns.length], [1, 1]);
     conversation.stop();
     await settle();
   });
@@ -566,18 +566,18 @@ describe('a question', () => {
     const late = later();
     const api = answering(whole(DONE));
     api.stored.holidays = late.promise;
-    const { view, composer } = await asked(api);
-    assert.deepEqual([api.asked, view.turns, composer.busy], [[], [], true]);
+    const { view, composer } = await askOn(api);
+    assert.deepEqual([api.questions, view.turns, composer.busy], [[], [], true]);
     late.resolve(KEPT);
     await settle();
-    assert.deepEqual([api.asked.length, view.history], [1, KEPT]);
+    assert.deepEqual([api.questions.length, view.history], [1, KEPT]);
   });
 
   test('becomes the draft again if those cannot be loaded', async () => {
     const api = answering(whole(DONE));
     api.stored.holidays = new Failure('unreachable');
-    const { view, composer, notice, conversation } = await asked(api);
-    assert.deepEqual([api.asked, view.turns, composer.given], [[], [], [['Where to?', 'holidays']]]);
+    const { view, composer, notice, conversation } = await askOn(api);
+    assert.deepEqual([api.questions, view.turns, composer.given], [[], [], [['Where to?', 'holidays']]]);
     assert.deepEqual([notice.code, conversation.isBusy], ['unreachable', false]);
   });
 
@@ -594,12 +594,12 @@ describe('a question', () => {
   });
 
   test('with an empty response is complete', async () => {
-    const { view } = await asked(answering(whole(DONE)));
+    const { view } = await askOn(answering(whole(DONE)));
     assert.deepEqual([view.turns[0].response.state, view.turns[0].withdrawn], ['complete', false]);
   });
 
   test('that replaces another shows the old response until the first token', async () => {
-    const { view, conversation } = await asked(answering(endless('')), 'Where to?', { replaces: 'turn_0' });
+    const { view, conversation } = await askOn(answering(endless('')), 'Where to?', { replaces: 'turn_0' });
     const [shown] = view.turns;
     assert.deepEqual([shown.replaces, shown.settled], ['turn_0', false]);
     conversation.stop();
@@ -613,7 +613,7 @@ describe('the idempotency key of a question', () => {
   const complete = whole(frame('Rome', 1) + DONE);
 
   test('is unique', async () => {
-    const { api, conversation } = await asked(answering(complete));
+    const { api, conversation } = await askOn(answering(complete));
     conversation.ask({ text: 'Where to?' });
     await settle();
     assert.match(api.keys[0], /^[0-9a-f]{32}$/);
@@ -625,7 +625,7 @@ describe('the idempotency key of a question', () => {
     ['by hand', ({ conversation }) => conversation.ask({ text: 'Where to?' })],
   ]) {
     test(`stays when it is sent again ${how}, for the server may have it`, async () => {
-      const made = await asked(answering(unreachable(), complete));
+      const made = await askOn(answering(unreachable(), complete));
       const { api, composer, view } = made;
       assert.deepEqual([composer.given, pendingTurn('holidays').isGivenUp], [[['Where to?', 'holidays']], true]);
       again(made);
@@ -636,7 +636,7 @@ describe('the idempotency key of a question', () => {
   }
 
   test('is kept after a reload', async () => {
-    const { api } = await asked(answering(unreachable()));
+    const { api } = await askOn(answering(unreachable()));
     const { api: anew, composer, conversation } = await page(answering(complete));
     assert.deepEqual(composer.given, []); // it was restored before
     conversation.ask({ text: 'Where to?' });
@@ -646,7 +646,7 @@ describe('the idempotency key of a question', () => {
 
   test('is kept when a response is regenerated', async () => {
     const again = { replaces: 'turn_0', isShown: true };
-    const { api, composer, conversation } = await asked(answering(unreachable(), complete), 'Hello?', again);
+    const { api, composer, conversation } = await askOn(answering(unreachable(), complete), 'Hello?', again);
     conversation.ask({ text: 'Hello?', ...again });
     await settle();
     assert.deepEqual([api.keys[0] === api.keys[1], composer.given], [true, []]);
@@ -654,18 +654,18 @@ describe('the idempotency key of a question', () => {
 
   test('is kept when an unchanged edit is sent again', async () => {
     const edit = { replaces: 'turn_0' };
-    const { api, conversation, composer, view } = await asked(answering(unreachable(), complete), 'Where to?', edit);
+    const { api, conversation, composer, view } = await askOn(answering(unreachable(), complete), 'Where to?', edit);
     assert.deepEqual([composer.given, view.edited], [[], [['turn_0', 'Where to?']]]);
     conversation.ask({ text: 'Where to?', ...edit });
     await settle();
     assert.equal(api.keys[0], api.keys[1]);
-    assert.deepEqual([api.asked[1].replaces, pendingTurn('holidays')], ['turn_0', null]);
+    assert.deepEqual([api.questions[1].replaces, pendingTurn('holidays')], ['turn_0', null]);
   });
 
   test('is new after an edit was refused', async () => {
     const edit = { replaces: 'turn_0' };
     const refused = new Failure('rate_limited', { status: 429 });
-    const { api, conversation, composer, view } = await asked(answering(refused, complete), 'Where to?', edit);
+    const { api, conversation, composer, view } = await askOn(answering(refused, complete), 'Where to?', edit);
     assert.deepEqual([composer.given, view.edited], [[], [['turn_0', 'Where to?']]]);
     conversation.ask({ text: 'Where to?', ...edit });
     await settle();
@@ -673,20 +673,20 @@ describe('the idempotency key of a question', () => {
   });
 
   test('is new, like its position, when the same text is a new question', async () => {
-    const { api, conversation } = await asked(answering(unreachable(), complete), 'Where to?', { replaces: 'turn_0' });
+    const { api, conversation } = await askOn(answering(unreachable(), complete), 'Where to?', { replaces: 'turn_0' });
     conversation.ask({ text: 'Where to?' });
     await settle();
     assert.notEqual(api.keys[0], api.keys[1]);
-    assert.equal(api.asked[1].replaces, null);
+    assert.equal(api.questions[1].replaces, null);
   });
 
   test('is new when the text of a regenerated turn is sent as a new question', async () => {
     const again = { replaces: 'turn_0', isShown: true };
-    const { api, conversation } = await asked(answering(unreachable(), complete), 'Hello?', again);
+    const { api, conversation } = await askOn(answering(unreachable(), complete), 'Hello?', again);
     conversation.ask({ text: 'Hello?' });
     await settle();
     assert.notEqual(api.keys[0], api.keys[1]);
-    assert.equal(api.asked[1].replaces, null);
+    assert.equal(api.questions[1].replaces, null);
   });
 
   for (const [what, other] of [
@@ -694,7 +694,7 @@ describe('the idempotency key of a question', () => {
     ['is asked in another place', { text: 'Where to?', replaces: 'turn_0' }],
   ]) {
     test(`is another when it ${what}`, async () => {
-      const { api, conversation } = await asked(answering(unreachable(), complete));
+      const { api, conversation } = await askOn(answering(unreachable(), complete));
       conversation.ask(other);
       await settle();
       assert.notEqual(api.keys[0], api.keys[1]);
@@ -702,7 +702,7 @@ describe('the idempotency key of a question', () => {
   }
 
   test('is new after a refusal', async () => {
-    const { api, conversation } = await asked(answering(new Failure('rate_limited', { status: 429 }), complete));
+    const { api, conversation } = await askOn(answering(new Failure('rate_limited', { status: 429 }), complete));
     conversation.ask({ text: 'Where to?' });
     await settle();
     assert.notEqual(api.keys[0], api.keys[1]);
@@ -711,7 +711,7 @@ describe('the idempotency key of a question', () => {
 
 describe('stopping', () => {
   test('keeps the received text and marks it as incomplete', async () => {
-    const made = await asked(answering(endless(frame('Rome', 1))));
+    const made = await askOn(answering(endless(frame('Rome', 1))));
     const { api, view, conversation, composer, notice } = made;
     conversation.stop();
     await settle();
@@ -722,7 +722,7 @@ describe('stopping', () => {
   });
 
   test('before the first token restores the draft', async () => {
-    const { api, view, conversation, composer, notice } = await asked(answering(endless('')));
+    const { api, view, conversation, composer, notice } = await askOn(answering(endless('')));
     conversation.stop();
     await settle();
     assert.deepEqual([view.turns[0].withdrawn, view.turns[0].response.ends], [true, 0]);
@@ -732,7 +732,7 @@ describe('stopping', () => {
 
   test('before the head restores the draft at once and stops the turn when its id is known', async () => {
     const head = later();
-    const { api, view, conversation, composer } = await asked(answering(head.promise));
+    const { api, view, conversation, composer } = await askOn(answering(head.promise));
     conversation.stop();
     await settle();
     assert.deepEqual([view.turns[0].withdrawn, composer.given.length, composer.busy, api.stopped], [true, 1, false, []]);
@@ -744,14 +744,14 @@ describe('stopping', () => {
   test('while messages are loading restores the draft', async () => {
     const api = answering(whole(DONE));
     api.stored.holidays = new Promise(() => {});
-    const { view, conversation, composer } = await asked(api);
+    const { view, conversation, composer } = await askOn(api);
     conversation.stop();
     await settle();
-    assert.deepEqual([api.asked, view.turns, composer.given, composer.busy], [[], [], [['Where to?', 'holidays']], false]);
+    assert.deepEqual([api.questions, view.turns, composer.given, composer.busy], [[], [], [['Where to?', 'holidays']], false]);
   });
 
   test('sends one request for any number of clicks', async () => {
-    const { api, conversation, view } = await asked(answering(endless(frame('Rome', 1))));
+    const { api, conversation, view } = await askOn(answering(endless(frame('Rome', 1))));
     conversation.stop();
     conversation.stop();
     await settle();
@@ -762,35 +762,35 @@ describe('stopping', () => {
 
   test('delays the next question until the server has ended the turn', async () => {
     const ended = later();
-    const { api, conversation } = await asked(answering(endless(frame('Rome', 1)), whole(DONE)));
+    const { api, conversation } = await askOn(answering(endless(frame('Rome', 1)), whole(DONE)));
     api.ending = ended.promise;
     conversation.stop();
     await settle();
     conversation.ask({ text: 'And then?' });
     await settle();
-    assert.equal(api.asked.length, 1);
+    assert.equal(api.questions.length, 1);
     ended.resolve();
     await settle();
-    assert.equal(api.asked.length, 2);
+    assert.equal(api.questions.length, 2);
   });
 
   test('delays the next question for a limited time', async () => {
-    const { api, conversation } = await asked(answering(endless(frame('Rome', 1)), whole(DONE)));
+    const { api, conversation } = await askOn(answering(endless(frame('Rome', 1)), whole(DONE)));
     api.ending = new Promise(() => {});
     conversation.stop();
     await settle();
     conversation.ask({ text: 'And then?' });
     await settle();
-    assert.equal(api.asked.length, 1);
+    assert.equal(api.questions.length, 1);
     const [{ act, ms }] = waits;
     assert.ok(ms <= 10_000, `${ms}`);
     act();
     await settle();
-    assert.equal(api.asked.length, 2);
+    assert.equal(api.questions.length, 2);
   });
 
   test('shows an error if the server cannot stop the turn', async () => {
-    const { api, conversation, notice, view } = await asked(answering(endless(frame('Rome', 1))));
+    const { api, conversation, notice, view } = await askOn(answering(endless(frame('Rome', 1))));
     api.ending = Promise.reject(new Failure('unreachable'));
     conversation.stop();
     await settle();
@@ -804,7 +804,7 @@ describe('stopping', () => {
 
   test('is complete when the server has ended the turn', async () => {
     const ended = later();
-    const { api, conversation } = await asked(answering(endless(frame('Rome', 1))));
+    const { api, conversation } = await askOn(answering(endless(frame('Rome', 1))));
     api.ending = ended.promise;
     const [deleting, before] = [later(), api.loaded.length];
     let isOver = false;
@@ -834,7 +834,7 @@ describe('stopping', () => {
 describe('a failure', () => {
   test('before the first token restores the draft and can be retried', async () => {
     const api = answering(new Failure('rate_limited', { status: 429, retryAfterS: 3 }), whole(frame('Rome', 1) + DONE));
-    const { view, composer, notice, conversation } = await asked(api, 'Where to?', { replaces: 'turn_0' });
+    const { view, composer, notice, conversation } = await askOn(api, 'Where to?', { replaces: 'turn_0' });
     assert.deepEqual([view.turns[0].withdrawn, view.edited], [true, [['turn_0', 'Where to?']]]);
     assert.deepEqual([composer.given, status.textContent], [[], '']);
     assert.deepEqual([notice.code, notice.again.label], ['rate_limited', 'Try again']);
@@ -842,12 +842,12 @@ describe('a failure', () => {
     notice.again.run();
     await settle();
     assert.deepEqual(composer.taken, ['Where to?']);
-    assert.deepEqual(api.asked.map(({ text, replaces }) => [text, replaces]), [['Where to?', 'turn_0'], ['Where to?', 'turn_0']]);
+    assert.deepEqual(api.questions.map(({ text, replaces }) => [text, replaces]), [['Where to?', 'turn_0'], ['Where to?', 'turn_0']]);
     assert.deepEqual([view.turns[1].response.state, notice.code], ['complete', '']);
   });
 
   test('after the first token keeps the text, not as a complete response', async () => {
-    const { view, composer, notice, conversation } = await asked(answering(whole(frame('Rome', 1) + broke('upstream_reset'))));
+    const { view, composer, notice, conversation } = await askOn(answering(whole(frame('Rome', 1) + broke('upstream_reset'))));
     const [shown] = view.turns;
     assert.deepEqual([shown.response.text, shown.response.state, shown.response.ends], ['Rome', 'failed', 1]);
     assert.deepEqual([shown.withdrawn, composer.given, conversation.isBusy], [false, [], false]);
@@ -858,15 +858,15 @@ describe('a failure', () => {
   test('after the first token can be retried in place, stored or not', async () => {
     const changed = new Failure('conversation_changed', { status: 409 });
     const api = answering(whole(frame('Rome', 1) + broke('upstream_reset')), changed, whole(frame('Oslo', 1) + DONE));
-    const { view, notice } = await asked(api);
+    const { view, notice } = await askOn(api);
     notice.again.run();
     await settle();
-    assert.deepEqual(api.asked.map(({ replaces }) => replaces), [null, 'turn_1', null]);
+    assert.deepEqual(api.questions.map(({ replaces }) => replaces), [null, 'turn_1', null]);
     assert.deepEqual([view.turns[1].replaces, view.turns[1].response.text, view.turns[1].response.state], ['turn_1', 'Oslo', 'complete']);
   });
 
   test('that a retry cannot resolve has no button', async () => {
-    const { composer, notice } = await asked(answering(new Failure('body_too_large', { status: 413 })));
+    const { composer, notice } = await askOn(answering(new Failure('body_too_large', { status: 413 })));
     assert.deepEqual([notice.code, notice.again, composer.given.length], ['body_too_large', null, 1]);
   });
 
@@ -882,14 +882,14 @@ describe('a failure', () => {
 
   test('because of a changed conversation restores a question that was removed', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
-    const { composer } = await asked(api, 'Where to?', { replaces: 'turn_7', isShown: true });
+    const { composer } = await askOn(api, 'Where to?', { replaces: 'turn_7', isShown: true });
     assert.deepEqual(composer.given, [['Where to?', 'holidays']]);
   });
 
   test('because of a changed conversation keeps a question that is still stored', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
     api.stored.holidays = KEPT;
-    const { composer, view } = await asked(api, 'Hello?', { replaces: 'turn_0', isShown: true });
+    const { composer, view } = await askOn(api, 'Hello?', { replaces: 'turn_0', isShown: true });
     assert.deepEqual([composer.given, view.history, api.loaded.length], [[], KEPT, 2]);
   });
 
@@ -905,19 +905,19 @@ describe('a failure', () => {
 
   test('because of a changed conversation does not make the text of Continue a draft', async () => {
     const api = answering(new Failure('conversation_changed', { status: 409 }));
-    const { composer } = await asked(api, 'Go on.', { replaces: 'turn_7', isShown: true, isContinued: true });
+    const { composer } = await askOn(api, 'Go on.', { replaces: 'turn_7', isShown: true, isContinued: true });
     assert.deepEqual([composer.given, pendingTurn('holidays')], [[], null]);
   });
 
   test('of a regenerated response keeps the question in place', async () => {
     const api = answering(new Failure('rate_limited', { status: 429 }));
-    const { composer } = await asked(api, 'Where to?', { replaces: 'turn_7', isShown: true });
+    const { composer } = await askOn(api, 'Where to?', { replaces: 'turn_7', isShown: true });
     assert.deepEqual(composer.given, []);
   });
 
   test('of the page is logged to the console and has a message', async (t) => {
     const log = t.mock.method(console, 'error', () => {});
-    const { notice, composer } = await asked(answering(new TypeError('planted')));
+    const { notice, composer } = await askOn(answering(new TypeError('planted')));
     assert.deepEqual([notice.code, composer.given.length], ['page', 1]);
     assert.equal(log.mock.calls[0].arguments[0].message, 'planted');
     const failure = new Failure('cut');
@@ -932,14 +932,14 @@ describe('a connection that breaks', () => {
     status = { set textContent(text) { seen.push(text); } };
     const api = answering(whole(frame('Rome', 1)));
     api.rest = [whole(frame('!', 2) + DONE)];
-    const { view } = await asked(api);
+    const { view } = await askOn(api);
     assert.deepEqual(seen, ['', 'Generating…', 'Connection lost. Reconnecting…', 'Generating…', 'Complete']);
     assert.deepEqual([view.turns[0].response.text, api.followed], ['Rome!', [{ turn: 'turn_1', after: '1' }]]);
   });
 
   test('that does not recover fails the response; a reload may find it', async () => {
     isHurried = true;
-    const { api, view, notice } = await asked(answering(whole(frame('Rome', 1))));
+    const { api, view, notice } = await askOn(answering(whole(frame('Rome', 1))));
     for (let times = 0; times < TRIES; times += 1) await settle();
     assert.deepEqual([view.turns[0].response.state, notice.code, notice.again.label], ['failed', 'cut', 'Try again']);
     assert.deepEqual([api.followed.length, pendingTurn('holidays').id], [10, 'turn_1']);
@@ -948,7 +948,7 @@ describe('a connection that breaks', () => {
   test('to a turn that no longer exists reports the loss', async () => {
     const api = answering(whole(frame('Rome', 1)));
     api.rest = [new Failure('resume_expired', { status: 410 })];
-    const { view, notice } = await asked(api);
+    const { view, notice } = await askOn(api);
     assert.deepEqual([view.turns[0].response.state, notice.code, pendingTurn('holidays')], ['failed', 'response_lost', null]);
   });
 
@@ -969,7 +969,7 @@ describe('a connection that breaks', () => {
 describe('switching the conversation', () => {
   test('lets the turn of the previous one continue and shows nothing of it', async () => {
     const turn = endless(frame('Rome', 1));
-    const { api, view, conversation, composer } = await asked(answering(turn));
+    const { api, view, conversation, composer } = await askOn(answering(turn));
     await conversation.open('default');
     await settle();
     assert.deepEqual([api.stopped, view.turns[0].response.ends, composer.given], [[], 0, []]);
@@ -979,16 +979,16 @@ describe('switching the conversation', () => {
   });
 
   test('allows a question at once', async () => {
-    const { api, view, conversation } = await asked(answering(endless(frame('Rome', 1)), whole(frame('Yes', 1) + DONE)));
+    const { api, view, conversation } = await askOn(answering(endless(frame('Rome', 1)), whole(frame('Yes', 1) + DONE)));
     conversation.open('default');
     assert.equal(conversation.ask({ text: 'Ready?' }), true);
     await settle();
-    assert.equal(api.asked[1].conversation, 'default');
+    assert.equal(api.questions[1].conversation, 'default');
     assert.deepEqual(view.turns.map(({ response }) => response.state), ['open', 'complete']);
   });
 
   test('back resumes the turn of the previous one', async () => {
-    const { api, view, conversation } = await asked(answering(endless(frame('Rome', 1))));
+    const { api, view, conversation } = await askOn(answering(endless(frame('Rome', 1))));
     await conversation.open('default');
     api.rest = [whole(frame('Rome', 1) + frame('.', 2) + DONE)];
     await conversation.open('holidays');
@@ -996,12 +996,12 @@ describe('switching the conversation', () => {
     assert.deepEqual(api.followed, [{ turn: 'turn_1', after: '0' }]);
     assert.deepEqual([view.turns[1].question, view.turns[1].turn], ['Where to?', 'turn_1']);
     assert.deepEqual([view.turns[1].response.text, view.turns[1].response.state], ['Rome.', 'complete']);
-    assert.deepEqual([api.asked.length, pendingTurn('holidays')], [1, null]);
+    assert.deepEqual([api.questions.length, pendingTurn('holidays')], [1, null]);
   });
 
   test('before the head keeps the question findable, or as the draft of its conversation', async () => {
     const head = later();
-    const { conversation, composer } = await asked(answering(head.promise));
+    const { conversation, composer } = await askOn(answering(head.promise));
     await conversation.open('default');
     head.resolve(endless('')({ signal: new AbortController().signal }));
     await settle();
@@ -1011,16 +1011,16 @@ describe('switching the conversation', () => {
   test('while messages are loading restores the question once in its conversation', async () => {
     const api = answering(whole(DONE));
     api.stored = { holidays: new Promise(() => {}), default: [] };
-    const { conversation, composer, view } = await asked(api);
+    const { conversation, composer, view } = await askOn(api);
     await conversation.open('default');
     await settle();
-    assert.deepEqual([composer.given, api.asked, view.turns], [[['Where to?', 'holidays']], [], []]);
+    assert.deepEqual([composer.given, api.questions, view.turns], [[['Where to?', 'holidays']], [], []]);
     assert.equal(conversation.isBusy, false);
   });
 
   test('keeps a rejected question as the draft of its conversation', async () => {
     const head = later();
-    const { conversation, composer, notice } = await asked(answering(head.promise));
+    const { conversation, composer, notice } = await askOn(answering(head.promise));
     await conversation.open('default');
     head.reject(new Failure('unreachable'));
     await settle();
@@ -1030,7 +1030,7 @@ describe('switching the conversation', () => {
 
 test('a question that fails after the user returned is restored once', async () => {
   const head = later();
-  const { conversation, composer } = await asked(answering(head.promise));
+  const { conversation, composer } = await askOn(answering(head.promise));
   await conversation.open('default');
   await conversation.open('holidays');
   assert.deepEqual(composer.given, [['Where to?', 'holidays']]);
@@ -1041,7 +1041,7 @@ test('a question that fails after the user returned is restored once', async () 
 
 test('a question sent again while its first request hangs is not restored twice', async () => {
   const head = later();
-  const { conversation, composer, view } = await asked(answering(head.promise, endless(frame('Rome', 1))));
+  const { conversation, composer, view } = await askOn(answering(head.promise, endless(frame('Rome', 1))));
   await conversation.open('default');
   await conversation.open('holidays');
   conversation.ask({ text: 'Where to?' });
@@ -1055,7 +1055,7 @@ test('a question sent again while its first request hangs is not restored twice'
 
 test('a question whose head arrives after the user returned is found by its key', async () => {
   const head = later();
-  const { api, conversation } = await asked(answering(head.promise, whole(frame('Rome', 1) + DONE)));
+  const { api, conversation } = await askOn(answering(head.promise, whole(frame('Rome', 1) + DONE)));
   await conversation.open('default');
   await conversation.open('holidays');
   head.resolve(endless('')({ signal: new AbortController().signal }));
@@ -1150,7 +1150,7 @@ describe('a failed edit', () => {
 
   test('is open again in its conversation only', async () => {
     const head = later();
-    const { view, conversation, composer } = await asked(answering(head.promise), 'Where to?', { replaces: 'turn_0' });
+    const { view, conversation, composer } = await askOn(answering(head.promise), 'Where to?', { replaces: 'turn_0' });
     await conversation.open('default');
     head.reject(new Failure('unreachable'));
     await settle();
@@ -1164,14 +1164,14 @@ test('a lost question is run once, for any number of lost heads', async () => {
   isHurried = true;
   const unreachable = () => new Failure('unreachable');
   const api = answering(whole(''), unreachable(), unreachable(), whole(frame('Rome', 1) + DONE));
-  const { notice, composer } = await asked(api);
+  const { notice, composer } = await askOn(api);
   for (let times = 0; times < TRIES; times += 1) await settle();
   api.rest = [GONE];
   for (let times = 0; times < 3; times += 1) {
     notice.again.run();
     await settle();
   }
-  assert.deepEqual(api.asked.map(({ replaces }) => replaces), [null, 'turn_1', 'turn_1', 'turn_1']);
+  assert.deepEqual(api.questions.map(({ replaces }) => replaces), [null, 'turn_1', 'turn_1', 'turn_1']);
   assert.equal(new Set(api.keys.slice(1)).size, 1);
   assert.equal(composer.given.length, composer.taken.length);
 });
@@ -1179,13 +1179,13 @@ test('a lost question is run once, for any number of lost heads', async () => {
 test('a retried lost edit replaces its original message', async () => {
   isHurried = true;
   const api = answering(whole(''), whole(frame('Rome', 1) + DONE));
-  const { view, notice } = await asked(api, 'Where to?', { replaces: 'turn_0' });
+  const { view, notice } = await askOn(api, 'Where to?', { replaces: 'turn_0' });
   for (let times = 0; times < TRIES; times += 1) await settle();
   api.rest = [GONE];
   notice.again.run();
   await settle();
   assert.deepEqual(view.turns.map(({ replaces }) => replaces), ['turn_0', 'turn_0', 'turn_0']);
-  assert.equal(api.asked.length, 2);
+  assert.equal(api.questions.length, 2);
 });
 
 describe('a turn with a lost connection', () => {
@@ -1196,7 +1196,7 @@ describe('a turn with a lost connection', () => {
 
   async function lost(api = answering(whole(frame('Rome', 1)))) {
     isHurried = true;
-    const made = await asked(api);
+    const made = await askOn(api);
     for (let times = 0; times < TRIES; times += 1) await settle();
     assert.deepEqual([made.view.turns[0].response.state, made.notice.again.label], ['failed', 'Try again']);
     return made;
@@ -1208,7 +1208,7 @@ describe('a turn with a lost connection', () => {
     notice.again.run();
     await settle();
     const { response, settled: isSettled } = view.turns[1];
-    assert.deepEqual([response.text, response.state, isSettled, api.asked.length], ['Rome!', 'complete', true, 1]);
+    assert.deepEqual([response.text, response.state, isSettled, api.questions.length], ['Rome!', 'complete', true, 1]);
     assert.deepEqual([pendingTurn('holidays'), notice.code, view.turns[1].replaces], [null, '', 'turn_1']);
   });
 
@@ -1217,7 +1217,7 @@ describe('a turn with a lost connection', () => {
     api.rest = [GONE];
     notice.again.run();
     await settle();
-    assert.deepEqual(api.asked.map(({ replaces }) => replaces), [null, 'turn_1']);
+    assert.deepEqual(api.questions.map(({ replaces }) => replaces), [null, 'turn_1']);
     assert.deepEqual([view.turns[1].withdrawn, view.turns[2].response.text], [true, 'Paris']);
   });
 
@@ -1227,7 +1227,7 @@ describe('a turn with a lost connection', () => {
     notice.again.run();
     for (let times = 0; times < TRIES; times += 1) await settle();
     assert.deepEqual([notice.code, notice.again.label, api.followed.length - followed], ['unreachable', 'Try again', 10]);
-    assert.deepEqual([api.asked.length, view.turns[1].withdrawn, view.turns[0].withdrawn], [1, true, false]);
+    assert.deepEqual([api.questions.length, view.turns[1].withdrawn, view.turns[0].withdrawn], [1, true, false]);
   });
 
   test('is shown automatically once its result is known', async () => {
@@ -1242,14 +1242,14 @@ describe('a turn with a lost connection', () => {
     await settle();
     assert.deepEqual([view.history, notice.code, pendingTurn('holidays')], [ROME, '', null]);
     assert.match(status.textContent, /completed while you were disconnected/);
-    assert.deepEqual([api.asked.length, api.followed.length], [1, followed]);
+    assert.deepEqual([api.questions.length, api.followed.length], [1, followed]);
   });
 
   test('is resumed automatically if it is running, and not requested again if it is unknown', async () => {
     const { api, view, conversation, notice } = await lost();
     api.rest = [GONE];
     await conversation.refresh();
-    assert.deepEqual([notice.code, api.asked.length, view.turns[1].withdrawn], ['response_lost', 1, true]);
+    assert.deepEqual([notice.code, api.questions.length, view.turns[1].withdrawn], ['response_lost', 1, true]);
     const other = await lost(answering(whole(frame('Rome', 1))));
     other.api.rest = [whole(frame('Rome', 1) + frame('!', 2) + DONE)];
     await other.conversation.refresh();
@@ -1268,7 +1268,7 @@ test('a question waits for a running turn that is not shown yet', async () => {
   assert.equal(status.textContent, 'A response is still loading.');
   late.resolve([]);
   await settle();
-  assert.deepEqual([view.turns[0].response.text, api.asked], ['Rome', []]);
+  assert.deepEqual([view.turns[0].response.text, api.questions], ['Rome', []]);
   assert.equal(conversation.ask({ text: 'And then?' }), true);
   await settle();
 });
@@ -1282,16 +1282,16 @@ test('a question retries a failed load first', async () => {
   api.stored.holidays = [];
   assert.equal(conversation.ask({ text: 'And then?' }), false);
   await settle();
-  assert.deepEqual([view.turns[0].response.text, api.asked], ['Rome', []]);
+  assert.deepEqual([view.turns[0].response.text, api.questions], ['Rome', []]);
 });
 
 test('a lost replacing turn is requested again as a replacement if it is not stored', async () => {
   const changed = new Failure('conversation_changed', { status: 409 });
   const broken = whole(frame('Rome', 1) + broke('upstream_reset'));
-  const { api, notice } = await asked(answering(broken, changed, whole(DONE)), 'Where to?', { replaces: 'turn_0' });
+  const { api, notice } = await askOn(answering(broken, changed, whole(DONE)), 'Where to?', { replaces: 'turn_0' });
   notice.again.run();
   await settle();
-  assert.deepEqual(api.asked.map(({ replaces }) => replaces), ['turn_0', 'turn_1', 'turn_0']);
+  assert.deepEqual(api.questions.map(({ replaces }) => replaces), ['turn_0', 'turn_1', 'turn_0']);
 });
 
 describe('a turn in progress at a reload', () => {
@@ -1330,7 +1330,7 @@ describe('a turn in progress at a reload', () => {
     await opened;
     assert.deepEqual([shown.response.state, shown.response.model], ['complete', 'sim']);
     assert.equal(shown.response.pace, 'First token after 500 ms, then 20.0 tokens/s');
-    assert.deepEqual([api.asked, pendingTurn('holidays'), status.textContent], [[], null, 'Complete']);
+    assert.deepEqual([api.questions, pendingTurn('holidays'), status.textContent], [[], null, 'Complete']);
   });
 
   test('is forgotten if it has ended', async () => {

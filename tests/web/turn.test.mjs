@@ -11,8 +11,8 @@ import { singleTab } from './single_tab.mjs';
 const LEADER_TIMEOUT_MS = 5000; // as in shared_stream.js
 const LOOK_MS = 15_000;
 const WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
-const ASKED = { conversation: 'holidays', question: 'Where to?', replaces: null, key: 'k' };
-const LEFT = { ...ASKED, id: 'turn_1' };
+const QUESTION = { conversation: 'holidays', question: 'Where to?', replaces: null, key: 'k' };
+const LEFT = { ...QUESTION, id: 'turn_1' };
 const DONE = 'data: [DONE]\n\n';
 const HEAD = { 'Content-Type': 'text/event-stream', 'X-Turn-Id': 'turn_1', 'X-Model': 'sim' };
 const TOO_MANY = 60; // limit of requests, which stops an endless turn
@@ -44,7 +44,7 @@ function later() {
 
 /** A fake server with queued responses `answers`: functions of the request, promises or errors; the last one is reused. */
 class Server {
-  asked = [];
+  questions = [];
   followed = [];
   stopped = [];
   #answers;
@@ -53,10 +53,10 @@ class Server {
     this.#answers = answers;
   }
 
-  ask({ onSend, ...asked }) {
-    this.asked.push(asked);
+  ask({ onSend, ...question }) {
+    this.questions.push(question);
     onSend();
-    return this.#answer(asked);
+    return this.#answer(question);
   }
 
   follow(followed) {
@@ -73,7 +73,7 @@ class Server {
   }
 
   async #answer(request) {
-    assert.ok(this.asked.length + this.followed.length < TOO_MANY, 'it asks for ever');
+    assert.ok(this.questions.length + this.followed.length < TOO_MANY, 'it asks for ever');
     const answer = this.#answers.length > 1 ? this.#answers.shift() : this.#answers[0];
     if (answer instanceof Error) throw answer;
     return typeof answer === 'function' ? answer(request) : answer;
@@ -81,9 +81,9 @@ class Server {
 }
 
 /** A turn, with its callbacks in order: id, tokens and connection states. */
-function turnOf(server, asked = ASKED, { onToken = () => {} } = {}) {
+function turnOf(server, question = QUESTION, { onToken = () => {} } = {}) {
   const events = [];
-  const turn = new Turn(server, asked, {
+  const turn = new Turn(server, question, {
     onSend: () => events.push('send'),
     onBegin: ({ turn: id, model }) => events.push(`begin ${id} ${model}`.trim()),
     onToken: (text) => {
@@ -144,7 +144,7 @@ describe('a hidden page', () => {
     await settle();
     hide(true);
     await settle();
-    assert.deepEqual([waitedMs, server.asked[0].signal.aborted, server.followed], [[3000], true, []]);
+    assert.deepEqual([waitedMs, server.questions[0].signal.aborted, server.followed], [[3000], true, []]);
     hide(false);
     await run;
     assert.deepEqual(events, ['send', 'begin turn_1 sim', 'token a', 'back', 'token b']);
@@ -185,7 +185,7 @@ describe('a hidden page', () => {
     await settle();
     hide(true);
     hide(false);
-    assert.deepEqual([running.size, server.asked[0].signal.aborted], [0, false]);
+    assert.deepEqual([running.size, server.questions[0].signal.aborted], [0, false]);
     await turn.leave();
     await assert.rejects(run, { name: 'AbortError' });
   });
@@ -212,7 +212,7 @@ test('a turn without a model name is new, unless its request was repeated', asyn
   const head = { ...HEAD };
   delete head['X-Model'];
   for (const isRepeated of [false, true]) {
-    const { turn } = turnOf(new Server(whole(frame('Rome', 1) + DONE, head)), { ...ASKED, isRepeated });
+    const { turn } = turnOf(new Server(whole(frame('Rome', 1) + DONE, head)), { ...QUESTION, isRepeated });
     await turn.run();
     assert.equal(turn.isResumed, isRepeated);
   }
@@ -221,13 +221,13 @@ test('a turn without a model name is new, unless its request was repeated', asyn
 describe('a requested turn', () => {
   test('is requested once and delivered in order to its end', async () => {
     const server = new Server(whole(frame('Large', 1) + frame(' words', 2) + DONE));
-    const { turn, events } = turnOf(server, { ...ASKED, replaces: 'turn_0' });
+    const { turn, events } = turnOf(server, { ...QUESTION, replaces: 'turn_0' });
     await turn.run();
     assert.deepEqual(events, ['send', 'begin turn_1 sim', 'token Large', 'token  words']);
-    const [{ signal, ...asked }] = server.asked;
-    assert.deepEqual(asked, { conversation: 'holidays', text: 'Where to?', replaces: 'turn_0', key: 'k' });
+    const [{ signal, ...question }] = server.questions;
+    assert.deepEqual(question, { conversation: 'holidays', text: 'Where to?', replaces: 'turn_0', key: 'k' });
     assert.equal(signal.aborted, false);
-    assert.deepEqual([server.asked.length, server.followed, server.stopped, waitedMs], [1, [], [], []]);
+    assert.deepEqual([server.questions.length, server.followed, server.stopped, waitedMs], [1, [], [], []]);
   });
 
   test('has its id when the response head arrives', async () => {
@@ -250,13 +250,13 @@ describe('a requested turn', () => {
     const server = new Server(new Failure('body_too_large', { status: 413 }));
     const { turn, events } = turnOf(server);
     await assert.rejects(turn.run(), { code: 'body_too_large' });
-    assert.deepEqual([events, server.asked.length, server.followed], [['send'], 1, []]);
+    assert.deepEqual([events, server.questions.length, server.followed], [['send'], 1, []]);
   });
 
   test('is not repeated after a network error, because the server may have received it', async () => {
     const server = new Server(unreachable());
     await assert.rejects(turnOf(server).turn.run(), { code: 'unreachable' });
-    assert.deepEqual([server.asked.length, server.followed, waitedMs], [1, [], []]);
+    assert.deepEqual([server.questions.length, server.followed, waitedMs], [1, [], []]);
   });
 
   test('does not deliver an empty token', async () => {
@@ -280,33 +280,33 @@ describe('a requested turn', () => {
 
 describe('a replacing turn', () => {
   const changed = () => new Failure('conversation_changed', { status: 409 });
-  const asked = { ...ASKED, replaces: 'turn_0' };
-  const replaced = (server) => server.asked.map(({ replaces }) => replaces);
+  const question = { ...QUESTION, replaces: 'turn_0' };
+  const replaced = (server) => server.questions.map(({ replaces }) => replaces);
 
   test('is requested without `replaces` if the replaced turn may be missing', async () => {
     const server = new Server(changed(), whole(frame('a', 1) + DONE));
-    const { turn, events } = turnOf(server, { ...asked, hasFallback: true });
+    const { turn, events } = turnOf(server, { ...question, hasFallback: true });
     await turn.run();
     assert.deepEqual(replaced(server), ['turn_0', null]);
-    assert.deepEqual(server.asked.map(({ key }) => key), ['k', 'k/fallback']); // one key, one request
+    assert.deepEqual(server.questions.map(({ key }) => key), ['k', 'k/fallback']); // one key, one request
     assert.deepEqual(events, ['send', 'send', 'begin turn_1 sim', 'token a']);
   });
 
   test('is not repeated if the replaced turn should exist', async () => {
     const server = new Server(changed(), whole(DONE));
-    await assert.rejects(turnOf(server, { ...asked, hasFallback: false }).turn.run(), { code: 'conversation_changed' });
+    await assert.rejects(turnOf(server, { ...question, hasFallback: false }).turn.run(), { code: 'conversation_changed' });
     assert.deepEqual(replaced(server), ['turn_0']);
   });
 
   test('is not repeated for any other reason', async () => {
     const server = new Server(new Failure('body_too_large'), whole(DONE));
-    await assert.rejects(turnOf(server, { ...asked, hasFallback: true }).turn.run(), { code: 'body_too_large' });
+    await assert.rejects(turnOf(server, { ...question, hasFallback: true }).turn.run(), { code: 'body_too_large' });
     assert.deepEqual(replaced(server), ['turn_0']);
   });
 
   test('is requested without `replaces` once', async () => {
     const server = new Server(changed());
-    await assert.rejects(turnOf(server, { ...asked, hasFallback: true }).turn.run(), { code: 'conversation_changed' });
+    await assert.rejects(turnOf(server, { ...question, hasFallback: true }).turn.run(), { code: 'conversation_changed' });
     assert.deepEqual(replaced(server), ['turn_0', null]);
   });
 });
@@ -317,7 +317,7 @@ describe('a broken connection', () => {
     const { turn, events } = turnOf(server);
     await turn.run();
     assert.deepEqual(events, ['send', 'begin turn_1 sim', 'token a', 'token b', 'lost', 'back', 'token c']);
-    assert.deepEqual([server.asked.length, server.after, waitedMs], [1, ['2'], [0]]);
+    assert.deepEqual([server.questions.length, server.after, waitedMs], [1, ['2'], [0]]);
     assert.equal(server.followed[0].turn, 'turn_1');
     assert.equal(turn.isResumed, true);
   });
@@ -482,7 +482,7 @@ describe('a resumed turn', () => {
     assert.equal(turn.isResumed, true);
     await turn.run();
     assert.deepEqual(events, ['back', 'token a', 'token b']);
-    assert.deepEqual([server.asked, server.after, waitedMs], [[], ['0'], [0]]);
+    assert.deepEqual([server.questions, server.after, waitedMs], [[], ['0'], [0]]);
   });
 
   test('fails after the same number of attempts', async () => {
@@ -509,7 +509,7 @@ describe('stopping', () => {
     assert.equal(turn.isOver, true);
     await assert.rejects(run, { name: 'AbortError' });
     await stopped;
-    assert.equal(server.asked[0].signal.aborted, true);
+    assert.equal(server.questions[0].signal.aborted, true);
     assert.deepEqual([server.stopped, server.followed, tokens(events)], [['turn_1'], [], 'a']);
   });
 
@@ -520,10 +520,10 @@ describe('stopping', () => {
     const run = turn.run();
     const stopped = turn.stop();
     await assert.rejects(run, { name: 'AbortError' });
-    assert.deepEqual([server.stopped, server.asked[0].signal.aborted], [[], false]);
+    assert.deepEqual([server.stopped, server.questions[0].signal.aborted], [[], false]);
     head.resolve(whole(frame('a', 1) + DONE)());
     await stopped;
-    assert.deepEqual([server.stopped, server.asked[0].signal.aborted, tokens(events)], [['turn_1'], true, '']);
+    assert.deepEqual([server.stopped, server.questions[0].signal.aborted, tokens(events)], [['turn_1'], true, '']);
   });
 
   test('before a failed response sends no stop request', async () => {
@@ -541,7 +541,7 @@ describe('stopping', () => {
   test('before the request sends nothing', async () => {
     const server = new Server(whole(DONE));
     await turnOf(server).turn.stop();
-    assert.deepEqual([server.asked, server.stopped], [[], []]);
+    assert.deepEqual([server.questions, server.stopped], [[], []]);
   });
 
   test('resolves when the server has ended the turn', async () => {
@@ -573,7 +573,7 @@ describe('stopping', () => {
 
   test('drops tokens of the same chunk', async () => {
     const server = new Server(endless(frame('a', 1) + frame('b', 2) + DONE));
-    const { turn, events } = turnOf(server, ASKED, { onToken: () => turn.stop() });
+    const { turn, events } = turnOf(server, QUESTION, { onToken: () => turn.stop() });
     await assert.rejects(turn.run(), { name: 'AbortError' });
     assert.equal(tokens(events), 'a');
   });
@@ -612,7 +612,7 @@ describe('leaving', () => {
     await settled();
     await turn.leave();
     await assert.rejects(run, { name: 'AbortError' });
-    assert.deepEqual([server.asked[0].signal.aborted, server.stopped], [true, []]);
+    assert.deepEqual([server.questions[0].signal.aborted, server.stopped], [true, []]);
   });
 
   test('before the head waits for the turn id, for a later resume', async () => {
@@ -622,11 +622,11 @@ describe('leaving', () => {
     const run = turn.run();
     const left = turn.leave();
     await assert.rejects(run, { name: 'AbortError' });
-    assert.equal(server.asked[0].signal.aborted, false);
-    head.resolve(endless('')(server.asked[0]));
+    assert.equal(server.questions[0].signal.aborted, false);
+    head.resolve(endless('')(server.questions[0]));
     await left;
     assert.deepEqual(events, ['send', 'begin turn_1 sim']);
-    assert.deepEqual([turn.id, server.asked[0].signal.aborted, server.stopped], ['turn_1', true, []]);
+    assert.deepEqual([turn.id, server.questions[0].signal.aborted, server.stopped], ['turn_1', true, []]);
   });
 
   test('before a failed response leaves no turn id', async () => {

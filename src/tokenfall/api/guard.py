@@ -85,10 +85,10 @@ def _key_of(request: Request) -> bytes:
 
 
 class LoopbackGuard:
-    """Rejects other origins and hosts than loopback; used with an upstream if no API keys are configured.
+    """Rejects origins and hosts other than loopback; used with an upstream if no API keys are configured.
 
     Without this check, a web page of another origin could use the upstream's account, directly or by DNS rebinding.
-    `check_host` is false if the server is meant to be reached by other host names.
+    `check_host` is false if the operator serves other host names.
     """
 
     def __init__(self, origins: tuple[str, ...], *, check_host: bool) -> None:

@@ -1,4 +1,4 @@
-"""A simulated response before its first token: what the request asks for, and what the simulator planned."""
+"""A simulated response before its first token: the parsed request, and the simulator's plan."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -17,7 +17,7 @@ from tokenfall.simulator.planning import Plan
 from tokenfall.wire.dialect import ParsedRequest, ResponseMeta
 
 COPIES = 5
-"""Copies of what a response repeats of its request: decoded, in the first frames, and in what is not sent yet."""
+"""Copies of the request members that a response repeats: decoded, in the first frames, and in unsent data."""
 
 SEEDED_S = 1_700_000_000.0
 """Creation time of every seeded response: the same seed and request give the same bytes."""
@@ -35,7 +35,7 @@ class PreparedResponse(Struct, frozen=True):
     gaps: Iterator[float]
 
     def repeated_bytes(self) -> int:
-        """Memory of what the response repeats of its request, in all copies; 0 if it is little."""
+        """Memory of all copies of the request members that the response repeats; 0 up to `PART_BYTES`."""
         size_bytes = COPIES * self.parsed.repeated_bytes
         return size_bytes if size_bytes > PART_BYTES else 0
 
@@ -57,7 +57,7 @@ class SummedGaps:
 
 
 def without_question(parsed: ParsedRequest) -> ParsedRequest:
-    """`parsed` without what is not needed once the response is planned: it may be large."""
+    """`parsed` without messages, tools and schema, which may be large and are not needed after planning."""
     return replace(parsed, request=replace(parsed.request, messages=(), tools=(), schema=None))
 
 

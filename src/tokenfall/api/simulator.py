@@ -94,7 +94,7 @@ class Shared:
 
 
 class TextFrames:
-    """The frames of the words of a text, repeated without end, and the end frame. `frame_of` encodes a word."""
+    """The frames of the words of a text, repeated endlessly, and the end frame. `frame_of` encodes a word."""
 
     def __init__(self, frame_of: Callable[[str], bytes], end: bytes) -> None:
         self._frame_of = frame_of
@@ -105,7 +105,7 @@ class TextFrames:
         self.length = len(WORDS)
 
     def steady(self, head: StreamHead, *, count: int | None, first_s: float, gap_s: float) -> RepeatedStream:
-        """The first `count` words and the end frame; if None, words without end."""
+        """The first `count` words and the end frame; if None, endless words."""
         return RepeatedStream(head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
 
     def with_faults(self, words: Iterator[str], fault_plan: FaultPlan) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """Search in the titles and messages of conversations. Must not depend on a store.
 
-A conversation is found if each word of the search occurs in its title or in one of its messages, in any case and also
-within other words. Texts are read in batches and compared in pieces, so that a search does not block the event loop.
+A conversation is found if each word of the search occurs in its title or in one of its messages, ignoring case and word
+boundaries. Texts are read in batches and compared in pieces, so that a search does not block the event loop.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ BATCH_BYTES = 2**18
 """A store that reads documents ends a batch with the conversation that exceeds this size."""
 
 Read = Callable[[Sequence[str]], Awaitable[Sequence[Iterable[str] | None]]]
-"""Reads the texts of the first conversations of a list of ids, at least one: None for one that does not exist."""
+"""Takes ids; returns the texts of the first of these conversations, at least one. None: it does not exist."""
 
 
 async def search(

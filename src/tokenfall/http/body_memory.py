@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ALWAYS_ALLOWED_BYTES = 16_384
-"""A body of which no more has arrived is never refused, so that large bodies of some clients do not block others."""
+"""Bodies up to this size are never refused, so that clients with large bodies do not block the others."""
 
 
 class BodyMemory:
-    """Bodies within `shares`, apart from small ones."""
+    """Counts the bodies in `shares`. Small ones are never refused."""
 
     def __init__(self, shares: MemoryShares) -> None:
         self._shares = shares
@@ -27,7 +27,7 @@ class BodyMemory:
         return sum(size_bytes for _, size_bytes in self._bodies.values())
 
     def resize(self, connection: object, size_bytes: int, *, caller: "Callable[[], str]") -> None:
-        """So much of the body of `connection` has arrived. Raises `Refusal` if that is too much.
+        """Record the received size of the body of `connection`. Raises `Refusal` above the limit.
 
         `caller` returns the name of the sender; it is called once for each body.
         """
@@ -39,6 +39,6 @@ class BodyMemory:
         self._bodies[connection] = name, size_bytes
 
     def release(self, connection: object) -> None:
-        """Its body is complete or refused, or the connection is closed."""
+        """Release the body of `connection`: it is complete or refused, or the connection is closed."""
         name, size_bytes = self._bodies.pop(connection, ("", 0))
         self._shares.resize(name, before=size_bytes, after=0)

@@ -29,7 +29,7 @@ METHODS = {
         "VERSION-CONTROL",
     )
 }  # fmt: skip
-"""The registered methods (IANA, HTTP Method Registry). Any other word is more likely to be of another protocol."""
+"""The registered methods (IANA, HTTP Method Registry). Any other word probably belongs to another protocol."""
 
 MAX_CACHED = 128
 MAX_CACHED_BYTES = 1_024

@@ -6,16 +6,12 @@ one double of microseconds since 1970 has a resolution of only a quarter of a mi
 request of a burst at 3 requests per second. The state expires a second after the bucket is full again.
 """
 
-import asyncio
-from typing import Any, Self
+from typing import Self
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
 
-from tokenfall.errors import StoreUnavailable
 from tokenfall.rate_limit import LimitDecision
+from tokenfall.redis.calls import Calls, connect
 from tokenfall.redis.lua import lua_script
 
 COMMAND_TIMEOUT_S = 0.25
@@ -24,7 +20,6 @@ COMMAND_TIMEOUT_S = 0.25
 TOTAL_TIMEOUT_S = 0.4
 """Timeout of all steps together. After that, the request is decided without Redis."""
 
-CLOSE_TIMEOUT_S = 1.0
 CONNECTIONS = 16
 KEY_PREFIX = b"tokenfall:limit:"
 CHECK_KEY = b"tokenfall:check"
@@ -49,23 +44,16 @@ class RedisLimiter:
     def __init__(self, rate: float, burst: int, *, client: Redis, now_lua: str = SERVER_TIME) -> None:
         self.rate = rate
         self.burst = burst
-        self._client = client
+        self._calls = Calls(client, is_logged=False)  # the caller logs the first failure, and retries every second
         self._script = client.register_script(_NOW % now_lua + lua_script(__file__, "take"))
         self._arguments = (repr(1e6 / rate), burst)
-        self._pending: set[asyncio.Future[Any]] = set()
 
     @classmethod
     def from_url(cls, rate: float, burst: int, *, url: str, now_lua: str = SERVER_TIME) -> Self:
         """A limiter on the Redis at `url`; connects at first use. Raises ValueError for an invalid URL."""
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=COMMAND_TIMEOUT_S,
-            socket_timeout=COMMAND_TIMEOUT_S,
-            socket_connect_timeout=COMMAND_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),  # redis-py 8 retries ten times by default; a repeat would count twice
-        )
-        return cls(rate, burst, client=Redis.from_pool(pool), now_lua=now_lua)
+        # no retries, because a repeated command may count twice
+        client = connect(url, max_connections=CONNECTIONS, step_s=COMMAND_TIMEOUT_S, retries=0)
+        return cls(rate, burst, client=client, now_lua=now_lua)
 
     async def take(self, client: str) -> LimitDecision:
         key = KEY_PREFIX + client.encode(errors="surrogatepass")
@@ -77,34 +65,9 @@ class RedisLimiter:
         await self._run(CHECK_KEY)
 
     async def close(self) -> None:
-        """Wait for pending commands, then disconnect. No method may be called afterwards."""
-        if self._pending:
-            _, pending = await asyncio.wait(self._pending, timeout=CLOSE_TIMEOUT_S)
-            for command in pending:
-                command.cancel()
-        await self._client.aclose()
+        """Wait for commands in progress, then disconnect. No method may be called afterwards."""
+        await self._calls.close()
 
     async def _run(self, key: bytes) -> Reply:
-        """Run the script. In a separate task, which neither a timeout nor cancellation of the caller cancels: a command
-        cancelled between request and reply would leave its reply to the next user of the connection.
-        """
-        command = asyncio.ensure_future(self._script(keys=[key], args=self._arguments))
-        self._pending.add(command)
-        command.add_done_callback(self._ended)
-        await asyncio.wait((command,), timeout=TOTAL_TIMEOUT_S)
-        if not command.done():
-            raise unavailable()
-        try:
-            return tuple(command.result())
-        except (RedisError, OSError) as error:
-            raise unavailable() from error
-
-    def _ended(self, command: asyncio.Future[Any]) -> None:
-        self._pending.discard(command)
-        if not command.cancelled():
-            command.exception()  # mark as retrieved: the caller may have been cancelled
-
-
-def unavailable() -> StoreUnavailable:
-    """The error for callers, without details: an error of redis-py may contain the server's address."""
-    return StoreUnavailable("the rate limits cannot be read now")
+        call = self._script(keys=[key], args=self._arguments)
+        return tuple(await self._calls.run(call, within_s=TOTAL_TIMEOUT_S))

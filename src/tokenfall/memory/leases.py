@@ -17,7 +17,7 @@ RETRY_AFTER_S = 1.0
 
 
 class LeasedMemory:
-    """Base class of memories. `full` is the error above the limit, `kind` and `advice` are parts of its message.
+    """Base class: memory with a limit. `full` is the error above it, `kind` and `advice` are parts of its message.
 
     The first `uncounted_bytes` of each lease are not counted.
     """
@@ -35,7 +35,7 @@ class LeasedMemory:
         return MemoryLease(self, caller)
 
     def resize(self, caller: str, *, before: int, after: int) -> None:
-        """Replace `before` bytes of a lease by `after`. Raises `full` if it may not grow so much."""
+        """Replace `before` bytes of a lease by `after`. Raises `full` above the limit or the caller's share."""
         free = self.uncounted_bytes
         refused = self.shares.resize(caller, before=max(0, before - free), after=max(0, after - free))
         if refused:

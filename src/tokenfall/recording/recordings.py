@@ -118,7 +118,7 @@ class RecordedExchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return chunks[-1].at_s / speed if chunks else 0.0
 
     def frames(self, speed: float = 1.0) -> Iterator[tuple[float, bytes]]:
-        """Pairs of gap and payload: seconds since the previous frame (first: since the request) over `speed`."""
+        """Pairs of gap and payload. A gap is the time since the previous frame or the request, divided by `speed`."""
         before_s = 0.0
         for each in self._response().chunks:
             yield (each.at_s - before_s) / speed, each.payload()

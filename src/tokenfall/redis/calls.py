@@ -18,11 +18,9 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from tokenfall import logs
 from tokenfall.errors import StoreUnavailable
 
-CONNECT_S = 2.0
-"""Timeout for connecting, and for waiting for a pooled connection: a burst of callers opens all of them at once."""
-
 COMMAND_S = 2.0
-"""Timeout for one reply."""
+"""Timeout of each step: to get a connection from the pool, to connect, and to receive a reply. A burst of callers opens
+all connections at once."""
 
 CALL_S = 2.5
 """Total timeout of a caller, because the times for a connection, a handshake and a reply add up."""
@@ -39,25 +37,28 @@ Reply = TypeVar("Reply")
 _log = logs.get(__name__)
 
 
-def connect(url: str, *, max_connections: int = MAX_CONNECTIONS) -> "Redis":
+def connect(
+    url: str, *, max_connections: int = MAX_CONNECTIONS, step_s: float = COMMAND_S, retries: int = 1
+) -> "Redis":
     """A client for `redis://`, `rediss://` or `unix://`; it connects at the first use. Raises `ValueError`, whose
     message omits the URL, which may contain a password.
+
+    `retries` must be 0 if the calls are not idempotent. There is no retry after a timeout, which would only double it.
     """
     try:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=max_connections,
-            timeout=CONNECT_S,
-            socket_connect_timeout=CONNECT_S,
-            socket_timeout=COMMAND_S,
-            socket_keepalive=True,
+            timeout=step_s,
+            socket_connect_timeout=step_s,
+            socket_timeout=step_s,
+            **({} if url.startswith("unix:") else {"socket_keepalive": True}),
             # RESP2 has no push messages. So a pooled connection with readable data is broken or has a late reply, and
             # redis-py replaces it; under RESP3 it does not.
             protocol=2,
-            # Retry once, at once, on a new connection if the old one was broken (Redis was restarted) or Redis has
-            # become a replica: all calls are idempotent. No retry after a timeout, which would only double it.
-            # redis-py 5 needs both parameters.
-            retry=Retry(NoBackoff(), 1, RETRIED),
+            # Retry at once, on a new connection, if the old one was broken (Redis was restarted) or Redis has become a
+            # replica. redis-py 5 needs both parameters.
+            retry=Retry(NoBackoff(), retries, RETRIED),
             retry_on_error=list(RETRIED),
         )
     except ValueError:
@@ -72,12 +73,13 @@ def no_count() -> None:
 class Calls:
     """The calls of one store. `close` waits for calls in progress and closes the client's pool.
 
-    `failed` is called for each failed call, for metrics.
+    `failed` is called for each failed call, for metrics. Failures are logged unless `is_logged` is False.
     """
 
-    def __init__(self, client: "Redis", *, failed: Callable[[], None] = no_count) -> None:
+    def __init__(self, client: "Redis", *, failed: Callable[[], None] = no_count, is_logged: bool = True) -> None:
         self._client = client
         self._failed = failed
+        self._is_logged = is_logged
         self._pending: set[asyncio.Future[Any]] = set()
 
     async def run(self, call: Awaitable[Reply], *, within_s: float = CALL_S) -> Reply:
@@ -87,14 +89,12 @@ class Calls:
         task.add_done_callback(self._ended)
         await asyncio.wait((task,), timeout=within_s)  # cancels nothing
         if not task.done():
-            self._failed()
-            _log.warning("Redis did not respond within %.1f s", within_s)
+            self._report("Redis did not respond within %.1f s", within_s)
             raise unavailable()
         try:
             return task.result()
         except (RedisError, OSError) as error:
-            self._failed()
-            _log.warning("Redis failed: %s: %s", type(error).__name__, _text(error))
+            self._report("Redis failed: %s: %s", type(error).__name__, _text(error))
             raise unavailable() from None
 
     async def close(self) -> None:
@@ -104,6 +104,11 @@ class Calls:
             await self._client.aclose(close_connection_pool=True)
         except (RedisError, OSError) as error:
             _log.warning("Redis failed on closing: %s", type(error).__name__)
+
+    def _report(self, message: str, *args: object) -> None:
+        self._failed()
+        if self._is_logged:
+            _log.warning(message, *args)
 
     def _ended(self, task: asyncio.Future[Any]) -> None:
         self._pending.discard(task)

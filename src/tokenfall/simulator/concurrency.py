@@ -24,9 +24,9 @@ SPARE = 64
 
 
 class ConcurrencyLimiters:
-    """Counts the simulated responses in progress, and queues those with a `load` apart for each caller.
+    """The limiters of all callers, which are separate, so that a caller cannot delay others.
 
-    So a caller cannot delay others. The limiter of a caller exists while a permit of it does.
+    Counts all simulated responses in progress. The limiter of a caller exists as long as one of its permits.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ def test_limiter_agrees_with_an_exact_token_bucket(
         now_s += gap_s
         exact.fill(now_s)
         spent = spend(tat_s, now_s, rate=rate, burst=burst)
-        exact.judge(LimitDecision(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s))
+        exact.check(LimitDecision(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s))
         if not spent.allowed:
             assert spent.tat_s == tat_s
         tat_s = spent.tat_s

@@ -19,19 +19,19 @@ class Remote(MemoryLimiter):
     def __init__(self, rate: float, burst: int, *, now: Callable[[], float]) -> None:
         super().__init__(rate, burst, now=now)
         self.fails = False
-        self.takes = 0
-        self.checks = 0
+        self.take_count = 0
+        self.check_count = 0
         self.closed = False
         self.may_respond = asyncio.Event()
         self.may_respond.set()
 
     async def take(self, client: str) -> LimitDecision:
-        self.takes += 1
+        self.take_count += 1
         await self._respond()
         return await super().take(client)
 
     async def check(self) -> None:
-        self.checks += 1
+        self.check_count += 1
         await self._respond()
 
     async def close(self) -> None:
@@ -107,7 +107,7 @@ async def test_failed_primary_is_not_used_again_at_once(limiter: FallbackLimiter
     await taken(limiter, "a", times=100)
     await run_ready_tasks()
 
-    assert (remote.takes, remote.checks) == (1, 0)
+    assert (remote.take_count, remote.check_count) == (1, 0)
 
 
 async def test_requests_are_limited_while_the_primary_fails(limiter: FallbackLimiter, remote: Remote) -> None:
@@ -129,7 +129,7 @@ async def test_one_check_at_a_time_runs_in_the_background(
             await run_ready_tasks()
             clock.advance(10)
 
-    assert (remote.takes, remote.checks) == (1, 1)
+    assert (remote.take_count, remote.check_count) == (1, 1)
     await limiter.close()
 
 
@@ -143,7 +143,7 @@ async def test_failed_check_is_repeated_only_after_the_retry_interval(
         clock.advance(pause_s)
         await limiter.take("a")
         await run_ready_tasks()
-        checks.append(remote.checks)
+        checks.append(remote.check_count)
 
     assert checks == [0, 1, 1, 2, 2, 3]
     assert limiter.degraded
@@ -161,7 +161,7 @@ async def test_primary_is_used_again_after_a_successful_check(
     assert not limiter.degraded
     await limiter.take("a")
 
-    assert (remote.takes, remote.checks) == (2, 1)
+    assert (remote.take_count, remote.check_count) == (2, 1)
 
 
 async def test_each_switch_is_logged_once(
@@ -234,7 +234,7 @@ async def test_check_fails_while_degraded_and_starts_the_background_check(
     await run_ready_tasks()
 
     await limiter.check()
-    assert (remote.takes, remote.checks) == (1, 1)
+    assert (remote.take_count, remote.check_count) == (1, 1)
 
 
 async def test_each_failed_take_and_check_of_the_primary_is_counted(remote: Remote, clock: FakeClock) -> None:

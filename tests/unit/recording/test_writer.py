@@ -59,10 +59,10 @@ def test_full_disk_leaves_complete_lines_and_is_logged(
     write, tries = os.write, iter((5, 0))
 
     def fails_twice(descriptor: int, data: bytes) -> int:
-        takes = next(tries, None)
-        if takes == 0:
+        accepted = next(tries, None)
+        if accepted == 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write(descriptor, data[:takes])
+        return write(descriptor, data[:accepted])
 
     monkeypatch.setattr(os, "write", fails_twice)
     for path in ("/2", "/3", "/4"):

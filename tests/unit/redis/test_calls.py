@@ -42,6 +42,23 @@ async def test_failed_or_late_calls_are_counted_and_others_are_not() -> None:
     await calls.close()
 
 
+@pytest.mark.parametrize("is_logged", [True, False])
+async def test_failures_are_logged_if_requested(caplog: pytest.LogCaptureFixture, is_logged: bool) -> None:
+    calls, release = Calls(cast("Redis", Client()), is_logged=is_logged), asyncio.Event()
+
+    async def broken() -> None:
+        raise RedisConnectionError("gone")
+
+    for call in (broken(), release.wait()):
+        with pytest.raises(StoreUnavailable):
+            await calls.run(call, within_s=0.01)
+    release.set()
+    await calls.close()
+
+    messages = ["Redis failed: ConnectionError: gone", "Redis did not respond within 0.0 s"]
+    assert caplog.messages == (messages if is_logged else [])
+
+
 async def test_error_of_a_call_whose_caller_was_cancelled_is_not_reported_as_unretrieved() -> None:
     reported: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))

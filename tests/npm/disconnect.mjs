@@ -1,4 +1,4 @@
-/** A model that speaks without end: whoever leaves ends its stream on every server behind the address. */
+/** Endless streams: a disconnect ends the stream on every server that takes part. */
 
 import assert from 'node:assert/strict';
 
