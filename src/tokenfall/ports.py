@@ -104,9 +104,10 @@ class HistoryStore(Protocol):
     reconnect by the caller. Cancelling a caller never cancels a write in progress, and never mixes up replies.
     """
 
-    async def append(self, conversation: Conversation, turn: Turn) -> None:
-        """Store `turn` as the newest; on return it is as durable as the store guarantees.
+    def append(self, conversation: Conversation, turn: Turn) -> Awaitable[None]:
+        """Store `turn` as the newest; once awaited it is as durable as the store guarantees.
 
+        `tokenfall.slicing.computation.NOTHING` if it is so on return, without awaiting.
         The turn that it replaces and all later ones are deleted atomically with the write; if that turn no longer
         exists, nothing is deleted. The oldest turns are deleted to enforce the store's limit of messages. Appending the
         same turn (by id) again, because the result of the first call is unknown, stores it once.

@@ -1,7 +1,7 @@
 """In-memory history, limited in messages and bytes; lost when the process ends."""
 
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from itertools import islice
 from operator import attrgetter
 
@@ -10,6 +10,7 @@ from tokenfall.errors import page_start_not_found
 from tokenfall.history.recency import Recency
 from tokenfall.history.search import MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
+from tokenfall.slicing.computation import NOTHING
 
 TURN_OVERHEAD_BYTES = 600
 """Memory of a turn's objects without its text, so that empty turns also count towards the limit."""
@@ -50,7 +51,11 @@ class MemoryHistory:
         self._pinned: set[Conversation] = set()
         self._owners: dict[str, Recency] = {}
 
-    async def append(self, conversation: Conversation, turn: Turn) -> None:
+    def append(self, conversation: Conversation, turn: Turn) -> Awaitable[None]:
+        self._append(conversation, turn)
+        return NOTHING
+
+    def _append(self, conversation: Conversation, turn: Turn) -> None:
         turns = self._conversations.setdefault(conversation, deque())
         if turn.id in map(_ID, turns):
             return

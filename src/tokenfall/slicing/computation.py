@@ -22,6 +22,16 @@ class _Turn:
 LOOP_TURN = _Turn()
 
 
+class _Nothing:
+    """Awaiting it returns at once."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+NOTHING = _Nothing()
+
+
 def at_once(work: Sliced[T]) -> T:
     """Run all slices and return the result."""
     while True:

@@ -158,10 +158,13 @@ class TurnRun:
                 self._end(end)
                 return
             writing = self._runner.write(self._record(finished, end), self.conversation)
-            writing.add_done_callback(partial(self._on_written, end))
         except Exception:
             self._end(FAILED)  # or its followers, and the drain, would wait for it
             raise
+        if writing is None:
+            self._end(end)
+            return
+        writing.add_done_callback(partial(self._on_written, end))
         await asyncio.shield(writing)
 
     def _on_written(self, end: TurnEnd, writing: "asyncio.Future[None]") -> None:

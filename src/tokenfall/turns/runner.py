@@ -12,6 +12,7 @@ from tokenfall.errors import shutting_down
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.memory.leases import RequestMemory
 from tokenfall.ports import Followed, HistoryStore
+from tokenfall.slicing.computation import NOTHING
 from tokenfall.turns.detached import DetachedTurns
 from tokenfall.turns.registry import TurnRegistry, wait_until_ended
 from tokenfall.turns.response_buffer import ResponseBuffer
@@ -37,9 +38,15 @@ class TurnRunner:
 
     # Called by `TurnRun`
 
-    def write(self, turn: Turn, conversation: Conversation) -> "asyncio.Future[None]":
-        """Start writing a turn to the history; cancelling a caller that awaits it does not cancel the write."""
-        writing = asyncio.ensure_future(self._history.append(conversation, turn))
+    def write(self, turn: Turn, conversation: Conversation) -> "asyncio.Future[None] | None":
+        """Start writing a turn to the history; None if it is written.
+
+        Cancelling a caller that awaits the future does not cancel the write.
+        """
+        written = self._history.append(conversation, turn)
+        if written is NOTHING:
+            return None
+        writing = asyncio.ensure_future(written)
         self._writes.add(writing)
         writing.add_done_callback(self._writes.discard)
         return writing

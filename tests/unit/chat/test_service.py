@@ -255,6 +255,14 @@ async def test_continued_turn_keeps_its_variants(history: MemoryHistory) -> None
     assert continued.variants == turn.variants
 
 
+async def test_turn_is_stored_in_memory_without_a_turn_of_the_loop(history: MemoryHistory) -> None:
+    running = (await chat_on(text_engine("a"), history).begin(question("hi"))).run(ignore)
+    with pytest.raises(StopIteration):
+        running.send(None)
+
+    assert len(await stored_turns(history)) == 1
+
+
 async def test_import_that_fails_halfway_adds_no_conversation(history: MemoryHistory) -> None:
     class Full(MemoryHistory):
         async def append(self, conversation: Conversation, turn: Turn) -> None:
