@@ -73,9 +73,9 @@ class Watch(Deadlined):
         return self._wheel
 
     def start(self, on_timeout: Callable[[UpstreamTimeout], None]) -> None:
-        """Start to watch."""
+        """Start to watch. The first check is early enough for `next_token_s`, so the first token sets no deadline."""
         self.on_timeout = on_timeout
-        self.set_deadline(self._due_s())
+        self.set_deadline(min(self._due_s(), self._wheel.now() + self._next_token_s))
 
     def stop(self) -> None:
         """Stop watching and drop the callback."""
@@ -86,10 +86,8 @@ class Watch(Deadlined):
         """Record a token."""
         is_first = not self.last_token_s
         self.last_token_s = self._wheel.now()
-        if is_first:
-            self.set_deadline(self._due_s())
-            if self._metrics is not None:
-                self._metrics.upstream_began(self._model, self.last_token_s - self._started_s)
+        if is_first and self._metrics is not None:
+            self._metrics.upstream_began(self._model, self.last_token_s - self._started_s)
 
     def resume(self) -> None:
         """The client reads again: `next_token_s` counts from now."""
