@@ -13,6 +13,8 @@ from scripts.image.bytecode import compile_to
 
 STDLIB = Path(os.__file__).parent
 PACKAGES = Path("opt/tokenfall")
+TYPED = ("tokenfall", "redis")
+"""Packages with many types, which they do not read when they run."""
 LANDMARK = STDLIB / "os.py"
 """The interpreter finds its library by this file; the module itself is frozen."""
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
@@ -72,9 +74,9 @@ class Root:
         self.taken.add(source)
         if source.suffix == ".py":
             target = target.with_suffix(".pyc")
-            ours = target.is_relative_to(self.path / PACKAGES / "tokenfall")
+            typed = any(target.is_relative_to(self.path / PACKAGES / name) for name in TYPED)
             runs_as = f"/{target.relative_to(self.path).with_suffix('.py')}"
-            compile_to(source, target, runs_as=runs_as, keeps_annotations=not ours)
+            compile_to(source, target, runs_as=runs_as, keeps_types=not typed)
             return
         if source.parent.name == "web":  # tokenfall.api.page reads both forms
             target.parent.mkdir(parents=True, exist_ok=True)

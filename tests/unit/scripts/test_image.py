@@ -135,23 +135,26 @@ def test_image_archive_is_reproducible(tmp_path: Path, archive: Path) -> None:
 ANNOTATIONS = {"number": "int", "rest": "int", "key": "int", "return": "str"}
 
 
-@pytest.mark.parametrize(("keeps_annotations", "of_function"), [(True, ANNOTATIONS), (False, {})])
-def test_compiled_module_needs_no_source_and_may_lack_annotations_of_functions(
-    tmp_path: Path, *, keeps_annotations: bool, of_function: dict[str, str]
+@pytest.mark.parametrize(("keeps_types", "of_function"), [(True, ANNOTATIONS), (False, {})])
+def test_compiled_module_needs_no_source_and_may_lack_types(
+    tmp_path: Path, *, keeps_types: bool, of_function: dict[str, str]
 ) -> None:
     source, target = tmp_path / "source" / "compiled.py", tmp_path / "compiled.pyc"
     source.parent.mkdir()
     source.write_text(
         'from __future__ import annotations\n"""Text."""\nclass A:\n    """Text."""\n    member: int = 0\n'
         'def f(number: int, *rest: int, key: int = 1) -> str:\n    """Text."""\n'
+        "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    import typing_only\nelse:\n    runs = True\n"
     )
-    compile_to(source, target, runs_as="/compiled.py", keeps_annotations=keeps_annotations)
+    compile_to(source, target, runs_as="/compiled.py", keeps_types=keeps_types)
     spec = spec_from_file_location("compiled", target)
     assert spec is not None
     module = module_from_spec(spec)
     assert spec.loader is not None
     spec.loader.exec_module(module)
 
+    assert module.runs
+    assert (b"typing_only" in target.read_bytes()) is keeps_types
     assert module.f.__annotations__ == of_function
     assert module.A.__annotations__ == {"member": "int"}
     assert (module.A.__doc__, module.f.__doc__, module.f.__code__.co_filename) == (None, None, "/compiled.py")
