@@ -29,6 +29,21 @@ def has_certificates() -> bool:
     return bool(file) or bool(folder and os.listdir(folder))
 
 
+SQLITE_MAGIC = b"SQLite format 3\0"
+"""The first bytes of a database; https://www.sqlite.org/fileformat.html, section 1.3."""
+
+
+def is_sqlite_database(path: str) -> bool:
+    """Whether SQLite can use the path: a database, an empty or a missing file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(SQLITE_MAGIC)) in (SQLITE_MAGIC, b"")
+    except FileNotFoundError:
+        return True
+    except OSError:  # such as a folder
+        return False
+
+
 def can_write(path: str) -> bool:
     """Whether the file at `path` can be written or created."""
     folder = os.path.dirname(path) or "."

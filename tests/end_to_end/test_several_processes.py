@@ -11,6 +11,7 @@ import pytest
 from tests.end_to_end.chatting import DONE, chat, error_of, history, response_text, start_stream
 from tests.end_to_end.client import PATIENCE_S, Client, ClientResponse, fetch, request
 from tests.end_to_end.conftest import Serve
+from tests.end_to_end.in_process import eventually
 from tests.end_to_end.process import ServerProcess
 from tests.stores.fixtures import redis, redis_server
 from tests.stores.redis_server import RedisServer
@@ -223,6 +224,14 @@ async def test_processes_without_redis_report_degraded_features(pair: Callable[.
             pass
     assert await resumed(there, turn) == await rest_of_stream(client)
     client.close()
+
+
+async def test_server_starts_without_its_redis_and_logs_the_setting(serve: Serve) -> None:
+    server = serve(REDIS_URL="redis://127.0.0.1:1")
+    warning = "REDIS_URL: this Redis does not respond; /readyz shows what fails until it does"
+    await eventually(lambda: warning in server.log(), server.log)
+
+    assert await readiness(server) == (503, {"status": "unavailable", "failing": ["history", "turns"]})
 
 
 async def readiness(server: ServerProcess) -> tuple[int, dict[str, object]]:

@@ -1,5 +1,7 @@
 import os
+import sqlite3
 import ssl
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,19 @@ def test_empty_certificate_folder_provides_none(tmp_path: Path, monkeypatch: pyt
 
     (tmp_path / "1234.0").write_text("a certificate", encoding="utf-8")
     assert installation.has_certificates()
+
+
+def test_databases_and_new_files_can_be_used_by_sqlite(tmp_path: Path) -> None:
+    file = tmp_path / "chat.db"
+    assert installation.is_sqlite_database(str(file))
+    for written, expected in [(b"", True), (b"SQLite", False), (b"# Notes\n" * 99, False)]:
+        file.write_bytes(written)
+        assert installation.is_sqlite_database(str(file)) == expected
+    file.unlink()
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE kept (text)")
+    assert installation.is_sqlite_database(str(file))
+    assert not installation.is_sqlite_database(str(tmp_path))
 
 
 def test_existing_or_creatable_file_is_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,10 @@ class Server:
         self._embedded = embedded
         self._stopping: Task[None] | None = None
         self._warming: Task[None] | None = None
+        self._checking: Task[None] | None = None
+        self._checks_redis = (worker is None or worker.shared_metrics.number == 0) and any(
+            url.startswith("redis") for url in (settings.history, settings.limits, settings.turns)
+        )
         self.http = HTTPServer(
             self.app,
             reactor=reactor,
@@ -113,11 +117,19 @@ class Server:
         addresses = self.http.listen(self.settings.host, self.settings.port, reuse_port=shares_port)
         if self.parts.upstream is not None and self.settings.upstream_warm:
             self._warming = self.reactor.spawn(self.parts.upstream.warm_up())
+        if self._checks_redis:
+            self._checking = self.reactor.spawn(self._check_redis())
         if not self._embedded:
             gc.collect()
             gc.freeze()
             gc.set_threshold(10_000, 20, 50)
         return addresses
+
+    async def _check_redis(self) -> None:
+        from tokenfall.bootstrap.startup_checks import warn_of_unavailable_redis  # noqa: PLC0415 - imports asyncio
+
+        required, optional = self.parts.checks()
+        await warn_of_unavailable_redis(self.settings, {**required, **optional})
 
     def stop_then(self, stopped: Callable[[], None]) -> None:
         """Drain, close all parts, and then call `stopped` in a turn of the reactor."""
@@ -142,6 +154,8 @@ class Server:
         drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.http.drain(drain_s, lambda: drained.set_result(None))
         chat = self.parts.chat
+        if self._checking is not None:
+            self._checking.cancel()
         try:
             await asyncio.gather(drained, *(() if chat is None else (chat.runner.drain(drain_s),)))
             await self.parts.close()

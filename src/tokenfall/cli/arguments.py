@@ -12,16 +12,21 @@ from tokenfall.settings.fields import defaults, setting_fields
 from tokenfall.settings.loading import format_default
 
 DEFAULT_COLUMNS = 80
+COMMANDS = ("serve", "record", "fit", "health")
+ROOT_FLAGS = ("--help", "--version")
 
 
 def parse(words: Sequence[str]) -> dict[str, str | None]:
-    """The given flags. Exits with status 2 and a usage line on an error, with 0 after --help and --version."""
+    """The given flags. Exits with status 2 and one line on an error, with 0 after --help and --version."""
     return flags_of(read(words))
 
 
 def read(words: Sequence[str]) -> argparse.Namespace:
     """The command and its arguments. Exits as `parse`."""
-    return parser().parse_args(words)
+    root = parser()
+    if words and words[0].startswith("--") and words[0] not in ROOT_FLAGS:
+        root.error("flags follow the command, as in tokenfall serve --port 9000")
+    return root.parse_args(words)
 
 
 def flags_of(arguments: argparse.Namespace) -> dict[str, str | None]:
@@ -47,21 +52,59 @@ def _columns() -> int:
 
 
 class _Parser(argparse.ArgumentParser):
+    """Reports each error in one line: the usage that argparse prints before it has 30 lines for `serve`."""
+
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of the base class
+        self.flags: list[str] = []
         super().__init__(formatter_class=_Help, **options)
 
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:  # noqa: ANN401 - those of the base class
+        self.flags += names
+        return super().add_argument(*names, **options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # noqa: ANN401 - those of the base class
+        """Report unknown words here, because the parser of a command knows the flags that may be meant."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(_unknown(unknown, flags=self.flags))
+        return parsed, unknown
+
     def error(self, message: str) -> NoReturn:
-        _, unknown, words = message.partition("unrecognized arguments: ")
-        super().error(message + (_suggestion(words.split()[0]) if unknown else ""))
+        name, is_missing, _ = message.removeprefix("argument ").partition(": expected one argument")
+        if is_missing:
+            message = _missing(name)
+        elif message.startswith("argument COMMAND: invalid choice"):
+            message = f"unknown command; takes {', '.join(COMMANDS)}"
+        elif message.endswith("required: COMMAND"):
+            message = f"takes a command: {', '.join(COMMANDS)}"
+        self.exit(2, f"tokenfall: {message}{'' if message.endswith('?') else f'; see {self.prog} --help'}\n")
 
 
-def _suggestion(word: str) -> str:
-    """The suggestion for an unknown flag."""
-    flags = [flag(field) for field, about in setting_fields().items() if about.flag]
-    given = word.partition("=")[0].replace("_", "-").lower()
+def _missing(name: str) -> str:
+    """The message about a flag without its value."""
+    about = setting_fields().get(_field(name))
+    return f"{name}: got no value, takes {about.kind.takes if about else 'one value'}"
+
+
+def _unknown(words: list[str], *, flags: list[str]) -> str:
+    """The message about unknown words. Shows no value, which may be a key."""
+    name = next((word.partition("=")[0] for word in words if word.strip("-") and word.startswith("-")), None)
+    if name is None:
+        return "got a value without its flag, takes --FLAG VALUE"
+    about = setting_fields().get(_field(name))
+    if about is not None and not about.flag:
+        return (
+            f"{name} is not a flag, because other users of the machine could see it; set {_field(name).upper()} instead"
+        )
+    given = flag(_field(name))
     near = [known for known in flags if known == given or is_near(given, known)]
     near += [known for known in flags if len(given) > len("--x") and known.startswith(given)]
-    return f"; did you mean {near[0]}?" if near else "; tokenfall serve --help lists all flags"
+    return f"unknown flag {name}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _field(name: str) -> str:
+    """`rate_limit_rps` for `--rate-limit-rps`; also for wrong notations of it."""
+    return name.lstrip("-").replace("-", "_").lower()
 
 
 def parser() -> argparse.ArgumentParser:

@@ -16,8 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tokenfall.settings import Settings
+
 ENV_FILE = ".env"
 PREFIX = "TOKENFALL_"
+OTHER_NAMES = {"OPENAI_BASE_URL": "UPSTREAM_URL", "OPENAI_API_BASE": "UPSTREAM_URL"}
+"""Names that client libraries use for a setting; in `.env` they are meant for this server."""
 MIN_LETTERS = 6
 """A shorter name in the environment counts as misspelled only if two letters are swapped: most short names belong to
 other programs."""
@@ -25,7 +29,7 @@ other programs."""
 
 def env_file() -> dict[str, str | None]:
     """The variables of `.env` in the working directory; empty without that file. Raises `InvalidSetting`."""
-    if not os.path.isfile(ENV_FILE):
+    if not os.path.lexists(ENV_FILE) or os.path.isdir(ENV_FILE):  # a folder may be a virtual environment
         return {}
     from io import StringIO  # noqa: PLC0415 - only needed with a .env file
 
@@ -60,6 +64,19 @@ def _text() -> str:
         raise InvalidSetting(f"{ENV_FILE}, line {line}: is not UTF-8{encoding}; takes a file in UTF-8") from None
 
 
+def warn_of_unused_keys(settings: Settings, file: Mapping[str, str | None]) -> None:
+    """Print a line for each key of an upstream that is set without one: the user may expect a model, not the simulator.
+
+    OPENAI_API_KEY in the environment is meant for other programs.
+    """
+    if settings.upstream is not None:
+        return
+    names = ["UPSTREAM_API_KEY"] if settings.upstream_api_key else []
+    names += ["OPENAI_API_KEY"] if file.get("OPENAI_API_KEY") else []
+    for name in names:
+        print(f"tokenfall: {name} has no effect without UPSTREAM_URL; the simulator responds", file=sys.stderr)
+
+
 def warn_of_misspelled_settings(environment: Mapping[str, str], file: Mapping[str, str | None]) -> None:
     """Print a line for each name that looks like a misspelled setting."""
     for where, names, least in (("the environment", environment, MIN_LETTERS), (ENV_FILE, file, 0)):
@@ -75,6 +92,8 @@ def misspelled_settings(names: Iterable[str], *, least: int) -> list[tuple[str, 
         if name in known:
             continue
         meant = name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
+        if least == 0:
+            meant = OTHER_NAMES.get(name, meant)
         if meant not in known:
             meant = next((each for each in known if each[0] == name[:1] and is_near(name, each, least=least)), None)
         if meant is not None:

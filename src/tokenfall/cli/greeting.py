@@ -15,8 +15,22 @@ def print_greeting(address: tuple[str, int], settings: Settings) -> None:
 
 
 def print_cannot_listen(host: str, port: int, *, error: OSError) -> None:
-    """Print one line with the settings, the address and the reason."""
-    print(f"tokenfall: HOST, PORT: cannot listen on {host}:{port}: {error}", file=sys.stderr)
+    """Print one line with the settings, the address, the reason and what to change."""
+    reason = error.strerror or str(error)
+    print(f"tokenfall: HOST, PORT: cannot listen on {host}:{port}: {reason}{_advice(error)}", file=sys.stderr)
+
+
+def _advice(error: OSError) -> str:
+    from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL  # noqa: PLC0415 - only needed for an error
+    from socket import gaierror  # noqa: PLC0415
+
+    if error.errno == EADDRINUSE:
+        return "; set PORT to another port, or to 0 for a free one"
+    if error.errno == EACCES:
+        return "; set PORT to 1024 or higher"
+    if error.errno == EADDRNOTAVAIL or isinstance(error, gaierror):
+        return "; HOST takes an address or a name of this machine, such as 127.0.0.1 or 0.0.0.0"
+    return ""
 
 
 def greeting(base: str, settings: Settings) -> str:

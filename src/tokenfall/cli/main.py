@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tokenfall.cli.environment import env_file, warn_of_misspelled_settings
+from tokenfall.cli.environment import env_file, warn_of_misspelled_settings, warn_of_unused_keys
 from tokenfall.cli.flags import plain_flags
 from tokenfall.installation import FULL_IMAGE_HINT
 from tokenfall.settings import InvalidSetting, Settings, load
@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tokenfall: {error}", file=sys.stderr)
         return USAGE_ERROR
     warn_of_misspelled_settings(os.environ, file)
+    warn_of_unused_keys(settings, file)
     if settings.workers > 1:
         from tokenfall.cli.supervisor import supervise  # noqa: PLC0415 - not needed by a single process
 

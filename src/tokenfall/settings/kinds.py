@@ -127,6 +127,9 @@ def _url(text: str) -> str:
     has_host = bool(target.partition("/")[0])
     if scheme not in ("http", "https") or not has_host or "@" in target or any(c.isspace() for c in text):
         raise ValueError(text)
+    for suffix in ("/chat/completions", "/models"):
+        if text.rstrip("/").endswith(suffix):
+            raise InvalidText(f"takes the address before {suffix}")
     return text
 
 
@@ -172,7 +175,10 @@ HISTORY = Kind(
 )
 SIZE = Kind(_size, "a size above 0, in bytes or with a unit, such as 16KiB or 1MiB")
 BOOLEAN = Kind(_boolean, "true or false")
-API_KEYS = Kind(_list(_api_key), "keys separated by commas, each plain or sha256: and 64 hexadecimal digits")
+API_KEYS = Kind(
+    _list(_api_key),
+    "keys of ASCII characters without spaces, separated by commas; sha256: and 64 hexadecimal digits in place of a key",
+)
 URL = Kind(_url, "an http or https address without user and password")
 ORIGINS = Kind(_list(_origin), "origins separated by commas, such as https://example.com, or *")
 NETWORKS = Kind(_list(_network), "networks separated by commas, such as 10.0.0.0/8")

@@ -32,6 +32,7 @@ class HTTPClient:
         self._warm = warm
         self._warming: set[asyncio.Task[None]] = set()
         self._refill: asyncio.TimerHandle | None = None
+        self._unreachable = False  # since the last warm connection
 
     async def run(self, request: UpstreamRequest, exchange: UpstreamExchange, *, within_s: float) -> None:
         """Send a request and wait until `exchange` has finished; raises the error that it failed with.
@@ -80,8 +81,11 @@ class HTTPClient:
         try:
             connection = await self._open(float("inf"))
         except UpstreamError as error:
-            _log.info("could not open a warm connection: %s", error.message)
+            if not self._unreachable:  # one line for all of them, until one is open again
+                _log.warning("no connection to %s: %s", self._dialer.address.origin, error.message)
+            self._unreachable = True
             return
+        self._unreachable = False
         self._pool.connection_idle(connection)
 
     async def _open(self, within_s: float) -> UpstreamConnection:

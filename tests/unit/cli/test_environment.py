@@ -103,6 +103,44 @@ def test_short_misspelled_names_are_reported_in_an_env_file() -> None:
     assert misspelled_settings(["MODE", "HOSTS"], least=0) == [("MODE", "MODEL"), ("HOSTS", "HOST")]
 
 
+def test_names_of_client_libraries_are_reported_in_an_env_file() -> None:
+    assert misspelled_settings(["OPENAI_BASE_URL"], least=0) == [("OPENAI_BASE_URL", "UPSTREAM_URL")]
+
+
+def test_env_file_that_links_nowhere_stops_the_start() -> None:
+    Path(".env").symlink_to("missing")
+
+    with pytest.raises(InvalidSetting, match=r"^\.env: cannot be read: No such file or directory$"):
+        env_file()
+
+
+@pytest.mark.parametrize(
+    ("environment", "file", "unused"),
+    [
+        ({"UPSTREAM_API_KEY": "secret"}, "", ["UPSTREAM_API_KEY"]),
+        ({}, "OPENAI_API_KEY=secret\n", ["OPENAI_API_KEY"]),
+        ({"OPENAI_API_KEY": "secret"}, "", []),
+        ({}, "OPENAI_API_KEY=secret\nUPSTREAM_URL=http://127.0.0.1:1/v1\n", []),
+    ],
+)
+def test_start_warns_of_a_key_without_an_upstream(
+    environment: dict[str, str],
+    file: str,
+    unused: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(supervisor, "supervise", lambda *_: 0)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    Path(".env").write_text(file, encoding="utf-8")
+
+    assert main(["serve", "--workers", "2", "--history-url", "sqlite:///chat.db"]) == 0
+    assert capsys.readouterr().err == "".join(
+        f"tokenfall: {name} has no effect without UPSTREAM_URL; the simulator responds\n" for name in unused
+    )
+
+
 def test_start_warns_of_near_misses_and_shows_no_value(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,12 @@
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EMFILE
+from socket import EAI_NONAME, gaierror
+
 import pytest
 
 from tokenfall.cli.greeting import greeting, print_cannot_listen, print_greeting
 from tokenfall.settings import Settings
 
+HOST_ADVICE = "; HOST takes an address or a name of this machine, such as 127.0.0.1 or 0.0.0.0"
 BASE = "http://127.0.0.1:8080"
 
 
@@ -72,9 +76,22 @@ def test_greeting_shows_an_address_that_browsers_accept(
     assert capsys.readouterr().out.splitlines()[0] == f"Tokenfall listens on http://{named}"
 
 
-def test_listen_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    print_cannot_listen("::1", 80, error=OSError(98, "Address in use"))
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(EADDRINUSE, "Reason"), "; set PORT to another port, or to 0 for a free one"),
+        (OSError(EACCES, "Reason"), "; set PORT to 1024 or higher"),
+        (OSError(EADDRNOTAVAIL, "Reason"), HOST_ADVICE),
+        (gaierror(EAI_NONAME, "Reason"), HOST_ADVICE),
+        (OSError(EMFILE, "Reason"), ""),
+        (OSError("Reason"), ""),
+    ],
+)
+def test_listen_error_is_one_line_that_says_what_to_change(
+    error: OSError, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_cannot_listen("::1", 80, error=error)
 
     output = capsys.readouterr()
-    assert output.err == "tokenfall: HOST, PORT: cannot listen on ::1:80: [Errno 98] Address in use\n"
+    assert output.err == f"tokenfall: HOST, PORT: cannot listen on ::1:80: Reason{advice}\n"
     assert output.out == ""

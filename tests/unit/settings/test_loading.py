@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from tokenfall import installation
@@ -368,12 +370,27 @@ def test_tls_without_any_certificate_is_refused(
     assert load({"UPSTREAM_URL": "http://localhost"}).upstream == "http://localhost"
 
 
+@pytest.mark.parametrize("suffix", ["/chat/completions", "/chat/completions/", "/models"])
+def test_address_of_a_route_of_the_upstream_is_refused(suffix: str) -> None:
+    url = f"http://127.0.0.1:1/v1{suffix}"
+    assert refused(upstream_url=url) == f"UPSTREAM_URL: got {url!r}: takes the address before {suffix.rstrip('/')}"
+
+
 def test_unwritable_history_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "can_write", lambda path: path != "/chat.db")
 
     assert refused(history_url="sqlite:////chat.db").startswith(
         "HISTORY_URL: got 'sqlite:////chat.db', which is not writable (read-only file system"
     )
+
+
+def test_history_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("Notes", encoding="utf-8")
+    for path in (tmp_path / "notes.txt", tmp_path):
+        url = f"sqlite:///{path}"
+        assert refused(history_url=url) == (
+            f"HISTORY_URL: got {url!r}, which is not an SQLite database; takes a database or a new file"
+        )
 
 
 def test_vllm_metrics_require_one_worker() -> None:

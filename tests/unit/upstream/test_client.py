@@ -90,12 +90,17 @@ async def test_warm_connections_are_opened_in_advance_and_replaced_when_used(ups
         assert upstream.connections == 4
 
 
-async def test_failed_warm_connection_is_not_an_error(upstream: Upstream) -> None:
+async def test_failed_warm_connections_are_logged_in_one_line_and_are_no_error(
+    upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
     upstream.url = "http://127.0.0.1:1"
     async with client_of(upstream, warm=2) as client:
         client.warm_up()
         with pytest.raises(UpstreamUnreachable):
             await send_request(client)
+        await eventually(lambda: bool(caplog.messages), lambda: "nothing was logged")
+
+    assert caplog.messages == ["no connection to http://127.0.0.1:1: the upstream cannot be reached"]
 
 
 async def test_request_on_a_stale_connection_is_sent_again_on_a_new_one(upstream: Upstream) -> None:
