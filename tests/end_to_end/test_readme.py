@@ -4,10 +4,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped,unused-ignore]
+
+from tokenfall.cli.greeting import greeting
+from tokenfall.settings import Settings, load
 
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
@@ -18,10 +21,17 @@ NODE_MODULES = ROOT / "tests" / "npm" / "node_modules"
 PORT = 8080
 """The port in the README's commands."""
 
-SETTINGS = {"Rate limits": {"RATE_LIMIT_RPS": "0.1"}, "API keys": {"API_KEY": "letmein"}}
-"""Server settings by section: a limit that a slow machine reaches too, and an API key."""
+SETTINGS = {
+    "Start": {"SIM": "gap=1ms"},
+    "Provider SDKs": {"SIM": "gap=1ms"},
+    "Rate limits": {"RATE_LIMIT_RPS": "0.1"},
+    "API keys": {"API_KEY": "letmein"},
+}
+"""Server settings by section: no delays, a limit that a slow machine reaches too, and an API key."""
 
-NOT_RUN = re.compile(r"^(?:API_KEY=\w+ )?(?:make|docker)\b")
+NOT_RUN = re.compile(r"^(?:API_KEY=\w+ )?(?:make|docker|pip)\b")
+"""Checked by `test_readme_commands_exist`; `tests/containers` and `tests/packaging` run docker and pip."""
+PYTEST_OUTPUT = "... 6 passed in ...\n"
 VARYING = {"Probes", "Rate limits"}
 """Sections whose output has varying numbers."""
 
@@ -54,6 +64,11 @@ def command_blocks() -> list[tuple[str, str, str]]:
 
 
 COMMANDS = command_blocks()
+
+
+def settings_blocks() -> list[str]:
+    """The blocks of settings for `.env`."""
+    return [text for _, language, text in BLOCKS if language == "text" and re.match(r"[A-Z_]+=", text)]
 
 
 def blocks_of(language: str) -> list[tuple[str, str]]:
@@ -93,7 +108,7 @@ def test_differences_reports_missing_lines() -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("section", list(dict.fromkeys(heading for heading, _, _ in COMMANDS)))
 def test_readme_commands_print_the_shown_output(serve: Serve, tmp_path: Path, section: str) -> None:
-    server = serve(**SETTINGS.get(section, {}))
+    server = serve(SIM_FILES=str(tmp_path), **SETTINGS.get(section, {}))
     for heading, commands, expected in COMMANDS:
         if heading != section:
             continue
@@ -105,17 +120,35 @@ def test_readme_commands_print_the_shown_output(serve: Serve, tmp_path: Path, se
         assert differences(output, expected) == [], output
 
 
-@pytest.mark.timeout(240)  # runs pytest and imports a client library
-@pytest.mark.parametrize("number", range(len(blocks_of("python"))))
-def test_readme_python_runs(tmp_path: Path, number: int) -> None:
-    _, text = blocks_of("python")[number]
-    is_test = "def test_" in text
-    file = tmp_path / ("test_readme_snippet.py" if is_test else "snippet.py")
-    file.write_text(text, encoding="utf-8")
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", file.name] if is_test else [file.name]
-    output = run([sys.executable, *command], tmp_path)
+def test_readme_has_no_block_that_no_test_checks() -> None:
+    assert {language for _, language, _ in BLOCKS} == {"sh", "text", "python", "js"}
+    outputs = {expected for _, _, expected in COMMANDS}
+    unchecked = [text for _, language, text in BLOCKS if language == "text" and text not in outputs]
 
-    assert ("1 passed" if is_test else 'data: {"content":"Large ","finish":false}') in output, output
+    assert [text for text in unchecked if text not in settings_blocks()] == [
+        greeting(f"http://127.0.0.1:{PORT}", Settings()) + "\n",
+        PYTEST_OUTPUT,
+    ]
+
+
+def test_readme_settings_are_valid() -> None:
+    assert len(settings_blocks()) >= 3
+    for text in settings_blocks():
+        assert load(dict(line.split("=", 1) for line in text.splitlines())).upstream, text
+
+
+def test_readme_commands_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    commands = re.findall(r"^(?:- `|\| `|API_KEY=\w+ )?(make|docker compose)\b([^\n`#]*)", README, re.MULTILINE)
+    assert {"make", "docker compose"} == {program for program, _ in commands}
+    for program, words in commands:
+        named = [word for word in words.split() if re.fullmatch("[a-z]+", word)]
+        if program == "make":
+            assert named[:1] == [] or named[0] in targets, words
+            continue
+        profile, service = (named[0], named[-1]) if "--profile" in words else (None, "simulator")
+        assert services[service].get("profiles") == (None if profile is None else [profile]), words
 
 
 @pytest.mark.parametrize("number", range(len(blocks_of("js"))))
@@ -129,13 +162,3 @@ def test_readme_javascript_runs(serve: Serve, tmp_path: Path, number: int) -> No
 
     for word in ("Large", "language", "models"):
         assert word in output, output
-
-
-def test_examples_need_only_their_requirements() -> None:
-    needed = (ROOT / "examples" / "requirements.txt").read_text(encoding="utf-8")
-    names = {re.split(r"[>=<]", line)[0] for line in needed.split()}
-    imported = set()
-    for file in sorted((ROOT / "examples").glob("*.py")):
-        imported |= set(re.findall(r"^(?:import|from) (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE))
-
-    assert imported - set(sys.stdlib_module_names) - {"pytest", "tokenfall"} == names
