@@ -31,6 +31,7 @@ def exported_labels() -> dict[str, set[str]]:
     metrics.requests = {("/chat", 200): 1}
     for counts in (metrics.streams_ended, metrics.streams_failed, metrics.upstream_errors, metrics.redis_failures):
         counts["any"] = 1
+    metrics.memory_refused = {("requests", "share"): 1}
     metrics.upstream_began("any", 1.0)
     families = text_string_to_metric_families(scraped(metrics).decode())
     return {one.name: set(one.labels) for family in families for one in family.samples}

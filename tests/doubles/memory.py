@@ -14,7 +14,7 @@ def ample_memory() -> ResponseMemory:
 
 def ample_request_memory() -> RequestMemory:
     """Return a request memory larger than any test needs."""
-    return RequestMemory(2**30)
+    return RequestMemory(2**30, Metrics())
 
 
 def held_bytes(make: Callable[[], object]) -> int:

@@ -10,7 +10,7 @@ import pytest
 from tokenfall.memory.leases import RequestMemory
 
 from tests.doubles.hostile_requests import post, user
-from tests.end_to_end.client import Client, fetch
+from tests.end_to_end.client import Client, fetch, metric
 from tests.end_to_end.in_process import Running, eventually, running
 from tests.end_to_end.test_caller_queues import CALLERS
 from tests.end_to_end.test_response_memory import code_of, with_header
@@ -27,6 +27,8 @@ GENERATING = post(
     X_Sim="text=words,tokens=22000,gap=0us,fault=stall@21999:300s",
 )
 COMPLETE = post("/chat", {"messages": user(LONG), "stream": False}, X_Sim="ttft=300s")
+REFUSED_SHARE = 'tokenfall_memory_refused_total{memory="requests",reason="share"}'
+
 CHATS = {"question": WAITING, "response": GENERATING, "question of a complete response": COMPLETE}
 
 
@@ -77,6 +79,8 @@ async def test_chats_of_one_client_leave_room_for_others(kind: str) -> None:
             await send_until_counted(here, clients, with_header(WAITING, first))
             await eventually(lambda: len(chats.running()) == 1, chats.running)
             assert (await fetch(here.port, with_header(WAITING, same))).status == 503
+            assert await metric(here.port, "tokenfall_request_memory_bytes") == held_bytes(here)
+            assert await metric(here.port, REFUSED_SHARE) == 1
             await send_until_counted(here, clients, with_header(WAITING, other))
             await eventually(lambda: len(chats.running()) == 2, chats.running)
         await here.wait_idle()

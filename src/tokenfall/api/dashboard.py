@@ -72,9 +72,9 @@ class Now(Struct, kw_only=True):
     """One event. Rates cover the last second; percentiles the last `window_s`, None without observations. Requests of
     the chat page and of the dashboard are counted only if the server failed or refused them for its limits.
 
-    `at` is Unix time. `workers`, `streams`, `connections`, `detached_turns` and `resident_bytes` are current values;
-    the other counts are since the start. `sim` is the simulator's default settings in its grammar; `draining` is true
-    while the server accepts no new work before it stops.
+    `at` is Unix time. `workers`, `streams`, `connections`, `detached_turns` and the memories in bytes are current
+    values; the other counts are since the start. `sim` is the simulator's default settings in its grammar; `draining`
+    is true while the server accepts no new work before it stops.
     """
 
     at: float
@@ -85,6 +85,8 @@ class Now(Struct, kw_only=True):
     connections: int
     detached_turns: int
     resident_bytes: int
+    request_memory_bytes: int
+    response_memory_bytes: int
     tokens_per_s: float
     requests_per_s: float
     window_s: float
@@ -98,6 +100,7 @@ class Now(Struct, kw_only=True):
     upstream_errors: dict[str, int]
     upstream_retries: int
     rate_limited: int
+    memory_refused: int
     stalled_readers: int
     connections_refused: int
     log_lines_lost: int
@@ -213,6 +216,8 @@ def _event(metrics: Metrics, samples: deque[_Sample], *, requests: list[Requests
         connections=metrics.connections,
         detached_turns=metrics.detached_turns,
         resident_bytes=metrics.resident_bytes,
+        request_memory_bytes=metrics.request_memory_bytes,
+        response_memory_bytes=metrics.response_memory_bytes,
         tokens_per_s=_rate(last.tokens - before.tokens, took_s),
         requests_per_s=_rate(last.requests - before.requests, took_s),
         window_s=round(last.at_s - first.at_s, 3),
@@ -226,6 +231,7 @@ def _event(metrics: Metrics, samples: deque[_Sample], *, requests: list[Requests
         upstream_errors=metrics.upstream_errors,
         upstream_retries=metrics.upstream_retries,
         rate_limited=metrics.rate_limited,
+        memory_refused=sum(metrics.memory_refused.values()),
         stalled_readers=metrics.stalled_readers,
         connections_refused=metrics.connections_refused,
         log_lines_lost=metrics.log_lines_lost,

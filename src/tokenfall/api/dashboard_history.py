@@ -40,7 +40,7 @@ class Trend(Struct, kw_only=True):
     """The history of the metrics. Each value of a column covers `step_s` seconds; the time of the last one ends at
     `at` (Unix time).
 
-    `streams`, `connections` and `resident_bytes` are the maxima of that time. `errors`, by status or `failed`, and
+    `streams`, `connections` and the memories in bytes are the maxima of that time. `errors`, by status or `failed`, and
     `upstream_errors`, by code, are rates per second, as are the columns named `_per_s`. None: not measured.
     """
 
@@ -50,6 +50,8 @@ class Trend(Struct, kw_only=True):
     streams: Column
     connections: Column
     resident_bytes: Column
+    request_memory_bytes: Column
+    response_memory_bytes: Column
     tokens_per_s: Column
     requests_per_s: Column
     ttft_count: Column
@@ -132,7 +134,9 @@ def _columns(rows: Rows, *, step_s: int) -> Named:
     place = dict(zip(FIELDS, range(len(FIELDS)), strict=True))
     yield "streams", _numbers(rows, place["streams"])
     yield "connections", _numbers(rows, place["connections"])
-    yield "resident_bytes", [None if row is None else row[place["resident_kib"]] * 1024 for row in rows]
+    for memory in ("resident", "request_memory", "response_memory"):
+        at = place[f"{memory}_kib"]
+        yield f"{memory}_bytes", [None if row is None else row[at] * 1024 for row in rows]
     yield "tokens_per_s", _rates(rows, place["tokens"], step_s=step_s)
     yield "requests_per_s", _rates(rows, place["requests"], step_s=step_s)
     for latency in LATENCIES:

@@ -28,6 +28,11 @@ def families(metrics: Metrics) -> Iterator[Family]:
     yield gauge("tokenfall_workers", "Worker processes alive.", value=metrics.workers)
     yield gauge("tokenfall_resident_bytes", "Resident memory of all workers.", value=metrics.resident_bytes)
     yield gauge(
+        "tokenfall_request_memory_bytes",
+        "Memory of request bodies, requests to the upstream and running chats.",
+        value=metrics.request_memory_bytes,
+    )
+    yield gauge(
         "tokenfall_response_memory_bytes",
         "Memory of responses held complete.",
         value=metrics.response_memory_bytes,
@@ -84,6 +89,13 @@ def _labelled(metrics: Metrics) -> Iterator[Family]:
         "Redis calls that failed or timed out.",
         label="store",
         counts=metrics.redis_failures,
+    )
+    yield counters(
+        "tokenfall_memory_refused_total",
+        "Requests refused because REQUEST_MEMORY or RESPONSE_MEMORY, or the caller's share of it, was in use.",
+        counts=[
+            ({"memory": memory, "reason": reason}, count) for (memory, reason), count in metrics.memory_refused.items()
+        ],
     )
     yield counters(
         "tokenfall_requests_total",

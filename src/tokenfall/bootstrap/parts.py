@@ -47,7 +47,7 @@ class Parts:
         self.wheel = reactor.wheel
         self.metrics = metrics
         self.response_memory = ResponseMemory(settings.response_memory, metrics)
-        self.request_memory = RequestMemory(settings.request_memory)
+        self.request_memory = RequestMemory(settings.request_memory, metrics)
         self.clock = WheelClock(self.wheel)
         self.keys = Keys(settings.api_key)
         self.callers = Callers(self.keys, TrustedProxies(settings.trusted_proxies))

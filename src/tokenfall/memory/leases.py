@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenfall.errors import RequestMemoryFull, ResponseMemoryFull
-from tokenfall.memory.shares import MemoryShares
+from tokenfall.memory.shares import SHARE_IN_USE, MemoryShares
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,16 +19,20 @@ RETRY_AFTER_S = 1.0
 class LeasedMemory:
     """Base class: memory with a limit. `full` is the error above it, `kind` and `advice` are parts of its message.
 
-    The first `uncounted_bytes` of each lease are not counted.
+    The first `uncounted_bytes` of each lease are not counted. `gauge` is the metric with the bytes of all leases;
+    refusals are counted in the metric `memory_refused` with the label `name`.
     """
 
     full: ClassVar[type[TokenfallError]]
     kind: ClassVar[str]
     advice: ClassVar[str]
     uncounted_bytes: ClassVar[int] = 0
+    name: ClassVar[str]
+    gauge: ClassVar[str]
 
-    def __init__(self, max_bytes: int) -> None:
-        self.shares = MemoryShares(max_bytes)
+    def __init__(self, max_bytes: int, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.shares = MemoryShares(max_bytes, on_change=self._changed, on_refusal=self._refused)
 
     def lease(self, caller: str) -> MemoryLease:
         """A new lease of 0 bytes, for the caller with this name."""
@@ -43,6 +47,13 @@ class LeasedMemory:
                 f"the server's memory for {self.kind} {refused}; {self.advice}", retry_after_s=RETRY_AFTER_S
             )
 
+    def _changed(self, held_bytes: int) -> None:
+        setattr(self._metrics, self.gauge, held_bytes)
+
+    def _refused(self, reason: str) -> None:
+        key = self.name, "share" if reason == SHARE_IN_USE else "limit"
+        self._metrics.memory_refused[key] = self._metrics.memory_refused.get(key, 0) + 1
+
 
 class RequestMemory(LeasedMemory):
     """The memory of requests that are being served: requests to the upstream until its first token, and running chats.
@@ -53,28 +64,24 @@ class RequestMemory(LeasedMemory):
 
     uncounted_bytes = 32_768
     full = RequestMemoryFull
+    name = "requests"
     kind = "requests"
+    gauge = "request_memory_bytes"
     advice = "send less at once, or try again later"
 
 
 class ResponseMemory(LeasedMemory):
-    """The memory of responses that are held complete. The sum is the metric `response_memory_bytes`.
+    """The memory of responses that are held complete.
 
     Such a response cannot be forwarded or generated while its client reads it, for example because it is translated
     from the events of a stream. Each has a lease for what it holds, and releases it at its end.
     """
 
     full = ResponseMemoryFull
+    name = "responses"
     kind = "complete responses"
+    gauge = "response_memory_bytes"
     advice = "request a stream, or try again later"
-
-    def __init__(self, max_bytes: int, metrics: Metrics) -> None:
-        super().__init__(max_bytes)
-        self._metrics = metrics
-
-    def resize(self, caller: str, *, before: int, after: int) -> None:
-        super().resize(caller, before=before, after=after)
-        self._metrics.response_memory_bytes = self.shares.held_bytes
 
 
 class MemoryLease:

@@ -28,10 +28,10 @@ LATENCIES = ("ttft", "inter_token", "ticker_late")
 PERCENTILES = ("count", "p50_s", "p90_s", "p99_s")
 
 FIELDS = (
-    "streams", "connections", "resident_kib", "tokens", "requests",
+    "streams", "connections", "resident_kib", "request_memory_kib", "response_memory_kib", "tokens", "requests",
     *(f"{name}_{part}" for name in LATENCIES for part in PERCENTILES),
 )  # fmt: skip
-"""Streams, connections and memory are maxima over the time of a row; tokens and requests are counts. A percentile
+"""Streams, connections and memories are maxima over the time of a row; tokens and requests are counts. A percentile
 without observations is NaN."""
 
 _HEAD = 2  # number and `idle`, before the fields
@@ -57,7 +57,7 @@ CODES = NameTable(16, start=0)
 MODELS = NameTable(METERED_MODELS + 1, start=CODES.end)
 """Models of the upstream."""
 
-_ROW = Struct("<IB3x5I" + len(LATENCIES) * "I3e" + f"{CODES.places}I{MODELS.places}e")
+_ROW = Struct("<IB3x7I" + len(LATENCIES) * "I3e" + f"{CODES.places}I{MODELS.places}e")
 """A percentile has 16 bits (IEEE 754 binary16), which is more precise than the histograms."""
 
 
@@ -79,7 +79,7 @@ SECONDS = Ring(step_s=1, rows=900, start=MODELS.end)
 MINUTES = Ring(step_s=60, rows=1440, start=SECONDS.end)
 
 SIZE_BYTES = MINUTES.end
-"""321 KiB, of which the kernel allocates the pages that were written."""
+"""339 KiB, of which the kernel allocates the pages that were written."""
 
 
 class MetricsHistory:
@@ -161,4 +161,4 @@ def _idle_row(row: Row | None) -> Row | None:
         return None
     memory = row[_HEAD + FIELDS.index("resident_kib")]
     latencies = (0, nan, nan, nan) * len(LATENCIES)
-    return (0, 0, memory, 0, 0, *latencies, *(0,) * CODES.places, *(nan,) * MODELS.places)
+    return (0, 0, memory, 0, 0, 0, 0, *latencies, *(0,) * CODES.places, *(nan,) * MODELS.places)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 GAUGES = frozenset(
     {
-        "connections", "detached_turns", "resident_bytes", "response_memory_bytes", "streams", "timer_resolution_s",
-        "workers",
+        "connections", "detached_turns", "request_memory_bytes", "resident_bytes", "response_memory_bytes", "streams",
+        "timer_resolution_s", "workers",
     }
 )  # fmt: skip
 """Metrics of the current state. All others are counters, which never decrease."""
@@ -128,16 +128,20 @@ class Metrics:
 
     __slots__ = (
         "bytes_sent", "connections", "connections_refused", "detached_turns", "inter_token_s", "log_lines_lost",
-        "rate_limited", "redis_failures", "requests", "resident_bytes", "response_memory_bytes",
-        "stalled_readers", "streams", "streams_ended", "streams_failed", "timer_late_s", "timer_resolution_s",
-        "tokens", "ttft_s", "upstream_errors", "upstream_retries", "upstream_ttft_s", "workers",
+        "memory_refused", "rate_limited", "redis_failures", "request_memory_bytes", "requests", "resident_bytes",
+        "response_memory_bytes", "stalled_readers", "streams", "streams_ended", "streams_failed", "timer_late_s",
+        "timer_resolution_s", "tokens", "ttft_s", "upstream_errors", "upstream_retries", "upstream_ttft_s", "workers",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.workers = 1
         self.resident_bytes = 0
+        self.request_memory_bytes = 0
+        """Memory of request bodies, requests to the upstream and running chats; see `tokenfall.memory.leases`."""
         self.response_memory_bytes = 0
-        """Memory of the responses that are held complete; see `tokenfall.memory.leases`."""
+        """Memory of the responses that are held complete."""
+        self.memory_refused: dict[tuple[str, str], int] = {}
+        """Requests refused for lack of memory, by memory (`requests`, `responses`) and reason (`limit`, `share`)."""
         self.timer_resolution_s = 0.0
         self.connections = 0
         self.connections_refused = 0

@@ -61,7 +61,8 @@ class MetricsSampler:
             if not self._was_idle:
                 self._write_minute(idle=False)
             minute = self._minute = _Minute(self._last, number=_minute_of(counts.at))
-        gauges = (metrics.streams, metrics.connections, metrics.resident_bytes // 1024)
+        memories = (metrics.resident_bytes, metrics.request_memory_bytes, metrics.response_memory_bytes)
+        gauges = (metrics.streams, metrics.connections, *(-(-each // 1024) for each in memories))
         minute.peaks = [*map(max, minute.peaks, gauges)]
         window.append(counts)
         while counts.at - window[1].at >= WINDOW_S:
@@ -112,7 +113,7 @@ class _Minute:
     def __init__(self, start: _Counts, *, number: int | None = None) -> None:
         self.number = _minute_of(start.at) if number is None else number
         self.start = start
-        self.peaks = [0, 0, 0]
+        self.peaks = [0] * 5  # streams, connections and three memories
 
 
 def _minute_of(second: int) -> int:

@@ -375,6 +375,8 @@ async def test_event_without_traffic_is_complete(harness: Harness) -> None:
         connections=0,
         detached_turns=0,
         resident_bytes=0,
+        request_memory_bytes=0,
+        response_memory_bytes=0,
         tokens_per_s=0.0,
         requests_per_s=0.0,
         window_s=1.0,
@@ -388,6 +390,7 @@ async def test_event_without_traffic_is_complete(harness: Harness) -> None:
         upstream_errors={},
         upstream_retries=0,
         rate_limited=0,
+        memory_refused=0,
         stalled_readers=0,
         connections_refused=0,
         log_lines_lost=0,
@@ -407,19 +410,22 @@ def measured() -> Metrics:
     metrics.streams_failed = {"/chat": 3}
     metrics.tokens = 4_711
     metrics.detached_turns = 15
+    metrics.request_memory_bytes, metrics.response_memory_bytes = 16, 17
+    metrics.memory_refused = {("requests", "share"): 18, ("responses", "limit"): 1}
     return metrics
 
 
 GOLDEN = (
     b'data: {"at":1795205398.9,"uptime_s":11.0,"version":"1.2.3","workers":2,"streams":3,"connections":4,'
     b'"detached_turns":15,'
-    b'"resident_bytes":24117248,"tokens_per_s":100.0,"requests_per_s":1.0,"window_s":1.0,'
+    b'"resident_bytes":24117248,"request_memory_bytes":16,"response_memory_bytes":17,"tokens_per_s":100.0,"requests_per_s":1.0,"window_s":1.0,'
     b'"ttft":{"count":10,"p50_s":0.229251,"p90_s":0.245705,"p99_s":0.249567},"inter_token":null,'
     b'"ticker_late":{"count":4,"p50_s":0.000324,"p90_s":0.000347,"p99_s":0.000353},'
     b'"upstream_ttft":[{"count":1,"p50_s":0.229251,"p90_s":0.245705,"p99_s":0.249567,"model":"m"}],"tokens":4811,'
     b'"requests":[{"route":"/chat","status":200,"count":14,"failed":3},{"route":"","status":404,"count":14,"failed":0}],'
     b'"streams_ended":{"complete":10,"left":11},"upstream_errors":{"upstream_timeout":12},"upstream_retries":5,'
-    b'"rate_limited":6,"stalled_readers":7,"connections_refused":8,"log_lines_lost":9,"sim":"gap=0.1s","draining":false}\n\n'
+    b'"rate_limited":6,"memory_refused":19,"stalled_readers":7,"connections_refused":8,"log_lines_lost":9,"sim":"gap=0.1s",'
+    b'"draining":false}\n\n'
 )
 
 

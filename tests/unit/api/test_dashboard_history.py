@@ -32,6 +32,7 @@ def sampled(seconds: int, *, until_s: int = int(NOW_S), codes: int = 1) -> Metri
     history, metrics = MetricsHistory(), Metrics()
     sampler = MetricsSampler(history, metrics, now_s=until_s - seconds, page_paths=frozenset())
     metrics.streams, metrics.connections, metrics.resident_bytes = 3, 4, 20 * 2**20
+    metrics.request_memory_bytes, metrics.response_memory_bytes = 2**20, 2**10
     for second in range(until_s - seconds + 1, until_s + 1):
         metrics.tokens += 30
         for code in range(codes):
@@ -62,6 +63,7 @@ def test_seconds_are_the_rows_up_to_this_one() -> None:
     assert (trend.range, trend.step_s, trend.at) == ("15m", 1, AT - 0.4)
     assert trend.streams == [3] * 900
     assert (trend.connections[-1], trend.resident_bytes[-1]) == (4, 20 * 2**20)
+    assert (trend.request_memory_bytes[-1], trend.response_memory_bytes[-1]) == (2**20, 2**10)
     assert (trend.tokens_per_s[-1], trend.requests_per_s[-1]) == (30, 6)
     assert trend.ttft_count[-1] == 10
     assert trend.ttft_p50_s[-1] == pytest.approx(0.13, rel=0.2)
@@ -86,7 +88,7 @@ def test_range_has_its_length(name: str, count: int) -> None:
     for ring in (SECONDS, MINUTES):
         newest = int(NOW_S) // ring.step_s - (ring is MINUTES)
         for number in range(newest - ring.rows, newest + 1):
-            history.write([0] * 42, ring, number=number, idle=False)
+            history.write([0] * 44, ring, number=number, idle=False)
 
     assert len(decoded_trend(history, name).streams) == count
 

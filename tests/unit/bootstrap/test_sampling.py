@@ -3,7 +3,7 @@
 import pytest
 
 from tokenfall.bootstrap.sampling import Sampling
-from tokenfall.metrics.history import MINUTES, SECONDS, MetricsHistory
+from tokenfall.metrics.history import FIELDS, MINUTES, SECONDS, MetricsHistory
 from tokenfall.metrics.registry import Metrics
 from tokenfall.slicing.computation import at_once
 
@@ -23,7 +23,7 @@ class Harness:
 
     def tokens(self) -> list[int | None]:
         rows = at_once(self.sampling.history.read(SECONDS, newest=int(self.wheel.now()), count=900))
-        return [None if row is None else row[3] for row in rows]
+        return [None if row is None else row[FIELDS.index("tokens")] for row in rows]
 
 
 def test_samples_are_taken_each_second_while_a_client_is_connected() -> None:
@@ -62,7 +62,7 @@ def test_samples_of_short_connections_are_recorded() -> None:
 
 def test_first_worker_samples_for_all_workers() -> None:
     history = MetricsHistory()
-    history.write([0, 0, 0, 5, *[0] * 38], SECONDS, number=990, idle=False)
+    history.write([0, 0, 0, 0, 0, 5, *[0] * 38], SECONDS, number=990, idle=False)
     harness = Harness(history=history)
     harness.metrics.tokens = 100  # counted by a worker before
     harness.sampling.start()

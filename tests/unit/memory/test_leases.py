@@ -1,7 +1,7 @@
 import pytest
 
-from tokenfall.errors import ResponseMemoryFull
-from tokenfall.memory.leases import ResponseMemory
+from tokenfall.errors import RequestMemoryFull, ResponseMemoryFull
+from tokenfall.memory.leases import RequestMemory, ResponseMemory
 from tokenfall.metrics.registry import Metrics
 
 
@@ -15,6 +15,26 @@ class Memory:
     @property
     def held_bytes(self) -> int:
         return self.metrics.response_memory_bytes
+
+
+def test_metrics_have_the_memory_and_the_refusals_by_reason() -> None:
+    metrics = Metrics()
+    requests, responses = RequestMemory(200_000, metrics), ResponseMemory(20, metrics)
+    requests.lease("a").grow(RequestMemory.uncounted_bytes)
+    assert metrics.request_memory_bytes == 0
+    kept = requests.lease("a")
+    kept.grow(RequestMemory.uncounted_bytes + 100_000)
+    responses.lease("a").grow(7)
+    assert (metrics.request_memory_bytes, metrics.response_memory_bytes) == (100_000, 7)
+    for by_bytes in (100_000, 300_000):
+        with pytest.raises(RequestMemoryFull):
+            requests.lease("b").grow(by_bytes)
+    with pytest.raises(ResponseMemoryFull):
+        responses.lease("a").grow(7)
+    kept.release()
+
+    assert metrics.memory_refused == {("requests", "share"): 1, ("requests", "limit"): 1, ("responses", "share"): 1}
+    assert metrics.request_memory_bytes == 0
 
 
 def test_leases_share_the_limit() -> None:

@@ -36,9 +36,9 @@ def read(history: MetricsHistory, ring: Ring = SECONDS, *, newest: int = NOW, co
     return at_once(history.read(ring, newest=newest, count=count))
 
 
-def test_store_holds_15_minutes_and_24_hours_in_328_704_bytes() -> None:
+def test_store_holds_15_minutes_and_24_hours_in_347_424_bytes() -> None:
     assert (SECONDS.rows * SECONDS.step_s, MINUTES.rows * MINUTES.step_s) == (15 * 60, 24 * 60 * 60)
-    assert SIZE_BYTES == 328_704
+    assert SIZE_BYTES == 347_424
 
 
 def test_history_is_empty_before_the_first_row() -> None:
@@ -101,9 +101,9 @@ def test_seconds_after_an_idle_row_have_only_its_memory() -> None:
     assert (first or ())[:3] == (2, 1, 20_000)
     assert second == third
     assert second is not None
-    assert second[:6] == (0, 0, 20_000, 0, 0, 0)
+    assert second[:8] == (0, 0, 20_000, 0, 0, 0, 0, 0)
     assert len(second) == len(first or ())
-    assert sum(not isnan(value) for value in second) == 5 + 3 + CODES.places
+    assert sum(not isnan(value) for value in second) == 7 + 3 + CODES.places
     assert (last or ())[0] == 5
 
 

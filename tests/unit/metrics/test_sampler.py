@@ -53,13 +53,15 @@ def test_row_has_gauges_and_the_counts_of_its_second() -> None:
     harness = Harness()
     metrics = harness.metrics
     metrics.streams, metrics.connections, metrics.resident_bytes, metrics.tokens = 2, 3, 20 * 1024, 100
+    metrics.request_memory_bytes, metrics.response_memory_bytes = 5 * 1024, 1
     metrics.requests = {("/chat", 200): 4}
     harness.pass_s()
-    metrics.streams, metrics.tokens = 1, 130
+    metrics.streams, metrics.tokens, metrics.request_memory_bytes = 1, 130, 0
     harness.pass_s()
 
     gauges = {name: harness.values(name) for name in ("streams", "connections", "resident_kib")}
     assert gauges == {"streams": [2, 1], "connections": [3, 3], "resident_kib": [20, 20]}
+    assert (harness.values("request_memory_kib"), harness.values("response_memory_kib")) == ([5, 0], [1, 1])
     assert (harness.values("tokens"), harness.values("requests")) == ([100, 30], [4, 0])
 
 

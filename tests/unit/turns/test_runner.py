@@ -17,6 +17,7 @@ from tokenfall.errors import (
 from tokenfall.events import Finished, Usage
 from tokenfall.memory.leases import RequestMemory
 from tokenfall.messages import ChatRequest, Message
+from tokenfall.metrics.registry import Metrics
 from tokenfall.ports import Engine
 from tokenfall.turns import run as run_module
 from tokenfall.turns import turn as turn_module
@@ -41,7 +42,7 @@ class Harness:
         self.history = SlowHistory()
         self.registry = turn_registry()
         self.detached = detached_turns()
-        self.memory = RequestMemory(memory_bytes)
+        self.memory = RequestMemory(memory_bytes, Metrics())
         self.runner = TurnRunner(self.history, registry=self.registry, detached=self.detached, memory=self.memory)
         if may_write:
             self.history.may_end.set()
