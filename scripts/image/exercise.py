@@ -62,7 +62,7 @@ def _documents() -> Iterator[Case]:
         yield Case("GET", path)
     yield Case("GET", "/board/history")
     yield Case("GET", "/", statuses=(307,))
-    for name in ("app.js", "style.css", "board.js", "icon.svg"):
+    for name in ("app.js", "style.css", "dashboard.js", "icon.svg"):
         yield Case("GET", f"/web/{name}", headers=(("accept-encoding", "gzip"),))
     for path in ("/v1/models", "/v1/models/sim", "/openai/v1/models", "/api/tags", "/api/ps", "/api/version"):
         yield Case("GET", path)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-ENTRIES = ("app.js", "board.js")
+ENTRIES = ("app.js", "dashboard.js")
 
 _IMPORT = re.compile(r"^import \{([^}]*)\} from '\./(\w+\.js)';$", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async function|function|class|const)\b\*? (\w+))", re.MULTILINE)

@@ -471,7 +471,7 @@ def held(open_page: Pages, server: ServerProcess, path: str, what: str, *, theme
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["web", "board"])
 def test_first_paint_has_the_themes_background(open_page: Pages, talking: ServerProcess, theme: str, path: str) -> None:
-    with held(open_page, talking, path, "(app|board).js", theme=theme) as page:
+    with held(open_page, talking, path, "(app|dashboard).js", theme=theme) as page:
         page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAGE_COLOURS[theme]
         assert page.locator("#conversations, #tiles").inner_html() == ""  # no script has run yet
@@ -554,6 +554,7 @@ def test_dashboard_has_no_violation_at_any_width_in_both_themes(
     page = open_page(talking, "/board")
     expect(page.locator("#state")).to_have_text("Live")
     expect(page.locator("#requests").get_by_text("200 ok").first).to_be_visible()
+    page.get_by_role("button", name="Tables").click()
     page.locator(".sim summary").click()
     page.locator("#sim").fill("gap=soon")
     page.locator("#sim").press("Enter")
@@ -562,7 +563,7 @@ def test_dashboard_has_no_violation_at_any_width_in_both_themes(
     for theme, size in [("light", DESK), ("dark", PHONE), ("dark", DESK), ("light", WALL), ("light", ZOOMED)]:
         look(page, theme, size)
         assert sound(page) == [], (theme, size)
-        page.screenshot(path=artefact(f"board-{size[0]}-{theme}.png"), full_page=True)
+        page.screenshot(path=artefact(f"dashboard-{size[0]}-{theme}.png"), full_page=True)
 
 
 def test_dashboard_buttons_keep_their_borders_in_forced_colors(
@@ -571,4 +572,4 @@ def test_dashboard_buttons_keep_their_borders_in_forced_colors(
     page = open_page(talking, "/board", forced_colors="active")
     expect(page.locator("#state")).to_have_text("Live")
     assert page.evaluate(UNBORDERED) == []
-    page.screenshot(path=artefact("forced-board.png"))
+    page.screenshot(path=artefact("forced-dashboard.png"))

@@ -54,12 +54,12 @@ def test_selected_theme_applies_to_every_page_from_the_first_paint(
     other.goto(page.url)
     assert ground(other) == PAGE_COLOURS[chosen]
     assert other.evaluate(_BAR) == [{"light": "#f6f8fa", "dark": "#0f151b"}[chosen]]
-    board = page.context.new_page()
-    board.goto(page.url.partition("/web")[0] + "/board")
-    assert ground(board) == PAGE_COLOURS[chosen]
+    dashboard = page.context.new_page()
+    dashboard.goto(page.url.partition("/web")[0] + "/board")
+    assert ground(dashboard) == PAGE_COLOURS[chosen]
     page.get_by_label("Theme").select_option("")
     assert ground(page) == PAGE_COLOURS[system]
-    board.wait_for_function(f"() => {_GROUND} === '{PAGE_COLOURS[system]}'")  # other open tabs change too
+    dashboard.wait_for_function(f"() => {_GROUND} === '{PAGE_COLOURS[system]}'")  # other open tabs change too
 
 
 # Shortcuts

@@ -56,8 +56,8 @@ def requests_to(page: Page, part: str) -> list[str]:
     return found
 
 
-def live(board: Page) -> None:
-    expect(board.locator("#state")).to_have_text("Live")
+def live(dashboard: Page) -> None:
+    expect(dashboard.locator("#state")).to_have_text("Live")
 
 
 @pytest.mark.parametrize("has_locks", [True, False])
@@ -67,19 +67,19 @@ def test_six_dashboards_share_a_connection_and_a_chat_beside_them_works(
     open_page.expect("status of 404")  # of a conversation that is not stored yet
     page = wait_until_loaded(first_tab(open_page, serve(SIM="text=echo,gap=1ms"), has_locks=has_locks))
     opened = requests_to(page, "/board/events")
-    boards = [beside(page, "/board") for _ in range(6)]  # with one connection per tab, none would be left
-    for board in boards:
-        live(board)
+    dashboards = [beside(page, "/board") for _ in range(6)]  # with one connection per tab, none would be left
+    for dashboard in dashboards:
+        live(dashboard)
     assert len(opened) == 1
     last = wait_until_loaded(beside(page, "/web?conversation=last"))
     ask(last, "one two three")
     expect_text(last, "one two three")
     wait_until_ended(last)
-    boards[0].close()  # the tab that reads the stream
-    for board in boards[1:]:
-        before = board.locator("#facts").inner_text()
-        expect(board.locator("#facts")).not_to_have_text(before)
-        live(board)
+    dashboards[0].close()  # the tab that reads the stream
+    for dashboard in dashboards[1:]:
+        before = dashboard.locator("#facts").inner_text()
+        expect(dashboard.locator("#facts")).not_to_have_text(before)
+        live(dashboard)
     assert len(opened) == 2
 
 
@@ -87,17 +87,17 @@ def test_dashboard_beside_a_frozen_one_that_read_for_both_stays_live(open_page: 
     reading = first_tab(open_page, serve(), has_locks=False, path="/board")
     live(reading)
     opened = requests_to(reading, "/board/events")
-    board = beside(reading, "/board")
-    live(board)
+    dashboard = beside(reading, "/board")
+    live(dashboard)
     assert opened == []
     before = reading.locator("#facts").inner_text()
     with reading.expect_event("requestfailed", lambda request: request.url.endswith("/board/events")):
-        with frozen(reading), board.expect_request("**/board/events"):
+        with frozen(reading), dashboard.expect_request("**/board/events"):
             pass
-        live(board)
+        live(dashboard)
     expect(reading.locator("#facts")).not_to_have_text(before)
     live(reading)
-    live(board)
+    live(dashboard)
     assert len(opened) == 1
 
 
@@ -191,10 +191,10 @@ def test_hidden_tab_without_a_connection_shows_in_its_title_that_the_response_ha
 def test_hidden_dashboard_closes_its_connection(open_page: Pages, serve: Serve) -> None:
     page = wait_until_loaded(open_page(serve()))
     opened = requests_to(page, "/board/events")
-    board = beside(page, "/board")
-    live(board)
-    board.evaluate(_HIDE, True)
-    expect(board.locator("#state")).to_have_text("Reconnecting…")
-    board.evaluate(_HIDE, False)
-    live(board)
+    dashboard = beside(page, "/board")
+    live(dashboard)
+    dashboard.evaluate(_HIDE, True)
+    expect(dashboard.locator("#state")).to_have_text("Reconnecting…")
+    dashboard.evaluate(_HIDE, False)
+    live(dashboard)
     assert len(opened) == 2

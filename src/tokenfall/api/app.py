@@ -119,6 +119,8 @@ class App:
         if not request.id:
             self._set_id(request)
             self._add_cors(request)
+            route = self._router.methods(request.path).get(request.method)
+            request.route = "" if route is None else route.path  # for the metrics: its body was refused
         api_error, refuse = problems.of_status(request, status, detail=detail), self._refuse_of(request)
         return problems.problem(request, api_error) if refuse is None else refuse(request, api_error)
 

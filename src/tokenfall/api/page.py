@@ -28,7 +28,7 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-PAGES = {"/web": "index.html", "/board": "board.html"}
+PAGES = {"/web": "index.html", "/board": "dashboard.html"}
 """The file of each page, by path."""
 
 ASSETS = TYPES.keys() - {".html"}

@@ -142,10 +142,10 @@ def page_routes(page: LazyHandlers) -> list[Route]:
 
 
 BOARD = Modules("tokenfall.api.dashboard", "tokenfall.simulator.format_grammar", after=THREADING)
-BOARD_HISTORY = Modules("tokenfall.api.dashboard_history", after=THREADING)
+DASHBOARD_HISTORY = Modules("tokenfall.api.dashboard_history", after=THREADING)
 
 
-def board_routes(events: Handler, history: Handler) -> list[Route]:
+def dashboard_routes(events: Handler, history: Handler) -> list[Route]:
     """The data of the dashboard: keyed. Its page is in `page_routes`."""
     return [
         Route("GET", "/board/events", operation="dashboard.events", handler=events, needs=BOARD, for_pages=True),
@@ -154,7 +154,7 @@ def board_routes(events: Handler, history: Handler) -> list[Route]:
             "/board/history",
             operation="dashboard.history",
             handler=history,
-            needs=BOARD_HISTORY,
+            needs=DASHBOARD_HISTORY,
             for_pages=True,
         ),
     ]

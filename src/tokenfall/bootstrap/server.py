@@ -12,9 +12,9 @@ from tokenfall.api.guard import CrossSiteGuard, LoopbackGuard
 from tokenfall.api.lazy_handlers import LazyHandlers
 from tokenfall.api.probes import Probes, resident_bytes
 from tokenfall.api.routes import (
-    board_routes,
     chat_routes,
     control_routes,
+    dashboard_routes,
     error_encoders,
     page_routes,
     probe_routes,
@@ -216,7 +216,7 @@ class Server:
             *provider_routes(self._providers),
             *probe_routes(probes),
             *page_routes(LazyHandlers(parts.page_handlers, take_bodies=False)),
-            *board_routes(self._dashboard_events, self._dashboard_history),
+            *dashboard_routes(self._dashboard_events, self._dashboard_history),
         ]
         return with_openapi(routes, keyed=bool(parts.keys), relays=self.settings.upstream is not None)
 

@@ -7,6 +7,7 @@
 
 import { element } from './elements.js';
 import { count, NONE, tickLabel } from './number_format.js';
+import { PlotTable } from './plot_table.js';
 import { linearScale, logScale } from './scales.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -94,10 +95,11 @@ export class Plot {
   #times = element('div', 'times', ...Array.from({ length: TIMES }, () => element('span', '')));
   #seen = element('span', 'small');
   #nothing = element('p', 'nothing');
+  #table;
   #drawnTicks = '';
 
   /**
-   * @param spec `title`; `lines`: [{ key, name }], or `prefix` of keys known only at run time, with `label(name)`; `of`:
+   * @param spec `name`; `title`; `lines`: [{ key, name }], or `prefix` of keys known only at run time, with `label(name)`; `of`:
    *   the key of the sample count; `format(value)`; `canLog`; `least`: the minimum distance of two ticks; `step`: factor
    *   to the next larger unit; `nothing`: shown without lines; `isTile`: a tile shows the current value, the legend not
    * @param onPoint called with the pointer's position, as a fraction of the span before its end; null when it leaves
@@ -112,8 +114,13 @@ export class Plot {
     write(this.#nothing, spec.nothing ?? 'Nothing to show yet');
     watchPointer(area, onPoint);
     for (const hidden of [this.#ticks, this.#times]) hidden.setAttribute('aria-hidden', 'true');
-    const caption = element('figcaption', '', element('h3', '', spec.title), this.#seen, this.#legend);
-    this.element = element('figure', 'plot panel', caption, element('div', 'frame', this.#ticks, area, this.#times));
+    this.#table = new PlotTable(spec.title);
+    const title = element('h3', '', spec.title);
+    title.id = `plot-${spec.name}`;
+    const caption = element('figcaption', '', title, this.#seen, this.#legend);
+    const frame = element('div', 'frame', this.#ticks, area, this.#times);
+    this.element = element('figure', 'plot panel', caption, frame, this.#table.element);
+    this.element.setAttribute('aria-labelledby', title.id);
     this.#setLines(spec.lines ?? []);
   }
 
@@ -124,10 +131,10 @@ export class Plot {
   }
 
   /**
-   * @param {{ ago: number, log: boolean, describe: string }} options `ago`: the time of the legend's values, in seconds;
-   *   `describe`: the time span for the label, '' to keep the label
+   * @param {{ ago: number, log: boolean, describe: string, hasTable: boolean }} options `ago`: the time of the legend's
+   *   values, in seconds; `describe`: the time span for the label, '' to keep the label; `hasTable`: show the table
    */
-  draw(shown, { ago, log, describe }) {
+  draw(shown, { ago, log, describe, hasTable }) {
     const { prefix, label, of } = this.#spec;
     if (prefix) {
       const keys = shown.namesWith(prefix, MOST_LINES);
@@ -142,6 +149,20 @@ export class Plot {
     this.#drawLines(shown, { scale, ago, values });
     if (of) write(this.#seen, values ? `of ${count(values[of])}` : '');
     if (describe) this.#drawing.setAttribute('aria-label', `${this.summary}. Lines over the last ${describe}`);
+    this.#table.element.hidden = !hasTable;
+    if (hasTable) this.#drawTable(shown);
+  }
+
+  /** Draws the values at the start, in the middle and at the end of the time axis, and the peaks. */
+  #drawTable(shown) {
+    const { format, title } = this.#spec;
+    const [start, , middle, , end] = [...this.#times.children].map((time) => time.textContent);
+    const readings = [shown.spanS, shown.spanS / 2, 0].map((ago) => shown.reading(ago));
+    this.#table.draw([`${start} ago`, `${middle} ago`, end, 'peak'], this.#lines.map(({ key, name }) => [
+      name || title,
+      ...readings.map((values) => format(values?.[key])),
+      format(shown.extent([key])?.high),
+    ]));
   }
 
   #drawLimit(extent, scale) {

@@ -5,7 +5,7 @@
  * the field.
  */
 
-import { messageFor } from './board_messages.js';
+import { messageFor } from './dashboard_messages.js';
 import { Failure } from './failures.js';
 import { request } from './request.js';
 

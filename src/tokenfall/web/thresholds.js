@@ -20,6 +20,7 @@ const KINDS = {
   tokens: NUMBER,
   responses: NUMBER,
   memory: SIZE,
+  held_memory: SIZE,
 };
 
 /** The values by name, and a message about invalid ones, '' without any. */

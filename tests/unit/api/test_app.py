@@ -397,6 +397,15 @@ def test_http_server_refusal_has_request_id_code_and_cors_headers(harness: Harne
     assert "access-control-allow-origin: *" in lines_of(incoming.response_headers)
 
 
+@pytest.mark.parametrize(("path", "route"), [("/keyed", "/keyed"), ("/unknown", "")])
+def test_http_server_refusal_is_counted_for_its_route(harness: Harness, path: str, route: str) -> None:
+    refused = request(path)
+    harness.app.refuse(refused, 413, detail="too large")
+    harness.app.ended(refused, 413, outcome="complete", sent_bytes=0)
+
+    assert harness.metrics.requests == {(route, 413): 1}
+
+
 async def test_refusal_keeps_the_request_id_already_assigned(harness: Harness) -> None:
     incoming = request("/open")
     await harness.handle(incoming)

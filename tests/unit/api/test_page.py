@@ -132,7 +132,7 @@ def test_file_has_its_content_type(path: str, content_type: str) -> None:
     assert f"content-type: {content_type}" in lines_of(PAGE.serve(request(path)).head)
 
 
-@pytest.mark.parametrize(("page", "script"), [("/web", "/web/app.js"), ("/board", "/web/board.js")])
+@pytest.mark.parametrize(("page", "script"), [("/web", "/web/app.js"), ("/board", "/web/dashboard.js")])
 def test_every_file_that_a_page_loads_is_served(page: str, script: str) -> None:
     found = all_loaded(page)
 

@@ -5,7 +5,14 @@ import pytest
 from tokenfall.api.lazy_handlers import LazyHandlers
 from tokenfall.api.page import PAGES
 from tokenfall.api.probes import Probes
-from tokenfall.api.routes import board_routes, chat_routes, control_routes, page_routes, probe_routes, simulator_routes
+from tokenfall.api.routes import (
+    chat_routes,
+    control_routes,
+    dashboard_routes,
+    page_routes,
+    probe_routes,
+    simulator_routes,
+)
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.http.response import Response
@@ -46,7 +53,7 @@ def all_routes() -> list[Route]:
         *probe_routes(Probes(Metrics, lambda: False)),
         *page_routes(LAZY),
         *control_routes(LAZY),
-        *board_routes(lambda request_: Response(200), lambda request_: Response(200)),
+        *dashboard_routes(lambda request_: Response(200), lambda request_: Response(200)),
     ]
 
 

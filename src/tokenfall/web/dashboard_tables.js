@@ -4,7 +4,7 @@
  * It must never redraw an unchanged row.
  */
 
-import { requestKey, splitFailed } from './board_values.js';
+import { requestKey, splitFailed } from './dashboard_values.js';
 import { element } from './elements.js';
 import { count, rate } from './number_format.js';
 

@@ -24,7 +24,7 @@ put('fetch', async (path, { headers, signal }) => {
   return (answers.length > 1 ? answers.shift() : answers[0])(signal);
 });
 
-const { BoardFeed, waitS } = await import('../../src/tokenfall/web/board_feed.js');
+const { DashboardFeed, waitS } = await import('../../src/tokenfall/web/dashboard_feed.js');
 
 const NO_KEYS = { current: '', renew: async () => false };
 const problem = (status, code) => () => Response.json({ code }, { status });
@@ -47,7 +47,7 @@ function streaming(pieces, ends = false) {
 /** A started feed, and its callbacks so far: states as strings, samples as objects. */
 function startFeed(keys = NO_KEYS) {
   const callbacks = [];
-  const feed = new BoardFeed(keys, {
+  const feed = new DashboardFeed(keys, {
     onSample: (sample) => callbacks.push(sample),
     onState: (state, words) => callbacks.push(`${state}: ${words}`),
   });

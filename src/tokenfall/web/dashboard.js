@@ -4,10 +4,10 @@
  * It draws at most once per animation frame, and not while paused or hidden. It must never show old values as live.
  */
 
-import { BoardFeed } from './board_feed.js';
-import { RANGES, Samples } from './board_history.js';
-import { fillTables } from './board_tables.js';
-import { MIB, requestRates, valuesOf } from './board_values.js';
+import { DashboardFeed } from './dashboard_feed.js';
+import { RANGES, Samples } from './dashboard_history.js';
+import { fillTables } from './dashboard_tables.js';
+import { MIB, requestRates, valuesOf } from './dashboard_values.js';
 import { Keys } from './dialogs.js';
 import { element } from './elements.js';
 import { age, bytes, count, latency, rate } from './number_format.js';
@@ -53,6 +53,10 @@ const PLOTS = [
   { name: 'tokens', title: 'Tokens per second', lines: alone('tokens'), format: rate, least: 1, isTile: true },
   { name: 'responses', title: 'Responses per second', lines: alone('requests'), format: rate, least: 1, isTile: true },
   { name: 'memory', title: 'Memory', lines: alone('memory'), format: mebibytes, least: 1, step: 1024, isTile: true },
+  {
+    name: 'held_memory', title: 'Request and response memory', format: mebibytes, least: 1, step: 1024,
+    lines: [{ key: 'request_memory', name: 'requests' }, { key: 'response_memory', name: 'responses' }],
+  },
 ];
 
 function errorLabel(code) {
@@ -63,6 +67,7 @@ const COUNTERS = [
   ['tokens', 'Tokens streamed'],
   ['upstream_retries', 'Upstream retries'],
   ['rate_limited', 'Rate-limited requests', true],
+  ['memory_refused', 'Refused, memory in use', true],
   ['connections_refused', 'Connections refused', true],
   ['stalled_readers', 'Stalled readers', true],
   ['log_lines_lost', 'Log lines lost', true],
@@ -86,7 +91,7 @@ class Counters {
   }
 }
 
-class Board {
+class Dashboard {
   #samples;
   #range = RANGES[0];
   #rates = null;
@@ -99,6 +104,7 @@ class Board {
   #plots = PLOTS.map((spec) => new Plot(spec, (back) => this.#onPoint(back)));
   #lookBack = find('#look-back');
   #log = find('#log-scale');
+  #tables = find('#tables');
   #pause = find('#pause');
 
   constructor(keys) {
@@ -108,10 +114,7 @@ class Board {
     this.#setThresholds();
     find('#ranges').addEventListener('change', ({ target }) => this.#show(target.value));
     this.#lookBack.addEventListener('input', () => this.#describeReading());
-    this.#log.addEventListener('click', () => {
-      this.#log.ariaPressed = String(!this.isLog);
-      this.#drawPlots();
-    });
+    for (const button of [this.#log, this.#tables]) button.addEventListener('click', () => this.#toggle(button));
     this.#pause.addEventListener('click', () => this.#togglePause());
   }
 
@@ -125,8 +128,9 @@ class Board {
     return this.#buffered !== null;
   }
 
-  get isLog() {
-    return this.#log.ariaPressed === 'true';
+  #toggle(button) {
+    button.ariaPressed = String(button.ariaPressed !== 'true');
+    this.#drawPlots();
   }
 
   /** Called for a new connection. */
@@ -215,7 +219,9 @@ class Board {
     if (isDescribed) this.#describedAt = this.#samples.now;
     const shown = this.#samples.window(this.#range);
     const describe = isDescribed ? age(spanS) : '';
-    for (const plot of this.#plots) plot.draw(shown, { ago, log: this.isLog, describe });
+    const log = this.#log.ariaPressed === 'true';
+    const hasTable = this.#tables.ariaPressed === 'true';
+    for (const plot of this.#plots) plot.draw(shown, { ago, log, describe, hasTable });
     const time = ago > 0 ? `${age(ago)} ago` : 'now';
     write(find('#looked-at'), time);
     return time;
@@ -242,12 +248,12 @@ let state = 'connecting';
 let isDraining = false;
 
 function isNow() {
-  return state === 'live' && !board.isPaused;
+  return state === 'live' && !dashboard.isPaused;
 }
 
 function shownState() {
   if (state !== 'live') return state;
-  if (board.isPaused) return 'paused';
+  if (dashboard.isPaused) return 'paused';
   return isDraining ? 'draining' : 'live';
 }
 
@@ -256,25 +262,25 @@ function showState(text) {
   find('#state').dataset.state = shown;
   write(find('#state'), STATES[shown]);
   document.body.classList.toggle('stale', !isNow());
-  board.showFacts();
+  dashboard.showFacts();
   if (text === undefined) return;
   write(find('#why'), text);
   find('#again').hidden = state !== 'refused';
 }
 
 const keys = new Keys();
-const board = new Board(keys);
+const dashboard = new Dashboard(keys);
 const simForm = new SimForm(keys, () => state === 'refused' && feed.start());
-const feed = new BoardFeed(keys, {
+const feed = new DashboardFeed(keys, {
   onSample(sample) {
-    board.add(sample);
+    dashboard.add(sample);
     simForm.update(sample.sim, sample.workers === 1);
     if (isDraining === sample.draining) return;
     isDraining = sample.draining;
     showState();
   },
   onState(now, text) {
-    if (now === 'live' && state !== 'late') board.begin();
+    if (now === 'live' && state !== 'late') dashboard.begin();
     state = now;
     showState(text);
   },

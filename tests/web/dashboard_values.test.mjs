@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { MIB, requestKey, requestRates, rowsOf, splitFailed, valuesOf } from '../../src/tokenfall/web/board_values.js';
+import { MIB, requestKey, requestRates, rowsOf, splitFailed, valuesOf } from '../../src/tokenfall/web/dashboard_values.js';
 
 const sample = (at, uptime_s, ...counts) => ({
   at,
@@ -35,14 +35,16 @@ test('failed streams are separate entries', () => {
   assert.deepEqual(splitFailed([entry]), [entry], 'of an older server');
 });
 
+const MEMORIES = { resident_bytes: 3 * MIB, request_memory_bytes: 2 * MIB, response_memory_bytes: MIB };
+
 /** An event with these upstream requests and failures. */
 function event(uptime_s, requests, upstream_errors = {}) {
-  return { at: 1000 + uptime_s, uptime_s, requests, upstream_errors, streams: 2, resident_bytes: 3 * MIB, ttft: null };
+  return { at: 1000 + uptime_s, uptime_s, requests, upstream_errors, streams: 2, ...MEMORIES, ttft: null };
 }
 
 test('an event has its gauges, and percentiles where there are any', () => {
   const values = valuesOf({ ...event(5, []), ttft: { count: 4, p50_s: 0.1, p90_s: 0.2, p99_s: 0.3 } }, null);
-  assert.equal(values.memory, 3);
+  assert.deepEqual([values.memory, values.request_memory, values.response_memory], [3, 2, 1]);
   assert.deepEqual([values.ttft_p50, values.ttft_p99, values.ttft_count], [0.1, 0.3, 4]);
   assert.deepEqual([values.inter_token_p50, values.inter_token_count], [undefined, 0]);
 });
@@ -69,19 +71,19 @@ function history(columns) {
   const latencies = ['ttft', 'inter_token', 'ticker_late'].flatMap((name) =>
     ['count', 'p50_s', 'p90_s', 'p99_s'].map((part) => [`${name}_${part}`, nothing]));
   return {
-    connections: nothing, resident_bytes: nothing, tokens_per_s: nothing, requests_per_s: nothing,
+    connections: nothing, resident_bytes: nothing, request_memory_bytes: nothing, response_memory_bytes: nothing, tokens_per_s: nothing, requests_per_s: nothing,
     ...Object.fromEntries(latencies), errors: {}, upstream_errors: {}, upstream_ttft_p90_s: {}, ...columns,
   };
 }
 
 test('rows of the history have the names of events', () => {
   const rows = rowsOf(history({
-    streams: [1, null], resident_bytes: [MIB, null], ttft_p50_s: [0.1, null], errors: { 429: [3, null] },
+    streams: [1, null], resident_bytes: [MIB, null], request_memory_bytes: [2 * MIB, null], ttft_p50_s: [0.1, null], errors: { 429: [3, null] },
     upstream_errors: { upstream_reset: [1, null] }, upstream_ttft_p90_s: { llama: [0.2, null] },
   }));
   assert.equal(rows[1], null);
-  const { streams, memory, ttft_p50, tokens } = rows[0];
-  assert.deepEqual([streams, memory, ttft_p50, tokens], [1, 1, 0.1, null]);
+  const { streams, memory, request_memory, ttft_p50, tokens } = rows[0];
+  assert.deepEqual([streams, memory, request_memory, ttft_p50, tokens], [1, 1, 2, 0.1, null]);
   assert.deepEqual([rows[0]['error:429'], rows[0]['upstream:upstream_reset'], rows[0]['model:llama']], [3, 1, 0.2]);
   const names = Object.keys(valuesOf(event(5, []), null));
   assert.deepEqual(names.filter((name) => !(name in rows[0])), []);

@@ -6,7 +6,7 @@
  */
 
 import { delay } from './abortable.js';
-import { messageFor } from './board_messages.js';
+import { messageFor } from './dashboard_messages.js';
 import { Failure } from './failures.js';
 import { request } from './request.js';
 import { join, nameOf } from './shared_stream.js';
@@ -25,7 +25,7 @@ export function waitS(failures) {
   return Math.min(2 ** failures, MAX_WAIT_S);
 }
 
-export class BoardFeed {
+export class DashboardFeed {
   #keys;
   #onSample;
   #onState;
@@ -86,7 +86,7 @@ export class BoardFeed {
   /** Reads one connection until it ends; always throws. */
   async #follow(signal, onBegin) {
     const events = await join({
-      name: () => nameOf('board', this.#keys.current),
+      name: () => nameOf('dashboard', this.#keys.current),
       read: async () => eventsOf(await request(this.#keys, 'board/events', { signal })),
       since: () => this.#newest,
       signal,

@@ -10,7 +10,7 @@ put('fetch', async (path) => {
   return answer();
 });
 
-const { RANGES, Samples } = await import('../../src/tokenfall/web/board_history.js');
+const { RANGES, Samples } = await import('../../src/tokenfall/web/dashboard_history.js');
 
 const [TWO_MINUTES, QUARTER, HOUR, DAY] = RANGES;
 const NO_KEYS = { current: '', renew: async () => false };
@@ -23,8 +23,8 @@ function history(n, streams, step_s = 1) {
   const parts = ['count', 'p50_s', 'p90_s', 'p99_s'];
   const latencies = ['ttft', 'inter_token', 'ticker_late'].flatMap((name) => parts.map((part) => [`${name}_${part}`, nothing]));
   return {
-    at: 1e9 + n, step_s, streams, connections: nothing, resident_bytes: nothing, tokens_per_s: nothing,
-    requests_per_s: nothing, ...Object.fromEntries(latencies), errors: {}, upstream_errors: {}, upstream_ttft_p90_s: {},
+    at: 1e9 + n, step_s, streams, connections: nothing, resident_bytes: nothing, request_memory_bytes: nothing,
+    response_memory_bytes: nothing, tokens_per_s: nothing, requests_per_s: nothing, ...Object.fromEntries(latencies), errors: {}, upstream_errors: {}, upstream_ttft_p90_s: {},
   };
 }
 

@@ -5,7 +5,7 @@
  * report a failure: without the history, live events are still shown.
  */
 
-import { rowsOf, valuesOf } from './board_values.js';
+import { rowsOf, valuesOf } from './dashboard_values.js';
 import { request } from './request.js';
 import { passedS, TimeSeries } from './time_series.js';
 

@@ -59,6 +59,8 @@ export function valuesOf(event, before) {
     tokens: event.tokens_per_s,
     requests: event.requests_per_s,
     memory: event.resident_bytes / MIB,
+    request_memory: event.request_memory_bytes / MIB,
+    response_memory: event.response_memory_bytes / MIB,
   };
   for (const latency of LATENCIES) {
     for (const p of PERCENTILES) values[`${latency}_${p}`] = event[latency]?.[`${p}_s`];
@@ -70,6 +72,10 @@ export function valuesOf(event, before) {
   return { ...values, ...Object.fromEntries(errors) };
 }
 
+function mebibytes(column) {
+  return column.map((value) => (value === null ? null : value / MIB));
+}
+
 /** The rows of a history, oldest first; a row without measurements is null. */
 export function rowsOf(history) {
   const columns = [
@@ -77,7 +83,9 @@ export function rowsOf(history) {
     ['connections', history.connections],
     ['tokens', history.tokens_per_s],
     ['requests', history.requests_per_s],
-    ['memory', history.resident_bytes.map((value) => (value === null ? null : value / MIB))],
+    ['memory', mebibytes(history.resident_bytes)],
+    ['request_memory', mebibytes(history.request_memory_bytes)],
+    ['response_memory', mebibytes(history.response_memory_bytes)],
   ];
   for (const latency of LATENCIES) {
     for (const p of PERCENTILES) columns.push([`${latency}_${p}`, history[`${latency}_${p}_s`]]);

@@ -68,11 +68,11 @@ async def test_dashboard_stream_starts_at_once_with_an_event_per_second(serve: S
 
 async def test_dashboard_events_count_running_streams(serve: Serve) -> None:
     server = serve()
-    async with streaming(server.port, WATCH) as board, await start_stream(server.port, ENDLESS):
+    async with streaming(server.port, WATCH) as dashboard, await start_stream(server.port, ENDLESS):
         async with asyncio.timeout(PATIENCE_S):
-            while (await next_event(board))["inter_token"] is None:
+            while (await next_event(dashboard))["inter_token"] is None:
                 pass
-        stats = await next_event(board)
+        stats = await next_event(dashboard)
     assert stats["streams"] == 1
     assert 0 < stats["tokens_per_s"] < 1_000
     assert stats["tokens"] > 2
@@ -85,10 +85,10 @@ async def test_dashboard_events_count_running_streams(serve: Serve) -> None:
 
 async def test_dashboard_events_count_ended_requests(serve: Serve) -> None:
     server = serve()
-    async with streaming(server.port, WATCH) as board:
+    async with streaming(server.port, WATCH) as dashboard:
         assert (await fetch(server.port, request("/stream-sse?gap=1ms&tokens=3"))).status == 200
         assert (await fetch(server.port, request("/nothing"))).status == 404
-        stats = await next_event(board)
+        stats = await next_event(dashboard)
     assert stats["requests"] == [
         {"route": "/stream-sse", "status": 200, "count": 1, "failed": 0},
         {"route": "", "status": 404, "count": 1, "failed": 0},
@@ -100,9 +100,9 @@ async def test_dashboard_events_count_ended_requests(serve: Serve) -> None:
 
 async def test_dashboard_events_omit_the_dashboards_requests(serve: Serve) -> None:
     port = serve().port
-    async with streaming(port, WATCH) as board, streaming(port, WATCH):
-        await next_event(board)
-        stats = await next_event(board)
+    async with streaming(port, WATCH) as dashboard, streaming(port, WATCH):
+        await next_event(dashboard)
+        stats = await next_event(dashboard)
     assert (stats["streams"], stats["tokens"], stats["tokens_per_s"]) == (0, 0, 0.0)
     assert (stats["ttft"], stats["inter_token"], stats["streams_ended"]) == (None, None, {})
     assert stats["connections"] == 2
@@ -122,8 +122,8 @@ async def test_two_viewers_get_the_same_events(serve: Serve) -> None:
 @pytest.mark.every_poller
 async def test_viewer_disconnect_releases_everything() -> None:
     async with running() as here:
-        async with streaming(here.port, WATCH) as board:
-            await next_event(board)
+        async with streaming(here.port, WATCH) as dashboard:
+            await next_event(dashboard)
             assert here.resources() | {"streams": 0, "tasks": 1, "on the wheel": 1} == here.resources()
         await here.wait_idle()
 
@@ -134,8 +134,8 @@ async def test_dashboard_events_need_the_key_and_its_page_does_not(serve: Serve)
         refused = await fetch(port, data)
         assert refused.status == 401
         assert refused.headers["www-authenticate"] == "Bearer"
-    async with streaming(port, request("/board/events", Authorization="Bearer k-1")) as board:
-        assert (await next_event(board))["workers"] == 1
+    async with streaming(port, request("/board/events", Authorization="Bearer k-1")) as dashboard:
+        assert (await next_event(dashboard))["workers"] == 1
     assert (await fetch(port, put("gap=1s", X_API_Key="k-1"))).status == 200
     assert (await fetch(port, request("/board"))).status == 200
 
@@ -144,9 +144,9 @@ async def test_dashboard_events_add_up_all_workers(serve: Serve) -> None:
     server = serve(WORKERS="2", HISTORY_URL="sqlite:///chat.db")
     async with clients(server.port, request("/stream-loop?gap=50ms"), count=MANY) as begun:
         assert all(clients_by_worker(server, begun).values())
-        async with streaming(server.port, WATCH) as board:
-            await next_event(board)
-            stats = await next_event(board)
+        async with streaming(server.port, WATCH) as dashboard:
+            await next_event(dashboard)
+            stats = await next_event(dashboard)
         assert (stats["workers"], stats["streams"]) == (2, MANY)
         assert stats["connections"] == MANY + 1
         assert stats["tokens"] > 2 * MANY
@@ -206,24 +206,24 @@ async def test_idle_server_is_not_sampled() -> None:
 
 async def test_viewer_does_not_delay_the_drain(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="20s")
-    async with streaming(server.port, WATCH) as board:
-        await next_event(board)
+    async with streaming(server.port, WATCH) as dashboard:
+        await next_event(dashboard)
         begun_s = time.monotonic()
         server.signal()
-        error = await final_error(board)
+        error = await final_error(dashboard)
         assert (error["code"], error["message"]) == ("shutting_down", "the server is shutting down")
         assert error["retry_after"] > 0
-        assert await board.client.wait_closed() == "closed"
+        assert await dashboard.client.wait_closed() == "closed"
         assert server.wait() == 0
         assert time.monotonic() - begun_s < 1 + 2
 
 
 async def test_viewer_gets_the_shutdown_frame_also_in_a_short_drain(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="50ms")
-    async with streaming(server.port, WATCH) as board:
-        await next_event(board)
+    async with streaming(server.port, WATCH) as dashboard:
+        await next_event(dashboard)
         server.signal()
-        assert (await final_error(board))["code"] == "shutting_down"
+        assert (await final_error(dashboard))["code"] == "shutting_down"
         assert server.wait() == 0
 
 
@@ -256,7 +256,7 @@ async def test_dashboard_and_its_files_have_a_strict_csp(port: int) -> None:
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         text = page.body.decode()
         named = [piece.partition('"')[0] for piece in text.split('src="')[1:]]
-        assert "web/board.js" in named
+        assert "web/dashboard.js" in named
         for path in ("/board", *(urljoin("/board", name) for name in named)):
             plain, packed = [
                 await client.fetch(request(path, Accept_Encoding=coding)) for coding in ("identity", "gzip")
@@ -274,6 +274,6 @@ async def test_dashboard_and_its_files_have_a_strict_csp(port: int) -> None:
         assert "style=" not in text
 
 
-@pytest.mark.parametrize("path", ["/board/event", "/board/events/", "/web/board.html", "/web/index.html"])
+@pytest.mark.parametrize("path", ["/board/event", "/board/events/", "/web/dashboard.html", "/web/index.html"])
 async def test_other_dashboard_paths_are_not_found(port: int, path: str) -> None:
     assert (await fetch(port, request(path))).status == 404

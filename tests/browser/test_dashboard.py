@@ -31,7 +31,7 @@ def tile(page: Page, title: str) -> Locator:
 
 
 def plot(page: Page, title: str) -> Locator:
-    return page.locator(".plot").filter(has=page.get_by_role("heading", name=title))
+    return page.get_by_role("figure", name=re.compile(f"^{re.escape(title)}"))
 
 
 def row(page: Page, table: str, *words: str) -> Locator:
@@ -169,6 +169,7 @@ COUNTED = [
     "detached_turns",
     "upstream_retries",
     "rate_limited",
+    "memory_refused",
     "stalled_readers",
     "connections_refused",
     "log_lines_lost",
@@ -188,7 +189,8 @@ def events_at(n: int) -> str:
         "connections": streams + 1,
     }
     known |= {"streams": streams, "tokens": 900 * n, "tokens_per_s": 38.5 * streams, "requests_per_s": streams / 9}
-    known |= {"bytes_per_s": 2100.0 * streams, "resident_bytes": 24 * 2**20 + 2**12 * n}
+    known |= {"resident_bytes": 24 * 2**20 + 2**12 * n}
+    known |= {"request_memory_bytes": streams * 2**16, "response_memory_bytes": 2**20}
     for name, least_s in [("ttft", 0.3), ("inter_token", 0.024), ("ticker_late", 0.0004)]:
         slow_s = least_s * (1 + streams / 90)
         known[name] = {"count": 9, "p50_s": least_s, "p90_s": 1.6 * slow_s, "p99_s": 2.5 * slow_s}
@@ -246,7 +248,7 @@ def test_turns_without_a_client_are_a_current_value(open_page: Pages, serve: Ser
 
 
 POINTS = "document.querySelector('.area .line').getAttribute('d').split(/[ML]/).length - 1"
-MEMORY_LINE = ".plot:last-child .area .line"
+MEMORY_LINE = "[aria-labelledby=plot-memory] .area .line"
 NODES = "document.querySelectorAll('*').length"
 
 
@@ -276,7 +278,49 @@ def test_axes_begin_at_nothing_and_lines_contrast_in_both_themes(
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
         assert faint_lines(page) == [], theme
-        page.screenshot(path=artefact(f"board-{theme}.png"), full_page=True)
+        page.screenshot(path=artefact(f"dashboard-{theme}.png"), full_page=True)
+
+
+def test_plots_are_named_and_their_tables_have_the_values(open_page: Pages, serve: Serve) -> None:
+    page = fed(open_page, serve())
+    feed(page, 1, 200)
+    figures = page.locator("#plots figure")
+    titles = figures.locator("h3").all_inner_texts()
+    assert len(titles) == 11
+    for title in titles:
+        figure = page.get_by_role("figure", name=title, exact=True)
+        expect(figure.get_by_role("img", name=title)).to_be_visible()
+        expect(figure.get_by_role("table")).to_have_count(0)
+
+    page.get_by_role("button", name="Log scale").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Tables")).to_have_attribute("aria-pressed", "true")
+    table = page.get_by_role("table", name="Inter-token latency")
+    expect(table.locator("thead th")).to_have_text(["Line", "2 min ago", "1 min ago", "now", "peak"])
+    expect(table.locator("tbody th")).to_have_text(["p50", "p90", "p99"])
+    legend = plot(page, "Inter-token latency").locator(".legend b").all_inner_texts()
+    expect(table.locator("tbody td:nth-of-type(3)")).to_have_text(legend)
+    expect(table.locator("tbody td:nth-of-type(1)")).to_have_text([MEASURED] * 3)
+    expect(page.get_by_role("table", name="Request and response memory").locator("tbody th")).to_have_text(
+        ["requests", "responses"]
+    )
+    expect(page.get_by_role("table", name="Upstream first token")).to_have_count(0)  # there is nothing to tell
+    feed(page, 201, 201)
+    expect(table.locator("tbody td:nth-of-type(3)")).not_to_have_text(legend)
+    page.keyboard.press("Enter")
+    expect(table).to_have_count(0)
+
+
+def test_memory_of_requests_and_responses_is_drawn_and_refusals_are_counted(open_page: Pages, serve: Serve) -> None:
+    server = serve(REQUEST_MEMORY="200000")
+    page = watched(open_page, server)
+    body = {"messages": [{"role": "user", "content": "a " * 100_000}]}
+    assert call(server, "/chat", method="POST", body=body)[0] == 503
+    held = plot(page, "Request and response memory")
+    expect(held.locator(".legend li")).to_have_text(["requests0 B", "responses0 B"])
+    expect(page.locator("#counters div", has_text="Refused, memory in use").locator("dd")).to_have_text("1")
+    expect(counted(page, "Responses", "/chat", "503 server")).to_have_text("1")
 
 
 def test_one_request_brings_all_that_is_shown(open_page: Pages, serve: Serve) -> None:
@@ -342,6 +386,8 @@ def past(streams: list[int], *, step_s: int = 1, **errors: list[int]) -> dict[st
         "step_s": step_s,
         "streams": streams,
         "resident_bytes": [24 * 2**20] * len(streams),
+        "request_memory_bytes": [2**20] * len(streams),
+        "response_memory_bytes": [0] * len(streams),
         "errors": {code.removeprefix("e"): rates for code, rates in errors.items()},
         "upstream_errors": {"upstream_reset": [1] * len(streams)},
         "upstream_ttft_p90_s": {"llama": [0.2] * len(streams)},
@@ -390,7 +436,7 @@ def test_range_shows_the_history_of_the_server(open_page: Pages, serve: Serve, a
     slider.focus()
     slider.press("ArrowLeft")
     expect(page.locator("#looked-at")).to_have_text("1 min ago")
-    page.screenshot(path=artefact("board-24h.png"), full_page=True)
+    page.screenshot(path=artefact("dashboard-24h.png"), full_page=True)
 
     page.get_by_role("radio", name="24 h").press("ArrowLeft")
     expect(page.get_by_role("radio", name="1 h")).to_be_checked()
