@@ -24,10 +24,11 @@ export function count(value) {
   return Number.isFinite(value) ? grouped.format(value) : NONE;
 }
 
-/** A rate per second, in the format of the chat's pace: "3.2", "512", "1.23 M". */
+/** A rate per second, in the format of the chat's pace: "0.02", "3.2", "512", "1.23 M". */
 export function rate(value) {
   if (!Number.isFinite(value)) return NONE;
   if (value >= 999_999.5) return inUnits(value / 1e6, ['M', 'G', 'T'], 1000);
+  if (value > 0 && value < 0.095) return value.toPrecision(1); // a few in a minute must not read as none
   return value === 0 || value >= 99.95 ? grouped.format(value) : value.toFixed(1);
 }
 
