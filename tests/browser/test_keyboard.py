@@ -54,7 +54,7 @@ FOCUSED = """() => {
   }
   const copy = element.cloneNode(true);
   for (const unheard of copy.querySelectorAll('[aria-hidden=true], .when, .pace')) unheard.remove();
-  return (element.getAttribute('aria-label') ?? copy.textContent).trim();
+  return (element.getAttribute('aria-label') ?? element.labels?.[0]?.textContent ?? copy.textContent).trim();
 }"""
 
 FOCUS_IS_SEEN = """() => {
@@ -571,7 +571,9 @@ def test_tab_order_of_the_dashboard_has_visible_focus(open_page: Pages, serve: S
         "Chat",
         "Metrics",
         "API",
+        "2 min",
         "Log scale",
+        "Tables",
         "#look-back",
         "#sim",
         "Fast",
@@ -592,7 +594,9 @@ def test_dashboard_works_by_keyboard(open_page: Pages, serve: Serve) -> None:
     reach(page, "Log scale")
     press(page, "Space")
     expect(page.get_by_role("button", name="Log scale", pressed=True)).to_be_focused()
-    press(page, "Tab", "ArrowLeft", "ArrowLeft")
+    press(page, "Tab", "Space")
+    expect(page.get_by_role("table", name="Ticker lateness")).to_be_visible()
+    press(page, "Space", "Tab", "ArrowLeft", "ArrowLeft")
     expect(page.get_by_role("slider", name="Look back")).to_have_value("-2")
     read = re.compile("^2 s ago; Time to first token: ")
     expect(page.locator("#look-back")).to_have_attribute("aria-valuetext", read)
