@@ -41,13 +41,14 @@ class UnsetModel:
         return await self._engine.reply(replace(request, model=self._name), on_event)
 
     async def _find(self, refused: UpstreamRefused) -> None:
-        """Use the upstream's only model. Raises `InvalidRequest` if it has several, `refused` if it lists none."""
+        """Use the upstream's only model. Raises `InvalidRequest` if it has several, `UpstreamRefused` if none."""
         try:
             names = await self._models()
         except UpstreamError:
-            raise refused from None
+            names = ()
         if not names:
-            raise refused
+            advice = "MODEL is not set, and the upstream lists no models; set MODEL, or name one in the request"
+            raise UpstreamRefused(f"{refused.message}; {advice}", status=refused.status, param="model")
         if len(names) > 1:
             more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
             listed = ", ".join(names[:MAX_LISTED])
