@@ -21,7 +21,8 @@ container gets its settings from the environment, so it needs no reader of `.env
 width of its help only."""
 
 FEATURES = (
-    "tokenfall.bootstrap.upstream", "tokenfall.upstream.client", "tokenfall.upstream.engine",
+    "tokenfall.bootstrap.startup_checks", "tokenfall.bootstrap.upstream", "tokenfall.upstream.client",
+    "tokenfall.upstream.engine",
     "tokenfall.upstream.proxies", "tokenfall.upstream.refused_fields", "tokenfall.cli.record", "tokenfall.cli.fit",
     "tokenfall.cli.supervisor", "tokenfall.limits.shared", "tokenfall.metrics.shared",
 )  # fmt: skip
