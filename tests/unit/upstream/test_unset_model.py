@@ -101,7 +101,5 @@ async def test_refusal_is_raised_if_the_models_are_unknown(names: tuple[str, ...
     async def fails() -> list[str]:
         raise UpstreamFailed("the upstream failed with status 500", status=500)
 
-    with pytest.raises(
-        UpstreamRefused, match="not found; MODEL is not set, and the upstream lists no models"
-    ):
+    with pytest.raises(UpstreamRefused, match="not found; MODEL is not set, and the upstream lists no models"):
         await reply_model(UnsetModel(server, name="default", models=server.models if names is not None else fails))
