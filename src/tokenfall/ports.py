@@ -114,8 +114,23 @@ class HistoryStore(Protocol):
         """
         ...
 
-    async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
-        """The newest `last` turns (all for None), oldest first; None if the conversation does not exist."""
+    async def turns(
+        self,
+        conversation: Conversation,
+        last: int | None = None,
+        *,
+        until: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Sequence[Turn] | None:
+        """The newest `last` turns (all for None), oldest first; None if the conversation does not exist.
+
+        `until` is the id of the newest turn to return; the result is empty if that turn does not exist. Older turns are
+        omitted from the first whose size, with that of all newer ones, exceeds `max_bytes`; the newest never is.
+        """
+        ...
+
+    async def size_bytes(self, conversation: Conversation) -> int:
+        """About the memory that all of its turns need when they are read; 0 if the conversation does not exist."""
         ...
 
     async def clear(self, conversation: Conversation) -> bool:
@@ -167,8 +182,8 @@ class LiveTurn(Protocol):
     """The idempotency key bound to the turn, "" without one. It is free again if the turn produced no text."""
     end: TurnEnd | None
 
-    def since(self, position: int) -> list[str]:
-        """The pieces of the response after the first `position`."""
+    def since(self, position: int, *, max_bytes: int) -> list[str]:
+        """The pieces of the response after the first `position`, up to the one that exceeds `max_bytes`."""
         ...
 
     def stop(self) -> None:

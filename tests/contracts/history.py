@@ -105,6 +105,35 @@ class HistoryContract:
 
         assert await history.turns(ALICE, last) == [turn(number) for number in expected]
 
+    @pytest.mark.parametrize(
+        ("until", "last", "expected"), [(2, None, [1, 2]), (2, 1, [2]), (3, 2, [2, 3]), (9, 1, [])]
+    )
+    async def test_turns_until_one_are_that_turn_and_those_before_it(
+        self, history: HistoryStore, until: int, last: int | None, expected: list[int]
+    ) -> None:
+        for number in (1, 2, 3):
+            await history.append(ALICE, turn(number))
+
+        found = await history.turns(ALICE, last, until=f"turn_{until}")
+        assert found == [turn(number) for number in expected]
+
+    @pytest.mark.parametrize(("max_bytes", "expected"), [(1, [3]), (25_000, [2, 3]), (100_000, [1, 2, 3])])
+    async def test_older_turns_are_omitted_over_the_maximum_of_bytes(
+        self, history: HistoryStore, max_bytes: int, expected: list[int]
+    ) -> None:
+        for number in (1, 2, 3):
+            await history.append(ALICE, turn(number, text="x" * 5_000))  # as question and as answer
+
+        found = await history.turns(ALICE, max_bytes=max_bytes) or ()
+        assert [each.id for each in found] == [f"turn_{number}" for number in expected]
+
+    async def test_size_is_about_that_of_all_texts(self, history: HistoryStore) -> None:
+        assert await history.size_bytes(ALICE) == 0
+        for number in (1, 2):
+            await history.append(ALICE, turn(number, text="x" * 5_000))
+
+        assert 20_000 <= await history.size_bytes(ALICE) < 22_000
+
     async def test_oldest_turn_is_dropped_completely_at_the_limit(self, history: HistoryStore) -> None:
         for number in range(LIMIT // 2):
             await history.append(ALICE, turn(number))

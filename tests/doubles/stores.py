@@ -23,10 +23,17 @@ class SlowHistory(MemoryHistory):
         self.failure: Exception | None = None
         self.appended: list[Turn] = []
 
-    async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
+    async def turns(
+        self,
+        conversation: Conversation,
+        last: int | None = None,
+        *,
+        until: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Sequence[Turn] | None:
         self.reading.set()
         await self.may_read.wait()
-        return await super().turns(conversation, last)
+        return await super().turns(conversation, last, until=until, max_bytes=max_bytes)
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         self.appended.append(turn)

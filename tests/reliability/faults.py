@@ -42,6 +42,7 @@ FAULTS = {
             f"{E2E}/test_slow_readers.py::test_bytes_held_for_a_stalled_reader_are_bounded",
             f"{E2E}/test_held_bytes.py::test_memory_for_a_client_that_does_not_read_is_bounded",
             f"{RELIABILITY}/test_http_edge.py::test_stalled_clients_use_little_memory_and_do_not_delay_others",
+            f"{RELIABILITY}/test_memory_bounds.py::test_followers_of_large_tokens_that_stop_reading_take_bounded_memory",
         ),
     ),
     "E3": Fault(
@@ -50,6 +51,8 @@ FAULTS = {
         (
             f"{E2E}/test_request_limits.py::test_hundred_thousand_chunks_of_one_byte_take_no_memory",
             f"{RELIABILITY}/test_http_edge.py::test_size_limits_are_exact_and_rejected_requests_use_no_memory",
+            f"{RELIABILITY}/test_memory_bounds.py::test_reads_of_a_long_conversation_take_bounded_memory",
+            f"{RELIABILITY}/test_memory_bounds.py::test_history_memory_bounds_conversations_with_titles",
         ),
     ),
     "E4": Fault(

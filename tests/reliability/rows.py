@@ -47,6 +47,7 @@ ROWS = {
     ),
     "slow tool": Row("E1", "slowhttptest -H, -B and -X, each with 200 connections", "runs", 30, 3),
     "stalled": Row("E2", "clients that stop reading, beside a running stream with a gap of 20 ms", "readers", 500, 60),
+    "followers": Row("E2", "clients that follow a turn of large tokens and stop reading", "followers", 500, 32),
     "always due": Row(
         "E2",
         "20 streams that are always due (`gap=0us`), beside a running stream with a gap of 50 ms",
@@ -56,6 +57,14 @@ ROWS = {
     ),
     "sizes": Row(
         "E3", "targets, heads, bodies, chunks, extensions and trailers around their limits", "requests", 300, 60
+    ),
+    "long histories": Row("E3", "reads of a conversation of 60 MB in SQLite, 12 at a time", "reads", 240, 24),
+    "many conversations": Row(
+        "E3",
+        "more conversations with long titles than `memory://` holds",
+        "conversations",
+        20_000,
+        2_000,
     ),
     "framing": Row("E4", "ambiguously framed requests, each followed by another request", "requests", 1_500, 450),
     "framing behind nginx": Row(

@@ -130,8 +130,10 @@ class ChatRoutes:
         """`GET /history`."""
         name, variants = plain_conversations.history_query(request.query())
         conversation = Conversation(self._keys.owner(request), name)
-        turns = await self._chat.history(conversation, may_be_missing=name == plain_conversations.DEFAULT_CONVERSATION)
+        may_be_missing = name == plain_conversations.DEFAULT_CONVERSATION
         with self._memory.lease(self._callers.of(request).name) as lease:
+            lease.resize(await self._chat.history_bytes(conversation))
+            turns = await self._chat.history(conversation, may_be_missing=may_be_missing)
             lease.resize(sum(map(text_bytes, turns)))
             return await sliced(plain_conversations.history(turns, variants=variants), lease=lease)
 

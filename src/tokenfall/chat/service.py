@@ -21,6 +21,9 @@ from tokenfall.turns.run import TurnRun, turn_end
 from tokenfall.turns.runner import TurnRunner
 from tokenfall.turns.turn import OnDisconnect, RunningTurn, client_left
 
+MAX_CONTEXT_BYTES = 4_194_304
+"""Size of the turns of a history that are read for the model; older ones are omitted."""
+
 
 class Defaults(Struct, frozen=True, kw_only=True):
     """Defaults for questions. `context_messages` is the maximum number of history messages sent to the model.
@@ -131,20 +134,21 @@ class Chat:
         Raises `ConversationChanged`.
         """
         named = question.continues or question.replaces
+        most = max(turns_within(self.defaults.context_messages), 1)  # `after` needs the newest
         if named is None:
-            most = turns_within(self.defaults.context_messages)
-            turns = (
-                await self._history.turns(question.conversation, last=max(most, 1)) or ()
-            )  # `after` needs the newest
+            turns = await self._history.turns(question.conversation, last=most, max_bytes=MAX_CONTEXT_BYTES) or ()
             _check_newest(turns, question.after)
             return turns, None
-        turns = await self._history.turns(question.conversation) or ()
-        _check_newest(turns, question.after)
-        place = next((place for place, turn in enumerate(turns) if turn.id == named), None)
-        if place is None:
+        if question.after is not None:
+            _check_newest(await self._history.turns(question.conversation, last=1) or (), question.after)
+        turns = (
+            await self._history.turns(question.conversation, last=most + 1, until=named, max_bytes=MAX_CONTEXT_BYTES)
+            or ()
+        )
+        if not turns:
             member = "continues" if question.continues else "replaces"
             raise ConversationChanged(f"the conversation does not contain the turn in {member}, or no longer")
-        return turns[: place + 1 if question.continues else place], turns[place]
+        return turns if question.continues else turns[:-1], turns[-1]
 
     async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
         """Follow a turn of `owner`, starting after its first `after` pieces. Raises `NotFound` and `ResumeExpired`."""
@@ -160,6 +164,10 @@ class Chat:
         return self.turns.shared is not None
 
     # Conversations
+
+    async def history_bytes(self, conversation: Conversation) -> int:
+        """About the memory that `history` needs."""
+        return await self._history.size_bytes(conversation)
 
     async def history(self, conversation: Conversation, *, may_be_missing: bool) -> Sequence[Turn]:
         """All stored turns of a conversation. Raises `NotFound` if it does not exist, unless `may_be_missing`."""

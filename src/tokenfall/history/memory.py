@@ -1,30 +1,34 @@
 """In-memory history, limited in messages and bytes; lost when the process ends."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Collection, Iterable, Sequence
-from itertools import islice
+from itertools import dropwhile, islice
 from operator import attrgetter
 
-from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
+from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn, text_bytes
 from tokenfall.errors import page_start_not_found
 from tokenfall.history.recency import Recency
 from tokenfall.history.search import MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.slicing.computation import NOTHING
 
-TURN_OVERHEAD_BYTES = 600
-"""Memory of a turn's objects without its text, so that empty turns also count towards the limit."""
+TURN_OVERHEAD_BYTES = 720
+"""Memory of a turn's objects without its texts, so that empty turns also count towards the limit."""
 
-VARIANT_OVERHEAD_BYTES = 200
+VARIANT_OVERHEAD_BYTES = 300
 """The same for each of its variants."""
+
+CONVERSATION_OVERHEAD_BYTES = 1_000
+"""The same for a conversation: its entry, its place in the list, its id and the title's object."""
 
 _ID = attrgetter("id")
 
 
 def size_bytes(turn: Turn) -> int:
     """Upper bound of the memory that `turn` uses."""
-    texts = [turn.question.content, turn.answer.content, turn.answer.thought]
-    texts += [variant.content for variant in turn.variants]
+    texts = [turn.question.content, turn.answer.content, turn.answer.thought, turn.model]
+    for variant in turn.variants:
+        texts += (variant.content, variant.model)
     return TURN_OVERHEAD_BYTES + VARIANT_OVERHEAD_BYTES * len(turn.variants) + sum(map(_text_bytes, texts))
 
 
@@ -34,6 +38,36 @@ def _text_bytes(text: str) -> int:
         return len(text)
     beyond_16_bits = len(text.encode("utf-16", "surrogatepass")) > 2 * len(text) + 2  # a byte order mark
     return len(text) * (4 if beyond_16_bits else 2) + len(text.encode("utf-8", "surrogatepass"))
+
+
+def within_bytes(newest_first: Iterable[Turn], max_bytes: int | None) -> list[Turn]:
+    """The turns up to the first that exceeds `max_bytes`, but at least one, oldest first."""
+    found: list[Turn] = []
+    total_bytes = 0
+    for turn in newest_first:
+        if max_bytes is not None:
+            total_bytes += text_bytes(turn)
+            if found and total_bytes > max_bytes:
+                break
+        found.append(turn)
+    found.reverse()
+    return found
+
+
+def conversation_bytes(title: str) -> int:
+    """Upper bound of the memory that a conversation uses without its turns."""
+    return CONVERSATION_OVERHEAD_BYTES + _text_bytes(title)
+
+
+class _Stored:
+    """One conversation."""
+
+    __slots__ = ("is_pinned", "title", "turns")
+
+    def __init__(self, title: str) -> None:
+        self.turns: list[Turn] = []  # an empty deque takes 700 bytes more
+        self.title = title
+        self.is_pinned = False
 
 
 class MemoryHistory:
@@ -46,9 +80,7 @@ class MemoryHistory:
         self._max_turns = max(1, limit // 2)
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._conversations: OrderedDict[Conversation, deque[Turn]] = OrderedDict()
-        self._titles: dict[Conversation, str] = {}
-        self._pinned: set[Conversation] = set()
+        self._conversations: OrderedDict[Conversation, _Stored] = OrderedDict()
         self._owners: dict[str, Recency] = {}
 
     def append(self, conversation: Conversation, turn: Turn) -> Awaitable[None]:
@@ -56,36 +88,50 @@ class MemoryHistory:
         return NOTHING
 
     def _append(self, conversation: Conversation, turn: Turn) -> None:
-        turns = self._conversations.setdefault(conversation, deque())
+        stored = self._conversations.get(conversation)
+        if stored is None:
+            stored = self._conversations[conversation] = _Stored(title_of(turn))
+            self._bytes += conversation_bytes(stored.title)
+        turns = stored.turns
         if turn.id in map(_ID, turns):
             return
         self._conversations.move_to_end(conversation)
         self._owners.setdefault(conversation.owner, Recency()).use(conversation.id)
         if turn.replaces is not None and turn.replaces in map(_ID, turns):
             self._drop_from(turns, turn.replaces)
-        self._titles.setdefault(conversation, title_of(turn))
         turns.append(turn)
         self._bytes += size_bytes(turn)
         while len(turns) > self._max_turns:
             self._drop_oldest(conversation)
-        while self._bytes > self._max_bytes and not self._holds_only(turn):
-            self._drop_oldest(next(iter(self._conversations)))
+        self._enforce_max_bytes()
 
-    async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
-        turns = self._conversations.get(conversation)
-        if turns is None:
+    async def turns(
+        self,
+        conversation: Conversation,
+        last: int | None = None,
+        *,
+        until: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Sequence[Turn] | None:
+        stored = self._conversations.get(conversation)
+        if stored is None:
             return None
-        first = 0 if last is None else max(0, len(turns) - last)
-        return list(islice(turns, first, None))
+        newest_first: Iterable[Turn] = reversed(stored.turns)
+        if until is not None:
+            newest_first = dropwhile(lambda turn: turn.id != until, newest_first)
+        return within_bytes(islice(newest_first, last), max_bytes)
+
+    async def size_bytes(self, conversation: Conversation) -> int:
+        stored = self._conversations.get(conversation)
+        return 0 if stored is None else sum(map(text_bytes, stored.turns))
 
     async def clear(self, conversation: Conversation) -> bool:
-        turns = self._conversations.pop(conversation, None)
-        self._titles.pop(conversation, None)
-        self._pinned.discard(conversation)
-        if turns is not None:
-            self._unlist(conversation)
-        self._bytes -= sum(size_bytes(turn) for turn in turns or ())
-        return turns is not None
+        stored = self._conversations.get(conversation)
+        if stored is None:
+            return False
+        self._bytes -= sum(map(size_bytes, stored.turns))
+        self._remove(conversation)
+        return True
 
     async def conversations(
         self, owner: str, *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
@@ -106,15 +152,20 @@ class MemoryHistory:
         return await search(listed, words, read=read, limit=limit)
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
-        if conversation not in self._conversations:
+        stored = self._conversations.get(conversation)
+        if stored is None:
             return False
-        self._titles[conversation] = title
+        self._bytes -= conversation_bytes(stored.title)
+        stored.title = title
+        self._bytes += conversation_bytes(stored.title)
+        self._enforce_max_bytes()
         return True
 
     async def pin(self, conversation: Conversation, pinned: bool) -> bool:
-        if conversation not in self._conversations:
+        stored = self._conversations.get(conversation)
+        if stored is None:
             return False
-        (self._pinned.add if pinned else self._pinned.discard)(conversation)
+        stored.is_pinned = pinned
         return True
 
     async def check(self) -> None:
@@ -124,29 +175,23 @@ class MemoryHistory:
         return
 
     def _conversation_info(self, conversation: Conversation) -> ConversationInfo:
-        turns = self._conversations[conversation]
-        return ConversationInfo(
-            conversation.id,
-            turns[-1].answered_at,
-            2 * len(turns),
-            self._titles[conversation],
-            conversation in self._pinned,
-        )
+        stored = self._conversations[conversation]
+        turns = stored.turns
+        return ConversationInfo(conversation.id, turns[-1].answered_at, 2 * len(turns), stored.title, stored.is_pinned)
 
     def _texts(self, conversation: Conversation) -> Iterable[str] | None:
-        turns = self._conversations.get(conversation)
-        return None if turns is None else texts_of(tuple(turns))  # a copy: turns may be added during the search
+        stored = self._conversations.get(conversation)
+        return None if stored is None else texts_of(tuple(stored.turns))  # a copy: turns may be added meanwhile
 
-    def _unlist(self, conversation: Conversation) -> None:
-        listed = self._owners[conversation.owner]
-        listed.drop(conversation.id)
-        if not len(listed):
-            del self._owners[conversation.owner]
+    def _enforce_max_bytes(self) -> None:
+        """Drop the oldest turns of the least recently active conversations, but never the only turn."""
+        while self._bytes > self._max_bytes:
+            oldest = next(iter(self._conversations))
+            if len(self._conversations) == 1 and len(self._conversations[oldest].turns) == 1:
+                return
+            self._drop_oldest(oldest)
 
-    def _holds_only(self, turn: Turn) -> bool:
-        return len(self._conversations) == 1 and next(iter(self._conversations.values()))[0] is turn
-
-    def _drop_from(self, turns: deque[Turn], first: str | None) -> None:
+    def _drop_from(self, turns: list[Turn], first: str | None) -> None:
         """Drop the turn `first`, which must exist, and all later turns."""
         dropped = None
         while dropped != first:
@@ -155,10 +200,15 @@ class MemoryHistory:
             dropped = newest.id
 
     def _drop_oldest(self, conversation: Conversation) -> None:
-        turns = self._conversations[conversation]
-        self._bytes -= size_bytes(turns.popleft())
+        turns = self._conversations[conversation].turns
+        self._bytes -= size_bytes(turns.pop(0))
         if not turns:
-            del self._conversations[conversation]
-            del self._titles[conversation]
-            self._pinned.discard(conversation)
-            self._unlist(conversation)
+            self._remove(conversation)
+
+    def _remove(self, conversation: Conversation) -> None:
+        """Remove a conversation, whose turns are no longer counted."""
+        self._bytes -= conversation_bytes(self._conversations.pop(conversation).title)
+        listed = self._owners[conversation.owner]
+        listed.drop(conversation.id)
+        if not len(listed):
+            del self._owners[conversation.owner]

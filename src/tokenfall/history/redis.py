@@ -21,9 +21,10 @@ Writes are idempotent: the script checks the turn id. After `StoreUnavailable` a
 may be executed later. Imported only if configured.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -31,13 +32,24 @@ from redis.asyncio import Redis
 from tokenfall import logs
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
-from tokenfall.history.search import BATCH_BYTES, MAX_SCANNED, search, texts_of
+from tokenfall.history.search import BATCH_BYTES, MAX_SCANNED, PAGE_BYTES, search, texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.redis.calls import Calls, connect, no_count, tag, unavailable
 from tokenfall.redis.lua import lua_script
+from tokenfall.slicing.computation import Sliced
+from tokenfall.slicing.scheduler import run_sliced
+
+if TYPE_CHECKING:
+    from redis.commands.core import AsyncScript
 
 CHECK_S = 1.0
 """Timeout of a health check."""
+
+MAX_READS = 16
+"""Maximum number of reads of documents at a time: their replies are in memory until they are complete."""
+
+DESCRIBED = 100
+"""Conversations that one script call describes: redis-py decodes a reply without yielding to the event loop."""
 
 CHECK_KEY = "tokenfall:check"
 
@@ -54,11 +66,13 @@ class RedisHistory:
         self._expire_ms = max(1, round(expire_s * 1000))
         self._client = client
         self._calls = Calls(client, failed=failed)
+        self._reads = asyncio.Semaphore(MAX_READS)
         # A script is called by its hash (EVALSHA), and sent again if Redis does not know it after a restart (NOSCRIPT).
         self._append = client.register_script(lua_script(__file__, "append"))
         self._turns = client.register_script(lua_script(__file__, "turns"))
         self._clear = client.register_script(lua_script(__file__, "clear"))
         self._rename = client.register_script(lua_script(__file__, "rename"))
+        self._size = client.register_script(lua_script(__file__, "size"))
         self._read = client.register_script(lua_script(__file__, "read"))
         self._pin = client.register_script(lua_script(__file__, "pin"))
         self._describe = client.register_script(lua_script(__file__, "describe"))
@@ -81,12 +95,22 @@ class RedisHistory:
         ]
         await self._calls.run(self._append([_key(conversation), _index(conversation.owner)], arguments))
 
-    async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
+    async def turns(
+        self,
+        conversation: Conversation,
+        last: int | None = None,
+        *,
+        until: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Sequence[Turn] | None:
         newest = -1 if last is None else max(0, last)
-        documents = await self._calls.run(self._turns([_key(conversation)], [newest]))
-        if documents is None:
-            return None
-        return list(_decoded(documents))
+        arguments: list[str | int] = [newest, until or "", -1 if max_bytes is None else max_bytes]
+        documents = await self._calls.run(self._documents(self._turns, keys=[_key(conversation)], arguments=arguments))
+        return None if documents is None else await run_sliced(_decoded_in_slices(documents))
+
+    async def size_bytes(self, conversation: Conversation) -> int:
+        found: int = await self._calls.run(self._size([_key(conversation)]))
+        return found
 
     async def clear(self, conversation: Conversation) -> bool:
         keys = [_key(conversation), _index(conversation.owner)]
@@ -111,7 +135,7 @@ class RedisHistory:
     ) -> Sequence[ConversationInfo]:
         async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
             keys = [_key(Conversation(owner, name)) for name in names]
-            found = await self._calls.run(self._read(keys, [BATCH_BYTES]))
+            found = await self._calls.run(self._documents(self._read, keys=keys, arguments=[BATCH_BYTES, PAGE_BYTES]))
             return [None if each is None else texts_of(_decoded(each)) for each in found]
 
         listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)
@@ -130,6 +154,11 @@ class RedisHistory:
     async def close(self) -> None:
         await self._calls.close()
 
+    async def _documents(self, script: "AsyncScript", *, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:  # noqa: ANN401 - any reply
+        """Run a script that returns documents, at most `MAX_READS` at a time, also for callers that wait no longer."""
+        async with self._reads:
+            return await script(keys, arguments)
+
     async def _write_check_key(self) -> None:
         await self._client.set(CHECK_KEY, b"", px=10_000)
 
@@ -137,10 +166,12 @@ class RedisHistory:
         # Two steps, because a script may only access keys that it is given. A conversation that is created in between
         # is missing from this result; one that has expired in between is omitted.
         names: list[Any] = await self._client.zrevrange(_index(owner), first, first + limit - 1)
-        if not names:
-            return []
         prefix = f"{tag(owner)}:conversation:".encode()
-        return list(zip(names, await self._describe([prefix + name for name in names]), strict=True))
+        found: list[tuple[bytes, list[Any]]] = []
+        for start in range(0, len(names), DESCRIBED):
+            part = names[start : start + DESCRIBED]
+            found += zip(part, await self._describe([prefix + name for name in part]), strict=True)
+        return found
 
 
 @contextmanager
@@ -157,6 +188,14 @@ def _decoded(documents: Iterable[bytes]) -> Iterator[Turn]:
     with _decoding_errors():
         for document in documents:
             yield _decode(document)
+
+
+def _decoded_in_slices(documents: Iterable[bytes]) -> Sliced[list[Turn]]:
+    turns = []
+    for turn in _decoded(documents):
+        turns.append(turn)
+        yield
+    return turns
 
 
 def _conversation_info(name: bytes, described: list[Any]) -> ConversationInfo:

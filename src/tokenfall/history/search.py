@@ -17,6 +17,9 @@ MAX_SCANNED = 1_000
 PAGE_CHARACTERS = 2**24
 """Maximum number of characters that one page scans."""
 
+PAGE_BYTES = PAGE_CHARACTERS
+"""Of a longer conversation, a store that reads documents reads the oldest turns only: no page scans more characters."""
+
 PIECE_CHARACTERS = 16_384
 """Characters that are compared in one slice."""
 

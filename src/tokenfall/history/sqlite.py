@@ -44,7 +44,7 @@ class SQLiteHistory:
             begin="BEGIN IMMEDIATE",
             final_statement="PRAGMA wal_checkpoint(PASSIVE)",  # does not wait for other connections
         )
-        self._reader = SQLiteThread("history-reader", path, connect=database.connect, begin="BEGIN")
+        self._reader = SQLiteThread("history-reader", path, connect=database.connect, begin="BEGIN", reads=True)
         self._failed_bytes = 0
         """Size of the largest turn that could not be written; 0 again once a turn of that size has been written."""
 
@@ -59,9 +59,20 @@ class SQLiteHistory:
         if size_bytes >= self._failed_bytes:
             self._failed_bytes = 0
 
-    async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
+    async def turns(
+        self,
+        conversation: Conversation,
+        last: int | None = None,
+        *,
+        until: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Sequence[Turn] | None:
         newest = self._max_turns if last is None else max(0, min(last, self._max_turns))
-        return await self._reader.run(lambda connection: database.turns(connection, conversation, newest=newest))
+        selected = database.SelectedTurns(newest, until, max_bytes)
+        return await self._reader.run(lambda connection: database.turns(connection, conversation, selected=selected))
+
+    async def size_bytes(self, conversation: Conversation) -> int:
+        return await self._reader.run(lambda connection: database.size_bytes(connection, conversation))
 
     async def clear(self, conversation: Conversation) -> bool:
         return await self._writer.run(lambda connection: database.clear(connection, conversation))

@@ -13,7 +13,7 @@ import msgspec
 from tokenfall import logs
 from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import StoreUnavailable, page_start_not_found
-from tokenfall.history.search import BATCH_BYTES
+from tokenfall.history.search import BATCH_BYTES, PAGE_BYTES
 from tokenfall.history.sqlite_thread import unavailable
 
 BUSY_TIMEOUT_S = 2.0
@@ -68,6 +68,14 @@ class TurnRow(NamedTuple):
     answered_at: float
     max_turns: int
     replaces: str | None
+
+
+class SelectedTurns(NamedTuple):
+    """The arguments of `turns`, as in `HistoryStore.turns`: at most `newest` turns."""
+
+    newest: int
+    until: str | None
+    max_bytes: int | None
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -158,20 +166,44 @@ def append(connection: sqlite3.Connection, conversation: Conversation, *, row: T
     )
 
 
-def turns(connection: sqlite3.Connection, conversation: Conversation, *, newest: int) -> list[Turn] | None:
+def turns(connection: sqlite3.Connection, conversation: Conversation, *, selected: SelectedTurns) -> list[Turn] | None:
     key = _key(connection, conversation)
     if key is None:
         return None
     documents = connection.execute(
-        "SELECT document FROM turns WHERE conversation = ? ORDER BY sequence DESC LIMIT ?", (key, newest)
-    ).fetchall()
-    return list(decoded(document for (document,) in reversed(documents)))
+        "SELECT document FROM turns WHERE conversation = ?1 AND sequence <="
+        " CASE WHEN ?2 IS NULL THEN ?4 ELSE (SELECT sequence FROM turns WHERE conversation = ?1 AND id = ?2) END"
+        " ORDER BY sequence DESC LIMIT ?3",
+        (key, selected.until, selected.newest, MAX_INTEGER),
+    )
+    found = list(decoded(_within_bytes((document for (document,) in documents), selected.max_bytes)))
+    found.reverse()
+    return found
+
+
+def _within_bytes(documents: Iterable[bytes], max_bytes: int | None) -> Iterator[bytes]:
+    """The documents up to the first that exceeds `max_bytes`, but at least one."""
+    total_bytes = 0
+    for document in documents:
+        is_first, total_bytes = not total_bytes, total_bytes + len(document)
+        if max_bytes is not None and total_bytes > max_bytes and not is_first:
+            return
+        yield document
+
+
+def size_bytes(connection: sqlite3.Connection, conversation: Conversation) -> int:
+    """Size of the documents of a conversation. SQLite reads the sizes only."""
+    found: tuple[int] = connection.execute(
+        "SELECT coalesce(sum(length(document)), 0) FROM turns WHERE conversation = ?", (_key(connection, conversation),)
+    ).fetchone()
+    return found[0]
 
 
 def documents(connection: sqlite3.Connection, owner: str, *, names: Sequence[str]) -> list[list[bytes] | None]:
     """The documents of the first conversations of `names`, None for those that do not exist.
 
-    Ends after the conversation that exceeds `BATCH_BYTES`, so that a search does not delay other readers for long.
+    Ends after the conversation that exceeds `BATCH_BYTES`, so that a search does not delay other readers for long. Of
+    a conversation at most `PAGE_BYTES` are read.
     """
     found: list[list[bytes] | None] = []
     size = 0
@@ -180,7 +212,7 @@ def documents(connection: sqlite3.Connection, owner: str, *, names: Sequence[str
             break
         key = _key(connection, Conversation(owner, name))  # keys are reused after a deletion, so none is remembered
         rows = connection.execute("SELECT document FROM turns WHERE conversation = ? ORDER BY sequence", (key,))
-        documents = [document for (document,) in rows]
+        documents = list(_within_bytes((document for (document,) in rows), PAGE_BYTES))
         size += sum(map(len, documents))
         found.append(None if key is None else documents)
     return found

@@ -18,6 +18,9 @@ from tokenfall.errors import StoreUnavailable
 MAX_BATCH_JOBS = 256
 """Maximum number of jobs in one transaction."""
 
+MAX_READS = 16
+"""The same for jobs that only read: what they have read is in memory until all have ended."""
+
 MAX_WAITING = 10_000
 """Maximum number of queued jobs; further ones are refused, so that a hanging disk does not fill the memory."""
 
@@ -56,7 +59,9 @@ class SQLiteThread:
         connect: Callable[[str], sqlite3.Connection],
         begin: str,
         final_statement: str = "",
+        reads: bool = False,
     ) -> None:
+        """`reads`: its jobs only read; one whose caller was cancelled or has timed out before it runs is skipped."""
         self._path = path
         self._connect = connect
         self._begin = begin
@@ -66,6 +71,8 @@ class SQLiteThread:
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] | None = None
         self._closed = False
+        self._reads = reads
+        self._max_batch = MAX_READS if reads else MAX_BATCH_JOBS
         # The following attributes are used by the thread only.
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -74,7 +81,8 @@ class SQLiteThread:
     async def run(self, work: Work[Result], *, within_s: float = CALL_S) -> Result:
         """Run `work` inside a transaction and return its result once the transaction is committed.
 
-        Cancellation and timeout of the caller do not cancel the job: it still runs, and its result is discarded.
+        Cancellation and timeout of the caller do not cancel a job that runs: its result is discarded. A queued job
+        still runs, unless it only reads.
         """
         if self._closed or self._jobs.qsize() >= MAX_WAITING:
             raise unavailable()
@@ -118,14 +126,14 @@ class SQLiteThread:
     def _next_batch(self) -> list[_Job[Any]]:
         """The queued jobs, waiting for at least one; empty once `close` was called and all jobs are done."""
         batch: list[_Job[Any]] = []
-        while not self._last_batch and len(batch) < MAX_BATCH_JOBS:
+        while not self._last_batch and len(batch) < self._max_batch:
             try:
                 job = self._jobs.get(block=not batch)
             except Empty:
                 break
             if job is None:
                 self._last_batch = True
-            else:
+            elif not (self._reads and job.future.cancelled()):
                 batch.append(job)
         return batch
 

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Sequence
 from sys import getsizeof
 from time import thread_time
@@ -9,7 +10,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tokenfall.conversations import Conversation, ConversationInfo, Turn, Variant
-from tokenfall.history.memory import TURN_OVERHEAD_BYTES, MemoryHistory, size_bytes
+from tokenfall.history.memory import (
+    CONVERSATION_OVERHEAD_BYTES,
+    TURN_OVERHEAD_BYTES,
+    MemoryHistory,
+    conversation_bytes,
+    size_bytes,
+)
+from tokenfall.history.titles import title_of
 from tokenfall.messages import Message
 
 from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
@@ -21,12 +29,13 @@ MANY = 100_000
 class TestMemoryHistory(HistoryContract):
     @pytest.fixture
     def history(self) -> MemoryHistory:
-        return MemoryHistory(limit=LIMIT, max_bytes=ROOMY)
+        return MemoryHistory(limit=LIMIT, max_bytes=2 * ROOMY)
 
 
-def small(turns: int) -> MemoryHistory:
-    """A history whose memory limit holds this many turns of `turn(number, text="xy")`."""
-    return MemoryHistory(limit=100, max_bytes=turns * (TURN_OVERHEAD_BYTES + 4))
+def small(turns: int, *, conversations: int = 2) -> MemoryHistory:
+    """A history whose memory limit holds so many turns of `turn(number, text="xy")` in so many conversations."""
+    max_bytes = turns * size_bytes(turn(0, text="xy")) + conversations * conversation_bytes("xy")
+    return MemoryHistory(limit=100, max_bytes=max_bytes)
 
 
 @pytest.mark.parametrize("text", ["a" * 9_000, "é" * 9_000, "ж" * 9_000, "ж" * 9_000 + "🙂"])
@@ -82,7 +91,7 @@ async def test_pin_is_removed_with_a_conversation_without_turns() -> None:
 
 
 async def test_full_memory_drops_oldest_turns_of_a_single_conversation() -> None:
-    history = small(2)
+    history = small(2, conversations=1)
     for number in range(3):
         await history.append(ALICE, turn(number, text="xy"))
 
@@ -109,7 +118,7 @@ async def test_reading_does_not_count_as_activity() -> None:
 
 
 async def test_empty_turns_count_toward_the_limit() -> None:
-    history = MemoryHistory(limit=2, max_bytes=20 * TURN_OVERHEAD_BYTES)
+    history = MemoryHistory(limit=2, max_bytes=20 * (TURN_OVERHEAD_BYTES + CONVERSATION_OVERHEAD_BYTES))
     nothing = Turn(
         id="",
         question=Message("user", ""),
@@ -125,9 +134,46 @@ async def test_empty_turns_count_toward_the_limit() -> None:
     assert len(await history.conversations("")) == 20
 
 
+VARIANT = Variant(content="x", status="complete", model="m" * 200, answered_at=1.5)
+SMALL = replace(turn(1), ttft_s=0.1234, tokens_per_s=12.34)
+FILLINGS = {
+    "one conversation": (1, SMALL, ""),
+    "many conversations": (MANY, SMALL, ""),
+    "long titles": (MANY, SMALL, "🙂" * 200),
+    "long names of models": (MANY, replace(SMALL, model="é" * 200), ""),
+    "variants": (2, replace(SMALL, variants=(VARIANT,) * 4), ""),
+    "texts": (20, turn(1, text="x" * 10_000), ""),
+}
+"""Number of conversations, each turn, and the title of each conversation, "" for the default."""
+
+
+@pytest.mark.parametrize("name", FILLINGS)
+async def test_allocated_memory_stays_within_the_limit(name: str) -> None:
+    conversations, filled, title = FILLINGS[name]
+    history = MemoryHistory(limit=1_000_000, max_bytes=ROOMY)
+    document = msgspec.json.encode(filled)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(3_000 if len(document) < 10_000 else 300):
+            decoded = msgspec.json.decode(document, type=Turn)  # objects of its own, as of a request
+            conversation = Conversation("", f"{number % conversations:064}")
+            await history.append(conversation, replace(decoded, id=f"turn_{number:024}"))
+            if title:
+                await history.rename(conversation, title.encode().decode())
+        used = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+    assert 0.4 * ROOMY < used < 1.1 * ROOMY
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["append", "append", "append", "clear"]), st.sampled_from("abc"), st.integers(0, 2_000))
 )
+
+
+NAIVE_BYTES = 8_000 + 3 * conversation_bytes("")
 
 
 class NaiveHistory:
@@ -135,24 +181,28 @@ class NaiveHistory:
 
     def __init__(self) -> None:
         self.conversations: dict[str, list[Turn]] = {}
+        self.titles: dict[str, str] = {}
 
     def append(self, name: str, added: Turn) -> None:
+        if name not in self.conversations:
+            self.titles[name] = title_of(added)
         self.conversations[name] = [*self.conversations.pop(name, []), added][-3:]
-        while self.size_bytes() > 8_000 and sum(map(len, self.conversations.values())) > 1:
+        while self.size_bytes() > NAIVE_BYTES and sum(map(len, self.conversations.values())) > 1:
             oldest = next(iter(self.conversations))
             del self.conversations[oldest][0]
             if not self.conversations[oldest]:
                 del self.conversations[oldest]
 
     def size_bytes(self) -> int:
-        return sum(size_bytes(each) for turns in self.conversations.values() for each in turns)
+        turns = sum(size_bytes(each) for turns in self.conversations.values() for each in turns)
+        return turns + sum(conversation_bytes(self.titles[name]) for name in self.conversations)
 
 
 @given(STEPS)
 async def test_turns_are_dropped_exactly_when_the_stored_bytes_exceed_the_limit(
     steps: list[tuple[str, str, int]],
 ) -> None:
-    history, naive = MemoryHistory(limit=6, max_bytes=8_000), NaiveHistory()
+    history, naive = MemoryHistory(limit=6, max_bytes=NAIVE_BYTES), NaiveHistory()
     for number, (step, name, size) in enumerate(steps):
         if step == "append":
             await history.append(Conversation("", name), turn(number, text="x" * size))
