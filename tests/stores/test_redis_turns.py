@@ -47,8 +47,14 @@ class FakeLiveTurn:
         self.pieces: list[str] = []
         self.stops = 0
 
-    def since(self, position: int) -> list[str]:
-        return self.pieces[position:]
+    def since(self, position: int, *, max_bytes: int) -> list[str]:
+        found: list[str] = []
+        for piece in self.pieces[position:]:
+            found.append(piece)
+            max_bytes -= len(piece.encode(errors="surrogatepass"))
+            if max_bytes <= 0:
+                break
+        return found
 
     def append(self, *pieces: str) -> None:
         self.pieces += pieces

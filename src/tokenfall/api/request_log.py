@@ -16,6 +16,9 @@ MAX_REQUESTS = 1_000
 MAX_TOTAL_BYTES = 2_500_000
 """Size of all requests together. The JSON response that lists them may be up to six times as large."""
 
+ENTRY_BYTES, HEADER_BYTES = 800, 150
+"""Memory of an entry, and of each header, besides its texts."""
+
 MAX_BODY_BYTES = 16_384
 _SECRET = (
     b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"x-auth-token", b"cookie",
@@ -59,7 +62,8 @@ class RequestLog:
                 "truncated": len(request.body) > MAX_BODY_BYTES,
             }
         )
-        size = len(body) + len(path) + len(query) + sum(len(name) + len(value) for name, value in headers.items())
+        size = ENTRY_BYTES + len(body) + len(path) + len(query)
+        size += sum(HEADER_BYTES + len(name) + len(value) for name, value in headers.items())
         self._sizes.append(size)
         self._bytes += size
         while self._bytes > MAX_TOTAL_BYTES or len(self._entries) > MAX_REQUESTS:

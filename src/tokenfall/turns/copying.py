@@ -9,6 +9,9 @@ from tokenfall.conversations import TurnEnd
 from tokenfall.ports import LiveTurn
 from tokenfall.turns.keys import TurnKeys
 
+ENTRY_BYTES = 32_768
+"""One write of a turn has pieces up to the one that exceeds this size: a follower holds some entries in memory."""
+
 RENEW_S = 0.4
 """Interval at which a turn without new pieces renews its lease and checks for a stop request."""
 
@@ -22,7 +25,7 @@ MAX_ENDED = 1_000
 class Copy:
     """A turn and the state of its copy in the store."""
 
-    __slots__ = ("_end", "_pieces", "_renewed_s", "ended_s", "keys", "stored", "turn")
+    __slots__ = ("_end", "_pieces", "_renewed_s", "ended_s", "has_more", "keys", "stored", "turn")
 
     def __init__(self, turn: LiveTurn) -> None:
         self.turn = turn
@@ -30,16 +33,20 @@ class Copy:
         self.stored = 0  # pieces in the store
         self.ended_s: float | None = None
         """When the end was first observed."""
+        self.has_more = False
+        """Whether there are pieces that the next write does not contain."""
         self._renewed_s = float("-inf")
         self._pieces: list[str] = []
         self._end: TurnEnd | None = None
 
     def take(self, now_s: float) -> bool:
         """Collect the pieces since the last write; False if no pieces, end or lease renewal need a write."""
-        self._end = self.turn.end
-        if self._end is not None and self.ended_s is None:
+        end = self.turn.end
+        if end is not None and self.ended_s is None:
             self.ended_s = now_s
-        self._pieces = self.turn.since(self.stored)
+        self._pieces = self.turn.since(self.stored, max_bytes=ENTRY_BYTES)
+        self.has_more = bool(self.turn.since(self.stored + len(self._pieces), max_bytes=1))
+        self._end = None if self.has_more else end
         return bool(self._pieces) or self._end is not None or now_s - self._renewed_s >= RENEW_S
 
     def script_keys(self) -> tuple[str, str, str, str]:
@@ -81,6 +88,11 @@ class Copies:
     def take(self, now_s: float) -> list[Copy]:
         """The turns with something to write."""
         return [copy for copy in self._copies.values() if copy.take(now_s)]
+
+    @property
+    def have_more(self) -> bool:
+        """Whether a turn has more pieces than the last write contained."""
+        return any(copy.has_more for copy in self._copies.values())
 
     def drop(self, copy: Copy) -> None:
         if self._copies.get(copy.turn.id) is copy:

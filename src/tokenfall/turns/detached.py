@@ -13,8 +13,8 @@ from tokenfall.turns.turn import RunningTurn
 
 LOOK_EVERY_S = 1.0
 """Interval of checking memory and time while there are detached turns."""
-OVERHEAD_BYTES = 4_000
-"""Memory of a turn besides its texts."""
+OVERHEAD_BYTES = 8_000
+"""Memory of a turn besides its texts: the tasks that generate it, the buffers of an upstream connection."""
 
 
 class DetachedBounds(Struct, frozen=True, kw_only=True):

@@ -27,7 +27,8 @@ MISSES = 2
 If Redis restarts empty, the turn is written again within `RENEW_S`.
 """
 
-MAX_ENTRIES = 256
+MAX_ENTRIES = 4
+"""Entries of one read, of `ENTRY_BYTES` each: they are in memory while the client reads them."""
 
 ENDED = "2"
 """Second part of the id of a stream's last entry."""

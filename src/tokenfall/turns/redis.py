@@ -139,7 +139,8 @@ class RedisTurns:
         try:
             while self._copies:
                 await self._clock.sleep_until(self._clock.now() + wait_s)
-                wait_s = BATCH_S if await self._copy_batch() else RETRY_S
+                written = await self._copy_batch()
+                wait_s = (0.0 if self._copies.have_more else BATCH_S) if written else RETRY_S
         finally:
             self._copying = None
 

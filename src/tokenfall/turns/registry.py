@@ -16,6 +16,9 @@ from tokenfall.turns.turn import FollowedLocally, RunningTurn
 OVERHEAD_BYTES = 1_000
 """Memory of an ended turn besides its texts."""
 
+CLAIM_BYTES = 1_400
+"""Memory of an idempotency key besides its text: the claim and its future."""
+
 
 class TurnRegistry:
     """`keep_s` and `max_bytes` limit the ended turns. `alone`: no other process serves the same clients."""
@@ -121,7 +124,9 @@ class TurnRegistry:
         if not len(turn.response) and (turn.end is None or turn.end.finished is None):
             self._forget(turn.id)
             return
-        size = turn.size_bytes() + OVERHEAD_BYTES
+        size = turn.size_bytes() + OVERHEAD_BYTES + len(turn.conversation.id)
+        if turn.idempotency_key:
+            size += CLAIM_BYTES + len(turn.idempotency_key)
         self._ended[turn.id] = (self._now() + self._keep_s, size)
         self._bytes += size
         self._drop_expired()

@@ -55,11 +55,13 @@ class ResponseBuffer:
     def text(self) -> str:
         return b"".join((*self._blocks, self._last)).decode("utf-8", _SURROGATES)
 
-    def since(self, position: int, most: int = maxsize) -> list[str]:
-        """At most `most` of the pieces after the first `position`."""
+    def since(self, position: int, most: int = maxsize, *, max_bytes: int = maxsize) -> list[str]:
+        """At most `most` of the pieces after the first `position`, up to the one that exceeds `max_bytes`."""
         pieces: list[str] = []
         firsts, sizes = self._firsts, self._sizes
         end = min(len(sizes), position + most)
+        if max_bytes < maxsize:
+            end = self._end_within(max_bytes, position, end=end)
         number = bisect_right(firsts, position) - 1
         while position < end:
             is_last = number == len(self._blocks)
@@ -72,6 +74,14 @@ class ResponseBuffer:
             position = block_end
             number += 1
         return pieces
+
+    def _end_within(self, max_bytes: int, position: int, *, end: int) -> int:
+        """The position after the piece that exceeds `max_bytes`, at most `end`."""
+        for at in range(position, end):
+            max_bytes -= self._sizes[at]
+            if max_bytes <= 0:
+                return at + 1
+        return end
 
     def size_bytes(self) -> int:
         """Memory of the text and of the sizes. Takes the same time for any text."""

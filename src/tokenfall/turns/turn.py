@@ -20,8 +20,9 @@ OnDisconnect = Literal["cancel", "finish"]
 """What happens to a turn when its client disconnects: it is cancelled, or it finishes and can be resumed."""
 
 AT_ONCE = 256
-"""Maximum number of pieces that a follower copies from a turn at a time: it may be slow, and the turn long."""
-
+AT_ONCE_BYTES = 16_384
+"""A follower copies at most so many pieces at a time, up to the one that exceeds so many bytes: it may be slow, and the
+turn long."""
 
 MAX_THOUGHT_CHARACTERS = 32_768
 """Characters of the reasoning text that are stored; text beyond them is only streamed."""
@@ -63,12 +64,12 @@ class RunningTurn:
         self._task: asyncio.Task[object] | None = None
         self._changed: asyncio.Future[None] | None = None
 
-    def since(self, position: int, most: int = maxsize) -> list[str]:
-        return self.response.since(position, most)
+    def since(self, position: int, most: int = maxsize, *, max_bytes: int = maxsize) -> list[str]:
+        return self.response.since(position, most, max_bytes=max_bytes)
 
-    def thoughts_since(self, position: int, most: int = maxsize) -> list[str]:
+    def thoughts_since(self, position: int, most: int = maxsize, *, max_bytes: int = maxsize) -> list[str]:
         """Pieces of the reasoning text, which is not part of the response text; the first `MAX_THOUGHTS` are stored."""
-        return [] if self._thoughts is None else self._thoughts.since(position, most)
+        return [] if self._thoughts is None else self._thoughts.since(position, most, max_bytes=max_bytes)
 
     def size_bytes(self) -> int:
         """Memory of the text and of the reasoning text."""
@@ -193,13 +194,13 @@ class FollowedLocally:
         turn.follow()
         try:
             while True:
-                thoughts = turn.thoughts_since(thought_position, AT_ONCE)
+                thoughts = turn.thoughts_since(thought_position, AT_ONCE, max_bytes=AT_ONCE_BYTES)
                 thought_position += len(thoughts)
                 for thought in thoughts:
                     full = on_event(ReasoningDelta(thought))
                     if full is not None:
                         await full
-                texts = turn.since(position, AT_ONCE)
+                texts = turn.since(position, AT_ONCE, max_bytes=AT_ONCE_BYTES)
                 position += len(texts)
                 for text in texts:
                     full = on_event(TextDelta(text))

@@ -8,7 +8,7 @@ import pytest
 
 from tokenfall.api.control import ControlRoutes
 from tokenfall.api.injected_errors import InjectedErrors
-from tokenfall.api.request_log import MAX_BODY_BYTES, MAX_REQUESTS, MAX_TOTAL_BYTES, RequestLog
+from tokenfall.api.request_log import ENTRY_BYTES, MAX_BODY_BYTES, MAX_REQUESTS, MAX_TOTAL_BYTES, RequestLog
 from tokenfall.api.simulator import Shared
 from tokenfall.errors import InvalidRequest, NotFound, RateLimited
 from tokenfall.http.request import Request
@@ -243,7 +243,7 @@ async def test_full_request_log_is_sent_in_slices() -> None:
     sent = RecordingSend()
     sent.append(await shown.run(sent))
 
-    assert len(json.loads(b"".join(sent))["requests"]) == MAX_TOTAL_BYTES // (MAX_BODY_BYTES + 20)
+    assert len(json.loads(b"".join(sent))["requests"]) == MAX_TOTAL_BYTES // (ENTRY_BYTES + MAX_BODY_BYTES + 2)
 
 
 # Gates

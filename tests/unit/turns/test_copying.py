@@ -2,7 +2,7 @@ import msgspec
 
 from tokenfall.conversations import TurnEnd
 from tokenfall.events import Finished
-from tokenfall.turns.copying import GIVE_UP_S, MAX_ENDED, RENEW_S, Copies, Copy, encoded
+from tokenfall.turns.copying import ENTRY_BYTES, GIVE_UP_S, MAX_ENDED, RENEW_S, Copies, Copy, encoded
 from tokenfall.turns.turn import RunningTurn
 
 from tests.doubles.turns import running_turn
@@ -42,6 +42,22 @@ def test_new_and_unconfirmed_chunks_are_written() -> None:
     copy.written(1, now_s=1.0)
     assert copy.take(1.0)
     assert copy.script_arguments()[2:5] == (1, 3, b'["b","c"]')
+
+
+def test_long_text_is_written_in_several_entries_and_the_end_with_the_last() -> None:
+    piece = "x" * (ENTRY_BYTES // 2)
+    turn = running_turn(piece, piece, "y")
+    copy = Copy(turn)
+    turn.end = GENUINE
+    assert copy.take(1.0)
+    assert copy.script_arguments()[2:4] == (0, 2)
+    assert copy.script_arguments()[5] == b""
+    assert copy.has_more
+    copy.written(2, now_s=1.0)
+
+    assert copy.take(1.0)
+    assert copy.script_arguments()[2:6] == (2, 3, b'["y"]', msgspec.json.encode(GENUINE))
+    assert not copy.has_more
 
 
 def test_end_during_a_batch_is_written_with_the_next() -> None:

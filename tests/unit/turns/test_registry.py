@@ -217,7 +217,8 @@ async def test_expired_turn_is_dropped_by_the_loops_timer() -> None:
 
 
 async def test_oldest_ended_turns_are_dropped_over_the_memory_limit() -> None:
-    size_bytes = OVERHEAD_BYTES + running_turn("x" * 10).size_bytes()
+    turn = running_turn("x" * 10)
+    size_bytes = OVERHEAD_BYTES + len(turn.conversation.id) + turn.size_bytes()
     turns = turn_registry(max_bytes=2 * size_bytes)
     ended = [add_ended(turns, "x" * 10) for _ in range(4)]
 

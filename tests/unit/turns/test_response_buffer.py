@@ -45,6 +45,13 @@ def test_no_chunk_is_lost_at_the_end_of_a_block(number: int) -> None:
         assert buffer.since(position) == pieces[position:]
 
 
+@pytest.mark.parametrize(("max_bytes", "expected"), [(1, 1), (10, 1), (11, 2), (1_000, 3)])
+def test_chunks_end_with_the_one_that_reaches_the_maximum_of_bytes(max_bytes: int, expected: int) -> None:
+    buffer = buffer_of(["ab", "é" * 5, "x" * 10, "y"])
+
+    assert len(buffer.since(1, max_bytes=max_bytes)) == expected
+
+
 def test_returned_chunks_are_a_copy() -> None:
     buffer = buffer_of(["a", "b"])
     buffer.since(0).append("c")
