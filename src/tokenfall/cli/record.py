@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tokenfall import logs
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.server import HTTPServer
-from tokenfall.memory.shares import MemoryShares
+from tokenfall.memory.leases import RequestMemory
 from tokenfall.metrics.registry import Metrics
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import enable_wakeup, stop_signals
@@ -22,8 +22,8 @@ from tokenfall.upstream.proxies import proxy_for
 FAILURE = 1
 USAGE_ERROR = 2
 CONNECT_S = 10.0
-REQUEST_MEMORY_BYTES = 67_108_864
-"""Size of all request bodies together that are being received."""
+MEMORY_BYTES = 268_435_456
+"""Size of all requests that are being received, and of all exchanges that are not written yet."""
 DRAIN_S = 1.0
 """How long streams may continue after the signal."""
 
@@ -49,7 +49,9 @@ def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
         return FAILURE
     logs.set_up("error", "text")
     key = environment.get(arguments.key_env) if arguments.key_env else None
-    recording = RecordingServer(Recorder(client, writer, base_path=address.path, key=key), client, reactor=reactor)
+    memory = RequestMemory(MEMORY_BYTES, Metrics())
+    recorder = Recorder(client, writer, base_path=address.path, key=key, memory=memory)
+    recording = RecordingServer(recorder, client, reactor=reactor, memory=memory)
     status = recording.run(arguments)
     writer.close()
     print(f"{writer.written_count} exchanges written, {writer.lost_count} lost", flush=True)
@@ -87,14 +89,15 @@ def _client(address: UpstreamAddress, reactor: Reactor) -> HTTPClient:
 class RecordingServer:
     """The recording server on its reactor."""
 
-    def __init__(self, recorder: Recorder, client: HTTPClient, *, reactor: Reactor) -> None:
+    def __init__(self, recorder: Recorder, client: HTTPClient, *, reactor: Reactor, memory: RequestMemory) -> None:
         self._recorder = recorder
         self._client = client
         self._reactor = reactor
         self._stop_signals = stop_signals()
         bounds = Bounds(max_body_bytes=MAX_REQUEST_BYTES)
-        memory = MemoryShares(REQUEST_MEMORY_BYTES)
-        self._http = HTTPServer(recorder, reactor=reactor, bounds=bounds, metrics=Metrics(), request_memory=memory)
+        self._http = HTTPServer(
+            recorder, reactor=reactor, bounds=bounds, metrics=Metrics(), request_memory=memory.shares
+        )
 
     def run(self, arguments: Namespace) -> int:
         """Listen and relay until a signal; return the exit status."""

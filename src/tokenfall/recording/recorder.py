@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tokenfall import logs
-from tokenfall.errors import TokenfallError
+from tokenfall.errors import RequestMemoryFull, TokenfallError
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.recording.redaction import Redactor
 from tokenfall.recording.relaying import ExchangeRelay, end_to_end, named_headers
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tokenfall.http.application import Outcome
     from tokenfall.http.request import Request
+    from tokenfall.memory.leases import RequestMemory
     from tokenfall.upstream.client import HTTPClient
     from tokenfall.upstream.exchange import UpstreamExchange
 
@@ -37,14 +38,20 @@ _log = logs.get("tokenfall")
 class Recorder:
     """Implements the HTTP server's `Application`. Uses `key` for the upstream if given, else the client's key."""
 
-    def __init__(self, client: HTTPClient, writer: RecordingWriter, *, base_path: str, key: str | None) -> None:
-        """`client` connects to the upstream's origin; `base_path` is the path of its base URL without a final slash."""
+    def __init__(
+        self, client: HTTPClient, writer: RecordingWriter, *, base_path: str, key: str | None, memory: RequestMemory
+    ) -> None:
+        """`memory`: of all exchanges, until they are written.
+
+        `client` connects to the upstream's origin; `base_path` is the path of its base URL without a final slash.
+        """
         self.stopping = False
         """Set at shutdown: exchanges that end later are recorded as interrupted by the relay, not by the client."""
         self._client = client
         self._base_path = base_path
         self._writer = writer
         self._key = key
+        self._memory = memory
         self._redactor = Redactor([key] if key else [])
 
     def respond(self, request: Request) -> Response | Coroutine[Any, Any, Response | LiveStream]:
@@ -61,11 +68,18 @@ class Recorder:
         async def send(exchange: UpstreamExchange) -> None:
             await self._client.run(forwarded, exchange, within_s=float("inf"))
 
-        relay = ExchangeRelay(
-            request, self._writer, send=send, redactor=self._redactor, is_stopping=lambda: self.stopping
-        )
         try:
+            relay = ExchangeRelay(
+                request,
+                self._writer,
+                send=send,
+                redactor=self._redactor,
+                is_stopping=lambda: self.stopping,
+                lease=self._memory.lease(request.client),
+            )
             return await relay.respond()
+        except RequestMemoryFull as error:
+            return _error(503, error.message)
         except TokenfallError as error:
             return _error(502, error.message)
 

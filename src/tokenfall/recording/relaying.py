@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
+from tokenfall.errors import RequestMemoryFull
 from tokenfall.http.encoding import header_lines, status_line
 from tokenfall.http.response import LiveStream, RelayedHead, Response
 from tokenfall.recording.recordings import (
@@ -30,10 +31,17 @@ if TYPE_CHECKING:
 
     from tokenfall.http.request import Request as ClientRequest
     from tokenfall.http.response import Send
+    from tokenfall.memory.leases import MemoryLease
     from tokenfall.upstream.exchange import Headers
 
 MAX_RECORDED_BYTES = 67_108_864
-"""Recorded bytes of one response; further bytes are relayed, but not recorded."""
+"""Recorded bytes of one response; further bytes, and those for which there is no memory, are only relayed."""
+PIECE_BYTES = 100
+"""Memory of a piece besides its bytes."""
+
+REQUEST_COPIES = 3
+"""A request is in memory as received, as it is sent to the upstream, and as it is recorded."""
+
 STREAMS = ("text/event-stream", "application/x-ndjson", "application/jsonl")
 
 _BODILESS = (204, 304)
@@ -59,9 +67,9 @@ _HOP_BY_HOP = frozenset(
 
 
 class ResponseCapture:
-    """Collects a response for the recording."""
+    """Collects a response for the recording, within `lease`, which has the size of its request already."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, lease: MemoryLease) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.streamed = False
@@ -70,6 +78,7 @@ class ResponseCapture:
         self._times: list[float] = []
         self._pieces: list[bytes] = []
         self._bytes = 0
+        self._lease = lease
 
     def begin(self, status: int, headers: Headers) -> None:
         """Set the response head."""
@@ -80,11 +89,18 @@ class ResponseCapture:
         self.streamed = named.get("content-type", "").partition(";")[0].strip().lower() in STREAMS
 
     def add(self, at_s: float, piece: bytes) -> None:
-        self.full = self.full or self._bytes + len(piece) > MAX_RECORDED_BYTES
+        self.full = self.full or self._bytes + len(piece) > MAX_RECORDED_BYTES or not self._fits(piece)
         if not self.full:
             self._times.append(at_s)
             self._pieces.append(piece)
             self._bytes += len(piece)
+
+    def _fits(self, piece: bytes) -> bool:
+        try:
+            self._lease.grow(len(piece) + PIECE_BYTES)
+        except RequestMemoryFull:
+            return False
+        return True
 
     def response(self) -> RecordedResponse | None:
         """The response so far, None without a head. Masks the joined body: a secret may be split between reads."""
@@ -162,7 +178,11 @@ class ExchangeRelay:
         send: Callable[[upstream.UpstreamExchange], Awaitable[None]],
         redactor: Redactor,
         is_stopping: Callable[[], bool],
+        lease: MemoryLease,
     ) -> None:
+        """`lease` is released once the exchange is written. Raises `RequestMemoryFull`."""
+        lease.resize(REQUEST_COPIES * len(request.body))
+        self._lease = lease
         self._is_head = request.method == "HEAD"
         self._writer = writer
         self._redactor = redactor
@@ -177,7 +197,7 @@ class ExchangeRelay:
             body=NO_BODY if document is None else Raw(document),
         )
         self._requested_at = time()
-        self._capture = ResponseCapture(redactor)
+        self._capture = ResponseCapture(redactor, lease)
         self._exchange = RelayedExchange(self._capture)
         self._running = asyncio.ensure_future(send(self._exchange))
 
@@ -237,8 +257,12 @@ class ExchangeRelay:
         exchange = RecordedExchange(
             time=at, request=self._request, answer=self._capture.response(), interrupted=interrupted
         )
-        written = self._writer.append(exchange)
-        await asyncio.wait([asyncio.wrap_future(written)])
+        try:
+            written = self._writer.append(exchange)
+            del exchange  # while the thread writes it, only its line is needed
+            await asyncio.wait([asyncio.wrap_future(written)])
+        finally:
+            self._lease.release()
 
 
 def named_headers(request: ClientRequest) -> dict[str, str]:

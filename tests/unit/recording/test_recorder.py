@@ -1,11 +1,13 @@
 import asyncio
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 
 import pytest
 
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.server import HTTPServer, descriptor_limit
-from tokenfall.memory.shares import MemoryShares
+from tokenfall.memory.leases import RequestMemory
 from tokenfall.metrics.registry import Metrics
 from tokenfall.recording.recorder import Recorder, upstream_target
 from tokenfall.recording.recordings import RecordedExchange
@@ -15,6 +17,7 @@ from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
 
 from tests.doubles.loops import running_reactor
+from tests.doubles.memory import ample_request_memory
 from tests.end_to_end.client import Client, request
 from tests.end_to_end.upstream import scripted
 
@@ -48,33 +51,51 @@ class SlowWriter(RecordingWriter):
         return self.written
 
 
-async def test_end_of_a_response_is_sent_after_the_disk_write() -> None:
-    writer, reactor = SlowWriter(), running_reactor()
+@asynccontextmanager
+async def recording_server(writer: RecordingWriter, memory: RequestMemory) -> AsyncIterator[int]:
+    """Run a recorder in front of a scripted provider; yield its port."""
+    reactor = running_reactor()
     async with scripted() as provider:
         address = parse_address(provider.url)
         upstream = HTTPClient(Dialer(address._replace(path=""), reactor=reactor, connect_s=5.0), reactor)
-        recorder = Recorder(upstream, writer, base_path=address.path, key=None)
+        recorder = Recorder(upstream, writer, base_path=address.path, key=None, memory=memory)
         edge = HTTPServer(
             recorder,
             reactor=reactor,
             bounds=Bounds(),
             metrics=Metrics(),
-            request_memory=MemoryShares(2**26),
+            request_memory=memory.shares,
             max_descriptors=descriptor_limit(),
         )
         try:
             (_, port), *_ = edge.listen("127.0.0.1", 0)
-            async with await Client.connect(port) as client:
-                await client.send(request("/v1/chat/completions", method="POST", body="{}"))
-                await client.until(b"[DONE]\n\n\r\n")
-                await writer.write_started.wait()
-                for _ in range(100):
-                    await asyncio.sleep(0)
-                assert client.buffered == b""
-                with pytest.raises(BlockingIOError):
-                    client.sock.recv(1)
-                writer.written.set_result(None)
-                assert await client.chunks() == []
+            yield port
         finally:
             await upstream.close()
             edge.close()
+
+
+async def test_end_of_a_response_is_sent_after_the_disk_write() -> None:
+    writer, memory = SlowWriter(), ample_request_memory()
+    async with recording_server(writer, memory) as port, await Client.connect(port) as client:
+        await client.send(request("/v1/chat/completions", method="POST", body="{}"))
+        await client.until(b"[DONE]\n\n\r\n")
+        await writer.write_started.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert client.buffered == b""
+        with pytest.raises(BlockingIOError):
+            client.sock.recv(1)
+        writer.written.set_result(None)
+        assert await client.chunks() == []
+    assert memory.shares.held_bytes == 0
+
+
+async def test_request_for_whose_copies_there_is_no_memory_is_503() -> None:
+    memory = RequestMemory(1_000_000, Metrics())  # half of it for one client
+    body = b'{"a":"' + b"x" * 300_000 + b'"}'
+    async with recording_server(SlowWriter(), memory) as port, await Client.connect(port) as client:
+        response = await client.fetch(request("/v1/chat/completions", method="POST", body=body))
+    assert response.status == 503
+    assert b"memory for requests is in use by this caller" in response.body
+    assert memory.shares.held_bytes == 0

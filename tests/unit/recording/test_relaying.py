@@ -1,11 +1,15 @@
 import pytest
 
+from tokenfall.memory.leases import RequestMemory
+from tokenfall.metrics.registry import Metrics
 from tokenfall.recording.redaction import Redactor
 from tokenfall.recording.relaying import ResponseCapture
 
+from tests.doubles.memory import ample_request_memory
+
 
 def test_secret_split_between_reads_is_masked_and_chunks_keep_their_sizes() -> None:
-    capture = ResponseCapture(Redactor(["secret-of-ours"]))
+    capture = ResponseCapture(Redactor(["secret-of-ours"]), ample_request_memory().lease("here"))
     capture.status, capture.streamed = 200, True
     for at_s, piece in ((0.5, b"a sec"), (1.0, b"ret-of"), (1.0, b"-ours b")):
         capture.add(at_s, piece)
@@ -17,7 +21,7 @@ def test_secret_split_between_reads_is_masked_and_chunks_keep_their_sizes() -> N
 
 def test_response_over_the_size_limit_is_recorded_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenfall.recording.relaying.MAX_RECORDED_BYTES", 8)
-    capture = ResponseCapture(Redactor())
+    capture = ResponseCapture(Redactor(), ample_request_memory().lease("here"))
     capture.status = 200
     for piece in (b"12345", b"6789", b"0"):
         capture.add(1.0, piece)
@@ -26,3 +30,16 @@ def test_response_over_the_size_limit_is_recorded_up_to_the_limit(monkeypatch: p
     assert capture.full
     assert response is not None
     assert [each.data for each in response.chunks] == ["12345"]
+
+
+def test_response_is_recorded_up_to_the_share_of_the_memory() -> None:
+    memory = RequestMemory(4 * 100_000, Metrics())
+    capture = ResponseCapture(Redactor(), memory.lease("here"))
+    capture.status = 200
+    for piece in (b"x" * 150_000, b"y" * 150_000, b"z"):
+        capture.add(1.0, piece)
+    response = capture.response()
+
+    assert capture.full
+    assert response is not None
+    assert [len(each.data) for each in response.chunks] == [150_000]
