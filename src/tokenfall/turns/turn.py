@@ -24,6 +24,9 @@ AT_ONCE_BYTES = 16_384
 """A follower copies at most so many pieces at a time, up to the one that exceeds so many bytes: it may be slow, and the
 turn long."""
 
+WOKEN_AT_ONCE = 64
+"""Maximum number of followers that continue in one turn of the loop: each takes about 20 µs."""
+
 MAX_THOUGHT_CHARACTERS = 32_768
 """Characters of the reasoning text that are stored; text beyond them is only streamed."""
 
@@ -40,8 +43,8 @@ class RunningTurn:
     """Implements `LiveTurn`. `end` is set once, after the turn was stored or could not be."""
 
     __slots__ = (
-        "_changed", "_followers", "_generating", "_stopped_by", "_task", "_thoughts", "conversation", "end", "finishes",
-        "first_s", "id", "idempotency_key", "left", "response", "thought_end_s", "thought_first_s",
+        "_followers", "_generating", "_stopped_by", "_task", "_thoughts", "_waiting", "_waking", "conversation", "end",
+        "finishes", "first_s", "id", "idempotency_key", "left", "response", "thought_end_s", "thought_first_s",
     )  # fmt: skip
 
     def __init__(self, conversation: Conversation, *, on_disconnect: OnDisconnect) -> None:
@@ -62,7 +65,8 @@ class RunningTurn:
         self._generating = False
         self._stopped_by: TokenfallError | None = None
         self._task: asyncio.Task[object] | None = None
-        self._changed: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] | None = None  # most turns have no followers
+        self._waking: list[asyncio.Future[None]] | None = None
 
     def since(self, position: int, most: int = maxsize, *, max_bytes: int = maxsize) -> list[str]:
         return self.response.since(position, most, max_bytes=max_bytes)
@@ -88,7 +92,7 @@ class RunningTurn:
         self.response.add(text)
         if self.first_s is None:
             self.first_s = perf_counter()
-        if self._changed is not None:
+        if self._waiting:
             self._notify()
 
     def add_thought(self, text: str) -> None:
@@ -99,7 +103,7 @@ class RunningTurn:
             self._thoughts = ResponseBuffer()
         if len(self._thoughts) < MAX_THOUGHTS:
             self._thoughts.add(text[:MAX_THOUGHT_CHARACTERS])
-        if self._changed is not None:
+        if self._waiting:
             self._notify()
 
     @property
@@ -130,7 +134,7 @@ class RunningTurn:
         self.end = end
         self._generating = False
         self._task = None
-        if self._changed is not None:
+        if self._waiting:
             self._notify()
 
     # Called by clients, followers and limits
@@ -170,14 +174,29 @@ class RunningTurn:
 
     async def change(self) -> None:
         """Return at the next piece or at the end."""
-        if self._changed is None:
-            self._changed = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._changed)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._waiting is None:
+            self._waiting = []
+        self._waiting.append(waiter)
+        await waiter
 
     def _notify(self) -> None:
-        changed, self._changed = self._changed, None
-        if changed is not None and not changed.done():
-            changed.set_result(None)
+        """Wake all that wait for a change, a few in each turn of the loop: they may be thousands."""
+        waiting, self._waiting = self._waiting or [], None
+        if self._waking is not None:
+            self._waking += waiting
+        else:
+            self._waking = waiting
+            self._wake()
+
+    def _wake(self) -> None:
+        waking = self._waking or []
+        woken, self._waking = waking[:WOKEN_AT_ONCE], waking[WOKEN_AT_ONCE:] or None
+        for waiter in woken:
+            if not waiter.done():  # its follower may have been cancelled
+                waiter.set_result(None)
+        if self._waking is not None:
+            asyncio.get_running_loop().call_soon(self._wake)
 
 
 class FollowedLocally:

@@ -1,6 +1,7 @@
 import asyncio
 import tracemalloc
 from collections.abc import Awaitable
+from itertools import pairwise
 
 import pytest
 
@@ -14,7 +15,8 @@ from tokenfall.errors import (
     shutting_down,
 )
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
-from tokenfall.turns.turn import MAX_THOUGHT_CHARACTERS, MAX_THOUGHTS, FollowedLocally, RunningTurn
+from tokenfall.slicing.computation import LOOP_TURN
+from tokenfall.turns.turn import MAX_THOUGHT_CHARACTERS, MAX_THOUGHTS, WOKEN_AT_ONCE, FollowedLocally, RunningTurn
 
 from tests.doubles.connections import settle
 from tests.doubles.turns import HERE, RecordingListener, running_turn
@@ -334,3 +336,34 @@ def test_reasoning_is_limited_in_characters_and_chunks() -> None:
 
 def test_turn_without_reasoning_has_no_reasoning_time() -> None:
     assert running_turn("Hi").thought_s is None
+
+
+async def test_many_followers_continue_a_few_in_each_turn_of_the_loop() -> None:
+    running = turn()
+    listeners = [RecordingListener() for _ in range(3 * WOKEN_AT_ONCE)]
+    following = [follow(running, listener) for listener in listeners]
+    await settle()
+    running.add("a")
+    woken = []
+    while not woken or woken[-1] < len(listeners):
+        await LOOP_TURN
+        woken.append(sum(bool(listener.texts) for listener in listeners))
+        running.add("b") if woken == [WOKEN_AT_ONCE] else None
+
+    assert all(later - before <= WOKEN_AT_ONCE for before, later in pairwise([0, *woken]))
+    running.finish(END)
+    await asyncio.gather(*following)
+    assert {"".join(listener.texts) for listener in listeners} == {"ab"}
+
+
+async def test_cancelled_follower_does_not_delay_the_others() -> None:
+    running = turn()
+    listeners = [RecordingListener() for _ in range(2)]
+    following = [follow(running, listener) for listener in listeners]
+    await settle()
+    await stop_following(following[0])
+    running.add("a")
+    running.finish(END)
+
+    await following[1]
+    assert listeners[1].texts == ["a"]
