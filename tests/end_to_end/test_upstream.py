@@ -443,6 +443,25 @@ async def test_late_first_token_is_504(script: Script, data: bytes) -> None:
         await eventually(lambda: upstream.open_connections == 0, lambda: "the upstream's connection is open")
 
 
+async def error_after_a_role(exchange: Exchange) -> None:
+    await exchange.send_head()
+    role = event(b'{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}')
+    await exchange.send_chunks(role, event(b'{"error":{"message":"overloaded"}}'))
+    await exchange.send_last_chunk()
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code"),
+    [(comments_only, 504, "upstream_first_token_timeout"), (error_after_a_role, 502, "upstream_stream_error")],
+)
+async def test_failure_after_a_role_and_before_a_token_is_a_status(script: Script, status: int, code: str) -> None:
+    body = json.dumps({"model": "up-1", "stream": True, "messages": [{"role": "user", "content": "Hi"}]})
+    async with relaying(**SHORT) as (here, upstream):
+        upstream.script = script
+        response = await fetch(here.port, request("/v1/chat/completions", method="POST", body=body))
+        assert (response.status, json.loads(response.body)["error"]["code"]) == (status, code)
+
+
 @pytest.mark.every_poller
 async def test_upstream_connect_timeout_is_504() -> None:
     with socket.socket() as full:

@@ -1,7 +1,8 @@
 """Runs both fuzzers and all fault injection tests with full counts: `python -m tests.reliability.torture`.
 
 The fuzzers run first, in parallel, for `FUZZ_SECONDS` (600). Then every row of docs/reliability.md is tested with its
-full count and the page is updated. A process that runs after `TORTURE_SECONDS` (3,600) is killed and counts as failed.
+full count and the page is updated; with `RELIABILITY=quick`, with the counts of `make test`, to try the recipe. A
+process that runs after `TORTURE_SECONDS` (3,600) is killed and counts as failed.
 """
 
 import os
@@ -67,7 +68,7 @@ def executed_inputs(log: Path) -> int:
 def run_rows(deadline_s: float) -> int:
     """Run the tests of all rows with full counts. Returns the exit status of pytest."""
     command = [sys.executable, "-m", "pytest", *TESTS, "--numprocesses", "2", "-q"]
-    environment = {**os.environ, "RELIABILITY": "full"}
+    environment = {"RELIABILITY": "full", **os.environ}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
         return process.wait(deadline_s - time.monotonic())

@@ -38,6 +38,9 @@ class Reader(Protocol):
         ...
 
 
+MAX_EARLY, MAX_EARLY_BYTES = 64, 65_536
+"""Maximum number and size of the events before the first token that are held back; all are forwarded beyond it."""
+
 OnEvent = Callable[[Any], Awaitable[None] | None]
 """As `tokenfall.ports.OnEvent`, for the reader's events."""
 
@@ -49,7 +52,17 @@ class TokenStream(UpstreamResponse):
     awaitable is pending, reading from the connection is paused.
     """
 
-    __slots__ = ("_left_bytes", "_must_look", "_on_event", "_reader", "_reports", "_request", "finished", "reported")
+    __slots__ = (
+        "_early",
+        "_left_bytes",
+        "_must_look",
+        "_on_event",
+        "_reader",
+        "_reports",
+        "_request",
+        "finished",
+        "reported",
+    )
 
     def __init__(
         self,
@@ -65,6 +78,8 @@ class TokenStream(UpstreamResponse):
         self._reader = reader
         self._on_event = on_event
         self._reports = reports
+        self._early: list[PassthroughEvent] | None = None
+        """Events before the first token, such as the role: a failure before the first token must be a status."""
         self._left_bytes = MAX_TEXT_BYTES
         self._must_look = False
         """Whether the start of the body decides if it is an event stream, because the content type does not say so."""
@@ -82,6 +97,7 @@ class TokenStream(UpstreamResponse):
         for event in reader.feed(data):
             kind = type(event)
             if kind is Finished:
+                self._report_early()
                 self.finished = event
                 self.finish()
                 break
@@ -97,7 +113,8 @@ class TokenStream(UpstreamResponse):
                 break
             if is_token:
                 self._watch.token()
-            if kind in self._reports:
+            is_held = kind is PassthroughEvent and not is_token and not self.reported and self._holds(event)
+            if kind in self._reports and not is_held:
                 self._report(event)
         if reader.broken is not None:
             self.fail(reader.broken)
@@ -112,7 +129,22 @@ class TokenStream(UpstreamResponse):
         self._error_body.add(data)
         return False
 
+    def _holds(self, event: PassthroughEvent) -> bool:
+        """Hold an event that precedes the first token, unless there are too many."""
+        early = self._early = self._early or []
+        if len(early) >= MAX_EARLY or sum(len(each.data) for each in early) + len(event.data) > MAX_EARLY_BYTES:
+            return False
+        early.append(event)
+        return True
+
+    def _report_early(self) -> None:
+        early, self._early = self._early, None
+        for event in early or ():
+            self._report(event)
+
     def _report(self, event: object) -> None:
+        if self._early is not None:
+            self._report_early()
         if not self.reported:
             self.reported = True
             self._request.release()

@@ -344,11 +344,12 @@ async def test_many_followers_continue_a_few_in_each_turn_of_the_loop() -> None:
     following = [follow(running, listener) for listener in listeners]
     await settle()
     running.add("a")
-    woken = []
+    woken: list[int] = []
     while not woken or woken[-1] < len(listeners):
         await LOOP_TURN
         woken.append(sum(bool(listener.texts) for listener in listeners))
-        running.add("b") if woken == [WOKEN_AT_ONCE] else None
+        if woken == [WOKEN_AT_ONCE]:
+            running.add("b")
 
     assert all(later - before <= WOKEN_AT_ONCE for before, later in pairwise([0, *woken]))
     running.finish(END)

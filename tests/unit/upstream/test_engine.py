@@ -298,6 +298,8 @@ async def test_request_is_reworded_once(relay: Relay) -> None:
 
 # Passthrough
 
+TOKEN = b'{"choices":[{"delta":{"content":"a"}}]}'
+
 
 async def test_events_are_passed_through_unchanged(relay: Relay) -> None:
     await pass_through(relay, stream(b"event: x\ndata: any", b"thing\n\n: ping\n\ndata: [DONE]\n\ndata: no\n\n"))
@@ -310,10 +312,19 @@ async def test_events_are_passed_through_unchanged(relay: Relay) -> None:
 
 async def test_passed_stream_without_a_final_event_is_truncated_and_not_retried(relay: Relay) -> None:
     with pytest.raises(UpstreamTruncated):
-        await pass_through(relay, stream(b"data: 1\n\n"), retries=True)
+        await pass_through(relay, stream(b"data: %b\n\n" % TOKEN), retries=True)
 
-    assert [event.data for event in relay.events] == [b"1"]
+    assert [event.data for event in relay.events] == [TOKEN]
     assert len(relay.upstream.exchanges) == 1
+
+
+async def test_passed_stream_that_breaks_before_the_first_token_is_retried(relay: Relay) -> None:
+    role = b'data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n'
+    with pytest.raises(UpstreamTruncated):
+        await pass_through(relay, stream(role), retries=True)
+
+    assert relay.events == []
+    assert len(relay.upstream.exchanges) > 1
 
 
 async def test_document_instead_of_a_stream_is_not_passed_through(relay: Relay) -> None:

@@ -15,11 +15,11 @@ from tokenfall.errors import (
     UpstreamTotalTimeout,
     UpstreamTruncated,
 )
-from tokenfall.events import ReasoningDelta, TextDelta
+from tokenfall.events import PassthroughEvent, ReasoningDelta, TextDelta
 from tokenfall.upstream.request import UpstreamRequest
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
-from tokenfall.upstream.token_stream import ALL, MAX_TEXT_BYTES, TokenStream
-from tokenfall.wire.upstream.reader import ResponseReader
+from tokenfall.upstream.token_stream import ALL, MAX_EARLY, MAX_TEXT_BYTES, TokenStream
+from tokenfall.wire.upstream.reader import PassthroughReader, ResponseReader
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import settle
@@ -45,7 +45,9 @@ def reads(relay: "Relay") -> bool:
 class Relay:
     """A token stream on a fake connection."""
 
-    def __init__(self, *, reports: tuple[type, ...] = ALL, reader: ResponseReader | None = None) -> None:
+    def __init__(
+        self, *, reports: tuple[type, ...] = ALL, reader: ResponseReader | PassthroughReader | None = None
+    ) -> None:
         self.connection = FakeConnection()
         self.events: list[object] = []
         self.full: asyncio.Future[None] | None = None
@@ -106,6 +108,51 @@ async def test_request_is_released_with_the_first_token(relay: Relay) -> None:
     relay.body(text_chunk("Be"))
 
     assert (relay.stream.reported, relay.request.body) == (True, None)
+
+
+def passed(relay: Relay) -> list[bytes]:
+    return [event.data for event in relay.events if isinstance(event, PassthroughEvent)]
+
+
+def passthrough_relay() -> Relay:
+    return Relay(reader=PassthroughReader(lambda _: False))
+
+
+async def test_events_before_the_first_token_are_passed_with_it() -> None:
+    relay = passthrough_relay()
+    relay.head()
+    relay.body(chunk(role="assistant") + chunk(content=""))
+    assert (passed(relay), relay.stream.reported) == ([], False)
+    relay.body(text_chunk("Be"))
+    assert [json.loads(data)["choices"][0]["delta"] for data in passed(relay)] == [
+        {"role": "assistant"},
+        {"content": ""},
+        {"content": "Be"},
+    ]
+    relay.stream.stop()
+
+
+async def test_all_events_of_a_stream_without_tokens_are_passed_at_its_end() -> None:
+    relay = passthrough_relay()
+    relay.head()
+    relay.body(chunk(role="assistant") + DONE)
+    await relay.done
+
+    assert len(passed(relay)) == 2
+    assert passed(relay)[-1] == b"[DONE]"
+
+
+@pytest.mark.parametrize(("text", "held"), [("", MAX_EARLY), ("x" * 9_000, 7)])
+async def test_events_before_the_first_token_are_held_up_to_a_limit(text: str, held: int) -> None:
+    relay = passthrough_relay()
+    relay.head()
+    for _ in range(held):
+        relay.body(chunk(role="assistant", extra=text))
+    assert passed(relay) == []
+    relay.body(chunk(role="assistant", extra=text))
+
+    assert len(passed(relay)) == held + 1
+    relay.stream.stop()
 
 
 async def test_connection_is_urgent_until_the_first_token(relay: Relay) -> None:
