@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tokenfall.conversations import Conversation, Turn, Variant
 from tokenfall.errors import NotFound
 from tokenfall.events import Usage
-from tokenfall.history.search import BATCH, BATCH_BYTES, PIECE_CHARACTERS
+from tokenfall.history.search import BATCH, BATCH_BYTES, CONVERSATION_BYTES, PIECE_CHARACTERS
 from tokenfall.messages import Message
 from tokenfall.ports import HistoryStore
 
@@ -35,6 +35,18 @@ def turn(number: int, *, text: str = "", replaces: int | None = None) -> Turn:
         tokens_per_s=number + 0.5,
         replaces=None if replaces is None else f"turn_{replaces}",
     )
+
+
+class DocumentsContract:
+    """What a store that reads documents must do besides. A class of its tests inherits it as well."""
+
+    async def test_search_reads_only_the_oldest_texts_of_a_very_long_conversation(self, history: HistoryStore) -> None:
+        for number, word in enumerate(("early", "middle", "late")):
+            text = word + " x" * (CONVERSATION_BYTES // 7)  # as question and as answer
+            await history.append(ALICE, turn(number, text=text))
+
+        assert [each.id for each in await history.search("alice", ["early"])] == [ALICE.id]
+        assert await history.search("alice", ["late"]) == []
 
 
 class HistoryContract:

@@ -11,7 +11,7 @@ from tokenfall.conversations import Conversation
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history.redis import RedisHistory
 
-from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
+from tests.contracts.history import ALICE, BOB, LIMIT, DocumentsContract, HistoryContract, turn
 from tests.stores.redis_server import RedisServer
 
 EXPIRE_S = 100.0
@@ -35,7 +35,7 @@ async def raw(redis: RedisServer) -> AsyncIterator[Any]:
     await client.aclose()
 
 
-class TestRedisHistory(HistoryContract):
+class TestRedisHistory(DocumentsContract, HistoryContract):
     @pytest.fixture
     def history(self, store: RedisHistory) -> RedisHistory:
         return store

@@ -32,7 +32,7 @@ from redis.asyncio import Redis
 from tokenfall import logs
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
-from tokenfall.history.search import BATCH_BYTES, MAX_SCANNED, PAGE_BYTES, search, texts_of
+from tokenfall.history.search import BATCH_BYTES, CONVERSATION_BYTES, MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.redis.calls import Calls, connect, no_count, tag, unavailable
 from tokenfall.redis.lua import lua_script
@@ -135,7 +135,9 @@ class RedisHistory:
     ) -> Sequence[ConversationInfo]:
         async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
             keys = [_key(Conversation(owner, name)) for name in names]
-            found = await self._calls.run(self._documents(self._read, keys=keys, arguments=[BATCH_BYTES, PAGE_BYTES]))
+            found = await self._calls.run(
+                self._documents(self._read, keys=keys, arguments=[BATCH_BYTES, CONVERSATION_BYTES])
+            )
             return [None if each is None else texts_of(_decoded(each)) for each in found]
 
         listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)

@@ -17,8 +17,8 @@ MAX_SCANNED = 1_000
 PAGE_CHARACTERS = 2**24
 """Maximum number of characters that one page scans."""
 
-PAGE_BYTES = PAGE_CHARACTERS
-"""Of a longer conversation, a store that reads documents reads the oldest turns only: no page scans more characters."""
+CONVERSATION_BYTES = 2**22
+"""Of a longer conversation, a store that reads documents searches the oldest turns only, up to this size."""
 
 PIECE_CHARACTERS = 16_384
 """Characters that are compared in one slice."""

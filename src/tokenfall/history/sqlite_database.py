@@ -13,7 +13,7 @@ import msgspec
 from tokenfall import logs
 from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import StoreUnavailable, page_start_not_found
-from tokenfall.history.search import BATCH_BYTES, PAGE_BYTES
+from tokenfall.history.search import BATCH_BYTES, CONVERSATION_BYTES
 from tokenfall.history.sqlite_thread import unavailable
 
 BUSY_TIMEOUT_S = 2.0
@@ -203,7 +203,7 @@ def documents(connection: sqlite3.Connection, owner: str, *, names: Sequence[str
     """The documents of the first conversations of `names`, None for those that do not exist.
 
     Ends after the conversation that exceeds `BATCH_BYTES`, so that a search does not delay other readers for long. Of
-    a conversation at most `PAGE_BYTES` are read.
+    a conversation at most `CONVERSATION_BYTES` are read.
     """
     found: list[list[bytes] | None] = []
     size = 0
@@ -212,7 +212,7 @@ def documents(connection: sqlite3.Connection, owner: str, *, names: Sequence[str
             break
         key = _key(connection, Conversation(owner, name))  # keys are reused after a deletion, so none is remembered
         rows = connection.execute("SELECT document FROM turns WHERE conversation = ? ORDER BY sequence", (key,))
-        documents = list(_within_bytes((document for (document,) in rows), PAGE_BYTES))
+        documents = list(_within_bytes((document for (document,) in rows), CONVERSATION_BYTES))
         size += sum(map(len, documents))
         found.append(None if key is None else documents)
     return found

@@ -19,7 +19,7 @@ from tokenfall.history.sqlite import SQLiteHistory
 from tokenfall.history.sqlite_database import SCHEMA
 from tokenfall.history.sqlite_thread import MAX_BATCH_JOBS
 
-from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
+from tests.contracts.history import ALICE, BOB, LIMIT, DocumentsContract, HistoryContract, turn
 
 MANY = 100_000
 
@@ -36,7 +36,7 @@ async def store(path: Path) -> AsyncIterator[SQLiteHistory]:
     await history.close()
 
 
-class TestSQLiteHistory(HistoryContract):
+class TestSQLiteHistory(DocumentsContract, HistoryContract):
     @pytest.fixture
     def history(self, store: SQLiteHistory) -> SQLiteHistory:
         return store
