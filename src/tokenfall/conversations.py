@@ -61,6 +61,9 @@ class Turn(Struct, frozen=True, kw_only=True):
 MAX_VARIANTS = 4
 """Maximum number of earlier responses of a turn; the oldest are dropped."""
 
+MAX_VARIANTS_CHARACTERS = 2**20
+"""Maximum size of all of them: they are read with the turn, also when only its response is needed."""
+
 
 def variants_after(replaced: Turn) -> tuple[Variant, ...]:
     """The variants of a turn that is a new response to the question of `replaced`."""
@@ -72,7 +75,10 @@ def variants_after(replaced: Turn) -> tuple[Variant, ...]:
         finish_reason=replaced.finish_reason,
         end_code=replaced.end_code,
     )
-    return (*replaced.variants, newest)[-MAX_VARIANTS:]
+    variants = (*replaced.variants, newest)[-MAX_VARIANTS:]
+    while sum(len(each.content) for each in variants) > MAX_VARIANTS_CHARACTERS:
+        variants = variants[1:]
+    return variants
 
 
 def text_bytes(turn: Turn) -> int:

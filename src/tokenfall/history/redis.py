@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 CHECK_S = 1.0
 """Timeout of a health check."""
 
-MAX_READS = 16
+MAX_READS = 8
 """Maximum number of reads of documents at a time: their replies are in memory until they are complete."""
 
 DESCRIBED = 100

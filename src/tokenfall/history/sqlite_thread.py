@@ -18,7 +18,7 @@ from tokenfall.errors import StoreUnavailable
 MAX_BATCH_JOBS = 256
 """Maximum number of jobs in one transaction."""
 
-MAX_READS = 16
+MAX_READS = 4
 """The same for jobs that only read: what they have read is in memory until all have ended."""
 
 MAX_WAITING = 10_000

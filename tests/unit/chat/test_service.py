@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 import pytest
 
 from tokenfall.chat.service import Chat, Defaults, Question
-from tokenfall.conversations import MAX_VARIANTS, Conversation, Turn, Variant
+from tokenfall.conversations import MAX_VARIANTS, MAX_VARIANTS_CHARACTERS, Conversation, Turn, Variant
 from tokenfall.errors import (
     ConversationChanged,
     IdempotencyMismatch,
@@ -235,6 +235,16 @@ async def test_number_of_variants_is_limited_to_the_newest(history: MemoryHistor
     turn = await regenerated(history, *map(str, range(1, MAX_VARIANTS + 3)))
 
     assert [each.content for each in turn.variants] == [str(number) for number in range(2, MAX_VARIANTS + 2)]
+
+
+async def test_oldest_variants_are_dropped_over_the_maximum_of_characters(history: MemoryHistory) -> None:
+    half = MAX_VARIANTS_CHARACTERS // 2
+    await run_question(text_engine("0"), history)
+    turn = await regenerated(history, "1" * half, "2" * half, "3" * half, "4" * 2 * half, "5")
+
+    assert [each.content[:1] for each in turn.variants] == ["4"]
+    turn = await regenerated(history, "6" * 4 * half, "7")
+    assert turn.variants == ()
 
 
 async def test_edited_turn_has_no_variants(history: MemoryHistory) -> None:
