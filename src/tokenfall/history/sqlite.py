@@ -52,7 +52,9 @@ class SQLiteHistory:
         row = database.TurnRow(turn.id, _encode(turn), title_of(turn), turn.answered_at, self._max_turns, turn.replaces)
         size_bytes = len(row.document)
         try:
-            await self._writer.run(lambda connection: database.append(connection, conversation, row=row))
+            await self._writer.run(
+                lambda connection: database.append(connection, conversation, row=row), size_bytes=size_bytes
+            )
         except StoreUnavailable:
             self._failed_bytes = max(self._failed_bytes, size_bytes)
             raise

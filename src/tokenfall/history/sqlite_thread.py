@@ -24,6 +24,9 @@ MAX_READS = 4
 MAX_WAITING = 10_000
 """Maximum number of queued jobs; further ones are refused, so that a hanging disk does not fill the memory."""
 
+MAX_WAITING_BYTES = 67_108_864
+"""Maximum size of what the queued jobs write; the same applies."""
+
 CALL_S = 5.0
 """Timeout of a call on a hanging disk; the write may still succeed afterwards."""
 
@@ -35,11 +38,12 @@ _log = logs.get(__name__)
 
 
 class _Job(Generic[Result]):
-    __slots__ = ("future", "work")
+    __slots__ = ("future", "size_bytes", "work")
 
-    def __init__(self, work: Work[Result], future: "asyncio.Future[Result]") -> None:
+    def __init__(self, work: Work[Result], future: "asyncio.Future[Result]", *, size_bytes: int) -> None:
         self.work = work
         self.future = future
+        self.size_bytes = size_bytes
 
 
 class SQLiteThread:
@@ -71,6 +75,7 @@ class SQLiteThread:
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] | None = None
         self._closed = False
+        self._waiting_bytes = 0
         self._reads = reads
         self._max_batch = MAX_READS if reads else MAX_BATCH_JOBS
         # The following attributes are used by the thread only.
@@ -78,24 +83,32 @@ class SQLiteThread:
         self._file: tuple[int, int] | None = None
         self._last_batch = False
 
-    async def run(self, work: Work[Result], *, within_s: float = CALL_S) -> Result:
+    async def run(self, work: Work[Result], *, within_s: float = CALL_S, size_bytes: int = 0) -> Result:
         """Run `work` inside a transaction and return its result once the transaction is committed.
 
         Cancellation and timeout of the caller do not cancel a job that runs: its result is discarded. A queued job
-        still runs, unless it only reads.
+        still runs, unless it only reads. `size_bytes` is the size of what it writes.
         """
-        if self._closed or self._jobs.qsize() >= MAX_WAITING:
+        if self._closed or self._is_full(size_bytes):
             raise unavailable()
         loop = asyncio.get_running_loop()
         if self._thread is None:
             self._start(loop)
         future: asyncio.Future[Result] = loop.create_future()
-        self._jobs.put(_Job(work, future))
+        self._jobs.put(_Job(work, future, size_bytes=size_bytes))
+        self._waiting_bytes += size_bytes
         try:
             async with asyncio.timeout(within_s):
                 return await future
         except TimeoutError:
             raise unavailable() from None
+
+    def _is_full(self, size_bytes: int) -> bool:
+        """Whether a job of this size may not be queued. A single job of any size may."""
+        waiting_bytes = self._waiting_bytes
+        return self._jobs.qsize() >= MAX_WAITING or (
+            waiting_bytes > 0 and waiting_bytes + size_bytes > MAX_WAITING_BYTES
+        )
 
     async def close(self) -> None:
         """Finish queued jobs, close the connection and end the thread."""
@@ -119,9 +132,15 @@ class SQLiteThread:
 
     def _run(self, loop: asyncio.AbstractEventLoop, ended: "asyncio.Future[None]") -> None:
         while batch := self._next_batch():
-            loop.call_soon_threadsafe(_settle, self._outcomes(batch))
+            size_bytes = sum(job.size_bytes for job in batch)
+            loop.call_soon_threadsafe(self._settle, self._outcomes(batch), size_bytes)
         self._disconnect(self._final_statement)
         loop.call_soon_threadsafe(ended.set_result, None)
+
+    def _settle(self, outcomes: Sequence[Outcome], size_bytes: int) -> None:
+        """Called in the event loop after a batch of this size."""
+        self._waiting_bytes -= size_bytes
+        _settle(outcomes)
 
     def _next_batch(self) -> list[_Job[Any]]:
         """The queued jobs, waiting for at least one; empty once `close` was called and all jobs are done."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tokenfall.errors import StoreUnavailable
-from tokenfall.history.sqlite_thread import MAX_BATCH_JOBS, MAX_WAITING, SQLiteThread
+from tokenfall.history.sqlite_thread import MAX_BATCH_JOBS, MAX_WAITING, MAX_WAITING_BYTES, SQLiteThread
 
 
 @pytest.fixture
@@ -65,3 +65,24 @@ async def test_hanging_disk_times_out_and_further_jobs_are_refused(thread: SQLit
 
     await thread.close()
     assert len(ran) <= MAX_WAITING + MAX_BATCH_JOBS
+
+
+async def test_jobs_are_refused_while_those_that_wait_write_too_much(thread: SQLiteThread) -> None:
+    started, hanging = threading.Event(), threading.Event()
+
+    def hang(_: sqlite3.Connection) -> None:
+        started.set()
+        hanging.wait()
+
+    try:
+        jobs = [asyncio.create_task(thread.run(hang))]
+        await asyncio.to_thread(started.wait)
+        jobs.append(asyncio.create_task(thread.run(lambda _: None, size_bytes=2 * MAX_WAITING_BYTES)))
+        await asyncio.sleep(0)
+        with pytest.raises(StoreUnavailable):
+            await thread.run(numbers, size_bytes=1)
+    finally:
+        hanging.set()
+    await asyncio.gather(*jobs)
+
+    assert await thread.run(numbers, size_bytes=MAX_WAITING_BYTES) == []
