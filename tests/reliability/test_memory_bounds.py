@@ -26,8 +26,8 @@ LONG_TURNS = 60
 AT_ONCE = 12
 """Reads of the long conversation at a time."""
 
-READS_BYTES = 64 * MIB
-"""Limit of what all of them take: each at most the 4 MiB of a context, as document and decoded."""
+READS_BYTES = 32 * MIB
+"""Limit of what all of them take: four run at a time, each reads at most 4 MiB, as documents and decoded."""
 
 
 def peak_bytes(server: ServerProcess) -> int:
