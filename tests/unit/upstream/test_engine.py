@@ -136,10 +136,20 @@ async def test_status_below_400_other_than_200_is_an_error_without_status(relay:
 
 
 @pytest.mark.parametrize(
+    ("status", "error"), [(401, UpstreamKeyRefused), (403, UpstreamKeyRefused), (407, UpstreamError)]
+)
+async def test_refusal_of_the_servers_key_has_no_status(relay: Relay, status: int, error: type[UpstreamError]) -> None:
+    for asking in (fetch, pass_through, converse):
+        with pytest.raises(error) as caught:
+            await asking(relay, complete(b'{"error":{"message":"no"}}', status))
+        assert caught.value.status is None
+        assert "no" not in caught.value.message.split()
+
+
+@pytest.mark.parametrize(
     ("status", "error"),
     [
         (400, UpstreamRefused),
-        (401, UpstreamKeyRefused),
         (404, UpstreamRefused),
         (429, UpstreamRateLimited),
         (500, UpstreamFailed),
