@@ -4,15 +4,18 @@ Source: the OpenAI API reference, "Create chat completion"; `reasoning_content` 
 Moonshot require it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha256
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.dialect import UNBOUNDED
-from tokenfall.wire.tool_names import upstream_id, upstream_name
+from tokenfall.wire.tool_names import extra_of, upstream_id, upstream_name
 from tokenfall.wire.upstream.rewrites import (
+    CALL_IDS,
     LOGPROBS,
     REASONING_CONTENT,
     REASONING_EFFORT,
@@ -24,6 +27,7 @@ from tokenfall.wire.upstream.strict_schema import fits_strict
 MAX_STOPS = 4
 """Stop texts that an upstream accepts; if there are more, `tokenfall.wire.event_normalizer` applies them all."""
 
+_SHORT_ID = 9
 IMAGE_NOTE = "The result is an image, in the user message that follows."
 
 
@@ -74,29 +78,36 @@ def _messages(request: ChatRequest) -> Iterator[Message | dict[str, Any]]:
             images = []
         if message.role == "tool" and message.images:
             images += message.images
-            yield _message(msgspec.structs.replace(message, content=message.content or IMAGE_NOTE, images=()))
-        elif REASONING_CONTENT in request.refused:
-            yield _message(msgspec.structs.replace(message, thought=""))
+            yield _message(replace(message, content=message.content or IMAGE_NOTE, images=()), request.refused)
         else:
-            yield _message(message)
+            yield _message(message, request.refused)
     if images:
         yield {"role": "user", "content": _parts("", images)}
 
 
-def _message(message: Message) -> Message | dict[str, Any]:
+def _message(message: Message, refused: Collection[str]) -> Message | dict[str, Any]:
     if not (message.tool_calls or message.tool_call_id or message.images or message.thought):
         return message
+    id_of = _short_id if CALL_IDS in refused else upstream_id
     document: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.images:
         document["content"] = _parts(message.content, message.images)
-    if message.thought:
+    if message.thought and REASONING_CONTENT not in refused:
         document["reasoning_content"] = message.thought
     if message.tool_calls:
         document["content"] = document["content"] or None
-        document["tool_calls"] = [_call(call) for call in message.tool_calls]
+        document["tool_calls"] = [_call(call, id_of(call.id)) for call in message.tool_calls]
     if message.tool_call_id:
-        document["tool_call_id"] = upstream_id(message.tool_call_id)
+        document["tool_call_id"] = id_of(message.tool_call_id)
     return document
+
+
+def _short_id(call_id: str) -> str:
+    """The id if it has nine letters and digits, else nine digits of its hash."""
+    original = upstream_id(call_id)
+    if len(original) == _SHORT_ID and original.isascii() and original.isalnum():
+        return original
+    return sha256(original.encode()).hexdigest()[:_SHORT_ID]
 
 
 def _parts(text: str, images: Sequence[str]) -> list[dict[str, Any]]:
@@ -104,9 +115,11 @@ def _parts(text: str, images: Sequence[str]) -> list[dict[str, Any]]:
     return parts + [{"type": "image_url", "image_url": {"url": url}} for url in images]
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
+def _call(call: ToolCall, call_id: str) -> dict[str, Any]:
     function = {"name": upstream_name(call.name), "arguments": call.arguments}
-    return {"id": upstream_id(call.id), "type": "function", "function": function}
+    document = {"id": call_id, "type": "function", "function": function}
+    extra = extra_of(call.id)
+    return document if extra is None else {**document, "extra_content": extra}
 
 
 def _response_format(request: ChatRequest) -> dict[str, Any] | None:

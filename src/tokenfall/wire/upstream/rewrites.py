@@ -1,12 +1,15 @@
 """Request members that Tokenfall adds and some upstreams refuse. Pure.
 
 A request is first sent with all of them. If the upstream's error names one, the request is sent again without it (or
-with its alternative), once per member: see `ChatRequest.refused`.
+with its alternative), once per member: see `ChatRequest.refused`. Ids of tool calls are rewritten in the same way:
+Mistral accepts only ids of nine letters and digits.
 """
 
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest
 
+CALL_IDS = "tool call id was"
+"""In Mistral's error: `Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.`"""
 LOGPROBS = "logprobs"
 MAX_TOKENS = "max_tokens"
 MAX_COMPLETION_TOKENS = "max_completion_tokens"
@@ -14,9 +17,11 @@ REASONING_CONTENT = "reasoning_content"
 REASONING_EFFORT = "reasoning_effort"
 STREAM_OPTIONS = "stream_options"
 
-_OMITTED = (LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS)
+_OMITTED = (CALL_IDS, LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS)
 _NEW_FAMILIES = ("gpt-5", "o1", "o3", "o4", "codex")
 """Models that accept only `max_completion_tokens`."""
+_MISSING = ("must be passed back", "missing")
+"""In errors of DeepSeek and Moonshot, which require `reasoning_content`."""
 _UNKNOWN = ("unsupported", "unrecognized", "unknown", "unexpected", "not supported", "not permitted", "extra")
 
 
@@ -34,11 +39,22 @@ def refused_member(error: UpstreamRefused, request: ChatRequest) -> str | None:
     """The member that `error` refuses, if the request can be sent without it; else None."""
     text = f"{error.param or ''} {error.message}"
     for member in _OMITTED:
-        if member in text and member not in request.refused and not (member == LOGPROBS and request.logprobs is None):
-            return member
+        if member in text.lower() and member not in request.refused and _is_sent(member, request):
+            return None if member == REASONING_CONTENT and any(word in text for word in _MISSING) else member
     sent = max_tokens_name(request)
     other = MAX_TOKENS if sent == MAX_COMPLETION_TOKENS else MAX_COMPLETION_TOKENS
     if other in request.refused or sent not in text:
         return None
     names_other = other in text.replace(MAX_COMPLETION_TOKENS, "" if other == MAX_TOKENS else other)
     return sent if names_other or any(word in text.lower() for word in _UNKNOWN) else None
+
+
+def _is_sent(member: str, request: ChatRequest) -> bool:
+    """Whether a request has the member, unless it was refused."""
+    if member == CALL_IDS:
+        return any(message.tool_calls for message in request.messages)
+    if member == LOGPROBS:
+        return request.logprobs is not None
+    if member == REASONING_CONTENT:
+        return any(message.thought for message in request.messages)
+    return member != REASONING_EFFORT or request.reasoning or request.effort != ""

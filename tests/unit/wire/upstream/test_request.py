@@ -7,6 +7,7 @@ from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.dialect import UNBOUNDED
 from tokenfall.wire.tool_names import client_id, upstream_name
 from tokenfall.wire.upstream.request import IMAGE_NOTE, encode_request
+from tokenfall.wire.upstream.rewrites import CALL_IDS
 
 # The request, byte for byte
 
@@ -204,3 +205,35 @@ def test_stream_options_are_omitted_if_refused() -> None:
     request = ChatRequest(messages=(), model="m", max_tokens=9, refused=frozenset({"stream_options"}))
 
     assert b"stream_options" not in encode_request(request)
+
+
+def test_ids_of_calls_are_shortened_if_the_upstream_refuses_others() -> None:
+    ids = ["D681PevKs", "call_1", "toolu_02", client_id("functions.f:0")]
+    calls = tuple(ToolCall(each, "f", "{}") for each in ids)
+    messages = (Message("assistant", "", tool_calls=calls), *(Message("tool", "ok", tool_call_id=each) for each in ids))
+    first, *results = sent(messages=messages, refused=frozenset({CALL_IDS}))["messages"]
+    short = [call["id"] for call in first["tool_calls"]]
+
+    assert short[0] == "D681PevKs"
+    assert len(set(short)) == 4
+    assert all(len(each) == 9 and each.isalnum() for each in short)
+    assert [result["tool_call_id"] for result in results] == short
+
+
+def test_extra_in_the_id_of_a_call_is_sent_with_the_call() -> None:
+    call_id = client_id("a", b'{"google":{"thought_signature":"c2ln"}}')
+    messages = (
+        Message("assistant", "", tool_calls=(ToolCall(call_id, "f", "{}"),)),
+        Message("tool", "1", tool_call_id=call_id),
+    )
+    call, result = sent(messages=messages)["messages"]
+
+    assert call["tool_calls"] == [
+        {
+            "id": "a",
+            "type": "function",
+            "function": {"name": "f", "arguments": "{}"},
+            "extra_content": {"google": {"thought_signature": "c2ln"}},
+        }
+    ]
+    assert result["tool_call_id"] == "a"
