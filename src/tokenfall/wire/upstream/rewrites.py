@@ -1,8 +1,8 @@
 """Request members that Tokenfall adds and some upstreams refuse. Pure.
 
 A request is first sent with all of them. If the upstream's error names one, the request is sent again without it (or
-with its alternative), once per member: see `ChatRequest.refused`. Ids of tool calls are rewritten in the same way:
-Mistral accepts only ids of nine letters and digits.
+with its alternative), once per member: see `ChatRequest.refused`. In the same way, ids of tool calls are rewritten,
+because Mistral accepts only ids of nine letters and digits, and a message is added that contains the word JSON.
 """
 
 from tokenfall.errors import UpstreamRefused
@@ -10,6 +10,8 @@ from tokenfall.messages import ChatRequest
 
 CALL_IDS = "tool call id was"
 """In Mistral's error: `Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.`"""
+JSON_WORD = "the word 'json'"
+"""In errors of OpenAI, Groq and DeepSeek: `'messages' must contain the word 'json' in some form`."""
 LOGPROBS = "logprobs"
 MAX_TOKENS = "max_tokens"
 MAX_COMPLETION_TOKENS = "max_completion_tokens"
@@ -17,7 +19,7 @@ REASONING_CONTENT = "reasoning_content"
 REASONING_EFFORT = "reasoning_effort"
 STREAM_OPTIONS = "stream_options"
 
-_OMITTED = (CALL_IDS, LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS)
+_OMITTED = (CALL_IDS, JSON_WORD, LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS)
 _NEW_FAMILIES = ("gpt-5", "o1", "o3", "o4", "codex")
 """Models that accept only `max_completion_tokens`."""
 _MISSING = ("must be passed back", "missing")
@@ -53,6 +55,8 @@ def _is_sent(member: str, request: ChatRequest) -> bool:
     """Whether a request has the member, unless it was refused."""
     if member == CALL_IDS:
         return any(message.tool_calls for message in request.messages)
+    if member == JSON_WORD:
+        return request.json_object
     if member == LOGPROBS:
         return request.logprobs is not None
     if member == REASONING_CONTENT:
