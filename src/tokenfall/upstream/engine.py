@@ -263,13 +263,12 @@ class UpstreamEngine:
 
     def _first(self, request: ChatRequest) -> UpstreamRequest:
         """A chat request, without the fields that its model is known to refuse."""
-        request = self._refused_fields.without_refused(request)
-        encoded = self._chat(request)
-        encoded.chat = request
-        return encoded
+        return self._chat(self._refused_fields.without_refused(request))
 
     def _chat(self, request: ChatRequest) -> UpstreamRequest:
-        return self._request(PassthroughRequest(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
+        encoded = self._request(PassthroughRequest(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
+        encoded.chat = request
+        return encoded
 
     def _request(self, passthrough: PassthroughRequest, method: str, *, accept: str) -> UpstreamRequest:
         headers = [*self._headers, ("Accept", accept)]

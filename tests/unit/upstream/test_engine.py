@@ -277,6 +277,24 @@ async def test_refused_field_is_omitted_in_the_retry_and_in_later_requests(relay
     assert relay.metrics.upstream_errors == {}
 
 
+async def test_each_refused_field_is_omitted(relay: Relay) -> None:
+    refusals = [f'{{"error":"{name} is not supported"}}'.encode() for name in ("stream_options", "reasoning_effort")]
+    engine = relay.engine(complete(UNSUPPORTED, 400), *(complete(each, 422) for each in refusals), stream(STOPPED))
+    request = msgspec.structs.replace(REQUEST, effort="low")
+    for _ in range(2):
+        assert (await engine.converse(request, relay.on_event)).reason == "stop"
+    await engine.close()
+
+    members = {"max_tokens", "max_completion_tokens", "stream_options", "reasoning_effort"}
+    assert [members.intersection(exchange.body) for exchange in relay.upstream.exchanges] == [
+        {"max_tokens", "stream_options", "reasoning_effort"},
+        {"max_completion_tokens", "stream_options", "reasoning_effort"},
+        {"max_completion_tokens", "reasoning_effort"},
+        {"max_completion_tokens"},
+        {"max_completion_tokens"},
+    ]
+
+
 @pytest.mark.parametrize("how", ["reply", "converse", "pass_through"])
 async def test_first_token_is_recorded_for_the_requested_model(relay: Relay, how: str) -> None:
     engine = relay.engine(stream(STOPPED))

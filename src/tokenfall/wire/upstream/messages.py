@@ -7,6 +7,8 @@ DeepSeek and Moonshot require it. OpenAI's rules are stricter than those of othe
 - Every call has a result before the next other message. Ollama's clients may omit one, or send one without a call.
 - A system or assistant message is not empty.
 - With `response_format: json_object`, a message contains the word JSON.
+
+Gemini requires the signature of the first call of each message; Google documents a value for calls of another origin.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +19,12 @@ from msgspec.structs import replace
 
 from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.wire.tool_names import extra_of, upstream_id, upstream_name
-from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_CONTENT
+from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_CONTENT, SIGNATURE
 
 IMAGE_NOTE = "The result is an image, in the user message that follows."
 NO_RESULT = "There is no result."
 JSON_NOTE = "Respond in JSON."
+_NO_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
 _SHORT_ID = 9
 
 Encoded = Message | dict[str, Any]
@@ -82,7 +85,9 @@ class _MessageEncoder:
             document["reasoning_content"] = message.thought
         if message.tool_calls:
             document["content"] = document["content"] or None
-            document["tool_calls"] = [self._call(call) for call in message.tool_calls]
+            calls = document["tool_calls"] = [self._call(call) for call in message.tool_calls]
+            if SIGNATURE in self._refused:
+                calls[0].setdefault("extra_content", _NO_SIGNATURE)
         if message.tool_call_id:
             document["tool_call_id"] = self._id(message.tool_call_id)
         return document

@@ -1,8 +1,8 @@
 """Request members that Tokenfall adds and some upstreams refuse. Pure.
 
 A request is first sent with all of them. If the upstream's error names one, the request is sent again without it (or
-with its alternative), once per member: see `ChatRequest.refused`. In the same way, ids of tool calls are rewritten,
-because Mistral accepts only ids of nine letters and digits, and a message is added that contains the word JSON.
+with its alternative), once per member: see `ChatRequest.refused`. In the same way, what an upstream requires is added:
+ids of nine letters and digits (Mistral), a message with the word JSON, signatures of tool calls (Gemini).
 """
 
 from tokenfall.errors import UpstreamRefused
@@ -17,9 +17,11 @@ MAX_TOKENS = "max_tokens"
 MAX_COMPLETION_TOKENS = "max_completion_tokens"
 REASONING_CONTENT = "reasoning_content"
 REASONING_EFFORT = "reasoning_effort"
+SIGNATURE = "thought_signature"
+"""In Gemini's error: `Function call is missing a thought_signature in functionCall parts.`"""
 STREAM_OPTIONS = "stream_options"
 
-_OMITTED = (CALL_IDS, JSON_WORD, LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS)
+_OMITTED = (CALL_IDS, JSON_WORD, LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, SIGNATURE, STREAM_OPTIONS)
 _NEW_FAMILIES = ("gpt-5", "o1", "o3", "o4", "codex")
 """Models that accept only `max_completion_tokens`."""
 _MISSING = ("must be passed back", "missing")
@@ -41,8 +43,10 @@ def refused_member(error: UpstreamRefused, request: ChatRequest) -> str | None:
     """The member that `error` refuses, if the request can be sent without it; else None."""
     text = f"{error.param or ''} {error.message}"
     for member in _OMITTED:
-        if member in text.lower() and member not in request.refused and _is_sent(member, request):
-            return None if member == REASONING_CONTENT and any(word in text for word in _MISSING) else member
+        if member not in text.lower() or member in request.refused or not _is_sent(member, request):
+            continue
+        if member != REASONING_CONTENT or not any(word in text for word in _MISSING):
+            return member
     sent = max_tokens_name(request)
     other = MAX_TOKENS if sent == MAX_COMPLETION_TOKENS else MAX_COMPLETION_TOKENS
     if other in request.refused or sent not in text:
@@ -53,7 +57,7 @@ def refused_member(error: UpstreamRefused, request: ChatRequest) -> str | None:
 
 def _is_sent(member: str, request: ChatRequest) -> bool:
     """Whether a request has the member, unless it was refused."""
-    if member == CALL_IDS:
+    if member in (CALL_IDS, SIGNATURE):
         return any(message.tool_calls for message in request.messages)
     if member == JSON_WORD:
         return request.json_object

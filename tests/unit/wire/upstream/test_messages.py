@@ -7,7 +7,7 @@ import pytest
 from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.wire.tool_names import client_id, upstream_name
 from tokenfall.wire.upstream.messages import IMAGE_NOTE, JSON_NOTE, NO_RESULT, encoded_messages
-from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD
+from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, SIGNATURE
 
 
 def encoded(*messages: Message, refused: tuple[str, ...] = (), **fields: Any) -> list[dict[str, Any]]:
@@ -146,3 +146,16 @@ def test_note_with_the_word_json_is_sent_if_the_upstream_requires_it() -> None:
         {"role": "user", "content": "Hi"},
     ]
     assert encoded(USER, refused=(JSON_WORD,)) == [{"role": "user", "content": "Hi"}]
+
+
+def test_call_without_a_signature_gets_one_if_the_upstream_requires_it() -> None:
+    signed = client_id("c", b'{"google":{"thought_signature":"c2ln"}}')
+    messages = (calling("a", "b"), result("a"), result("b"), calling(signed), result(signed))
+    first, _, _, second, _ = encoded(*messages, refused=(SIGNATURE,))
+    extras = [call.get("extra_content") for message in (first, second) for call in message["tool_calls"]]
+
+    assert extras == [
+        {"google": {"thought_signature": "skip_thought_signature_validator"}},
+        None,
+        {"google": {"thought_signature": "c2ln"}},
+    ]

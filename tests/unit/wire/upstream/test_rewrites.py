@@ -2,7 +2,7 @@ import pytest
 
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest, Message, ToolCall
-from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, refused_member
+from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, SIGNATURE, refused_member
 
 UNSUPPORTED = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
 
@@ -36,6 +36,7 @@ def member(
         ("The `reasoning_content` in the thinking mode must be passed back to the API.", "m", None),
         ("thinking is enabled but reasoning_content is missing in assistant tool call message", "m", None),
         ("Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.", "m", CALL_IDS),
+        ("Function call is missing a thought_signature in functionCall parts.", "m", SIGNATURE),
         ("'messages' must contain the word 'json' in some form, to use 'response_format'", "m", JSON_WORD),
         ("Prompt must contain the word 'json' in some form to use 'response_format'", "m", JSON_WORD),
     ],
@@ -64,7 +65,7 @@ def test_member_that_was_omitted_already_is_not_found_again(name: str) -> None:
     assert member(message, refused=frozenset({name})) is None
 
 
-@pytest.mark.parametrize("name", [CALL_IDS, JSON_WORD, "reasoning_content", "reasoning_effort", "logprobs"])
+@pytest.mark.parametrize("name", [CALL_IDS, JSON_WORD, SIGNATURE, "reasoning_content", "reasoning_effort", "logprobs"])
 def test_member_that_was_not_sent_is_not_refused(name: str) -> None:
     request = ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
 
