@@ -2,7 +2,8 @@
 
 Source: the Claude API reference, "Create a message", and the API's own error responses. Consecutive messages of one
 role are one turn, a conversation may begin with the assistant, and a system message may come in the middle
-("Mid-conversation system messages"); earlier versions of the API refused all three.
+("Mid-conversation system messages"); earlier versions of the API refused all three. An assistant message may be empty,
+which the API refuses, because a response may be empty.
 """
 
 from collections.abc import Sequence
@@ -99,7 +100,7 @@ def _check_text(message: _Read, number: int, *, last: bool) -> None:
     if isinstance(sole, Text) and not last and sole.text and not sole.text.isspace():
         return  # fast path for most messages: the checks below take five times as long
     final = last and message.role == "assistant"
-    if not message.blocks and not final:
+    if not message.blocks and message.role != "assistant":  # an empty response must be accepted back
         raise invalid(
             f"messages.{number}",
             "all messages must have non-empty content except for the optional final assistant message",
