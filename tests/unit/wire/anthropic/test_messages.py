@@ -107,10 +107,14 @@ def test_thinking_without_text_is_empty(thinking: dict[str, Any]) -> None:
     assert read(HI, assistant({"type": "thinking", **thinking}, text("So")))[1] == Message("assistant", "So")
 
 
-@pytest.mark.parametrize("empty", [assistant(""), assistant()])
+@pytest.mark.parametrize("empty", [assistant(""), assistant(), assistant(text(""))])
 def test_assistant_message_may_be_empty(empty: RawMessage) -> None:
     assert read(HI, empty)[1] == Message("assistant", "")
     assert read(HI, empty, HI)[1] == Message("assistant", "")
+
+
+def test_assistant_message_may_have_blank_blocks() -> None:
+    assert read(HI, assistant(text("a"), text("\n"), text("b")), HI)[1] == Message("assistant", "a\nb")
 
 
 SYSTEM = (
