@@ -9,6 +9,7 @@ DeepSeek and Moonshot require it. OpenAI's rules are stricter than those of othe
 - With `response_format: json_object`, a message contains the word JSON.
 
 Gemini requires the signature of the first call of each message; Google documents a value for calls of another origin.
+DeepSeek and Moonshot require the reasoning of earlier turns, which some clients do not keep; a space is accepted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,12 +20,13 @@ from msgspec.structs import replace
 
 from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.wire.tool_names import extra_of, upstream_id, upstream_name
-from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_CONTENT, SIGNATURE
+from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_CONTENT, REASONING_REQUIRED, SIGNATURE
 
 IMAGE_NOTE = "The result is an image, in the user message that follows."
 NO_RESULT = "There is no result."
 JSON_NOTE = "Respond in JSON."
 _NO_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+_NO_REASONING = " "
 _SHORT_ID = 9
 
 Encoded = Message | dict[str, Any]
@@ -76,13 +78,16 @@ class _MessageEncoder:
         return self._message(replace(message, content=message.content or IMAGE_NOTE, images=()))
 
     def _message(self, message: Message) -> Encoded:
-        if not (message.tool_calls or message.tool_call_id or message.images or message.thought):
+        thought = message.thought
+        if message.role == "assistant" and REASONING_REQUIRED in self._refused:
+            thought = thought or _NO_REASONING
+        if not (message.tool_calls or message.tool_call_id or message.images or thought):
             return message
         document: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.images:
             document["content"] = _parts(message.content, message.images)
-        if message.thought and REASONING_CONTENT not in self._refused:
-            document["reasoning_content"] = message.thought
+        if thought and REASONING_CONTENT not in self._refused:
+            document["reasoning_content"] = thought
         if message.tool_calls:
             document["content"] = document["content"] or None
             calls = document["tool_calls"] = [self._call(call) for call in message.tool_calls]

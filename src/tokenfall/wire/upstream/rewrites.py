@@ -2,7 +2,8 @@
 
 A request is first sent with all of them. If the upstream's error names one, the request is sent again without it (or
 with its alternative), once per member: see `ChatRequest.refused`. In the same way, what an upstream requires is added:
-ids of nine letters and digits (Mistral), a message with the word JSON, signatures of tool calls (Gemini).
+ids of nine letters and digits (Mistral), a message with the word JSON, signatures of tool calls (Gemini), reasoning of
+all assistant messages (DeepSeek, Moonshot).
 """
 
 from tokenfall.errors import UpstreamRefused
@@ -17,6 +18,8 @@ MAX_TOKENS = "max_tokens"
 MAX_COMPLETION_TOKENS = "max_completion_tokens"
 REASONING_CONTENT = "reasoning_content"
 REASONING_EFFORT = "reasoning_effort"
+REASONING_REQUIRED = "reasoning_content is required"
+"""Not a member: the upstream requires `reasoning_content` in all assistant messages."""
 SIGNATURE = "thought_signature"
 """In Gemini's error: `Function call is missing a thought_signature in functionCall parts.`"""
 STREAM_OPTIONS = "stream_options"
@@ -47,6 +50,8 @@ def refused_member(error: UpstreamRefused, request: ChatRequest) -> str | None:
             continue
         if member != REASONING_CONTENT or not any(word in text for word in _MISSING):
             return member
+        if REASONING_REQUIRED not in request.refused:
+            return REASONING_REQUIRED
     sent = max_tokens_name(request)
     other = MAX_TOKENS if sent == MAX_COMPLETION_TOKENS else MAX_COMPLETION_TOKENS
     if other in request.refused or sent not in text:
@@ -64,5 +69,5 @@ def _is_sent(member: str, request: ChatRequest) -> bool:
     if member == LOGPROBS:
         return request.logprobs is not None
     if member == REASONING_CONTENT:
-        return any(message.thought for message in request.messages)
+        return any(message.role == "assistant" for message in request.messages)
     return member != REASONING_EFFORT or request.reasoning or request.effort != ""

@@ -7,7 +7,7 @@ import pytest
 from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.wire.tool_names import client_id, upstream_name
 from tokenfall.wire.upstream.messages import IMAGE_NOTE, JSON_NOTE, NO_RESULT, encoded_messages
-from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, SIGNATURE
+from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_REQUIRED, SIGNATURE
 
 
 def encoded(*messages: Message, refused: tuple[str, ...] = (), **fields: Any) -> list[dict[str, Any]]:
@@ -159,3 +159,10 @@ def test_call_without_a_signature_gets_one_if_the_upstream_requires_it() -> None
         None,
         {"google": {"thought_signature": "c2ln"}},
     ]
+
+
+def test_assistant_message_without_reasoning_gets_some_if_the_upstream_requires_it() -> None:
+    messages = (USER, Message("assistant", "So", thought="Hm"), calling("a"), result("a"))
+    sent = encoded(*messages, refused=(REASONING_REQUIRED,))
+
+    assert [message.get("reasoning_content") for message in sent] == [None, "Hm", " ", None]

@@ -2,7 +2,7 @@ import pytest
 
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest, Message, ToolCall
-from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, SIGNATURE, refused_member
+from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_REQUIRED, SIGNATURE, refused_member
 
 UNSUPPORTED = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
 
@@ -33,8 +33,8 @@ def member(
         ("property 'reasoning_content' is unsupported", "m", "reasoning_content"),
         ("Unrecognized request argument supplied: reasoning_effort", "m", "reasoning_effort"),
         ("stream_options is not supported", "m", "stream_options"),
-        ("The `reasoning_content` in the thinking mode must be passed back to the API.", "m", None),
-        ("thinking is enabled but reasoning_content is missing in assistant tool call message", "m", None),
+        ("The `reasoning_content` in the thinking mode must be passed back to the API.", "m", REASONING_REQUIRED),
+        ("reasoning_content is missing in assistant tool call message at index 1", "m", REASONING_REQUIRED),
         ("Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.", "m", CALL_IDS),
         ("Function call is missing a thought_signature in functionCall parts.", "m", SIGNATURE),
         ("'messages' must contain the word 'json' in some form, to use 'response_format'", "m", JSON_WORD),
@@ -76,3 +76,7 @@ def test_effort_without_reasoning_is_a_refused_member() -> None:
     request = ChatRequest(messages=(), model="m", max_tokens=9, effort="low")
 
     assert refused_member(UpstreamRefused("reasoning_effort is not supported"), request) == "reasoning_effort"
+
+
+def test_upstream_that_still_misses_reasoning_is_not_asked_again() -> None:
+    assert member("reasoning_content is missing", refused=frozenset({REASONING_REQUIRED})) is None
