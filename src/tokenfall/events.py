@@ -32,13 +32,16 @@ class ReasoningDelta(Struct, frozen=True, gc=False):
 class ToolCallDelta(Struct, frozen=True, gc=False):
     """The next piece of a tool call. `index` counts the response's calls from 0; the first piece has `id` and `name`.
 
-    `arguments` is the next part of a JSON object's text. Reported only if the request has `tools`.
+    `arguments` is the next part of a JSON object's text. A later piece without arguments may continue the name. `extra`
+    of the first piece is a JSON object that the provider requires to be sent back with the call, b"" if there is none.
+    Reported only if the request has `tools`.
     """
 
     index: int
     id: str
     name: str
     arguments: str
+    extra: bytes = b""
 
 
 class PassthroughEvent(Struct, frozen=True, gc=False):

@@ -26,8 +26,6 @@ from tests.sdk.text_streams import (
 
 CLASSES = {
     400: "BadRequestError",
-    401: "AuthenticationError",
-    403: "PermissionDeniedError",
     404: "NotFoundError",
     429: "RateLimitError",
     500: "InternalServerError",
@@ -66,6 +64,30 @@ async def test_upstream_status_raises_the_clients_exception(upstream: Upstream, 
                 assert isinstance(caught.value.body, dict)
                 if status == 429:
                     assert caught.value.response.headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("name", ["openai", "groq", "anthropic"])
+async def test_refused_server_key_is_not_an_error_of_the_clients_key(
+    upstream: Upstream, port: int, name: str, status: int
+) -> None:
+    async with async_client(name, port) as client:
+        _refuse(upstream, status)
+        for stream in (False, True):
+            with pytest.raises(LIBRARIES[name].InternalServerError) as caught:
+                await _create(name, client, stream=stream)
+            assert caught.value.status_code == 502
+            assert "the upstream refused the server's key" in str(caught.value)
+            assert caught.value.response.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_ollama_client_gets_502_for_a_refused_server_key(upstream: Upstream, port: int, status: int) -> None:
+    async with async_client("ollama", port) as client:
+        _refuse(upstream, status)
+        with pytest.raises(ollama.ResponseError, match="the upstream refused the server's key") as caught:
+            await client.chat(model=MODEL, messages=MESSAGES)
+        assert caught.value.status_code == 502
 
 
 async def test_upstream_status_raises_the_clients_exception_for_responses(upstream: Upstream, port: int) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec import Struct
-
-from tokenfall.errors import UpstreamMalformed, UpstreamTotalTimeout
+from tokenfall.errors import UpstreamMalformed, UpstreamRefused, UpstreamTotalTimeout
 from tokenfall.simulator.engine import MODEL, is_simulated
 
 if TYPE_CHECKING:
@@ -19,17 +16,6 @@ CACHED_S = 60.0
 
 WAIT_S = 5.0
 """Maximum wait for the upstream's list; shorter than the usual timeouts of clients."""
-
-
-class _Model(Struct):
-    id: str
-
-
-class _Models(Struct):
-    data: list[_Model]
-
-
-_decode = msgspec.json.Decoder(_Models).decode
 
 
 class Catalogue:
@@ -57,11 +43,17 @@ class Catalogue:
         return [MODEL, *await self.upstream_names()]
 
     async def has(self, name: str) -> bool:
-        """Whether the model exists. Without an upstream, the simulator accepts every name.
+        """Whether the model exists. Without an upstream, the simulator accepts every name; so does an upstream that
+        does not list its models.
 
         Raises an `UpstreamError`.
         """
-        return self._fetch is None or is_simulated(name) or name in await self.upstream_names()
+        if self._fetch is None or is_simulated(name):
+            return True
+        try:
+            return name in await self.upstream_names()
+        except (UpstreamMalformed, UpstreamRefused):
+            return True
 
     async def upstream_names(self) -> list[str]:
         """The names of the upstream's models. Raises an `UpstreamError`."""
@@ -95,13 +87,8 @@ class Catalogue:
                     self._fetching = None
 
     async def _refresh(self, fetch: Callable[[], Awaitable[bytes]]) -> list[str]:
-        self._fetched = _names(await fetch())
+        from tokenfall.wire.upstream.model_list import model_names  # noqa: PLC0415 - only needed with an upstream
+
+        self._fetched = [name for name in model_names(await fetch()) if name != MODEL]
         self._until_s = self._now() + CACHED_S
         return self._fetched
-
-
-def _names(body: bytes) -> list[str]:
-    try:
-        return [model.id for model in _decode(body).data if model.id != MODEL]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UpstreamMalformed("the upstream's list of models is malformed") from None

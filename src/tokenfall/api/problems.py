@@ -99,6 +99,8 @@ def headers_of(api_error: ApiError) -> tuple[tuple[str, str], ...]:
     headers: tuple[tuple[str, str], ...] = ()
     if api_error.retry_after_s is not None:
         headers = (("retry-after", str(_retry_after(api_error.retry_after_s))),)
+    if api_error.code == "upstream_key_refused":
+        headers = (*headers, ("x-should-retry", "false"))  # read by the SDKs of OpenAI and Anthropic
     return (*headers, ("www-authenticate", "Bearer")) if api_error.code == "unauthorized" else headers
 
 

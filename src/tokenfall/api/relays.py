@@ -97,7 +97,8 @@ class PassthroughStream:
         framing = self._framing
 
         def on_event(event: PassthroughEvent) -> Any:  # noqa: ANN401 - as `Send`
-            self.frames = event.number + 1
+            number = event.number
+            self.frames = (number if number >= 0 else self.frames) + 1
             return send(framing.frame(event), is_token=event.is_token)
 
         relaying = self._upstream.pass_through(self._passthrough, on_event, ends=framing.ends)

@@ -32,6 +32,7 @@ from tokenfall.upstream.retries import Retries
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.upstream.token_stream import ALL, OnEvent, Reader, TokenStream
 from tokenfall.wire import sse
+from tokenfall.wire.tool_names import upstream_name
 from tokenfall.wire.upstream.reader import PassthroughReader, ResponseReader
 from tokenfall.wire.upstream.request import encode_request
 
@@ -96,7 +97,8 @@ class UpstreamEngine:
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
         """As `reply`, and report each `ReasoningDelta` and `ToolCallDelta` too."""
-        reader = ResponseReader if request.logprobs is None else partial(ResponseReader, logprobs=True)
+        tools = [upstream_name(tool.name) for tool in request.tools]
+        reader = partial(ResponseReader, logprobs=request.logprobs is not None, tools=tools)
         return self._stream(
             self._first(request), reader, on_event=on_event, model=request.model, caller=request.caller.name
         )
@@ -261,13 +263,12 @@ class UpstreamEngine:
 
     def _first(self, request: ChatRequest) -> UpstreamRequest:
         """A chat request, without the fields that its model is known to refuse."""
-        request = self._refused_fields.without_refused(request)
-        encoded = self._chat(request)
-        encoded.chat = request
-        return encoded
+        return self._chat(self._refused_fields.without_refused(request))
 
     def _chat(self, request: ChatRequest) -> UpstreamRequest:
-        return self._request(PassthroughRequest(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
+        encoded = self._request(PassthroughRequest(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
+        encoded.chat = request
+        return encoded
 
     def _request(self, passthrough: PassthroughRequest, method: str, *, accept: str) -> UpstreamRequest:
         headers = [*self._headers, ("Accept", accept)]

@@ -21,15 +21,17 @@ MAX_ERROR_BODY_BYTES = 65_536
 """A larger body is not read as an error."""
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _CALLER_ERRORS = (400, 404, 413, 422)
+_PROXY_KEY = 407
 
 
 def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamError:
     """The error for a status other than 200.
 
-    Its message includes the provider's for a 4xx, except 401, 403 and 429, which may name the server's account.
+    Its message includes the provider's for a 4xx, except 401, 403 and 429, which may name the server's account. The
+    error of a 401, 403 or 407 has no status: a client would think that its own key was refused.
     """
     if status in (401, 403):
-        return UpstreamKeyRefused("the upstream refused the server's key", status=status)
+        return UpstreamKeyRefused("the upstream refused the server's key")
     if status == 429:
         wait_s = retry_after_s(retry_after)
         return UpstreamRateLimited("the upstream rate-limited this server", retry_after_s=wait_s, status=status)
@@ -41,7 +43,7 @@ def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamErr
         message = f"the upstream failed with status {status}"
         return UpstreamFailed(message, retry_after_s=retry_after_s(retry_after), status=status)
     message = f"the upstream responded with status {status}"
-    if not 400 <= status < 500:  # it would be wrong for the caller
+    if status == _PROXY_KEY or not 400 <= status < 500:  # it would be wrong for the caller
         return UpstreamError(message)
     detail = error_body_message(body)
     return UpstreamError(f"{message}: {detail}" if detail else message, status=status)

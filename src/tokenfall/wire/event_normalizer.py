@@ -4,7 +4,8 @@ Rules for all dialects:
 
 - Content blocks never interleave. Until the arguments of a tool call are complete, all other events are queued.
 - A tool call has an id that is unique in its conversation and valid in every dialect, and the name that the client
-  gave the tool.
+  gave the tool. It is emitted once its name is complete: with its first arguments, or with the next event.
+- Arguments end with their JSON object: some upstreams send it again. `null` is an empty object.
 - Text does not begin with white space only: a text block of white space alone is dropped.
 - Log probabilities stay with their text, also where it is queued; those without text are added to the next text.
 - Reasoning is dropped when the client disabled it.
@@ -16,6 +17,7 @@ Rules for all dialects:
 from collections.abc import Iterator, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from tokenfall.events import Finished, FinishReason, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from tokenfall.messages import ChatRequest
@@ -30,16 +32,30 @@ from tokenfall.wire.upstream.request import MAX_STOPS
 class _OpenCall:
     """The tool call whose deltas are being emitted."""
 
-    __slots__ = ("_scanner", "index", "is_complete")
+    __slots__ = ("_is_object", "_scanner", "head", "index", "is_complete")
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self, head: ToolCallDelta) -> None:
+        self.head: ToolCallDelta | None = head
+        """Id and name, which are not emitted yet; None after that."""
+        self.index = head.index
         self.is_complete = False
+        self._is_object = False
         self._scanner = JSONDocument()
 
-    def add(self, arguments: str) -> None:
-        if self._scanner.feed(arguments.encode(errors="replace")) is not None:
-            self.is_complete = True
+    def add(self, arguments: str) -> str:
+        """The part of `arguments` that belongs to the call."""
+        if self.is_complete:
+            return "" if self._is_object else arguments
+        before = self._scanner.size_bytes
+        if not before and arguments.strip() == "null":
+            return ""
+        data = arguments.encode(errors="replace")
+        document = self._scanner.feed(data)
+        if document is None:
+            return arguments
+        self.is_complete = True
+        self._is_object = document.lstrip().startswith(b"{")
+        return data[: len(document) - before].decode() if self._is_object else arguments
 
 
 class _Queue:
@@ -54,17 +70,21 @@ class _Queue:
     def add(self, event: OutputEvent) -> None:
         if not self._runs or type(self._runs[-1][0]) is not type(event):
             self._runs.append((event, TextBuffer(), LogprobList()))
-        _, text, logprobs = self._runs[-1]
+        first, text, logprobs = self._runs[-1]
         text.add(event.arguments if isinstance(event, ToolCallDelta) else event.text)
         if isinstance(event, TextDelta):
             logprobs.add(event.logprobs)
+        elif (
+            event is not first and isinstance(event, ToolCallDelta) and isinstance(first, ToolCallDelta) and event.name
+        ):
+            self._runs[-1] = replace(first, name=first.name + event.name), text, logprobs
 
     def events(self) -> Iterator[OutputEvent]:
         """One event for each run."""
         for first, text, logprobs in self._runs:
             joined = text.text()
             if isinstance(first, ToolCallDelta):
-                yield ToolCallDelta(first.index, first.id, first.name, joined)
+                yield replace(first, arguments=joined)
             elif isinstance(first, TextDelta):
                 yield TextDelta(joined, logprobs.take())
             else:
@@ -111,6 +131,7 @@ class EventNormalizer:
         emitted: list[OutputEvent] = []
         while self._queued:
             emitted += self._emit_next()
+        emitted += self._end_call()
         emitted += self._end_text()
         if (logprobs := self._logprobs.take()) and not (self._stops is not None and self._stops.found):
             emitted.append(TextDelta("", logprobs))
@@ -135,13 +156,13 @@ class EventNormalizer:
             return []
         if isinstance(event, TextDelta):
             self._logprobs.add(event.logprobs)
-            return self._emit_text(event.text if self._stops is None else self._stops.add(event.text))
+            ended = self._end_call()
+            return ended + self._emit_text(event.text if self._stops is None else self._stops.add(event.text))
         if isinstance(event, ToolCallDelta):
             return self._emit_call(event)
-        return [] if self._drops_reasoning else [*self._end_text(), event]
+        return [] if self._drops_reasoning else [*self._end_call(), *self._end_text(), event]
 
     def _emit_text(self, text: str) -> list[OutputEvent]:
-        self._open = None
         text = self._leading_space + text
         if not self._in_text and not text.strip():
             self._leading_space = text
@@ -159,23 +180,43 @@ class EventNormalizer:
         return emitted
 
     def _emit_call(self, part: ToolCallDelta) -> list[OutputEvent]:
-        if self._open is not None and self._open.index == part.index:
-            self._open.add(part.arguments)
-            return [part]
+        call = self._open
+        if call is not None and call.index == part.index:
+            if call.head is not None:
+                call.head = replace(call.head, name=call.head.name + part.name)
+            return self._emit_arguments(call, part.arguments)
         if part.index in self._emitted:
             return []  # a delta after the end of the call's arguments
-        emitted = self._end_text()
-        self._open = _OpenCall(part.index)
-        self._open.add(part.arguments)
+        emitted = self._end_call() + self._end_text()
+        self._open = call = _OpenCall(part)
         self._emitted.add(part.index)
-        name = self._names.get(part.name, part.name)
-        return [*emitted, ToolCallDelta(part.index, self._new_id(part.id), name, part.arguments)]
+        return emitted + self._emit_arguments(call, part.arguments)
 
-    def _new_id(self, given: str) -> str:
-        """`given` if it is valid and unique in the conversation, else a generated id."""
-        found = client_id(given)
-        if not found or found in self._ids:
-            found = f"call_{self._number}_{len(self._emitted)}"
+    def _emit_arguments(self, call: _OpenCall, arguments: str) -> list[OutputEvent]:
+        arguments = call.add(arguments)
+        if not arguments:
+            return []
+        head = self._head(call)
+        return [ToolCallDelta(call.index, "", "", arguments) if head is None else replace(head, arguments=arguments)]
+
+    def _end_call(self) -> list[OutputEvent]:
+        """Close the open call; emit it if it has no arguments."""
+        head = None if self._open is None else self._head(self._open)
+        self._open = None
+        return [] if head is None else [replace(head, arguments="")]
+
+    def _head(self, call: _OpenCall) -> ToolCallDelta | None:
+        """Id and name of a call, once."""
+        head, call.head = call.head, None
+        if head is None:
+            return None
+        return ToolCallDelta(head.index, self._new_id(head), self._names.get(head.name, head.name), "")
+
+    def _new_id(self, call: ToolCallDelta) -> str:
+        """The call's id if it is valid and unique in the conversation, else a generated id."""
+        found = client_id(call.id, call.extra)
+        if not call.id or found in self._ids:
+            found = client_id(f"call_{self._number}_{len(self._emitted)}", call.extra)
         self._ids.add(found)
         return found
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tokenfall.api.catalogue import CACHED_S, Catalogue
-from tokenfall.errors import UpstreamFailed, UpstreamMalformed, UpstreamTotalTimeout
+from tokenfall.errors import UpstreamError, UpstreamFailed, UpstreamMalformed, UpstreamRefused, UpstreamTotalTimeout
 
 from tests.doubles.clocks import FakeClock
 
@@ -73,11 +73,20 @@ async def test_failed_model_list_is_reported_and_not_cached() -> None:
     assert await catalogue.names() == ["sim", "up-1"]
 
 
+@pytest.mark.parametrize("listed", [UpstreamRefused("404", status=404), b"<html>"])
+async def test_every_model_exists_if_the_upstream_does_not_list_its_models(listed: bytes | Exception) -> None:
+    catalogue = Catalogue(ModelLists(listed), FakeClock())
+
+    assert await catalogue.has("up-1")
+    with pytest.raises(UpstreamError):
+        await catalogue.names()
+
+
 async def test_simulator_is_known_while_the_upstream_is_down() -> None:
     assert await Catalogue(ModelLists(UpstreamFailed("down")), FakeClock()).has("sim")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"data":7}', b'{"data":[{"id":7}]}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"data":7}', b'{"data":[{"id":7}]}', b"\xff", b"[" * 100_000])
 async def test_invalid_model_list_is_an_upstream_error(body: bytes) -> None:
     with pytest.raises(UpstreamMalformed, match=r"^the upstream's list of models is malformed$"):
         await Catalogue(ModelLists(body), FakeClock()).names()

@@ -12,6 +12,8 @@ from tokenfall.errors import (
     RateLimited,
     TokenfallError,
     Unauthorized,
+    UpstreamFailed,
+    UpstreamKeyRefused,
     UpstreamRateLimited,
     UpstreamRefused,
 )
@@ -113,6 +115,11 @@ def test_retry_after_is_omitted_if_unknown() -> None:
 
 def test_missing_key_response_has_www_authenticate() -> None:
     assert "www-authenticate: Bearer" in lines_of(problem(request(), Unauthorized("why")).head)
+
+
+def test_clients_do_not_repeat_a_request_whose_upstream_key_is_refused() -> None:
+    assert "x-should-retry: false" in lines_of(problem(request(), UpstreamKeyRefused("why")).head)
+    assert b"x-should-retry" not in problem(request(), UpstreamFailed("why")).head
 
 
 def test_problem_detail_is_json_text_for_any_message() -> None:

@@ -169,11 +169,9 @@ def test_data_with_a_line_break_is_refused(form: StreamFraming, data: bytes) -> 
         form.frame(PassthroughEvent(data))
 
 
-async def test_error_frame_has_the_next_sequence_number() -> None:
-    events = [
-        PassthroughEvent(b"{}", type="response.created", number=0),
-        PassthroughEvent(b"{}", type="response.x", number=1),
-    ]
+@pytest.mark.parametrize("numbers", [(0, 1), (-1, -1), (0, -1), (-1, 1)])
+async def test_error_frame_has_the_next_sequence_number(numbers: tuple[int, int]) -> None:
+    events = [PassthroughEvent(b"{}", type="response.x", number=number) for number in numbers]
     upstream = FakeUpstream(*events)
     relay = passthrough(upstream, ResponsesFraming())
     run_once = relay.stream(request(body=body()), relay.decode(body()), meta=IDENTITY)

@@ -136,10 +136,20 @@ async def test_status_below_400_other_than_200_is_an_error_without_status(relay:
 
 
 @pytest.mark.parametrize(
+    ("status", "error"), [(401, UpstreamKeyRefused), (403, UpstreamKeyRefused), (407, UpstreamError)]
+)
+async def test_refusal_of_the_servers_key_has_no_status(relay: Relay, status: int, error: type[UpstreamError]) -> None:
+    for asking in (fetch, pass_through, converse):
+        with pytest.raises(error) as caught:
+            await asking(relay, complete(b'{"error":{"message":"no"}}', status))
+        assert caught.value.status is None
+        assert "no" not in caught.value.message.split()
+
+
+@pytest.mark.parametrize(
     ("status", "error"),
     [
         (400, UpstreamRefused),
-        (401, UpstreamKeyRefused),
         (404, UpstreamRefused),
         (429, UpstreamRateLimited),
         (500, UpstreamFailed),
@@ -265,6 +275,24 @@ async def test_refused_field_is_omitted_in_the_retry_and_in_later_requests(relay
     sent = [{name for name in exchange.body if name.startswith("max_")} for exchange in relay.upstream.exchanges]
     assert sent == [{"max_tokens"}, {"max_completion_tokens"}, {"max_completion_tokens"}]
     assert relay.metrics.upstream_errors == {}
+
+
+async def test_each_refused_field_is_omitted(relay: Relay) -> None:
+    refusals = [f'{{"error":"{name} is not supported"}}'.encode() for name in ("stream_options", "reasoning_effort")]
+    engine = relay.engine(complete(UNSUPPORTED, 400), *(complete(each, 422) for each in refusals), stream(STOPPED))
+    request = msgspec.structs.replace(REQUEST, effort="low")
+    for _ in range(2):
+        assert (await engine.converse(request, relay.on_event)).reason == "stop"
+    await engine.close()
+
+    members = {"max_tokens", "max_completion_tokens", "stream_options", "reasoning_effort"}
+    assert [members.intersection(exchange.body) for exchange in relay.upstream.exchanges] == [
+        {"max_tokens", "stream_options", "reasoning_effort"},
+        {"max_completion_tokens", "stream_options", "reasoning_effort"},
+        {"max_completion_tokens", "reasoning_effort"},
+        {"max_completion_tokens"},
+        {"max_completion_tokens"},
+    ]
 
 
 @pytest.mark.parametrize("how", ["reply", "converse", "pass_through"])

@@ -7,7 +7,7 @@ import pytest
 from tokenfall.events import Finished, FinishReason, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.event_normalizer import EventNormalizer
-from tokenfall.wire.tool_names import upstream_name
+from tokenfall.wire.tool_names import extra_of, upstream_id, upstream_name
 
 from tests.doubles.memory import held_bytes
 
@@ -73,7 +73,7 @@ def test_events_in_order_are_emitted_at_once() -> None:
         ),
         (
             [call(0, "{"), call(1, "{}"), call(2, "{"), more(1, " "), more(0, "}"), more(2, "}")],
-            [("call 0", "{}"), ("call 1", "{} "), ("call 2", "{}")],
+            [("call 0", "{}"), ("call 1", "{}"), ("call 2", "{}")],
         ),
         ([call(0, "{"), TextDelta("a"), more(0, "}"), TextDelta("b")], [("call 0", "{}"), ("TextDelta", "ab")]),
         (
@@ -268,3 +268,57 @@ def test_text_between_parts_of_a_call_does_not_end_it() -> None:
     output, _ = emitted(call(0, '{"a":'), TextDelta("", b"1"), more(0, "1}"))
 
     assert blocks(output)[0] == ("call 0", '{"a":1}')
+
+
+# Names and arguments of calls
+
+
+def test_call_is_emitted_with_its_first_arguments() -> None:
+    normalizer = EventNormalizer(REQUEST, NUMBER)
+
+    assert normalizer.add(ToolCallDelta(0, "c0", "get_", "")) == []
+    assert normalizer.add(ToolCallDelta(0, "", "weather", "")) == []
+    assert normalizer.add(more(0, "{")) == [ToolCallDelta(0, "c0", "get_weather", "{")]
+    assert normalizer.add(more(0, "}")) == [more(0, "}")]
+
+
+def test_name_of_a_queued_call_in_parts_is_joined() -> None:
+    parts = [ToolCallDelta(1, "c1", "get_", ""), ToolCallDelta(1, "", "weather", ""), more(1, "{}")]
+    output, _ = emitted(call(0, "{"), *parts, more(0, "}"))
+
+    assert output[-1] == ToolCallDelta(1, "c1", "get_weather", "{}")
+
+
+def test_call_without_arguments_is_emitted_at_the_end() -> None:
+    output, finished = emitted(TextDelta("a"), call(0, ""), call(1, ""))
+
+    assert output == [TextDelta("a"), call(0, ""), call(1, "")]
+    assert finished.reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("parts", "arguments"),
+    [
+        (['{"a":1}', '{"a":1}'], '{"a":1}'),
+        (['{"a":', '1}"x"', "y"], '{"a":1}'),
+        ([' {"é":"}"}{', "}"], ' {"é":"}"}'),
+        (["null"], ""),
+        (["null", "{}"], "{}"),
+        (["[1]", "2"], "[1]2"),
+        (["nullable"], "nullable"),
+    ],
+)
+def test_arguments_end_with_their_object(parts: list[str], arguments: str) -> None:
+    output, _ = emitted(call(0, parts[0]), *(more(0, part) for part in parts[1:]))
+
+    assert blocks(output) == [("call 0", arguments)]
+
+
+def test_id_contains_what_the_provider_needs_with_the_call() -> None:
+    extra = b'{"google":{"thought_signature":"c2ln"}}'
+    output, _ = emitted(ToolCallDelta(0, "a", "f", "{}", extra), ToolCallDelta(1, "", "f", "{}", extra))
+    ids = [event.id for event in output if isinstance(event, ToolCallDelta)]
+
+    assert [extra_of(each) for each in ids] == [{"google": {"thought_signature": "c2ln"}}] * 2
+    assert upstream_id(ids[0]) == "a"
+    assert upstream_id(ids[1]).startswith(f"call_{NUMBER}")

@@ -2,7 +2,8 @@
 
 Source: the Claude API reference, "Create a message", and the API's own error responses. Consecutive messages of one
 role are one turn, a conversation may begin with the assistant, and a system message may come in the middle
-("Mid-conversation system messages"); earlier versions of the API refused all three.
+("Mid-conversation system messages"); earlier versions of the API refused all three. Assistant messages and their text
+blocks may be empty, which the API refuses, because responses may be.
 """
 
 from collections.abc import Sequence
@@ -98,15 +99,16 @@ def _check_text(message: _Read, number: int, *, last: bool) -> None:
     sole = message.blocks[0] if len(message.blocks) == 1 else None
     if isinstance(sole, Text) and not last and sole.text and not sole.text.isspace():
         return  # fast path for most messages: the checks below take five times as long
-    final = last and message.role == "assistant"
-    if not message.blocks and not final:
+    if message.role == "assistant":  # empty responses and blank blocks of the API must be accepted back
+        if last and text_of(message.blocks[-1:]).endswith((" ", "\t", "\r", "\n")):
+            raise invalid("messages", "final assistant content cannot end with trailing whitespace")
+        return
+    if not message.blocks:
         raise invalid(
             f"messages.{number}",
             "all messages must have non-empty content except for the optional final assistant message",
         )
     _check_blocks(message.blocks, "messages")
-    if final and text_of(message.blocks[-1:]).endswith((" ", "\t", "\r", "\n")):
-        raise invalid("messages", "final assistant content cannot end with trailing whitespace")
 
 
 def _check_blocks(read: list[Block], field: str) -> None:

@@ -174,7 +174,8 @@ def _check(body: MessagesBody) -> None:
     thinking = body.thinking
     if thinking is None or thinking.type != "enabled":
         return
-    if thinking.budget_tokens is not None and thinking.budget_tokens >= body.max_tokens:
+    exceeds = thinking.budget_tokens is not None and thinking.budget_tokens >= body.max_tokens
+    if exceeds and not body.tools:  # with tools, the budget may be of several blocks ("Interleaved thinking")
         raise InvalidRequest("`max_tokens` must be greater than `thinking.budget_tokens`.", param="max_tokens")
     if body.temperature not in {None, 1}:
         raise InvalidRequest("`temperature` may only be set to 1 when thinking is enabled.", param="temperature")

@@ -27,6 +27,8 @@ class CallPiece(Struct, gc=False):
     id: str | None = None
     function: CalledFunctionDelta | None = None
     custom: None = None
+    extra_content: dict[str, Any] | None = None
+    """Gemini: has the signature of a thought, which must be sent back with the call."""
 
 
 class ReasoningDetail(Struct, gc=False):
@@ -45,6 +47,7 @@ class ChunkDelta(Struct, gc=False):
     function_call: None = None
     thinking: None = None
     reasoning_text: None = None
+    extra_content: None = None
 
     def thought(self) -> str:
         """The reasoning text, from the first member that has any."""

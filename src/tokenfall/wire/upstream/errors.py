@@ -2,8 +2,9 @@
 
 Forms: `{"error": {"message": …}}` (OpenAI), `{"error": "…"}` (Ollama), `[{"error": …}]` (Gemini's compatible API),
 `{"object": "error", "message": …}` (older vLLM), `{"detail": "…"}` and `{"detail": [{"loc": …, "msg": …}]}` (FastAPI),
-`{"message": …, "code": …}` (Cohere, Mistral), `{"error_message": …}`, `{"errors": [{"message": …}]}` and
-`{"success": false, …}` (Cloudflare), `{"base_resp": {"status_code": …, "status_msg": …}}` (MiniMax),
+`{"message": …, "code": …}` (Cohere, Mistral) with `msg`, `status` or `statusCode`, `{"error_message": …}`,
+`{"errors": [{"message": …}]}` and `{"success": false, …}` (Cloudflare), `{"fault": {"faultstring": …}}` (Apigee),
+`{"Error": {"Message": …}}` (AWS), `{"exception": …}`, `{"base_resp": {"status_code": …, "status_msg": …}}` (MiniMax),
 `{"status": "error", "message": …}`, `{"x_groq": {"error": "…"}}`, a JSON string, and plain text.
 """
 
@@ -12,17 +13,25 @@ from typing import Any
 from tokenfall.errors import UpstreamStreamError
 from tokenfall.wire.upstream.lenient_json import NotJSON, decode_leniently
 from tokenfall.wire.upstream.surrogates import without_surrogates
+from tokenfall.wire.upstream.usage import whole_number
 
 MAX_MESSAGE_CHARACTERS = 300
 _MAX_PARAM = 100
+_FIRST_ERROR_STATUS = 400
 _MAX_REASONS = 8
 _MAX_DEPTH = 4
 
 _MESSAGES = (
     "message", "Message", "error_message", "error_msg", "error", "errors", "err", "detail", "details", "msg",
-    "status_msg", "reason", "description", "text", "issues", "fault", "faultstring", "base_resp", "metadata", "raw",
+    "status_msg", "reason", "description", "text", "issues", "fault", "faultstring", "Error", "exception", "base_resp",
+    "metadata", "raw",
 )  # fmt: skip
 """Members of an error that may hold its message, most specific first."""
+_ONLY_IN_ERRORS = ("errors", "detail", "fault", "Error", "exception")
+"""Members of a document without choices that only an error has."""
+_STATUSES = ("status", "statusCode", "status_code")
+_SUCCESSES = (200, "0", "200", "ok", "success")
+"""Values of `code` that are not of an error."""
 _NAMES = ("code", "type", "status")
 """Members that identify an error without a message."""
 
@@ -58,9 +67,19 @@ def _is_error(document: dict[str, Any]) -> bool:
         return True
     if document.get("choices") or document.get("object"):
         return False
-    if document.get("errors") or document.get("success") is False or document.get("status") == "error":
+    if document.get("success") is False or document.get("status") == "error":
         return True
-    return bool(document.get("detail") or (document.get("message") and _is_present(document.get("code"))))
+    if any(document.get(name) for name in _ONLY_IN_ERRORS):
+        return True
+    return bool((document.get("message") or document.get("msg")) and _has_error_number(document))
+
+
+def _has_error_number(document: dict[str, Any]) -> bool:
+    """Whether a document with a message has the code or the HTTP status of an error."""
+    code = document.get("code")
+    if _is_present(code) and code not in _SUCCESSES:
+        return True
+    return any((whole_number(document.get(name)) or 0) >= _FIRST_ERROR_STATUS for name in _STATUSES)
 
 
 def error_message(error: object) -> str:

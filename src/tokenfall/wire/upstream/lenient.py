@@ -14,6 +14,7 @@ from tokenfall.wire.upstream.errors import document_error, error_message, stream
 from tokenfall.wire.upstream.lenient_json import NotJSON, compact_json, decode_leniently
 from tokenfall.wire.upstream.logprobs import lenient_logprobs
 from tokenfall.wire.upstream.surrogates import without_surrogates
+from tokenfall.wire.upstream.thought_tags import is_thought
 from tokenfall.wire.upstream.usage import whole_number
 
 Document = dict[str, Any]
@@ -49,16 +50,25 @@ def malformed() -> UpstreamMalformed:
     return UpstreamMalformed("the upstream sent an event that is not a valid chunk")
 
 
-def lenient_chunk(document: Document) -> CompletionChunk:
-    """Raises `UpstreamMalformed`, and `UpstreamStreamError` for an error in a choice."""
+def lenient_chunk(document: Document, *, after_deltas: bool = False) -> CompletionChunk:
+    """Raises `UpstreamMalformed`, and `UpstreamStreamError` for an error in a choice.
+
+    `after_deltas`: earlier chunks had deltas, so a complete `message` repeats them and is skipped.
+    """
     choices = document.get("choices")
-    if isinstance(choices, dict):
-        choices = [choices]
-    if not isinstance(choices, list | None):
+    if not isinstance(choices, list | dict | None):
         raise malformed()
-    found = [lenient_choice(choice) for choice in choices or () if isinstance(choice, dict)]
-    usage = next(_usages(document, choices or []), None)
-    return CompletionChunk(found, _name(document.get("model")), usage)
+    listed = [choice for choice in _listed(choices) if isinstance(choice, dict)]
+    usage = next(_usages(document, listed), None)
+    if after_deltas:
+        listed = [{name: value for name, value in choice.items() if name != "message"} for choice in listed]
+    return CompletionChunk([lenient_choice(choice) for choice in listed], _name(document.get("model")), usage)
+
+
+def has_message(document: Document) -> bool:
+    """Whether a choice has a `message` in place of a delta."""
+    choices = (choice for choice in _listed(document.get("choices")) if isinstance(choice, dict))
+    return any(choice.get("delta") is None and choice.get("message") is not None for choice in choices)
 
 
 def _usages(document: Document, choices: list[Any]) -> Iterator[Document]:
@@ -90,7 +100,7 @@ _REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "r
 
 
 def lenient_delta(delta: Document) -> ChunkDelta:
-    texts = dict(_parts(delta.get("content"), "text"))
+    texts = dict(_parts(delta.get("content"), "thought" if is_thought(delta) else "text"))
     reasoning_texts = (delta.get(name) for name in _REASONING)
     thought = next(filter(None, ("".join(text for _, text in _parts(each, "thought")) for each in reasoning_texts)), "")
     calls = [_call(each) for each in _listed(delta.get("tool_calls")) if isinstance(each, dict)]
@@ -156,7 +166,13 @@ def _call(piece: Document) -> CallPiece:
     if arguments is None:
         arguments = function.get("input")
     called = CalledFunctionDelta(_name(function.get("name")), _arguments(arguments))
-    return CallPiece(whole_number(piece.get("index")), _name(piece.get("id")), called)
+    extra = piece.get("extra_content")
+    return CallPiece(
+        whole_number(piece.get("index")),
+        _name(piece.get("id")),
+        called,
+        extra_content=extra if isinstance(extra, dict) else None,
+    )
 
 
 def _arguments(arguments: object) -> str:

@@ -29,6 +29,8 @@ def read_passthrough(event: ServerSentEvent, ends: Callable[[str], bool], *, fra
         return _read_leniently(event, ends)
     if found.choices:
         size, is_token = _output_size(found.choices)
+    elif not (found.type or found.object):
+        return _read_leniently(event, ends)
     else:
         size = _bytes_of(found.delta) if found.type.endswith(_DELTA) else 0
         is_token = size > 0
@@ -78,7 +80,7 @@ def _output_size(choices: Sequence[ChunkChoice | PassthroughChoice]) -> tuple[in
     size, named = 0, False
     for choice in choices:
         delta = choice.delta
-        if choice.text:
+        if choice.text and (delta is None or not delta.content):  # Together repeats the text
             size += _bytes_of(choice.text)
         if delta is None:
             continue

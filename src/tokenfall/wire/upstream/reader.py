@@ -3,7 +3,9 @@
 A stream is complete only with `[DONE]`, or with an event type that the caller specifies.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+
+from msgspec.structs import replace
 
 from tokenfall.errors import UpstreamBroken
 from tokenfall.events import (
@@ -19,10 +21,11 @@ from tokenfall.events import (
 from tokenfall.wire.sse_decoder import ServerSentEvent, SSEDecoder
 from tokenfall.wire.upstream.chunk import NOT_STANDARD, ChunkChoice, ChunkDelta, CompletionChunk, decode_standard
 from tokenfall.wire.upstream.errors import stream_error
-from tokenfall.wire.upstream.lenient import lenient_chunk, read_document
+from tokenfall.wire.upstream.lenient import has_message, lenient_chunk, read_document
 from tokenfall.wire.upstream.logprobs import encoded
 from tokenfall.wire.upstream.passthrough import read_passthrough
 from tokenfall.wire.upstream.surrogates import REPLACEMENT, Place, SurrogateJoiner, has_surrogate_escape
+from tokenfall.wire.upstream.thought_tags import ThoughtTags
 from tokenfall.wire.upstream.tool_calls import ToolCallReader
 from tokenfall.wire.upstream.usage import usage_of
 
@@ -34,6 +37,7 @@ _REASONS: dict[str, FinishReason] = {
     "max_tokens": "length",
     "max_output_tokens": "length",
     "model_length": "length",
+    "model_context_window_exceeded": "length",
     "tool_calls": "tool_calls",
     "tool_use": "tool_calls",
     "function_call": "tool_calls",
@@ -42,38 +46,57 @@ _REASONS: dict[str, FinishReason] = {
     "safety": "content_filter",
     "recitation": "content_filter",
     "sensitive": "content_filter",
+    "prohibited_content": "content_filter",
+    "blocklist": "content_filter",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
 }
 
 
 _FAILURES = frozenset({
-    "abort", "aborted", "cancelled", "error", "failed", "insufficient_system_resource", "malformed_function_call",
+    "abort", "aborted", "cancelled", "error", "failed", "function_call_filter", "insufficient_system_resource",
+    "malformed_function_call", "network_error",
 })  # fmt: skip
-"""Reasons of a response that is not complete: of vLLM, DeepSeek, Gemini and others."""
+"""Reasons of a response that is not complete: of vLLM, DeepSeek, Gemini, Zhipu and others."""
 
 _NO_CHOICE = ChunkChoice(None)
+_EXTRA = b'"extra_content"'
 
 
 def finish_reason(text: str) -> FinishReason:
     """Maps a provider's finish reason; an unknown one becomes `stop`."""
-    return _REASONS.get(text.lower(), "stop")
+    return _REASONS.get(_reason_name(text), "stop")
+
+
+def _reason_name(text: str) -> str:
+    """The reason without the details that Gemini adds: `content_filter: PROHIBITED_CONTENT`."""
+    return text.lower().partition(":")[0].strip()
 
 
 class ResponseReader:
-    """Decodes a chat completion: text, reasoning and tool calls, then `Finished`. `logprobs`: read them, too."""
+    """Decodes a chat completion: text, reasoning and tool calls, then `Finished`.
+
+    `logprobs`: read them, too. `tools` are the names of the tools in the request, for names that arrive in parts.
+    """
 
     __slots__ = (
-        "_calls", "_choice", "_decoder", "_joiners", "_logprobs", "_model", "_reason", "_refused", "_stop", "_usage",
-        "broken",
+        "_calls", "_choice", "_decoder", "_has_messages", "_joiners", "_logprobs", "_model", "_reason", "_refused",
+        "_stop", "_tags", "_tools", "_usage", "broken",
     )  # fmt: skip
 
-    def __init__(self, *, logprobs: bool = False) -> None:
+    def __init__(self, *, logprobs: bool = False, tools: Collection[str] = ()) -> None:
         self._decoder = SSEDecoder()
+        self._tools = tools
         self._logprobs = logprobs
         self._choice: int | None = None
         """The index of the choice that is read: some upstreams send several."""
         self._calls: ToolCallReader | None = None
         self._joiners: SurrogateJoiner | None = None
-        """Set when the first surrogate half arrives."""
+        """Set when the first surrogate half arrives. While it is set, every delta is read by `_events`."""
+        self._tags: ThoughtTags | None = None
+        """Set with `_joiners` when the first delta with `extra_content` arrives."""
+        self._has_messages = False
+        """Whether the chunks have messages in place of deltas."""
         self._model = ""
         self._reason: FinishReason = "stop"
         self._refused = False
@@ -121,7 +144,12 @@ class ResponseReader:
             return None
         if self._joiners is None and has_surrogate_escape(event.data):
             self._joiners = SurrogateJoiner()
-        return lenient_chunk(document)
+        if self._tags is None and _EXTRA in event.data:
+            self._tags = ThoughtTags()
+            self._joiners = self._joiners or SurrogateJoiner()
+        is_first = self._choice is None
+        self._has_messages = self._has_messages or (is_first and has_message(document))
+        return lenient_chunk(document, after_deltas=not (is_first or self._has_messages))
 
     def _read(self, chunk: CompletionChunk, events: list[OutputEvent | Finished]) -> None:
         if chunk.choices:
@@ -161,15 +189,18 @@ class ResponseReader:
 
     def _events(self, delta: ChunkDelta, logprobs: bytes = b"") -> list[OutputEvent]:
         events: list[OutputEvent] = []
-        thought = self._joined("thought", delta.thought())
+        thought, text = delta.thought(), (delta.content or "") + (delta.refusal or "")
+        if self._tags is not None:
+            thought, text = self._tags.thought(thought), self._tags.text(text)
+        thought = self._joined("thought", thought)
         if thought:
             events.append(ReasoningDelta(thought))
-        text = self._joined("text", (delta.content or "") + (delta.refusal or ""))
+        text = self._joined("text", text)
         self._refused = self._refused or bool(delta.refusal)
         if text or logprobs:
             events.append(TextDelta(text, logprobs))
         if delta.tool_calls:
-            self._calls = self._calls or ToolCallReader()
+            self._calls = self._calls or ToolCallReader(self._tools)
             events += map(self._joined_part, self._calls.read(delta.tool_calls))
         return events
 
@@ -179,17 +210,19 @@ class ResponseReader:
     def _joined_part(self, part: ToolCallDelta) -> ToolCallDelta:
         if self._joiners is None:
             return part
-        return ToolCallDelta(part.index, part.id, part.name, self._joiners.join(part.index, part.arguments))
+        return replace(part, arguments=self._joiners.join(part.index, part.arguments))
 
     def _finish(self, choice: ChunkChoice) -> None:
         reason = choice.finish_reason or ""
-        if reason.lower() in _FAILURES:
+        if _reason_name(reason) in _FAILURES:
             raise stream_error("" if reason == "error" else f"the response ended with {reason}")
         self._reason = finish_reason(reason)
         stop = choice.stop_reason if choice.stop_reason is not None else choice.matched_stop
         self._stop = stop if isinstance(stop, str) else ""
 
     def _end(self, events: list[OutputEvent | Finished]) -> None:
+        if self._tags is not None and (held := self._tags.end()):
+            events.append(TextDelta(held))
         if self._joiners is not None:
             events += map(_half, self._joiners.halves())
         if self._calls is not None:

@@ -1,37 +1,28 @@
 """Encodes a request for an OpenAI-compatible upstream. Pure.
 
-Source: the OpenAI API reference, "Create chat completion"; `reasoning_content` in assistant messages, as DeepSeek and
-Moonshot require it.
+Source: the OpenAI API reference, "Create chat completion".
 """
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.messages import ChatRequest, Tool
 from tokenfall.wire.dialect import UNBOUNDED
-from tokenfall.wire.tool_names import upstream_id, upstream_name
-from tokenfall.wire.upstream.rewrites import (
-    LOGPROBS,
-    REASONING_CONTENT,
-    REASONING_EFFORT,
-    STREAM_OPTIONS,
-    max_tokens_name,
-)
-from tokenfall.wire.upstream.strict_schema import fits_strict
+from tokenfall.wire.tool_names import upstream_name
+from tokenfall.wire.upstream.messages import encoded_messages
+from tokenfall.wire.upstream.rewrites import LOGPROBS, REASONING_EFFORT, STREAM_OPTIONS, max_tokens_name
+from tokenfall.wire.upstream.strict_schema import fits_strict, with_properties
 
 MAX_STOPS = 4
 """Stop texts that an upstream accepts; if there are more, `tokenfall.wire.event_normalizer` applies them all."""
-
-IMAGE_NOTE = "The result is an image, in the user message that follows."
 
 
 def encode_request(request: ChatRequest) -> bytes:
     """The body of a streaming chat completion request with `include_usage`, unless the upstream refuses that."""
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": list(_messages(request)),
+        "messages": list(encoded_messages(request)),
         "stream": True,
     }
     optional = {
@@ -65,50 +56,6 @@ def _logprobs(request: ChatRequest) -> dict[str, Any]:
     return {"logprobs": True, "top_logprobs": request.logprobs or None}
 
 
-def _messages(request: ChatRequest) -> Iterator[Message | dict[str, Any]]:
-    """All messages. Images in tool results are moved to a user message after them: tool messages accept only text."""
-    images: list[str] = []
-    for message in request.messages:
-        if images and message.role != "tool":
-            yield {"role": "user", "content": _parts("", images)}
-            images = []
-        if message.role == "tool" and message.images:
-            images += message.images
-            yield _message(msgspec.structs.replace(message, content=message.content or IMAGE_NOTE, images=()))
-        elif REASONING_CONTENT in request.refused:
-            yield _message(msgspec.structs.replace(message, thought=""))
-        else:
-            yield _message(message)
-    if images:
-        yield {"role": "user", "content": _parts("", images)}
-
-
-def _message(message: Message) -> Message | dict[str, Any]:
-    if not (message.tool_calls or message.tool_call_id or message.images or message.thought):
-        return message
-    document: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.images:
-        document["content"] = _parts(message.content, message.images)
-    if message.thought:
-        document["reasoning_content"] = message.thought
-    if message.tool_calls:
-        document["content"] = document["content"] or None
-        document["tool_calls"] = [_call(call) for call in message.tool_calls]
-    if message.tool_call_id:
-        document["tool_call_id"] = upstream_id(message.tool_call_id)
-    return document
-
-
-def _parts(text: str, images: Sequence[str]) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
-    return parts + [{"type": "image_url", "image_url": {"url": url}} for url in images]
-
-
-def _call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": upstream_name(call.name), "arguments": call.arguments}
-    return {"id": upstream_id(call.id), "type": "function", "function": function}
-
-
 def _response_format(request: ChatRequest) -> dict[str, Any] | None:
     if request.schema is not None:
         named: dict[str, Any] = {"name": request.schema_name or "answer", "schema": msgspec.Raw(request.schema)}
@@ -130,5 +77,6 @@ def _tools(request: ChatRequest) -> dict[str, Any]:
 
 
 def _function(tool: Tool) -> dict[str, Any]:
-    parameters = msgspec.Raw(tool.parameters or b'{"type":"object"}')
-    return {"name": upstream_name(tool.name), "description": tool.description, "parameters": parameters}
+    parameters = msgspec.Raw(with_properties(tool.parameters or b'{"type":"object"}'))
+    description = {"description": tool.description} if tool.description else {}
+    return {"name": upstream_name(tool.name), **description, "parameters": parameters}

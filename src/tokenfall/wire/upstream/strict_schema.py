@@ -1,4 +1,4 @@
-"""Checks whether a JSON schema is in the subset that OpenAI's `strict` supports. Pure.
+"""Checks whether a JSON schema is in the subset that OpenAI supports, strictly or not. Pure.
 
 Source: the OpenAI documentation, "Structured Outputs", "Supported schemas": the root is an object, every object lists
 all its properties as required and allows no others, and composition other than `anyOf` is not supported.
@@ -13,6 +13,8 @@ _UNSUPPORTED = frozenset(
      "propertyNames", "unevaluatedProperties", "minProperties", "maxProperties", "prefixItems", "contains", "default"}
 )  # fmt: skip
 _MAX_SCHEMAS = 5_000
+_MAX_WITHOUT_PROPERTIES = 4_096
+"""Bytes of a schema without properties; a larger one has others that describe the object."""
 _WITHIN = ("properties", "$defs", "definitions")
 
 
@@ -35,6 +37,19 @@ def fits_strict(schema: bytes) -> bool:
             return False
         pending += _within(each)
     return False
+
+
+def with_properties(schema: bytes) -> bytes:
+    """The schema of a tool, with `properties` if it is of an object without them: OpenAI refuses such a schema."""
+    if len(schema) > _MAX_WITHOUT_PROPERTIES or b'"properties"' in schema:
+        return schema
+    try:
+        root = msgspec.json.decode(schema)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return schema
+    if not isinstance(root, dict) or root.get("type") != "object":
+        return schema
+    return msgspec.json.encode({**root, "properties": {}})
 
 
 def _fits(schema: dict[str, Any]) -> bool:

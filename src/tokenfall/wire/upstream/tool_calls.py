@@ -2,17 +2,21 @@
 
 Providers identify calls by `index`, by `id`, by both or by neither, and some use one index for all calls. A fragment
 belongs to the latest call with its index; without an index, to the call with its id; without both, to the latest call.
-It starts a new call if it has another id, another name, or the same name after complete arguments.
+It starts a new call if it has another id, another name, or the same name after complete arguments. Some providers
+repeat the name in every fragment, some send it in parts, and some repeat all arguments so far in every fragment.
 
 The arguments of emitted calls are limited by the caller.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+import msgspec
 
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.events import ToolCallDelta
 from tokenfall.wire.json_document import JSONDocument
 from tokenfall.wire.upstream.chunk import CallPiece
+from tokenfall.wire.upstream.repeated_arguments import RepeatedArguments
 
 MAX_CALLS = 1_024
 MAX_HELD = 65_536
@@ -22,20 +26,32 @@ MAX_HELD = 65_536
 class _Call:
     """One call; `number` is its position among the emitted calls, None until its name is known."""
 
-    __slots__ = ("_complete", "_scanner", "_unscanned", "held", "id", "index", "name", "number")
+    __slots__ = (
+        "_complete", "_repeated", "_scanner", "_unscanned", "extra", "has_arguments", "held", "id", "index", "name",
+        "named_again", "number",
+    )  # fmt: skip
 
     def __init__(self, index: int | None) -> None:
         self.index = index
         self.id = ""
         self.name = ""
+        self.named_again = False
+        """Whether a fragment after the complete arguments had only the name: arguments after it are of a new call."""
         self.number: int | None = None
         self.held = ""
+        self.extra = b""
+        self.has_arguments = False
+        self._repeated = RepeatedArguments()
         self._unscanned = bytearray()  # a list of small fragments would be fifty times as large as their text
         self._scanner = JSONDocument()
         self._complete = False
 
-    def add(self, arguments: str) -> None:
+    def add(self, arguments: str) -> str:
+        """The part of `arguments` that is new."""
+        arguments = self._repeated.new_part(arguments)
+        self.has_arguments = self.has_arguments or arguments != ""
         self._unscanned += arguments.encode(errors="replace")
+        return arguments
 
     def is_complete(self) -> bool:
         """Whether the arguments are a complete JSON object. Scans each fragment once, and only if this is called."""
@@ -45,11 +61,15 @@ class _Call:
 
 
 class ToolCallReader:
-    """Emits each call with its own index; the first delta of a call has its id and name."""
+    """Emits each call with its own index; the first delta of a call has its id and name.
 
-    __slots__ = ("_calls", "_emitted", "_held")
+    `tools` are the names of the tools of the request. A name is continued only if it then begins one of them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_calls", "_emitted", "_held", "_tools")
+
+    def __init__(self, tools: Collection[str] = ()) -> None:
+        self._tools = tools
         self._calls: list[_Call] = []
         self._emitted = 0
         self._held = 0
@@ -69,12 +89,52 @@ class ToolCallReader:
         if not (name or arguments or piece.id):
             return None
         call = self._find(piece.index, piece.id or "", named=bool(name))
-        if call is None or _starts_another(call, piece.id or "", name=name):
-            call = self._new_call(piece.index)
+        if call is None or self._starts_another(call, piece.id or "", name=name, arguments=arguments):
+            call = self._another_call(call, piece.index, named=bool(name))
+        if call.name and not call.has_arguments:
+            name = self._continuation(call.name, name) or ""
+        elif call.name:
+            name = ""
         call.id = call.id or piece.id or ""
-        call.name = call.name or name
-        call.add(arguments)
-        return self._emit(call, arguments)
+        call.name += name
+        if piece.extra_content:
+            call.extra = msgspec.json.encode(piece.extra_content)
+        return self._emit(call, name=name, arguments=call.add(arguments))
+
+    def _another_call(self, before: _Call | None, index: int | None, *, named: bool) -> _Call:
+        call = self._new_call(index)
+        if before is not None and before.named_again and not named:
+            call.name = before.name
+        return call
+
+    def _starts_another(self, call: _Call, call_id: str, *, name: str, arguments: str) -> bool:
+        """Whether a fragment that would belong to `call` starts a new one.
+
+        Some providers give every fragment its own id: without a name, it starts a new call only if `call` is complete.
+        """
+        has_id = bool(call_id and call.id)
+        if has_id and call_id != call.id:
+            return bool(name) or call.is_complete()
+        if not name:
+            return bool(arguments) and call.named_again
+        if not call.has_arguments:
+            return bool(call.name) and self._continuation(call.name, name) is None
+        if not call.name or (has_id and call.index is not None and name == call.name):
+            return False
+        if name != call.name:
+            return not has_id or call.is_complete()
+        call.named_again = not arguments and call.is_complete()
+        return bool(arguments) and call.is_complete()
+
+    def _continuation(self, before: str, name: str) -> str | None:
+        """The part of `name` that follows `before`: "" if it is repeated; None if it is the name of another call."""
+        if any(tool.startswith(before + name) for tool in self._tools):
+            return name
+        if name == before:
+            return ""
+        if before not in self._tools and name.startswith(before):
+            return name.removeprefix(before)
+        return None
 
     def _new_call(self, index: int | None) -> _Call:
         if len(self._calls) == MAX_CALLS:
@@ -101,9 +161,10 @@ class ToolCallReader:
     def _of_id(self, call_id: str) -> _Call | None:
         return next((call for call in reversed(self._calls) if call.id == call_id), None)
 
-    def _emit(self, call: _Call, arguments: str) -> ToolCallDelta | None:
+    def _emit(self, call: _Call, *, name: str, arguments: str) -> ToolCallDelta | None:
+        """`name` and `arguments` are the parts that are new."""
         if call.number is not None:
-            return ToolCallDelta(call.number, "", "", arguments)
+            return ToolCallDelta(call.number, "", name, arguments) if name or arguments else None
         call.held += arguments
         if not call.name:
             self._held += len(arguments)
@@ -113,21 +174,9 @@ class ToolCallReader:
         call.number = self._emitted
         self._emitted += 1
         held, call.held = call.held, ""
-        return ToolCallDelta(call.number, call.id, call.name, held)
+        return ToolCallDelta(call.number, call.id, call.name, held, call.extra)
 
     def end(self) -> None:
         """Call at the end of the stream. Raises `UpstreamMalformed` for a call without a name."""
         if any(call.held for call in self._calls):
             raise UpstreamMalformed("the upstream sent a tool call without a name")
-
-
-def _starts_another(call: _Call, call_id: str, *, name: str) -> bool:
-    """Whether a fragment that would belong to `call` starts a new one.
-
-    Some providers give every fragment its own id: without a name, it starts a new call only if `call` is complete.
-    """
-    if call_id and call.id:
-        if call_id != call.id:
-            return bool(name) or call.is_complete()
-        return bool(name) and call.index is None and call.is_complete()
-    return bool(name and call.name) and (name != call.name or call.is_complete())

@@ -9,7 +9,7 @@ def usage_of(usage: dict[str, Any]) -> Usage:
     """Numbers may be floats, strings or null; a missing or invalid count is 0.
 
     Cached tokens are in `prompt_tokens_details` (OpenAI), `input_tokens_details`, or in `usage` itself (DeepSeek,
-    LiteLLM). A missing completion is the total without the prompt.
+    LiteLLM). A missing completion is the total without the prompt. xAI does not count reasoning as completion.
     """
     prompt = _first(usage, "prompt_tokens") or _anthropic_prompt(usage)
     completion = _first(usage, "completion_tokens", "output_tokens") or max(
@@ -20,6 +20,8 @@ def usage_of(usage: dict[str, Any]) -> Usage:
     cached = _first(prompt_details, "cached_tokens") or _first(usage, *_CACHED)
     written = _first(prompt_details, "cache_write_tokens", "cache_creation_tokens") or _first(usage, _WRITTEN)
     reasoning = _first(completion_details, "reasoning_tokens") or _first(usage, "reasoning_tokens")
+    if reasoning and (reasoning > completion or count(usage.get("total_tokens")) == prompt + completion + reasoning):
+        completion += reasoning
     cached = min(cached, prompt)
     return Usage(prompt, completion, cached, min(written, prompt - cached), reasoning)
 

@@ -107,9 +107,14 @@ def test_thinking_without_text_is_empty(thinking: dict[str, Any]) -> None:
     assert read(HI, assistant({"type": "thinking", **thinking}, text("So")))[1] == Message("assistant", "So")
 
 
-@pytest.mark.parametrize("last", [assistant(""), assistant()])
-def test_last_assistant_message_may_be_empty(last: RawMessage) -> None:
-    assert read(HI, last)[1] == Message("assistant", "")
+@pytest.mark.parametrize("empty", [assistant(""), assistant(), assistant(text(""))])
+def test_assistant_message_may_be_empty(empty: RawMessage) -> None:
+    assert read(HI, empty)[1] == Message("assistant", "")
+    assert read(HI, empty, HI)[1] == Message("assistant", "")
+
+
+def test_assistant_message_may_have_blank_blocks() -> None:
+    assert read(HI, assistant(text("a"), text("\n"), text("b")), HI)[1] == Message("assistant", "a\nb")
 
 
 SYSTEM = (
@@ -130,7 +135,6 @@ EMPTY = "all messages must have non-empty content except for the optional final 
             'messages: Unexpected role "tool". Allowed roles are "user" or "assistant".',
         ),
         ([user("")], "messages.0", f"messages.0: {EMPTY}"),
-        ([HI, assistant(), HI], "messages.1", f"messages.1: {EMPTY}"),
         ([HI, user()], "messages.1", f"messages.1: {EMPTY}"),
         ([user(text("a"), text(""))], "messages", "messages: text content blocks must be non-empty"),
         ([user(" \n")], "messages", "messages: text content blocks must contain non-whitespace text"),

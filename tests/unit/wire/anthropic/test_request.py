@@ -327,3 +327,7 @@ def test_thread_can_be_started_but_not_continued() -> None:
 
     assert caught.value.param == "thread"
     assert decode(body(thread={"type": "create"})) == decode(body())
+
+
+def test_thinking_budget_may_exceed_the_limit_with_tools() -> None:
+    assert request(thinking=ENABLED, max_tokens=1024, tools=[WEATHER]).reasoning

@@ -120,7 +120,17 @@ def test_choices_of_another_index_are_skipped() -> None:
     assert read([stream]) == [TextDelta("a"), TextDelta("a")]
 
 
-@pytest.mark.parametrize("reason", ["abort", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "cancelled"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "abort",
+        "insufficient_system_resource",
+        "MALFORMED_FUNCTION_CALL",
+        "function_call_filter: MALFORMED_FUNCTION_CALL",
+        "network_error",
+        "cancelled",
+    ],
+)
 def test_reason_of_an_incomplete_response_is_an_error(reason: str) -> None:
     with pytest.raises(UpstreamStreamError, match=f"the response ended with {reason}"):
         read([text_chunk("a") + finish(reason) + DONE])
@@ -156,7 +166,10 @@ def test_last_model_and_usage_are_reported() -> None:
         ("eos", "stop"),
         ("MAX_TOKENS", "length"),
         ("model_length", "length"),
+        ("model_context_window_exceeded", "length"),
         ("SAFETY", "content_filter"),
+        ("content_filter: PROHIBITED_CONTENT", "content_filter"),
+        ("guardrail_intervened", "content_filter"),
     ],
 )
 def test_finish_reason_is_mapped(reason: str, expected: str) -> None:
@@ -410,6 +423,22 @@ def test_delta_in_every_known_form_is_read(feed: Cut, delta: object, events: lis
 def test_text_in_nonstandard_members_is_read(choice: object) -> None:
     assert events_of([chunk(choices=[choice])]) == [TextDelta("a")]
     assert events_of([chunk(choices=choice)]) == [TextDelta("a")]
+
+
+MESSAGE = {"index": 0, "message": {"content": "ab"}, "finish_reason": "length"}
+
+
+@pytest.mark.parametrize("last", [MESSAGE, {**MESSAGE, "delta": None}, {**MESSAGE, "delta": {"content": ""}}])
+def test_message_after_deltas_repeats_them(last: object) -> None:
+    stream = text_chunk("a") + text_chunk("b") + chunk(choices=[last], usage={"prompt_tokens": 3}) + DONE
+
+    assert read([stream]) == [TextDelta("a"), TextDelta("b"), Finished("length", "", Usage(3, 0))]
+
+
+def test_every_message_is_read_if_there_are_no_deltas() -> None:
+    chunks = [chunk(choices=[{"index": 0, "message": {"content": text}}]) for text in ("a", "b")]
+
+    assert read([*chunks, DONE]) == [TextDelta("a"), TextDelta("b"), Finished("stop", "")]
 
 
 def test_refusal_is_text_and_finishes_with_content_filter() -> None:

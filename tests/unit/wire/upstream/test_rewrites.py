@@ -1,16 +1,20 @@
 import pytest
 
 from tokenfall.errors import UpstreamRefused
-from tokenfall.messages import ChatRequest
-from tokenfall.wire.upstream.rewrites import refused_member
+from tokenfall.messages import ChatRequest, Message, ToolCall
+from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_REQUIRED, SIGNATURE, refused_member
 
 UNSUPPORTED = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+
+MESSAGES = (Message("assistant", "", tool_calls=(ToolCall("call_1", "f", "{}"),), thought="hm"),)
 
 
 def member(
     message: str, *, model: str = "m", param: str | None = None, refused: frozenset[str] = frozenset()
 ) -> str | None:
-    request = ChatRequest(messages=(), model=model, max_tokens=9, refused=refused)
+    request = ChatRequest(
+        messages=MESSAGES, model=model, max_tokens=9, refused=refused, reasoning=True, json_object=True
+    )
     return refused_member(UpstreamRefused(message, param=param), request)
 
 
@@ -29,6 +33,12 @@ def member(
         ("property 'reasoning_content' is unsupported", "m", "reasoning_content"),
         ("Unrecognized request argument supplied: reasoning_effort", "m", "reasoning_effort"),
         ("stream_options is not supported", "m", "stream_options"),
+        ("The `reasoning_content` in the thinking mode must be passed back to the API.", "m", REASONING_REQUIRED),
+        ("reasoning_content is missing in assistant tool call message at index 1", "m", REASONING_REQUIRED),
+        ("Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.", "m", CALL_IDS),
+        ("Function call is missing a thought_signature in functionCall parts.", "m", SIGNATURE),
+        ("'messages' must contain the word 'json' in some form, to use 'response_format'", "m", JSON_WORD),
+        ("Prompt must contain the word 'json' in some form to use 'response_format'", "m", JSON_WORD),
     ],
 )
 def test_refused_member_is_found_in_the_message(message: str, model: str, expected: str | None) -> None:
@@ -53,3 +63,20 @@ def test_member_that_was_omitted_already_is_not_found_again(name: str) -> None:
     message = UNSUPPORTED if name == "max_tokens" else f"{name} is not supported"
 
     assert member(message, refused=frozenset({name})) is None
+
+
+@pytest.mark.parametrize("name", [CALL_IDS, JSON_WORD, SIGNATURE, "reasoning_content", "reasoning_effort", "logprobs"])
+def test_member_that_was_not_sent_is_not_refused(name: str) -> None:
+    request = ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
+
+    assert refused_member(UpstreamRefused(f"{name} is not supported"), request) is None
+
+
+def test_effort_without_reasoning_is_a_refused_member() -> None:
+    request = ChatRequest(messages=(), model="m", max_tokens=9, effort="low")
+
+    assert refused_member(UpstreamRefused("reasoning_effort is not supported"), request) == "reasoning_effort"
+
+
+def test_upstream_that_still_misses_reasoning_is_not_asked_again() -> None:
+    assert member("reasoning_content is missing", refused=frozenset({REASONING_REQUIRED})) is None

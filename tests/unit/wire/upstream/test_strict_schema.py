@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tokenfall.wire.upstream.strict_schema import fits_strict
+from tokenfall.wire.upstream.strict_schema import fits_strict, with_properties
 
 
 def closed(**properties: Any) -> dict[str, Any]:
@@ -76,3 +76,18 @@ def test_invalid_schema_does_not_fit(text: bytes) -> None:
 
 def test_schema_with_too_many_subschemas_does_not_fit() -> None:
     assert not fits_strict(json.dumps(closed(**{f"p{number}": STRING for number in range(6_000)})).encode())
+
+
+@pytest.mark.parametrize("more", [{}, {"additionalProperties": True}, {"$defs": {"a": {"type": "string"}}}])
+def test_schema_of_an_object_gets_properties(more: dict[str, Any]) -> None:
+    schema = with_properties(json.dumps({"type": "object", **more}).encode())
+
+    assert json.loads(schema) == {"type": "object", **more, "properties": {}}
+    assert with_properties(schema) is schema
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"type":"string"}', b"[]", b"{", b'"\xff"', b"[" * 4_000, b'{"type":"object"}' + b" " * 4_096]
+)
+def test_other_schema_is_unchanged(text: bytes) -> None:
+    assert with_properties(text) == text

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,17 +18,18 @@ def piece(index: int | None, call_id: str | None, name: str | None, arguments: s
     return CallPiece(index, call_id, CalledFunctionDelta(name, arguments))
 
 
-def calls(*pieces: CallPiece, at_once: bool = False) -> list[tuple[str, str, str]]:
-    """Id, name and arguments of each call; every call's first part has its name."""
-    reader = ToolCallReader()
+def calls(*pieces: CallPiece, at_once: bool = False, tools: Sequence[str] = ()) -> list[tuple[str, str, str]]:
+    """Id, name and arguments of each call; every call's first part has its name, or the beginning of it."""
+    reader = ToolCallReader(tools)
     parts = reader.read(pieces) if at_once else [part for each in pieces for part in reader.read([each])]
     reader.end()
     assembled: dict[int, tuple[str, str, str]] = {}
     for part in parts:
         if part.index in assembled:
-            assert (part.id, part.name) == ("", "")
+            assert part.id == ""
             call_id, name, arguments = assembled[part.index]
-            assembled[part.index] = (call_id, name, arguments + part.arguments)
+            assert not (part.name and arguments)
+            assembled[part.index] = (call_id, name + part.name, arguments + part.arguments)
         else:
             assert part.name
             assert part.index == len(assembled)
@@ -145,6 +147,80 @@ def test_empty_fragment_is_ignored() -> None:
 def test_arguments_without_a_name_raise_malformed() -> None:
     with pytest.raises(UpstreamMalformed, match="a tool call without a name"):
         calls(piece(0, "a", None, "{}"))
+
+
+# Names in parts, repeated names and arguments
+
+
+@pytest.mark.parametrize("index", [None, 0])
+@pytest.mark.parametrize("call_id", [None, "", "a"])
+@pytest.mark.parametrize(
+    ("names", "last"),
+    [(["get_", "weather"], ""), (["get", "_wea", "ther"], ""), (["get_", "get_weather"], "get_weather")],
+)
+def test_name_in_parts_is_joined(index: int | None, call_id: str | None, names: list[str], last: str) -> None:
+    pieces = [piece(index, "a", names[0], ""), *(piece(index, call_id, name, "") for name in names[1:])]
+    tools = ["get_weather", "clock"]
+
+    assert calls(*pieces, tools=tools) == [("a", "get_weather", "")]
+    assert calls(*pieces, piece(index, call_id, last, '{"x":1}'), piece(index, None, None, ""), tools=tools) == [
+        ("a", "get_weather", '{"x":1}')
+    ]
+
+
+def test_name_that_continues_another_name_of_a_tool_is_joined() -> None:
+    pieces = [piece(0, "a", "get", ""), piece(0, None, "_all", "{}")]
+
+    assert calls(*pieces, tools=["get", "get_all"]) == [("a", "get_all", "{}")]
+    assert calls(piece(0, "a", "ab", ""), piece(0, None, "ab", "{}"), tools=["abab"]) == [("a", "abab", "{}")]
+
+
+@pytest.mark.parametrize("index", [None, 0])
+def test_names_of_two_tools_are_two_calls(index: int | None) -> None:
+    pieces = [piece(index, None, "f", ""), piece(index, None, "g", "{}")]
+
+    assert calls(*pieces, tools=["f", "g"]) == [("", "f", ""), ("", "g", "{}")]
+    assert calls(*pieces, tools=["x"]) == [("", "f", ""), ("", "g", "{}")]
+
+
+def test_another_name_under_one_id_after_complete_arguments_is_a_new_call() -> None:
+    assert calls(piece(0, "a", "f", "{}"), piece(0, "a", "g", "{}")) == [("a", "f", "{}"), ("a", "g", "{}")]
+
+
+@pytest.mark.parametrize("call_id", [None, "a"])
+def test_name_after_complete_arguments_is_not_a_call(call_id: str | None) -> None:
+    assert calls(piece(0, "a", "f", "{}"), piece(0, call_id, "f", "")) == [("a", "f", "{}")]
+
+
+def test_name_and_arguments_after_complete_arguments_are_a_new_call() -> None:
+    first, again = piece(0, None, "f", '{"x":1}'), piece(0, None, "f", "")
+    rest = [piece(0, None, None, '{"x":'), piece(0, None, None, "2}")]
+
+    assert calls(first, again, *rest) == [("", "f", '{"x":1}'), ("", "f", '{"x":2}')]
+    assert calls(first, again, *rest, tools=["f"]) == [("", "f", '{"x":1}'), ("", "f", '{"x":2}')]
+
+
+def test_arguments_that_every_fragment_repeats_are_read_once() -> None:
+    texts = ["{", '{"x"', '{"x":1}', '{"x":1}']
+
+    assert calls(piece(0, "a", "f", ""), *(piece(0, None, None, text) for text in texts)) == [("a", "f", '{"x":1}')]
+
+
+def test_extra_content_of_a_call_is_kept() -> None:
+    extra = {"google": {"thought_signature": "c2ln"}}
+    reader = ResponseReader()
+    call = {"function": {"name": "f", "arguments": "{}"}, "id": "a", "extra_content": extra}
+
+    assert reader.feed(chunk(tool_calls=[call])) == [
+        ToolCallDelta(0, "a", "f", "{}", json.dumps(extra, separators=(",", ":")).encode())
+    ]
+    assert reader.feed(chunk(tool_calls=[{**call, "id": "b", "extra_content": "x"}])) == [
+        ToolCallDelta(1, "b", "f", "{}")
+    ]
+    lenient = {**call, "id": 7, "function": {"name": "f", "arguments": {}}}
+    assert [event.extra for event in reader.feed(chunk(tool_calls=[lenient])) if isinstance(event, ToolCallDelta)] == [
+        json.dumps(extra, separators=(",", ":")).encode()
+    ]
 
 
 # Calls in chunks

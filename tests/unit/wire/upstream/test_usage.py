@@ -24,6 +24,9 @@ from tokenfall.wire.upstream.usage import usage_of
         ({"completion_tokens": None, "total_tokens": 14}, Usage(9, 5)),
         ({"completion_tokens": None, "total_tokens": 4}, Usage(9, 0)),
         ({"reasoning_tokens": 2}, Usage(9, 5, reasoning_tokens=2)),
+        ({"reasoning_tokens": 2, "total_tokens": 14}, Usage(9, 5, reasoning_tokens=2)),
+        ({"reasoning_tokens": 2, "total_tokens": 16}, Usage(9, 7, reasoning_tokens=2)),
+        ({"reasoning_tokens": 8}, Usage(9, 13, reasoning_tokens=8)),
     ],
 )
 def test_cached_and_reasoning_tokens_are_found_in_any_place(fields: dict[str, Any], usage: Usage) -> None:

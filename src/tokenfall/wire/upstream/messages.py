@@ -1,0 +1,118 @@
+"""Encodes the messages of a request for an OpenAI-compatible upstream. Pure.
+
+Source: the OpenAI API reference, "Create chat completion", `messages`; `reasoning_content` in assistant messages, as
+DeepSeek and Moonshot require it. OpenAI's rules are stricter than those of other dialects:
+
+- A tool message has only text, and a call with its id before it: images are moved to a user message after the results.
+- Every call has a result before the next other message. Ollama's clients may omit one, or send one without a call.
+- A system or assistant message is not empty.
+- With `response_format: json_object`, a message contains the word JSON.
+
+Gemini requires the signature of the first call of each message; Google documents a value for calls of another origin.
+DeepSeek and Moonshot require the reasoning of earlier turns, which some clients do not keep; a space is accepted.
+"""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import Any
+
+from msgspec.structs import replace
+
+from tokenfall.messages import ChatRequest, Message, ToolCall
+from tokenfall.wire.tool_names import extra_of, upstream_id, upstream_name
+from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_CONTENT, REASONING_REQUIRED, SIGNATURE
+
+IMAGE_NOTE = "The result is an image, in the user message that follows."
+NO_RESULT = "There is no result."
+JSON_NOTE = "Respond in JSON."
+_NO_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+_NO_REASONING = " "
+_SHORT_ID = 9
+
+Encoded = Message | dict[str, Any]
+
+
+def encoded_messages(request: ChatRequest) -> Iterator[Encoded]:
+    """All messages, in the form that the upstream accepts."""
+    if JSON_WORD in request.refused and request.json_object:
+        yield Message("system", JSON_NOTE)
+    encoder = _MessageEncoder(request.refused)
+    for message in request.messages:
+        yield from encoder.encode(message)
+    yield from encoder.end_results()
+
+
+class _MessageEncoder:
+    def __init__(self, refused: frozenset[str]) -> None:
+        self._refused = refused
+        self._pending: dict[str, None] = {}
+        """Ids of the calls without a result."""
+        self._images: list[str] = []
+        """Images of the tool results before."""
+
+    def encode(self, message: Message) -> Iterator[Encoded]:
+        if message.role == "tool":
+            yield self._result(message)
+            return
+        yield from self.end_results()
+        self._pending = dict.fromkeys(call.id for call in message.tool_calls)
+        if message.role == "user" or message.content.strip() or message.tool_calls or message.images or message.thought:
+            yield self._message(message)
+
+    def end_results(self) -> Iterator[Encoded]:
+        """What belongs between tool results and another message."""
+        for call_id in self._pending:
+            yield self._message(Message("tool", NO_RESULT, tool_call_id=call_id))
+        self._pending = {}
+        if self._images:
+            images, self._images = self._images, []
+            yield {"role": "user", "content": _parts("", images)}
+
+    def _result(self, message: Message) -> Encoded:
+        if message.tool_call_id not in self._pending:
+            return self._message(replace(message, role="user", tool_call_id="", content=message.content or NO_RESULT))
+        del self._pending[message.tool_call_id]
+        if not message.images:
+            return self._message(message)
+        self._images += message.images
+        return self._message(replace(message, content=message.content or IMAGE_NOTE, images=()))
+
+    def _message(self, message: Message) -> Encoded:
+        thought = message.thought
+        if message.role == "assistant" and REASONING_REQUIRED in self._refused:
+            thought = thought or _NO_REASONING
+        if not (message.tool_calls or message.tool_call_id or message.images or thought):
+            return message
+        document: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.images:
+            document["content"] = _parts(message.content, message.images)
+        if thought and REASONING_CONTENT not in self._refused:
+            document["reasoning_content"] = thought
+        if message.tool_calls:
+            document["content"] = document["content"] or None
+            calls = document["tool_calls"] = [self._call(call) for call in message.tool_calls]
+            if SIGNATURE in self._refused:
+                calls[0].setdefault("extra_content", _NO_SIGNATURE)
+        if message.tool_call_id:
+            document["tool_call_id"] = self._id(message.tool_call_id)
+        return document
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        function = {"name": upstream_name(call.name), "arguments": call.arguments}
+        document = {"id": self._id(call.id), "type": "function", "function": function}
+        extra = extra_of(call.id)
+        return document if extra is None else {**document, "extra_content": extra}
+
+    def _id(self, call_id: str) -> str:
+        """The upstream's id; if it refused others, nine letters and digits: its own id, or a hash."""
+        original = upstream_id(call_id)
+        if CALL_IDS not in self._refused:
+            return original
+        if len(original) == _SHORT_ID and original.isascii() and original.isalnum():
+            return original
+        return sha256(original.encode()).hexdigest()[:_SHORT_ID]
+
+
+def _parts(text: str, images: Sequence[str]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
+    return parts + [{"type": "image_url", "image_url": {"url": url}} for url in images]
