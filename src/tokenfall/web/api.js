@@ -110,6 +110,16 @@ export class Api {
     return found;
   }
 
+  /** The messages that the model gets with the next question: { first, messages, max_messages, max_tokens }. */
+  async context(conversation) {
+    const { system } = optionsOf(conversation);
+    const body = JSON.stringify({ conversation, ...(system && { system }) });
+    const response = await this.#request('chat/context', { method: 'POST', headers: JSON_BODY, body, asksForKey: false });
+    const found = await response.json().catch(() => null);
+    if (typeof found?.first !== 'string') throw new Failure('unexpected');
+    return found;
+  }
+
   /** The names of all models. */
   async models() {
     const response = await this.#request('v1/models', { asksForKey: false });

@@ -41,7 +41,7 @@ const tabs = new TabChannel({ pendingIn, onTurn: (turn) => conversation.follow(t
 const conversation = new Conversation({ api, view, composer, notice, onBegin: onTurnStart, onTurnId: announceTurn, onTurn: onTurnChange });
 const indicator = new TabIndicator();
 const sidebarToggle = new SidebarToggle();
-const settings = new Settings({ api, ask: (question) => conversation.ask(question) });
+const settings = new Settings({ api, ask: (question) => conversation.ask(question), onChange: markContext });
 const sidebar = new Sidebar({ open: go, begin, rename, pin, remove, search: (words) => api.search(words) });
 const menu = new ConversationMenu({
   rename,
@@ -54,7 +54,7 @@ const menu = new ConversationMenu({
 new FileImport((read) => attempt('Imported', async () => go(await api.import(importedBody(await read())))));
 const unlisted = new Map(); // conversations that the server does not list yet
 let asksForKey = false; // prompt for a key if the next list gets a 401: a new conversation sends no other request
-let listed = []; // the server's list of conversations
+let listed = []; // as the server lists them
 let isListed = false; // the list has been loaded
 
 function addressOf(id) {
@@ -121,6 +121,16 @@ function onTurnStart() {
 function onTurnChange() {
   if (!conversation.isBusy) indicator.end(conversation.id, document.querySelector('#status').textContent);
   list();
+  markContext();
+}
+
+/** Marks the messages that the model will not get. Without a response of the server, nothing changes. */
+async function markContext() {
+  const { id } = conversation;
+  await conversation.isStored;
+  if (id !== conversation.id || conversation.isBusy || view.isEmpty) return;
+  const context = await api.context(id).catch(asFailure);
+  if (id === conversation.id && !(context instanceof Error)) view.markContext(context);
 }
 
 function showTitle() {
