@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
+from tokenfall.wire.plain.importing import MAX_MESSAGES
+
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import (
@@ -593,10 +595,11 @@ def test_exported_conversation_is_imported_as_a_new_one(open_page: Pages, three:
     [
         ("no JSON", "not a conversation that was exported"),
         ('{"messages": 3}', "not a conversation that was exported"),
-        ('{"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}]}', "messages[0]"),
+        ('{"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}]}', "was changed"),
+        (json.dumps({"messages": [{}] * (MAX_MESSAGES + 1)}), f"At most {MAX_MESSAGES:,} messages"),
         ('{"messages": ["' + "x" * 1_100_000 + '"]}', "too large for the server"),
     ],
-    ids=["no JSON", "no messages", "wrong order", "too large"],
+    ids=["no JSON", "no messages", "wrong order", "too long", "too large"],
 )
 def test_invalid_import_file_is_refused_with_the_reason(
     open_page: Pages, three: ServerProcess, tmp_path: Path, text: str, words: str

@@ -33,6 +33,8 @@ const MESSAGES_BY_CODE = {
   interrupted: 'The response was interrupted and is not complete.',
   not_exported: 'This file is not a conversation that was exported as JSON.',
   file_too_large: 'This file is too large for the server.',
+  file_invalid: 'This file cannot be imported: it was changed after the export, or is damaged.',
+  file_too_long: 'This conversation is too long to import. At most 1,000 messages are possible.',
   invalid_request: 'The server could not do this.',
   not_found: 'The server did not find what this needs.',
   simulated_failure: 'The simulator is set to fail here.',
