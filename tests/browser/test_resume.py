@@ -58,7 +58,7 @@ TRIES = 20
 
 GONE = "status of 4(04|09)"
 RECONNECTING = "Connection lost. Reconnecting…"
-BROKEN_OFF = "Not complete"
+BROKEN_OFF = "Interrupted"
 SERVER_HAS_NOT = "The connection was lost, and the server no longer has the response."
 
 

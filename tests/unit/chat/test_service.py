@@ -741,6 +741,13 @@ async def test_context_is_limited_by_its_token_budget(history: MemoryHistory) ->
     assert [message.content for message in engine.requests[2].messages] == ["1?", "So.", "2?"]
 
 
+async def test_refusal_is_stored_as_the_end_of_its_turn(history: MemoryHistory) -> None:
+    await run_question(text_engine("No.", end=Finished("content_filter", "m", refused=True)), history)
+    await run_question(text_engine("Half", end=Finished("content_filter", "m")), history)
+
+    assert [turn.finish_reason for turn in await stored_turns(history)] == ["refusal", "content_filter"]
+
+
 @pytest.mark.parametrize("system", [None, Message("system", "Be brief, be exact, be kind.")])
 @pytest.mark.parametrize("budget", [*range(0, 60, 4), None])
 async def test_turns_in_context_are_those_sent_with_a_short_question(

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest, NotFound
-from tokenfall.events import Finished, FinishReason
+from tokenfall.events import EndReason, Finished
 from tokenfall.messages import Message
 from tokenfall.wire.dialect import MAX_ITEMS, Count
 from tokenfall.wire.json_lines import one_line
@@ -69,7 +69,7 @@ class ChatResponse(Struct, frozen=True):
     """The response of `POST /chat` with `"stream": false`."""
 
     content: str
-    finish_reason: FinishReason
+    finish_reason: EndReason
     usage: TokenUsage | None
     model: str
     conversation: str
@@ -104,7 +104,7 @@ def reasoning_frame(text: str) -> bytes:
 
 def end_frame(finished: Finished) -> bytes:
     """The frame with a turn's finish reason and usage, before `[DONE]`, for clients that set `details`."""
-    document = {"finish_reason": finished.reason, "usage": token_usage(finished.usage), "model": finished.model}
+    document = {"finish_reason": finished.end_reason, "usage": token_usage(finished.usage), "model": finished.model}
     return b"event: end\ndata: %b\n\n" % one_line(_encode(document))
 
 
@@ -179,6 +179,6 @@ def complete_response(text: str, finished: Finished, *, conversation: str) -> It
     """The response of `POST /chat` with `"stream": false`."""
     return json_pieces(
         ChatResponse(
-            text, finished.reason, token_usage(finished.usage), model=finished.model, conversation=conversation
+            text, finished.end_reason, token_usage(finished.usage), model=finished.model, conversation=conversation
         )
     )

@@ -249,6 +249,10 @@ def test_end_frame_has_reason_usage_and_model() -> None:
     )
 
 
+def test_end_frame_distinguishes_a_refusal() -> None:
+    assert b'"finish_reason":"refusal"' in plain.end_frame(Finished("content_filter", "m", refused=True))
+
+
 def test_chat_defaults_are_a_document() -> None:
     defaults = plain.ChatDefaults(model="m", simulated=True, upstream=False, max_tokens=9)
 
