@@ -91,7 +91,7 @@ def test_system_prompt_that_leaves_no_room_marks_all_messages(open_page: Pages, 
     page.get_by_role("button", name="Settings").click()
     page.get_by_label("System prompt").fill("Be brief. " * 10)
     page.get_by_role("button", name="Save").click()
-    expect(mark(page)).to_contain_text("at most the newest 20 messages, and of these about 30 tokens")
+    expect(mark(page)).to_contain_text("at most the newest 20 messages, up to about 30 tokens")
     assert marked(page) == ["one", "one"]
     press(page, "Regenerate")
     wait_until_ended(page)

@@ -8,7 +8,7 @@ import { element } from './elements.js';
 
 /** The limits of `POST /chat/context`, as a sentence. */
 export function describeLimits({ max_messages: messages, max_tokens: tokens }) {
-  const room = tokens === null ? '' : `, and of these about ${tokens} tokens`;
+  const room = tokens === null ? '' : `, up to about ${tokens} tokens`;
   return `The model no longer gets the messages above. It gets at most the newest ${messages} messages${room}.`;
 }
 
