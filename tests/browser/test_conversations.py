@@ -296,12 +296,12 @@ def test_unknown_conversation_in_the_url_is_empty(open_page: Pages, three: Serve
     expect(shown(page)).to_have_text(re.compile("^hello"))
 
 
-def test_invalid_conversation_url_is_reported(open_page: Pages, three: ServerProcess) -> None:
-    open_page.expect("status of 400")
+def test_invalid_conversation_url_is_reported_and_starts_a_new_one(open_page: Pages, three: ServerProcess) -> None:
     page = open_page("about:blank", "")
     for name in ("<script>alert(1)</script>", "x" * 65, "../history", "white space"):
         page.goto(f"http://127.0.0.1:{three.port}/web?conversation={quote(name, safe='')}")
-        expect(alert(page)).to_contain_text("letters, digits")
+        expect(alert(page)).to_have_text("This link does not name a conversation. A new one was started.")
+        assert re.fullmatch("chat-[0-9a-f]{16}", str(in_address(page)))
         expect(names(page)).to_have_count(3)
     listed(page).first.click()
     expect_text(page, "in c")

@@ -11,7 +11,7 @@ import { Conversation } from './conversation.js';
 import { ConversationMenu } from './conversation_menu.js';
 import { ConversationView } from './conversation_view.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
-import { asFailure } from './failures.js';
+import { asFailure, Failure } from './failures.js';
 import { asJSON, asMarkdown, download, fileName } from './file_export.js';
 import { FileImport, importedBody } from './file_import.js';
 import { Notice, showBriefly, showStatus } from './notice.js';
@@ -27,6 +27,7 @@ import { ThemeSwitch } from './theme_switch.js';
 
 const UNTITLED = 'New conversation';
 const SHOWN_MS = 4000;
+const VALID = /^[\w.:@-]{1,64}$/; // an id of a conversation
 
 const keys = new Keys();
 const api = new Api(keys);
@@ -63,11 +64,13 @@ function addressOf(id) {
 
 /** Opens the conversation in the URL, or a new one. */
 function openAddress() {
-  const named = new URLSearchParams(location.search).get('conversation');
-  const id = named || newId();
-  if (!named) history.replaceState({ isNew: true }, '', addressOf(id));
+  const named = new URLSearchParams(location.search).get('conversation') ?? '';
+  const isValid = VALID.test(named);
+  const id = isValid ? named : newId();
+  if (!isValid) history.replaceState({ isNew: true }, '', addressOf(id));
   asksForKey = history.state?.isNew === true;
   open(id, { isNew: history.state?.isNew === true });
+  if (named && !isValid) notice.showFailure(new Failure('invalid_address'));
 }
 
 function newId() {

@@ -32,6 +32,7 @@ const MESSAGES_BY_CODE = {
   stopped: 'The response was stopped elsewhere.',
   interrupted: 'The response was interrupted and is not complete.',
   not_exported: 'This file is not a conversation that was exported as JSON.',
+  invalid_address: 'This link does not name a conversation. A new one was started.',
   file_too_large: 'This file is too large for the server.',
   file_invalid: 'This file cannot be imported: it was changed after the export, or is damaged.',
   file_too_long: 'This conversation is too long to import. At most 1,000 messages are possible.',
