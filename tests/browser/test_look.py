@@ -542,6 +542,15 @@ def test_in_forced_colours_buttons_keep_their_edges(
     page.screenshot(path=artefact(f"forced-{state.__name__.replace('_', '-')}.png"))
 
 
+CARET = "getComputedStyle(document.querySelector('.message:last-child .text'), '::before').backgroundColor"
+
+
+def test_caret_is_visible_in_forced_colours(open_page: Pages, talking: ServerProcess) -> None:
+    page = opened(open_page, talking, waiting, forced_colors="active")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert page.evaluate(CARET) not in {ground, "rgba(0, 0, 0, 0)"}
+
+
 # Screenshots
 
 
