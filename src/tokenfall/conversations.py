@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tokenfall.errors import error_of_code
-from tokenfall.events import Finished, FinishReason, Usage
+from tokenfall.events import EndReason, Finished, Usage
 from tokenfall.messages import Message
 
 
@@ -27,7 +27,7 @@ class Variant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: TurnStatus
     model: str
     answered_at: float
-    finish_reason: FinishReason | None = None
+    finish_reason: EndReason | None = None
     end_code: str = ""
 
 
@@ -48,7 +48,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     model: str
     asked_at: float
     answered_at: float
-    finish_reason: FinishReason | None = None
+    finish_reason: EndReason | None = None
     usage: Usage | None = None
     ttft_s: float | None = None
     tokens_per_s: float | None = None

@@ -11,6 +11,9 @@ from msgspec import Struct
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
+EndReason = Literal[FinishReason, "refusal"]
+"""A finish reason of the chat, which distinguishes a refusal of the model from a filter of the provider."""
+
 
 class TextDelta(Struct, frozen=True, gc=False):
     """The next piece of the response's text, usually one token.
@@ -82,13 +85,20 @@ class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
 class Finished(Struct, frozen=True):
     """The final event of a complete response. `usage` is None if the provider sent none.
 
-    `stop` is the stop sequence of the request that ended the response, "" if there is none or it is unknown.
+    `stop` is the stop sequence of the request that ended the response, "" if there is none or it is unknown. `refused`:
+    the model refused to respond, which has the reason `content_filter`.
     """
 
     reason: FinishReason
     model: str
     usage: Usage | None = None
     stop: str = ""
+    refused: bool = False
+
+    @property
+    def end_reason(self) -> EndReason:
+        """The reason, `refusal` for a refusal of the model."""
+        return "refusal" if self.refused and self.reason == "content_filter" else self.reason
 
 
 OutputEvent = TextDelta | ReasoningDelta | ToolCallDelta

@@ -70,7 +70,7 @@ def test_stop_and_send_are_in_one_row_with_the_other_controls(open_page: Pages, 
     ask(page, "one two three")
     expect_text(page, "one two")
     for controls in [("#model", "#stop", "#send"), ("#model", "#settings", "#stop", "#send")]:
-        for width in (390, 360, 320):
+        for width in (390, 360, 320, 1280):
             page.set_viewport_size({"width": width, "height": 640})
             page.wait_for_function("(width) => innerWidth === width", arg=width)
             in_one_row(page, *controls)

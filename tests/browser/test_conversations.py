@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
+from tokenfall.wire.plain.importing import MAX_MESSAGES
+
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import (
@@ -294,12 +296,12 @@ def test_unknown_conversation_in_the_url_is_empty(open_page: Pages, three: Serve
     expect(shown(page)).to_have_text(re.compile("^hello"))
 
 
-def test_invalid_conversation_url_is_reported(open_page: Pages, three: ServerProcess) -> None:
-    open_page.expect("status of 400")
+def test_invalid_conversation_url_is_reported_and_starts_a_new_one(open_page: Pages, three: ServerProcess) -> None:
     page = open_page("about:blank", "")
     for name in ("<script>alert(1)</script>", "x" * 65, "../history", "white space"):
         page.goto(f"http://127.0.0.1:{three.port}/web?conversation={quote(name, safe='')}")
-        expect(alert(page)).to_contain_text("letters, digits")
+        expect(alert(page)).to_have_text("This link does not name a conversation. A new one was started.")
+        assert re.fullmatch("chat-[0-9a-f]{16}", str(in_address(page)))
         expect(names(page)).to_have_count(3)
     listed(page).first.click()
     expect_text(page, "in c")
@@ -593,10 +595,11 @@ def test_exported_conversation_is_imported_as_a_new_one(open_page: Pages, three:
     [
         ("no JSON", "not a conversation that was exported"),
         ('{"messages": 3}', "not a conversation that was exported"),
-        ('{"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}]}', "messages[0]"),
+        ('{"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}]}', "was changed"),
+        (json.dumps({"messages": [{}] * (MAX_MESSAGES + 1)}), f"At most {MAX_MESSAGES:,} messages"),
         ('{"messages": ["' + "x" * 1_100_000 + '"]}', "too large for the server"),
     ],
-    ids=["no JSON", "no messages", "wrong order", "too large"],
+    ids=["no JSON", "no messages", "wrong order", "too long", "too large"],
 )
 def test_invalid_import_file_is_refused_with_the_reason(
     open_page: Pages, three: ServerProcess, tmp_path: Path, text: str, words: str

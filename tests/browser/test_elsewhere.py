@@ -35,8 +35,17 @@ def another(open_page: Pages, server: ServerProcess) -> Page:
     return wait_until_loaded(open_page(server))
 
 
-def look_again(page: Page) -> None:
-    page.evaluate("() => { dispatchEvent(new Event('focus')); }")
+LOOKS = {
+    "focus": "() => { dispatchEvent(new Event('focus')); }",
+    "online": "() => { dispatchEvent(new Event('online')); }",
+    "pageshow": "() => { dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })); }",
+    "visibilitychange": "() => { document.dispatchEvent(new Event('visibilitychange')); }",
+}
+"""What the browser dispatches when a page is shown again."""
+
+
+def look_again(page: Page, event: str = "focus") -> None:
+    page.evaluate(LOOKS[event])
 
 
 def test_regenerate_in_a_stale_page_deletes_nothing_and_shows_the_new_turns(open_page: Pages, serve: Serve) -> None:
@@ -77,10 +86,12 @@ def test_page_shown_again_has_the_turns_of_another_page(open_page: Pages, serve:
     server = serve(SIM=ECHO)
     page = open_page(server)
     complete_turn(page, "first")
-    complete_turn(another(open_page, server), "second")
-    look_again(page)
-    expect(last_response(page).locator(".text")).to_have_text("second")
-    expect(status(page)).to_contain_text("changed elsewhere")
+    other = another(open_page, server)
+    for event in LOOKS:
+        complete_turn(other, f"before {event}")
+        look_again(page, event)
+        expect(last_response(page).locator(".text")).to_have_text(f"before {event}")
+        expect(status(page)).to_contain_text("changed elsewhere")
 
 
 def test_conversation_that_the_server_lost_stays_and_is_marked(open_page: Pages, serve: Serve) -> None:

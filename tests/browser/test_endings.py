@@ -25,8 +25,8 @@ SCRIPT = """
 
 ENDS = {
     "length": ("One two three", "Stopped at the limit", "Stopped at the limit of 3 tokens"),
-    "filter": ("One two", "Filtered", "Ended by the provider’s content filter, or refused by the model"),
-    "tool": ("Let me look.", "Complete", "The model asked for a tool, which this page cannot run"),
+    "filter": ("One two", "Filtered", "Cut off by the content filter of the provider"),
+    "tool": ("Let me look.", "Ended with a tool call", "Ended with a tool call, which this page cannot run"),
 }
 """By question: the text, the status, and the note below the response."""
 

@@ -63,7 +63,7 @@ def expect_broken_off(page: Page, words: str, text: str = "one two") -> None:
     failed(page, words)
     wait_until_ended(page, "failed")
     assert messages(page) == [("user", "", COUNTING), ("assistant", "failed", text)]
-    expect(last_response(page).locator(".note")).to_contain_text("Not complete")
+    expect(last_response(page).locator(".note")).to_contain_text("Interrupted")
     for name in ["Edit", "Try again"]:
         expect(page.get_by_role("button", name=name)).to_be_visible()
 

@@ -28,7 +28,7 @@ MODEL = "<img src=x onerror=window.hacked=1>"
 PARTS = 4  # every n-th form, where each needs a turn of its own; `make torture` has turns of all forms
 EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a scenario cannot have a piece of white space only
 OWN_PATH = re.compile(
-    r"/(web(/[\w.]+)?|chat(/defaults|/turns/turn_\w+(/stop)?)?|v1/models|history|conversations)"
+    r"/(web(/[\w.]+)?|chat(/defaults|/context|/turns/turn_\w+(/stop)?)?|v1/models|history|conversations)"
     r"(\?((variants=true&)?conversation=[\w.:@%-]+|announce=true&details=true|limit=1000))?"
 )
 
@@ -52,14 +52,14 @@ PLANTED = {
 _ALLOWED = r"""{
   '*': { dir: /^(auto|ltr)$/ },
   article: { class: /^message (user|assistant)$/, 'data-state': /^(waiting|streaming|complete|interrupted)$/,
-             'data-turn': /^(turn_\w+)?$/, 'data-reason': /^(stop|length)?$/ },
+             'data-turn': /^(turn_\w+)?$/, 'data-reason': /^(stop|length)?$/, 'data-outside': /^$/ },
   h2: { class: /^who( model)?$/ },
   div: { class: /^(text|text folded|actions|table)$/, tabindex: /^0$/, role: /^group$/, 'aria-label': /^Table$/ },
   button: { type: /^button$/, class: /^(action|action unfold|action timing|copy|wrap)$/, 'data-copy': /^code$/,
             'data-action': /^(copy|edit|again|continue)$/, 'data-wrap': /^$/, 'aria-pressed': /^false$/,
             'aria-expanded': /^false$/ },
   time: { class: /^at$/, datetime: /^[\d:.TZ-]+$/, title: /^[\w ,:]+$/ },
-  p: { class: /^(note|progress)$/, 'aria-hidden': /^true$/ },
+  p: { class: /^(note|progress|outside)$/, 'aria-hidden': /^true$/ },
   span: { class: /^(unseen|lines|language|math|ended|model|pace|comment|string|number|keyword|rest)$/,
           translate: /^no$/, hidden: /^$/, 'aria-hidden': /^true$/ },
   figure: { class: /^code$/, 'aria-label': /^Code(: \S{1,40})?$/ },
@@ -74,7 +74,7 @@ _ALLOWED = r"""{
 # Defines `watch`, which returns a line for each violation in the page.
 _WATCH = f"""() => {{
   const allowed = {_ALLOWED};
-  const changing = '#messages > *, #conversations > *, #intro > *, #model > *';
+  const changing = '#messages > *, #conversations > *, #intro > *, #model > *, .outside';
   const others = () => [...document.querySelectorAll('*')].filter((element) => !element.closest(changing))
     .map(({{ localName }}) => localName).sort().join(' ');
   const before = others();

@@ -246,6 +246,20 @@ def failed(page: Page) -> None:
     expect(alert(page)).not_to_be_empty()
 
 
+def outside_the_context(page: Page) -> None:
+    rich(page)
+
+    def newest(route: Route) -> None:
+        first = page.locator(".message").last.get_attribute("data-turn")
+        route.fulfill(json={"first": first, "messages": 2, "max_messages": 2, "max_tokens": 4000})
+
+    page.route("**/chat/context", newest)
+    ask(page, "anything")
+    wait_until_ended(page)
+    expect(page.locator(".outside")).to_be_visible()
+    expect(page.locator("[data-outside]")).to_have_count(2)
+
+
 def counting_down(page: Page) -> None:
     refuse(page, "/chat", 429, **{"Retry-After": "90"})
     ask(page, "anything")
@@ -296,6 +310,7 @@ STATES: list[Callable[[Page], None]] = [
     hard,
     stopped,
     failed,
+    outside_the_context,
     counting_down,
     key_dialog,
     menu,
@@ -525,6 +540,15 @@ def test_in_forced_colours_buttons_keep_their_edges(
     page = opened(open_page, talking, state, forced_colors="active")
     assert page.evaluate(UNBORDERED) == []
     page.screenshot(path=artefact(f"forced-{state.__name__.replace('_', '-')}.png"))
+
+
+CARET = "getComputedStyle(document.querySelector('.message:last-child .text'), '::before').backgroundColor"
+
+
+def test_caret_is_visible_in_forced_colours(open_page: Pages, talking: ServerProcess) -> None:
+    page = opened(open_page, talking, waiting, forced_colors="active")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert page.evaluate(CARET) not in {ground, "rgba(0, 0, 0, 0)"}
 
 
 # Screenshots

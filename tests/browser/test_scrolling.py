@@ -168,6 +168,29 @@ def test_first_upward_scroll_ends_following(open_page: Pages, server: ServerProc
     assert top(page) == place
 
 
+def test_upward_key_or_wheel_ends_following_before_the_box_scrolls(open_page: Pages, server: ServerProcess) -> None:
+    """A smooth scroll starts with less than a pixel, which a word that arrives then would undo."""
+    page = open_page(server)
+    start_held(page)
+    events: list[tuple[str, dict[str, object], bool]] = [
+        ("keydown", {"key": "ArrowUp"}, False),
+        ("keydown", {"key": "ArrowDown"}, True),
+        ("keydown", {"key": "PageUp"}, False),
+        ("keydown", {"key": " "}, True),
+        ("keydown", {"key": " ", "shiftKey": True}, False),
+        ("keydown", {"key": "Home"}, False),
+        ("wheel", {"deltaY": 1}, True),
+        ("wheel", {"deltaY": -1}, False),
+    ]
+    for event, fields, follows in events:
+        page.evaluate(TO_END)
+        assert at_end(page), fields
+        page.locator("#log").dispatch_event(event, {**fields, "bubbles": True})
+        expect(to_end(page)).to_be_visible(visible=not follows)
+        more(page, server, 40)
+        assert at_end(page) == follows, fields
+
+
 @pytest.mark.parametrize("how", ["a_notch", "arrow_up", "page_up", "touch"])
 def test_scrolling_up_during_a_fast_response_is_not_undone(open_page: Pages, server: ServerProcess, how: str) -> None:
     page = open_page(server, has_touch=how == "touch")

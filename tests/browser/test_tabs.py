@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.pages import Pages
-from tests.browser.steps import ask, expect_text, gate, turn_id, wait_until_ended, wait_until_loaded
+from tests.browser.steps import ask, expect_text, gate, streams, turn_id, wait_until_ended, wait_until_loaded
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -99,6 +99,19 @@ def test_dashboard_beside_a_frozen_one_that_read_for_both_stays_live(open_page: 
     live(reading)
     live(dashboard)
     assert len(opened) == 1
+
+
+def test_response_that_ended_while_its_tab_was_frozen_is_complete(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    ask(page, "one two three four")
+    expect_text(page, "one two")
+    with frozen(page):
+        gate(server, "hold")
+        while streams(server):
+            pass
+    expect_text(page, "one two three four")
+    wait_until_ended(page)
 
 
 @pytest.mark.parametrize("has_locks", [True, False])

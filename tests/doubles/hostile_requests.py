@@ -271,6 +271,7 @@ CONTROLS: dict[str, Make] = {
     "metrics": lambda: request("/metrics"),
     "history of the dashboard": lambda: request("/board/history?range=24h"),
     "defaults of the chat": lambda: request("/chat/defaults"),
+    "context of a chat": lambda: post("/chat/context", b'{"system":"' + "\u00e9".encode() * (MOST // 2 - 20) + b'"}'),
 }
 
 JOURNALED: dict[str, Make] = {

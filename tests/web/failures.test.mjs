@@ -110,7 +110,12 @@ describe('the message', () => {
   test('of the server is limited in length', async () => {
     const { text } = await refused(418, { detail: 'x'.repeat(5000) });
     assert.ok(text.length < 400, `${text.length}`);
-    assert.ok(text.endsWith(`: ${'x'.repeat(300)}`));
+    assert.ok(text.endsWith(`: ${'x'.repeat(300)}…`));
+  });
+
+  test('of the server ends as a sentence', async () => {
+    assert.match((await refused(418, { detail: 'A teapot' })).text, / says: A teapot\.$/);
+    assert.match((await refused(418, { detail: 'A teapot?' })).text, / says: A teapot\?$/);
   });
 
   test('for each code of a broken response says that it is incomplete', () => {

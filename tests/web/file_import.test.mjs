@@ -16,3 +16,9 @@ test('an invalid title is omitted', () => {
 for (const text of ['', 'no JSON', 'null', '[]', '{}', '{"messages": {}}']) {
   test(`no export: ${JSON.stringify(text)}`, () => assert.throws(() => importedBody(text), { code: 'not_exported' }));
 }
+
+test('a conversation is sent up to the limit of the server', () => {
+  const exported = (count) => JSON.stringify({ messages: Array.from({ length: count }, () => ({})) });
+  assert.equal(JSON.parse(importedBody(exported(1000))).messages.length, 1000);
+  assert.throws(() => importedBody(exported(1001)), { code: 'file_too_long' });
+});

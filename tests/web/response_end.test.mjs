@@ -22,11 +22,12 @@ for (const [state, end, words, status] of [
   ['complete', { reason: 'length', tokens: 9 }, /^Stopped at the limit of 9 tokens$/, 'Stopped at the limit'],
   ['complete', { reason: 'length', tokens: 1 }, /^Stopped at the limit of 1 token$/, 'Stopped at the limit'],
   ['complete', { reason: 'length' }, /^Stopped at the token limit$/, 'Stopped at the limit'],
-  ['complete', { reason: 'content_filter' }, /content filter, or refused/, 'Filtered'],
-  ['complete', { reason: 'tool_calls' }, /asked for a tool/, 'Complete'],
+  ['complete', { reason: 'content_filter' }, /content filter/, 'Filtered'],
+  ['complete', { reason: 'refusal' }, /^Refused by the model$/, 'Refused'],
+  ['complete', { reason: 'tool_calls' }, /tool call/, 'Ended with a tool call'],
   ['stopped', { reason: 'length' }, /^Stopped$/, 'Stopped'],
   ['interrupted', {}, /^Interrupted$/, ''],
-  ['failed', {}, /^Not complete$/, ''],
+  ['failed', {}, /^Interrupted$/, ''],
 ]) {
   test(`the words of ${state} ${end.reason ?? ''} ${end.tokens ?? ''}`, () => {
     assert.match(describeEnd(state, end), words);

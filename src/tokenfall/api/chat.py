@@ -21,6 +21,7 @@ from tokenfall.http.encoding import header_lines
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead
 from tokenfall.memory.leases import ResponseMemory
+from tokenfall.messages import Message
 from tokenfall.ports import Followed
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.simulator.grammar import parse
@@ -112,6 +113,21 @@ class ChatRoutes:
             model=defaults.model, simulated=is_sim, upstream=self._relays, max_tokens=defaults.max_tokens
         )
         return Response(200, plain.chat_defaults(document), content_type=JSON)
+
+    async def context(self, request: Request) -> Response:
+        """`POST /chat/context`."""
+        body = plain.decode_context(request.body)
+        system = None if body.system is None else Message("system", body.system)
+        conversation = Conversation(self._keys.owner(request), body.conversation)
+        turns = await self._chat.in_context(conversation, system=system)
+        defaults = self._chat.defaults
+        found = plain.ChatContext(
+            first=turns[0].id if turns else "",
+            messages=2 * len(turns),
+            max_messages=defaults.context_messages,
+            max_tokens=defaults.context_tokens,
+        )
+        return document(plain.chat_context(found))
 
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the events of a turn after `Last-Event-ID`, past and future."""

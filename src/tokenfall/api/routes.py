@@ -29,6 +29,7 @@ def chat_routes(chat: LazyHandlers) -> list[Route]:
     return [
         route("POST", "/chat", operation="chat.chat", limited=True, request_logged=True),
         route("GET", "/chat/defaults", operation="chat.defaults", for_pages=True),
+        stored("POST", "/chat/context", operation="chat.context"),
         stored("GET", "/history", operation="chat.history"),
         stored("DELETE", "/history", operation="chat.clear"),
         route("GET", "/chat/turns/{turn}", operation="chat.resume", limited=True, private=True),

@@ -113,8 +113,9 @@ class Parts:
         routes = ChatRoutes(
             chat, self.keys, callers=self.callers, memory=self.response_memory, refuse=refuse, relays=relays
         )
-        names = ("chat", "defaults", "history", "clear", "resume", "stop", "conversations", "change", "add", "delete")
-        return {f"chat.{name}": getattr(routes, name) for name in names}
+        turns = ("chat", "defaults", "context", "resume", "stop")
+        stored = ("history", "clear", "conversations", "change", "add", "delete")
+        return {f"chat.{name}": getattr(routes, name) for name in (*turns, *stored)}
 
     def control_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.control import ControlRoutes  # noqa: PLC0415 - it imports msgspec

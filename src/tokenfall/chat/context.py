@@ -24,21 +24,31 @@ def estimated_tokens(message: Message) -> int:
     return TOKENS_PER_MESSAGE + -(-size // BYTES_PER_TOKEN)
 
 
+def turns_in_context(
+    turns: Sequence[Turn], question: Message, *, system: Message | None, limit: int, max_tokens: int | None = None
+) -> Sequence[Turn]:
+    """The newest of `turns`, oldest first, that are sent to the model with `question`: at most `limit` messages.
+
+    With `max_tokens`, the oldest turns are dropped until the estimate for all messages fits.
+    """
+    within = turns[max(0, len(turns) - turns_within(limit)) :]
+    if max_tokens is None:
+        return within
+    remaining = max_tokens - sum(map(estimated_tokens, (*([system] if system else []), question)))
+    for place in reversed(range(len(within))):
+        remaining -= estimated_tokens(within[place].question) + estimated_tokens(within[place].answer)
+        if remaining < 0:
+            return within[place + 1 :]
+    return within
+
+
 def context(
     turns: Sequence[Turn], question: Message, *, system: Message | None, limit: int, max_tokens: int | None = None
 ) -> tuple[Message, ...]:
-    """The messages for the model: the system message, the newest complete turns within `limit` messages, the question.
+    """The messages for the model: the system message, the turns of `turns_in_context`, the question.
 
-    With `max_tokens`, the oldest turns are dropped until the estimate for all messages fits. The system message and the
-    question are always included.
+    The system message and the question are always included.
     """
-    fixed = (*([system] if system else []), question)
-    remaining = None if max_tokens is None else max_tokens - sum(map(estimated_tokens, fixed))
-    history: list[Message] = []
-    for turn in reversed(turns[max(0, len(turns) - turns_within(limit)) :]):
-        if remaining is not None:
-            remaining -= estimated_tokens(turn.question) + estimated_tokens(turn.answer)
-            if remaining < 0:
-                break
-        history += (turn.answer, turn.question)
-    return (*fixed[:-1], *reversed(history), question)
+    sent = turns_in_context(turns, question, system=system, limit=limit, max_tokens=max_tokens)
+    history = [message for turn in sent for message in (turn.question, turn.answer)]
+    return (*([system] if system else []), *history, question)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from tokenfall.callers import NOBODY, Caller
-from tokenfall.chat.context import context, turns_within
+from tokenfall.chat.context import context, turns_in_context, turns_within
 from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, NotFound, StoreUnavailable
 from tokenfall.messages import ChatRequest, Message
@@ -126,6 +126,21 @@ class Chat:
             simulation=question.simulation,
             caller=question.caller,
             reports_reasoning=question.reports_reasoning,
+        )
+
+    async def in_context(self, conversation: Conversation, *, system: Message | None) -> Sequence[Turn]:
+        """The stored turns, oldest first, that the model gets with the next question if that is short.
+
+        Empty if the conversation does not exist. A long question may leave less room.
+        """
+        defaults = self.defaults
+        turns = await self._history.turns(conversation, last=max(turns_within(defaults.context_messages), 1))
+        return turns_in_context(
+            turns or (),
+            Message("user", ""),
+            system=system or defaults.system,
+            limit=defaults.context_messages,
+            max_tokens=defaults.context_tokens,
         )
 
     async def _previous_turns(self, question: Question) -> tuple[Sequence[Turn], Turn | None]:

@@ -193,7 +193,7 @@ class TurnRun:
             model=(finished.model if finished else "") or self.model,
             asked_at=self._started_at,
             answered_at=time(),
-            finish_reason=finished.reason if finished else None,
+            finish_reason=finished.end_reason if finished else None,
             usage=finished.usage if finished else None,
             ttft_s=None if first_s is None else round(first_s - self._started_s, 4),
             tokens_per_s=None if first_s is None else rate(len(self._turn.response), perf_counter() - first_s),

@@ -9,6 +9,7 @@ import { fieldsOf, keyWith, optionsOf } from './options.js';
 import { request } from './request.js';
 
 const STREAM = { announce: true, details: true, on_disconnect: 'finish' };
+const IMPORT_FAILURES = { 400: 'file_invalid', 413: 'file_too_large' };
 const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export class Api {
@@ -64,7 +65,7 @@ export class Api {
   async import(body) {
     const init = { method: 'POST', headers: JSON_BODY, body };
     const response = await this.#request('conversations', init).catch((error) => {
-      throw error.status === 413 ? new Failure('file_too_large', error) : error;
+      throw IMPORT_FAILURES[error.status] ? new Failure(IMPORT_FAILURES[error.status]) : error;
     });
     const { id } = (await response.json().catch(() => null)) ?? {};
     if (typeof id !== 'string') throw new Failure('unexpected');
@@ -107,6 +108,16 @@ export class Api {
     const response = await this.#request('chat/defaults', { asksForKey: false });
     const found = await response.json().catch(() => null);
     if (typeof found?.model !== 'string') throw new Failure('unexpected');
+    return found;
+  }
+
+  /** The messages that the model gets with the next question: { first, messages, max_messages, max_tokens }. */
+  async context(conversation) {
+    const { system } = optionsOf(conversation);
+    const body = JSON.stringify({ conversation, ...(system && { system }) });
+    const response = await this.#request('chat/context', { method: 'POST', headers: JSON_BODY, body, asksForKey: false });
+    const found = await response.json().catch(() => null);
+    if (typeof found?.first !== 'string') throw new Failure('unexpected');
     return found;
   }
 

@@ -11,7 +11,7 @@ import { Conversation } from './conversation.js';
 import { ConversationMenu } from './conversation_menu.js';
 import { ConversationView } from './conversation_view.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
-import { asFailure } from './failures.js';
+import { asFailure, Failure } from './failures.js';
 import { asJSON, asMarkdown, download, fileName } from './file_export.js';
 import { FileImport, importedBody } from './file_import.js';
 import { Notice, showBriefly, showStatus } from './notice.js';
@@ -27,6 +27,7 @@ import { ThemeSwitch } from './theme_switch.js';
 
 const UNTITLED = 'New conversation';
 const SHOWN_MS = 4000;
+const VALID = /^[\w.:@-]{1,64}$/; // an id of a conversation
 
 const keys = new Keys();
 const api = new Api(keys);
@@ -41,7 +42,7 @@ const tabs = new TabChannel({ pendingIn, onTurn: (turn) => conversation.follow(t
 const conversation = new Conversation({ api, view, composer, notice, onBegin: onTurnStart, onTurnId: announceTurn, onTurn: onTurnChange });
 const indicator = new TabIndicator();
 const sidebarToggle = new SidebarToggle();
-const settings = new Settings({ api, ask: (question) => conversation.ask(question) });
+const settings = new Settings({ api, ask: (question) => conversation.ask(question), onChange: markContext });
 const sidebar = new Sidebar({ open: go, begin, rename, pin, remove, search: (words) => api.search(words) });
 const menu = new ConversationMenu({
   rename,
@@ -54,7 +55,7 @@ const menu = new ConversationMenu({
 new FileImport((read) => attempt('Imported', async () => go(await api.import(importedBody(await read())))));
 const unlisted = new Map(); // conversations that the server does not list yet
 let asksForKey = false; // prompt for a key if the next list gets a 401: a new conversation sends no other request
-let listed = []; // the server's list of conversations
+let listed = []; // as the server lists them
 let isListed = false; // the list has been loaded
 
 function addressOf(id) {
@@ -63,11 +64,13 @@ function addressOf(id) {
 
 /** Opens the conversation in the URL, or a new one. */
 function openAddress() {
-  const named = new URLSearchParams(location.search).get('conversation');
-  const id = named || newId();
-  if (!named) history.replaceState({ isNew: true }, '', addressOf(id));
+  const named = new URLSearchParams(location.search).get('conversation') ?? '';
+  const isValid = VALID.test(named);
+  const id = isValid ? named : newId();
+  if (!isValid) history.replaceState({ isNew: true }, '', addressOf(id));
   asksForKey = history.state?.isNew === true;
   open(id, { isNew: history.state?.isNew === true });
+  if (named && !isValid) notice.showFailure(new Failure('invalid_address'));
 }
 
 function newId() {
@@ -121,6 +124,16 @@ function onTurnStart() {
 function onTurnChange() {
   if (!conversation.isBusy) indicator.end(conversation.id, document.querySelector('#status').textContent);
   list();
+  markContext();
+}
+
+/** Marks the messages that the model will not get. Without a response of the server, nothing changes. */
+async function markContext() {
+  const { id } = conversation;
+  await conversation.isStored;
+  if (id !== conversation.id || conversation.isBusy || view.isEmpty) return;
+  const context = await api.context(id).catch(asFailure);
+  if (id === conversation.id && !(context instanceof Error)) view.markContext(context);
 }
 
 function showTitle() {

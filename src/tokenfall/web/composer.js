@@ -34,7 +34,7 @@ export class Composer {
   #stop = document.querySelector('#stop');
   #busy = false;
   #drafts = new Drafts();
-  #conversation = ''; // '' before one is open
+  #conversation = ''; // empty before one is open
   #frame = 0;
 
   /** @param on stop(); send(text), called only while not busy and with a text; returns false if it cannot be sent now */
@@ -55,7 +55,7 @@ export class Composer {
   /** While busy, Stop is shown and Send does nothing; the text area stays enabled for the next message. */
   setBusy(busy) {
     this.#busy = busy;
-    // Not `disabled`: a focused button would lose the focus.
+    // Not disabled: a focused button would lose the focus.
     this.#send.setAttribute('aria-disabled', String(busy));
     const isOnStop = document.activeElement === this.#stop;
     this.#stop.hidden = !busy;

@@ -51,13 +51,18 @@ export class Conversation {
     this.id = '';
   }
 
-  /** The question of the current turn, '' without one. */
+  /** The question of the current turn, empty without one. */
   get question() {
     return this.#turn?.question ?? '';
   }
 
   get isBusy() {
     return this.#turn !== null;
+  }
+
+  /** Resolves when the server has stored the turns that were stopped. */
+  get isStored() {
+    return this.#stops.done;
   }
 
   /** Shows another conversation. The server continues the turn of the previous one. */
@@ -131,9 +136,7 @@ export class Conversation {
     await act().finally(() => (this.#isSuspended = false));
   }
 
-  messages() {
-    return messagesOf(this.#api, this.id);
-  }
+  messages() { return messagesOf(this.#api, this.id); }
 
   /** Shows changes made on other pages; does nothing if the server cannot be reached. */
   async refresh() {
@@ -178,9 +181,8 @@ export class Conversation {
   #showNotLoaded(failure) {
     if (!this.isBusy && pendingTurn(this.id)?.id === '') this.#questions.giveUp(this.id, { isOpen: false });
     showStatus('');
-    const run = () => this.show();
     const [label, meanwhile] = failure.status === 401 ? ['Enter a key', ''] : ['Load again', 'Loading again'];
-    this.#notice.showFailure(failure, { label, run, meanwhile });
+    this.#notice.showFailure(failure, { label, run: () => this.show(), meanwhile });
   }
 
   async #run(request) {
@@ -282,8 +284,7 @@ export class Conversation {
 
   /** Leaves the current turn. A question that the server has not accepted becomes the draft of its conversation. */
   #leaveTurn() {
-    const { id } = this;
-    const turn = this.#turn;
+    const [id, turn] = [this.id, this.#turn];
     this.#setTurn(null);
     turn.leave().then(() => {
       const isSentAgain = this.#turn?.key === turn.key;

@@ -7,6 +7,7 @@
 import { AutoScroll } from './auto_scroll.js';
 import { copy } from './clipboard.js';
 import { toggleWrap } from './code_block.js';
+import { ContextMark } from './context_mark.js';
 import { EditForm } from './edit_form.js';
 import { element } from './elements.js';
 import { bodyOf, questionElement, ResponseView } from './message.js';
@@ -26,6 +27,7 @@ export class ConversationView {
   #empty = document.querySelector('#empty');
   #scroll = new AutoScroll(document.querySelector('#log'), this.#messages, document.querySelector('#to-end'));
   #texts = new WeakMap(); // by message element
+  #context = new ContextMark(this.#messages);
   #on;
 
   /**
@@ -50,6 +52,7 @@ export class ConversationView {
   /** Shows neither messages nor the text for an empty conversation. */
   clear() {
     this.#messages.replaceChildren();
+    this.#context.reset();
     this.#empty.hidden = true;
   }
 
@@ -72,10 +75,17 @@ export class ConversationView {
     this.#scroll.update();
   }
 
+  /** Marks the messages that the model will not receive; see context_mark.js. */
+  markContext(context) {
+    this.#context.set(context);
+    this.#scroll.update();
+  }
+
   /** Replaces all messages. `isUnknown`: the server has no such conversation. */
   showHistory(messages, { isUnknown = false } = {}) {
     this.#empty.textContent = isUnknown ? UNKNOWN : NOTHING;
     this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#elementOf(message)));
+    this.#context.place();
     this.#changed();
     this.#scroll.toEnd();
   }

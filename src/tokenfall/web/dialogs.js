@@ -26,7 +26,7 @@ export function ask(dialog, isUsable = () => true) {
       if (isUsable()) finish(true);
     };
     cancel.onclick = () => finish(false);
-    // `close` is dispatched later; the dialog may have been opened again by then.
+    // The close event is dispatched later; the dialog may have been opened again by then.
     dialog.onclose = () => dialog.open || resolve(false);
     dialog.showModal();
   });

@@ -15,7 +15,7 @@ export class EntryMenu {
 
   /** @param on { rename(id), pin(id), remove(id), isPinned(id) } */
   constructor(list, on) {
-    // Runs before the browser opens the menu (`popovertarget`).
+    // Runs before the browser opens the menu (popovertarget).
     list.addEventListener('click', ({ target }) => (this.#opener = target.closest('.more') ?? this.#opener));
     for (const act of ['rename', 'pin', 'remove']) {
       this.#box.querySelector(`[data-action=${act}]`).addEventListener('click', () => {

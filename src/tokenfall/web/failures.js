@@ -32,7 +32,10 @@ const MESSAGES_BY_CODE = {
   stopped: 'The response was stopped elsewhere.',
   interrupted: 'The response was interrupted and is not complete.',
   not_exported: 'This file is not a conversation that was exported as JSON.',
+  invalid_address: 'This link does not name a conversation. A new one was started.',
   file_too_large: 'This file is too large for the server.',
+  file_invalid: 'This file cannot be imported: it was changed after the export, or is damaged.',
+  file_too_long: 'This conversation is too long to import. At most 1,000 messages are possible.',
   invalid_request: 'The server could not do this.',
   not_found: 'The server did not find what this needs.',
   simulated_failure: 'The simulator is set to fail here.',
@@ -101,12 +104,18 @@ export class Failure extends Error {
   /** One or two sentences for the user. */
   get text() {
     const own = MESSAGES_BY_CODE[this.code] ?? MESSAGES_BY_STATUS[this.status];
-    const detail = this.detail.replace(REPEATED, '').slice(0, MAX_DETAIL);
+    const detail = sentence(this.detail.replace(REPEATED, ''));
     const helps = HAS_DETAIL.has(this.code) || HAS_DETAIL.has(this.status);
     if (own) return helps && detail ? `${own} It says: ${detail}` : own;
     const what = this.status ? 'The server refused.' : 'The response ended early and is not complete.';
     return detail ? `${what} The server says: ${detail}` : what;
   }
+}
+
+/** At most MAX_DETAIL characters of `text`, with a full stop if it has no end. */
+function sentence(text) {
+  if (text.length > MAX_DETAIL) return `${text.slice(0, MAX_DETAIL)}…`;
+  return /(^|[.!?])$/.test(text) ? text : `${text}.`;
 }
 
 /** Any other error is a defect of the page: it is logged, and the user gets a general message. */

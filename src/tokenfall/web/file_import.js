@@ -4,6 +4,8 @@
 
 import { Failure } from './failures.js';
 
+const MAX_MESSAGES = 1000; // as the server takes
+
 /** The request body for an exported conversation; throws a Failure for any other text. */
 export function importedBody(text) {
   let exported = null;
@@ -14,6 +16,7 @@ export function importedBody(text) {
   }
   if (!Array.isArray(exported?.messages)) throw new Failure('not_exported');
   const { title, messages } = exported;
+  if (messages.length > MAX_MESSAGES) throw new Failure('file_too_long');
   return JSON.stringify({ ...(typeof title === 'string' && { title }), messages });
 }
 

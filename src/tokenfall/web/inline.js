@@ -10,7 +10,7 @@
 import { merged, paired, REACH, rolesOf, textOf, WORD, wrap } from './emphasis.js';
 import { formulaAt, isCutAt, mayBecome } from './math.js';
 
-const LABEL_REACH = 300; // from `[` to `]`: at most that much of a streamed text is held back
+const LABEL_REACH = 300; // from [ to ]: at most that much of a streamed text is held back
 const ADDRESS_REACH = 2000;
 
 const NEXT = /(?<! ) *\n|([*_~`])\1*|!?\[|[\\\]!<&$]|https?:\/\//gi;
@@ -30,7 +30,7 @@ const SIMPLE = [
   [new RegExp(ENTITY, 'iy'), (...entity) => textOf(decoded(...entity))],
 ];
 const SIMPLE_BEGUN = /(?:[\\!]|&(?:#x?[\da-f]{0,7}|[a-z]{0,6})|<(?:br \/?|[a-z][^\s<>]{0,2000})?)$/iy;
-// After a label: `(`, a URL with balanced brackets or in <>, a title, `)`; and an incomplete one.
+// After a label, in round brackets: a URL with balanced brackets or in <>, and a title; and an incomplete one.
 const IN_ADDRESS = String.raw`(?:\\.|[^\s()[\]\\])`;
 const ADDRESS = String.raw`(?:${IN_ADDRESS}|\(${IN_ADDRESS}*\))*`;
 const TARGET = new RegExp(

@@ -16,7 +16,7 @@ import { aligned, alignOf, cellsOf, DELIMITERS } from './table.js';
 
 const MAX_OPEN = 24; // nested blocks; deeper marks are text
 const CHUNK = 2000; // characters of code, up to the next line end, that are laid out separately
-const HEADER_REACH = 2000; // maximum length of a table's header row
+const HEADER_REACH = 2000; // maximum length of the header row of a table
 
 const QUOTE = /^[ \t]*> ?/;
 const FENCE = /^([ \t]*)(`{3,}(?=[^`]*$)|~{3,})(.*)$/s;
@@ -174,7 +174,7 @@ export class BlockParser {
     if (inside === 'table' && this.#addRow(this.#open[at], text)) return true;
     if (inside === 'paragraph' && this.#addTable(at, text)) return true;
     if (node.type !== 'paragraph') this.#add(at, { node: { type: 'paragraph', text } });
-    else node.text += `\n${text}`; // also without the paragraph's indentation or quote marks
+    else node.text += `\n${text}`; // also without indentation or quote marks
     if (!this.#partial) this.#open.at(-1).formulaEnd = endOfDisplayed(text);
     this.#blank = false;
     return true;

@@ -53,8 +53,7 @@ export function questionElement(text, turn = '', atS = Date.now() / 1000) {
 /** The parts of the line below a response that has ended. */
 function noteOf(isEmpty, label, { pace }) {
   const parts = [
-    isEmpty && element('span', 'ended', 'Empty response'),
-    label && element('span', 'ended', label),
+    (label || isEmpty) && element('span', 'ended', label || 'Empty response'),
     pace && speedButton(pace),
   ];
   return parts.filter(Boolean);

@@ -9,11 +9,18 @@ import { measured } from './pace.js';
 const BY_STATE = {
   stopped: 'Stopped',
   interrupted: 'Interrupted',
-  failed: 'Not complete',
+  failed: 'Interrupted',
 };
 const BY_REASON = {
-  content_filter: 'Ended by the provider’s content filter, or refused by the model',
-  tool_calls: 'The model asked for a tool, which this page cannot run',
+  content_filter: 'Cut off by the content filter of the provider',
+  refusal: 'Refused by the model',
+  tool_calls: 'Ended with a tool call, which this page cannot run',
+};
+const STATUS_BY_REASON = {
+  length: 'Stopped at the limit',
+  content_filter: 'Filtered',
+  refusal: 'Refused',
+  tool_calls: 'Ended with a tool call',
 };
 
 /** The state of a response in the history: complete, stopped or interrupted. */
@@ -45,6 +52,5 @@ export function describeEnd(state, { reason = '', tokens = 0 } = {}) {
 export function statusOfEnd(state, { reason = '' } = {}) {
   if (state === 'stopped') return 'Stopped';
   if (state !== 'complete') return '';
-  if (reason === 'length') return 'Stopped at the limit';
-  return reason === 'content_filter' ? 'Filtered' : 'Complete';
+  return STATUS_BY_REASON[reason] ?? 'Complete';
 }

@@ -12,6 +12,7 @@ import { askForOptions } from './options_dialog.js';
 
 export class Settings {
   #api;
+  #onChange;
   #conversation = '';
   #settings = document.querySelector('#settings');
   #picker;
@@ -20,9 +21,10 @@ export class Settings {
   #models = []; // of the upstream
   #loading = null;
 
-  /** @param parts api; ask(question) sends an example */
-  constructor({ api, ask }) {
+  /** @param parts api; ask(question) sends an example; onChange(): an option has changed */
+  constructor({ api, ask, onChange }) {
     this.#api = api;
+    this.#onChange = onChange;
     this.#intro = new Intro(ask);
     this.#picker = new ModelPicker((model) => this.#set({ model }));
     this.#settings.addEventListener('click', () => this.#change());
@@ -70,6 +72,7 @@ export class Settings {
     const changes = await askForOptions(optionsOf(conversation), this.#defaults?.max_tokens);
     if (changes) setOptions(conversation, changes);
     this.#show();
+    if (changes) this.#onChange();
   }
 
   #show() {

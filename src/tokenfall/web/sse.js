@@ -44,6 +44,6 @@ export class SSEDecoder {
     if (field === 'data') this.#data.push(value);
     else if (field === 'event') this.#type = value;
     else if (field === 'id' && !value.includes('\0')) this.#id = value;
-    // Comments (an empty field name) and `retry` are ignored: the caller decides when to reconnect.
+    // Comments (an empty field name) and retry are ignored: the caller decides when to reconnect.
   }
 }

@@ -14,7 +14,7 @@ export function cellsOf(row) {
 }
 
 export function alignOf(dashes) {
-  if (!dashes.endsWith(':')) return ''; // also for `:-`: the default is correct for both directions
+  if (!dashes.endsWith(':')) return ''; // also for a colon at the left: the default is correct for both directions
   return dashes.startsWith(':') ? 'center' : 'right';
 }
 

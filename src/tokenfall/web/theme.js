@@ -20,7 +20,7 @@
     show(localStorage.getItem('tokenfall:theme'));
     document.documentElement.classList.toggle('list-hidden', localStorage.getItem('tokenfall:list') === 'hidden');
   } catch {
-    // Storage is forbidden: the system's theme is used.
+    // Storage is forbidden: the theme of the system is used.
   }
   addEventListener('theme', ({ detail }) => show(detail));
   addEventListener('storage', ({ key, newValue }) => key === 'tokenfall:theme' && show(newValue)); // changed in another tab

@@ -45,7 +45,7 @@ export class Turn {
   #received = []; // the items, for tabs that join later
   follows = null; // the newest turn known when this one was sent
   #before = null; // the same if the server does not have the replaced turn
-  #response = null; // promise, resolved at the response's headers
+  #response = null; // promise, resolved at the headers of the response
   #last = '0'; // id of the last delivered event
   #restartsReasoning = false; // reasoning is sent from its start again
   #attempts = 0; // to resume since that event
@@ -140,7 +140,7 @@ export class Turn {
   /** Like `stop`, but the server continues the turn. */
   async leave() {
     this.#stopper.abort();
-    if (!this.id) await this.#response?.catch(() => null); // its headers have the turn's id
+    if (!this.id) await this.#response?.catch(() => null); // its headers have the id of the turn
     this.#connection.abort();
   }
 

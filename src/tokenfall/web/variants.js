@@ -7,6 +7,7 @@
 import { button, element } from './elements.js';
 
 const MAX_RESPONSES = 5; // as the server stores
+const OUTSIDE = ['data-forgotten', 'data-outside']; // of a turn that the model will not get
 const all = new WeakMap(); // by element: the responses to its question, oldest first
 
 /** Creates the element on first use. */
@@ -56,6 +57,7 @@ function show(responses, { from, to, label }) {
   const [now, next] = [responses[from](), responses[to]()];
   mark(responses, to);
   next.dataset.turn = now.dataset.turn; // both belong to the same turn
+  for (const name of OUTSIDE) next.toggleAttribute(name, now.hasAttribute(name));
   next.hidden = false;
   now.replaceWith(next);
   next.querySelector(`[aria-label="${label}"]`).focus();

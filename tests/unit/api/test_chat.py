@@ -360,6 +360,31 @@ async def test_defaults_have_the_model_and_whether_it_is_simulated(model: str, r
     }
 
 
+@pytest.mark.parametrize(("budget", "sent"), [(None, 4), (20, 2), (9, 0)])
+async def test_context_names_the_first_turn_that_the_model_gets(budget: int | None, sent: int) -> None:
+    defaults = msgspec.structs.replace(DEFAULTS, system=None, context_tokens=budget)
+    chat = chat_service(text_engine("Hi"), MemoryHistory(limit=10, max_bytes=100_000), defaults=defaults)
+    handlers = ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory())
+    for _ in range(3):
+        await frames_of(handlers, chat_request())
+    turns = [message["turn"] for message in await messages_of(handlers)]
+    response = await handlers.context(request("/chat/context", method="POST", body=b"{}"))
+
+    first = turns[-sent] if sent else ""
+    assert json.loads(response.body) == {"first": first, "messages": sent, "max_messages": 4, "max_tokens": budget}
+
+
+async def test_context_counts_the_system_prompt_of_the_question() -> None:
+    defaults = msgspec.structs.replace(DEFAULTS, system=None, context_tokens=20)
+    chat = chat_service(text_engine("Hi"), MemoryHistory(limit=10, max_bytes=100_000), defaults=defaults)
+    handlers = ChatRoutes(chat, Keys(()), callers=callers(), memory=ample_memory())
+    await frames_of(handlers, chat_request())
+    body = json.dumps({"conversation": "default", "system": "Rhyme. " * 9}).encode()
+    response = await handlers.context(request("/chat/context", method="POST", body=body))
+
+    assert json.loads(response.body)["messages"] == 0
+
+
 async def test_leading_system_message_replaces_the_default_for_one_turn() -> None:
     engine = text_engine("Hi")
     chat = routes(engine)

@@ -65,6 +65,7 @@ ROUTES = {(route.method, route.path): route for route in all_routes()}
     [
         ("POST", "/chat", CHAT),
         ("GET", "/chat/defaults", SIMULATOR),
+        ("POST", "/chat/context", CHAT),
         ("GET", "/history", CHAT),
         ("DELETE", "/history", CHAT),
         ("GET", "/conversations", CHAT),
@@ -127,6 +128,7 @@ def test_routes_that_only_pages_call_are_marked() -> None:
         "/board/events",
         "/board/history",
         "/chat/defaults",
+        "/chat/context",
         "/history",
         "/conversations",
         "/conversations/{conversation}",

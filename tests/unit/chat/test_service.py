@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 
+import msgspec
 import pytest
 
 from tokenfall.chat.service import Chat, Defaults, Question
@@ -748,3 +749,43 @@ async def test_context_is_limited_by_its_token_budget(history: MemoryHistory) ->
         await (await chat.begin(question(f"{number}?"))).run(ignore)
 
     assert [message.content for message in engine.requests[2].messages] == ["1?", "So.", "2?"]
+
+
+async def test_refusal_is_stored_as_the_end_of_its_turn(history: MemoryHistory) -> None:
+    await run_question(text_engine("No.", end=Finished("content_filter", "m", refused=True)), history)
+    await run_question(text_engine("Half", end=Finished("content_filter", "m")), history)
+
+    assert [turn.finish_reason for turn in await stored_turns(history)] == ["refusal", "content_filter"]
+
+
+@pytest.mark.parametrize("system", [None, Message("system", "Be brief, be exact, be kind.")])
+@pytest.mark.parametrize("budget", [*range(0, 60, 4), None])
+async def test_turns_in_context_are_those_sent_with_a_short_question(
+    history: MemoryHistory, budget: int | None, system: Message | None
+) -> None:
+    for number in range(4):
+        await run_question(text_engine("So."), history, f"{number}?")
+    engine = text_engine("Yes.")
+    defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=6, context_tokens=budget)
+    chat = chat_on(engine, history, defaults=defaults)
+    turns = await chat.in_context(HERE, system=system)
+    await (await chat.begin(msgspec.structs.replace(question(""), system=system))).run(ignore)
+
+    sent = [message for turn in turns for message in (turn.question, turn.answer)]
+    assert [each for each in engine.requests[0].messages[:-1] if each.role != "system"] == sent
+    assert (len(sent) == 6) if budget is None else (len(sent) <= 6)
+
+
+async def test_default_system_message_takes_room_in_the_context(history: MemoryHistory) -> None:
+    await run_question(text_engine("So."), history)
+    defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=6, context_tokens=14)
+
+    for system, turns in ((None, 1), (Message("system", "Rhyme."), 0)):
+        chat = chat_on(text_engine(), history, defaults=msgspec.structs.replace(defaults, system=system))
+        assert len(await chat.in_context(HERE, system=None)) == turns
+
+
+async def test_missing_conversation_has_nothing_in_context(history: MemoryHistory) -> None:
+    chat = chat_on(text_engine(), history)
+
+    assert await chat.in_context(Conversation("alice", "none"), system=None) == ()

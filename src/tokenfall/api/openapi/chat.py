@@ -23,6 +23,12 @@ CHAT = {
         failures=(404, 409, 422, *UPSTREAM),
     ),
     "chat.defaults": _chat(summary="Get the default model and response limit", responses=(plain.ChatDefaults,)),
+    "chat.context": _chat(
+        summary="Get the messages that the model receives with the next question",
+        body=plain.ContextBody,
+        responses=(plain.ChatContext,),
+        failures=(400, 503),
+    ),
     "chat.history": _chat(
         summary="List the messages of a conversation, oldest first",
         responses=(list[plain_conversations.HistoryMessage],),

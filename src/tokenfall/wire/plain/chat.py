@@ -8,15 +8,15 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest, NotFound
-from tokenfall.events import Finished, FinishReason
+from tokenfall.events import EndReason, Finished
 from tokenfall.messages import Message
-from tokenfall.wire.dialect import MAX_ITEMS
+from tokenfall.wire.dialect import MAX_ITEMS, Count
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.plain.conversations import DEFAULT_CONVERSATION, ConversationId, TokenUsage, TurnId, token_usage
 
-NewestTurn = Annotated[str, Meta(pattern=r"^(turn_[0-9a-f]{24})?\Z")]
-"""The id of a conversation's newest turn, "" if it has none."""
+TurnIdOrNone = Annotated[str, Meta(pattern=r"^(turn_[0-9a-f]{24})?\Z")]
+"""The id of a turn, "" for none."""
 
 MAX_NUMBER_DIGITS = 12
 
@@ -42,7 +42,7 @@ class ChatBody(Struct, frozen=True):
     on_disconnect: Literal["cancel", "finish"] | None = None
     replaces: TurnId | None = None
     continues: TurnId | None = None
-    after: NewestTurn | None = None
+    after: TurnIdOrNone | None = None
     announce: bool = False
     details: bool = False
 
@@ -69,7 +69,7 @@ class ChatResponse(Struct, frozen=True):
     """The response of `POST /chat` with `"stream": false`."""
 
     content: str
-    finish_reason: FinishReason
+    finish_reason: EndReason
     usage: TokenUsage | None
     model: str
     conversation: str
@@ -104,7 +104,7 @@ def reasoning_frame(text: str) -> bytes:
 
 def end_frame(finished: Finished) -> bytes:
     """The frame with a turn's finish reason and usage, before `[DONE]`, for clients that set `details`."""
-    document = {"finish_reason": finished.reason, "usage": token_usage(finished.usage), "model": finished.model}
+    document = {"finish_reason": finished.end_reason, "usage": token_usage(finished.usage), "model": finished.model}
     return b"event: end\ndata: %b\n\n" % one_line(_encode(document))
 
 
@@ -122,6 +122,43 @@ class ChatDefaults(Struct, frozen=True, kw_only=True):
 def chat_defaults(defaults: ChatDefaults) -> bytes:
     """The response of `GET /chat/defaults`."""
     return _encode(defaults)
+
+
+class ContextBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /chat/context`. `system` is the system message of the next question; None for the default."""
+
+    conversation: ConversationId = DEFAULT_CONVERSATION
+    system: str | None = None
+
+
+class ChatContext(Struct, frozen=True, kw_only=True):
+    """The response of `POST /chat/context`: the messages that the model gets with the next question."""
+
+    first: TurnIdOrNone
+    """The oldest turn that the model gets, "" if it gets none."""
+    messages: Count
+    """Number of these messages."""
+    max_messages: Count
+    max_tokens: Count | None
+    """Limit of their estimated tokens, None for no limit."""
+
+
+_context_decoder = msgspec.json.Decoder(ContextBody)
+
+
+def decode_context(body: bytes) -> ContextBody:
+    """Decode the body of `POST /chat/context`. Raises `InvalidRequest`."""
+    try:
+        return _context_decoder.decode(body)
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the body is not valid for POST /chat/context: {error}") from None
+
+
+def chat_context(context: ChatContext) -> bytes:
+    """The response of `POST /chat/context`."""
+    return _encode(context)
 
 
 def turn_id(text: str) -> str:
@@ -142,6 +179,6 @@ def complete_response(text: str, finished: Finished, *, conversation: str) -> It
     """The response of `POST /chat` with `"stream": false`."""
     return json_pieces(
         ChatResponse(
-            text, finished.reason, token_usage(finished.usage), model=finished.model, conversation=conversation
+            text, finished.end_reason, token_usage(finished.usage), model=finished.model, conversation=conversation
         )
     )

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, ConversationInfo, Turn, Variant
 from tokenfall.errors import InvalidRequest
-from tokenfall.events import FinishReason, Usage
+from tokenfall.events import EndReason, Usage
 from tokenfall.wire.dialect import Count
 from tokenfall.wire.json_pieces import json_pieces
 
@@ -48,7 +48,7 @@ class HistoryVariant(Struct, frozen=True, kw_only=True):
     model: str
     status: Literal["interrupted"] | UnsetType = UNSET
     end_code: str | UnsetType = UNSET
-    finish_reason: FinishReason | UnsetType = UNSET
+    finish_reason: EndReason | UnsetType = UNSET
 
 
 class HistoryMessage(Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class HistoryMessage(Struct, frozen=True, kw_only=True):
     model: str | UnsetType = UNSET
     status: Literal["interrupted"] | UnsetType = UNSET
     end_code: str | UnsetType = UNSET
-    finish_reason: FinishReason | UnsetType = UNSET
+    finish_reason: EndReason | UnsetType = UNSET
     reasoning: str | UnsetType = UNSET
     thought_s: float | UnsetType = UNSET
     usage: TokenUsage | UnsetType = UNSET

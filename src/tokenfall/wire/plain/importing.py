@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from tokenfall.conversations import MAX_VARIANTS, Turn, TurnStatus, Variant
 from tokenfall.errors import InvalidRequest
-from tokenfall.events import FinishReason, Usage
+from tokenfall.events import EndReason, Usage
 from tokenfall.messages import Message
 
 MAX_MESSAGES = 1_000
@@ -31,7 +31,7 @@ class _Variant(Struct, frozen=True):
     model: _Model = ""
     status: TurnStatus = "complete"
     end_code: _Code = ""
-    finish_reason: FinishReason | None = None
+    finish_reason: EndReason | None = None
 
 
 class _ImportedMessage(_Variant, frozen=True, kw_only=True):

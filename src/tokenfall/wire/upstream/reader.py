@@ -217,6 +217,7 @@ class ResponseReader:
         if _reason_name(reason) in _FAILURES:
             raise stream_error("" if reason == "error" else f"the response ended with {reason}")
         self._reason = finish_reason(reason)
+        self._refused = self._refused or reason.lower() == "refusal"
         stop = choice.stop_reason if choice.stop_reason is not None else choice.matched_stop
         self._stop = stop if isinstance(stop, str) else ""
 
@@ -228,7 +229,9 @@ class ResponseReader:
         if self._calls is not None:
             self._calls.end()
         reason: FinishReason = "content_filter" if self._refused and self._reason == "stop" else self._reason
-        events.append(Finished(reason, self._model, self._usage, self._stop if reason == "stop" else ""))
+        stop = self._stop if reason == "stop" else ""
+        refused = self._refused and reason == "content_filter"
+        events.append(Finished(reason, self._model, self._usage, stop, refused))
 
 
 def _half(place: Place) -> OutputEvent:

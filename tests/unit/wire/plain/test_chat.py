@@ -249,7 +249,42 @@ def test_end_frame_has_reason_usage_and_model() -> None:
     )
 
 
+def test_end_frame_distinguishes_a_refusal() -> None:
+    assert b'"finish_reason":"refusal"' in plain.end_frame(Finished("content_filter", "m", refused=True))
+
+
 def test_chat_defaults_are_a_document() -> None:
     defaults = plain.ChatDefaults(model="m", simulated=True, upstream=False, max_tokens=9)
 
     assert plain.chat_defaults(defaults) == b'{"model":"m","simulated":true,"upstream":false,"max_tokens":9}'
+
+
+# Context
+
+
+def test_context_body_takes_the_default_conversation_and_no_system_prompt() -> None:
+    assert plain.decode_context(b"{}") == plain.ContextBody("default", None)
+    assert plain.decode_context(b'{"conversation":"a","system":"Rhyme."}') == plain.ContextBody("a", "Rhyme.")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "not valid for POST /chat/context"),
+        (b"[]", "Expected `object`"),
+        (b'{"conversation":"a b"}', "conversation"),
+        (b'{"system":1}', "system"),
+        (b'{"question":"?"}', "question"),
+        (b'{"system":"\xff"}', "not valid for POST /chat/context"),
+        (b'{"system":' + b"[" * 100_000, "not valid for POST /chat/context|nested too deeply"),
+    ],
+)
+def test_invalid_context_body_is_refused(body: bytes, expected: str) -> None:
+    with pytest.raises(InvalidRequest, match=expected):
+        plain.decode_context(body)
+
+
+def test_context_is_a_document() -> None:
+    context = plain.ChatContext(first="", messages=0, max_messages=20, max_tokens=None)
+
+    assert plain.chat_context(context) == b'{"first":"","messages":0,"max_messages":20,"max_tokens":null}'

@@ -447,9 +447,19 @@ def test_refusal_is_text_and_finishes_with_content_filter() -> None:
     assert read([stream + finish("stop") + DONE]) == [
         TextDelta("I can't"),
         TextDelta("."),
-        Finished("content_filter", ""),
+        Finished("content_filter", "", refused=True),
     ]
     assert read([stream + finish("length") + DONE])[-1] == Finished("length", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "end"), [("refusal", "refusal"), ("content_filter", "content_filter"), ("safety", "content_filter")]
+)
+def test_refusal_is_distinguished_from_a_filter(given: str, end: str) -> None:
+    finished = read([finish(given) + DONE])[-1]
+
+    assert isinstance(finished, Finished)
+    assert (finished.reason, finished.end_reason) == ("content_filter", end)
 
 
 @pytest.mark.parametrize("field", ["stop_reason", "matched_stop"])

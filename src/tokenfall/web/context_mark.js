@@ -1,0 +1,53 @@
+/**
+ * Marks the messages that the model will not receive with the next question: the conversation is longer than its context.
+ *
+ * The server decides which these are. The mark must never separate a question from its response.
+ */
+
+import { element } from './elements.js';
+
+/** The limits of `POST /chat/context`, as a sentence. */
+export function describeLimits({ max_messages: messages, max_tokens: tokens }) {
+  const room = tokens === null ? '' : `, up to about ${tokens} tokens`;
+  return `The model no longer gets the messages above. It gets at most the newest ${messages} messages${room}.`;
+}
+
+export class ContextMark {
+  #messages;
+  #mark = element('p', 'outside');
+  #context = null; // as last received; null if unknown
+
+  constructor(messages) {
+    this.#messages = messages;
+  }
+
+  /** Forgets the context: another conversation is shown. */
+  reset() {
+    this.set(null);
+  }
+
+  /** @param context the response of `POST /chat/context`, null if unknown */
+  set(context) {
+    this.#context = context;
+    this.place();
+  }
+
+  /** Called after the messages were replaced. */
+  place() {
+    const known = [...this.#messages.querySelectorAll(':scope > .message:not([data-forgotten], [hidden])')];
+    const first = known.findIndex(({ dataset }) => dataset.turn === this.#context?.first);
+    const isUnknown = this.#context === null || (this.#context.first !== '' && first < 0);
+    const outside = isUnknown ? [] : known.slice(0, first < 0 ? known.length : first);
+    for (const message of known) message.toggleAttribute('data-outside', outside.includes(message));
+    if (outside.length === 0) this.#mark.remove();
+    else this.#show(known[outside.length]);
+  }
+
+  /** Shows the mark before `message`, or after all messages. */
+  #show(message) {
+    this.#mark.textContent = describeLimits(this.#context);
+    this.#mark.classList.toggle('column', message === undefined);
+    if (message) message.before(this.#mark);
+    else this.#messages.after(this.#mark); // not as its last child: that is the newest response
+  }
+}
