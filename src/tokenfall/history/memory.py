@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Awaitable, Collection, Iterable, Sequence
 from itertools import dropwhile, islice
-from operator import attrgetter
 
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn, text_bytes
 from tokenfall.errors import page_start_not_found
@@ -12,16 +11,14 @@ from tokenfall.history.search import MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.slicing.computation import NOTHING
 
-TURN_OVERHEAD_BYTES = 720
+TURN_OVERHEAD_BYTES = 760
 """Memory of a turn's objects without its texts, so that empty turns also count towards the limit."""
 
 VARIANT_OVERHEAD_BYTES = 300
 """The same for each of its variants."""
 
-CONVERSATION_OVERHEAD_BYTES = 1_000
+CONVERSATION_OVERHEAD_BYTES = 1_200
 """The same for a conversation: its entry, its place in the list, its id and the title's object."""
-
-_ID = attrgetter("id")
 
 
 def size_bytes(turn: Turn) -> int:
@@ -65,7 +62,7 @@ class _Stored:
     __slots__ = ("is_pinned", "title", "turns")
 
     def __init__(self, title: str) -> None:
-        self.turns: list[Turn] = []  # an empty deque takes 700 bytes more
+        self.turns: dict[str, Turn] = {}  # by id, oldest first
         self.title = title
         self.is_pinned = False
 
@@ -93,13 +90,13 @@ class MemoryHistory:
             stored = self._conversations[conversation] = _Stored(title_of(turn))
             self._bytes += conversation_bytes(stored.title)
         turns = stored.turns
-        if turn.id in map(_ID, turns):
+        if turn.id in turns:
             return
         self._conversations.move_to_end(conversation)
         self._owners.setdefault(conversation.owner, Recency()).use(conversation.id)
-        if turn.replaces is not None and turn.replaces in map(_ID, turns):
+        if turn.replaces in turns:
             self._drop_from(turns, turn.replaces)
-        turns.append(turn)
+        turns[turn.id] = turn
         self._bytes += size_bytes(turn)
         while len(turns) > self._max_turns:
             self._drop_oldest(conversation)
@@ -116,20 +113,20 @@ class MemoryHistory:
         stored = self._conversations.get(conversation)
         if stored is None:
             return None
-        newest_first: Iterable[Turn] = reversed(stored.turns)
+        newest_first: Iterable[Turn] = reversed(stored.turns.values())
         if until is not None:
             newest_first = dropwhile(lambda turn: turn.id != until, newest_first)
         return within_bytes(islice(newest_first, last), max_bytes)
 
     async def size_bytes(self, conversation: Conversation) -> int:
         stored = self._conversations.get(conversation)
-        return 0 if stored is None else sum(map(text_bytes, stored.turns))
+        return 0 if stored is None else sum(map(text_bytes, stored.turns.values()))
 
     async def clear(self, conversation: Conversation) -> bool:
         stored = self._conversations.get(conversation)
         if stored is None:
             return False
-        self._bytes -= sum(map(size_bytes, stored.turns))
+        self._bytes -= sum(map(size_bytes, stored.turns.values()))
         self._remove(conversation)
         return True
 
@@ -176,12 +173,16 @@ class MemoryHistory:
 
     def _conversation_info(self, conversation: Conversation) -> ConversationInfo:
         stored = self._conversations[conversation]
-        turns = stored.turns
-        return ConversationInfo(conversation.id, turns[-1].answered_at, 2 * len(turns), stored.title, stored.is_pinned)
+        newest = next(reversed(stored.turns.values()))
+        return ConversationInfo(
+            conversation.id, newest.answered_at, 2 * len(stored.turns), stored.title, stored.is_pinned
+        )
 
     def _texts(self, conversation: Conversation) -> Iterable[str] | None:
         stored = self._conversations.get(conversation)
-        return None if stored is None else texts_of(tuple(stored.turns))  # a copy: turns may be added meanwhile
+        return (
+            None if stored is None else texts_of(tuple(stored.turns.values()))
+        )  # a copy: turns may be added meanwhile
 
     def _enforce_max_bytes(self) -> None:
         """Drop the oldest turns of the least recently active conversations, but never the only turn."""
@@ -191,17 +192,16 @@ class MemoryHistory:
                 return
             self._drop_oldest(oldest)
 
-    def _drop_from(self, turns: list[Turn], first: str | None) -> None:
+    def _drop_from(self, turns: dict[str, Turn], first: str | None) -> None:
         """Drop the turn `first`, which must exist, and all later turns."""
         dropped = None
         while dropped != first:
-            newest = turns.pop()
+            dropped, newest = turns.popitem()
             self._bytes -= size_bytes(newest)
-            dropped = newest.id
 
     def _drop_oldest(self, conversation: Conversation) -> None:
         turns = self._conversations[conversation].turns
-        self._bytes -= size_bytes(turns.pop(0))
+        self._bytes -= size_bytes(turns.pop(next(iter(turns))))
         if not turns:
             self._remove(conversation)
 
