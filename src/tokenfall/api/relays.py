@@ -69,7 +69,7 @@ class DoneFraming:
         return False
 
     def frame(self, event: PassthroughEvent) -> bytes:
-        return event.frame or sse.frame(event.data)
+        return sse.frame(event.data)
 
 
 class ResponsesFraming:
@@ -99,7 +99,7 @@ class PassthroughStream:
         def on_event(event: PassthroughEvent) -> Any:  # noqa: ANN401 - as `Send`
             number = event.number
             self.frames = (number if number >= 0 else self.frames) + 1
-            return send(framing.frame(event), is_token=event.is_token)
+            return send(event.frame or framing.frame(event), is_token=event.is_token)
 
         relaying = self._upstream.pass_through(self._passthrough, on_event, ends=framing.ends)
         del self._passthrough  # so that the upstream engine can free the request body when it no longer needs it

@@ -36,7 +36,8 @@ def read_passthrough(event: ServerSentEvent, ends: Callable[[str], bool], *, fra
         is_token = size > 0
     if not found.choices or found.type:
         frame = b""
-    return PassthroughEvent(_one_line(event.data), is_token, found.type, size, found.sequence_number, frame)
+    data = event.data if frame else _one_line(event.data)
+    return PassthroughEvent(data, is_token, found.type, size, found.sequence_number, frame)
 
 
 def _read_leniently(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:
