@@ -4,10 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.turns.response_buffer import BLOCK_BYTES, ResponseBuffer
-
-PIECE = "{:7} "
-PIECES_PER_BLOCK = BLOCK_BYTES // len(PIECE.format(0))
+from tokenfall.turns.response_buffer import INDEXED, ResponseBuffer
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=[]), max_size=5)
 PIECES = st.lists(ANY_TEXT, max_size=20)
@@ -36,9 +33,9 @@ def test_text_is_the_joined_chunks_and_length_their_number(pieces: list[str]) ->
     assert len(buffer) == len(pieces)
 
 
-@pytest.mark.parametrize("number", [PIECES_PER_BLOCK * blocks + more for blocks in (1, 3) for more in (-1, 0, 1)])
-def test_no_chunk_is_lost_at_the_end_of_a_block(number: int) -> None:
-    pieces = [PIECE.format(at) for at in range(number)]
+@pytest.mark.parametrize("number", [INDEXED * times + more for times in (1, 3) for more in (-1, 0, 1)])
+def test_no_chunk_is_lost_at_an_index_entry(number: int) -> None:
+    pieces = [f"<{at}>" for at in range(number)]
     buffer = buffer_of(pieces)
 
     for position in range(number + 1):
@@ -77,7 +74,7 @@ def test_short_chunk_takes_less_memory_than_a_string() -> None:
     assert buffer_of(pieces).size_bytes() < sum(map(getsizeof, pieces)) / 4
 
 
-@given(st.lists(st.sampled_from(["a", "é" * 255, "b" * 255, "b" * 256, "b" * BLOCK_BYTES, "c" * 70_000]), max_size=10))
+@given(st.lists(st.sampled_from(["a", "é" * 255, "b" * 255, "b" * 256, "c" * 70_000]), max_size=10))
 def test_chunks_over_255_bytes_are_unchanged(pieces: list[str]) -> None:
     buffer = buffer_of(pieces)
 
@@ -85,9 +82,9 @@ def test_chunks_over_255_bytes_are_unchanged(pieces: list[str]) -> None:
     assert buffer.text() == "".join(pieces)
 
 
-@pytest.mark.parametrize("position", [0, 1, PIECES_PER_BLOCK - 1, PIECES_PER_BLOCK, 3 * PIECES_PER_BLOCK + 2])
-@pytest.mark.parametrize("most", [1, 3, PIECES_PER_BLOCK, 2 * PIECES_PER_BLOCK + 1, 10_000])
+@pytest.mark.parametrize("position", [0, 1, INDEXED - 1, INDEXED, 3 * INDEXED + 2])
+@pytest.mark.parametrize("most", [1, 3, INDEXED, 2 * INDEXED + 1, 10_000])
 def test_since_returns_at_most_the_requested_number(position: int, most: int) -> None:
-    pieces = [PIECE.format(number) for number in range(5 * PIECES_PER_BLOCK + 3)]
+    pieces = [f"{number} " for number in range(5 * INDEXED + 3)]
 
     assert buffer_of(pieces).since(position, most) == pieces[position : position + most]

@@ -21,7 +21,7 @@ from tokenfall.metrics.registry import Metrics
 from tokenfall.ports import Engine
 from tokenfall.turns import run as run_module
 from tokenfall.turns import turn as turn_module
-from tokenfall.turns.response_buffer import BLOCK_BYTES
+from tokenfall.turns.response_buffer import INDEXED
 from tokenfall.turns.run import TurnRun, rate, turn_end
 from tokenfall.turns.runner import TurnRunner
 from tokenfall.turns.turn import FollowedLocally
@@ -146,7 +146,7 @@ async def test_complete_empty_response_is_stored() -> None:
 
 
 async def test_long_response_is_stored_in_order() -> None:
-    texts = [f"{number} " for number in range(BLOCK_BYTES)]
+    texts = [f"{number} " for number in range(3 * INDEXED + 1)]
     setup = RunSetup(text_engine(*texts))
     await setup.running
 
@@ -237,7 +237,7 @@ async def test_text_before_a_failure_is_stored_as_interrupted() -> None:
     assert (turn.finish_reason, turn.usage) == (None, None)
 
 
-@pytest.mark.parametrize("pieces", [1, 10, BLOCK_BYTES])
+@pytest.mark.parametrize("pieces", [1, INDEXED - 1, INDEXED, INDEXED + 1])
 async def test_text_of_any_length_is_stored_after_a_failure(pieces: int) -> None:
     texts = [f"{number} " for number in range(pieces)]
     setup = RunSetup(text_engine(*texts, end=UpstreamBroken("broke off")))
