@@ -39,7 +39,7 @@ CONTAINER_PACKAGES = scripts/system-packages containers || echo "tests that need
 # Unit tests run in two processes, each of which collects only its own part. With pytest-xdist each of its processes
 # would collect all of them, and another would distribute them.
 # The first part has what covers the pure modules.
-COVERING_TESTS := $(addprefix tests/unit/,limits recording simulator wire) $(wildcard tests/unit/test_*.py)
+COVERING_TESTS := $(addprefix tests/unit/,limits metrics recording simulator slicing wire) $(wildcard tests/unit/test_*.py)
 COVERING_UNITS := $(COVERING_TESTS) $(NO_SCHEMATHESIS) -p no:xdist
 OTHER_UNITS := tests/unit $(addprefix --ignore=,$(COVERING_TESTS)) $(NO_SCHEMATHESIS) -p no:xdist
 QUICK := -m "not slow" --hypothesis-profile check

@@ -1,6 +1,8 @@
 import asyncio
 
-from tokenfall.slicing.computation import LOOP_TURN
+import pytest
+
+from tokenfall.slicing.computation import LOOP_TURN, NOTHING
 
 
 async def test_loop_turn_lets_another_task_run_once() -> None:
@@ -17,3 +19,11 @@ async def test_loop_turn_lets_another_task_run_once() -> None:
     await task
 
     assert log == ["other 0", "this", "other 1", "other 2"]
+
+
+def test_awaiting_nothing_does_not_suspend() -> None:
+    async def wait() -> None:
+        await NOTHING
+
+    with pytest.raises(StopIteration):
+        wait().send(None)

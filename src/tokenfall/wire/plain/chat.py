@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -75,21 +75,28 @@ class ChatResponse(Struct, frozen=True):
     conversation: str
 
 
+T = TypeVar("T")
+
 _chat_decoder = msgspec.json.Decoder(ChatBody)
 
 
 def decode_chat(body: bytes) -> ChatBody:
     """Decode the body of `POST /chat`. Raises `InvalidRequest` with the field and the expected type."""
+    chat = _decoded(_chat_decoder, body, route="POST /chat")
+    _ = chat.question
+    if chat.replaces is not None and chat.continues is not None:
+        raise InvalidRequest("a turn takes replaces or continues, not both")
+    return chat
+
+
+def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes, *, route: str) -> T:
+    """Raises `InvalidRequest`."""
     try:
-        chat = _chat_decoder.decode(body)
-        _ = chat.question
-        if chat.replaces is not None and chat.continues is not None:
-            raise InvalidRequest("a turn takes replaces or continues, not both")
+        return decoder.decode(body)
     except RecursionError:
         raise InvalidRequest("the body is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the body is not valid for POST /chat: {error}") from None
-    return chat
+        raise InvalidRequest(f"the body is not valid for {route}: {error}") from None
 
 
 def content_frame(number: int, text: str) -> bytes:
@@ -148,12 +155,7 @@ _context_decoder = msgspec.json.Decoder(ContextBody)
 
 def decode_context(body: bytes) -> ContextBody:
     """Decode the body of `POST /chat/context`. Raises `InvalidRequest`."""
-    try:
-        return _context_decoder.decode(body)
-    except RecursionError:
-        raise InvalidRequest("the body is nested too deeply") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the body is not valid for POST /chat/context: {error}") from None
+    return _decoded(_context_decoder, body, route="POST /chat/context")
 
 
 def chat_context(context: ChatContext) -> bytes:

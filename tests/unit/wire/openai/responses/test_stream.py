@@ -212,9 +212,11 @@ def test_custom_call_has_an_input() -> None:
 def test_error_frame_has_the_next_sequence_number() -> None:
     encoder = OPENAI_RESPONSES.encoder(respond(), IDENTITY)
     encoder.open(TEXT)
-    encoder.token("a")
+    token = encoder.token("a")
 
     assert OPENAI_RESPONSES.frame_count(encoder) == 5
+    assert OPENAI_RESPONSES.frame_number(token) == 4
+    assert OPENAI_RESPONSES.frame_number(b"") == OPENAI_CHAT.frame_number(token) == 0
     assert b'"sequence_number":5,' in OPENAI_RESPONSES.error_frame(BROKEN, 5)
     of_chat = OPENAI_CHAT.encoder(parsed_request(OPENAI_CHAT, messages=[{"role": "user", "content": "x"}]), IDENTITY)
     assert OPENAI_RESPONSES.frame_count(of_chat) == OPENAI_CHAT.frame_count(of_chat) == 0
