@@ -55,6 +55,10 @@ if TYPE_CHECKING:
         """The rate limits."""
 
 
+REDIS_CHECK_S = 1.0
+"""When Redis is checked after the start. Earlier, the name server of a container network may not know a new container
+yet, and the resolver would then ask the next server, for seconds."""
+
 _log = logs.get(__name__)
 
 
@@ -128,6 +132,7 @@ class Server:
     async def _check_redis(self) -> None:
         from tokenfall.bootstrap.startup_checks import warn_of_unavailable_redis  # noqa: PLC0415 - imports asyncio
 
+        await self.parts.clock.sleep_until(self.wheel.now() + REDIS_CHECK_S)
         required, optional = self.parts.checks()
         await warn_of_unavailable_redis(self.settings, {**required, **optional})
 
