@@ -73,9 +73,9 @@ class Watch(Deadlined):
         return self._wheel
 
     def start(self, on_timeout: Callable[[UpstreamTimeout], None]) -> None:
-        """Start to watch. The first check is early enough for `next_token_s`, so the first token sets no deadline."""
+        """Start to watch."""
         self.on_timeout = on_timeout
-        self.set_deadline(min(self._due_s(), self._wheel.now() + self._next_token_s))
+        self._check_later()
 
     def stop(self) -> None:
         """Stop watching and drop the callback."""
@@ -100,7 +100,7 @@ class Watch(Deadlined):
         if self.blocked and now < self._ends_s:
             self.set_deadline(min(now + self._next_token_s, self._ends_s))
         elif now < self._due_s():
-            self.set_deadline(self._due_s())
+            self._check_later()
         elif self.on_timeout is not None:
             self.on_timeout(self.error())
 
@@ -123,6 +123,10 @@ class Watch(Deadlined):
         if self.last_token_s:
             return UpstreamNextTokenTimeout("the upstream did not send the next token in time")
         return UpstreamFirstTokenTimeout("the upstream did not send the first token in time")
+
+    def _check_later(self) -> None:
+        """Set the deadline. Also at most `next_token_s` from now, because the first token sets no deadline."""
+        self.set_deadline(min(self._due_s(), self._wheel.now() + self._next_token_s))
 
     def _due_s(self) -> float:
         token_s = self.last_token_s + self._next_token_s if self.last_token_s else self._first_s

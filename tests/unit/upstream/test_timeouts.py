@@ -68,6 +68,18 @@ def test_missing_next_token_times_out(harness: WatchHarness, token_s: float) -> 
     assert harness.codes == ["upstream_next_token_timeout"]
 
 
+def test_missing_next_token_times_out_if_the_first_may_take_much_longer() -> None:
+    wheel = FakeWheel(1000.0)
+    late: list[float] = []
+    watch = Watch(wheel, UpstreamTimeouts(first_token_s=90.0, next_token_s=15.0, total_s=300.0), started_s=1000.0)
+    watch.start(lambda _: late.append(wheel.now()))
+    wheel.advance(20.0)
+    watch.token()
+    wheel.advance(60.0)
+
+    assert late == [pytest.approx(1035.0, abs=2 * COARSE_S)]
+
+
 @pytest.mark.parametrize("gap_s", [1.0, 7.0, 14.0])
 def test_missing_later_token_times_out_like_the_second(harness: WatchHarness, gap_s: float) -> None:
     for _ in range(5):
