@@ -134,7 +134,8 @@ class Chat:
         Empty if the conversation does not exist. A long question may leave less room.
         """
         defaults = self.defaults
-        turns = await self._history.turns(conversation, last=max(turns_within(defaults.context_messages), 1))
+        most = max(turns_within(defaults.context_messages), 1)
+        turns = await self._history.turns(conversation, last=most, max_bytes=MAX_CONTEXT_BYTES)
         return turns_in_context(
             turns or (),
             Message("user", ""),

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 import msgspec
 import pytest
 
-from tokenfall.chat.service import Chat, Defaults, Question
+from tokenfall.chat.service import MAX_CONTEXT_BYTES, Chat, Defaults, Question
 from tokenfall.conversations import MAX_VARIANTS, MAX_VARIANTS_CHARACTERS, Conversation, Turn, Variant
 from tokenfall.errors import (
     ConversationChanged,
@@ -783,6 +783,19 @@ async def test_default_system_message_takes_room_in_the_context(history: MemoryH
     for system, turns in ((None, 1), (Message("system", "Rhyme."), 0)):
         chat = chat_on(text_engine(), history, defaults=msgspec.structs.replace(defaults, system=system))
         assert len(await chat.in_context(HERE, system=None)) == turns
+
+
+async def test_long_turns_in_context_are_those_sent_with_a_short_question() -> None:
+    history = MemoryHistory(limit=100, max_bytes=100_000_000)
+    for number in range(4):
+        await run_question(text_engine("a" * (MAX_CONTEXT_BYTES // 3)), history, f"{number}?")
+    engine = text_engine("Yes.")
+    chat = chat_on(engine, history, defaults=msgspec.structs.replace(DEFAULTS, context_messages=100))
+    turns = await chat.in_context(HERE, system=None)
+    await (await chat.begin(question(""))).run(ignore)
+
+    assert [turn.question.content for turn in turns] == ["2?", "3?"]
+    assert len(engine.requests[0].messages) == 2 * len(turns) + 1
 
 
 async def test_missing_conversation_has_nothing_in_context(history: MemoryHistory) -> None:
