@@ -65,7 +65,7 @@ class RunningTurn:
         self._generating = False
         self._stopped_by: TokenfallError | None = None
         self._task: asyncio.Task[object] | None = None
-        self._waiting: list[asyncio.Future[None]] | None = None  # most turns have no followers
+        self._waiting: dict[asyncio.Future[None], None] | None = None  # most turns have no followers
         self._waking: list[asyncio.Future[None]] | None = None
 
     def since(self, position: int, most: int = maxsize, *, max_bytes: int = maxsize) -> list[str]:
@@ -176,17 +176,21 @@ class RunningTurn:
         """Return at the next piece or at the end."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._waiting is None:
-            self._waiting = []
-        self._waiting.append(waiter)
-        await waiter
+            self._waiting = {}
+        self._waiting[waiter] = None
+        try:
+            await waiter
+        finally:
+            if self._waiting is not None:  # a silent turn must not keep the futures of all followers that have left
+                self._waiting.pop(waiter, None)
 
     def _notify(self) -> None:
         """Wake all that wait for a change, a few in each turn of the loop: they may be thousands."""
-        waiting, self._waiting = self._waiting or [], None
+        waiting, self._waiting = self._waiting or {}, None
         if self._waking is not None:
             self._waking += waiting
         else:
-            self._waking = waiting
+            self._waking = [*waiting]
             self._wake()
 
     def _wake(self) -> None:

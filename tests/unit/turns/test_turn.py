@@ -357,6 +357,26 @@ async def test_many_followers_continue_a_few_in_each_turn_of_the_loop() -> None:
     assert {"".join(listener.texts) for listener in listeners} == {"ab"}
 
 
+async def test_cancelled_followers_of_a_silent_turn_take_no_memory() -> None:
+    running = turn(finishes=True)
+
+    async def follow_and_leave(times: int) -> None:
+        for _ in range(times):
+            following = follow(running, RecordingListener())
+            await settle()
+            await stop_following(following)
+
+    await follow_and_leave(10)
+    tracemalloc.start()
+    await follow_and_leave(10)
+    before, _ = tracemalloc.get_traced_memory()
+    await follow_and_leave(200)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert after - before < 200 * 50
+
+
 async def test_cancelled_follower_does_not_delay_the_others() -> None:
     running = turn()
     listeners = [RecordingListener() for _ in range(2)]
