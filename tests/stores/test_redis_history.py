@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from tokenfall.conversations import Conversation
 from tokenfall.errors import StoreUnavailable
-from tokenfall.history.redis import RedisHistory
+from tokenfall.history.redis import MAX_READS, RedisHistory
 
 from tests.contracts.history import ALICE, BOB, LIMIT, DocumentsContract, HistoryContract, turn
 from tests.stores.redis_server import RedisServer
@@ -190,6 +190,24 @@ async def test_unresponsive_redis_times_out(store: RedisHistory, redis: RedisSer
     redis.resume()
     await store.append(ALICE, turn(1))
     assert await store.turns(ALICE) == [turn(1)]
+
+
+async def test_reads_whose_callers_have_left_are_not_sent_later(
+    store: RedisHistory, redis: RedisServer, raw: Any
+) -> None:
+    await store.append(ALICE, turn(1))
+    await store.turns(ALICE)  # loads the script
+    redis.pause()
+    reads = [asyncio.create_task(store.turns(ALICE)) for _ in range(200)]
+    await run_ready_callbacks()
+    for left in reads:
+        left.cancel()
+    redis.resume()
+    await asyncio.gather(*reads, return_exceptions=True)
+    await raw.config_resetstat()
+    assert await store.turns(ALICE) == [turn(1)]
+
+    assert (await raw.info("commandstats"))["cmdstat_evalsha"]["calls"] <= MAX_READS + 1
 
 
 async def test_cancelled_write_in_progress_completes(store: RedisHistory, redis: RedisServer) -> None:

@@ -24,6 +24,7 @@ may be executed later. Imported only if configured.
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,7 +35,7 @@ from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, Conversatio
 from tokenfall.errors import page_start_not_found
 from tokenfall.history.search import BATCH_BYTES, CONVERSATION_BYTES, MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
-from tokenfall.redis.calls import Calls, connect, no_count, tag, unavailable
+from tokenfall.redis.calls import CALL_S, Calls, connect, no_count, tag, unavailable
 from tokenfall.redis.lua import lua_script
 from tokenfall.slicing.computation import Sliced
 from tokenfall.slicing.scheduler import run_sliced
@@ -105,7 +106,7 @@ class RedisHistory:
     ) -> Sequence[Turn] | None:
         newest = -1 if last is None else max(0, last)
         arguments: list[str | int] = [newest, until or "", -1 if max_bytes is None else max_bytes]
-        documents = await self._calls.run(self._documents(self._turns, keys=[_key(conversation)], arguments=arguments))
+        documents = await self._read_documents(self._turns, keys=[_key(conversation)], arguments=arguments)
         return None if documents is None else await run_sliced(_decoded_in_slices(documents))
 
     async def size_bytes(self, conversation: Conversation) -> int:
@@ -135,9 +136,7 @@ class RedisHistory:
     ) -> Sequence[ConversationInfo]:
         async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
             keys = [_key(Conversation(owner, name)) for name in names]
-            found = await self._calls.run(
-                self._documents(self._read, keys=keys, arguments=[BATCH_BYTES, CONVERSATION_BYTES])
-            )
+            found = await self._read_documents(self._read, keys=keys, arguments=[BATCH_BYTES, CONVERSATION_BYTES])
             return [None if each is None else texts_of(_decoded(each)) for each in found]
 
         listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)
@@ -156,10 +155,23 @@ class RedisHistory:
     async def close(self) -> None:
         await self._calls.close()
 
-    async def _documents(self, script: "AsyncScript", *, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:  # noqa: ANN401 - any reply
-        """Run a script that returns documents, at most `MAX_READS` at a time, also for callers that wait no longer."""
-        async with self._reads:
-            return await script(keys, arguments)
+    async def _read_documents(
+        self, script: "AsyncScript", *, keys: Sequence[str], arguments: Sequence[str | int]
+    ) -> Any:  # noqa: ANN401 - any reply
+        """Run a script that returns documents, at most `MAX_READS` at a time.
+
+        A started read occupies its place until it ends, even if its caller has left. A read whose caller leaves earlier
+        is never started: otherwise they would accumulate while Redis hangs.
+        """
+        began_s = monotonic()
+        try:
+            async with asyncio.timeout(CALL_S):
+                await self._reads.acquire()
+        except TimeoutError:
+            raise self._calls.timed_out(CALL_S) from None
+        reading = asyncio.ensure_future(script(keys, arguments))
+        reading.add_done_callback(lambda _: self._reads.release())
+        return await self._calls.run(reading, within_s=CALL_S - (monotonic() - began_s))
 
     async def _write_check_key(self) -> None:
         await self._client.set(CHECK_KEY, b"", px=10_000)

@@ -89,8 +89,7 @@ class Calls:
         task.add_done_callback(self._ended)
         await asyncio.wait((task,), timeout=within_s)  # cancels nothing
         if not task.done():
-            self._report("Redis did not respond within %.1f s", within_s)
-            raise unavailable()
+            raise self.timed_out(within_s)
         try:
             return task.result()
         except (RedisError, OSError) as error:
@@ -104,6 +103,11 @@ class Calls:
             await self._client.aclose(close_connection_pool=True)
         except (RedisError, OSError) as error:
             _log.warning("Redis failed on closing: %s", type(error).__name__)
+
+    def timed_out(self, within_s: float) -> StoreUnavailable:
+        """Report a call that did not end in time, and return the error for its caller."""
+        self._report("Redis did not respond within %.1f s", within_s)
+        return unavailable()
 
     def _report(self, message: str, *args: object) -> None:
         self._failed()
