@@ -171,10 +171,10 @@ def turns(connection: sqlite3.Connection, conversation: Conversation, *, selecte
     if key is None:
         return None
     documents = connection.execute(
-        "SELECT document FROM turns WHERE conversation = ?1 AND sequence <="
-        " CASE WHEN ?2 IS NULL THEN ?4 ELSE (SELECT sequence FROM turns WHERE conversation = ?1 AND id = ?2) END"
-        " ORDER BY sequence DESC LIMIT ?3",
-        (key, selected.until, selected.newest, MAX_INTEGER),
+        "SELECT document FROM turns WHERE conversation = :key AND sequence <= CASE WHEN :until IS NULL THEN :most"
+        " ELSE (SELECT sequence FROM turns WHERE conversation = :key AND id = :until) END"
+        " ORDER BY sequence DESC LIMIT :newest",
+        {"key": key, "until": selected.until, "newest": selected.newest, "most": MAX_INTEGER},
     )
     found = list(decoded(_within_bytes((document for (document,) in documents), selected.max_bytes)))
     found.reverse()
