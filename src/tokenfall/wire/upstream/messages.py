@@ -48,7 +48,7 @@ class _MessageEncoder:
         self._pending: dict[str, None] = {}
         """Ids of the calls without a result."""
         self._images: list[str] = []
-        """Images of the tool results before."""
+        """Images of the preceding tool results."""
 
     def encode(self, message: Message) -> Iterator[Encoded]:
         if message.role == "tool":
@@ -56,11 +56,12 @@ class _MessageEncoder:
             return
         yield from self.end_results()
         self._pending = dict.fromkeys(call.id for call in message.tool_calls)
-        if message.role == "user" or message.content.strip() or message.tool_calls or message.images or message.thought:
+        content = message.content.strip() or message.tool_calls or message.images
+        if content or message.role == "user" or (message.thought and REASONING_CONTENT not in self._refused):
             yield self._message(message)
 
     def end_results(self) -> Iterator[Encoded]:
-        """What belongs between tool results and another message."""
+        """The messages between tool results and another message."""
         for call_id in self._pending:
             yield self._message(Message("tool", NO_RESULT, tool_call_id=call_id))
         self._pending = {}

@@ -48,7 +48,7 @@ def refused_member(error: UpstreamRefused, request: ChatRequest) -> str | None:
     for member in _OMITTED:
         if member not in text.lower() or member in request.refused or not _is_sent(member, request):
             continue
-        if member != REASONING_CONTENT or not any(word in text for word in _MISSING):
+        if member != REASONING_CONTENT or not any(word in text.lower() for word in _MISSING):
             return member
         if REASONING_REQUIRED not in request.refused:
             return REASONING_REQUIRED

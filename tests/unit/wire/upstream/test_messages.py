@@ -61,6 +61,13 @@ def test_reasoning_is_sent_unless_the_upstream_refuses_it() -> None:
     assert encoded(message, refused=("reasoning_content",)) == [{"role": "assistant", "content": "So"}]
 
 
+def test_assistant_message_of_refused_reasoning_alone_is_omitted() -> None:
+    message = Message("assistant", "", thought="Hm")
+
+    assert encoded(message) == [{"role": "assistant", "content": "", "reasoning_content": "Hm"}]
+    assert encoded(message, refused=("reasoning_content",)) == []
+
+
 def test_empty_system_and_assistant_messages_are_omitted() -> None:
     messages = (Message("system", ""), USER, Message("assistant", ""), Message("assistant", "\n"), USER)
 

@@ -35,6 +35,7 @@ def member(
         ("stream_options is not supported", "m", "stream_options"),
         ("The `reasoning_content` in the thinking mode must be passed back to the API.", "m", REASONING_REQUIRED),
         ("reasoning_content is missing in assistant tool call message at index 1", "m", REASONING_REQUIRED),
+        ("Missing `reasoning_content` field in the assistant message at message index 1.", "m", REASONING_REQUIRED),
         ("Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.", "m", CALL_IDS),
         ("Function call is missing a thought_signature in functionCall parts.", "m", SIGNATURE),
         ("'messages' must contain the word 'json' in some form, to use 'response_format'", "m", JSON_WORD),
