@@ -35,12 +35,14 @@ SQLITE_MAGIC = b"SQLite format 3\0"
 
 def is_sqlite_database(path: str) -> bool:
     """Whether SQLite can use the path: a database, an empty or a missing file."""
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a named pipe would block
+        return False
     try:
         with open(path, "rb") as file:
             return file.read(len(SQLITE_MAGIC)) in (SQLITE_MAGIC, b"")
     except FileNotFoundError:
         return True
-    except OSError:  # such as a folder
+    except OSError:
         return False
 
 

@@ -45,6 +45,8 @@ def test_databases_and_new_files_can_be_used_by_sqlite(tmp_path: Path) -> None:
         database.execute("CREATE TABLE kept (text)")
     assert installation.is_sqlite_database(str(file))
     assert not installation.is_sqlite_database(str(tmp_path))
+    os.mkfifo(tmp_path / "pipe")
+    assert not installation.is_sqlite_database(str(tmp_path / "pipe"))
 
 
 def test_existing_or_creatable_file_is_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,14 +106,14 @@ def _check_stores(settings: Settings) -> None:
         return
     if not installation.has_module("_sqlite3"):
         raise InvalidSetting(f"HISTORY_URL: got {settings.history!r}, and this Python has no SQLite{FULL_IMAGE_HINT}")
-    if not installation.is_sqlite_database(sqlite_path(settings.history)):
-        raise InvalidSetting(
-            f"HISTORY_URL: got {settings.history!r}, which is not an SQLite database; takes a database or a new file"
-        )
     if not installation.can_write(sqlite_path(settings.history)):
         raise InvalidSetting(
             f"HISTORY_URL: got {settings.history!r}, which is not writable (read-only file system, or a folder of "
             "another user); takes a file in a folder of this user, in a container on a volume"
+        )
+    if not installation.is_sqlite_database(sqlite_path(settings.history)):
+        raise InvalidSetting(
+            f"HISTORY_URL: got {settings.history!r}, which is not an SQLite database; takes a database or a new file"
         )
 
 

@@ -376,11 +376,13 @@ def test_address_of_a_route_of_the_upstream_is_refused(suffix: str) -> None:
     assert refused(upstream_url=url) == f"UPSTREAM_URL: got {url!r}: takes the address before {suffix.rstrip('/')}"
 
 
-def test_unwritable_history_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation, "can_write", lambda path: path != "/chat.db")
+def test_unwritable_history_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "chat.db"
+    file.write_text("it may not be readable either", encoding="utf-8")
+    monkeypatch.setattr(installation, "can_write", lambda path: path != str(file))
 
-    assert refused(history_url="sqlite:////chat.db").startswith(
-        "HISTORY_URL: got 'sqlite:////chat.db', which is not writable (read-only file system"
+    assert refused(history_url=f"sqlite:///{file}").startswith(
+        f"HISTORY_URL: got 'sqlite:///{file}', which is not writable (read-only file system"
     )
 
 
