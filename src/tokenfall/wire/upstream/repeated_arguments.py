@@ -4,6 +4,9 @@ A fragment repeats the text before it if it begins with it, and if the text coul
 cannot follow the beginning of an object, except as a value.
 """
 
+MAX_JOINED = 65_536
+"""Characters up to which new fragments are added to the kept text: each addition copies it."""
+
 _BEFORE_A_VALUE = (":", "[", ",")
 
 
@@ -14,7 +17,7 @@ class RepeatedArguments:
 
     def __init__(self) -> None:
         self._so_far: str | None = ""
-        """None once a fragment did not repeat the text before it."""
+        """None once the text is no longer kept."""
         self._repeats = False
 
     def new_part(self, arguments: str) -> str:
@@ -29,5 +32,5 @@ class RepeatedArguments:
             self._repeats = True
             self._so_far = arguments
             return arguments.removeprefix(so_far)
-        self._so_far = so_far + arguments if self._repeats else None
+        self._so_far = so_far + arguments if self._repeats and len(so_far) < MAX_JOINED else None
         return arguments

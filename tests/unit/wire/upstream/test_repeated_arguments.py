@@ -1,6 +1,6 @@
 import pytest
 
-from tokenfall.wire.upstream.repeated_arguments import RepeatedArguments
+from tokenfall.wire.upstream.repeated_arguments import MAX_JOINED, RepeatedArguments
 
 
 def new_parts(*fragments: str) -> list[str]:
@@ -23,6 +23,13 @@ def test_beginning_of_an_object_may_be_followed_by_the_same_object_as_a_value() 
 
 def test_new_part_after_repeated_arguments_is_unchanged() -> None:
     assert new_parts("{", '{"a":', "1}", '{"a":1}') == ["{", '"a":', "1}", ""]
+
+
+def test_long_text_is_not_kept_for_new_parts() -> None:
+    long = '{"a":"' + "b" * MAX_JOINED
+    parts = [long, long + "c", "d", long + "cd"]
+
+    assert new_parts(*parts) == [long, "c", "d", long + "cd"]
 
 
 def test_arguments_that_are_no_object_are_unchanged() -> None:
