@@ -103,7 +103,12 @@ class _TimedPlayer:
             self._stream.ended()
 
     def cut(self) -> None:
-        frame = self._stream.shutdown_frame(self._next_frame())
+        try:
+            frame = self._stream.shutdown_frame(self._next_frame())
+        except Exception:  # noqa: BLE001 - otherwise the drain would not end the other streams
+            _log.exception("encoding the shutdown frame of a stream failed")
+            self._connection.reset("failed")
+            return
         self._end(chunk(frame) if self._chunked and frame else frame, "cut")
 
     def _next_frame(self) -> bytes:

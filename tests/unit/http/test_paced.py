@@ -297,6 +297,29 @@ async def test_cut_stream_ends_with_the_shutdown_frame(
     assert application.ends[0].outcome == "cut"
 
 
+async def test_cut_stream_whose_next_frame_fails_is_reset(
+    client: FakeClient,
+    application: FakeApplication,
+    wheel: FakeWheel,
+    drain: Drain,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> Iterator[Item]:
+        yield b"a"
+        yield TestGate()
+        raise ZeroDivisionError
+
+    application.handler = lambda _: PacedStream(StreamHead("text/plain"), lambda _: broken(), gaps=repeat(1.0))
+    client.send(ASK)
+    wheel.advance(1.0)
+    with caplog.at_level(logging.ERROR):
+        assert (await drain(0.0)).is_set()
+
+    assert client.was_reset()
+    assert application.ends[0].outcome == "failed"
+    assert [record.message for record in caplog.records] == ["encoding the shutdown frame of a stream failed"]
+
+
 async def test_paused_stream_is_reset_when_cut(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
