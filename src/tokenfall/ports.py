@@ -107,7 +107,8 @@ class HistoryStore(Protocol):
     def append(self, conversation: Conversation, turn: Turn) -> Awaitable[None]:
         """Store `turn` as the newest; once awaited it is as durable as the store guarantees.
 
-        `tokenfall.slicing.computation.NOTHING` if it is so on return, without awaiting.
+        Returns `tokenfall.slicing.computation.NOTHING` if the turn is stored when the call returns.
+
         The turn that it replaces and all later ones are deleted atomically with the write; if that turn no longer
         exists, nothing is deleted. The oldest turns are deleted to enforce the store's limit of messages. Appending the
         same turn (by id) again, because the result of the first call is unknown, stores it once.

@@ -228,7 +228,7 @@ async def test_processes_without_redis_report_degraded_features(pair: Callable[.
 
 async def test_server_starts_without_its_redis_and_logs_the_setting(serve: Serve) -> None:
     server = serve(REDIS_URL="redis://127.0.0.1:1")
-    warning = "REDIS_URL: this Redis does not respond; /readyz shows what fails until it does"
+    warning = "REDIS_URL: this Redis does not respond; /readyz lists the failing stores"
     await eventually(lambda: warning in server.log(), server.log)
 
     assert await readiness(server) == (503, {"status": "unavailable", "failing": ["history", "turns"]})

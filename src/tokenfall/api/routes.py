@@ -142,14 +142,14 @@ def page_routes(page: LazyHandlers) -> list[Route]:
     ]
 
 
-BOARD = Modules("tokenfall.api.dashboard", "tokenfall.simulator.format_grammar", after=THREADING)
+DASHBOARD = Modules("tokenfall.api.dashboard", "tokenfall.simulator.format_grammar", after=THREADING)
 DASHBOARD_HISTORY = Modules("tokenfall.api.dashboard_history", after=THREADING)
 
 
 def dashboard_routes(events: Handler, history: Handler) -> list[Route]:
     """The data of the dashboard: keyed. Its page is in `page_routes`."""
     return [
-        Route("GET", "/board/events", operation="dashboard.events", handler=events, needs=BOARD, for_pages=True),
+        Route("GET", "/board/events", operation="dashboard.events", handler=events, needs=DASHBOARD, for_pages=True),
         Route(
             "GET",
             "/board/history",

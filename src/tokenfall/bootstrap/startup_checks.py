@@ -21,7 +21,7 @@ async def warn_of_unavailable_redis(settings: Settings, checks: Mapping[str, Cal
         if has_failed
     }
     for name in sorted(named):
-        _log.warning("%s: this Redis does not respond; /readyz shows what fails until it does", name)
+        _log.warning("%s: this Redis does not respond; /readyz lists the failing stores", name)
 
 
 async def _fails(check: Callable[[], Awaitable[None]]) -> bool:

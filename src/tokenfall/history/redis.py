@@ -47,7 +47,7 @@ CHECK_S = 1.0
 """Timeout of a health check."""
 
 MAX_READS = 8
-"""Maximum number of reads of documents at a time: their replies are in memory until they are complete."""
+"""Maximum number of concurrent reads of documents, whose replies are in memory until they are decoded."""
 
 DESCRIBED = 100
 """Conversations that one script call describes: redis-py decodes a reply without yielding to the event loop."""

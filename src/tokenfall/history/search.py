@@ -18,7 +18,7 @@ PAGE_CHARACTERS = 2**24
 """Maximum number of characters that one page scans."""
 
 CONVERSATION_BYTES = 2**22
-"""Of a longer conversation, a store that reads documents searches the oldest turns only, up to this size."""
+"""A store that reads documents searches only the oldest turns of a conversation, up to this size."""
 
 PIECE_CHARACTERS = 16_384
 """Characters that are compared in one slice."""

@@ -19,13 +19,13 @@ MAX_BATCH_JOBS = 256
 """Maximum number of jobs in one transaction."""
 
 MAX_READS = 4
-"""The same for jobs that only read: what they have read is in memory until all have ended."""
+"""The same for jobs that only read: the results of all of them are in memory until the last one has ended."""
 
 MAX_WAITING = 10_000
 """Maximum number of queued jobs; further ones are refused, so that a hanging disk does not fill the memory."""
 
 MAX_WAITING_BYTES = 67_108_864
-"""Maximum size of what the queued jobs write; the same applies."""
+"""Maximum size of the data that queued jobs write; further jobs that write are refused."""
 
 CALL_S = 5.0
 """Timeout of a call on a hanging disk; the write may still succeed afterwards."""
@@ -104,7 +104,7 @@ class SQLiteThread:
             raise unavailable() from None
 
     def _is_full(self, size_bytes: int) -> bool:
-        """Whether a job of this size may not be queued. A single job of any size may."""
+        """Whether the queue has no room for a job that writes this size. One such job is queued whatever its size."""
         waiting_bytes = self._waiting_bytes
         return self._jobs.qsize() >= MAX_WAITING or (
             waiting_bytes > 0 and waiting_bytes + size_bytes > MAX_WAITING_BYTES

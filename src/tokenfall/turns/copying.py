@@ -10,7 +10,7 @@ from tokenfall.ports import LiveTurn
 from tokenfall.turns.keys import TurnKeys
 
 ENTRY_BYTES = 32_768
-"""One write of a turn has pieces up to the one that exceeds this size: a follower holds some entries in memory."""
+"""Size of the pieces in one write of a turn, exceeded by at most one of them. A follower holds several in memory."""
 
 RENEW_S = 0.4
 """Interval at which a turn without new pieces renews its lease and checks for a stop request."""

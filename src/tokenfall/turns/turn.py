@@ -21,8 +21,8 @@ OnDisconnect = Literal["cancel", "finish"]
 
 AT_ONCE = 256
 AT_ONCE_BYTES = 16_384
-"""A follower copies at most so many pieces at a time, up to the one that exceeds so many bytes: it may be slow, and the
-turn long."""
+"""Maximum number and size of the pieces that a follower copies at a time, because its client may be slow and the turn
+long. The size may be exceeded by one piece."""
 
 WOKEN_AT_ONCE = 64
 """Maximum number of followers that continue in one turn of the loop: each takes about 20 µs."""

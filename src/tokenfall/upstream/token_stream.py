@@ -39,7 +39,7 @@ class Reader(Protocol):
 
 
 MAX_EARLY, MAX_EARLY_BYTES = 64, 65_536
-"""Maximum number and size of the events before the first token that are held back; all are forwarded beyond it."""
+"""Maximum number and size of the events before the first token that are held. Above it, all of them are forwarded."""
 
 OnEvent = Callable[[Any], Awaitable[None] | None]
 """As `tokenfall.ports.OnEvent`, for the reader's events."""

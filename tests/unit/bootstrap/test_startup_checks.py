@@ -19,7 +19,7 @@ async def warnings(caplog: pytest.LogCaptureFixture, **texts: str) -> list[str]:
     """The settings named in the warnings if the stores of the history and the limits fail, and the turns' does not."""
     settings = load({name.upper(): text for name, text in texts.items()})
     await warn_of_unavailable_redis(settings, {"history": fails, "limits": fails, "turns": responds})
-    assert all(message.endswith("; /readyz shows what fails until it does") for message in caplog.messages)
+    assert all(message.endswith("; /readyz lists the failing stores") for message in caplog.messages)
     return [message.partition(": this Redis does not respond")[0] for message in caplog.messages]
 
 

@@ -24,7 +24,7 @@ SIGNATURE = "thought_signature"
 """In Gemini's error: `Function call is missing a thought_signature in functionCall parts.`"""
 STREAM_OPTIONS = "stream_options"
 
-_OMITTED = (CALL_IDS, JSON_WORD, LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, SIGNATURE, STREAM_OPTIONS)
+_IN_ERRORS = (CALL_IDS, JSON_WORD, LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, SIGNATURE, STREAM_OPTIONS)
 _NEW_FAMILIES = ("gpt-5", "o1", "o3", "o4", "codex")
 """Models that accept only `max_completion_tokens`."""
 _MISSING = ("must be passed back", "missing")
@@ -43,9 +43,11 @@ def max_tokens_name(request: ChatRequest) -> str:
 
 
 def refused_member(error: UpstreamRefused, request: ChatRequest) -> str | None:
-    """The member that `error` refuses, if the request can be sent without it; else None."""
+    """The change by which the request can be sent after `error`, as in `ChatRequest.refused`: a member to omit, or a
+    requirement. None if there is none.
+    """
     text = f"{error.param or ''} {error.message}"
-    for member in _OMITTED:
+    for member in _IN_ERRORS:
         if member not in text.lower() or member in request.refused or not _is_sent(member, request):
             continue
         if member != REASONING_CONTENT or not any(word in text.lower() for word in _MISSING):
