@@ -96,10 +96,16 @@ def _unknown(words: list[str], *, flags: list[str]) -> str:
         return (
             f"{name} is not a flag, because other users of the machine could see it; set {_field(name).upper()} instead"
         )
+    near = _nearest(name, [known for known in flags if known.startswith("--")])
+    return f"unknown flag {name}" + (f"; did you mean {near}?" if near else "")
+
+
+def _nearest(name: str, flags: list[str]) -> str | None:
+    """The flag that is probably meant by `name`."""
     given = flag(_field(name))
     near = [known for known in flags if known == given or is_near(given, known)]
     near += [known for known in flags if len(given) > len("--x") and known.startswith(given)]
-    return f"unknown flag {name}" + (f"; did you mean {near[0]}?" if near else "")
+    return near[0] if near else None
 
 
 def _field(name: str) -> str:

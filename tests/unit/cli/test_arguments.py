@@ -67,6 +67,7 @@ def test_flag_overrides_the_environment() -> None:
         ("serve --prot secret", "unknown flag --prot; did you mean --port?"),
         ("serve --api_key=secret", "unknown flag --api_key; did you mean --api-key?"),
         ("serve --Model secret", "unknown flag --Model; did you mean --model?"),
+        ("serve --h=secret", "unknown flag --h; see tokenfall serve --help"),
         ("fit secret --ot y", "unknown flag --ot; did you mean --out?"),
         ("fit", "the following arguments are required: FILE; see tokenfall fit --help"),
         ("record --out", "--out: got no value, takes one value; see tokenfall record --help"),
