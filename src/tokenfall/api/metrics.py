@@ -22,6 +22,13 @@ def scraped(metrics: Metrics, *, vllm: VLLMMetrics | None = None) -> bytes:
 
 def families(metrics: Metrics) -> Iterator[Family]:
     """All metrics of this server, without vLLM's."""
+    yield from _gauges(metrics)
+    yield from _counters(metrics)
+    yield from _labelled(metrics)
+    yield from _histograms(metrics)
+
+
+def _gauges(metrics: Metrics) -> Iterator[Family]:
     yield gauge("tokenfall_connections", "Open connections.", value=metrics.connections)
     yield gauge("tokenfall_streams_in_flight", "Streams in flight.", value=metrics.streams)
     yield gauge("tokenfall_detached_turns", "Turns without a client.", value=metrics.detached_turns)
@@ -42,6 +49,9 @@ def families(metrics: Metrics) -> Iterator[Family]:
         "Width of the timer wheel's slots: finer while the loop has time.",
         value=metrics.timer_resolution_s,
     )
+
+
+def _counters(metrics: Metrics) -> Iterator[Family]:
     yield counter("tokenfall_tokens_total", "Tokens written to streams.", value=metrics.tokens)
     yield counter("tokenfall_sent_bytes_total", "Bytes of response bodies.", value=metrics.bytes_sent)
     yield counter("tokenfall_connections_refused_total", "Connections refused.", value=metrics.connections_refused)
@@ -55,7 +65,9 @@ def families(metrics: Metrics) -> Iterator[Family]:
     )
     yield counter("tokenfall_rate_limited_total", "Requests refused by the rate limit.", value=metrics.rate_limited)
     yield counter("tokenfall_upstream_retries_total", "Retries of upstream requests.", value=metrics.upstream_retries)
-    yield from _labelled(metrics)
+
+
+def _histograms(metrics: Metrics) -> Iterator[Family]:
     yield histogram("tokenfall_ttft_seconds", "Time to first token.", counted=metrics.ttft_s)
     yield histograms(
         "tokenfall_upstream_ttft_seconds",
