@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tokenfall.api.documents import document, long_document, sliced
 from tokenfall.api.prepared_response import without_question
@@ -14,6 +15,7 @@ from tokenfall.events import Finished, OutputEvent, PassthroughEvent, TextDelta,
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.messages import ChatRequest
+from tokenfall.simulator.estimate import ResponseEstimate
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, ResponseTiming, decoded
@@ -163,17 +165,19 @@ class TranslatedStream:
         request, self._parsed = parsed.request, without_question(parsed)
         encoder = EventEncoder(self._dialect.encoder(parsed, meta))
         normalizer = EventNormalizer(request, meta.number)
+        estimate = ResponseEstimate()
         first_event_s = 0.0
 
         def on_event(event: OutputEvent) -> Any:  # noqa: ANN401 - as `Send`
             nonlocal first_event_s
             first_event_s = first_event_s or time()
+            estimate.add(event)
             frames = b"".join(map(encoder.frames, normalizer.add(event)))
             return send(frames) if frames else None
 
         conversing = self._upstream.converse(request, on_event)
         del request, parsed  # the messages may be large, and the response long
-        queued, finished = normalizer.end(await conversing)
+        queued, finished = normalizer.end(_with_usage(await conversing, estimate, meta=meta))
         return b"".join(map(encoder.frames, queued)) + encoder.end(finished, _timing(meta, first_event_s))
 
 
@@ -200,20 +204,28 @@ class TranslatedRelay:
     async def _accumulated(self, parsed: ParsedRequest, meta: ResponseMeta, *, lease: MemoryLease) -> ModelResponse:
         accumulator = Accumulator()
         normalizer = EventNormalizer(parsed.request, meta.number)
+        estimate = ResponseEstimate()
         first_event_s = 0.0
 
         def on_event(event: OutputEvent) -> None:
             nonlocal first_event_s
             lease.grow(_size_bytes(event))
             first_event_s = first_event_s or time()
+            estimate.add(event)
             for each in normalizer.add(event):
                 accumulator.on_event(each)
 
-        queued, finished = normalizer.end(await self._upstream.converse(parsed.request, on_event))
+        finished = await self._upstream.converse(parsed.request, on_event)
+        queued, finished = normalizer.end(_with_usage(finished, estimate, meta=meta))
         for each in queued:
             accumulator.on_event(each)
         choices = (accumulator.choice(finished),)
         return ModelResponse(meta=meta, choices=choices, finished=finished, timing=_timing(meta, first_event_s))
+
+
+def _with_usage(finished: Finished, estimate: ResponseEstimate, *, meta: ResponseMeta) -> Finished:
+    """`finished` with an estimate in place of each token count that the upstream did not send."""
+    return replace(finished, usage=estimate.usage(finished.usage, prompt_tokens=meta.prompt_tokens))
 
 
 def _size_bytes(event: OutputEvent) -> int:

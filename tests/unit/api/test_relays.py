@@ -1,8 +1,10 @@
 import json
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming, StreamFraming, TranslatedRelay
 from tokenfall.errors import InvalidRequest, ResponseMemoryFull, UpstreamReset
@@ -19,7 +21,9 @@ from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta
 from tokenfall.wire.event_encoder import EventEncoder
 from tokenfall.wire.ollama.context import with_context
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
-from tokenfall.wire.openai.response import OPENAI_CHAT
+from tokenfall.wire.openai.completions.response import OPENAI_COMPLETIONS
+from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
+from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.memory import ample_memory
@@ -33,8 +37,9 @@ FINISHED = Finished("stop", "up-1", Usage(3, 5))
 class FakeUpstream:
     """Reports `events`, then fails or finishes."""
 
-    def __init__(self, *events: Any, failure: Exception | None = None) -> None:
+    def __init__(self, *events: Any, failure: Exception | None = None, finished: Finished = FINISHED) -> None:
         self._events = events
+        self._finished = finished
         self._failure = failure
         self.passthrough_requests: list[PassthroughRequest] = []
         self.requests: list[ChatRequest] = []
@@ -50,7 +55,7 @@ class FakeUpstream:
                 await full
         if self._failure is not None:
             raise self._failure
-        return FINISHED
+        return self._finished
 
     async def pass_through(
         self, passthrough: PassthroughRequest, on_event: Callable[[Any], Any], *, ends: Callable[[str], bool]
@@ -305,6 +310,40 @@ async def test_upstream_logprobs_are_sent_with_their_text(dialect: Dialect) -> N
     assert tokens == [[], ["a"], ["b"], []]
     assert [each["token"] for each in response["logprobs"]] == ["a", "b"]
     assert [each.logprobs for each in upstream.requests] == [2, 2]
+
+
+USAGE_FIELDS = {
+    ANTHROPIC: ("input_tokens", "output_tokens"),
+    OLLAMA_CHAT: ("prompt_eval_count", "eval_count"),
+    with_context(OLLAMA_GENERATE): ("prompt_eval_count", "eval_count"),
+    OPENAI_CHAT: ("prompt_tokens", "completion_tokens"),
+    GROQ_CHAT: ("prompt_tokens", "completion_tokens"),
+    OPENAI_COMPLETIONS: ("prompt_tokens", "completion_tokens"),
+    OPENAI_RESPONSES: ("input_tokens", "output_tokens"),
+}
+
+
+@pytest.mark.parametrize("reported", [None, Usage(0, 0), Usage(11, 0), Usage(0, 2)], ids=str)
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("dialect", USAGE_FIELDS, ids=lambda each: str(each.name))
+async def test_counts_that_the_upstream_did_not_send_are_estimated(
+    dialect: Dialect, stream: bool, reported: Usage | None
+) -> None:
+    upstream = FakeUpstream(TextDelta("Hel"), TextDelta("lo"), finished=Finished("stop", "up-1", reported))
+    relay = TranslatedRelay(upstream.as_engine(), dialect, memory=ample_memory())
+    fields: dict[str, Any] = {"input": "Hi"} if dialect is OPENAI_RESPONSES else {"prompt": "Hi"}
+    if stream and dialect in (OPENAI_CHAT, GROQ_CHAT, OPENAI_COMPLETIONS):
+        fields["stream_options"] = {"include_usage": True}
+    data = body(stream=stream, **fields)
+    meta = replace(IDENTITY, prompt_tokens=11)
+    if stream:
+        sent = RecordingSend()
+        encoded = await relay.stream(request(body=data), relay.decode(data), meta=meta)(sent)
+    else:
+        encoded = await complete_body(relay, data, meta=meta)
+
+    counts = [re.findall(rb'"%b":(\d+)' % name.encode(), encoded)[-1] for name in USAGE_FIELDS[dialect]]
+    assert counts == [b"11", b"2"]
 
 
 async def test_queued_events_over_the_memory_limit_end_the_response() -> None:

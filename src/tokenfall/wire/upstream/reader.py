@@ -176,7 +176,7 @@ class ResponseReader:
         if chunk.model:
             self._model = chunk.model
         if chunk.usage:
-            self._usage = usage_of(chunk.usage)
+            self._usage = usage_of(chunk.usage) or self._usage
 
     def _own(self, choices: list[ChunkChoice]) -> ChunkChoice:
         """The choice with the index of the first one of the response; an empty one if there is none."""

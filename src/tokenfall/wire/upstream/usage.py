@@ -5,8 +5,8 @@ from typing import Any
 from tokenfall.events import Usage
 
 
-def usage_of(usage: dict[str, Any]) -> Usage:
-    """Numbers may be floats, strings or null; a missing or invalid count is 0.
+def usage_of(usage: dict[str, Any]) -> Usage | None:
+    """Numbers may be floats, strings or null; a missing or invalid count is 0. None if there is no other count.
 
     Cached tokens are in `prompt_tokens_details` (OpenAI), `input_tokens_details`, or in `usage` itself (DeepSeek,
     LiteLLM). A missing completion is the total without the prompt. xAI does not count reasoning as completion.
@@ -22,6 +22,8 @@ def usage_of(usage: dict[str, Any]) -> Usage:
     reasoning = _first(completion_details, "reasoning_tokens") or _first(usage, "reasoning_tokens")
     if reasoning and (reasoning > completion or count(usage.get("total_tokens")) == prompt + completion + reasoning):
         completion += reasoning
+    if not prompt and not completion:
+        return None
     cached = min(cached, prompt)
     return Usage(prompt, completion, cached, min(written, prompt - cached), reasoning)
 

@@ -92,6 +92,15 @@ def test_single_error_event_in_a_read_breaks_the_stream() -> None:
     ]
 
 
+def test_usage_without_any_count_is_none() -> None:
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+    assert read([text_chunk("a", usage=nothing) + DONE])[-1] == Finished("stop", "", None)
+    assert read([text_chunk("a", usage=COUNTED) + chunk(choices=[], usage=nothing) + DONE])[-1] == Finished(
+        "stop", "", Usage(3, 2)
+    )
+
+
 def test_usage_in_x_groq_is_read() -> None:
     counted = {"id": "req", "usage": {"prompt_tokens": 7, "completion_tokens": 8}}
 
