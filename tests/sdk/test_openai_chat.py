@@ -68,6 +68,23 @@ def test_tools_are_called_and_their_results_get_a_response(openai: Any, *, strea
 
 
 @STREAM_MODES
+def test_deprecated_function_is_called_and_its_result_gets_a_response(openai: Any, *, stream: bool) -> None:
+    functions = [tool["function"] for tool in TOOLS]
+    first = completion(openai, [user(BOTH)], stream=stream, functions=functions).choices[0]
+    call = first.message.function_call
+    assert (first.finish_reason, first.message.tool_calls, call.name) == ("function_call", None, "get_weather")
+    check_arguments(call.name, call.arguments)
+    messages = [
+        user(BOTH),
+        {"role": "assistant", "content": None, "function_call": {"name": call.name, "arguments": call.arguments}},
+        {"role": "function", "name": call.name, "content": "Rain."},
+    ]
+    last = completion(openai, messages, stream=stream, functions=functions).choices[0]
+    assert (last.finish_reason, last.message.function_call) == ("stop", None)
+    assert last.message.content
+
+
+@STREAM_MODES
 @pytest.mark.parametrize(
     ("question", "fields", "called"),
     [

@@ -24,6 +24,7 @@ from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 from tokenfall.wire.openai.completions.response import OPENAI_COMPLETIONS
 from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
+from tokenfall.wire.upstream.request import encode_request
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.memory import ample_memory
@@ -310,6 +311,33 @@ async def test_upstream_logprobs_are_sent_with_their_text(dialect: Dialect) -> N
     assert tokens == [[], ["a"], ["b"], []]
     assert [each["token"] for each in response["logprobs"]] == ["a", "b"]
     assert [each.logprobs for each in upstream.requests] == [2, 2]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_functions_are_translated_to_tools_and_their_call_back(stream: bool) -> None:
+    upstream = FakeUpstream(ToolCallDelta(2, "c", "look", "{"), ToolCallDelta(2, "", "", "}"))
+    relay = TranslatedRelay(upstream.as_engine(), OPENAI_CHAT, memory=ample_memory())
+    history = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "function_call": {"name": "look", "arguments": "{}"}},
+        {"role": "function", "name": "look", "content": "r"},
+    ]
+    data = body(messages=history, functions=[{"name": "look"}], function_call={"name": "look"}, stream=stream)
+    if stream:
+        sent, last = await run(relay, data)
+        encoded = b"".join(sent) + last
+        assert b'"delta":{"function_call":{"name":"look","arguments":""}}' in encoded
+        assert encoded.count(b'"delta":{"function_call":{"arguments":') == 2
+    else:
+        encoded = await complete_body(relay, data)
+        assert b'"function_call":{"name":"look","arguments":"{}"}' in encoded
+
+    assert b'"finish_reason":"function_call"' in encoded
+    assert b"tool_calls" not in encoded
+    document = json.loads(encode_request(upstream.requests[0]))
+    assert document["tool_choice"] == {"type": "function", "function": {"name": "look"}}
+    assert [message.get("tool_call_id") for message in document["messages"]] == [None, None, "function_call_1"]
+    assert document["messages"][1]["tool_calls"][0]["id"] == "function_call_1"
 
 
 USAGE_FIELDS = {

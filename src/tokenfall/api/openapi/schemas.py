@@ -14,7 +14,7 @@ from tokenfall.wire.anthropic.response import OutputBlock
 from tokenfall.wire.ollama.embeddings import OllamaEmbedBody, OllamaEmbeddingsBody
 from tokenfall.wire.ollama.models import OllamaShowBody
 from tokenfall.wire.ollama.request import MAX_NAME, OllamaChatBody, OllamaGenerateBody
-from tokenfall.wire.openai.response import OutputToolCall
+from tokenfall.wire.openai.document import OutputToolCall
 from tokenfall.wire.openai.responses.body import ResponsesBody
 from tokenfall.wire.openai.responses.document import ResponseItem
 from tokenfall.wire.openai.responses.input import CallItem, CallOutputItem, MessageItem

@@ -3,9 +3,11 @@
 Source: the OpenAI API reference, "Create chat completion", `messages`.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, ToolCall
@@ -48,6 +50,29 @@ class RawMessage(Struct):
     content: str | list[_Part] | None = None
     tool_calls: list[_Call] | None = None
     tool_call_id: str | None = None
+    name: str | None = None
+    function_call: _CalledFunction | None = None
+
+
+def messages_of(raws: Sequence[RawMessage]) -> Iterator[Message]:
+    """Convert all messages. Raises `InvalidRequest`.
+
+    A legacy `function_call` has no id: it gets one, as does its result, a later message of role `function`. Such a
+    message without a call is a user message.
+    """
+    called: ToolCall | None = None
+    for number, raw in enumerate(raws):
+        if raw.role == "function" and called is not None and raw.name in (None, called.name):
+            yield replace(_message(raw, number), role="tool", tool_call_id=called.id)
+            called = None
+            continue
+        converted = _message(raw, number)
+        if raw.function_call is not None and raw.role == "assistant":
+            called = ToolCall(f"function_call_{number}", raw.function_call.name, raw.function_call.arguments)
+            converted = replace(converted, tool_calls=(*converted.tool_calls, called))
+        elif raw.role != "tool":
+            called = None
+        yield converted
 
 
 def check_tool_messages(messages: list[RawMessage]) -> None:
@@ -88,7 +113,7 @@ def _listed(calls: set[str]) -> str:
     return ", ".join(sorted(calls))[:300]
 
 
-def message(raw: RawMessage, number: int) -> Message:
+def _message(raw: RawMessage, number: int) -> Message:
     """Convert the message at index `number`. Raises `InvalidRequest`."""
     if raw.content is None and not raw.tool_calls and raw.role != "assistant":
         raise InvalidRequest(f"messages[{number}].content is missing", param=f"messages[{number}].content")

@@ -4,77 +4,28 @@ Source: the OpenAI API reference, "Create chat completion"; `reasoning_format` a
 `min_tokens` and `ignore_eos` vLLM's. Fields that are not listed are accepted and ignored.
 """
 
-from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.messages import ChatRequest, Grammar, Tool
+from tokenfall.messages import ChatRequest
 from tokenfall.wire.dialect import (
     MAX_ITEMS,
     UNBOUNDED,
-    NullableSchema,
     ParsedRequest,
     RawSchema,
     decoded,
     no_schema,
     schema_text,
 )
-from tokenfall.wire.openai.errors import missing_parameter
-from tokenfall.wire.openai.messages import RawMessage, check_tool_messages, message
+from tokenfall.wire.openai.messages import RawMessage, check_tool_messages, messages_of
+from tokenfall.wire.openai.tools import ToolFields, check_tools, choice_of, tools_of
 
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
-
-
-class _Function(Struct):
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
-    description: str | None = None
-    parameters: NullableSchema = msgspec.field(default_factory=no_schema)
-
-
-class _CustomFormat(Struct):
-    type: Literal["text", "grammar"]
-    grammar: Grammar | None = None
-
-
-class _Custom(Struct):
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
-    description: str | None = None
-    format: _CustomFormat | None = None
-
-
-class _Tool(Struct):
-    type: str
-    function: _Function | None = None
-    custom: _Custom | None = None
-
-
-class _Named(Struct):
-    name: str
-
-
-class _AllowedTool(Struct):
-    type: str
-    function: _Named | None = None
-    custom: _Named | None = None
-
-
-class _AllowedTools(Struct):
-    mode: Literal["auto", "required"]
-    tools: Annotated[list[_AllowedTool], Meta(max_length=128)]
-
-
-class _ToolChoice(Struct):
-    """A single tool, or `allowed_tools`."""
-
-    type: Literal["function", "custom", "allowed_tools"]
-    function: _Named | None = None
-    custom: _Named | None = None
-    allowed_tools: _AllowedTools | None = None
 
 
 class _JSONSchema(Struct):
@@ -91,7 +42,7 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
-class ChatCompletionBody(Struct, kw_only=True):
+class ChatCompletionBody(ToolFields, kw_only=True):
     """The members of a request that are decoded."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -109,9 +60,6 @@ class ChatCompletionBody(Struct, kw_only=True):
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
     seed: int | None = None
-    tools: Annotated[list[_Tool], Meta(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | _ToolChoice | None = None
-    parallel_tool_calls: bool | None = None
     response_format: _ResponseFormat | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
@@ -132,6 +80,8 @@ class ChatOptions(Struct, frozen=True):
     """The tier that the response reports, None if it reports none."""
     raw_reasoning: bool = False
     """Groq's `raw` format: reasoning is a part of the content, between `<think>` and `</think>`."""
+    legacy_functions: bool = False
+    """Whether the response has `function_call` in place of `tool_calls`."""
 
 
 _decoder = msgspec.json.Decoder(ChatCompletionBody)
@@ -141,20 +91,19 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
     """Decode a request. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_decoder, body)
     _check(read)
-    choice = read.tool_choice or "auto"
     form = read.response_format
     schema = form.json_schema if form is not None else None
     request = ChatRequest(
-        messages=tuple(message(each, number) for number, each in enumerate(read.messages)),
+        messages=tuple(messages_of(read.messages)),
         model=read.model,
         max_tokens=read.max_completion_tokens or read.max_tokens or UNBOUNDED,
         temperature=read.temperature,
         top_p=read.top_p,
         seed=read.seed,
         stop=stops(read.stop),
-        tools=tuple(_allowed_tools(read)),
-        tool_choice=choice if isinstance(choice, str) else _choice_name(choice),
-        parallel_tool_calls=read.parallel_tool_calls is not False,
+        tools=tuple(tools_of(read)),
+        tool_choice=choice_of(read),
+        parallel_tool_calls=read.parallel_tool_calls is not False and not read.is_legacy,
         schema=None if schema is None else _schema(schema),
         schema_name="" if schema is None else schema.name,
         json_object=form is not None and form.type == "json_object",
@@ -172,6 +121,7 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
         groq,
         _tier(read, groq=groq),
         raw_reasoning=read.reasoning_format == "raw",
+        legacy_functions=read.is_legacy,
     )
     return ParsedRequest(request=request, stream=bool(read.stream), options=options)
 
@@ -183,40 +133,6 @@ def _tier(body: ChatCompletionBody, *, groq: bool) -> str | None:
     if given in (None, "auto"):
         return usual if groq or given else None
     return given
-
-
-def _allowed_tools(body: ChatCompletionBody) -> Iterator[Tool]:
-    """The tools that may be called: all, or those that `allowed_tools` lists."""
-    choice = body.tool_choice
-    allowed = None
-    if isinstance(choice, _ToolChoice) and choice.allowed_tools is not None:
-        allowed = {_name_of(tool) for tool in choice.allowed_tools.tools}
-    return (tool for tool in _supported_tools(body.tools or ()) if allowed is None or tool.name in allowed)
-
-
-def _supported_tools(tools: Sequence[_Tool]) -> Iterator[Tool]:
-    for number, tool in enumerate(tools):
-        function = tool.function
-        if function is not None:
-            parameters = schema_text(function.parameters, f"tools[{number}].function.parameters")
-            yield Tool(function.name, function.description or "", parameters or b"")
-        elif tool.custom is not None:
-            form = tool.custom.format
-            grammar = None if form is None or form.type == "text" else form.grammar
-            if form is not None and form.type == "grammar" and grammar is None:
-                raise missing_parameter(f"tools[{number}].custom.format.grammar")
-            yield Tool(tool.custom.name, tool.custom.description or "", custom=True, grammar=grammar)
-
-
-def _choice_name(choice: _ToolChoice) -> str:
-    """The choice as `ChatRequest.tool_choice`."""
-    return _name_of(choice) if choice.allowed_tools is None else choice.allowed_tools.mode
-
-
-def _name_of(tool: _Tool | _AllowedTool | _ToolChoice) -> str:
-    """The name of the function or custom tool, "" if there is none."""
-    named = tool.function or tool.custom
-    return "" if named is None else named.name
 
 
 def _schema(named: _JSONSchema) -> bytes:
@@ -238,11 +154,8 @@ def _check(body: ChatCompletionBody) -> None:
     form = body.response_format
     if form is not None and form.type == "json_schema" and form.json_schema is None:
         raise InvalidRequest("response_format.json_schema is missing", param="response_format.json_schema")
-    for number, tool in enumerate(body.tools or ()):
-        if (tool.type == "function" and tool.function is None) or (tool.type == "custom" and tool.custom is None):
-            raise missing_parameter(f"tools[{number}].{tool.type}")
     _check_reasoning(body)
-    _check_tool_choice(body)
+    check_tools(body)
     check_tool_messages(body.messages)
 
 
@@ -253,25 +166,9 @@ def _check_reasoning(body: ChatCompletionBody) -> None:
             "include_reasoning and reasoning_format cannot be used together", param="include_reasoning"
         )
     form = body.response_format
-    if body.reasoning_format == "raw" and (body.tools or (form is not None and form.type != "text")):
-        problem = "reasoning_format must be parsed or hidden when tools or a JSON response_format are given"
+    if body.reasoning_format == "raw" and (body.tools or body.functions or (form is not None and form.type != "text")):
+        problem = "reasoning_format must be parsed or hidden when tools, functions or a JSON response_format are given"
         raise InvalidRequest(problem, param="reasoning_format")
-
-
-def _check_tool_choice(body: ChatCompletionBody) -> None:
-    choice = body.tool_choice
-    if choice is not None and choice != "none" and not body.tools:
-        raise InvalidRequest("tool_choice is only allowed when tools are given", param="tool_choice")
-    if not isinstance(choice, _ToolChoice):
-        return
-    if getattr(choice, choice.type) is None:
-        raise missing_parameter(f"tool_choice.{choice.type}")
-    known = {(tool.type, _name_of(tool)) for tool in body.tools or ()}
-    for tool in [choice] if choice.allowed_tools is None else choice.allowed_tools.tools:
-        name = _name_of(tool)
-        if (tool.type, name) not in known:
-            problem = f"tool_choice names the {tool.type[:40]} tool {name[:80]!r}, which is not one of tools"
-            raise InvalidRequest(problem, param="tool_choice")
 
 
 def _wants_reasoning(body: ChatCompletionBody) -> bool:

@@ -6,17 +6,16 @@ and `reasoning`; `reasoning_content` as in DeepSeek and vLLM. Every frame is one
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET
 
-from tokenfall.events import Finished, FinishReason, Usage
+from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import (
     ContentBlock,
-    Count,
     Dialect,
     ModelResponse,
     ParsedRequest,
@@ -26,85 +25,36 @@ from tokenfall.wire.dialect import (
 )
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
+from tokenfall.wire.openai.document import (
+    FINGERPRINT,
+    ChatChoice,
+    ChatCompletion,
+    CompletionMessage,
+    call_document,
+    function_document,
+    reason_name,
+    usage_document,
+)
 from tokenfall.wire.openai.logprobs import ChatLogprobs, check_size, logprobs, logprobs_lazily
 from tokenfall.wire.openai.request import ChatCompletionBody, ChatOptions, decode
 
-FINGERPRINT = "fp_tokenfall"
 THINK = ("<think>", "</think>")
 _encode = msgspec.json.encode
-
-
-class CompletionUsage(Struct, frozen=True, kw_only=True):
-    """The token counts of a response. The durations, in seconds, are Groq's."""
-
-    prompt_tokens: Count
-    completion_tokens: Count
-    total_tokens: Count
-    queue_time: float | UnsetType = UNSET
-    prompt_time: float | UnsetType = UNSET
-    completion_time: float | UnsetType = UNSET
-    total_time: float | UnsetType = UNSET
-    prompt_tokens_details: dict[str, Count] | UnsetType = UNSET
-    completion_tokens_details: dict[str, Count] | UnsetType = UNSET
-
-
-class FunctionCall(Struct, frozen=True):
-    name: str
-    arguments: str
-
-
-class OutputToolCall(Struct, frozen=True, kw_only=True):
-    id: str
-    type: str
-
-
-class OutputFunctionCall(OutputToolCall, frozen=True, kw_only=True):
-    type: Literal["function"] = "function"
-    function: FunctionCall
-
-
-class OutputCustomCall(OutputToolCall, frozen=True, kw_only=True):
-    """A call of a custom tool. `custom` has its `name` and its `input`."""
-
-    type: Literal["custom"] = "custom"
-    custom: dict[str, str]
-
-
-class CompletionMessage(Struct, frozen=True, kw_only=True):
-    role: Literal["assistant"] = "assistant"
-    content: str | None
-    refusal: None = None
-    reasoning: str | UnsetType = UNSET
-    reasoning_content: str | UnsetType = UNSET
-    tool_calls: list[OutputToolCall] | UnsetType = UNSET
-
-
-class ChatChoice(Struct, frozen=True, kw_only=True):
-    index: Count
-    message: CompletionMessage
-    logprobs: ChatLogprobs | None
-    finish_reason: FinishReason
-
-
-class ChatCompletion(Struct, frozen=True, kw_only=True):
-    """A complete response. `usage_breakdown` and `x_groq` are Groq's."""
-
-    id: Annotated[str, Meta(pattern="^chatcmpl-")]
-    object: Literal["chat.completion"] = "chat.completion"
-    created: int
-    model: str
-    system_fingerprint: str = FINGERPRINT
-    choices: list[ChatChoice]
-    usage: CompletionUsage | None
-    usage_breakdown: UnsetType | None = UNSET
-    x_groq: dict[str, str] | UnsetType = UNSET
-    service_tier: str | UnsetType = UNSET
 
 
 class ChatCompletionEncoder:
     """Implements `Encoder`. The constant parts of a token's frame are encoded once per block."""
 
-    __slots__ = ("_block", "_head", "_last", "_last_choice", "_options", "_request_id")
+    __slots__ = (
+        "_block",
+        "_choice_with_call",
+        "_drops_call",
+        "_head",
+        "_last",
+        "_last_choice",
+        "_options",
+        "_request_id",
+    )
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
         self._options: ChatOptions = parsed.options
@@ -116,12 +66,16 @@ class ChatCompletionEncoder:
         self._last_choice = -1
         """The last choice that was opened: choices come in order."""
         self._block = ContentBlock("text")
+        self._choice_with_call = -1
+        self._drops_call = False
+        """Whether the open block is a further call in a choice with a `function_call`, which can have only one."""
         self._last: tuple[int, FinishReason] | None = None
         """For Groq: the last choice and its finish reason; its final chunk also has the usage, so it is deferred."""
 
     def open(self, block: ContentBlock) -> bytes:
         first = self._end_raw_reasoning()
         self._block = block
+        self._drops_call = False
         if block.choice > self._last_choice:
             first += self._chunk({"role": "assistant", "content": ""}, block.choice, groq={"id": self._request_id})
             self._last_choice = block.choice
@@ -129,14 +83,26 @@ class ChatCompletionEncoder:
             return first + self._chunk({"content": THINK[0]}, block.choice)
         if block.call is None:
             return first
+        if self._options.legacy_functions:
+            return first + self._open_function(block.call)
         call = {"index": block.index, **msgspec.structs.asdict(call_document(block.call))}
         return first + self._chunk({"tool_calls": [call]}, block.choice)
 
+    def _open_function(self, call: ToolCall) -> bytes:
+        choice = self._block.choice
+        self._drops_call = self._choice_with_call == choice
+        self._choice_with_call = choice
+        if self._drops_call:
+            return b""
+        return self._chunk({"function_call": {"name": call.name, "arguments": ""}}, choice)
+
     def frame_template(self) -> tuple[bytes, bytes] | None:
         block = self._block
-        if self._options.logprobs and block.kind == "text":
+        if self._drops_call or (self._options.logprobs and block.kind == "text"):
             return None
         before = b'data: %b"choices":[{"index":%d,"delta":{' % (self._head, block.choice)
+        if block.kind == "call" and self._options.legacy_functions:
+            return before + b'"function_call":{"arguments":', b'}},"logprobs":null,"finish_reason":null}]}\n\n'
         if block.kind == "call":
             custom = block.call is not None and block.call.custom
             member = b'"custom":{"input":' if custom else b'"function":{"arguments":'
@@ -147,6 +113,8 @@ class ChatCompletionEncoder:
         return before + b'"%b":' % name.encode(), b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
     def token(self, text: str) -> bytes:
+        if self._drops_call:
+            return b""
         frame_template = self.frame_template()
         if frame_template is not None:
             return frame_template[0] + _encode(text) + frame_template[1]
@@ -193,7 +161,8 @@ class ChatCompletionEncoder:
         logprobs: ChatLogprobs | None = None,
         groq: dict[str, Any] | None = None,
     ) -> bytes:
-        document = _encode({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": reason})
+        name = reason and reason_name(reason, legacy_functions=self._options.legacy_functions)
+        document = _encode({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": name})
         extra = b',"x_groq":%b' % _encode(groq) if groq and self._options.groq else b""
         return b'data: %b"choices":[%b]%b}\n\n' % (self._head, document, extra)
 
@@ -213,33 +182,6 @@ def _head(meta: ResponseMeta, kind: str, *, extra: bytes = b"") -> bytes:
         }
     )
     return named[:-1] + b"," + extra
-
-
-def usage_document(usage: Usage, timing: ResponseTiming | None = None) -> CompletionUsage:
-    """The `usage` object; with `timing`, Groq's durations are added."""
-    durations: dict[str, float] = {}
-    if timing is not None:
-        durations = {
-            "queue_time": 0.0,
-            "prompt_time": timing.first_token_s,
-            "completion_time": timing.total_s - timing.first_token_s,
-            "total_time": timing.total_s,
-        }
-    return CompletionUsage(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        total_tokens=usage.total_tokens,
-        **durations,
-        prompt_tokens_details={"cached_tokens": usage.cached_tokens} if usage.cached_tokens else UNSET,
-        completion_tokens_details={"reasoning_tokens": usage.reasoning_tokens} if usage.reasoning_tokens else UNSET,
-    )
-
-
-def call_document(call: ToolCall) -> OutputToolCall:
-    """A complete tool call."""
-    if call.custom:
-        return OutputCustomCall(id=call.id, custom={"name": call.name, "input": call.arguments})
-    return OutputFunctionCall(id=call.id, function=FunctionCall(call.name, call.arguments))
 
 
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
@@ -263,6 +205,7 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
 
 
 def _choice(number: int, choice: ResponseChoice, *, options: ChatOptions) -> ChatChoice:
+    legacy = options.legacy_functions
     thought, text = choice.thought or UNSET, choice.text
     if options.raw_reasoning and choice.thought:
         thought, text = UNSET, f"{THINK[0]}{choice.thought}{THINK[1]}{text}"
@@ -270,10 +213,12 @@ def _choice(number: int, choice: ResponseChoice, *, options: ChatOptions) -> Cha
         content=text or (None if choice.calls else ""),
         reasoning=thought if options.groq else UNSET,
         reasoning_content=UNSET if options.groq else thought,
-        tool_calls=[call_document(call) for call in choice.calls] or UNSET,
+        tool_calls=UNSET if legacy else [call_document(call) for call in choice.calls] or UNSET,
+        function_call=function_document(choice.calls[0]) if legacy and choice.calls else UNSET,
     )
     logprobs = logprobs_lazily(choice.tokens, options.top_logprobs) if options.logprobs else None
-    return ChatChoice(index=number, message=message, logprobs=logprobs, finish_reason=choice.reason)
+    reason = reason_name(choice.reason, legacy_functions=legacy)
+    return ChatChoice(index=number, message=message, logprobs=logprobs, finish_reason=reason)
 
 
 OPENAI_CHAT = Dialect(

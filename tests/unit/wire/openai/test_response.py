@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire.dialect import ContentBlock, Dialect, ParsedRequest, ResponseChoice
-from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT, usage_document
+from tokenfall.wire.openai.document import usage_document
+from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
 
 from tests.unit.wire.openai.streams import (
     BROKEN,
@@ -215,6 +216,63 @@ def test_complete_response_with_calls_has_null_content() -> None:
             "finish_reason": "tool_calls",
         }
     ]
+
+
+LEGACY: dict[str, Any] = {"functions": [{"name": "look"}, {"name": "buy"}]}
+
+
+@pytest.mark.parametrize("dialect", [OPENAI_CHAT, GROQ_CHAT], ids=lambda each: str(each.name))
+def test_function_call_is_streamed_with_at_most_one_call(dialect: Dialect) -> None:
+    """A client of `functions` joins all arguments of a response, so a second call would corrupt the first."""
+    script = [(TEXT, ["So"]), (FIRST_CALL, ['{"a":', " 1}"]), (SECOND_CALL, ["{}"]), (TEXT, ["end"])]
+    decoded = documents(frames(dialect, chat(dialect, **LEGACY), script, reason="tool_calls"))
+    choices = [each["choices"][0] for each in decoded if each["choices"]]
+
+    assert [each["delta"] for each in choices] == [
+        {"role": "assistant", "content": ""},
+        {"content": "So"},
+        {"function_call": {"name": "look", "arguments": ""}},
+        {"function_call": {"arguments": '{"a":'}},
+        {"function_call": {"arguments": " 1}"}},
+        {"content": "end"},
+        {},
+    ]
+    assert [each["finish_reason"] for each in choices] == [None] * 6 + ["function_call"]
+
+
+def test_each_choice_has_its_own_function_call() -> None:
+    calls = [ContentBlock("call", call=ToolCall("c", "look", ""), choice=number) for number in (0, 1)]
+    decoded = documents(frames(OPENAI_CHAT, chat(n=2, **LEGACY), [(call, ["{}"]) for call in calls]))
+
+    assert [each["choices"][0]["index"] for each in decoded if "function_call" in each["choices"][0]["delta"]] == [
+        0,
+        0,
+        1,
+        1,
+    ]
+
+
+def test_complete_response_has_a_function_call() -> None:
+    calls = (ToolCall("call_1", "look", "{}"), ToolCall("call_2", "buy", "{}"))
+    response = model_response(ResponseChoice(text="", reason="tool_calls", calls=calls))
+    decoded = json.loads(b"".join(OPENAI_CHAT.encode_response(chat(**LEGACY), response)))
+
+    assert decoded["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": None,
+        "refusal": None,
+        "function_call": {"name": "look", "arguments": "{}"},
+    }
+    assert decoded["choices"][0]["finish_reason"] == "function_call"
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter"])
+def test_other_reasons_are_the_same_with_functions(reason: FinishReason) -> None:
+    response = model_response(ResponseChoice(text="Hi", reason=reason))
+    decoded = json.loads(b"".join(OPENAI_CHAT.encode_response(chat(**LEGACY), response)))
+
+    assert decoded["choices"][0]["finish_reason"] == reason
+    assert decoded["choices"][0]["message"] == {"role": "assistant", "content": "Hi", "refusal": None}
 
 
 def test_complete_empty_response_has_empty_content() -> None:

@@ -27,8 +27,8 @@ from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.completions.logprobs import CompletionLogprobs, TextLogprobs, logprobs_lazily
 from tokenfall.wire.openai.completions.request import CompletionBody, CompletionOptions, decode
+from tokenfall.wire.openai.document import FINGERPRINT, CompletionUsage, usage_document
 from tokenfall.wire.openai.logprobs import check_size
-from tokenfall.wire.openai.response import FINGERPRINT, CompletionUsage, usage_document
 
 MAX_ECHOED_CHARACTERS = 2**23
 """Limit for all echoed prompts of a complete response."""
