@@ -11,14 +11,20 @@ from typing import Any, Literal, Self
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from tokenfall.recording.signatures import bare_path, signatures
 
 FILE_ENDING = ".jsonl"
 
+_encode = msgspec.json.encode
+
 Break = Literal["client", "upstream", "relay", "size"]
 """Why an exchange is incomplete: client disconnect, upstream failure, shutdown of the relay, or the size limit."""
 
+
+PART_CHARACTERS = 65_536
+"""Encoding more text at once would hold the interpreter for too long."""
 
 NO_BODY = Raw(b"null")
 
@@ -33,6 +39,13 @@ class RecordedChunk(Struct, frozen=True, array_like=True):
     at_s: float
     data: str
     coding: Literal["", "base64"] = ""
+
+    def json_parts(self) -> Iterator[bytes]:
+        """The chunk as JSON, in parts of bounded size."""
+        yield b'[%b,"' % _encode(self.at_s)
+        for start in range(0, len(self.data), PART_CHARACTERS):
+            yield _encode(self.data[start : start + PART_CHARACTERS])[1:-1]
+        yield b'",%b]' % _encode(self.coding)
 
     def payload(self) -> bytes:
         """The original bytes. Raises ValueError for invalid base64."""
@@ -64,6 +77,15 @@ class RecordedResponse(Struct, frozen=True, kw_only=True):
     streamed: bool
     chunks: tuple[RecordedChunk, ...]
 
+    def json_parts(self) -> Iterator[bytes]:
+        """The response as JSON, in parts of bounded size."""
+        yield _encode(replace(self, chunks=())).removesuffix(b"]}")
+        for number, each in enumerate(self.chunks):
+            if number:
+                yield b","
+            yield from each.json_parts()
+        yield b"]}"
+
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:
             raise ValueError(f"{self.status} is not the status of a response")
@@ -84,8 +106,10 @@ class RecordedExchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     interrupted: Break | None = None
 
     def line(self) -> bytes:
-        """The line in the file."""
-        return msgspec.json.encode(self) + b"\n"
+        """The line in the file. Encoded in parts: the body of an exchange may be large."""
+        parts = [b'{"v":%d,"time":%b,"request":' % (self.v, _encode(self.time)), _encode(self.request), b',"answer":']
+        parts += [b"null"] if self.answer is None else self.answer.json_parts()
+        return b"".join((*parts, b',"interrupted":%b}\n' % _encode(self.interrupted)))
 
     @property
     def status(self) -> int:

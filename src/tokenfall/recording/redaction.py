@@ -5,10 +5,12 @@ response each byte of a secret becomes an asterisk, so that the chunk boundaries
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
+
+from tokenfall.recording.windows import WINDOW_BYTES, end_of_repetition, mask, mask_text, search
 
 MASK = "*********"
 MIN_KEY_LENGTH = 8
@@ -39,8 +41,14 @@ MAX_LEARNED = 1_024
 MAX_KEY_BYTES = 16_384
 """Longest key in use: the limit for a request head."""
 
+MAX_LEVELS = 8
+"""Levels of a large JSON document that are decoded one by one; each is scanned once a level."""
+
 KEY_FORMAT_BYTES = 1_024
 """Bytes of a key that suffice to recognize its format."""
+
+MIN_FORMAT_BYTES = 64
+"""At least the length of the shortest key of each format."""
 
 MAX_NAME_LENGTH = 128
 """Characters at the end of a field's name that are compared."""
@@ -90,9 +98,14 @@ class Redactor:
             del self._learned[oldest]
         self._values = _encoded_forms([*self._secrets, *self._learned])
 
-    def masked(self, content: bytes) -> bytes:
+    def masked(self, content: bytes | bytearray) -> bytes:
         """`content` with every byte of a secret replaced by an asterisk."""
-        return _KEY_FORMAT.sub(_mask, _without_fields(self._without_values(content)))
+        buffer = bytearray(content)
+        for value in self._values:
+            mask_text(value, buffer)
+        _mask_fields(buffer)
+        _mask_key_formats(buffer)
+        return bytes(buffer)
 
     def beginning(self, content: bytes, most: int) -> bytes:
         """The first `most` bytes of `masked(content)`, without scanning all of a large content."""
@@ -110,8 +123,19 @@ class Redactor:
 
     def body(self, content: bytes) -> bytes | None:
         """A request body without secrets, None if it is not JSON."""
-        document = cleaned(content)
-        return None if document is None else self.masked(msgspec.json.encode(document))
+        text = bytearray()
+        try:
+            for piece in cleaned_pieces(content):
+                text += piece
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return self.masked(text)
+
+    def copy(self) -> "Redactor":
+        """A redactor that masks what this one masks now; it does not mask what this one learns later."""
+        copied = Redactor()
+        copied._values = self._values
+        return copied
 
     def headers(self, headers: Mapping[str, str], allowed: frozenset[str]) -> dict[str, str]:
         """The allowed headers, redacted, by lower-case names."""
@@ -152,6 +176,35 @@ def cleaned(content: bytes) -> Any | None:  # noqa: ANN401 - any JSON
         return None
 
 
+def cleaned_pieces(content: bytes | msgspec.Raw, levels: int = MAX_LEVELS) -> Iterator[bytes]:
+    """As `cleaned`, encoded, in pieces. Raises an error if it is not JSON.
+
+    Members and elements of more than `WINDOW_BYTES` are split again, in `levels` levels, because decoding them would
+    hold the interpreter.
+    """
+    start = bytes(memoryview(content)[:WINDOW_BYTES]).lstrip()[:1]
+    if len(memoryview(content)) <= WINDOW_BYTES or not levels or start not in (b"{", b"["):
+        yield msgspec.json.encode(_cleaned(msgspec.json.decode(content)))
+        return
+    separator = start
+    if start == b"[":
+        for element in _elements.decode(content):
+            yield separator
+            yield from cleaned_pieces(element, levels - 1)
+            separator = b","
+    else:
+        for name, member in _members.decode(content).items():
+            yield separator + msgspec.json.encode(name) + b":"
+            is_masked = _is_secret(name) and bytes(memoryview(member)[:1]) not in (b"{", b"t", b"f", b"n")
+            yield from (msgspec.json.encode(MASK),) if is_masked else cleaned_pieces(member, levels - 1)
+            separator = b","
+    yield b"}" if start == b"{" else b"]"
+
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
+
+
 def _cleaned(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, list):
         return [_cleaned(each) for each in value]
@@ -181,18 +234,34 @@ def _is_secret(name: str) -> bool:
     return name[-MAX_NAME_LENGTH:].lower().replace("-", "").replace("_", "").endswith(_NAMES)
 
 
-def _without_fields(content: bytes) -> bytes:
-    """`content` with asterisks for the values of secret fields, including one that is truncated."""
-    pieces, begin, at = [], 0, 0
-    while (found := _FIELD.search(content, at)) is not None:
-        name = content[max(0, found.start() - MAX_NAME_LENGTH) : found.start()].rstrip(b"\\").rpartition(b'"')[2]
+def _mask_fields(content: bytearray) -> None:
+    """Mask the values of secret fields, including one that is truncated."""
+    at = 0
+    while (found := search(_FIELD, content, at=at, first_cut=_last_quote)) is not None:
+        before = bytes(content[max(0, found.start() - MAX_NAME_LENGTH) : found.start()])
+        name = before.rstrip(b"\\").rpartition(b'"')[2]
         at = found.end() - 1
         if _is_secret(name.decode("latin-1")):
-            value = (_NESTED_VALUE if found[1] else _VALUE).match(content, found.end())
-            at = found.end() if value is None else value.end()
-            pieces += [content[begin : found.end()], b"*" * (at - found.end())]
-            begin = at
-    return b"".join((*pieces, content[begin:]))
+            at = end_of_repetition(_NESTED_VALUE if found[1] else _VALUE, content, at=found.end())
+            mask(content, start=found.end(), end=at)
+
+
+def _last_quote(content: bytearray, window: range) -> int:
+    """A match of `_FIELD` begins with its only quote but the last."""
+    at = content.rfind(b'"', window.start, window.stop)
+    return window.stop if at < 0 else at
+
+
+def _mask_key_formats(content: bytearray) -> None:
+    at = 0
+    while (found := search(_KEY_FORMAT, content, at=at, first_cut=_possible_key)) is not None:
+        at = found.end()
+        mask(content, start=found.start(), end=at)
+
+
+def _possible_key(_content: bytearray, window: range) -> int:
+    """Keys of all formats are recognized within `MIN_FORMAT_BYTES`."""
+    return window.stop - MIN_FORMAT_BYTES
 
 
 def _without_value(pair: str) -> str:
@@ -200,7 +269,3 @@ def _without_value(pair: str) -> str:
     name, equals, _ = pair.partition("=")
     lower = name.lower()
     return f"{name}={MASK}" if equals and (lower.endswith(_SECRET_PARAMETERS) or lower in _SIGNATURES) else pair
-
-
-def _mask(found: re.Match[bytes]) -> bytes:
-    return b"*" * len(found[0])

@@ -8,6 +8,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from tokenfall.errors import RequestMemoryFull
 from tokenfall.http.encoding import header_lines, status_line
@@ -189,13 +190,13 @@ class ExchangeRelay:
         self._is_stopping = is_stopping
         headers = named_headers(request)
         redactor.learn(keys_in(headers))
-        document = redactor.body(request.body)
         self._request = RecordedRequest(
             method=request.method,
             path=redactor.target(request.target),
             headers=redactor.headers(headers, REQUEST_HEADERS),
-            body=NO_BODY if document is None else Raw(document),
         )
+        self._request_body = request.body
+        self._request_redactor = redactor.copy()
         self._requested_at = time()
         self._capture = ResponseCapture(redactor, lease)
         self._exchange = RelayedExchange(self._capture)
@@ -254,15 +255,17 @@ class ExchangeRelay:
         self._running.cancel()
         self._exchange.stop()
         at = datetime.fromtimestamp(self._requested_at, UTC).isoformat(timespec="milliseconds")
-        exchange = RecordedExchange(
-            time=at, request=self._request, answer=self._capture.response(), interrupted=interrupted
-        )
         try:
-            written = self._writer.append(exchange)
-            del exchange  # while the thread writes it, only its line is needed
+            written = self._writer.append(lambda: self._recorded(at, interrupted))
             await asyncio.wait([asyncio.wrap_future(written)])
         finally:
             self._lease.release()
+
+    def _recorded(self, at: str, interrupted: Break | None) -> RecordedExchange:
+        """The exchange without secrets. Called in the thread of the writer, because masking a large body takes time."""
+        document = self._request_redactor.body(self._request_body)
+        request = replace(self._request, body=NO_BODY if document is None else Raw(document))
+        return RecordedExchange(time=at, request=request, answer=self._capture.response(), interrupted=interrupted)
 
 
 def named_headers(request: ClientRequest) -> dict[str, str]:

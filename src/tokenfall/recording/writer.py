@@ -1,6 +1,7 @@
 """Appends recorded exchanges to a file. Used by `recorder` and `relaying`; must not depend on HTTP."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from tokenfall import logs
@@ -10,7 +11,7 @@ _log = logs.get("tokenfall")
 
 
 class RecordingWriter:
-    """Appends exchanges to a file atomically, in a thread, so that the disk does not delay tokens."""
+    """Appends exchanges to a file atomically, in a thread, so that it does not delay tokens."""
 
     def __init__(self, path: str) -> None:
         """Raises OSError. Truncates an incomplete last line, left by a crash."""
@@ -26,9 +27,12 @@ class RecordingWriter:
             raise
         self._thread = ThreadPoolExecutor(1, "recording")
 
-    def append(self, exchange: RecordedExchange) -> "Future[None]":
-        """Queue an exchange and return at once. The future completes with its write to the disk, or fails."""
-        written = self._thread.submit(self._append, exchange.line())
+    def append(self, make: Callable[[], RecordedExchange]) -> "Future[None]":
+        """Queue an exchange, which `make` makes in the thread, and return at once.
+
+        The future completes with its write to the disk, or fails.
+        """
+        written = self._thread.submit(lambda: self._append(make().line()))
         written.add_done_callback(self._count)
         return written
 

@@ -1,7 +1,9 @@
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,8 @@ from tokenfall.http.server import HTTPServer, descriptor_limit
 from tokenfall.memory.leases import RequestMemory
 from tokenfall.metrics.registry import Metrics
 from tokenfall.recording.recorder import Recorder, upstream_target
-from tokenfall.recording.recordings import RecordedExchange
+from tokenfall.recording.recordings import RecordedExchange, Recording
+from tokenfall.recording.redaction import Redactor
 from tokenfall.recording.writer import RecordingWriter
 from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.client import HTTPClient
@@ -18,7 +21,7 @@ from tokenfall.upstream.dialer import Dialer
 
 from tests.doubles.loops import running_reactor
 from tests.doubles.memory import ample_request_memory
-from tests.end_to_end.client import Client, request
+from tests.end_to_end.client import PATIENCE_S, Client, request
 from tests.end_to_end.upstream import scripted
 
 
@@ -46,7 +49,7 @@ class SlowWriter(RecordingWriter):
         self.write_started = asyncio.Event()
         self.written: Future[None] = Future()
 
-    def append(self, exchange: RecordedExchange) -> "Future[None]":
+    def append(self, make: Callable[[], RecordedExchange]) -> "Future[None]":
         self.write_started.set()
         return self.written
 
@@ -99,3 +102,58 @@ async def test_request_for_whose_copies_there_is_no_memory_is_503() -> None:
     assert response.status == 503
     assert b"memory for requests is in use by this caller" in response.body
     assert memory.shares.held_bytes == 0
+
+
+async def test_streams_continue_while_another_exchange_is_masked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_mask = threading.Event()
+    masked, waited = Redactor.masked, []
+
+    def slow(redactor: Redactor, content: bytes) -> bytes:
+        if len(content) > 100:
+            waited.append(may_mask.wait(PATIENCE_S))
+        return masked(redactor, content)
+
+    monkeypatch.setattr(Redactor, "masked", slow)
+    file = tmp_path / "r.jsonl"
+    writer = RecordingWriter(str(file))
+    async with (
+        recording_server(writer, ample_request_memory()) as port,
+        await Client.connect(port) as first,
+        await Client.connect(port) as second,
+    ):
+        for client in (first, second):
+            body = '{"a":"%s"}' % ("x" * 200)
+            await client.send(request("/v1/chat/completions", method="POST", body=body))
+            await client.until(b"[DONE]\n\n\r\n")
+        may_mask.set()
+        assert await first.chunks() == await second.chunks() == []
+    writer.close()
+
+    assert waited == [True] * 4
+    assert len(Recording.load(str(file)).exchanges) == 2
+
+
+async def test_key_of_a_request_is_masked_in_it_after_it_was_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long response may end when newer keys have replaced those of its request."""
+    monkeypatch.setattr("tokenfall.recording.redaction.MAX_LEARNED", 1)
+    file = tmp_path / "r.jsonl"
+    writer = RecordingWriter(str(file))
+    async with (
+        recording_server(writer, ample_request_memory()) as port,
+        await Client.connect(port) as first,
+        await Client.connect(port) as second,
+    ):
+        for number, client in enumerate((first, second)):
+            key = f"canary-of-{number}"
+            headers = {"X-Api-Key": key}
+            await client.send(request("/v1/chat/completions", method="POST", body=f'{{"a":"{key}"}}', **headers))
+            await client.until(b"[DONE]\n\n\r\n")
+        await first.chunks()
+        await second.chunks()
+    writer.close()
+
+    assert b"canary" not in file.read_bytes()

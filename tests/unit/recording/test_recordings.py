@@ -70,6 +70,18 @@ def test_file_round_trips_bytes_and_times(tmp_path: Path) -> None:
     assert (replayed.took_s(), replayed.took_s(speed=2)) == (1.75, 0.875)
 
 
+@pytest.mark.parametrize("data", ["", "a", 'ab"c\\d\n\u2028é😀' * 9])
+def test_line_in_parts_equals_one_encoding(monkeypatch: pytest.MonkeyPatch, data: str) -> None:
+    monkeypatch.setattr("tokenfall.recording.recordings.PART_CHARACTERS", 3)
+    request = RecordedRequest(method="POST", path="/é", headers={"a": "]}"}, body=msgspec.Raw(b'{"a":[1]}'))
+    for count in (0, 1, 2):
+        chunks = tuple(RecordedChunk(float(number), data) for number in range(count))
+        response = RecordedResponse(status=200, headers={"a": "b"}, streamed=True, chunks=chunks)
+        for answer in (None, response):
+            exchange = RecordedExchange(time="t", request=request, answer=answer, interrupted="size")
+            assert exchange.line() == msgspec.json.encode(exchange) + b"\n"
+
+
 @given(st.binary())
 def test_any_bytes_round_trip(payload: bytes) -> None:
     line = RecordedExchange(

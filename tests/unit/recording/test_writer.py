@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_exchanges_are_appended_and_only_the_owner_may_read(tmp_path: Path) -> N
     file = tmp_path / "r.jsonl"
     for path in ("/1", "/2"):
         writer = RecordingWriter(str(file))
-        writer.append(exchange(path))
+        writer.append(partial(exchange, path))
         writer.close()
         assert (writer.written_count, writer.lost_count) == (1, 0)
 
@@ -35,7 +36,7 @@ def test_incomplete_last_line_is_truncated(tmp_path: Path, unfinished: bytes) ->
     file.write_bytes(exchange("/1").line() + unfinished)
 
     writer = RecordingWriter(str(file))
-    writer.append(exchange("/2"))
+    writer.append(partial(exchange, "/2"))
     writer.close()
 
     assert paths(file) == ["/1", "/2"]
@@ -55,7 +56,7 @@ def test_full_disk_leaves_complete_lines_and_is_logged(
 ) -> None:
     file = tmp_path / "r.jsonl"
     writer = RecordingWriter(str(file))
-    writer.append(exchange("/1")).result()
+    writer.append(partial(exchange, "/1")).result()
     write, tries = os.write, iter((5, 0))
 
     def fails_twice(descriptor: int, data: bytes) -> int:
@@ -66,7 +67,7 @@ def test_full_disk_leaves_complete_lines_and_is_logged(
 
     monkeypatch.setattr(os, "write", fails_twice)
     for path in ("/2", "/3", "/4"):
-        writer.append(exchange(path))
+        writer.append(partial(exchange, path))
     writer.close()
 
     assert (writer.written_count, writer.lost_count) == (2, 2)
