@@ -1,4 +1,4 @@
-"""The scripts served without comments have the same tokens as their source files."""
+"""The scripts served without comments and indentation have the same tokens as their source files."""
 
 import json
 import os
@@ -17,15 +17,18 @@ DIFFERENCES = """
 import { readFileSync } from 'node:fs';
 import { tokenizer } from %s;
 
-const tokens = (text) => [...tokenizer(text, { ecmaVersion: 'latest', sourceType: 'module', locations: true })]
-  .map(({ type, value, loc }) => JSON.stringify([type.label, String(value), loc.start]));
+const options = { ecmaVersion: 'latest', sourceType: 'module', locations: true };
+const tokens = (text, onComment) => [...tokenizer(text, { ...options, onComment })]
+  .map(({ type, value, loc }) => JSON.stringify([type.label, String(value), loc.start.line]));
 const different = JSON.parse(readFileSync(0, 'utf8')).filter(([, source, served]) => {
-  const [before, after] = [tokens(source), tokens(served)];
-  return before.length < 3 || before.length !== after.length || before.some((token, at) => token !== after[at]);
+  const comments = [];
+  const [before, after] = [tokens(source), tokens(served, comments)];
+  return comments.length > 0 || before.length < 3 || before.length !== after.length
+    || before.some((token, at) => token !== after[at]);
 });
 console.log(JSON.stringify(different.map(([name]) => name)));
 """
-"""Reads [[name, source, served]] and prints the names of the files with different tokens or token positions."""
+"""Reads [[name, source, served]] and prints the names of the files with comments, or with different tokens or lines."""
 
 
 def different(files: list[tuple[str, str, str]]) -> list[str]:
@@ -53,3 +56,5 @@ def test_served_scripts_have_the_tokens_of_their_source() -> None:
     assert [name for name, source, served in files if source == served] == []
     assert different(files) == []
     assert different([("cut.js", "const a = ' // b' + 1;", "const a = '1;'")]) == ["cut.js"]
+    assert different([("kept.js", "const a = 1; // b", "const a = 1; // b")]) == ["kept.js"]
+    assert different([("text.js", "const a = `\n  b`;", "const a = `\nb`;")]) == ["text.js"]

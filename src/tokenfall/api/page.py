@@ -38,10 +38,21 @@ _GZIP = 31
 """zlib's `wbits` value for the gzip format with a window of 32 KiB."""
 
 _COMMENT = re.compile(rb"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
-"""A comment on lines of its own. Such comments are a fifth of the source."""
+"""A comment of a script, on lines of its own. Such comments are a fifth of the source."""
 
-_LINE_COMMENT = re.compile(rb"(?:^|[ \t]+)// [^\n'\"`]*$", re.MULTILINE)
-"""A JavaScript comment up to the end of its line. What has a quote may be the rest of a string, so it stays."""
+_LINE_COMMENT = re.compile(
+    rb"""^((?:[^'"`/\n]|'[^'\\\n]*'|"[^"\\\n]*"|`[^`\\$\n]*`)*+)//[^\n]*$""",
+    re.MULTILINE,
+)
+"""A comment up to the end of its line. The code before it is read token by token, so no string is cut."""
+
+_COMMENT_AFTER_SLASH = re.compile(rb"(?:^|[ \t]+)// [^\n'\"`]*$", re.MULTILINE)
+"""The same after code that `_LINE_COMMENT` does not read: a division, a regular expression, an escape or a template.
+What has a quote may be the rest of a string, so it stays."""
+
+_STYLE_COMMENT = re.compile(rb"""("[^"\n]*"|'[^'\n]*')|[ \t]*/\*.*?\*/""", re.DOTALL)
+_MARKUP_COMMENT = re.compile(rb"[ \t]*<!--.*?-->", re.DOTALL)
+_INDENT = re.compile(rb"^[ \t]+", re.MULTILINE)
 
 _REFUSED = re.compile(r"q=0(\.0*)?")
 _POLICY = (
@@ -94,10 +105,23 @@ def takes_gzip(accepted: str) -> bool:
 
 
 def without_comments(name: str, content: bytes) -> bytes:
-    """A file of the pages as it is sent: scripts and style sheets without comments, with the same line numbers."""
-    if name.endswith((".js", ".css")):
-        content = _COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), content)
-    return _LINE_COMMENT.sub(b"", content) if name.endswith(".js") else content
+    """A file of the pages as it is sent: without comments and indentation, with the same line numbers.
+
+    No script has a template or a string of several lines, whose indentation would be text.
+    """
+    if name.endswith(".js"):
+        content = _COMMENT.sub(_line_ends, content)
+        content = _LINE_COMMENT.sub(lambda line: line[1].rstrip(b" \t"), content)
+        content = _COMMENT_AFTER_SLASH.sub(b"", content)
+    elif name.endswith(".css"):
+        content = _STYLE_COMMENT.sub(lambda found: found[1] or _line_ends(found), content)
+    elif name.endswith(".html"):
+        content = _MARKUP_COMMENT.sub(_line_ends, content)
+    return _INDENT.sub(b"", content)
+
+
+def _line_ends(comment: re.Match[bytes]) -> bytes:
+    return b"\n" * comment[0].count(b"\n")
 
 
 def _content(place: str) -> bytes:
