@@ -72,6 +72,12 @@ class ConversationChanged(TokenfallError):
     code = "conversation_changed"
 
 
+class ConversationTooLong(TokenfallError):
+    """An imported conversation has more messages than the server stores of one."""
+
+    code = "conversation_too_long"
+
+
 class StoreUnavailable(TokenfallError):
     """A store of the server (conversations, running turns) cannot be read or written now."""
 

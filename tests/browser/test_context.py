@@ -15,6 +15,7 @@ from tests.browser.steps import (
     message,
     press,
     serve_relay,
+    texts,
     wait_until_ended,
 )
 from tests.end_to_end.conftest import Serve
@@ -22,11 +23,18 @@ from tests.end_to_end.process import ServerProcess
 
 ECHO = "text=echo,gap=0ms"
 MARKED = "() => [...document.querySelectorAll('[data-outside] > .text')].map((text) => text.innerText.trim())"
-AFTER_MARK = "(mark) => mark.nextElementSibling.querySelector('.text').innerText.trim()"
+DELETES = "The server keeps the newest {} messages of a conversation and deletes older ones."
+AFTER_MARK = """(mark) => [...document.querySelectorAll('.message')]
+  .find((message) => mark.compareDocumentPosition(message) & Node.DOCUMENT_POSITION_FOLLOWING)
+  .querySelector('.text').innerText.trim()"""
 
 
 def mark(page: Page) -> Locator:
     return page.locator(".outside")
+
+
+def deleted_mark(page: Page) -> Locator:
+    return page.locator(".deleted")
 
 
 def marked(page: Page) -> list[str]:
@@ -82,6 +90,27 @@ def test_messages_that_the_server_no_longer_stores_are_marked(open_page: Pages, 
     )
     assert marked(page) == ["one", "one"]
     assert [each["content"] for each in history(server)] == ["two", "two"]
+    expect(deleted_mark(page)).to_have_text(DELETES.format(2))
+    page.reload()
+    expect(deleted_mark(page)).to_be_visible()
+    assert deleted_mark(page).evaluate(AFTER_MARK) == "two"
+    assert texts(page) == ["two", "two"]
+    press(page, "Regenerate")
+    wait_until_ended(page)
+    expect(deleted_mark(page)).to_be_visible()
+
+
+def test_conversation_below_the_stored_messages_has_no_mark(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO, HISTORY_LIMIT="5"))  # two turns
+    asked(page, "one")
+    expect(deleted_mark(page)).to_have_count(0)
+    asked(page, "two")
+    expect(deleted_mark(page)).to_have_text(DELETES.format(4))
+    assert deleted_mark(page).evaluate(AFTER_MARK) == "one"
+    asked(page, "three")
+    expect(deleted_mark(page)).to_be_visible()
+    assert deleted_mark(page).evaluate(AFTER_MARK) == "two"
+    expect(mark(page)).to_be_visible()
 
 
 def test_system_prompt_that_leaves_no_room_marks_all_messages(open_page: Pages, serve: Serve) -> None:

@@ -617,6 +617,22 @@ def test_invalid_import_file_is_refused_with_the_reason(
     expect_text(page, "in b")
 
 
+def test_import_longer_than_the_server_stores_is_refused_and_adds_nothing(
+    open_page: Pages, serve: Serve, tmp_path: Path
+) -> None:
+    open_page.expect("status of 413")
+    server = serve(SIM="text=echo", HISTORY_LIMIT="2")
+    page = open_page(server)
+    turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    (tmp_path / "long.json").write_text(json.dumps({"messages": turn * 2}))
+    import_file(page, tmp_path / "long.json")
+    expect(alert(page)).to_contain_text("too long for this server. It says: the conversation has 4 messages;")
+    assert titles(server) == []
+    (tmp_path / "short.json").write_text(json.dumps({"messages": turn}))
+    import_file(page, tmp_path / "short.json")
+    expect(status(page)).to_have_text("Imported")
+
+
 # Changes by other clients
 
 

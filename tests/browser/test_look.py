@@ -251,7 +251,7 @@ def outside_the_context(page: Page) -> None:
 
     def newest(route: Route) -> None:
         first = page.locator(".message").last.get_attribute("data-turn")
-        route.fulfill(json={"first": first, "messages": 2, "max_messages": 2, "max_tokens": 4000})
+        route.fulfill(json={"first": first, "messages": 2, "max_messages": 2, "max_tokens": 4000, "max_stored": 1000})
 
     page.route("**/chat/context", newest)
     ask(page, "anything")

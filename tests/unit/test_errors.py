@@ -9,6 +9,7 @@ CODES = {
     "Unauthorized": "unauthorized",
     "OriginNotAllowed": "origin_not_allowed",
     "ConversationChanged": "conversation_changed",
+    "ConversationTooLong": "conversation_too_long",
     "NotFound": "not_found",
     "StoreUnavailable": "store_unavailable",
     "TurnStopped": "stopped",

@@ -126,6 +126,7 @@ class ChatRoutes:
             messages=2 * len(turns),
             max_messages=defaults.context_messages,
             max_tokens=defaults.context_tokens,
+            max_stored=defaults.stored_messages,
         )
         return document(plain.chat_context(found))
 

@@ -22,6 +22,7 @@ STATUS_OF_CODE = {
     "origin_not_allowed": 403,
     "not_found": 404,
     "conversation_changed": 409,
+    "conversation_too_long": 413,
     "resume_expired": 410,
     "stopped": 409,
     "detached_limit": 409,

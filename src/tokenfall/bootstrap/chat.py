@@ -32,6 +32,7 @@ def build_chat(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
         system=Message("system", settings.system_prompt) if settings.system_prompt else None,
         context_messages=settings.context_messages,
         context_tokens=settings.context_tokens,
+        stored_messages=settings.history_limit // 2 * 2,  # complete turns
         on_disconnect="finish" if settings.on_disconnect == "finish" else "cancel",
     )
     turns = TurnRegistry(

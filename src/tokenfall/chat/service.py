@@ -13,7 +13,7 @@ from msgspec import Struct
 from tokenfall.callers import NOBODY, Caller
 from tokenfall.chat.context import context, turns_in_context, turns_within
 from tokenfall.conversations import Conversation, ConversationInfo, Turn
-from tokenfall.errors import ConversationChanged, NotFound, StoreUnavailable
+from tokenfall.errors import ConversationChanged, ConversationTooLong, NotFound, StoreUnavailable
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
 from tokenfall.slicing.computation import LOOP_TURN
@@ -28,7 +28,8 @@ MAX_CONTEXT_BYTES = 4_194_304
 class Defaults(Struct, frozen=True, kw_only=True):
     """Defaults for questions. `context_messages` is the maximum number of history messages sent to the model.
 
-    `context_tokens` limits them further, by an estimate of their tokens; None for no limit.
+    `context_tokens` limits them further, by an estimate of their tokens; None for no limit. `stored_messages` is the
+    number of messages of a conversation that the history stores.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Defaults(Struct, frozen=True, kw_only=True):
     system: Message | None
     context_messages: int
     context_tokens: int | None = None
+    stored_messages: int = 1_000
     on_disconnect: OnDisconnect = "cancel"
 
 
@@ -204,7 +206,11 @@ class Chat:
         _check_exists(await self._history.pin(conversation, pinned))
 
     async def add(self, conversation: Conversation, turns: Sequence[Turn], *, title: str) -> None:
-        """Store a new conversation; a `title` of "" is the default. A failure or cancellation deletes all of it."""
+        """Store a new conversation; a `title` of "" is the default. A failure or cancellation deletes all of it.
+
+        Raises `ConversationTooLong` if the history would delete its oldest turns at once.
+        """
+        _check_length(turns, self.defaults.stored_messages)
         try:
             for turn in turns:
                 await self._history.append(conversation, turn)
@@ -239,6 +245,13 @@ class Chat:
 def _check_exists(exists: bool) -> None:
     if not exists:
         raise NotFound("there is no such conversation")
+
+
+def _check_length(turns: Sequence[Turn], stored_messages: int) -> None:
+    if 2 * len(turns) > stored_messages:
+        raise ConversationTooLong(
+            f"the conversation has {2 * len(turns)} messages; HISTORY_LIMIT allows {stored_messages}"
+        )
 
 
 def _check_newest(turns: Sequence[Turn], after: str | None) -> None:

@@ -9,7 +9,7 @@ import { fieldsOf, keyWith, optionsOf } from './options.js';
 import { request } from './request.js';
 
 const STREAM = { announce: true, details: true, on_disconnect: 'finish' };
-const IMPORT_FAILURES = { 400: 'file_invalid', 413: 'file_too_large' };
+const IMPORT_FAILURES = { 400: 'file_invalid', 413: 'file_too_large', conversation_too_long: '' }; // by code or status; '' for the server's own
 const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export class Api {
@@ -65,7 +65,8 @@ export class Api {
   async import(body) {
     const init = { method: 'POST', headers: JSON_BODY, body };
     const response = await this.#request('conversations', init).catch((error) => {
-      throw IMPORT_FAILURES[error.status] ? new Failure(IMPORT_FAILURES[error.status]) : error;
+      const code = IMPORT_FAILURES[error.code] ?? IMPORT_FAILURES[error.status];
+      throw code ? new Failure(code) : error;
     });
     const { id } = (await response.json().catch(() => null)) ?? {};
     if (typeof id !== 'string') throw new Failure('unexpected');
@@ -111,7 +112,7 @@ export class Api {
     return found;
   }
 
-  /** The messages that the model gets with the next question: { first, messages, max_messages, max_tokens }. */
+  /** The messages that the model gets with the next question: { first, messages, max_messages, max_tokens, max_stored }. */
   async context(conversation) {
     const { system } = optionsOf(conversation);
     const body = JSON.stringify({ conversation, ...(system && { system }) });

@@ -1,7 +1,8 @@
 /**
- * Marks the messages that the model will not receive with the next question: the conversation is longer than its context.
+ * Marks the messages that the model will not receive with the next question, because the conversation is longer than its
+ * context, and the place before which the server has deleted or will delete messages.
  *
- * The server decides which these are. The mark must never separate a question from its response.
+ * The server decides which these are. A mark must never separate a question from its response.
  */
 
 import { element } from './elements.js';
@@ -12,9 +13,14 @@ export function describeLimits({ max_messages: messages, max_tokens: tokens }) {
   return `The model no longer gets the messages above. It gets at most the newest ${messages} messages${room}.`;
 }
 
+export function describeStored(messages) {
+  return `The server keeps the newest ${messages} messages of a conversation and deletes older ones.`;
+}
+
 export class ContextMark {
   #messages;
   #mark = element('p', 'outside');
+  #storedMark = element('p', 'deleted');
   #context = null; // as last received; null if unknown
 
   constructor(messages) {
@@ -35,6 +41,7 @@ export class ContextMark {
   /** Called after the messages were replaced. */
   place() {
     const known = [...this.#messages.querySelectorAll(':scope > .message:not([data-forgotten], [hidden])')];
+    this.#placeStored(known);
     const first = known.findIndex(({ dataset }) => dataset.turn === this.#context?.first);
     const isUnknown = this.#context === null || (this.#context.first !== '' && first < 0);
     const outside = isUnknown ? [] : known.slice(0, first < 0 ? known.length : first);
@@ -43,8 +50,19 @@ export class ContextMark {
     else this.#show(known[outside.length]);
   }
 
+  /** Shows the mark of the stored messages once the conversation is as long as the limit: it may have been longer. */
+  #placeStored(known) {
+    const limit = this.#context?.max_stored ?? Infinity;
+    this.#storedMark.remove();
+    if (known.length < limit) return;
+    this.#storedMark.textContent = describeStored(limit);
+    this.#storedMark.hidden = false; // it was, with the messages of a replaced turn
+    known.at(-limit).before(this.#storedMark);
+  }
+
   /** Shows the mark before `message`, or after all messages. */
   #show(message) {
+    this.#mark.hidden = false;
     this.#mark.textContent = describeLimits(this.#context);
     this.#mark.classList.toggle('column', message === undefined);
     if (message) message.before(this.#mark);

@@ -35,6 +35,7 @@ const MESSAGES_BY_CODE = {
   invalid_address: 'This link does not name a conversation. A new one was started.',
   file_too_large: 'This file is too large for the server.',
   file_invalid: 'This file cannot be imported: it was changed after the export, or is damaged.',
+  conversation_too_long: 'This conversation is too long for this server.',
   file_too_long: 'This conversation is too long to import. At most 1,000 messages are possible.',
   invalid_request: 'The server could not do this.',
   not_found: 'The server did not find what this needs.',
@@ -61,7 +62,7 @@ const MESSAGES_BY_CODE = {
 };
 
 // Errors whose server message has details that the page cannot know.
-const HAS_DETAIL = new Set([400, 403, 422, 'invalid_request', 'not_found', 'upstream_refused']);
+const HAS_DETAIL = new Set([400, 403, 422, 'invalid_request', 'not_found', 'conversation_too_long', 'upstream_refused']);
 const MAX_DETAIL = 300;
 const REPEATED = /^the upstream refused the request: /; // repeats the text for the code
 

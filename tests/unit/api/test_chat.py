@@ -371,7 +371,13 @@ async def test_context_names_the_first_turn_that_the_model_gets(budget: int | No
     response = await handlers.context(request("/chat/context", method="POST", body=b"{}"))
 
     first = turns[-sent] if sent else ""
-    assert json.loads(response.body) == {"first": first, "messages": sent, "max_messages": 4, "max_tokens": budget}
+    assert json.loads(response.body) == {
+        "first": first,
+        "messages": sent,
+        "max_messages": 4,
+        "max_tokens": budget,
+        "max_stored": 1_000,
+    }
 
 
 async def test_context_counts_the_system_prompt_of_the_question() -> None:

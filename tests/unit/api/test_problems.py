@@ -30,6 +30,7 @@ STATUSES = {
     "Unauthorized": 401,
     "OriginNotAllowed": 403,
     "ConversationChanged": 409,
+    "ConversationTooLong": 413,
     "NotFound": 404,
     "StoreUnavailable": 503,
     "TurnStopped": 409,

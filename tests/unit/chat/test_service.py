@@ -8,6 +8,7 @@ from tokenfall.chat.service import MAX_CONTEXT_BYTES, Chat, Defaults, Question
 from tokenfall.conversations import MAX_VARIANTS, MAX_VARIANTS_CHARACTERS, Conversation, Turn, Variant
 from tokenfall.errors import (
     ConversationChanged,
+    ConversationTooLong,
     IdempotencyMismatch,
     NotFound,
     ShuttingDown,
@@ -293,6 +294,19 @@ async def test_import_that_fails_halfway_adds_no_conversation(history: MemoryHis
         await chat_on(text_engine("never"), added).add(HERE, turns, title=title)
         assert await added.turns(HERE) == turns
         assert [each.title for each in await added.conversations(HERE.owner)] == [listed]
+
+
+async def test_import_beyond_the_stored_messages_is_refused_and_adds_no_conversation(history: MemoryHistory) -> None:
+    await run_three_turns(history)
+    turns = await stored_turns(history)
+    imported = MemoryHistory(limit=4, max_bytes=1_000_000)
+    chat = chat_on(text_engine("never"), imported, defaults=msgspec.structs.replace(DEFAULTS, stored_messages=4))
+    with pytest.raises(ConversationTooLong, match="has 6 messages; HISTORY_LIMIT allows 4"):
+        await chat.add(HERE, turns, title="")
+    assert await imported.turns(HERE) is None
+
+    await chat.add(HERE, turns[1:], title="")
+    assert await imported.turns(HERE) == turns[1:]
 
 
 async def test_replaced_turns_are_deleted_only_when_the_new_turn_is_stored(history: MemoryHistory) -> None:

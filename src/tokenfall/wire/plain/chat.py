@@ -148,6 +148,8 @@ class ChatContext(Struct, frozen=True, kw_only=True):
     max_messages: Count
     max_tokens: Count | None
     """Limit of their estimated tokens, None for no limit."""
+    max_stored: Count
+    """Number of messages of a conversation that the server stores; it deletes older ones."""
 
 
 _context_decoder = msgspec.json.Decoder(ContextBody)

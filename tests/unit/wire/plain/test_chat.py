@@ -285,6 +285,7 @@ def test_invalid_context_body_is_refused(body: bytes, expected: str) -> None:
 
 
 def test_context_is_a_document() -> None:
-    context = plain.ChatContext(first="", messages=0, max_messages=20, max_tokens=None)
+    context = plain.ChatContext(first="", messages=0, max_messages=20, max_tokens=None, max_stored=9)
 
-    assert plain.chat_context(context) == b'{"first":"","messages":0,"max_messages":20,"max_tokens":null}'
+    expected = b'{"first":"","messages":0,"max_messages":20,"max_tokens":null,"max_stored":9}'
+    assert plain.chat_context(context) == expected
