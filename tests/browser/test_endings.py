@@ -20,6 +20,10 @@ SCRIPT = """
   say:
     - text: "Let me look."
     - call: {name: weather, arguments: {city: Paris}}
+- when: {last: fails}
+  say:
+    - text: "One two"
+    - error: planted
 - say: "Good morning."
 """
 
@@ -29,6 +33,8 @@ ENDS = {
     "tool": ("Let me look.", "Ended with a tool call", "Ended with a tool call, which this page cannot run"),
 }
 """By question: the text, the status, and the note below the response."""
+
+FAILS = "The model failed in the middle of the response, which is not complete"
 
 
 @pytest.mark.parametrize("question", ENDS)
@@ -53,3 +59,20 @@ def test_end_of_each_kind_has_its_words_also_after_a_reload(
     expect(last_response(page).locator(".note .ended")).to_have_text(note)
     if question == "length":
         expect(last_response(page).get_by_role("button", name="Continue")).to_be_visible()
+
+
+@pytest.mark.parametrize("is_relayed", [False, True])
+def test_failed_response_has_its_reason_also_after_a_reload(
+    open_page: Pages, serve: Serve, tmp_path: Path, is_relayed: bool
+) -> None:
+    (tmp_path / "ends.yaml").write_text(SCRIPT, encoding="utf-8")
+    model = serve(SIM_FILES=str(tmp_path))
+    set_sim(model, "script=ends.yaml,gap=1ms")
+    page = open_page(serve_relay(serve, model) if is_relayed else model)
+    ask(page, "fails")
+    wait_until_ended(page, "failed")
+    expect(alert(page)).to_contain_text(f"{FAILS}.")
+    page.reload()
+    wait_until_ended(page, "interrupted")
+    expect_text(page, "One two")
+    expect(last_response(page).locator(".note .ended")).to_have_text(f"Interrupted. {FAILS}")

@@ -131,6 +131,19 @@ describe('the message', () => {
     assert.equal((await refused(503, { code: 'of_another_server' })).text, (await refused(503)).text);
   });
 
+  test('for a note or a title has neither details nor advice', async () => {
+    const rejected = await refused(400, { code: 'upstream_refused', detail: 'Too long.' });
+    const reasons = [rejected, new Failure('upstream_failed'), new Failure('upstream_reset'), await refused(504)].map(({ reason }) => reason);
+    assert.deepEqual(reasons, [
+      'The model refused this message',
+      'The model failed',
+      'The connection to the model was lost; the response is not complete',
+      'The model took too long to respond',
+    ]);
+    assert.equal(new Failure('of_another_server', { detail: 'A teapot.' }).reason, 'The response ended early and is not complete');
+    assert.equal((await refused(418, { detail: 'A teapot.' })).reason, 'The server refused');
+  });
+
   test('for a request rejected by the model ends with the server’s message', async () => {
     for (const detail of ['Too long.', 'the upstream refused the request: Too long.']) {
       const { text } = await refused(502, { code: 'upstream_refused', detail });

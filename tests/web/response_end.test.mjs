@@ -11,9 +11,10 @@ test('a stored response is shown as stopped only if the server says so', () => {
 });
 
 test('the finish reason is read if it is present', () => {
-  assert.deepEqual(endOf(null), { reason: '', tokens: 0 });
-  assert.deepEqual(endOf({ finish_reason: 'stop', usage: null }), { reason: 'stop', tokens: 0 });
-  assert.deepEqual(endOf({ finish_reason: 'length', usage: { completion_tokens: 9 } }), { reason: 'length', tokens: 9 });
+  assert.deepEqual(endOf(null), { reason: '', tokens: 0, code: '' });
+  assert.deepEqual(endOf({ finish_reason: 'stop', usage: null }), { reason: 'stop', tokens: 0, code: '' });
+  assert.deepEqual(endOf({ finish_reason: 'length', usage: { completion_tokens: 9 } }), { reason: 'length', tokens: 9, code: '' });
+  assert.deepEqual(endOf({ status: 'interrupted', end_code: 'upstream_reset' }), { reason: '', tokens: 0, code: 'upstream_reset' });
 });
 
 for (const [state, end, words, status] of [
@@ -27,9 +28,14 @@ for (const [state, end, words, status] of [
   ['complete', { reason: 'tool_calls' }, /tool call/, 'Ended with a tool call'],
   ['stopped', { reason: 'length' }, /^Stopped$/, 'Stopped'],
   ['interrupted', {}, /^Interrupted$/, ''],
+  ['interrupted', { code: 'interrupted' }, /^Interrupted$/, ''],
+  ['interrupted', { code: 'upstream_failed' }, /^Interrupted\. The model failed$/, ''],
+  ['interrupted', { code: 'turn_lost' }, /^Interrupted\. The server stopped during the response, which is not complete$/, ''],
+  ['interrupted', { code: 'new_code' }, /^Interrupted\. The response ended early and is not complete$/, ''],
+  ['stopped', { code: 'stopped' }, /^Stopped$/, 'Stopped'],
   ['failed', {}, /^Interrupted$/, ''],
 ]) {
-  test(`the words of ${state} ${end.reason ?? ''} ${end.tokens ?? ''}`, () => {
+  test(`the words of ${state} ${end.reason ?? ''} ${end.tokens ?? ''} ${end.code ?? ''}`, () => {
     assert.match(describeEnd(state, end), words);
     assert.equal(statusOfEnd(state, end), status);
   });

@@ -104,12 +104,24 @@ export class Failure extends Error {
 
   /** One or two sentences for the user. */
   get text() {
-    const own = MESSAGES_BY_CODE[this.code] ?? MESSAGES_BY_STATUS[this.status];
+    const own = this.#own;
     const detail = sentence(this.detail.replace(REPEATED, ''));
     const helps = HAS_DETAIL.has(this.code) || HAS_DETAIL.has(this.status);
     if (own) return helps && detail ? `${own} It says: ${detail}` : own;
-    const what = this.status ? 'The server refused.' : 'The response ended early and is not complete.';
-    return detail ? `${what} The server says: ${detail}` : what;
+    return detail ? `${this.#unknown} The server says: ${detail}` : this.#unknown;
+  }
+
+  /** The same without the server's details and the advice to try again, and without a full stop: for a note or a title. */
+  get reason() {
+    return (this.#own ?? this.#unknown).replace(/\.( Try again\.)?$/, '');
+  }
+
+  get #own() {
+    return MESSAGES_BY_CODE[this.code] ?? MESSAGES_BY_STATUS[this.status];
+  }
+
+  get #unknown() {
+    return this.status ? 'The server refused.' : 'The response ended early and is not complete.';
   }
 }
 

@@ -108,7 +108,7 @@ export class ResponseView {
   }
 
   /**
-   * Ends the response with { model, pace, reason, tokens, reasoningS, atS }, all optional; see response_end.js. Draws the
+   * Ends the response with { model, pace, reason, tokens, code, reasoningS, atS }, all optional; see response_end.js. Draws the
    * rest at once, because a hidden tab has no animation frames.
    */
   end(state, { reasoningS = null, atS = Date.now() / 1000, ...end } = {}) {

@@ -4,6 +4,7 @@
  * Pure: it must never touch the DOM, or call an incomplete response complete.
  */
 
+import { Failure } from './failures.js';
 import { measured } from './pace.js';
 
 const BY_STATE = {
@@ -11,6 +12,7 @@ const BY_STATE = {
   interrupted: 'Interrupted',
   failed: 'Interrupted',
 };
+const UNEXPLAINED = new Set(['', 'interrupted']); // codes that say no more than the state
 const BY_REASON = {
   content_filter: 'Cut off by the content filter of the provider',
   refusal: 'Refused by the model',
@@ -28,9 +30,9 @@ export function stateOf({ status = 'complete', end_code: code = '' }) {
   return status === 'interrupted' && code === 'stopped' ? 'stopped' : status;
 }
 
-/** { reason, tokens } of an `end` event or a stored response. */
+/** { reason, tokens, code } of an `end` event or a stored response; `code` is that of the error that interrupted it. */
 export function endOf(end) {
-  return { reason: end?.finish_reason ?? '', tokens: end?.usage?.completion_tokens ?? 0 };
+  return { reason: end?.finish_reason ?? '', tokens: end?.usage?.completion_tokens ?? 0, code: end?.end_code ?? '' };
 }
 
 /** The response of a turn in the history's `messages`, with its end; null if there is none. */
@@ -42,10 +44,15 @@ export function storedResponse(messages, turn) {
 }
 
 /** A text for the user; empty for a complete response. */
-export function describeEnd(state, { reason = '', tokens = 0 } = {}) {
-  if (state !== 'complete') return BY_STATE[state] ?? BY_STATE.interrupted;
+export function describeEnd(state, { reason = '', tokens = 0, code = '' } = {}) {
+  if (state !== 'complete') return describeFailed(state, code);
   if (reason !== 'length') return BY_REASON[reason] ?? '';
   return tokens > 0 ? `Stopped at the limit of ${tokens} ${tokens === 1 ? 'token' : 'tokens'}` : 'Stopped at the token limit';
+}
+
+function describeFailed(state, code) {
+  const words = BY_STATE[state] ?? BY_STATE.interrupted;
+  return state !== 'interrupted' || UNEXPLAINED.has(code) ? words : `${words}. ${new Failure(code).reason}`;
 }
 
 /** The same for the status line. */
