@@ -212,11 +212,15 @@ class Notice {
   }
 }
 
-/** A page that shows the conversation `holidays`; `lists` counts the requests to reload the list. */
+/** A page that shows the conversation `holidays`; `lists` counts the requests to reload the list, `ends` has the ends. */
 async function page(api = new Server(), options = {}) {
-  const made = { api, view: new View(), composer: new Composer(), notice: new Notice(), lists: 0 };
+  const made = { api, view: new View(), composer: new Composer(), notice: new Notice(), lists: 0, ends: [] };
   const { view, composer, notice } = made;
-  const conversation = new Conversation({ api, view, composer, notice, onTurn: () => (made.lists += 1) });
+  const onTurn = (end) => {
+    made.lists += 1;
+    if (end) made.ends.push(end);
+  };
+  const conversation = new Conversation({ api, view, composer, notice, onTurn });
   made.conversation = conversation;
   made.opened = conversation.open('holidays', options);
   await settle();
@@ -1026,6 +1030,18 @@ describe('switching the conversation', () => {
     await settle();
     assert.deepEqual([composer.given, notice.code], [[['Where to?', 'holidays']], '']);
   });
+});
+
+test('the end of each turn is reported in its words', async () => {
+  for (const [answer, words] of [
+    [whole(frame('a', 1) + DONE), 'Complete'],
+    [whole(frame('a', 1) + cut + DONE), 'Stopped at the limit'],
+    [whole(frame('a', 1) + broke('upstream_truncated')), 'The model stopped before its end; the response is not complete'],
+    [new Failure('upstream_failed', { status: 502 }), 'The model failed'],
+  ]) {
+    const { ends } = await askOn(answering(answer));
+    assert.deepEqual(ends, [words]);
+  }
 });
 
 test('a question that fails after the user returned is restored once', async () => {

@@ -68,11 +68,13 @@ describe('the document title', () => {
     assert.deepEqual([page.title, icon.href], ['Renamed', 'web/icon.svg']);
   });
 
-  test('shows that a response failed', () => {
+  test('shows how a response failed', () => {
     const { page, indicator } = inTab('hidden');
-    indicator.begin('a');
-    indicator.end('a', '');
-    assert.equal(page.title, '● Not complete · Tokenfall');
+    for (const [end, words] of [['The model failed', 'The model failed'], ['', 'Not complete']]) {
+      indicator.begin('a');
+      indicator.end('a', end);
+      assert.equal(page.title, `● ${words} · Tokenfall`);
+    }
   });
 
   test('is unchanged for a seen response, another conversation, or no response', () => {

@@ -121,8 +121,8 @@ function onTurnStart() {
 }
 
 /** Called when a turn may have ended and the server's list may have changed. */
-function onTurnChange() {
-  if (!conversation.isBusy) indicator.end(conversation.id, document.querySelector('#status').textContent);
+function onTurnChange(end) {
+  if (!conversation.isBusy) indicator.end(conversation.id, end);
   list();
   markContext();
 }

@@ -35,8 +35,8 @@ export class Conversation {
   #questions;
 
   /**
-   * @param parts api, view, composer, notice; onBegin(): a turn begins; onTurnId(): it has an id; onTurn(): the server's
-   *   list may have changed
+   * @param parts api, view, composer, notice; onBegin(): a turn begins; onTurnId(): it has an id; onTurn(end): the
+   *   server's list may have changed; `end` describes the end of a turn, '' if none has ended
    */
   constructor({ api, view, composer, notice, onBegin = () => {}, onTurnId = () => {}, onTurn }) {
     this.#api = api;
@@ -81,11 +81,11 @@ export class Conversation {
     this.#notice.clear();
     try {
       const messages = await this.#history.load();
-      this.#on.onTurn();
+      this.#on.onTurn('');
       if (visit === this.#history.visit && !this.isBusy) await this.#resume(messages);
     } catch (error) {
       if (visit !== this.#history.visit) return;
-      this.#on.onTurn();
+      this.#on.onTurn('');
       this.#showNotLoaded(asFailure(error));
     }
   }
@@ -259,7 +259,7 @@ export class Conversation {
 
   #report(status, failure, request) {
     showStatus(status);
-    this.#on.onTurn();
+    this.#on.onTurn(status || failure?.reason);
     if (this.#history.newest === null && this.#disconnected.of(this.id) === null) this.#stops.done.then(() => this.refresh());
     if (!failure) return;
     const disconnected = isResumable(failure) ? this.#disconnected.of(this.id) : null;

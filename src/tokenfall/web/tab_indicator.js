@@ -28,11 +28,11 @@ export class TabIndicator {
     this.#conversation = conversation;
   }
 
-  /** It has ended with this `status`, '' for an error. */
-  end(conversation, status) {
+  /** It has ended as `end` describes, '' if that is unknown. */
+  end(conversation, end) {
     const isPending = this.#conversation === conversation;
     this.#conversation = null;
-    if (isPending && document.visibilityState !== 'visible') this.#show(status || 'Not complete');
+    if (isPending && document.visibilityState !== 'visible') this.#show(end || 'Not complete');
   }
 
   #show(prefix) {
