@@ -1,5 +1,6 @@
 """The model, the settings of a conversation, and the examples of an empty one."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -197,6 +198,7 @@ def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve:
     posted = posted_bodies(page)
     with changed(page) as dialog:
         expect(dialog.get_by_label("Token limit of a response")).to_have_attribute("placeholder", "4096")
+        expect(dialog).to_contain_text("the model gets at most the newest 20 messages of the conversation.")
         dialog.get_by_label("System prompt").fill("Be brief.")
         dialog.get_by_label("Temperature").fill("0,5")
         dialog.get_by_label("Token limit of a response").fill("3")
@@ -215,6 +217,15 @@ def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve:
     press(page, "Regenerate")
     wait_until_ended(page)
     assert not posted[1].keys() & {"temperature", "max_tokens", "model"}
+
+
+def test_settings_name_the_token_limit_of_the_context(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST, CONTEXT_MESSAGES="6", CONTEXT_TOKENS="900"))
+    expect(model(page).locator("option").first).to_have_text("sim (default)")
+    with changed(page) as dialog:
+        expect(dialog).to_have_accessible_description(
+            re.compile("gets at most the newest 6 messages, up to about 900 tokens of the conversation")
+        )
 
 
 def test_invalid_value_is_explained_at_its_field(open_page: Pages, serve: Serve) -> None:

@@ -110,7 +110,12 @@ class ChatRoutes:
         defaults = self._chat.defaults
         is_sim = not self._relays or is_simulated(defaults.model)
         document = plain.ChatDefaults(
-            model=defaults.model, simulated=is_sim, upstream=self._relays, max_tokens=defaults.max_tokens
+            model=defaults.model,
+            simulated=is_sim,
+            upstream=self._relays,
+            max_tokens=defaults.max_tokens,
+            context_messages=defaults.context_messages,
+            context_tokens=defaults.context_tokens,
         )
         return Response(200, plain.chat_defaults(document), content_type=JSON)
 

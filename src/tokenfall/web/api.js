@@ -104,7 +104,7 @@ export class Api {
     }
   }
 
-  /** The server's default options: { model, simulated, upstream, max_tokens }. */
+  /** The server's default options: { model, simulated, upstream, max_tokens, context_messages, context_tokens }. */
   async defaults() {
     const response = await this.#request('chat/defaults', { asksForKey: false });
     const found = await response.json().catch(() => null);

@@ -9,8 +9,12 @@ import { element } from './elements.js';
 
 /** The limits of `POST /chat/context`, as a sentence. */
 export function describeLimits({ max_messages: messages, max_tokens: tokens }) {
-  const room = tokens === null ? '' : `, up to about ${tokens} tokens`;
-  return `The model no longer gets the messages above. It gets at most the newest ${messages} messages${room}.`;
+  return `The model no longer gets the messages above. It gets ${describeRoom(messages, tokens)}.`;
+}
+
+/** How much of a conversation the model gets, `tokens` null for no limit. */
+export function describeRoom(messages, tokens) {
+  return `at most the newest ${messages} messages${tokens === null ? '' : `, up to about ${tokens} tokens`}`;
 }
 
 export function describeStored(messages) {

@@ -2,23 +2,29 @@
  * The dialog for a conversation's system prompt, temperature and token limit. It accepts only values that the server does.
  */
 
+import { describeRoom } from './context_mark.js';
 import { ask } from './dialogs.js';
 import { READ } from './options.js';
 
 const NAMES = Object.keys(READ);
 const field = (name) => document.querySelector(`#option-${name}`);
 
-/** Resolves to the options, null for one to remove; null if cancelled. `limit` is the server's token limit. */
-export async function askForOptions(options, limit) {
+/** Resolves to the options, null for one to remove; null if cancelled. `defaults` are the server's, null if unknown. */
+export async function askForOptions(options, defaults) {
   const dialog = document.querySelector('#options-dialog');
   for (const name of NAMES) {
     field(name).value = options[name] ?? '';
     showError(name, '');
   }
-  field('max_tokens').placeholder = limit ?? '';
+  field('max_tokens').placeholder = defaults?.max_tokens ?? '';
+  document.querySelector('#options-context').textContent = defaults ? describeContext(defaults) : '';
   document.querySelector('#options-clear').onclick = clear;
   const agreed = await ask(dialog, isUsable);
   return agreed ? Object.fromEntries(NAMES.map((name) => [name, read(name).value])) : null;
+}
+
+function describeContext({ context_messages: messages, context_tokens: tokens }) {
+  return `With each question the model gets ${describeRoom(messages, tokens)} of the conversation.`;
 }
 
 function clear() {

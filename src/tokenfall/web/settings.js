@@ -69,7 +69,7 @@ export class Settings {
 
   async #change() {
     const conversation = this.#conversation;
-    const changes = await askForOptions(optionsOf(conversation), this.#defaults?.max_tokens);
+    const changes = await askForOptions(optionsOf(conversation), this.#defaults);
     if (changes) setOptions(conversation, changes);
     this.#show();
     if (changes) this.#onChange();

@@ -357,6 +357,8 @@ async def test_defaults_have_the_model_and_whether_it_is_simulated(model: str, r
         "simulated": simulated,
         "upstream": relays,
         "max_tokens": 99,
+        "context_messages": 4,
+        "context_tokens": None,
     }
 
 

@@ -124,6 +124,10 @@ class ChatDefaults(Struct, frozen=True, kw_only=True):
     upstream: bool
     """Whether the server has an upstream, whose models a question may name."""
     max_tokens: Annotated[int, Meta(ge=1)]
+    context_messages: Count
+    """Number of messages of the conversation that the model gets with a question."""
+    context_tokens: Count | None
+    """Limit of their estimated tokens, None for no limit."""
 
 
 def chat_defaults(defaults: ChatDefaults) -> bytes:

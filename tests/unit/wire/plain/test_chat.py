@@ -254,9 +254,12 @@ def test_end_frame_distinguishes_a_refusal() -> None:
 
 
 def test_chat_defaults_are_a_document() -> None:
-    defaults = plain.ChatDefaults(model="m", simulated=True, upstream=False, max_tokens=9)
+    defaults = plain.ChatDefaults(
+        model="m", simulated=True, upstream=False, max_tokens=9, context_messages=4, context_tokens=None
+    )
 
-    assert plain.chat_defaults(defaults) == b'{"model":"m","simulated":true,"upstream":false,"max_tokens":9}'
+    assert json.loads(plain.chat_defaults(defaults)) == msgspec.to_builtins(defaults)
+    assert plain.chat_defaults(defaults).endswith(b'"max_tokens":9,"context_messages":4,"context_tokens":null}')
 
 
 # Context
