@@ -6,7 +6,18 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.pages import Pages
-from tests.browser.steps import alert, ask, expect_text, last_response, serve_relay, set_sim, status, wait_until_ended
+from tests.browser.refusing_model import refusing_model
+from tests.browser.steps import (
+    alert,
+    ask,
+    expect_text,
+    history,
+    last_response,
+    serve_relay,
+    set_sim,
+    status,
+    wait_until_ended,
+)
 from tests.end_to_end.conftest import Serve
 
 SCRIPT = """
@@ -76,3 +87,20 @@ def test_failed_response_has_its_reason_also_after_a_reload(
     wait_until_ended(page, "interrupted")
     expect_text(page, "One two")
     expect(last_response(page).locator(".note .ended")).to_have_text(f"Interrupted. {FAILS}")
+
+
+def test_refusal_of_the_model_is_shown_also_after_a_reload(open_page: Pages, serve: Serve) -> None:
+    with refusing_model("I cannot ", "help with that.") as model:
+        server = serve(UPSTREAM_URL=model, MODEL="up-1", UPSTREAM_RETRIES="0")
+        page = open_page(server)
+        ask(page, "Why?")
+        wait_until_ended(page)
+        expect_text(page, "I cannot help with that.")
+        expect(status(page)).to_have_text("Refused")
+        expect(alert(page)).to_be_empty()
+        expect(last_response(page).locator(".note .ended")).to_have_text("Refused by the model")
+        page.reload()
+        wait_until_ended(page)
+        expect_text(page, "I cannot help with that.")
+        expect(last_response(page).locator(".note .ended")).to_have_text("Refused by the model")
+        assert history(server)[-1]["finish_reason"] == "refusal"

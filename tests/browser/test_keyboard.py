@@ -16,6 +16,7 @@ from tests.browser.steps import (
     gate,
     message,
     messages,
+    set_sim,
     status,
     texts,
     wait_until_ended,
@@ -236,6 +237,63 @@ def test_message_can_be_edited_by_keyboard(open_page: Pages, server: ServerProce
     expect(message(page, 0).locator(".text")).to_have_text("second")
     wait_until_ended(page)
     assert texts(page) == ["second", "Short."]
+
+
+def test_variants_are_switched_by_keyboard_and_keep_the_focus(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM="text=echo,gap=1ms,tokens=1")
+    page = open_page(server)
+    complete_turn(page, "one two")
+    set_sim(server, "text=echo,gap=1ms,tokens=2")
+    reach(page, "Regenerate response", key="Shift+Tab")
+    press(page, "Enter")
+    expect_text(page, "one two")
+    wait_until_ended(page)
+    assert focused(page) == "#draft"
+    reach(page, "Previous response", key="Shift+Tab")
+    assert page.evaluate(FOCUS_IS_SEEN) == ""
+    press(page, "Enter")
+    expect_text(page, "one")
+    assert focused(page) == "Previous response"
+    press(page, "Enter")  # there is no earlier one
+    expect_text(page, "one")
+    press(page, "Tab")
+    assert focused(page) == "Next response"
+    assert page.evaluate(FOCUS_IS_SEEN) == ""
+    press(page, "Space")
+    expect_text(page, "one two")
+    assert focused(page) == "Next response"
+
+
+def test_settings_are_changed_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    complete_turn(page, "first")
+    reach(page, "Settings")
+    press(page, "Enter")
+    assert focused(page) == "#option-system"
+    stays_within(page, "#options-dialog")
+    press(page, "Escape")
+    expect(page.locator("#options-dialog")).to_be_hidden()
+    assert focused(page) == "Settings"
+    press(page, "Enter")
+    reach(page, "#option-temperature")
+    page.keyboard.type("9")
+    reach(page, "Save")
+    press(page, "Enter")
+    assert focused(page) == "#option-temperature"
+    expect(page.locator(":focus")).to_have_accessible_description(re.compile("A number from 0 to 2"))
+    press(page, "Control+a")
+    page.keyboard.type("0.5")
+    press(page, "Enter")
+    expect(page.locator("#options-dialog")).to_be_hidden()
+    assert focused(page) == "Settings: temperature 0.5"
+    press(page, "Enter")
+    reach(page, "Clear all")
+    press(page, "Enter")
+    assert focused(page) == "#option-system"
+    reach(page, "Save")
+    press(page, "Enter")
+    expect(page.locator("#settings")).to_have_text("Settings")
+    assert focused(page) == "Settings"
 
 
 def test_copying_keeps_the_focus(open_page: Pages, server: ServerProcess) -> None:
