@@ -136,15 +136,21 @@ class Chat:
         Empty if the conversation does not exist. A long question may leave less room.
         """
         defaults = self.defaults
-        most = max(turns_within(defaults.context_messages), 1)
-        turns = await self._history.turns(conversation, last=most, max_bytes=MAX_CONTEXT_BYTES)
         return turns_in_context(
-            turns or (),
+            await self._newest_turns(conversation),
             Message("user", ""),
             system=system or defaults.system,
             limit=defaults.context_messages,
             max_tokens=defaults.context_tokens,
         )
+
+    async def _newest_turns(self, conversation: Conversation) -> Sequence[Turn]:
+        """The turns that fit into the context, at least one, if any are stored: `after` needs the newest."""
+        return await self._history.turns(conversation, last=self._most_turns, max_bytes=MAX_CONTEXT_BYTES) or ()
+
+    @property
+    def _most_turns(self) -> int:
+        return max(turns_within(self.defaults.context_messages), 1)
 
     async def _previous_turns(self, question: Question) -> tuple[Sequence[Turn], Turn | None]:
         """The turns before the question, and the turn that it replaces or continues, if any.
@@ -152,17 +158,14 @@ class Chat:
         Raises `ConversationChanged`.
         """
         named = question.continues or question.replaces
-        most = max(turns_within(self.defaults.context_messages), 1)  # `after` needs the newest
         if named is None:
-            turns = await self._history.turns(question.conversation, last=most, max_bytes=MAX_CONTEXT_BYTES) or ()
+            turns = await self._newest_turns(question.conversation)
             _check_newest(turns, question.after)
             return turns, None
         if question.after is not None:
             _check_newest(await self._history.turns(question.conversation, last=1) or (), question.after)
-        turns = (
-            await self._history.turns(question.conversation, last=most + 1, until=named, max_bytes=MAX_CONTEXT_BYTES)
-            or ()
-        )
+        last = self._most_turns + 1
+        turns = await self._history.turns(question.conversation, last, until=named, max_bytes=MAX_CONTEXT_BYTES) or ()
         if not turns:
             member = "continues" if question.continues else "replaces"
             raise ConversationChanged(f"the conversation does not contain the turn in {member}, or no longer")

@@ -6,6 +6,7 @@ from itertools import dropwhile, islice
 
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn, text_bytes
 from tokenfall.errors import page_start_not_found
+from tokenfall.history.newest import within_bytes
 from tokenfall.history.recency import Recency
 from tokenfall.history.search import MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
@@ -35,20 +36,6 @@ def _text_bytes(text: str) -> int:
         return len(text)
     beyond_16_bits = len(text.encode("utf-16", "surrogatepass")) > 2 * len(text) + 2  # a byte order mark
     return len(text) * (4 if beyond_16_bits else 2) + len(text.encode("utf-8", "surrogatepass"))
-
-
-def within_bytes(newest_first: Iterable[Turn], max_bytes: int | None) -> list[Turn]:
-    """The turns up to the first that exceeds `max_bytes`, but at least one, oldest first."""
-    found: list[Turn] = []
-    total_bytes = 0
-    for turn in newest_first:
-        if max_bytes is not None:
-            total_bytes += text_bytes(turn)
-            if found and total_bytes > max_bytes:
-                break
-        found.append(turn)
-    found.reverse()
-    return found
 
 
 def conversation_bytes(title: str) -> int:
@@ -81,17 +68,13 @@ class MemoryHistory:
         self._owners: dict[str, Recency] = {}
 
     def append(self, conversation: Conversation, turn: Turn) -> Awaitable[None]:
-        self._append(conversation, turn)
-        return NOTHING
-
-    def _append(self, conversation: Conversation, turn: Turn) -> None:
         stored = self._conversations.get(conversation)
         if stored is None:
             stored = self._conversations[conversation] = _Stored(title_of(turn))
             self._bytes += conversation_bytes(stored.title)
         turns = stored.turns
         if turn.id in turns:
-            return
+            return NOTHING
         self._conversations.move_to_end(conversation)
         self._owners.setdefault(conversation.owner, Recency()).use(conversation.id)
         if turn.replaces in turns:
@@ -101,6 +84,7 @@ class MemoryHistory:
         while len(turns) > self._max_turns:
             self._drop_oldest(conversation)
         self._enforce_max_bytes()
+        return NOTHING
 
     async def turns(
         self,
@@ -116,7 +100,9 @@ class MemoryHistory:
         newest_first: Iterable[Turn] = reversed(stored.turns.values())
         if until is not None:
             newest_first = dropwhile(lambda turn: turn.id != until, newest_first)
-        return within_bytes(islice(newest_first, last), max_bytes)
+        found = list(within_bytes(islice(newest_first, last), max_bytes, size=text_bytes))
+        found.reverse()
+        return found
 
     async def size_bytes(self, conversation: Conversation) -> int:
         stored = self._conversations.get(conversation)

@@ -13,6 +13,7 @@ import msgspec
 from tokenfall import logs
 from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import StoreUnavailable, page_start_not_found
+from tokenfall.history.newest import within_bytes
 from tokenfall.history.search import BATCH_BYTES, CONVERSATION_BYTES
 from tokenfall.history.sqlite_thread import unavailable
 
@@ -176,19 +177,9 @@ def turns(connection: sqlite3.Connection, conversation: Conversation, *, selecte
         " ORDER BY sequence DESC LIMIT :newest",
         {"key": key, "until": selected.until, "newest": selected.newest, "most": MAX_INTEGER},
     )
-    found = list(decoded(_within_bytes((document for (document,) in documents), selected.max_bytes)))
+    found = list(decoded(within_bytes((document for (document,) in documents), selected.max_bytes, size=len)))
     found.reverse()
     return found
-
-
-def _within_bytes(documents: Iterable[bytes], max_bytes: int | None) -> Iterator[bytes]:
-    """The documents up to the first that exceeds `max_bytes`, but at least one."""
-    total_bytes = 0
-    for document in documents:
-        is_first, total_bytes = not total_bytes, total_bytes + len(document)
-        if max_bytes is not None and total_bytes > max_bytes and not is_first:
-            return
-        yield document
 
 
 def size_bytes(connection: sqlite3.Connection, conversation: Conversation) -> int:
@@ -212,7 +203,7 @@ def documents(connection: sqlite3.Connection, owner: str, *, names: Sequence[str
             break
         key = _key(connection, Conversation(owner, name))  # keys are reused after a deletion, so none is remembered
         rows = connection.execute("SELECT document FROM turns WHERE conversation = ? ORDER BY sequence", (key,))
-        documents = list(_within_bytes((document for (document,) in rows), CONVERSATION_BYTES))
+        documents = list(within_bytes((document for (document,) in rows), CONVERSATION_BYTES, size=len))
         size += sum(map(len, documents))
         found.append(None if key is None else documents)
     return found
