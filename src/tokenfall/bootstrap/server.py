@@ -101,9 +101,8 @@ class Server:
         self._stopping: Task[None] | None = None
         self._warming: Task[None] | None = None
         self._checking: Task[None] | None = None
-        self._checks_redis = (worker is None or worker.shared_metrics.number == 0) and any(
-            url.startswith("redis") for url in (settings.history, settings.limits, settings.turns)
-        )
+        is_first = worker is None or worker.shared_metrics.number == 0
+        self._checks_redis = is_first and bool(settings.redis_urls)
         self.http = HTTPServer(
             self.app,
             reactor=reactor,

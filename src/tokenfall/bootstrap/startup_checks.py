@@ -12,14 +12,9 @@ _log = logs.get(__name__)
 
 async def warn_of_unavailable_redis(settings: Settings, checks: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
     """`checks` are those of `/readyz`: `history`, `limits` and `turns`."""
-    urls = {"history": settings.history, "limits": settings.limits, "turns": settings.turns}
-    in_redis = [name for name in checks if urls[name].startswith("redis")]
-    failed = await asyncio.gather(*(_fails(checks[name]) for name in in_redis))
-    named = {
-        "REDIS_URL" if urls[name] == settings.redis_url else f"{name.upper()}_URL"
-        for name, has_failed in zip(in_redis, failed, strict=True)
-        if has_failed
-    }
+    in_redis = [store for store in checks if store in settings.redis_urls]
+    failed = await asyncio.gather(*(_fails(checks[store]) for store in in_redis))
+    named = {settings.redis_setting(store) for store, has_failed in zip(in_redis, failed, strict=True) if has_failed}
     for name in sorted(named):
         _log.warning("%s: this Redis does not respond; /readyz lists the failing stores", name)
 

@@ -92,17 +92,15 @@ def _check_upstream(settings: Settings) -> None:
 
 def _check_redis(settings: Settings) -> None:
     """Raises `InvalidSetting` for an invalid address of Redis."""
-    named = (("HISTORY_URL", settings.history), ("LIMITS_URL", settings.limits), ("TURNS_URL", settings.turns))
-    in_redis = [(name, url) for name, url in named if url.startswith("redis")]
-    if not in_redis:
+    if not settings.redis_urls:
         return
     from tokenfall.redis.url import check  # noqa: PLC0415 - imports urllib
 
-    for name, url in in_redis:
+    for store, url in settings.redis_urls.items():
         try:
             check(url)
         except ValueError as error:
-            raise InvalidSetting(f"{name if url != settings.redis_url else 'REDIS_URL'}: {error}") from None
+            raise InvalidSetting(f"{settings.redis_setting(store)}: {error}") from None
 
 
 def _run_tool(arguments: Namespace) -> int:

@@ -197,6 +197,16 @@ class Settings:
         return self.turns_url or self.redis_url or MEMORY
 
     @property
+    def redis_urls(self) -> dict[str, str]:
+        """The URLs of the stores that are in Redis, by store."""
+        urls = {"history": self.history, "limits": self.limits, "turns": self.turns}
+        return {store: url for store, url in urls.items() if url.startswith("redis")}
+
+    def redis_setting(self, store: str) -> str:
+        """The name of the setting with the URL of this store, which is in Redis."""
+        return "REDIS_URL" if self.redis_urls[store] == self.redis_url else f"{store.upper()}_URL"
+
+    @property
     def upstream(self) -> str | None:
         """The upstream's base address, None for the simulator."""
         return self.upstream_url or (GROQ_URL if self.groq_api_key else None)

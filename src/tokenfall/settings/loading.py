@@ -94,14 +94,14 @@ def _check(settings: Settings) -> None:
 
 
 def _check_stores(settings: Settings) -> None:
-    for name, url in (("HISTORY", settings.history), ("LIMITS", settings.limits), ("TURNS", settings.turns)):
-        if url.startswith("redis") and not installation.has_module("redis"):
+    for store, url in settings.redis_urls.items():
+        if not installation.has_module("redis"):
             raise InvalidSetting(
-                f"{name}_URL: got redis://, which needs the extra redis: pip install 'tokenfall[redis]', "
+                f"{store.upper()}_URL: got redis://, which needs the extra redis: pip install 'tokenfall[redis]', "
                 "or the full container image"
             )
         if url.startswith("rediss:") and not installation.has_certificates():
-            raise InvalidSetting(f"{name}_URL: got rediss://{NO_CERTIFICATES}")
+            raise InvalidSetting(f"{store.upper()}_URL: got rediss://{NO_CERTIFICATES}")
     if not settings.history.startswith("sqlite:"):
         return
     if not installation.has_module("_sqlite3"):
