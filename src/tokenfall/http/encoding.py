@@ -16,11 +16,14 @@ _FORBIDDEN = ("\r", "\n", "\0")
 def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
     """Encoded header lines, each with its CRLF. Raises ValueError on CR, LF or NUL, against header injection."""
     lines = [f"{name}: {value}" for name, value in headers]
-    text = "".join(lines)
-    if any(character in text for character in _FORBIDDEN):
-        broken = next(line for line in lines if any(character in line for character in _FORBIDDEN))
+    if _is_broken("".join(lines)):
+        broken = next(filter(_is_broken, lines))
         raise ValueError(f"the header {broken.partition(': ')[0]!r} contains a line break or NUL")
     return "".join([f"{line}\r\n" for line in lines]).encode("latin-1", "replace")
+
+
+def _is_broken(text: str) -> bool:
+    return any(character in text for character in _FORBIDDEN)
 
 
 def status_line(status: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tokenfall.errors import RequestMemoryFull, ResponseMemoryFull
 from tokenfall.memory.shares import SHARE_IN_USE, MemoryShares
+from tokenfall.metrics.registry import add
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ class LeasedMemory:
         setattr(self._metrics, self.gauge, held_bytes)
 
     def _refused(self, reason: str) -> None:
-        key = self.name, "share" if reason == SHARE_IN_USE else "limit"
-        self._metrics.memory_refused[key] = self._metrics.memory_refused.get(key, 0) + 1
+        add(self._metrics.memory_refused, (self.name, "share" if reason == SHARE_IN_USE else "limit"))
 
 
 class RequestMemory(LeasedMemory):

@@ -12,7 +12,9 @@ from itertools import accumulate, pairwise
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, TypeVar
+
+    K = TypeVar("K")
 
     Snapshot = dict[str, Any]
     """A copy of all metrics by name, of plain numbers, lists and dicts, which may be sent to another process."""
@@ -205,7 +207,7 @@ def _merge_by_name(mine: dict[Any, Any], theirs: dict[Any, Any]) -> None:
             mine.setdefault(key, Histogram()).merge(*value)
 
 
-def add(counts: dict[str, int], key: str) -> None:
+def add(counts: dict[K, int], key: K) -> None:
     """Increment the count of `key`."""
     counts[key] = counts.get(key, 0) + 1
 

@@ -53,7 +53,7 @@ class _AllowedTool(Struct):
 
 class _AllowedTools(Struct):
     mode: Literal["auto", "required"]
-    tools: Annotated[list[_AllowedTool], Meta(max_length=128)]
+    tools: Annotated[list[_AllowedTool], Meta(max_length=MAX_TOOLS)]
 
 
 class RawToolChoice(Struct):
