@@ -84,7 +84,8 @@ def variants_after(replaced: Turn) -> tuple[Variant, ...]:
 def text_bytes(turn: Turn) -> int:
     """Memory of the texts of a turn."""
     texts = [turn.question.content, turn.answer.content, turn.answer.thought]
-    texts += [variant.content for variant in turn.variants]
+    if turn.variants:
+        texts += [variant.content for variant in turn.variants]
     return sum(map(getsizeof, texts))
 
 

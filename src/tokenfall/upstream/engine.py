@@ -18,6 +18,7 @@ from tokenfall.errors import (
     copy_error,
 )
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
+from tokenfall.http.encoding import header_lines
 from tokenfall.memory.leases import RequestMemory
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics.registry import OTHER, Metrics, add
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from tokenfall.http.response import Send
 
 CHAT = "/chat/completions"
+_JSON = "application/json"
+_ACCEPT = {accept: header_lines([("Accept", accept)]) for accept in (sse.CONTENT_TYPE, _JSON)}
+_JSON_BODY = header_lines([("Content-Type", _JSON)])
 
 R = TypeVar("R", bound=CompleteResponse)
 
@@ -73,9 +77,10 @@ class UpstreamEngine:
         retries: Retries | None = None,
     ) -> None:
         self._client = client
-        self._headers = [("User-Agent", f"tokenfall/{__version__}"), ("Accept-Encoding", "identity")]
+        headers = [("User-Agent", f"tokenfall/{__version__}"), ("Accept-Encoding", "identity")]
         if key is not None:
-            self._headers.append(("Authorization", f"Bearer {key}"))
+            headers.append(("Authorization", f"Bearer {key}"))
+        self._headers = header_lines(headers)
         self._key = key
         self._timeouts = timeouts
         self._wheel = wheel
@@ -145,7 +150,7 @@ class UpstreamEngine:
     async def _whole(
         self, passthrough: PassthroughRequest, receiver: Callable[[Watch], R], *, method: str = "POST"
     ) -> R:
-        request = self._request(passthrough, method, accept="application/json")
+        request = self._request(passthrough, method, accept=_JSON)
         caller = passthrough.caller
         del passthrough  # so that `request` alone holds the body
         watch = self._watch(non_streaming=True)
@@ -271,8 +276,7 @@ class UpstreamEngine:
         return encoded
 
     def _request(self, passthrough: PassthroughRequest, method: str, *, accept: str) -> UpstreamRequest:
-        headers = [*self._headers, ("Accept", accept)]
+        headers = self._headers + _ACCEPT[accept]
         if method != "POST":
             return UpstreamRequest(method, passthrough.path, headers=headers)
-        headers.append(("Content-Type", "application/json"))
-        return UpstreamRequest(method, passthrough.path, headers=headers, body=passthrough.body)
+        return UpstreamRequest(method, passthrough.path, headers=headers + _JSON_BODY, body=passthrough.body)
