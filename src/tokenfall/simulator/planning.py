@@ -221,7 +221,7 @@ def _text(request: ChatRequest, filler: Sequence[str]) -> Sliced[Sequence[str]]:
     if request.schema is not None:
         return tokens_of((yield from _json_texts([request.schema], copies=request.n))[0])
     if request.json_object:
-        return tokens_of('{"answer": "Large language models let their answer fall."}')
+        return tokens_of('{"answer": "Large language models send tokens."}')
     return filler
 
 
