@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ToolCall
-from tokenfall.wire import sse
+from tokenfall.wire import rate_limit_headers, sse
 from tokenfall.wire.dialect import (
     ContentBlock,
     Dialect,
@@ -232,5 +232,6 @@ OPENAI_CHAT = Dialect(
     encode_response=encode_response,
     error=openai_errors.error,
     error_frame=openai_errors.error_frame,
+    limits=rate_limit_headers.openai,
 )
 GROQ_CHAT = msgspec.structs.replace(OPENAI_CHAT, name="groq.chat", decode=partial(decode, groq=True))

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, FinishReason
 from tokenfall.tokens import tokens_of
-from tokenfall.wire import sse
+from tokenfall.wire import rate_limit_headers, sse
 from tokenfall.wire.dialect import (
     ContentBlock,
     Count,
@@ -169,4 +169,5 @@ OPENAI_COMPLETIONS = Dialect(
     encode_response=encode_response,
     error=openai_errors.error,
     error_frame=openai_errors.error_frame,
+    limits=rate_limit_headers.openai,
 )

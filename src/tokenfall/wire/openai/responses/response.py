@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from tokenfall.messages import ToolCall
-from tokenfall.wire import sse
+from tokenfall.wire import rate_limit_headers, sse
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest
 from tokenfall.wire.json_pieces import json_pieces
@@ -64,7 +64,7 @@ def error(api_error: ApiError) -> bytes:
     return openai_errors.error(_named(api_error))
 
 
-def error_frame(api_error: ApiError, frames: int = 0) -> bytes:
+def error_frame(api_error: ApiError, frames: int) -> bytes:
     """The last frame of a stream that fails.
 
     The reference puts the error's members into the event itself; api.openai.com sends them in `error`, and the SDKs
@@ -93,6 +93,7 @@ OPENAI_RESPONSES = Dialect(
     encode_response=encode_response,
     error=error,
     error_frame=error_frame,
+    limits=rate_limit_headers.openai,
     frame_count=event_count,
     frame_number=event_number,
 )
