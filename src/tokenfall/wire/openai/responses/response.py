@@ -60,8 +60,10 @@ def _logprobs(options: ResponsesOptions, tokens: Sequence[str]) -> Sequence[Toke
 
 
 def error(api_error: ApiError) -> bytes:
-    """An error response body."""
-    return openai_errors.error(_named(api_error))
+    """An error response body. An unknown previous response has its own code."""
+    if api_error.param == "previous_response_id":
+        api_error = api_error.replaced(code="previous_response_not_found")
+    return openai_errors.error(api_error)
 
 
 def error_frame(api_error: ApiError, frames: int) -> bytes:
@@ -73,13 +75,6 @@ def error_frame(api_error: ApiError, frames: int) -> bytes:
     envelope = msgspec.json.decode(error(api_error))
     members = {"code": envelope["error"]["code"], "message": api_error.message, "param": api_error.param}
     return sse.frame(_encode({"type": "error", "sequence_number": frames, **members, **envelope}), "error")
-
-
-def _named(api_error: ApiError) -> ApiError:
-    """`api_error`, with OpenAI's code for an unknown previous response if it is one."""
-    if api_error.param != "previous_response_id":
-        return api_error
-    return api_error.replaced(code="previous_response_not_found")
 
 
 OPENAI_RESPONSES = Dialect(
