@@ -9,6 +9,8 @@ from hashlib import sha256
 from os import urandom
 from time import time
 
+import msgspec
+
 from tokenfall.api import problems
 from tokenfall.api.documents import JSON, document, sliced
 from tokenfall.api.guard import Callers, Keys
@@ -118,7 +120,7 @@ class ChatRoutes:
             context_messages=defaults.context_messages,
             context_tokens=defaults.context_tokens,
         )
-        return Response(200, plain.chat_defaults(document), content_type=JSON)
+        return Response(200, msgspec.json.encode(document), content_type=JSON)
 
     async def context(self, request: Request) -> Response:
         """`POST /chat/context`."""
@@ -134,7 +136,7 @@ class ChatRoutes:
             max_tokens=defaults.context_tokens,
             max_stored=defaults.stored_messages,
         )
-        return document(plain.chat_context(found))
+        return document(msgspec.json.encode(found))
 
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the events of a turn after `Last-Event-ID`, past and future."""

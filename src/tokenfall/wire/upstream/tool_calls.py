@@ -90,7 +90,7 @@ class ToolCallReader:
             return None
         call = self._find(piece.index, piece.id or "", named=bool(name))
         if call is None or self._starts_another(call, piece.id or "", name=name, arguments=arguments):
-            call = self._another_call(call, piece.index, named=bool(name))
+            call = self._new_call(call, piece.index, named=bool(name))
         if call.name and not call.has_arguments:
             name = self._continuation(call.name, name) or ""
         elif call.name:
@@ -100,12 +100,6 @@ class ToolCallReader:
         if piece.extra_content:
             call.extra = msgspec.json.encode(piece.extra_content)
         return self._emit(call, name=name, arguments=call.add(arguments))
-
-    def _another_call(self, before: _Call | None, index: int | None, *, named: bool) -> _Call:
-        call = self._new_call(index)
-        if before is not None and before.named_again and not named:
-            call.name = before.name
-        return call
 
     def _starts_another(self, call: _Call, call_id: str, *, name: str, arguments: str) -> bool:
         """Whether a fragment that would belong to `call` starts a new one.
@@ -136,10 +130,12 @@ class ToolCallReader:
             return name.removeprefix(before)
         return None
 
-    def _new_call(self, index: int | None) -> _Call:
+    def _new_call(self, before: _Call | None, index: int | None, *, named: bool) -> _Call:
         if len(self._calls) == MAX_CALLS:
             raise UpstreamMalformed(f"the upstream's response has more than {MAX_CALLS} tool calls")
         call = _Call(index)
+        if before is not None and before.named_again and not named:
+            call.name = before.name
         self._calls.append(call)
         return call
 
