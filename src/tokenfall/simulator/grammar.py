@@ -23,35 +23,24 @@ __all__ = ["KEYS", "MAX_TOKENS", "Length", "Simulation", "Spread", "from_pairs",
 class Simulation(Record):
     """A configuration of the simulator, with the fields that `KEYS` names; None for a value that is not set."""
 
-    __slots__ = (
-        "fault", "gap", "gate", "limit", "load", "prefill_s", "profile", "script", "seed", "speed", "status", "text",
-        "tokens", "ttft",
-    )  # fmt: skip
-
-    gap: Spread | None
-    ttft: Spread | None
-    tokens: Length | None
-    seed: int | None
-    prefill_s: float | None
-    load: Load | None
-    text: str | None
-    fault: tuple[Fault, ...] | None
-    status: tuple[Status, ...] | None
-    limit: Limit | None
-    profile: str | None
-    gate: GatePosition | None
-    script: str | None
-    speed: float | None
-
-    def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - the fields are typed above
-        for name in self.__slots__:
-            setattr(self, name, fields.pop(name, None))
-        if fields:
-            raise TypeError(f"there is no field {next(iter(fields))!r}")
+    gap: Spread | None = None
+    ttft: Spread | None = None
+    tokens: Length | None = None
+    seed: int | None = None
+    prefill_s: float | None = None
+    load: Load | None = None
+    text: str | None = None
+    fault: tuple[Fault, ...] | None = None
+    status: tuple[Status, ...] | None = None
+    limit: Limit | None = None
+    profile: str | None = None
+    gate: GatePosition | None = None
+    script: str | None = None
+    speed: float | None = None
 
     def overlay(self, override: Simulation) -> Simulation:
         """The values of `override` where set, else of this one. A profile in `override` also unsets the times here."""
-        fields = {name: value for name, value in override.as_dict().items() if value is not None}
+        fields = {name: value for name, value in vars(override).items() if value is not None}
         if override.profile is not None:
             fields = {"gap": None, "ttft": None, "prefill_s": None} | fields
         return self.replaced(**fields) if fields else self

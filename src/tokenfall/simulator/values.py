@@ -26,31 +26,22 @@ MAX_ITEMS = 16
 class Spread(Record):
     """A lognormal time with mean `mean_s`, seconds, and coefficient of variation `cv`; constant if `cv` is 0."""
 
-    __slots__ = ("cv", "mean_s")
-
-    def __init__(self, mean_s: float, cv: float = 0.0) -> None:
-        self.mean_s = mean_s
-        self.cv = cv
+    mean_s: float
+    cv: float = 0.0
 
 
 class Length(Record):
     """Number of tokens of a response: from `least` to `most`, both included."""
 
-    __slots__ = ("least", "most")
-
-    def __init__(self, least: int, most: int) -> None:
-        self.least = least
-        self.most = most
+    least: int
+    most: int
 
 
 class Load(Record):
     """Gaps grow linearly to `factor` times as streams in flight go from 0 to `capacity`; later streams queue."""
 
-    __slots__ = ("capacity", "factor")
-
-    def __init__(self, factor: float, capacity: int) -> None:
-        self.factor = factor
-        self.capacity = capacity
+    factor: float
+    capacity: int
 
 
 FAULT_KINDS: tuple[FaultKind, ...] = ("stall", "drip", "reset", "close", "nodone", "garbage", "split", "error")
@@ -60,47 +51,33 @@ _TIMED = ("stall", "drip")
 class Fault(Record):
     """A fault before token `at` (from 0), with a probability. `time_s` is the duration of a stall or gap of a drip."""
 
-    __slots__ = ("at", "kind", "probability", "time_s")
-
-    def __init__(self, kind: FaultKind, at: int, *, time_s: float = 0.0, probability: float = 1.0) -> None:
-        self.kind = kind
-        self.at = at
-        self.time_s = time_s
-        self.probability = probability
+    kind: FaultKind
+    at: int
+    time_s: float = 0.0
+    probability: float = 1.0
 
 
 class Status(Record):
     """An HTTP error instead of a response: for the first `times` requests (None for all), each with a probability."""
 
-    __slots__ = ("code", "probability", "retry_after_s", "times")
-
-    def __init__(
-        self, code: int, times: int | None = None, *, probability: float = 1.0, retry_after_s: float | None = None
-    ) -> None:
-        self.code = code
-        self.times = times
-        self.probability = probability
-        self.retry_after_s = retry_after_s
+    code: int
+    times: int | None = None
+    probability: float = 1.0
+    retry_after_s: float | None = None
 
 
 class Limit(Record):
     """Rate limits of a provider: requests and tokens per minute, None for no limit."""
 
-    __slots__ = ("requests", "tokens")
-
-    def __init__(self, requests: int | None = None, tokens: int | None = None) -> None:
-        self.requests = requests
-        self.tokens = tokens
+    requests: int | None = None
+    tokens: int | None = None
 
 
 class GatePosition(Record):
     """The token (from 0) before which a stream waits at a gate."""
 
-    __slots__ = ("at", "name")
-
-    def __init__(self, name: str, at: int = 0) -> None:
-        self.name = name
-        self.at = at
+    name: str
+    at: int = 0
 
 
 def seconds(text: str) -> float:

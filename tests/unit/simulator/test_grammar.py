@@ -194,11 +194,6 @@ def test_rpm_and_tpm_are_keys_only_inside_limit() -> None:
             parse(text)
 
 
-def test_field_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(TypeError, match="there is no field 'speech'"):
-        Simulation(speech="echo")
-
-
 def test_text_without_key_and_value_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="more than 16384 characters"):
         parse("," * 16_385)
