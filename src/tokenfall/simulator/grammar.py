@@ -9,15 +9,14 @@ from __future__ import annotations
 from tokenfall.errors import InvalidRequest
 from tokenfall.records import Record
 from tokenfall.simulator import values
-from tokenfall.simulator.values import MAX_TOKENS, Fault, GatePosition, Length, Limit, Load, Spread, Status, seconds
+from tokenfall.simulator.values import MAX_TOKENS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-
-__all__ = ["KEYS", "MAX_TOKENS", "Length", "Simulation", "Spread", "from_pairs", "parse", "seconds"]
+    from tokenfall.simulator.values import Fault, GatePosition, Length, Limit, Load, Spread, Status
 
 
 class Simulation(Record):
@@ -127,7 +126,7 @@ KEYS: dict[str, tuple[str, Callable[[str], Any], str]] = {
         f"tokens a second such as 50, above 0 (a gap of at most one day) up to 1000000, {_SPREAD}",
     ),
     "ttft": ("ttft", values.spread, _DURATION),
-    "prefill": ("prefill_s", seconds, f"a duration {_UNITS}, such as 40ms, for each 1,000 tokens of the prompt"),
+    "prefill": ("prefill_s", values.seconds, f"a duration {_UNITS}, such as 40ms, for each 1,000 tokens of the prompt"),
     "load": ("load", values.load, _LOAD),
     "tokens": ("tokens", values.length, f"a number from 0 to {MAX_TOKENS}, or two such as 80..200"),
     "text": ("text", _text, ", ".join(TEXTS)),

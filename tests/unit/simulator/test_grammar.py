@@ -1,8 +1,8 @@
 import pytest
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.simulator.grammar import KEYS, Length, Simulation, Spread, from_pairs, parse, seconds
-from tokenfall.simulator.values import Fault, GatePosition, Limit, Load, Status
+from tokenfall.simulator.grammar import KEYS, Simulation, from_pairs, parse
+from tokenfall.simulator.values import Fault, GatePosition, Length, Limit, Load, Spread, Status, seconds
 
 
 @pytest.mark.parametrize(
