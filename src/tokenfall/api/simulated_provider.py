@@ -1,8 +1,10 @@
 """Simulated responses to provider requests: plans a response, and streams it with the faults that the grammar sets."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Coroutine
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -29,13 +31,10 @@ from tokenfall.slicing.computation import Sliced
 from tokenfall.slicing.scheduler import later, start_sliced
 from tokenfall.threads import in_thread
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import (
-    UNBOUNDED,
-    Dialect,
-    Encoder,
-    ParsedRequest,
-    ResponseTiming,
-)
+from tokenfall.wire.dialect import UNBOUNDED, Dialect, Encoder, ParsedRequest, ResponseTiming
+
+if TYPE_CHECKING:
+    from tokenfall.api.metrics_vllm import VLLMMetrics
 
 LARGE_BODY_BYTES = 16_384
 """A larger body takes as long to decode as planning may block the loop, so its planning runs in later turns."""
@@ -70,6 +69,8 @@ class SimulatedProvider:
         callers: Callers,
         memory: ResponseMemory,
     ) -> None:
+        self.vllm: VLLMMetrics | None = None
+        """Counts each response when it is planned, except for recordings: they have their own text and times."""
         self._dialect = dialect
         self._engine = engine
         self._clock = clock
@@ -119,6 +120,14 @@ class SimulatedProvider:
     def _played(self, request: Request, prepared: PreparedResponse | Simulation) -> Played:
         if isinstance(prepared, Simulation):
             return self._replayed(request, prepared)
+        if self.vllm is not None:
+            usage = prepared.planned.usage
+            self.vllm.started(
+                request,
+                prompt_tokens=usage.prompt_tokens,
+                reason=prepared.finished.reason,
+                unstreamed_tokens=0 if prepared.parsed.stream else usage.completion_tokens,
+            )
         return self._stream(request, prepared) if prepared.parsed.stream else self._document.respond(request, prepared)
 
     def _planned(

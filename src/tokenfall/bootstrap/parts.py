@@ -140,22 +140,9 @@ class Parts:
         return {**files, "pages.to_chat": page.redirect, "pages.to_dashboard": page.redirect}
 
     def provider_handlers(self) -> Mapping[str, ProviderHandler]:
-        from tokenfall.bootstrap.providers import ProviderParts, build_handlers  # noqa: PLC0415 - six dialects, and msgspec
+        from tokenfall.bootstrap.providers import build_handlers  # noqa: PLC0415 - six dialects, and msgspec
 
-        throttle = self.throttle() if self.settings.rate_limit_rps > 0 else None
-        return build_handlers(
-            ProviderParts(
-                self.simulated_engine(),
-                self.upstream,
-                self.clock,
-                throttle,
-                self.injected_errors,
-                self.callers,
-                self.catalogue(),
-                self.response_memory,
-                vllm=self.vllm,
-            )
-        )
+        return build_handlers(self)
 
     # Parts
 
@@ -195,8 +182,7 @@ class Parts:
             local = stores.local_limiter(settings, now, table=self._table)
             if settings.limits != MEMORY:
                 self.limiter = stores.redis_limiter(settings, local, now=now, metrics=self.metrics)
-            proxies = TrustedProxies(settings.trusted_proxies)
-            self._throttle = Throttle(self.limiter or local, proxies=proxies, metrics=self.metrics)
+            self._throttle = Throttle(self.limiter or local, callers=self.callers, metrics=self.metrics)
         return self._throttle
 
     def current_metrics(self) -> Metrics:
