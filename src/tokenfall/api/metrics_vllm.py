@@ -28,16 +28,6 @@ _REASONS = {"stop": "stop", "length": "length", "tool_calls": "stop", "content_f
 """vLLM's finish reasons by Tokenfall's. vLLM counts a tool call as `stop`."""
 
 
-class _RunningResponse:
-    """The values of a response in progress that are counted at its end."""
-
-    __slots__ = ("reason", "unstreamed_tokens")
-
-    def __init__(self, reason: str, *, unstreamed_tokens: int) -> None:
-        self.reason = reason
-        self.unstreamed_tokens = unstreamed_tokens
-
-
 class VLLMMetrics:
     """Counts one process's simulated responses on provider routes. `model` is the `model_name` label of all metrics."""
 
@@ -45,7 +35,8 @@ class VLLMMetrics:
         self._state = state
         self._now = now
         self._labels = {"engine": "0", "model_name": model}
-        self._running: dict[int, _RunningResponse] = {}
+        self._running: dict[int, tuple[str, int]] = {}
+        """Finish reason and unstreamed tokens of each response in progress, by the id of its request."""
         self._prompt_tokens = 0
         self._unstreamed_tokens = 0
         self._finished = {"stop": 0, "length": 0, ABORTED: 0}
@@ -57,7 +48,7 @@ class VLLMMetrics:
         `unstreamed_tokens`: its tokens if it is not streamed, as nothing else counts them; 0 for a stream.
         """
         self._prompt_tokens += prompt_tokens
-        self._running[id(request)] = _RunningResponse(_REASONS.get(reason, "stop"), unstreamed_tokens=unstreamed_tokens)
+        self._running[id(request)] = _REASONS.get(reason, "stop"), unstreamed_tokens
 
     def ended(self, request: Request, outcome: Outcome) -> None:
         """A request has ended. It is counted only if `started` was called for it."""
@@ -66,8 +57,9 @@ class VLLMMetrics:
             return
         self._e2e_s.observe(self._now() - request.started_s)
         if outcome == "complete":
-            self._unstreamed_tokens += response.unstreamed_tokens
-            self._finished[response.reason] += 1
+            reason, unstreamed_tokens = response
+            self._unstreamed_tokens += unstreamed_tokens
+            self._finished[reason] += 1
         else:
             self._finished[ABORTED] += 1
 

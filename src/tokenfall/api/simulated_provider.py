@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.prepared_response import PreparedResponse, SummedGaps, response_meta, without_question
 from tokenfall.api.simulated_document import CompleteResponse, SimulatedDocument
 from tokenfall.api.simulated_response import frames, frames_with_faults
-from tokenfall.api.simulator import PROFILES
+from tokenfall.api.simulator import PROFILES, items
 from tokenfall.errors import SimulatedFailure, shutting_down
 from tokenfall.events import Finished
 from tokenfall.http.loadable import THREADING, Loadable, Modules
@@ -225,19 +225,17 @@ class SimulatedProvider:
         def timing() -> ResponseTiming:
             return ResponseTiming(now() - started_s if summed is None else summed.total_s, first_s)
 
+        def without_faults(chunked: bool) -> Iterator[bytes]:
+            return frames(planned, encoder, finished=finished, timing=timing, chunked=chunked)
+
+        gaps = gaps if summed is None else summed
         if fault_plan is None:
-            made = frames(planned, encoder, finished=finished, timing=timing)
-        else:
-            made = frames_with_faults(
-                planned,
-                encoder,
-                finished=finished,
-                timing=timing,
-                fault_plan=fault_plan,
-                error_frame=self._error_frame(planned, encoder),
-            )
-        stream = PacedStream(self._head, made, gaps=gaps if summed is None else summed)
-        if fault_plan is not None and fault_plan.ends_in_error:
+            return PacedStream(self._head, without_faults, gaps=gaps)
+        plain = frames_with_faults(planned, encoder, finished=finished, timing=timing, fault_plan=fault_plan)
+        error_frame = self._error_frame(planned, encoder)
+        made = items(fault_plan, plain, tokens=planned.usage.completion_tokens, error_frame=error_frame)
+        stream = PacedStream(self._head, made, gaps=gaps)
+        if fault_plan.ends_in_error:
             stream.outcome = "failed"
         return stream
 

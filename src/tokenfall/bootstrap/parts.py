@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tokenfall.api.probes import Check
     from tokenfall.api.throttle import Throttle
     from tokenfall.chat.service import Chat
+    from tokenfall.http.request import Request
     from tokenfall.limits.fallback import FallbackLimiter
     from tokenfall.limits.shared import SharedTable
     from tokenfall.metrics.registry import Metrics
@@ -103,13 +104,18 @@ class Parts:
 
     def chat_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.chat import ChatRoutes  # noqa: PLC0415 - it imports asyncio and msgspec
-        from tokenfall.api.chat_injected_errors import ChatInjectedErrors  # noqa: PLC0415
+        from tokenfall.api.chat_injected_errors import refuse_chat  # noqa: PLC0415
+        from tokenfall.simulator.engine import is_simulated  # noqa: PLC0415
 
         if self.settings.rate_limit_rps > 0:
             self.throttle()
         chat = self.chat_service()
-        model, relays = self._default_model(), self.settings.upstream is not None
-        refuse = ChatInjectedErrors(self.shared, self.simulated_engine(), default_model=model, relays=relays)
+        default_model, relays = self._default_model(), self.settings.upstream is not None
+
+        def refuse(request: Request, model: str | None) -> None:
+            if not relays or is_simulated(model or default_model):
+                refuse_chat(request, model or default_model, shared=self.shared, engine=self.simulated_engine())
+
         routes = ChatRoutes(
             chat, self.keys, callers=self.callers, memory=self.response_memory, refuse=refuse, relays=relays
         )

@@ -244,6 +244,12 @@ class LiveStream:
         self.on_disconnect = on_disconnect
         self.keepalive = keepalive
 
+    def close(self) -> None:
+        """Call `ended`, unless it was called before."""
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended()
+
 
 AnyResponse = Response | TimedStream | LiveStream | Disconnect | Loadable
 """Result of `Application.respond`. After a `Loadable` is loaded, the server calls `Application.respond_when_loaded`."""
