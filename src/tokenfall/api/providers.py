@@ -137,6 +137,7 @@ class FunctionHandler:
         self.refuse = refuse
 
     def __call__(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
+        add_request_id_header(request)
         return self._handle(request)
 
 

@@ -116,7 +116,7 @@ class LivePlayer:
         connection, server, request = self._connection, self._server, self._request
         request.drop_content()
         if request.method == "HEAD":
-            _ended(stream)
+            stream.close()
             self._send_now(b"")
             connection.end_stream("complete", 0)
             return
@@ -141,7 +141,7 @@ class LivePlayer:
                 metrics.streams -= 1
             server.wheel.cancel(self)
             stream.on_disconnect = None  # the run has ended
-            _ended(stream)
+            stream.close()
         self._end(last, outcome)
 
     def _open(self, stream: LiveStream) -> None:
@@ -295,19 +295,5 @@ class LivePlayer:
         """Discard the response before the task awaits it; False if the task has started."""
         awaited, self._awaited = self._awaited, None
         if awaited is not None:
-            discard(awaited)
+            awaited.close()
         return awaited is not None
-
-
-def discard(response: LiveStream | Coroutine[Any, Any, AnyResponse]) -> None:
-    """Release a response that will not be sent."""
-    if isinstance(response, LiveStream):
-        _ended(response)
-    else:
-        response.close()
-
-
-def _ended(stream: LiveStream) -> None:
-    ended, stream.ended = stream.ended, None
-    if ended is not None:
-        ended()

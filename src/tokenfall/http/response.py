@@ -57,9 +57,9 @@ class StreamHead:
 
     __slots__ = ("lines",)
 
-    def __init__(self, content_type: str, headers: Headers = ()) -> None:
+    def __init__(self, content_type: str) -> None:
         anti_buffering = (("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no"))
-        self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering, *headers))
+        self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering))
 
 
 class RelayedHead:
@@ -243,6 +243,12 @@ class LiveStream:
         self.failure = failure
         self.on_disconnect = on_disconnect
         self.keepalive = keepalive
+
+    def close(self) -> None:
+        """Call `ended`, unless it was called before."""
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended()
 
 
 AnyResponse = Response | TimedStream | LiveStream | Disconnect | Loadable
