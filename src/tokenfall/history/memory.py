@@ -11,6 +11,7 @@ from tokenfall.history.recency import Recency
 from tokenfall.history.search import MAX_SCANNED, search, texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.slicing.computation import NOTHING
+from tokenfall.utf8 import utf8_size
 
 TURN_OVERHEAD_BYTES = 760
 """Memory of a turn's objects without its texts, so that empty turns also count towards the limit."""
@@ -35,7 +36,7 @@ def _text_bytes(text: str) -> int:
     if text.isascii():
         return len(text)
     beyond_16_bits = len(text.encode("utf-16", "surrogatepass")) > 2 * len(text) + 2  # a byte order mark
-    return len(text) * (4 if beyond_16_bits else 2) + len(text.encode("utf-8", "surrogatepass"))
+    return len(text) * (4 if beyond_16_bits else 2) + utf8_size(text)
 
 
 def conversation_bytes(title: str) -> int:
