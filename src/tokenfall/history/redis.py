@@ -28,7 +28,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from redis.asyncio import Redis
 
 from tokenfall import logs
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
@@ -60,9 +59,13 @@ _decode = msgspec.json.Decoder(Turn).decode
 
 
 class RedisHistory:
-    """Stores at most `limit` messages per conversation, for `expire_s` after its last turn. Owns `client`."""
+    """Stores at most `limit` messages per conversation, for `expire_s` after its last turn.
 
-    def __init__(self, client: Redis, *, limit: int, expire_s: float, failed: Callable[[], None] = no_count) -> None:
+    Connects to the Redis at `url` at first use. Raises `ValueError` for an invalid URL.
+    """
+
+    def __init__(self, url: str, *, limit: int, expire_s: float, failed: Callable[[], None] = no_count) -> None:
+        client = connect(url)
         self._max_turns = max(1, limit // 2)
         self._expire_ms = max(1, round(expire_s * 1000))
         self._client = client
@@ -77,11 +80,6 @@ class RedisHistory:
         self._read = client.register_script(lua_script(__file__, "read"))
         self._pin = client.register_script(lua_script(__file__, "pin"))
         self._describe = client.register_script(lua_script(__file__, "describe"))
-
-    @classmethod
-    def connect(cls, url: str, *, limit: int, expire_s: float, failed: Callable[[], None] = no_count) -> "RedisHistory":
-        """A history on the Redis at `url`; connects at first use. Raises `ValueError` for an invalid URL."""
-        return cls(connect(url), limit=limit, expire_s=expire_s, failed=failed)
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         arguments: list[str | bytes | int] = [
