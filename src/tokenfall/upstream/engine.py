@@ -49,11 +49,12 @@ R = TypeVar("R", bound=CompleteResponse)
 class PassthroughRequest(Struct, frozen=True):
     """A request forwarded to the upstream unchanged: `path` relative to the base address, and the body.
 
-    `model` is the one in the body, for the metrics of a streamed response. `caller` is the name of the caller.
+    Without a body it is a GET, otherwise a POST. `model` is the one in the body, for the metrics of a streamed
+    response. `caller` is the name of the caller.
     """
 
     path: str
-    body: bytes
+    body: bytes | None = None
     model: str = ""
     caller: str = ""
 
@@ -111,22 +112,20 @@ class UpstreamEngine:
         """Forward a streaming request and report each event as `PassthroughEvent`, including the final one: `[DONE]`,
         or a type for which `ends` returns True.
         """
-        encoded = self._request(passthrough, "POST", accept=sse.CONTENT_TYPE)
+        encoded = self._request(passthrough, accept=sse.CONTENT_TYPE)
         model, caller = passthrough.model, passthrough.caller
         return self._stream(encoded, partial(PassthroughReader, ends), on_event=on_event, model=model, caller=caller)
 
     def models(self) -> Coroutine[Any, Any, bytes]:
         """The unchanged body of the response to `GET /models`. Raises an `UpstreamError`."""
-        return self.fetch(PassthroughRequest("/models", b""), method="GET")
+        return self.fetch(PassthroughRequest("/models"))
 
-    async def fetch(
-        self, passthrough: PassthroughRequest, *, method: str = "POST", on_size: Callable[[int], None] | None = None
-    ) -> bytes:
+    async def fetch(self, passthrough: PassthroughRequest, *, on_size: Callable[[int], None] | None = None) -> bytes:
         """The unchanged body of a non-streaming response. Raises an `UpstreamError`.
 
         `on_size` is called with the size received so far; a `TokenfallError` that it raises ends the request.
         """
-        response = await self._whole(passthrough, partial(CompleteResponse, on_size=on_size), method=method)
+        response = await self._whole(passthrough, partial(CompleteResponse, on_size=on_size))
         response.close()
         return response.body
 
@@ -144,10 +143,8 @@ class UpstreamEngine:
         except UpstreamError as error:
             raise self._reported(error) from None
 
-    async def _whole(
-        self, passthrough: PassthroughRequest, receiver: Callable[[Watch], R], *, method: str = "POST"
-    ) -> R:
-        request = self._request(passthrough, method, accept="application/json")
+    async def _whole(self, passthrough: PassthroughRequest, receiver: Callable[[Watch], R]) -> R:
+        request = self._request(passthrough, accept="application/json")
         caller = passthrough.caller
         del passthrough  # so that `request` alone holds the body
         watch = self._watch(non_streaming=True)
@@ -272,13 +269,13 @@ class UpstreamEngine:
         return self._chat(self._rewrites.applied(request))
 
     def _chat(self, request: ChatRequest) -> UpstreamRequest:
-        encoded = self._request(PassthroughRequest(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
+        encoded = self._request(PassthroughRequest(CHAT, encode_request(request)), accept=sse.CONTENT_TYPE)
         encoded.chat = request
         return encoded
 
-    def _request(self, passthrough: PassthroughRequest, method: str, *, accept: str) -> UpstreamRequest:
+    def _request(self, passthrough: PassthroughRequest, *, accept: str) -> UpstreamRequest:
         headers = [*self._headers, ("Accept", accept)]
-        if method != "POST":
-            return UpstreamRequest(method, passthrough.path, headers=headers)
+        if passthrough.body is None:
+            return UpstreamRequest("GET", passthrough.path, headers=headers)
         headers.append(("Content-Type", "application/json"))
-        return UpstreamRequest(method, passthrough.path, headers=headers, body=passthrough.body)
+        return UpstreamRequest("POST", passthrough.path, headers=headers, body=passthrough.body)
