@@ -171,14 +171,6 @@ class Chat:
             raise ConversationChanged(f"the conversation does not contain the turn in {member}, or no longer")
         return turns if question.continues else turns[:-1], turns[-1]
 
-    async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
-        """Follow a turn of `owner`, starting after its first `after` pieces. Raises `NotFound` and `ResumeExpired`."""
-        return await self.turns.follow(owner, turn, after=after)
-
-    async def stop(self, owner: str, turn: str) -> None:
-        """Stop a turn of `owner` and store its text; return once it has ended. Raises `NotFound`."""
-        await self.turns.stop(owner, turn)
-
     @property
     def survives_restart(self) -> bool:
         """Whether a turn can be resumed in another process after this one has ended."""
