@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from tokenfall.conversations import Conversation
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history.redis import MAX_READS, RedisHistory
+from tokenfall.history.search import search
 
 from tests.contracts.history import ALICE, BOB, LIMIT, DocumentsContract, HistoryContract, turn
 from tests.stores.redis_server import RedisServer
@@ -124,7 +125,7 @@ async def test_invalid_stored_document_raises_store_unavailable(store: RedisHist
     with pytest.raises(StoreUnavailable):
         await store.turns(ALICE)
     with pytest.raises(StoreUnavailable):
-        await store.search("alice", ["answer"])
+        await search(store, "alice", words=["answer"], limit=60)
     assert await store.turns(BOB) == [turn(2)]
 
 

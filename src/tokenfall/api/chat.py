@@ -173,7 +173,7 @@ class ChatRoutes:
         """`GET /conversations`."""
         page = plain_conversations.page(request.query())
         found, has_next = await self._chat.conversations(
-            self._keys.owner(request), limit=page.limit, after=page.after, search=page.search
+            self._keys.owner(request), limit=page.limit, after=page.after, words=page.search
         )
         if has_next:
             request.response_headers += header_lines(

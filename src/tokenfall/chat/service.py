@@ -14,6 +14,7 @@ from tokenfall.callers import NOBODY, Caller
 from tokenfall.chat.context import context, turns_in_context, turns_within
 from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, ConversationTooLong, NotFound, StoreUnavailable
+from tokenfall.history.search import search
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
 from tokenfall.slicing.computation import LOOP_TURN
@@ -218,16 +219,16 @@ class Chat:
             raise
 
     async def conversations(
-        self, owner: str, *, limit: int, after: str | None, search: Collection[str] = ()
+        self, owner: str, *, limit: int, after: str | None, words: Collection[str] = ()
     ) -> tuple[Sequence[ConversationInfo], bool]:
         """Conversations of `owner`, most recently active first, and whether another page may follow.
 
-        With `search`, only those with all of its words.
+        With `words`, only those in which all of them occur.
         """
-        if not search:
+        if not words:
             found = await self._history.conversations(owner, limit=limit + 1, after=after)
             return found[:limit], len(found) > limit
-        found = await self._history.search(owner, search, limit=limit, after=after)
+        found = await search(self._history, owner, words=words, limit=limit, after=after)
         return found, bool(found) and await self._has_after(owner, found[-1].id)
 
     async def _has_after(self, owner: str, last: str) -> bool:

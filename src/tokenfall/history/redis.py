@@ -22,7 +22,7 @@ may be executed later. Imported only if configured.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ import msgspec
 from tokenfall import logs
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
-from tokenfall.history.search import BATCH_BYTES, CONVERSATION_BYTES, MAX_SCANNED, search, texts_of
+from tokenfall.history.search import BATCH_BYTES, CONVERSATION_BYTES, texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.redis.calls import CALL_S, Calls, connect, no_count, tag, unavailable
 from tokenfall.redis.lua import lua_script
@@ -129,16 +129,10 @@ class RedisHistory:
         with _decoding_errors():
             return [_conversation_info(name, described) for name, described in found if described]
 
-    async def search(
-        self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
-    ) -> Sequence[ConversationInfo]:
-        async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
-            keys = [_key(Conversation(owner, name)) for name in names]
-            found = await self._read_documents(self._read, keys=keys, arguments=[BATCH_BYTES, CONVERSATION_BYTES])
-            return [None if each is None else texts_of(_decoded(each)) for each in found]
-
-        listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)
-        return await search(listed, words, read=read, limit=limit)
+    async def texts(self, owner: str, ids: Sequence[str]) -> Sequence[Iterable[str] | None]:
+        keys = [_key(Conversation(owner, each)) for each in ids]
+        found = await self._read_documents(self._read, keys=keys, arguments=[BATCH_BYTES, CONVERSATION_BYTES])
+        return [None if each is None else texts_of(_decoded(each)) for each in found]
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
         return bool(await self._calls.run(self._rename([_key(conversation)], [title])))

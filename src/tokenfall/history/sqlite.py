@@ -9,7 +9,7 @@ gives `-wal` and `-shm` the same mode. Imported only if configured.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history import sqlite_database as database
-from tokenfall.history.search import MAX_SCANNED, search, texts_of
+from tokenfall.history.search import texts_of
 from tokenfall.history.sqlite_thread import SQLiteThread
 
 CHECK_S = 1.0
@@ -85,15 +85,9 @@ class SQLiteHistory:
             lambda connection: database.conversations(connection, owner, limit=limit, after=after)
         )
 
-    async def search(
-        self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
-    ) -> Sequence[ConversationInfo]:
-        async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
-            documents = await self._reader.run(lambda connection: database.documents(connection, owner, names=names))
-            return [None if each is None else texts_of(database.decoded(each)) for each in documents]
-
-        listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)
-        return await search(listed, words, read=read, limit=limit)
+    async def texts(self, owner: str, ids: Sequence[str]) -> Sequence[Iterable[str] | None]:
+        found = await self._reader.run(lambda connection: database.documents(connection, owner, ids=ids))
+        return [None if each is None else texts_of(database.decoded(each)) for each in found]
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
         return await self._writer.run(lambda connection: database.rename(connection, conversation, title=title))

@@ -176,18 +176,19 @@ def size_bytes(connection: sqlite3.Connection, conversation: Conversation) -> in
     return found[0]
 
 
-def documents(connection: sqlite3.Connection, owner: str, *, names: Sequence[str]) -> list[list[bytes] | None]:
-    """The documents of the first conversations of `names`, None for those that do not exist.
+def documents(connection: sqlite3.Connection, owner: str, *, ids: Sequence[str]) -> list[list[bytes] | None]:
+    """The documents of the first conversations of `ids`, None for those that do not exist.
 
     Ends after the conversation that exceeds `BATCH_BYTES`, so that a search does not delay other readers for long. Of
     a conversation at most `CONVERSATION_BYTES` are read.
     """
     found: list[list[bytes] | None] = []
     size = 0
-    for name in names:
+    for conversation_id in ids:
         if size > BATCH_BYTES:
             break
-        key = _key(connection, Conversation(owner, name))  # keys are reused after a deletion, so none is remembered
+        # keys are reused after a deletion, so none is remembered
+        key = _key(connection, Conversation(owner, conversation_id))
         rows = connection.execute("SELECT document FROM turns WHERE conversation = ? ORDER BY sequence", (key,))
         documents = list(within_bytes((document for (document,) in rows), CONVERSATION_BYTES, size=len))
         size += sum(map(len, documents))

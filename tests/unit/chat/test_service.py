@@ -748,11 +748,11 @@ async def test_only_the_owner_can_pin_and_find_a_conversation(history: MemoryHis
     with pytest.raises(NotFound):
         await chat.pin(Conversation("bob", HERE.id), True)
 
-    assert [each.pinned for each in (await chat.conversations("alice", limit=9, after=None, search=("hi",)))[0]] == [
+    assert [each.pinned for each in (await chat.conversations("alice", limit=9, after=None, words=("hi",)))[0]] == [
         True
     ]
-    assert await chat.conversations("alice", limit=9, after=None, search=("nothing",)) == ([], False)
-    assert await chat.conversations("bob", limit=9, after=None, search=("hi",)) == ([], False)
+    assert await chat.conversations("alice", limit=9, after=None, words=("nothing",)) == ([], False)
+    assert await chat.conversations("bob", limit=9, after=None, words=("hi",)) == ([], False)
 
 
 async def test_context_is_limited_by_its_token_budget(history: MemoryHistory) -> None:
