@@ -142,13 +142,13 @@ class ChatRoutes:
         """`GET /chat/turns/{turn}`: the events of a turn after `Last-Event-ID`, past and future."""
         after = plain.event_number(request.header(b"last-event-id") or "0")
         switches = _switches(request)
-        followed = await self._chat.resume(*self._owned_turn(request), after=after)
+        followed = await self._chat.turns.follow(*self._owned_turn(request), after=after)
         _add_headers(request, followed)
         return self._live(followed, announced="announce" in switches, details="details" in switches)
 
     async def stop(self, request: Request) -> Response:
         """`POST /chat/turns/{turn}/stop`: 204 after the turn has ended and is stored."""
-        await self._chat.stop(*self._owned_turn(request))
+        await self._chat.turns.stop(*self._owned_turn(request))
         return Response(204)
 
     async def history(self, request: Request) -> Response | LiveStream:
@@ -176,7 +176,7 @@ class ChatRoutes:
         """`GET /conversations`."""
         page = plain_conversations.page(request.query())
         found, has_next = await self._chat.conversations(
-            self._keys.owner(request), limit=page.limit, after=page.after, search=page.search
+            self._keys.owner(request), limit=page.limit, after=page.after, words=page.search
         )
         if has_next:
             request.response_headers += header_lines(

@@ -34,6 +34,7 @@ from tokenfall.simulator.tool_choice import last_question, tools_to_call
 from tokenfall.simulator.values import MAX_TOKENS, Fault, Length
 from tokenfall.slicing.computation import Sliced
 from tokenfall.tokens import counted, repeat_text, tokens_of
+from tokenfall.utf8 import utf8_size
 
 if TYPE_CHECKING:
     from tokenfall.recording.empirical import Empirical
@@ -143,7 +144,7 @@ def _filler(request: ChatRequest, simulation: Simulation, *, random: Random) -> 
     if simulation.text == "words":
         return RandomWords(random.getrandbits(64), wanted)
     if echoed:
-        if len(question.encode("utf-8", "surrogatepass")) > MAX_ECHOED_BYTES:
+        if utf8_size(question) > MAX_ECHOED_BYTES:
             raise InvalidRequest(f"the simulator echoes a text of at most {MAX_ECHOED_BYTES} bytes")
         if wanted * len(question) > MAX_ECHOED_CHARACTERS * echoed:
             raise InvalidRequest(f"the simulator echoes no more than {MAX_ECHOED_CHARACTERS} characters at once")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tokenfall.http.encoding import header_lines
@@ -17,11 +18,11 @@ class UpstreamRequest:
     """A request to an upstream. `target` is a path, optionally with a query, relative to the base address.
 
     `headers` are encoded lines, without Host and Content-Length. `body` is None for a request without a body. `chat` is
-    the source of the body, for a request that may be sent again without a refused field. `lease` is the memory that the
-    request takes until `release`.
+    the source of the body, for a request that may be sent again with a rewrite. `lease` is the memory that the request
+    takes until `release`. `on_accepted` is called with `chat` at the first event of the response.
     """
 
-    __slots__ = ("body", "chat", "headers", "lease", "method", "target")
+    __slots__ = ("body", "chat", "headers", "lease", "method", "on_accepted", "target")
 
     def __init__(
         self,
@@ -38,10 +39,17 @@ class UpstreamRequest:
         self.body = body
         self.chat = chat
         self.lease: MemoryLease | None = None
+        self.on_accepted: Callable[[ChatRequest], None] | None = None
 
     def size_bytes(self) -> int:
         """Memory of the body: of the text that it was encoded from, of itself, and of what is not sent yet."""
         return len(self.body or b"") * (2 if self.chat is None else 3)
+
+    def accepted(self) -> None:
+        """The first event of the response has arrived."""
+        if self.on_accepted is not None and self.chat is not None:
+            self.on_accepted(self.chat)
+        self.release()
 
     def release(self) -> None:
         """Release headers, body and lease, once the request will not be sent again."""

@@ -21,10 +21,10 @@ from msgspec.structs import replace
 
 from tokenfall.events import Finished, FinishReason, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from tokenfall.messages import ChatRequest
+from tokenfall.utf8 import TextBuffer
 from tokenfall.wire.json_document import JSONDocument
 from tokenfall.wire.logprob_list import LogprobList
 from tokenfall.wire.stop_sequences import StopSequences
-from tokenfall.wire.text_buffer import TextBuffer
 from tokenfall.wire.tool_names import client_id, names_of
 from tokenfall.wire.upstream.request import MAX_STOPS
 

@@ -34,8 +34,8 @@ Encoded = Message | dict[str, Any]
 
 def encoded_messages(request: ChatRequest) -> list[Encoded]:
     """All messages, in the form that the upstream accepts."""
-    encoder = _MessageEncoder(request.refused)
-    if JSON_WORD in request.refused and request.json_object:
+    encoder = _MessageEncoder(request.rewrites)
+    if JSON_WORD in request.rewrites and request.json_object:
         encoder.encoded.append(Message("system", JSON_NOTE))
     for message in request.messages:
         encoder.add(message)
@@ -44,9 +44,9 @@ def encoded_messages(request: ChatRequest) -> list[Encoded]:
 
 
 class _MessageEncoder:
-    def __init__(self, refused: frozenset[str]) -> None:
+    def __init__(self, rewrites: frozenset[str]) -> None:
         self.encoded: list[Encoded] = []
-        self._refused = refused
+        self._rewrites = rewrites
         self._pending: dict[str, None] = {}
         """Ids of the calls without a result."""
         self._images: list[str] = []
@@ -61,7 +61,7 @@ class _MessageEncoder:
         if message.tool_calls:
             self._pending = dict.fromkeys(call.id for call in message.tool_calls)
         content = message.content.strip() or message.tool_calls or message.images
-        if content or message.role == "user" or (message.thought and REASONING_CONTENT not in self._refused):
+        if content or message.role == "user" or (message.thought and REASONING_CONTENT not in self._rewrites):
             self.encoded.append(self._message(message))
 
     def end_results(self) -> None:
@@ -84,19 +84,19 @@ class _MessageEncoder:
 
     def _message(self, message: Message) -> Encoded:
         thought = message.thought
-        if message.role == "assistant" and REASONING_REQUIRED in self._refused:
+        if message.role == "assistant" and REASONING_REQUIRED in self._rewrites:
             thought = thought or _NO_REASONING
         if not (message.tool_calls or message.tool_call_id or message.images or thought):
             return message
         document: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.images:
             document["content"] = _parts(message.content, message.images)
-        if thought and REASONING_CONTENT not in self._refused:
+        if thought and REASONING_CONTENT not in self._rewrites:
             document["reasoning_content"] = thought
         if message.tool_calls:
             document["content"] = document["content"] or None
             calls = document["tool_calls"] = [self._call(call) for call in message.tool_calls]
-            if SIGNATURE in self._refused:
+            if SIGNATURE in self._rewrites:
                 calls[0].setdefault("extra_content", _NO_SIGNATURE)
         if message.tool_call_id:
             document["tool_call_id"] = self._id(message.tool_call_id)
@@ -109,9 +109,9 @@ class _MessageEncoder:
         return document if extra is None else {**document, "extra_content": extra}
 
     def _id(self, call_id: str) -> str:
-        """The upstream's id; if it refused others, nine letters and digits: its own id, or a hash."""
+        """The upstream's id; if it refuses others, nine letters and digits: its own id, or a hash."""
         original = upstream_id(call_id)
-        if CALL_IDS not in self._refused:
+        if CALL_IDS not in self._rewrites:
             return original
         if len(original) == _SHORT_ID and original.isascii() and original.isalnum():
             return original
