@@ -58,6 +58,7 @@ def build_handlers(parts: ProviderParts) -> Mapping[str, ProviderHandler]:
             relay=_relay(upstream, dialect, memory=parts.memory),
             throttle=throttle,
             callers=parts.callers,
+            memory=parts.memory,
         )
         for name, dialect in DIALECTS.items()
     }
