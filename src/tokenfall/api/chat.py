@@ -102,7 +102,7 @@ class ChatRoutes:
         )
         _add_headers(request, turn)
         if body.stream:
-            return self._live(turn, announced=body.announce, details=body.details)
+            return self._live(turn, announced=body.announce, details=body.details, caller=caller.name)
         request.drop_content()  # it may be large, and the response may take long
         with self._memory.lease(caller.name) as lease:
             text, finished = await self._chat.runner.complete_response(turn, on_size=lease.resize)
@@ -144,7 +144,8 @@ class ChatRoutes:
         switches = _switches(request)
         followed = await self._chat.turns.follow(*self._owned_turn(request), after=after)
         _add_headers(request, followed)
-        return self._live(followed, announced="announce" in switches, details="details" in switches)
+        caller = self._callers.of(request).name
+        return self._live(followed, announced="announce" in switches, details="details" in switches, caller=caller)
 
     async def stop(self, request: Request) -> Response:
         """`POST /chat/turns/{turn}/stop`: 204 after the turn has ended and is stored."""
@@ -207,7 +208,7 @@ class ChatRoutes:
         await self._chat.clear(self._named_conversation(request), may_be_missing=False)
         return Response(204)
 
-    def _live(self, turn: TurnRun | Followed, *, announced: bool, details: bool) -> LiveStream:
+    def _live(self, turn: TurnRun | Followed, *, announced: bool, details: bool, caller: str) -> LiveStream:
         frames = _Frames(turn, details=details, begun=announced, survives_restart=self._chat.survives_restart)
         stream = LiveStream(
             _STREAM,
@@ -217,6 +218,7 @@ class ChatRoutes:
             keepalive=sse.PING,
         )
         stream.announced = announced
+        stream.memory, stream.caller = self._memory, caller
         return stream
 
     def _owned_turn(self, request: Request) -> tuple[str, str]:
