@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tokenfall import logs
-from tokenfall.errors import UpstreamError
+from tokenfall.errors import UpstreamError, UpstreamUntrusted
 from tokenfall.upstream.exchange import StaleConnection, UpstreamExchange
 from tokenfall.upstream.pool import Pool
 from tokenfall.upstream.request import RequestEncoder, UpstreamRequest
@@ -43,10 +43,10 @@ class HTTPClient:
         """
         data = self._encoder.encode(request)
         connection = self._pool.take()
+        if self._warm and self._refill is None:
+            self._refill = self._reactor.call_at(self._reactor.wheel.now() + REFILL_S, self.warm_up)
         if connection is None:
             connection = await self._open(within_s)
-        elif self._refill is None:
-            self._refill = self._reactor.call_at(self._reactor.wheel.now() + REFILL_S, self.warm_up)
         while True:
             exchange.begin()
             connection.send(data, exchange, is_head=request.method == "HEAD")
@@ -82,7 +82,8 @@ class HTTPClient:
         try:
             connection = await self._open(float("inf"))
         except UpstreamError as error:
-            if not self._unreachable:  # one line for all of them, until one is open again
+            is_logged = self._unreachable or isinstance(error, UpstreamUntrusted)
+            if not is_logged:  # one line for all of them, until one is open again
                 _log.warning("no connection to %s: %s", self._dialer.address.origin, error.message)
             self._unreachable = True
             return

@@ -159,6 +159,8 @@ class TokenStream(UpstreamResponse):
             self.wait_for(room)
 
     def completed(self) -> None:
+        if self.finished is None and not self._must_look:
+            self.body_received(b"\n")  # `[DONE]` may lack the end of its line
         if self.finished is None:
             self._reader.feed(b"\n\n")  # an error may lack the blank line after it; anything else is incomplete
             error = self._reader.broken

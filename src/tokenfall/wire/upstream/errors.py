@@ -3,7 +3,8 @@
 Forms: `{"error": {"message": …}}` (OpenAI), `{"error": "…"}` (Ollama), `[{"error": …}]` (Gemini's compatible API),
 `{"object": "error", "message": …}` (older vLLM), `{"detail": "…"}` and `{"detail": [{"loc": …, "msg": …}]}` (FastAPI),
 `{"message": …, "code": …}` (Cohere, Mistral) with `msg`, `status` or `statusCode`, `{"error_message": …}`,
-`{"errors": [{"message": …}]}` and `{"success": false, …}` (Cloudflare), `{"fault": {"faultstring": …}}` (Apigee),
+`{"error_code": …, "error_msg": …}` (Baidu), `{"error_code": …, "text": …}` (FastChat), `{"errors": [{"message": …}]}`
+and `{"success": false, …}` (Cloudflare), `{"fault": {"faultstring": …}}` (Apigee),
 `{"Error": {"Message": …}}` (AWS), `{"exception": …}`, `{"base_resp": {"status_code": …, "status_msg": …}}` (MiniMax),
 `{"status": "error", "message": …}`, `{"x_groq": {"error": "…"}}`, a JSON string, and plain text.
 """
@@ -69,15 +70,18 @@ def _is_error(document: dict[str, Any]) -> bool:
         return False
     if document.get("success") is False or document.get("status") == "error":
         return True
-    if any(document.get(name) for name in _ONLY_IN_ERRORS):
+    if any(document.get(name) for name in _ONLY_IN_ERRORS) or _is_error_code(document.get("error_code")):
         return True
     return bool((document.get("message") or document.get("msg")) and _has_error_number(document))
 
 
+def _is_error_code(code: object) -> bool:
+    return _is_present(code) and code not in _SUCCESSES
+
+
 def _has_error_number(document: dict[str, Any]) -> bool:
     """Whether a document with a message has the code or the HTTP status of an error."""
-    code = document.get("code")
-    if _is_present(code) and code not in _SUCCESSES:
+    if _is_error_code(document.get("code")):
         return True
     return any((whole_number(document.get(name)) or 0) >= _FIRST_ERROR_STATUS for name in _STATUSES)
 

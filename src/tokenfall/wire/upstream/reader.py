@@ -252,7 +252,7 @@ class PassthroughReader:
         frame = b"" if sole is None else data
         try:
             for event in self._decoder.feed(data) if sole is None else (ServerSentEvent(sole),):
-                if event.data == DONE:
+                if event.data.strip() == DONE:
                     events += (PassthroughEvent(DONE, is_token=False), Finished("stop", ""))
                     break
                 passed = read_passthrough(event, self._ends, frame=frame)

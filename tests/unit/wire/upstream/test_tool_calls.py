@@ -243,6 +243,7 @@ def chunk(**delta: Any) -> bytes:
         ({"tool_calls": [{"function": {"name": "f", "arguments": {"x": "\ud83d"}}}]}, ("", "f", '{"x":"\ufffd"}')),
         ({"tool_calls": {"id": "a", "function": {"name": "f", "arguments": "{}"}}}, ("a", "f", "{}")),
         ({"tool_calls": [{"id": "a", "name": "f", "arguments": "{}"}, None]}, ("a", "f", "{}")),
+        ({"tool_calls": [{"id": "a", "name": "f", "arguments": "{}"}]}, ("a", "f", "{}")),
         ({"tool_calls": [{"id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}}]}, ("a", "f", "x")),
         ({"tool_calls": [{"id": "a\udc00", "function": {"name": "f\udc00"}}]}, ("a\ufffd", "f\ufffd", "")),
         ({"function_call": {"name": "f", "arguments": "{}"}}, ("", "f", "{}")),
