@@ -68,8 +68,9 @@ class ResponseTiming(Struct, frozen=True):
 class Encoder(Protocol):
     """Encodes one streamed response.
 
-    Order of calls: `open` for each block, then `token` for each of its tokens; `finish` for each choice; `end` last.
-    A stream that fails ends with the dialect's `error_frame` instead, at any point.
+    Order of calls: `open` for each block, then, if the block has no `frame_template`, `token` for each of its tokens;
+    `finish` for each choice; `end` last. A stream that fails ends with the dialect's `error_frame` instead, at any
+    point.
 
     If the dialect requests log probabilities from an upstream, its encoder also has
     `token_with_logprobs(text, logprobs)`, which is called instead of `token` for a `TextDelta` with log probabilities.
@@ -82,12 +83,12 @@ class Encoder(Protocol):
     def frame_template(self) -> tuple[bytes, bytes] | None:
         """Prefix and suffix of a token's frame in the open block: a frame is prefix + JSON string + suffix.
 
-        None if the frame has to be encoded by `token`.
+        None if `token` has to be called for each token.
         """
         ...
 
     def token(self, text: str) -> bytes:
-        """The frame of a token of the open block; b"" if the dialect buffers the block."""
+        """The frame of a token of the open block, which has no template; b"" if the dialect buffers or omits it."""
         ...
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:

@@ -10,7 +10,7 @@ from tokenfall.wire.event_encoder import Accumulator, EventEncoder
 from tokenfall.wire.openai.response import OPENAI_CHAT
 
 from tests.doubles.memory import held_bytes
-from tests.unit.wire.openai.streams import IDENTITY, TIMING, parsed_request
+from tests.unit.wire.streams import IDENTITY, TIMING, parsed_request
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 FINISHED = Finished("stop", "up-1", Usage(3, 5), "x")

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,6 @@ from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import (
     ContentBlock,
     Dialect,
-    ModelResponse,
     ParsedRequest,
     ResponseChoice,
     ResponseMeta,
@@ -21,11 +19,13 @@ from tokenfall.wire.ollama.document import load_response
 from tokenfall.wire.ollama.request import OllamaOptions
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 
+from tests.unit.wire import streams
+from tests.unit.wire.streams import TIMING, Script, encode_block
+
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
 CHAT = ParsedRequest(request=REQUEST, stream=True, options=OllamaOptions(generate=False))
 GENERATE = ParsedRequest(request=REQUEST, stream=True, options=OllamaOptions(generate=True))
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.25, "sim", 12)
-TIMING = ResponseTiming(total_s=1.5, first_token_s=0.25)
 USAGE = Usage(12, 5)
 TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")
 WEATHER = ContentBlock("call", call=ToolCall("call_a", "weather", ""))
@@ -45,33 +45,22 @@ TIME_LINE = HEAD + (
     b'"arguments":{}}}]},"done":false}\n'
 )
 METRICS = (
-    b'"total_duration":1500000000,"load_duration":1,"prompt_eval_count":12,"prompt_eval_duration":250000000,'
-    b'"eval_count":5,"eval_duration":1250000000}'
+    b'"total_duration":1500000000,"load_duration":1,"prompt_eval_count":12,"prompt_eval_duration":500000000,'
+    b'"eval_count":5,"eval_duration":1000000000}'
 )
 STOP = HEAD + b'"message":{"role":"assistant","content":""},"done":true,"done_reason":"stop",' + METRICS + b"\n"
 LENGTH = STOP.replace(b'"stop"', b'"length"')
 
-OutputEvent = Sequence[tuple[ContentBlock, Sequence[str]]]
-
 
 def stream(
-    events: OutputEvent, reason: FinishReason = "stop", *, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE
+    events: Script, reason: FinishReason = "stop", *, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE
 ) -> bytes:
-    encoder = OLLAMA_CHAT.encoder(parsed, IDENTITY)
-    lines = b""
-    for block, tokens in events:
-        lines += encoder.open(block)
-        lines += b"".join(map(encoder.token, tokens))
-    return lines + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage), TIMING)
+    return streams.stream(OLLAMA_CHAT, parsed, events, finished=Finished(reason, "m", usage), meta=IDENTITY)
 
 
-def complete_body(*choices: ResponseChoice, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
-    finished = Finished(choices[0].reason, "m", usage)
-    return b"".join(
-        OLLAMA_CHAT.encode_response(
-            parsed, ModelResponse(meta=IDENTITY, choices=choices, finished=finished, timing=TIMING)
-        )
-    )
+def complete_body(choice: ResponseChoice, *, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
+    finished = Finished(choice.reason, "m", usage)
+    return streams.complete_body(OLLAMA_CHAT, parsed, choice, finished=finished, meta=IDENTITY)
 
 
 # Streams, byte for byte
@@ -183,7 +172,8 @@ def test_frame_template_holds_for_the_whole_block(parsed: ParsedRequest, block: 
 
     before, after = encoder.frame_template() or (b"", b"")
 
-    assert encoder.token("a\n") == before + b'"a\\n"' + after
+    assert before.startswith(HEAD)
+    encode_block(encoder, block, ["a"])
     assert encoder.frame_template() == (before, after)
 
 
@@ -232,8 +222,8 @@ def test_incomplete_call_is_text_in_a_complete_response() -> None:
 
     assert complete_body(ResponseChoice(text="So: ", reason="length", calls=calls), usage=None) == (
         HEAD + b'"message":{"role":"assistant","content":"So: {\\"ci"},"done":true,"done_reason":"length",'
-        b'"total_duration":1500000000,"load_duration":1,"prompt_eval_count":0,"prompt_eval_duration":250000000,'
-        b'"eval_count":0,"eval_duration":1250000000}'
+        b'"total_duration":1500000000,"load_duration":1,"prompt_eval_count":0,"prompt_eval_duration":500000000,'
+        b'"eval_count":0,"eval_duration":1000000000}'
     )
 
 
@@ -269,12 +259,10 @@ def test_error_before_the_first_token_is_a_document() -> None:
     assert OLLAMA_CHAT.error(FAULT) == b'{"error":"model \'x\' not found"}'
 
 
-def test_error_after_the_first_token_is_a_line() -> None:
-    encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
-    encoder.open(TEXT)
+def test_error_in_a_stream_is_a_line() -> None:
     api_error = FAULT.replaced(message="it\u2028broke")
 
-    assert encoder.token("The") + OLLAMA_CHAT.error_frame(api_error, 0) == THE + b'{"error":"it\\u2028broke"}\n'
+    assert OLLAMA_CHAT.error_frame(api_error, 0) == b'{"error":"it\\u2028broke"}\n'
 
 
 def test_dialect_names_and_content_types() -> None:
@@ -288,25 +276,21 @@ def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
     prompts = {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}
     parsed = dialect.decode(json.dumps({"model": "sim", **prompts, "logprobs": True, "top_logprobs": 2}).encode())
     encoder = dialect.encoder(parsed, IDENTITY)
-    encoder.open(ContentBlock("text"))
-    [line] = encoder.token("Hi").splitlines()
+    [line] = encode_block(encoder, TEXT, ["Hi"]).splitlines()
     choice = ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])
-    response = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=ResponseTiming())
 
     [logprob] = json.loads(line)["logprobs"]
     assert (logprob["token"], len(logprob["top_logprobs"])) == ("Hi", 2)
-    assert json.loads(b"".join(dialect.encode_response(parsed, response)))["logprobs"] == [logprob]
+    assert json.loads(streams.complete_body(dialect, parsed, choice))["logprobs"] == [logprob]
     sent = dialect.for_upstream(parsed)
     assert (sent.options.logprobs, sent.request.logprobs) == (False, 2)
-    assert encoder.open(ContentBlock("thought")) == b""
-    assert b"logprobs" not in encoder.token("Hm")
+    assert b"logprobs" not in encode_block(encoder, THOUGHT, ["Hm"])
 
 
 @pytest.mark.parametrize("dialect", [OLLAMA_CHAT, OLLAMA_GENERATE], ids=lambda dialect: dialect.name)
 def test_complete_response_has_the_log_probabilities_of_the_upstream(dialect: Dialect) -> None:
     parsed = CHAT if dialect is OLLAMA_CHAT else GENERATE
     choice = ResponseChoice(text="Hi", reason="stop", logprobs=b'{"token":"Hi"},{"token":"!"}')
-    response = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=TIMING)
 
-    document = json.loads(b"".join(dialect.encode_response(parsed, response)))
+    document = json.loads(streams.complete_body(dialect, parsed, choice))
     assert document["logprobs"] == [{"token": "Hi"}, {"token": "!"}]

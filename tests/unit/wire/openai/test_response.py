@@ -12,7 +12,7 @@ from tokenfall.wire.dialect import ContentBlock, Dialect, ParsedRequest, Respons
 from tokenfall.wire.openai.document import usage_document
 from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
 
-from tests.unit.wire.openai.streams import (
+from tests.unit.wire.streams import (
     BROKEN,
     FIRST_CALL,
     SECOND_CALL,
@@ -60,7 +60,7 @@ def test_text_is_streamed_in_frames() -> None:
     assert frames(OPENAI_CHAT, chat(), [(TEXT, ["Hi", " \n\u2028you"])]) == [
         delta(ROLE),
         delta(b'"content":"Hi"'),
-        delta('"content":" \\n\u2028you"'.encode()),
+        delta(b'"content":" \\n\\u2028you"'),
         delta(b"", reason=b'"stop"'),
         DONE,
     ]

@@ -16,7 +16,7 @@ from tokenfall.wire.openai.completions.logprobs import CompletionLogprobs
 from tokenfall.wire.openai.completions.request import CompletionOptions
 from tokenfall.wire.openai.completions.response import MAX_ECHOED, OPENAI_COMPLETIONS
 
-from tests.unit.wire.openai.streams import (
+from tests.unit.wire.streams import (
     BROKEN,
     FIRST_CALL,
     TEXT,

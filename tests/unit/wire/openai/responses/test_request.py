@@ -10,7 +10,7 @@ from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
 from tokenfall.wire.openai.responses.body import Reasoning
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
-from tests.unit.wire.openai.streams import parsed_request
+from tests.unit.wire.streams import parsed_request
 
 LOOK = {"type": "function", "name": "look", "description": "d", "parameters": {"type": "object"}, "strict": True}
 BUY = {"type": "function", "name": "buy", "parameters": None}

@@ -10,13 +10,14 @@ from tokenfall.wire.dialect import ResponseChoice
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.unit.wire.openai.responses.test_stream import USAGE, message, part, respond, response
-from tests.unit.wire.openai.streams import (
+from tests.unit.wire.streams import (
     BROKEN,
     FIRST_CALL,
     IDENTITY,
     TEXT,
     THOUGHT,
     documents,
+    encode_block,
     frames,
     model_response,
 )
@@ -101,8 +102,7 @@ def test_log_probabilities_are_included_if_requested(fields: dict[str, Any], alt
     assert [each["token"] for each in part["logprobs"]] == ["Hi", " you"]
     assert [len(each["top_logprobs"]) for each in part["logprobs"]] == [alternatives] * 2
     assert [each["logprobs"] for each in deltas] == [[each] for each in part["logprobs"]]
-    encoder.open(THOUGHT)
-    assert "logprobs" not in documents([encoder.token("Hm")])[0]
+    assert "logprobs" not in documents([encode_block(encoder, THOUGHT, ["Hm"])])[-1]
 
 
 def test_too_many_log_probabilities_are_refused() -> None:
