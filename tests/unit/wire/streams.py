@@ -74,14 +74,21 @@ def encode_block(encoder: Encoder, block: ContentBlock, tokens: Sequence[str]) -
 def complete_body(
     dialect: Dialect,
     request: ParsedRequest,
-    choice: ResponseChoice,
-    *,
+    *choices: ResponseChoice,
     finished: Finished | None = None,
     meta: ResponseMeta = IDENTITY,
 ) -> bytes:
-    finished = finished or Finished(choice.reason, "sim", USAGE)
-    response = ModelResponse(meta=meta, choices=[choice], finished=finished, timing=TIMING)
+    finished = finished or Finished(choices[0].reason, "sim", USAGE)
+    response = ModelResponse(meta=meta, choices=choices, finished=finished, timing=TIMING)
     return b"".join(dialect.encode_response(request, response))
+
+
+def complete(
+    dialect: Dialect, request: ParsedRequest, *choices: ResponseChoice, usage: Usage | None = USAGE
+) -> dict[str, Any]:
+    finished = Finished(choices[0].reason, "sim", usage)
+    document: dict[str, Any] = json.loads(complete_body(dialect, request, *choices, finished=finished))
+    return document
 
 
 def cut(stream: bytes) -> list[bytes]:
