@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ChatRequest, ToolCall
+from tokenfall.wire import sse
 from tokenfall.wire.api_error import ApiError, Headers, LimitState, no_headers
 
 
@@ -152,8 +153,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     name: str
     body: type
     response: type
-    stream_type: str
-    keepalive: bytes
+    stream_type: str = sse.CONTENT_TYPE
+    keepalive: bytes = sse.PING
     decode: Callable[[bytes], ParsedRequest]
     encoder: Callable[[ParsedRequest, ResponseMeta], Encoder]
     encode_response: Callable[[ParsedRequest, ModelResponse], Iterator[bytes]]

@@ -227,7 +227,6 @@ ANTHROPIC = Dialect(
     name="anthropic",
     body=MessagesBody,
     response=AnthropicResponse,
-    stream_type=sse.CONTENT_TYPE,
     keepalive=PING,
     decode=decode,
     encoder=MessageEncoder,

@@ -28,6 +28,9 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
 
+_SCHEMA = "response_format.json_schema.schema"
+
+
 class _JSONSchema(Struct):
     name: str
     schema: RawSchema = msgspec.field(default_factory=no_schema)
@@ -112,7 +115,7 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
         tools=tuple(tools_of(read)),
         tool_choice=choice_of(read),
         parallel_tool_calls=read.parallel_tool_calls is not False and not read.is_legacy,
-        schema=None if schema is None else _schema(schema),
+        schema=None if schema is None else schema_text(schema.schema, _SCHEMA, nullable=False) or b"{}",
         schema_name="" if schema is None else schema.name,
         json_object=form is not None and form.type == "json_object",
         reasoning=_wants_reasoning(read),
@@ -140,10 +143,6 @@ def _tier(body: ChatCompletionBody, *, groq: bool) -> str | None:
     if given in (None, "auto"):
         return usual if groq or given else None
     return given
-
-
-def _schema(named: _JSONSchema) -> bytes:
-    return schema_text(named.schema, "response_format.json_schema.schema", nullable=False) or b"{}"
 
 
 def stops(stop: str | list[str] | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.events import Finished, Usage
-from tokenfall.messages import Message
+from tokenfall.messages import Message, ToolCall
 from tokenfall.wire.dialect import ContentBlock, ParsedRequest, ResponseChoice, ResponseMeta
 from tokenfall.wire.dialect import ResponseTiming as Timing
 from tokenfall.wire.ollama.context import MAX_CONTEXT, MAX_TEXT_BYTES, decode_context, encode_context, with_context
@@ -140,6 +140,7 @@ def test_stream_buffers_at_most_the_text_of_a_context() -> None:
 def test_context_has_text_with_log_probabilities_and_no_buffered_thought() -> None:
     encoder = RELAYED.encoder(parsed(), META)
     assert json.loads(encode_block(encoder, THOUGHT, ["Hm"]))["thinking"] == "Hm"
+    assert encode_block(encoder, ContentBlock("call", call=ToolCall("c", "f", "")), ["{}"]) == b""
     encoder.open(TEXT)
     line: bytes = getattr(encoder, "token_with_logprobs")("Good", b'{"token":"Good"}')  # noqa: B009 - not in Encoder
     last = encoder.finish(0, "stop") + encoder.end(FINISHED, Timing())
