@@ -227,19 +227,16 @@ WHOLE = (
 )
 
 
-def test_complete_response_has_the_text() -> None:
-    assert complete(ResponseChoice(text="Hi\n", reason="stop")) == WHOLE % (
-        b'{"type":"text","text":"Hi\\n"}',
-        b"end_turn",
-        b"null",
-        5,
-    )
-
-
-def test_complete_text_with_a_stop_sequence() -> None:
-    encoded = complete(ResponseChoice(text="Hi", reason="stop"), stop="END")
-
-    assert encoded == WHOLE % (b'{"type":"text","text":"Hi"}', b"stop_sequence", b'"END"', 5)
+@pytest.mark.parametrize(
+    ("text", "stop", "encoded"),
+    [
+        ("Hi\n", "", WHOLE % (b'{"type":"text","text":"Hi\\n"}', b"end_turn", b"null", 5)),
+        ("Hi", "END", WHOLE % (b'{"type":"text","text":"Hi"}', b"stop_sequence", b'"END"', 5)),
+        ("", "", WHOLE % (b"", b"end_turn", b"null", 5)),
+    ],
+)
+def test_complete_response_has_the_text_and_the_stop_sequence(text: str, stop: str, encoded: bytes) -> None:
+    assert complete(ResponseChoice(text=text, reason="stop"), stop=stop) == encoded
 
 
 @pytest.mark.parametrize(("parsed", "shown"), [(ASKED, b"Hm"), (QUIET, b"")])
@@ -270,7 +267,7 @@ def test_arguments_that_are_not_an_object_become_empty(arguments: str) -> None:
     )
 
 
-def test_complete_empty_response_has_no_content() -> None:
+def test_unknown_usage_of_a_complete_response_is_that_of_the_prompt() -> None:
     assert complete(ResponseChoice(text="", reason="stop"), usage=None) == WHOLE % (b"", b"end_turn", b"null", 0)
 
 

@@ -20,7 +20,7 @@ from tokenfall.wire.ollama.request import OllamaOptions
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 
 from tests.unit.wire import streams
-from tests.unit.wire.streams import TIMING, Script, encode_block
+from tests.unit.wire.streams import Script, encode_block
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
 CHAT = ParsedRequest(request=REQUEST, stream=True, options=OllamaOptions(generate=False))
@@ -49,6 +49,7 @@ METRICS = (
     b'"eval_count":5,"eval_duration":1000000000}'
 )
 STOP = HEAD + b'"message":{"role":"assistant","content":""},"done":true,"done_reason":"stop",' + METRICS + b"\n"
+LARGE = "1234567890123456789012345678901234567890.50"
 LENGTH = STOP.replace(b'"stop"', b'"length"')
 
 
@@ -66,71 +67,38 @@ def complete_body(choice: ResponseChoice, *, parsed: ParsedRequest = CHAT, usage
 # Streams, byte for byte
 
 
-def test_text_stream_has_a_line_per_token_and_a_last_line() -> None:
-    assert stream([(TEXT, ["The", " sky"])]) == THE + SKY + STOP
-
-
-def test_reasoning_is_sent_in_thinking() -> None:
-    assert stream([(THOUGHT, ["Hm"]), (TEXT, ["The"])]) == HM + THE + STOP
-
-
-def test_tool_call_is_one_line_with_its_arguments_as_an_object() -> None:
-    encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
-
-    assert encoder.open(WEATHER) == b""
-    assert encoder.frame_template() is None
-    assert encoder.token('{"city": ') == b""
-    assert encoder.token('"Graz"}') == b""
-    assert encoder.finish(0, "tool_calls") == WEATHER_LINE
-    assert encoder.end(Finished("tool_calls", "m", USAGE), TIMING) == STOP
+@pytest.mark.parametrize(
+    ("script", "reason", "lines"),
+    [
+        ([(TEXT, ["The", " sky"])], "stop", THE + SKY + STOP),
+        ([(TEXT, ["The"])], "length", THE + LENGTH),
+        ([(TEXT, ["The"])], "content_filter", THE + STOP),
+        ([], "stop", STOP),
+        ([(THOUGHT, ["Hm"]), (TEXT, ["The"])], "stop", HM + THE + STOP),
+        ([(WEATHER, ['{"city": ', '"Graz"}'])], "tool_calls", WEATHER_LINE + STOP),
+        ([(WEATHER, ['{"city":', '"Graz"}']), (TIME, ["{}"])], "tool_calls", WEATHER_LINE + TIME_LINE + STOP),
+        ([(WEATHER, ['{"city":"Graz"}']), (TIME, [])], "tool_calls", WEATHER_LINE + TIME_LINE + STOP),
+        ([(TEXT, ["The"]), (WEATHER, ['{"city":"Graz"}'])], "tool_calls", THE + WEATHER_LINE + STOP),
+        ([(WEATHER, ['{\n  "city": "Graz"\n}\n'])], "tool_calls", WEATHER_LINE + STOP),
+        ([(WEATHER, [f'{{"city":{LARGE}}}'])], "tool_calls", WEATHER_LINE.replace(b'"Graz"', LARGE.encode()) + STOP),
+        *(
+            ([(WEATHER, [arguments])], "length", THE.replace(b'"The"', json.dumps(arguments).encode()) + LENGTH)
+            for arguments in ('{"city":"Gr', "[1]", "nonsense", "[" * 100_000)
+        ),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_response_is_streamed_in_lines(script: Script, reason: FinishReason, lines: bytes) -> None:
+    assert stream(script, reason) == lines
 
 
 def test_call_is_sent_when_the_next_block_opens() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
-    encoder.open(WEATHER)
-    encoder.token('{"city":"Graz"}')
+    encode_block(encoder, WEATHER, ['{"city":"Graz"}'])
 
     assert encoder.open(TIME) == WEATHER_LINE
     assert encoder.open(TEXT) == TIME_LINE
     assert encoder.finish(0, "stop") == b""
-
-
-def test_two_tool_calls_are_two_lines() -> None:
-    calls_ = [(WEATHER, ['{"city":', '"Graz"}']), (TIME, ["{}"])]
-
-    assert stream(calls_, "tool_calls") == WEATHER_LINE + TIME_LINE + STOP
-
-
-def test_call_may_follow_a_text() -> None:
-    assert stream([(TEXT, ["The"]), (WEATHER, ['{"city":"Graz"}'])], "tool_calls") == THE + WEATHER_LINE + STOP
-
-
-def test_arguments_with_line_breaks_are_sent_in_one_line() -> None:
-    assert stream([(WEATHER, ['{\n  "city": "Graz"\n}\n'])], "tool_calls") == WEATHER_LINE + STOP
-
-
-def test_numbers_in_arguments_are_unchanged() -> None:
-    line = WEATHER_LINE.replace(b'"Graz"', b"1234567890123456789012345678901234567890.50")
-
-    assert stream([(WEATHER, ['{"city":1234567890123456789012345678901234567890.50}'])]) == line + STOP
-
-
-@pytest.mark.parametrize("arguments", ['{"city":"Gr', "[1]", "nonsense", "[" * 100_000])
-def test_incomplete_call_is_sent_as_text(arguments: str) -> None:
-    line = THE.replace(b'"The"', json.dumps(arguments).encode())
-
-    assert stream([(WEATHER, [arguments])], "length") == line + LENGTH
-
-
-@pytest.mark.parametrize(
-    ("reason", "end"), [("stop", STOP), ("length", LENGTH), ("tool_calls", STOP), ("content_filter", STOP)]
-)
-def test_last_line_has_the_done_reason(reason: FinishReason, end: bytes) -> None:
-    assert stream([(TEXT, ["The"])], reason) == THE + end
-
-
-def test_empty_response_is_only_the_last_line() -> None:
-    assert stream([]) == STOP
 
 
 def test_unknown_usage_is_0() -> None:
