@@ -48,10 +48,14 @@ class ResponseMeta(Struct, frozen=True):
     prompt_tokens: int = 0
 
 
-class ContentBlock(Struct, frozen=True):
-    """A run of output of one kind: text, reasoning (`thought`) or one tool call. `choice` counts from 0."""
+BlockKind = Literal["text", "thought", "call"]
+"""`thought` is reasoning, `call` one tool call."""
 
-    kind: Literal["text", "thought", "call"]
+
+class ContentBlock(Struct, frozen=True):
+    """A run of output of one kind. `choice` counts from 0."""
+
+    kind: BlockKind
     choice: int = 0
     call: ToolCall | None = None
     """For a call: its id and name. Its `arguments` are empty here: they are the tokens of the block."""

@@ -1,14 +1,13 @@
 """Encodes or accumulates the events that `tokenfall.wire.event_normalizer` emits, for any dialect. Pure."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
 from tokenfall.events import Finished, OutputEvent, TextDelta, ToolCallDelta
 from tokenfall.messages import ToolCall
 from tokenfall.utf8 import TextBuffer
-from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, ResponseTiming
+from tokenfall.wire.dialect import BlockKind, ContentBlock, Encoder, ResponseChoice, ResponseTiming
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.logprob_list import LogprobList
 
@@ -27,7 +26,7 @@ class EventEncoder:
 
     def frames(self, event: OutputEvent) -> bytes:
         """The frames of an event; b"" if the dialect buffers it."""
-        kind: Literal["text", "thought", "call"]
+        kind: BlockKind
         if isinstance(event, ToolCallDelta):
             kind, index, text = "call", event.index, event.arguments
         else:
