@@ -174,6 +174,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
 T = TypeVar("T")
 
 Count = Annotated[int, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 RawSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
 NullableSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": ["object", "null"]})]

@@ -14,6 +14,8 @@ from tokenfall.messages import ChatRequest
 from tokenfall.wire.dialect import (
     MAX_ITEMS,
     UNBOUNDED,
+    Fraction,
+    ModelName,
     ParsedRequest,
     RawSchema,
     decoded,
@@ -24,7 +26,6 @@ from tokenfall.wire.openai.messages import RawMessage, check_tool_messages, mess
 from tokenfall.wire.openai.tools import ToolFields, check_tools, choice_of, tools_of
 
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
 
@@ -55,7 +56,7 @@ def includes_usage(options: StreamOptions | None, *, stream: bool | None) -> boo
 class ChatCompletionBody(ToolFields, kw_only=True):
     """The members of a request that are decoded."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    model: ModelName
     messages: Annotated[list[RawMessage], Meta(min_length=1, max_length=MAX_ITEMS)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
