@@ -7,7 +7,7 @@ from tokenfall.cli import supervisor
 from tokenfall.cli.environment import MIN_LETTERS, env_file, misspelled_settings
 from tokenfall.cli.main import USAGE_ERROR, main
 from tokenfall.settings import InvalidSetting
-from tokenfall.settings.fields import setting_fields
+from tokenfall.settings.fields import SETTINGS
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,7 @@ def test_names_of_other_programs_are_ignored_in_the_environment() -> None:
     ]
 
     assert misspelled_settings(names, least=MIN_LETTERS) == []
-    assert misspelled_settings([field.upper() for field in setting_fields()], least=0) == []
+    assert misspelled_settings([field.upper() for field in SETTINGS], least=0) == []
 
 
 def test_short_misspelled_names_are_reported_in_an_env_file() -> None:
