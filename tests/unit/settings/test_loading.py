@@ -69,64 +69,29 @@ def test_valid_value_is_parsed(name: str, text: str, value: object) -> None:
     assert read(name, text) == value
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("port", "-1"),
-        ("port", "65536"),
-        ("port", "80.0"),
-        ("port", "8_0"),
-        ("port", "٣"),
-        ("port", "8 0"),
-        ("port", "9" * 5_000),
-        ("workers", "0"),
-        ("max_tokens", "0"),
-        ("rate_limit_rps", "-1"),
-        ("rate_limit_rps", "1e3"),
-        ("rate_limit_rps", "inf"),
-        ("rate_limit_rps", "nan"),
-        ("rate_limit_rps", "1000001"),
-        ("rate_limit_rps", "."),
-        ("header_timeout", "0s"),
-        ("header_timeout", "10"),
-        ("header_timeout", "-1s"),
-        ("header_timeout", "1h"),
-        ("max_body", "0"),
-        ("max_body", "1KB"),
-        ("max_body", "1.5MiB"),
-        ("max_body", "KiB"),
-        ("max_body", "-1"),
-        ("max_body", "2048GiB"),
-        ("allow_anonymous", "maybe"),
-        ("allow_anonymous", "on"),
-        ("api_key", ","),
-        ("api_key", "sha256:abc"),
-        ("api_key", "sha256:" + "g" * 64),
-        ("upstream_url", "ftp://a"),
-        ("upstream_url", "a.example/v1"),
-        ("upstream_url", "http://"),
-        ("upstream_url", "http:///v1"),
-        ("upstream_url", "http://me:key@a/v1"),
-        ("upstream_url", "http://a b"),
-        ("cors_origins", "a.example"),
-        ("cors_origins", "https://a.example/"),
-        ("cors_origins", "https://"),
-        ("cors_origins", ", ,"),
-        ("trusted_proxies", "10.0.0.0/33"),
-        ("trusted_proxies", "10.0.0.0/+8"),
-        ("trusted_proxies", "::ffff:10.0.0.0/104"),
-        ("trusted_proxies", "proxy.example"),
-        ("groq_api_key", "two words"),
-        ("groq_api_key", "a\r\nb"),
-        ("upstream_api_key", "schlüssel"),
-        ("openai_api_key", "\udcff"),
-        ("api_key", "sha256:"),
-        ("api_key", "\udcff"),
-        ("log_level", "loud"),
-        ("log_format", "xml"),
-        ("history_url", "mongodb://a"),
-    ],
-)
+INVALID = {
+    "port": ["-1", "65536", "80.0", "8_0", "٣", "8 0", "9" * 5_000],
+    "workers": ["0"],
+    "max_tokens": ["0"],
+    "rate_limit_rps": ["-1", "1e3", "inf", "nan", "1000001", "."],
+    "header_timeout": ["0s", "10", "-1s", "1h"],
+    "max_body": ["0", "1KB", "1.5MiB", "KiB", "-1", "2048GiB"],
+    "allow_anonymous": ["maybe", "on"],
+    "api_key": [",", "sha256:", "sha256:abc", "sha256:" + "g" * 64, "\udcff"],
+    "upstream_url": ["ftp://a", "a.example/v1", "http://", "http:///v1", "http://me:key@a/v1", "http://a b"],
+    "cors_origins": ["a.example", "https://a.example/", "https://", ", ,"],
+    "trusted_proxies": ["10.0.0.0/33", "10.0.0.0/+8", "::ffff:10.0.0.0/104", "proxy.example"],
+    "groq_api_key": ["two words", "a\r\nb"],
+    "upstream_api_key": ["schlüssel"],
+    "openai_api_key": ["\udcff"],
+    "log_level": ["loud"],
+    "log_format": ["xml"],
+    "history_url": ["mongodb://a"],
+    "poller": ["uring"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in INVALID.items() for text in texts])
 def test_invalid_value_error_has_setting_value_and_accepted_values(name: str, text: str) -> None:
     message = refused(**{name: text})
 
@@ -159,19 +124,17 @@ def test_keys_are_secrets(name: str) -> None:
     assert SETTINGS[name].secret
 
 
-def test_invalid_key_is_not_shown() -> None:
-    message = refused(api_key="good,sha256:s3cret")
-
-    assert "s3cret" not in message
-    assert "good" not in message
-
-
-def test_password_in_an_address_is_not_shown() -> None:
-    assert "s3cret" not in refused(upstream_url="https://me:s3cret@a.example/v1")
-
-
-def test_errors_of_conflicting_settings_show_no_key() -> None:
-    assert "s3cret" not in refused(host="0.0.0.0", groq_api_key="s3cret", openai_api_key="s3cret")
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"api_key": "s3cret,sha256:s3cret"},
+        {"upstream_url": "https://me:s3cret@a.example/v1"},
+        {"host": "0.0.0.0", "groq_api_key": "s3cret", "openai_api_key": "s3cret"},
+    ],
+    ids=str,
+)
+def test_error_shows_no_secret(texts: dict[str, str]) -> None:
+    assert "s3cret" not in refused(**texts)
 
 
 # Precedence
@@ -273,16 +236,8 @@ def test_values_are_shown_in_the_settings_syntax(value: object, kind: kinds.Kind
 def test_unavailable_poller_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("select.epoll")
 
-    with pytest.raises(
-        InvalidSetting, match=r"^POLLER: got 'epoll', which this platform lacks; takes auto, .*selectors$"
-    ):
-        load({"POLLER": "epoll"})
+    assert refused(poller="epoll").startswith("POLLER: got 'epoll', which this platform lacks; takes auto, ")
     assert load({"POLLER": "selectors"}).poller == "selectors"
-
-
-def test_unknown_poller_is_refused_in_one_line() -> None:
-    with pytest.raises(InvalidSetting, match=r"^POLLER: got 'uring', takes one of auto, epoll, kqueue, selectors$"):
-        load({"POLLER": "uring"})
 
 
 @pytest.mark.parametrize(
