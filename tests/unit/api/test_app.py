@@ -121,9 +121,19 @@ def harness() -> Harness:
     return Harness()
 
 
-def code(response: Response) -> str:
-    found: str = json.loads(response.body)["code"]
+def body_of(response: Response) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(response.body)
     return found
+
+
+def code(response: Response) -> str:
+    """The error code in a problem document or in the dialect of `/v1`."""
+    document = body_of(response)
+    return str(document.get("dialect_code") or document["code"])
+
+
+in_each_format = pytest.mark.parametrize("prefix", ["", "/v1"])
+"""For problem documents and for the errors of a dialect."""
 
 
 # Modules loaded before the response
@@ -369,14 +379,20 @@ async def test_other_origins_are_refused_if_no_keys_are_configured(harness: Harn
 # Errors
 
 
-async def test_error_becomes_a_response_with_its_status(harness: Harness) -> None:
-    response = await harness.handle(request("/invalid"))
+@in_each_format
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_error_becomes_a_response_with_its_status(harness: Harness, prefix: str, method: str) -> None:
+    response = await harness.handle(request(f"{prefix}/invalid", method=method))
 
     assert (response.status, code(response)) == (400, "invalid_request")
+    assert b"not so" in response.body
 
 
-async def test_internal_error_is_logged_and_not_shown(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
-    incoming = request("/defective")
+@in_each_format
+async def test_internal_error_is_logged_and_not_shown(
+    harness: Harness, caplog: pytest.LogCaptureFixture, prefix: str
+) -> None:
+    incoming = request(f"{prefix}/defective")
     with caplog.at_level(logging.ERROR):
         response = await harness.handle(incoming)
 
@@ -417,20 +433,15 @@ async def test_refusal_keeps_the_request_id_already_assigned(harness: Harness) -
 # Drain
 
 
-async def test_draining_server_serves_only_probes(harness: Harness) -> None:
+@pytest.mark.parametrize("path", ["/keyed", "/v1/ok"])
+async def test_draining_server_refuses_new_and_cuts_pending_requests(harness: Harness, path: str) -> None:
     harness.app.draining = True
-    refused = await harness.handle(request("/keyed"))
+    refused = await harness.handle(request(path, method="POST"))
 
-    assert (refused.status, code(refused)) == (503, "shutting_down")
-    assert "retry-after: 5" in lines_of(refused.head)
+    for response in (refused, harness.app.cut(request(path, method="POST"))):
+        assert (response.status, code(response)) == (503, "shutting_down")
+        assert "retry-after: 5" in lines_of(response.head)
     assert (await harness.handle(request("/open"))).status == 200
-
-
-def test_request_cut_before_its_response_gets_an_error(harness: Harness) -> None:
-    response = harness.app.cut(request("/keyed"))
-
-    assert (response.status, code(response)) == (503, "shutting_down")
-    assert "retry-after: 5" in lines_of(response.head)
 
 
 # Logs and metrics
@@ -466,27 +477,7 @@ def test_quiet_routes_are_logged_only_on_errors(path: str, status: int, log_quie
     assert (harness.logged() != "") is logged
 
 
-def test_responses_are_counted_without_an_access_log() -> None:
-    metrics = Metrics()
-    app = App(
-        Router(ROUTES),
-        callers=callers(),
-        cors=CORS((), loopback_only=False),
-        metrics=metrics,
-        access=None,
-        log_quiet=True,
-    )
-    app.ended(request("/x"), 404, outcome="complete", sent_bytes=0)
-
-    assert metrics.requests == {("", 404): 1}
-
-
 # Errors in the dialect of the path
-
-
-def body_of(response: Response) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(response.body)
-    return found
 
 
 def post(**headers: str) -> Request:
@@ -511,29 +502,6 @@ async def test_rate_limited_request_is_refused_in_the_dialect(harness: Harness) 
     assert [response.status for response in responses] == [200] * BURST + [429]
     assert body_of(responses[-1])["dialect_code"] == "rate_limited"
     assert any(line.startswith("retry-after: ") for line in lines_of(responses[-1].head))
-
-
-async def test_drain_is_reported_in_the_dialect(harness: Harness) -> None:
-    harness.app.draining = True
-    refused, cut = await harness.handle(post()), harness.app.cut(post())
-
-    assert [(each.status, body_of(each)["dialect_code"]) for each in (refused, cut)] == [(503, "shutting_down")] * 2
-    assert "retry-after: 5" in lines_of(refused.head)
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_invalid_request_is_refused_in_the_dialect(harness: Harness, method: str) -> None:
-    response = await harness.handle(request("/v1/invalid", method=method))
-
-    assert (response.status, body_of(response)["dialect_message"]) == (400, "not so")
-
-
-async def test_internal_error_is_not_shown_in_any_dialect(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR):
-        response = await harness.handle(request("/v1/defective"))
-
-    assert (response.status, body_of(response)["dialect_code"]) == (500, "internal_error")
-    assert b"s3cret" not in response.body
 
 
 @pytest.mark.parametrize(
