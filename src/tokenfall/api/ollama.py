@@ -72,13 +72,14 @@ class OllamaRoutes:
             tokens = await run_sliced(counted(iter(embed.inputs)))
             with self._memory.lease(self._callers.of(request).name) as lease:
                 vectors = await self._relayed(request, embed, fetch=self._fetch, lease=lease)
-                relayed = ollama_embed.relayed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
+                relayed = ollama_embed.embed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
                 return await sliced(relayed, lease=lease)
         request.drop_content()
         inputs, seeds = list(embed.inputs), array("Q")
         embed = replace(embed, inputs=())
         tokens = await run_sliced(counted(consumed(inputs, seeds)))
-        return await sliced(ollama_embed.embed_pieces(embed, tokens, timing=timing, seeds=seeds))
+        simulated = ollama_embed.vectors_of(seeds, embed.dimensions)
+        return await sliced(ollama_embed.embed_pieces(embed.model, simulated, tokens=tokens, timing=timing))
 
     async def embeddings(self, request: Request) -> Response | LiveStream:
         """`POST /api/embeddings`, the older form of `/api/embed`."""

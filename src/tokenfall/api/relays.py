@@ -18,6 +18,7 @@ from tokenfall.http.response import LiveStream, Response
 from tokenfall.messages import ChatRequest
 from tokenfall.simulator.estimate import ResponseEstimate
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
+from tokenfall.utf8 import utf8_size
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, ResponseTiming, decoded
 from tokenfall.wire.event_encoder import Accumulator, EventEncoder
@@ -219,7 +220,7 @@ def _size_bytes(event: OutputEvent) -> int:
     """Size of the text of an event in UTF-8, and of its log probabilities."""
     text = event.arguments if isinstance(event, ToolCallDelta) else event.text
     logprobs = event.logprobs if isinstance(event, TextDelta) else b""
-    return len(logprobs) + (len(text) if text.isascii() else len(text.encode(errors="surrogatepass")))
+    return len(logprobs) + utf8_size(text)
 
 
 def _timing(meta: ResponseMeta, first_event_s: float) -> ResponseTiming:

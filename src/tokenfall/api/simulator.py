@@ -14,10 +14,11 @@ from tokenfall.http.loadable import Loadable, Modules
 from tokenfall.http.response import EncodedFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream
 from tokenfall.json_text import flat_object
 from tokenfall.simulator.fault_plan import FaultPlan, draw_faults
-from tokenfall.simulator.grammar import Simulation, Spread, from_pairs, parse
+from tokenfall.simulator.grammar import Simulation, from_pairs, parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.state import DEFAULTS, GAP
 from tokenfall.simulator.timing import draw, response_length, schedule
+from tokenfall.simulator.values import Spread
 from tokenfall.wire import ndjson, sse
 from tokenfall.wire.plain import stream as plain_stream
 

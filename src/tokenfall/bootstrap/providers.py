@@ -45,6 +45,7 @@ def build_handlers(parts: Parts) -> Mapping[str, ProviderHandler]:
             relay=None if upstream is None else _relay(upstream, dialect, memory=memory),
             throttle=throttle,
             callers=callers,
+            memory=memory,
         )
         for name, dialect in DIALECTS.items()
     }

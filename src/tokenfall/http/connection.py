@@ -122,6 +122,7 @@ class Connection(ClientSocket):
             self._player.pause()
 
     def resume_writing(self) -> None:
+        self.release_unsent()
         if self._player is not None:
             self.clear_deadline()
             self._player.resume()
@@ -441,6 +442,7 @@ class Connection(ClientSocket):
         self._state = CLOSED
         self.clear_deadline()
         self._release_body()
+        self.release_unsent()
         self._server.connection_closed()
         self._reader = None
         player, self._player = self._player, None

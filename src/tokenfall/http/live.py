@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _log = logs.get(__name__)
 
+LARGE_FRAME_BYTES = 65_536
+"""Larger frames are counted while they wait for a slow client."""
+
 
 class LivePlayer:
     """A `Player` for awaited responses. It sends keepalives until the first frame of a live stream."""
@@ -126,6 +129,9 @@ class LivePlayer:
         outcome: Outcome = "complete"
         try:
             last = await stream.run(self._send)
+            if len(last) > LARGE_FRAME_BYTES:
+                self._send(last, is_token=False)
+                last = b""
         except asyncio.CancelledError:
             self._flush()
             if not self._cut or self.status != 200:
@@ -162,7 +168,7 @@ class LivePlayer:
         data = b"%x\r\n%b\r\n" % (len(frame), frame) if self._chunked else frame  # `chunk`, inlined
         server = self._server
         if self._unsent or len(data) > server.bounds.send_buffer_bytes:
-            self._write(data)
+            (self._write if len(data) <= LARGE_FRAME_BYTES else self._write_counted)(data)
         else:  # `_write`, inlined
             self._unsent = data
             server.reactor.call_before_wait(self._flush)
@@ -179,6 +185,15 @@ class LivePlayer:
                 metrics.ttft_s.observe(now_s - self._request.started_s)
             self._last_s = now_s
         return self._room() if self._connection.paused else None
+
+    def _write_counted(self, data: bytes) -> None:
+        """Write a large frame, and count it until the kernel has accepted it. Raises `ResponseMemoryFull`."""
+        connection, stream = self._connection, self._stream
+        if stream is not None and stream.memory is not None:
+            connection.count_unsent(len(data), stream.memory, caller=stream.caller)
+        self._write(data)
+        if not connection.paused:
+            connection.release_unsent()
 
     def _room(self) -> Awaitable[None]:
         """Wait until the kernel has accepted all bytes."""

@@ -147,7 +147,7 @@ class TokenStream(UpstreamResponse):
             self._report_early()
         if not self.reported:
             self.reported = True
-            self._request.release()
+            self._request.accepted()
             self.responding()
         try:
             room = self._on_event(event)
@@ -159,6 +159,8 @@ class TokenStream(UpstreamResponse):
             self.wait_for(room)
 
     def completed(self) -> None:
+        if self.finished is None and not self._must_look:
+            self.body_received(b"\n")  # `[DONE]` may lack the end of its line
         if self.finished is None:
             self._reader.feed(b"\n\n")  # an error may lack the blank line after it; anything else is incomplete
             error = self._reader.broken

@@ -109,7 +109,9 @@ class Harness:
         simulating = SimulatedProvider(
             dialect, engine, clock=self.clock, injected_errors=injected_errors, callers=callers(), memory=ample_memory()
         )
-        self.provider = Provider(dialect, simulating, relay=relay, throttle=throttle, callers=callers())
+        self.provider = Provider(
+            dialect, simulating, relay=relay, throttle=throttle, callers=callers(), memory=ample_memory()
+        )
 
     async def whole(self, incoming: Request) -> Response:
         response: Any = self.provider(incoming)

@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -223,6 +223,21 @@ async def test_missing_first_token_times_out_despite_other_events(relay: Relay) 
     assert relay.connection.calls == ["abandon"]
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
+@pytest.mark.parametrize("reader", [ResponseReader, lambda: PassthroughReader(lambda _: False)])
+async def test_done_needs_no_line_end_at_the_end_of_the_body(
+    end: bytes, reader: Callable[[], ResponseReader | PassthroughReader]
+) -> None:
+    relay = Relay(reader=reader())
+    relay.head()
+    relay.body(text_chunk("Be") + b"data: [DONE]" + end)
+    relay.stream.body_ended()
+    await relay.done
+
+    assert relay.stream.finished is not None
+    relay.stream.stop()
+
+
 async def test_error_event_without_a_final_blank_line_is_reported(relay: Relay) -> None:
     relay.head()
     relay.body(text_chunk("Be") + b'data: {"error":{"message":"busy"}}\n')
@@ -232,7 +247,7 @@ async def test_error_event_without_a_final_blank_line_is_reported(relay: Relay) 
         await relay.done
 
 
-@pytest.mark.parametrize("rest", [b'data: {"choices":[{', b"data: x", b'data: {"choices":[]}\n', b"{", b"data: [DONE]"])
+@pytest.mark.parametrize("rest", [b'data: {"choices":[{', b"data: x", b'data: {"choices":[]}\n', b"{", b"data: [DON"])
 async def test_partial_event_at_the_end_is_truncated(relay: Relay, rest: bytes) -> None:
     relay.head()
     relay.body(text_chunk("Be") + rest)
