@@ -114,7 +114,9 @@ class PassthroughRelay:
         passthrough = PassthroughRequest(self._path, request.body, parsed.request.model, parsed.request.caller.name)
         return PassthroughStream(self._upstream, passthrough, framing=self._framing)
 
-    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
+    async def complete_response(
+        self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta
+    ) -> Response | LiveStream:
         passthrough = PassthroughRequest(self._path, request.body, caller=parsed.request.caller.name)
         request.drop_content()
         return await passed_through(self._upstream, passthrough)
@@ -183,7 +185,9 @@ class TranslatedRelay:
     def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> TranslatedStream:
         return TranslatedStream(self._upstream, self._dialect, parsed=parsed, meta=meta)
 
-    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
+    async def complete_response(
+        self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta
+    ) -> Response | LiveStream:
         with self._memory.lease(parsed.request.caller.name) as lease:
             response = await self._accumulated(parsed, meta, lease=lease)
             lease.resize(response.choices[0].size_bytes())

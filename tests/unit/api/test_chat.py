@@ -142,10 +142,10 @@ async def test_unset_model_and_one_that_is_invalid_in_a_header_have_no_header(mo
 async def test_reasoning_is_sent_to_clients_that_request_details_and_stored(details: bool) -> None:
     engine = ScriptedEngine(ReasoningDelta("Hm,"), ReasoningDelta(" so"), TextDelta("Hi"), Finished("stop", "model-1"))
     chat = routes(engine)
-    told_frames = await frames_of(chat, chat_request(details=details))
+    sent = await frames_of(chat, chat_request(details=details))
 
     frames = [b'event: reasoning\ndata: {"content":"Hm,"}\n\n', b'event: reasoning\ndata: {"content":" so"}\n\n']
-    assert told_frames[: len(frames) + 1 if details else 1] == [
+    assert sent[: len(frames) + 1 if details else 1] == [
         *(frames if details else []),
         b'id: 1\ndata: {"content":"Hi"}\n\n',
     ]
@@ -166,13 +166,13 @@ async def test_reasoning_is_not_part_of_a_non_streaming_response() -> None:
 @pytest.mark.parametrize("details", [True, False])
 async def test_stream_reports_the_end_of_the_turn_if_details_are_requested(details: bool) -> None:
     engine = text_engine("Hi", end=Finished("length", "model-1", Usage(3, 1)))
-    told_frames = await frames_of(routes(engine), chat_request(details=details))
+    sent = await frames_of(routes(engine), chat_request(details=details))
 
     end = (
         b'event: end\ndata: {"finish_reason":"length",'
         b'"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4},"model":"model-1"}\n\n'
     )
-    assert told_frames[1:] == [*([end] if details else []), b"data: [DONE]\n\n"]
+    assert sent[1:] == [*([end] if details else []), b"data: [DONE]\n\n"]
 
 
 @pytest.mark.parametrize("announce", [True, False])

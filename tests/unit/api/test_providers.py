@@ -77,7 +77,7 @@ class FakeRelay:
         self.requests.append(parsed)
         return FakeRun(self._frames, last=self._last, failure=self._failure)
 
-    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response:
+    async def complete_response(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response:
         self.requests.append(parsed)
         if self._failure is not None:
             raise self._failure

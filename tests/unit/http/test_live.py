@@ -555,7 +555,7 @@ async def test_stream_detaches_if_a_write_fails_after_a_disconnect(
     assert server.metrics.streams == 0
 
 
-async def test_stream_is_cancelled_if_goes_on_returns_false(
+async def test_stream_is_cancelled_if_on_disconnect_returns_false(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     application.handler = lambda _: stream(script.run, on_disconnect=lambda: False)
