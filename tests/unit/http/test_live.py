@@ -192,21 +192,6 @@ async def test_more_than_the_send_buffer_is_written_before_the_end_of_the_turn(
     assert sends == sends_after_each
 
 
-async def test_tokens_and_latencies_are_counted(
-    client: FakeClient, script: Script, wheel: FakeWheel, server: HTTPServer
-) -> None:
-    client.send(ASK)
-    for step in (b"a", b"b", b"c"):
-        wheel.advance(2.0)
-        script.add(step)
-        await settle()
-
-    assert (server.metrics.tokens, server.metrics.streams) == (3, 1)
-    assert server.metrics.ttft_s.total == pytest.approx(2.0)
-    assert sum(server.metrics.inter_token_s.counts) == 2
-    assert server.metrics.inter_token_s.total == pytest.approx(4.0)
-
-
 async def test_frame_that_is_not_a_token_is_neither_counted_nor_timed(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
@@ -232,36 +217,26 @@ async def test_frame_that_is_not_a_token_is_neither_counted_nor_timed(
     assert server.metrics.ttft_s.total == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("disconnects", [False, True])
 async def test_uncounted_stream_is_not_in_the_metrics(
-    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
+    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer, disconnects: bool
 ) -> None:
     live = stream(script.run)
     live.counted = False
     application.handler = lambda _: live
     client.send(ASK)
-    script.add(b"a", b"b", b"", b"c")
+    script.add(b"a", b"b")
+    await settle()
+    if disconnects:
+        client.reset()
+    script.add(b"", b"c")
     await settle()
 
     metrics = server.metrics
-    assert body(client).endswith(b"1\r\nc\r\n0\r\n\r\n")
+    assert body(client).endswith(b"1\r\nb\r\n" if disconnects else b"1\r\nc\r\n0\r\n\r\n")
+    assert script.cancelled is disconnects
     assert (metrics.tokens, metrics.streams, metrics.streams_ended) == (0, 0, {})
     assert sum(metrics.ttft_s.counts) + sum(metrics.inter_token_s.counts) == 0
-
-
-async def test_uncounted_stream_stays_uncounted_after_a_disconnect(
-    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
-) -> None:
-    live = stream(script.run)
-    live.counted = False
-    application.handler = lambda _: live
-    client.send(ASK)
-    script.add(b"a")
-    await settle()
-    client.reset()
-    await settle()
-
-    assert script.cancelled
-    assert (server.metrics.streams, server.metrics.streams_ended) == (0, {})
 
 
 # Head before the first token

@@ -49,19 +49,6 @@ def body(client: FakeClient) -> bytes:
     return client.read().partition(b"\r\n\r\n")[2]
 
 
-async def test_head_is_sent_at_once_and_frames_at_their_deadlines(client: FakeClient, wheel: FakeWheel) -> None:
-    client.send(ASK)
-    assert client.read() == HEAD
-    wheel.advance(0.9)
-    assert body(client) == b""
-    wheel.advance(0.2)
-    assert body(client) == b"2\r\na\n\r\n"
-    wheel.advance(1.0)
-    assert body(client) == b"2\r\na\n\r\n2\r\nb\n\r\n"
-    wheel.advance(1.0)
-    assert body(client) == b"2\r\na\n\r\n2\r\nb\n\r\n2\r\nc\n\r\n0\r\n\r\n"
-
-
 async def test_stream_without_frames_ends_after_its_gap(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
@@ -71,19 +58,6 @@ async def test_stream_without_frames_ends_after_its_gap(
     wheel.advance(1.0)
 
     assert body(client) == b"0\r\n\r\n"
-
-
-async def test_tokens_and_latencies_are_counted(client: FakeClient, wheel: FakeWheel, server: HTTPServer) -> None:
-    client.send(ASK)
-    wheel.advance(1.0)
-    assert server.metrics.streams == 1
-    wheel.advance(2.0)
-
-    assert (server.metrics.tokens, server.metrics.streams) == (2, 0)  # the last frame is the end frame
-    assert sum(server.metrics.ttft_s.counts) == 1
-    assert server.metrics.ttft_s.total == pytest.approx(1.0)
-    assert sum(server.metrics.inter_token_s.counts) == 1
-    assert server.metrics.inter_token_s.total == pytest.approx(1.0)
 
 
 async def test_last_frame_that_is_a_token_is_counted(

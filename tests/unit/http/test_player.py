@@ -123,6 +123,24 @@ async def test_pipelined_requests_get_a_stream_each(
     assert not client.is_closed()
 
 
+async def test_frames_are_sent_at_their_deadlines_and_counted_as_tokens(
+    client: FakeClient, wheel: FakeWheel, server: HTTPServer
+) -> None:
+    client.send(ASK)
+    await settle()
+    sent = []
+    for later_s in (0.75, 0.25, 1.0, 0.75, 0.25):
+        wheel.advance(later_s)
+        await settle()
+        sent.append(body(client))
+
+    assert sent == [b"", BODY[:7], BODY[:15], BODY[:15], BODY]
+    metrics = server.metrics
+    assert (metrics.tokens, metrics.streams) == (2, 0)  # the last frame is the end frame
+    assert (sum(metrics.ttft_s.counts), sum(metrics.inter_token_s.counts)) == (1, 1)
+    assert (metrics.ttft_s.total, metrics.inter_token_s.total) == pytest.approx((1.0, 1.0))
+
+
 async def test_http_1_0_gets_no_chunks_and_its_body_ends_with_the_connection(
     client: FakeClient, wheel: FakeWheel
 ) -> None:

@@ -42,22 +42,6 @@ async def test_sent_bytes_match_the_streams_frames(
     assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("complete", len(expected))]
 
 
-async def test_frames_are_sent_at_their_deadlines(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
-) -> None:
-    application.handler = lambda _: stream(None)
-    client.send(ASK)
-    wheel.advance(1.9)
-    assert body(client) == b""
-    wheel.advance(0.2)
-    assert body(client) == b"2\r\na\n\r\n"
-    wheel.advance(2.0)
-    assert body(client) == b"2\r\na\n\r\n3\r\nbc\n\r\n2\r\na\n\r\n"
-    assert server.metrics.tokens == 3
-    assert (sum(server.metrics.ttft_s.counts), sum(server.metrics.inter_token_s.counts)) == (1, 2)
-    assert server.metrics.inter_token_s.total == pytest.approx(2.0)
-
-
 @pytest.mark.parametrize(("end", "tokens"), [(END, 3), (NO_END, 3)])
 async def test_words_count_as_tokens_and_the_end_frame_does_not(
     client: FakeClient,
