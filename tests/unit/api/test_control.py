@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,12 @@ from tests.doubles.sent import RecordingSend
 
 
 class Harness:
-    def __init__(self, sim: str = "", *, alone: bool = True, folder: str = ".", keys: tuple[str, ...] = ()) -> None:
+    def __init__(self, sim: str = "", *, folder: str = ".", keys: tuple[str, ...] = ()) -> None:
         self.state = SimulatorState(parse(sim))
         self.injected_errors = InjectedErrors(FakeClock())
         self.journal = RequestLog()
         shared = Shared(self.state, self.injected_errors, callers=callers(*keys), library=Library(folder))
-        self.control = ControlRoutes(shared, request_log=self.journal, memory=ample_memory(), alone=alone)
+        self.control = ControlRoutes(shared, request_log=self.journal, memory=ample_memory())
 
     def gate(self, name: str, body: object = None) -> dict[str, Any]:
         if body is None:
@@ -281,24 +280,16 @@ def test_too_many_gates_are_refused() -> None:
         harness.gate("a", {})
 
 
-def test_control_routes_are_refused_with_several_workers() -> None:
-    control = Harness(alone=False).control
-    calls: list[Callable[[Request], object]] = [
-        control.change,
-        control.replace,
-        control.reset,
-        control.requests,
-        control.clear_requests,
-        control.gates,
-        control.gate,
-        control.change_gate,
-        control.drop_gate,
-    ]
-    for call in calls:
+def test_only_the_settings_are_shown_with_several_workers() -> None:
+    control = Harness().control
+    handlers = control.handlers(alone=False)
+    assert handlers.keys() == control.handlers(alone=True).keys()
+    show = handlers.pop("show")
+    for handler in handlers.values():
         with pytest.raises(InvalidRequest, match="WORKERS=1"):
-            call(gate_request("a", b"{}"))
+            handler(gate_request("a", b"{}"))
 
-    assert decoded(control.show(control_request()))["streams"] == 0
+    assert decoded(show(control_request()))["streams"] == 0
 
 
 def test_gates_of_different_keys_are_separate() -> None:
