@@ -159,11 +159,10 @@ class TokenStream(UpstreamResponse):
             self.wait_for(room)
 
     def completed(self) -> None:
-        if self.finished is None:
-            self._reader.feed(b"\n\n")  # an error may lack the blank line after it; anything else is incomplete
-            error = self._reader.broken
-            truncated = UpstreamTruncated("the upstream's response ended without a final event")
-            self.fail(error if isinstance(error, UpstreamStreamError) else truncated)
+        self._reader.feed(b"\n\n")  # an error may lack the blank line after it; anything else is incomplete
+        error = self._reader.broken
+        truncated = UpstreamTruncated("the upstream's response ended without a final event")
+        self.fail(error if isinstance(error, UpstreamStreamError) else truncated)
 
     def resumed(self) -> None:
         self._watch.resume()
