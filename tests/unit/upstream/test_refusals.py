@@ -16,8 +16,8 @@ from tokenfall.upstream import refusals
 from tokenfall.upstream.refusals import (
     MAX_ERROR_BODY_BYTES,
     MAX_RETRY_AFTER_S,
+    encoding_error,
     error_document,
-    is_encoded,
     is_event_stream,
     no_stream,
     refusal,
@@ -115,7 +115,7 @@ def test_event_stream_is_recognized_by_content_type(content_type: str | None, st
     ("content_encoding", "encoded"), [(None, False), ("", False), (" Identity", False), ("gzip", True), ("br", True)]
 )
 def test_compressed_body_is_recognized_by_content_encoding(content_encoding: str | None, encoded: bool) -> None:
-    assert is_encoded(content_encoding) is encoded
+    assert (encoding_error(content_encoding) is not None) is encoded
 
 
 @pytest.mark.parametrize(
