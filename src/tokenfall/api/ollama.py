@@ -75,10 +75,10 @@ class OllamaRoutes:
                 vectors = await self._relayed(request, embed, fetch=self._fetch, lease=lease)
                 relayed = ollama_embed.relayed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
                 return await sliced(relayed, lease=lease)
-        request.drop_content()
         inputs, seeds = list(embed.inputs), array("Q")
         embed = replace(embed, inputs=())
         tokens = await run_sliced(counted(consumed(inputs, seeds)))
+        request.drop_content()
         return await sliced(ollama_embed.embed_pieces(embed, tokens, timing=timing, seeds=seeds))
 
     async def embeddings(self, request: Request) -> Response | LiveStream:
@@ -132,6 +132,7 @@ class OllamaRoutes:
             payload["dimensions"] = embed.dimensions
         try:
             body = msgspec.json.encode(payload)
+            request.drop_content()
             vectors = _vectors(await fetch("/embeddings", body, caller=lease.caller, on_size=lease.resize))
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise _malformed() from None

@@ -196,6 +196,7 @@ class TranslatedRelay:
         return TranslatedStream(self._upstream, self._dialect, parsed=parsed, meta=meta)
 
     async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
+        request.drop_content()
         with self._memory.lease(parsed.request.caller.name) as lease:
             response = await self._accumulated(parsed, meta, lease=lease)
             lease.resize(response.choices[0].size_bytes())
