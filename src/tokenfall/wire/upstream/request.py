@@ -79,4 +79,5 @@ def _tools(request: ChatRequest) -> dict[str, Any]:
 def _function(tool: Tool) -> dict[str, Any]:
     parameters = msgspec.Raw(with_properties(tool.parameters or b'{"type":"object"}'))
     description = {"description": tool.description} if tool.description else {}
-    return {"name": upstream_name(tool.name), **description, "parameters": parameters}
+    strict = {"strict": True} if tool.strict and fits_strict(tool.parameters) else {}
+    return {"name": upstream_name(tool.name), **description, "parameters": parameters, **strict}

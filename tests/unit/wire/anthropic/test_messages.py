@@ -68,6 +68,10 @@ def test_system_message_in_the_middle_is_accepted() -> None:
     assert [message.role for message in read_] == ["user", "system", "assistant", "user", "system"]
 
 
+PICTURE = {"type": "image", "source": {"type": "url", "url": "https://a.b/c"}}
+DOCUMENT = {"type": "document", "source": {"type": "content", "content": [text("sun"), PICTURE]}}
+
+
 def test_call_and_its_results_are_decoded() -> None:
     image = {"type": "image", "source": {"type": "url", "url": "https://a.b/c"}}
     results = user(result(1, content=[text("sun"), image]), result(2, content="rain", is_error=True), text("And?"))
@@ -93,6 +97,24 @@ def test_images_and_text_of_a_message_are_decoded() -> None:
     assert read(user(text("What?"), {"type": "image", "source": source})) == [
         Message("user", "What?", images=("data:image/png;base64,AAAA",))
     ]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "content", "places"),
+    [
+        ((text("One:"), PICTURE, text("Two:"), PICTURE), "One:Two:", (4, 8)),
+        ((PICTURE, text("What?")), "What?", (0,)),
+        ((text("What?"), PICTURE, PICTURE), "What?", ()),
+        ((PICTURE,), "", ()),
+        ((text("Like"), DOCUMENT, text("this?")), "Like\nsun\nthis?", (9,)),
+    ],
+)
+def test_images_keep_their_place_in_the_text(
+    blocks: tuple[dict[str, Any], ...], content: str, places: tuple[int, ...]
+) -> None:
+    (message,) = read(user(*blocks))
+
+    assert (message.content, message.image_places) == (content, places)
 
 
 def test_thinking_is_preserved_unless_encrypted() -> None:

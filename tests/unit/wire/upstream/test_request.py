@@ -109,6 +109,16 @@ def test_all_options_are_encoded_as_openai_members(fields: dict[str, Any], expec
     assert sent(**fields) == expected
 
 
+@pytest.mark.parametrize(
+    ("schema", "strict", "sent_strict"),
+    [(STRICT, True, True), (STRICT, False, None), ('{"type":"object"}', True, None)],
+)
+def test_strict_tool_is_strict_if_its_schema_fits(schema: str, strict: bool, sent_strict: bool | None) -> None:
+    (tool,) = sent(tools=(Tool("t", parameters=schema.encode(), strict=strict),))["tools"]
+
+    assert tool["function"].get("strict") is sent_strict
+
+
 @pytest.mark.parametrize("choice", ["none", "required"])
 def test_tool_choice_is_encoded(choice: str) -> None:
     assert sent(tools=(Tool("t"),), tool_choice=choice)["tool_choice"] == choice
