@@ -23,7 +23,7 @@ width of its help only."""
 FEATURES = (
     "tokenfall.bootstrap.startup_checks", "tokenfall.bootstrap.upstream", "tokenfall.upstream.client",
     "tokenfall.upstream.engine",
-    "tokenfall.upstream.proxies", "tokenfall.upstream.refused_fields", "tokenfall.cli.record", "tokenfall.cli.fit",
+    "tokenfall.upstream.known_rewrites", "tokenfall.upstream.proxies", "tokenfall.cli.record", "tokenfall.cli.fit",
     "tokenfall.cli.supervisor", "tokenfall.limits.shared", "tokenfall.metrics.shared",
 )  # fmt: skip
 """Modules of features that the image `simulator` does not have; settings and commands that need them are refused.

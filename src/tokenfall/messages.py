@@ -72,8 +72,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     `json_object` requests any JSON object. `stop` are the stop sequences. `reasoning` requests the model's reasoning
     beside its response, if it has any; `effort` is the reasoning effort (`low`, `medium`, `high`), "" if not given.
     `disables_reasoning`: the caller has switched reasoning off. `reports_reasoning`: report reasoning that the model
-    sends, without requesting any. `refused` are fields that the upstream is known to refuse, and its other requirements
-    (see `tokenfall.wire.upstream.rewrites`). `logprobs` requests log probabilities of the tokens, each with this number
+    sends, without requesting any. `rewrites` are the changes with which the upstream accepts the request (see
+    `tokenfall.wire.upstream.rewrites`). `logprobs` requests log probabilities of the tokens, each with this number
     of alternatives. `caller` is used by the simulator only, which keeps the queues and gates of callers apart.
     """
 
@@ -96,7 +96,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     disables_reasoning: bool = False
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    refused: frozenset[str] = frozenset()
+    rewrites: frozenset[str] = frozenset()
     reports_reasoning: bool = False
     n: int = 1
     logprobs: int | None = None

@@ -4,7 +4,7 @@ Each Protocol is documented here, and implementations do not repeat that. Only `
 implementations.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Claim, Conversation, ConversationInfo, Turn, TurnEnd
@@ -148,12 +148,10 @@ class HistoryStore(Protocol):
         """
         ...
 
-    async def search(
-        self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
-    ) -> Sequence[ConversationInfo]:
-        """As `conversations`, but only those in whose title or messages each of `words` occurs, ignoring case.
+    async def texts(self, owner: str, ids: Sequence[str]) -> Sequence[Iterable[str] | None]:
+        """The texts of the first of these conversations, at least one; None for one that does not exist.
 
-        A page scans a limited number of conversations and characters, and then ends with those found so far.
+        Later texts of a very long conversation may be missing.
         """
         ...
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tokenfall.conversations import Conversation, Turn, Variant
 from tokenfall.errors import NotFound
 from tokenfall.events import Usage
-from tokenfall.history.search import BATCH, BATCH_BYTES, CONVERSATION_BYTES, PIECE_CHARACTERS
+from tokenfall.history.search import BATCH, BATCH_BYTES, CONVERSATION_BYTES, PIECE_CHARACTERS, search
 from tokenfall.messages import Message
 from tokenfall.ports import HistoryStore
 
@@ -45,8 +45,8 @@ class DocumentsContract:
             text = word + " x" * (CONVERSATION_BYTES // 7)  # as question and as answer
             await history.append(ALICE, turn(number, text=text))
 
-        assert [each.id for each in await history.search("alice", ["early"])] == [ALICE.id]
-        assert await history.search("alice", ["late"]) == []
+        assert [each.id for each in await search(history, "alice", words=["early"], limit=60)] == [ALICE.id]
+        assert await search(history, "alice", words=["late"], limit=60) == []
 
 
 class HistoryContract:
@@ -371,7 +371,7 @@ class HistoryContract:
         await history.append(Conversation("bob", "c9"), turn(1, text="question answer grüße"))
         await history.rename(Conversation("alice", "c1"), "Viele Grüße")
 
-        assert [each.id for each in await history.search("alice", words)] == found
+        assert [each.id for each in await search(history, "alice", words=words, limit=60)] == found
 
     async def test_later_turns_are_searched_and_dropped_ones_are_not(self, history: HistoryStore) -> None:
         for number in range(LIMIT // 2 + 1):
@@ -379,19 +379,19 @@ class HistoryContract:
         await history.rename(ALICE, "named")
         listed = list(await history.conversations("alice"))
 
-        assert await history.search("alice", ["answer 0"]) == []
-        assert await history.search("alice", [f"answer {LIMIT // 2}"]) == listed
+        assert await search(history, "alice", words=["answer 0"], limit=60) == []
+        assert await search(history, "alice", words=[f"answer {LIMIT // 2}"], limit=60) == listed
 
     async def test_search_results_are_listed_in_pages(self, history: HistoryStore) -> None:
         for number in range(7):
             text = "blue" if number % 2 else "red"
             await history.append(Conversation("alice", f"c{number}"), turn(number, text=text))
 
-        assert [each.id for each in await history.search("alice", ["blue"], limit=2)] == ["c5", "c3"]
-        assert [each.id for each in await history.search("alice", ["blue"], limit=2, after="c3")] == ["c1"]
-        assert await history.search("alice", ["blue"], after="c1") == []
+        assert [each.id for each in await search(history, "alice", words=["blue"], limit=2)] == ["c5", "c3"]
+        assert [each.id for each in await search(history, "alice", words=["blue"], limit=2, after="c3")] == ["c1"]
+        assert await search(history, "alice", words=["blue"], limit=60, after="c1") == []
         with pytest.raises(NotFound, match="after"):
-            await history.search("alice", ["blue"], after="gone")
+            await search(history, "alice", words=["blue"], limit=60, after="gone")
 
     async def test_search_finds_a_word_across_the_pieces_of_a_long_text(self, history: HistoryStore) -> None:
         for number in range(2 * BATCH + 1):
@@ -400,8 +400,8 @@ class HistoryContract:
             text = "x" * (PIECE_CHARACTERS - 3) + "Needle" + "y" * (BATCH_BYTES // 2)  # as question and as answer
             await history.append(Conversation("alice", f"c{number}"), turn(1_000 + number, text=text))
 
-        assert [each.id for each in await history.search("alice", ["needle"])] == ["c2", "c1", "c0"]
-        assert len(await history.search("alice", ["question"], limit=1_000)) == 2 * BATCH + 1
+        assert [each.id for each in await search(history, "alice", words=["needle"], limit=60)] == ["c2", "c1", "c0"]
+        assert len(await search(history, "alice", words=["question"], limit=1_000)) == 2 * BATCH + 1
 
     async def test_conversation_is_pinned_until_unpinned_or_deleted(self, history: HistoryStore) -> None:
         other = Conversation("alice", "other")

@@ -33,7 +33,7 @@ class CountingLimiter(RedisLimiter):
 
 @pytest.fixture
 async def primary(own_server: RedisServer) -> AsyncIterator[CountingLimiter]:
-    primary = CountingLimiter.from_url(RATE, BURST, url=own_server.url)
+    primary = CountingLimiter(RATE, BURST, url=own_server.url)
     yield primary
     await primary.close()
 
@@ -86,7 +86,7 @@ async def test_failed_call_is_not_repeated(tmp_path: Path) -> None:
         await writer.wait_closed()
 
     async with await asyncio.start_unix_server(hang_up, tmp_path / "redis.sock"):
-        limiter = RedisLimiter.from_url(RATE, BURST, url=f"unix://{tmp_path}/redis.sock")
+        limiter = RedisLimiter(RATE, BURST, url=f"unix://{tmp_path}/redis.sock")
         with pytest.raises(StoreUnavailable):
             await limiter.take("a")
         await limiter.close()

@@ -49,7 +49,7 @@ class ServerClock:
 async def limiting(
     server: RedisServer, *, rate: float = RATE, burst: int = BURST, now_lua: str = TEST_TIME
 ) -> AsyncIterator[RedisLimiter]:
-    limiter = RedisLimiter.from_url(rate, burst, url=server.url, now_lua=now_lua)
+    limiter = RedisLimiter(rate, burst, url=server.url, now_lua=now_lua)
     try:
         yield limiter
     finally:
@@ -100,7 +100,7 @@ async def test_whole_burst_is_allowed_despite_rounding(server: RedisServer, cloc
 
 async def test_several_limiters_allow_at_most_burst_and_rate_by_the_servers_clock(server: RedisServer) -> None:
     rate, burst = 200.0, 50
-    limiters = [RedisLimiter.from_url(rate, burst, url=server.url) for _ in range(4)]
+    limiters = [RedisLimiter(rate, burst, url=server.url) for _ in range(4)]
     start_s = server.now_s()
     each = await asyncio.gather(*[taken(limiter, "a", times=500) for limiter in limiters])
     elapsed_s = server.now_s() - start_s
@@ -238,7 +238,7 @@ async def test_check_tests_whether_the_script_can_write(server: RedisServer, lim
     ],
 )
 async def test_error_without_a_server_has_no_secret(url: str) -> None:
-    limiter = RedisLimiter.from_url(RATE, BURST, url=url)
+    limiter = RedisLimiter(RATE, BURST, url=url)
     with pytest.raises(StoreUnavailable) as caught:
         await limiter.take("a")
     assert caught.value.message == "a store of the server cannot be read or written now"
@@ -246,7 +246,7 @@ async def test_error_without_a_server_has_no_secret(url: str) -> None:
 
 
 async def test_error_of_a_missing_password_has_no_secret(server: RedisServer) -> None:
-    limiter = RedisLimiter.from_url(RATE, BURST, url=server.url.replace("unix://", "unix://someone:secret@"))
+    limiter = RedisLimiter(RATE, BURST, url=server.url.replace("unix://", "unix://someone:secret@"))
     with pytest.raises(StoreUnavailable, match="cannot be read") as caught:
         await limiter.check()
     assert caught.value.message == "a store of the server cannot be read or written now"

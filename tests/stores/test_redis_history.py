@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from tokenfall.conversations import Conversation
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history.redis import MAX_READS, RedisHistory
+from tokenfall.history.search import search
 
 from tests.contracts.history import ALICE, BOB, LIMIT, DocumentsContract, HistoryContract, turn
 from tests.stores.redis_server import RedisServer
@@ -21,7 +22,7 @@ INDEX = "tokenfall:{alice}:conversations"
 
 @pytest.fixture
 async def store(redis: RedisServer) -> AsyncIterator[RedisHistory]:
-    history = RedisHistory.connect(redis.url, limit=LIMIT, expire_s=EXPIRE_S)
+    history = RedisHistory(redis.url, limit=LIMIT, expire_s=EXPIRE_S)
     yield history
     redis.reset()
     await history.close()
@@ -124,7 +125,7 @@ async def test_invalid_stored_document_raises_store_unavailable(store: RedisHist
     with pytest.raises(StoreUnavailable):
         await store.turns(ALICE)
     with pytest.raises(StoreUnavailable):
-        await store.search("alice", ["answer"])
+        await search(store, "alice", words=["answer"], limit=60)
     assert await store.turns(BOB) == [turn(2)]
 
 
@@ -221,7 +222,7 @@ async def test_cancelled_write_in_progress_completes(store: RedisHistory, redis:
     redis.resume()
     await store.close()
 
-    again = RedisHistory.connect(redis.url, limit=LIMIT, expire_s=EXPIRE_S)
+    again = RedisHistory(redis.url, limit=LIMIT, expire_s=EXPIRE_S)
     assert await again.turns(ALICE) == [turn(1), turn(2)]
     await again.close()
 
@@ -273,7 +274,7 @@ async def test_close_waits_for_calls_in_progress(store: RedisHistory, redis: Red
 async def test_acknowledged_turn_survives_a_crash_with_appendfsync_always(tmp_path: Path) -> None:
     server = RedisServer(tmp_path, append_only=True)
     try:
-        history = RedisHistory.connect(server.url, limit=LIMIT, expire_s=EXPIRE_S)
+        history = RedisHistory(server.url, limit=LIMIT, expire_s=EXPIRE_S)
         await history.append(ALICE, turn(1))
         await history.append(ALICE, turn(2))
         server.kill()
@@ -302,14 +303,14 @@ async def test_full_redis_is_unhealthy(store: RedisHistory, raw: Any) -> None:
 @pytest.mark.parametrize("url", ["redis://:hunter2/@127.0.0.1:1", "http://:hunter2@x", "redis://:hunter2@x:hunter2"])
 def test_invalid_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"^invalid Redis URL") as refused:
-        RedisHistory.connect(url, limit=LIMIT, expire_s=EXPIRE_S)
+        RedisHistory(url, limit=LIMIT, expire_s=EXPIRE_S)
 
     assert refused.value.__suppress_context__
 
 
 async def test_password_is_not_in_logs_or_errors(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    history = RedisHistory.connect(redis.url.replace("//", "//:hunter2@"), limit=LIMIT, expire_s=EXPIRE_S)
+    history = RedisHistory(redis.url.replace("//", "//:hunter2@"), limit=LIMIT, expire_s=EXPIRE_S)
     with pytest.raises(StoreUnavailable) as refused:
         await history.append(ALICE, turn(1))
     await history.close()
@@ -321,7 +322,7 @@ async def test_password_is_not_in_logs_or_errors(redis: RedisServer, caplog: pyt
 async def test_conversations_are_not_in_logs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     server = RedisServer(tmp_path, options=("--rename-command", "EVALSHA", ""))
     try:
-        history = RedisHistory.connect(server.url, limit=LIMIT, expire_s=EXPIRE_S)
+        history = RedisHistory(server.url, limit=LIMIT, expire_s=EXPIRE_S)
         with pytest.raises(StoreUnavailable):
             await history.append(ALICE, turn(1, text="s3cret"))
         await history.close()
@@ -334,7 +335,7 @@ async def test_conversations_are_not_in_logs(tmp_path: Path, caplog: pytest.LogC
 
 
 async def test_unused_store_closes(redis: RedisServer) -> None:
-    await RedisHistory.connect(redis.url, limit=LIMIT, expire_s=EXPIRE_S).close()
+    await RedisHistory(redis.url, limit=LIMIT, expire_s=EXPIRE_S).close()
 
 
 async def test_page_of_many_conversations_is_as_fast_as_of_few(store: RedisHistory, raw: Any) -> None:

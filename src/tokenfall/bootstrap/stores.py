@@ -29,7 +29,7 @@ def history(settings: Settings, metrics: Metrics) -> HistoryStore:
     from tokenfall.history.redis import RedisHistory  # noqa: PLC0415
 
     failed = partial(add, metrics.redis_failures, "history")
-    return RedisHistory.connect(url, limit=settings.history_limit, expire_s=settings.history_expiry, failed=failed)
+    return RedisHistory(url, limit=settings.history_limit, expire_s=settings.history_expiry, failed=failed)
 
 
 def shared_turns(settings: Settings, clock: Clock, *, metrics: Metrics) -> SharedTurns | None:
@@ -60,5 +60,5 @@ def redis_limiter(
     from tokenfall.limits.redis import RedisLimiter  # noqa: PLC0415
 
     rate, burst = settings.rate_limit_rps, settings.rate_limit_burst
-    primary = RedisLimiter.from_url(rate, burst, url=settings.limits)
+    primary = RedisLimiter(rate, burst, url=settings.limits)
     return FallbackLimiter(primary, local, now=now, failed=partial(add, metrics.redis_failures, "limits"))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tokenfall.conversations import Turn
 from tokenfall.messages import Message
+from tokenfall.utf8 import utf8_size
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
@@ -20,7 +21,7 @@ def estimated_tokens(message: Message) -> int:
     English has 4 to 5 bytes per token; most other scripts have fewer characters, but as many bytes. The estimate limits
     the context only, so it needs no tokenizer tables.
     """
-    size = len(message.content.encode("utf-8", "surrogatepass"))
+    size = utf8_size(message.content)
     return TOKENS_PER_MESSAGE + -(-size // BYTES_PER_TOKEN)
 
 

@@ -14,6 +14,7 @@ from tokenfall.callers import NOBODY, Caller
 from tokenfall.chat.context import context, turns_in_context, turns_within
 from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, ConversationTooLong, NotFound, StoreUnavailable
+from tokenfall.history.search import search
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
 from tokenfall.slicing.computation import LOOP_TURN
@@ -171,14 +172,6 @@ class Chat:
             raise ConversationChanged(f"the conversation does not contain the turn in {member}, or no longer")
         return turns if question.continues else turns[:-1], turns[-1]
 
-    async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
-        """Follow a turn of `owner`, starting after its first `after` pieces. Raises `NotFound` and `ResumeExpired`."""
-        return await self.turns.follow(owner, turn, after=after)
-
-    async def stop(self, owner: str, turn: str) -> None:
-        """Stop a turn of `owner` and store its text; return once it has ended. Raises `NotFound`."""
-        await self.turns.stop(owner, turn)
-
     @property
     def survives_restart(self) -> bool:
         """Whether a turn can be resumed in another process after this one has ended."""
@@ -226,16 +219,16 @@ class Chat:
             raise
 
     async def conversations(
-        self, owner: str, *, limit: int, after: str | None, search: Collection[str] = ()
+        self, owner: str, *, limit: int, after: str | None, words: Collection[str] = ()
     ) -> tuple[Sequence[ConversationInfo], bool]:
         """Conversations of `owner`, most recently active first, and whether another page may follow.
 
-        With `search`, only those with all of its words.
+        With `words`, only those in which all of them occur.
         """
-        if not search:
+        if not words:
             found = await self._history.conversations(owner, limit=limit + 1, after=after)
             return found[:limit], len(found) > limit
-        found = await self._history.search(owner, search, limit=limit, after=after)
+        found = await search(self._history, owner, words=words, limit=limit, after=after)
         return found, bool(found) and await self._has_after(owner, found[-1].id)
 
     async def _has_after(self, owner: str, last: str) -> bool:

@@ -1,16 +1,17 @@
 """In-memory history, limited in messages and bytes; lost when the process ends."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from itertools import dropwhile, islice
 
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn, text_bytes
 from tokenfall.errors import page_start_not_found
 from tokenfall.history.newest import within_bytes
 from tokenfall.history.recency import Recency
-from tokenfall.history.search import MAX_SCANNED, search, texts_of
+from tokenfall.history.search import texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.slicing.computation import NOTHING
+from tokenfall.utf8 import utf8_size
 
 TURN_OVERHEAD_BYTES = 760
 """Memory of a turn's objects without its texts, so that empty turns also count towards the limit."""
@@ -35,7 +36,7 @@ def _text_bytes(text: str) -> int:
     if text.isascii():
         return len(text)
     beyond_16_bits = len(text.encode("utf-16", "surrogatepass")) > 2 * len(text) + 2  # a byte order mark
-    return len(text) * (4 if beyond_16_bits else 2) + len(text.encode("utf-8", "surrogatepass"))
+    return len(text) * (4 if beyond_16_bits else 2) + utf8_size(text)
 
 
 def conversation_bytes(title: str) -> int:
@@ -125,14 +126,10 @@ class MemoryHistory:
             raise page_start_not_found() from None
         return [self._conversation_info(Conversation(owner, name)) for name in names]
 
-    async def search(
-        self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
-    ) -> Sequence[ConversationInfo]:
-        async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
-            return [self._texts(Conversation(owner, name)) for name in names]
-
-        listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)
-        return await search(listed, words, read=read, limit=limit)
+    async def texts(self, owner: str, ids: Sequence[str]) -> Sequence[Iterable[str] | None]:
+        found = [self._conversations.get(Conversation(owner, each)) for each in ids]
+        # copies, because turns may be added before a text is read
+        return [None if stored is None else texts_of(tuple(stored.turns.values())) for stored in found]
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
         stored = self._conversations.get(conversation)
@@ -163,12 +160,6 @@ class MemoryHistory:
         return ConversationInfo(
             conversation.id, newest.answered_at, 2 * len(stored.turns), stored.title, stored.is_pinned
         )
-
-    def _texts(self, conversation: Conversation) -> Iterable[str] | None:
-        stored = self._conversations.get(conversation)
-        return (
-            None if stored is None else texts_of(tuple(stored.turns.values()))
-        )  # a copy: turns may be added meanwhile
 
     def _enforce_max_bytes(self) -> None:
         """Drop the oldest turns of the least recently active conversations, but never the only turn."""

@@ -22,18 +22,17 @@ may be executed later. Imported only if configured.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from redis.asyncio import Redis
 
 from tokenfall import logs
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
-from tokenfall.history.search import BATCH_BYTES, CONVERSATION_BYTES, MAX_SCANNED, search, texts_of
+from tokenfall.history.search import BATCH_BYTES, CONVERSATION_BYTES, texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.redis.calls import CALL_S, Calls, connect, no_count, tag, unavailable
 from tokenfall.redis.lua import lua_script
@@ -60,9 +59,13 @@ _decode = msgspec.json.Decoder(Turn).decode
 
 
 class RedisHistory:
-    """Stores at most `limit` messages per conversation, for `expire_s` after its last turn. Owns `client`."""
+    """Stores at most `limit` messages per conversation, for `expire_s` after its last turn.
 
-    def __init__(self, client: Redis, *, limit: int, expire_s: float, failed: Callable[[], None] = no_count) -> None:
+    Connects to the Redis at `url` at first use. Raises `ValueError` for an invalid URL.
+    """
+
+    def __init__(self, url: str, *, limit: int, expire_s: float, failed: Callable[[], None] = no_count) -> None:
+        client = connect(url)
         self._max_turns = max(1, limit // 2)
         self._expire_ms = max(1, round(expire_s * 1000))
         self._client = client
@@ -77,11 +80,6 @@ class RedisHistory:
         self._read = client.register_script(lua_script(__file__, "read"))
         self._pin = client.register_script(lua_script(__file__, "pin"))
         self._describe = client.register_script(lua_script(__file__, "describe"))
-
-    @classmethod
-    def connect(cls, url: str, *, limit: int, expire_s: float, failed: Callable[[], None] = no_count) -> "RedisHistory":
-        """A history on the Redis at `url`; connects at first use. Raises `ValueError` for an invalid URL."""
-        return cls(connect(url), limit=limit, expire_s=expire_s, failed=failed)
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         arguments: list[str | bytes | int] = [
@@ -131,16 +129,10 @@ class RedisHistory:
         with _decoding_errors():
             return [_conversation_info(name, described) for name, described in found if described]
 
-    async def search(
-        self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
-    ) -> Sequence[ConversationInfo]:
-        async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
-            keys = [_key(Conversation(owner, name)) for name in names]
-            found = await self._read_documents(self._read, keys=keys, arguments=[BATCH_BYTES, CONVERSATION_BYTES])
-            return [None if each is None else texts_of(_decoded(each)) for each in found]
-
-        listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)
-        return await search(listed, words, read=read, limit=limit)
+    async def texts(self, owner: str, ids: Sequence[str]) -> Sequence[Iterable[str] | None]:
+        keys = [_key(Conversation(owner, each)) for each in ids]
+        found = await self._read_documents(self._read, keys=keys, arguments=[BATCH_BYTES, CONVERSATION_BYTES])
+        return [None if each is None else texts_of(_decoded(each)) for each in found]
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
         return bool(await self._calls.run(self._rename([_key(conversation)], [title])))

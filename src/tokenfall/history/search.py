@@ -4,10 +4,11 @@ A conversation is found if each word of the search occurs in its title or in one
 boundaries. Texts are read in batches and compared in pieces, so that a search does not block the event loop.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 
 from tokenfall.conversations import ConversationInfo, Turn
+from tokenfall.ports import HistoryStore
 from tokenfall.slicing.computation import Sliced
 from tokenfall.slicing.scheduler import run_sliced
 
@@ -29,19 +30,20 @@ BATCH = 50
 BATCH_BYTES = 2**18
 """A store that reads documents ends a batch with the conversation that exceeds this size."""
 
-Read = Callable[[Sequence[str]], Awaitable[Sequence[Iterable[str] | None]]]
-"""Takes ids; returns the texts of the first of these conversations, at least one. None: it does not exist."""
-
 
 async def search(
-    conversations: Sequence[ConversationInfo], words: Collection[str], *, read: Read, limit: int
+    history: HistoryStore, owner: str, *, words: Collection[str], limit: int, after: str | None = None
 ) -> list[ConversationInfo]:
-    """The first `limit` of `conversations` in which all `words` occur; fewer if the page's bounds are reached."""
+    """A page of those `conversations` of `history` in which all `words` occur.
+
+    It scans a limited number of conversations and characters, and then ends with those found so far.
+    """
+    conversations = await history.conversations(owner, limit=MAX_SCANNED, after=after)
     scan = Scan(words, limit)
     place = 0
     while place < len(conversations) and not scan.is_done:
         batch = conversations[place : place + BATCH]
-        texts = await read([each.id for each in batch])
+        texts = await history.texts(owner, [each.id for each in batch])
         await run_sliced(scan.add(zip(batch, texts, strict=False)))
         place += len(texts)
     return scan.found

@@ -9,16 +9,16 @@ gives `-wal` and `-shm` the same mode. Imported only if configured.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 import msgspec
 
 from tokenfall.conversations import DEFAULT_PAGE_SIZE, Conversation, ConversationInfo, Turn
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history import sqlite_database as database
-from tokenfall.history.search import MAX_SCANNED, search, texts_of
+from tokenfall.history.search import texts_of
 from tokenfall.history.sqlite_thread import SQLiteThread
-from tokenfall.history.titles import title_of
 
 CHECK_S = 1.0
 """Timeout of a health check."""
@@ -49,12 +49,11 @@ class SQLiteHistory:
         """Size of the largest turn that could not be written; 0 again once a turn of that size has been written."""
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
-        row = database.TurnRow(turn.id, _encode(turn), title_of(turn), turn.answered_at, self._max_turns, turn.replaces)
-        size_bytes = len(row.document)
+        document = _encode(turn)
+        size_bytes = len(document)
+        append = partial(database.append, turn=turn, document=document, max_turns=self._max_turns)
         try:
-            await self._writer.run(
-                lambda connection: database.append(connection, conversation, row=row), size_bytes=size_bytes
-            )
+            await self._writer.run(lambda connection: append(connection, conversation), size_bytes=size_bytes)
         except StoreUnavailable:
             self._failed_bytes = max(self._failed_bytes, size_bytes)
             raise
@@ -69,9 +68,9 @@ class SQLiteHistory:
         until: str | None = None,
         max_bytes: int | None = None,
     ) -> Sequence[Turn] | None:
-        newest = self._max_turns if last is None else max(0, min(last, self._max_turns))
-        selected = database.SelectedTurns(newest, until, max_bytes)
-        return await self._reader.run(lambda connection: database.turns(connection, conversation, selected=selected))
+        last = self._max_turns if last is None else max(0, min(last, self._max_turns))
+        turns = partial(database.turns, last=last, until=until, max_bytes=max_bytes)
+        return await self._reader.run(lambda connection: turns(connection, conversation))
 
     async def size_bytes(self, conversation: Conversation) -> int:
         return await self._reader.run(lambda connection: database.size_bytes(connection, conversation))
@@ -86,15 +85,9 @@ class SQLiteHistory:
             lambda connection: database.conversations(connection, owner, limit=limit, after=after)
         )
 
-    async def search(
-        self, owner: str, words: Collection[str], *, limit: int = DEFAULT_PAGE_SIZE, after: str | None = None
-    ) -> Sequence[ConversationInfo]:
-        async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
-            documents = await self._reader.run(lambda connection: database.documents(connection, owner, names=names))
-            return [None if each is None else texts_of(database.decoded(each)) for each in documents]
-
-        listed = await self.conversations(owner, limit=MAX_SCANNED, after=after)
-        return await search(listed, words, read=read, limit=limit)
+    async def texts(self, owner: str, ids: Sequence[str]) -> Sequence[Iterable[str] | None]:
+        found = await self._reader.run(lambda connection: database.documents(connection, owner, ids=ids))
+        return [None if each is None else texts_of(database.decoded(each)) for each in found]
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
         return await self._writer.run(lambda connection: database.rename(connection, conversation, title=title))

@@ -6,7 +6,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -16,6 +15,7 @@ from tokenfall.errors import StoreUnavailable, page_start_not_found
 from tokenfall.history.newest import within_bytes
 from tokenfall.history.search import BATCH_BYTES, CONVERSATION_BYTES
 from tokenfall.history.sqlite_thread import unavailable
+from tokenfall.history.titles import title_of
 
 BUSY_TIMEOUT_S = 2.0
 """How long a writer waits for a transaction of another process."""
@@ -58,25 +58,6 @@ it (sqlite.org/howtocorrupt.html, 2.2), so no other thread may open the database
 _log = logs.get(__name__)
 
 _decode = msgspec.json.Decoder(Turn).decode
-
-
-class TurnRow(NamedTuple):
-    """The arguments of `append`: a turn as JSON, and the title of a conversation that it starts."""
-
-    turn_id: str
-    document: bytes
-    title: str
-    answered_at: float
-    max_turns: int
-    replaces: str | None
-
-
-class SelectedTurns(NamedTuple):
-    """The arguments of `turns`, as in `HistoryStore.turns`: at most `newest` turns."""
-
-    newest: int
-    until: str | None
-    max_bytes: int | None
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -138,46 +119,51 @@ def _key(connection: sqlite3.Connection, conversation: Conversation) -> int | No
     return found[0] if found else None
 
 
-def append(connection: sqlite3.Connection, conversation: Conversation, *, row: TurnRow) -> None:
+def append(
+    connection: sqlite3.Connection, conversation: Conversation, *, turn: Turn, document: bytes, max_turns: int
+) -> None:
+    """Store `turn` as its JSON `document`."""
     connection.execute(
         "INSERT OR IGNORE INTO conversations (owner, id, title, last_activity, touched) VALUES (?, ?, ?, 0, 0)",
-        (conversation.owner, conversation.id, row.title),
+        (conversation.owner, conversation.id, title_of(turn)),
     )
     key = _key(connection, conversation)
     inserted = connection.execute(
         "INSERT OR IGNORE INTO turns (conversation, id, document) VALUES (?, ?, ?)",
-        (key, row.turn_id, row.document),
+        (key, turn.id, document),
     )
     if inserted.rowcount == 0:
         return
     connection.execute(
         "DELETE FROM turns WHERE conversation = :key AND id <> :id"
         " AND sequence >= (SELECT sequence FROM turns WHERE conversation = :key AND id = :replaces)",
-        {"key": key, "id": row.turn_id, "replaces": row.replaces},
+        {"key": key, "id": turn.id, "replaces": turn.replaces},
     )
     connection.execute(
         "UPDATE conversations SET last_activity = ?,"
         " touched = (SELECT max(touched) + 1 FROM conversations WHERE owner = ?) WHERE key = ?",
-        (row.answered_at, conversation.owner, key),
+        (turn.answered_at, conversation.owner, key),
     )
     connection.execute(
         "DELETE FROM turns WHERE conversation = :key AND sequence <="
         " (SELECT sequence FROM turns WHERE conversation = :key ORDER BY sequence DESC LIMIT 1 OFFSET :most)",
-        {"key": key, "most": row.max_turns},
+        {"key": key, "most": max_turns},
     )
 
 
-def turns(connection: sqlite3.Connection, conversation: Conversation, *, selected: SelectedTurns) -> list[Turn] | None:
+def turns(
+    connection: sqlite3.Connection, conversation: Conversation, *, last: int, until: str | None, max_bytes: int | None
+) -> list[Turn] | None:
     key = _key(connection, conversation)
     if key is None:
         return None
     documents = connection.execute(
         "SELECT document FROM turns WHERE conversation = :key AND sequence <= CASE WHEN :until IS NULL THEN :most"
         " ELSE (SELECT sequence FROM turns WHERE conversation = :key AND id = :until) END"
-        " ORDER BY sequence DESC LIMIT :newest",
-        {"key": key, "until": selected.until, "newest": selected.newest, "most": MAX_INTEGER},
+        " ORDER BY sequence DESC LIMIT :last",
+        {"key": key, "until": until, "last": last, "most": MAX_INTEGER},
     )
-    found = list(decoded(within_bytes((document for (document,) in documents), selected.max_bytes, size=len)))
+    found = list(decoded(within_bytes((document for (document,) in documents), max_bytes, size=len)))
     found.reverse()
     return found
 
@@ -190,18 +176,19 @@ def size_bytes(connection: sqlite3.Connection, conversation: Conversation) -> in
     return found[0]
 
 
-def documents(connection: sqlite3.Connection, owner: str, *, names: Sequence[str]) -> list[list[bytes] | None]:
-    """The documents of the first conversations of `names`, None for those that do not exist.
+def documents(connection: sqlite3.Connection, owner: str, *, ids: Sequence[str]) -> list[list[bytes] | None]:
+    """The documents of the first conversations of `ids`, None for those that do not exist.
 
     Ends after the conversation that exceeds `BATCH_BYTES`, so that a search does not delay other readers for long. Of
     a conversation at most `CONVERSATION_BYTES` are read.
     """
     found: list[list[bytes] | None] = []
     size = 0
-    for name in names:
+    for conversation_id in ids:
         if size > BATCH_BYTES:
             break
-        key = _key(connection, Conversation(owner, name))  # keys are reused after a deletion, so none is remembered
+        # keys are reused after a deletion, so none is remembered
+        key = _key(connection, Conversation(owner, conversation_id))
         rows = connection.execute("SELECT document FROM turns WHERE conversation = ? ORDER BY sequence", (key,))
         documents = list(within_bytes((document for (document,) in rows), CONVERSATION_BYTES, size=len))
         size += sum(map(len, documents))

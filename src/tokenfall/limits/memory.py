@@ -31,12 +31,12 @@ class MemoryLimiter:
         bucket = hash(client) % OVERFLOW_BUCKETS  # str hashes are salted: a client cannot choose its bucket
         if tat is None:  # it may have used tokens of an overflow bucket
             tat = self._overflow[bucket]
-        decision = spend(tat, now, rate=self.rate, burst=self.burst)
+        decision, tat = spend(tat, now, rate=self.rate, burst=self.burst)
         if client in self._tat or len(self._tat) < self._max_clients or self._sweep(now):
-            self._tat[client] = decision.tat_s
+            self._tat[client] = tat
         else:
-            self._overflow[bucket] = decision.tat_s
-        return LimitDecision(decision.allowed, decision.remaining, decision.retry_after_s, decision.reset_s)
+            self._overflow[bucket] = tat
+        return decision
 
     def _sweep(self, now: float) -> bool:
         """Evict clients with a full bucket, at most once per 1/rate: a flood must not cause a sweep per request.

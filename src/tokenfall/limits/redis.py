@@ -6,10 +6,6 @@ one double of microseconds since 1970 has a resolution of only a quarter of a mi
 request of a burst at 3 requests per second. The state expires a second after the bucket is full again.
 """
 
-from typing import Self
-
-from redis.asyncio import Redis
-
 from tokenfall.rate_limit import LimitDecision
 from tokenfall.redis.calls import Calls, connect
 from tokenfall.redis.lua import lua_script
@@ -35,25 +31,20 @@ Reply = tuple[int, int, bytes, bytes]
 
 
 class RedisLimiter:
-    """One bucket per client, in the Redis of `client`, which this limiter owns.
+    """One bucket per client, in the Redis at `url`; connects at first use. Raises ValueError for an invalid URL.
 
     `now_lua` is the Lua expression for now in microseconds. `take` and `check` raise `StoreUnavailable`. After
     cancellation or a timeout the request may still be counted.
     """
 
-    def __init__(self, rate: float, burst: int, *, client: Redis, now_lua: str = SERVER_TIME) -> None:
+    def __init__(self, rate: float, burst: int, *, url: str, now_lua: str = SERVER_TIME) -> None:
         self.rate = rate
         self.burst = burst
+        # no retries, because a repeated command may count twice
+        client = connect(url, max_connections=CONNECTIONS, step_s=COMMAND_TIMEOUT_S, retries=0)
         self._calls = Calls(client, is_logged=False)  # the caller logs the first failure, and retries every second
         self._script = client.register_script(_NOW % now_lua + lua_script(__file__, "take"))
         self._arguments = (repr(1e6 / rate), burst)
-
-    @classmethod
-    def from_url(cls, rate: float, burst: int, *, url: str, now_lua: str = SERVER_TIME) -> Self:
-        """A limiter on the Redis at `url`; connects at first use. Raises ValueError for an invalid URL."""
-        # no retries, because a repeated command may count twice
-        client = connect(url, max_connections=CONNECTIONS, step_s=COMMAND_TIMEOUT_S, retries=0)
-        return cls(rate, burst, client=client, now_lua=now_lua)
 
     async def take(self, client: str) -> LimitDecision:
         key = KEY_PREFIX + client.encode(errors="surrogatepass")

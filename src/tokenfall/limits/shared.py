@@ -114,12 +114,12 @@ class SharedLimiter:
         try:
             now = self._now()  # after locking, so that times never decrease between lock holders
             word, tat = table.find(place, now)
-            decision = spend(tat, now, rate=self.rate, burst=self.burst)
+            decision, tat = spend(tat, now, rate=self.rate, burst=self.burst)
             if decision.allowed:
-                table.store(place, word, tat_s=decision.tat_s)
+                table.store(place, word, tat_s=tat)
         finally:
             table.unlock()
-        return LimitDecision(decision.allowed, decision.remaining, decision.retry_after_s, decision.reset_s)
+        return decision
 
 
 def _place_function(key: bytes, slots: int) -> Callable[[str], Place]:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tokenfall.events import OutputEvent, ReasoningDelta, ToolCallDelta, Usage
 from tokenfall.messages import ChatRequest, Message
+from tokenfall.utf8 import utf8_size
 
 BYTES_PER_TOKEN = 4
 MAX_BYTES_OF_ONE_TOKEN = 8
@@ -25,7 +26,7 @@ def estimated_tokens(request: ChatRequest) -> int:
 def tokens_besides(request: ChatRequest) -> int:
     """Tokens other than the text of messages: images and tools."""
     images = sum(len(message.images) for message in request.messages)
-    tools = sum(_bytes(tool.name) + _bytes(tool.description) + len(tool.parameters) for tool in request.tools)
+    tools = sum(utf8_size(tool.name) + utf8_size(tool.description) + len(tool.parameters) for tool in request.tools)
     return TOKENS_PER_IMAGE * images + -(-tools // BYTES_PER_TOKEN)
 
 
@@ -76,7 +77,7 @@ class _Pieces:
     def add(self, text: str) -> None:
         if text:
             self._count += 1
-            self._size_bytes += _bytes(text)
+            self._size_bytes += utf8_size(text)
 
     def tokens(self) -> int:
         if self._size_bytes <= MAX_BYTES_OF_ONE_TOKEN * self._count:
@@ -85,9 +86,5 @@ class _Pieces:
 
 
 def _message_bytes(message: Message) -> int:
-    calls = sum(_bytes(call.name) + _bytes(call.arguments) for call in message.tool_calls)
-    return _bytes(message.content) + _bytes(message.thought) + calls
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+    calls = sum(utf8_size(call.name) + utf8_size(call.arguments) for call in message.tool_calls)
+    return utf8_size(message.content) + utf8_size(message.thought) + calls

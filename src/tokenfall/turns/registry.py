@@ -117,7 +117,7 @@ class TurnRegistry:
             await self.shared.stop(owner, turn_id)
             return
         turn.stop()
-        await wait_until_ended(turn)
+        await turn.ended()
 
     def retain(self, turn: RunningTurn) -> None:
         """Store an ended turn for resumption; drop one that failed without text, so that its key is free again."""
@@ -174,9 +174,3 @@ class TurnRegistry:
         turn = self._turns.pop(turn_id, None)
         if turn is not None and turn.idempotency_key:
             self._keys.pop((turn.conversation.owner, turn.idempotency_key), None)
-
-
-async def wait_until_ended(turn: RunningTurn) -> None:
-    """Return once the turn has ended."""
-    while turn.end is None:
-        await turn.change()

@@ -6,29 +6,28 @@ A string per piece would take 60 bytes more than its text, so the text is one UT
 from array import array
 from sys import getsizeof, maxsize
 
+from tokenfall.utf8 import SURROGATES, TextBuffer
+
 INDEXED = 256
 """Every so many pieces, the position of a piece in the buffer is stored, to find any piece in constant time."""
 
-_SURROGATES = "surrogatepass"
-"""Half of a surrogate pair is stored as it is: the other half may be in the next piece."""
 
+class ResponseBuffer(TextBuffer):
+    """A text with its piece boundaries."""
 
-class ResponseBuffer:
-    """An append-only text with its piece boundaries."""
-
-    __slots__ = ("_sizes", "_starts", "_text")
+    __slots__ = ("_sizes", "_starts")
 
     def __init__(self) -> None:
-        self._text = bytearray()
+        super().__init__()
         self._sizes = array("B")  # in bytes; few pieces exceed 255
         self._starts: list[int] = []  # of the pieces number INDEXED, 2 * INDEXED, ...
 
-    def add(self, piece: str) -> None:
-        data = piece.encode("utf-8", _SURROGATES)
+    def add(self, text: str) -> None:
+        data = text.encode("utf-8", SURROGATES)
         sizes = self._sizes
         if not len(sizes) % INDEXED and sizes:
-            self._starts.append(len(self._text))
-        self._text += data
+            self._starts.append(len(self._data))
+        self._data += data
         try:
             sizes.append(len(data))
         except OverflowError:
@@ -38,9 +37,6 @@ class ResponseBuffer:
     def __len__(self) -> int:
         """Number of pieces."""
         return len(self._sizes)
-
-    def text(self) -> str:
-        return self._text.decode("utf-8", _SURROGATES)
 
     def since(self, position: int, most: int = maxsize, *, max_bytes: int = maxsize) -> list[str]:
         """At most `most` of the pieces after the first `position`, up to the one that exceeds `max_bytes`."""
@@ -54,7 +50,7 @@ class ResponseBuffer:
         start += sum(self._sizes[indexed * INDEXED : position])
         pieces = []
         for size in self._sizes[position:end]:
-            pieces.append(self._text[start : start + size].decode("utf-8", _SURROGATES))
+            pieces.append(self._data[start : start + size].decode("utf-8", SURROGATES))
             start += size
         return pieces
 
@@ -68,4 +64,4 @@ class ResponseBuffer:
 
     def size_bytes(self) -> int:
         """Memory of the text and of the sizes. Takes the same time for any text."""
-        return getsizeof(self._text) + getsizeof(self._sizes) + getsizeof(self._starts)
+        return getsizeof(self._data) + getsizeof(self._sizes) + getsizeof(self._starts)

@@ -91,7 +91,7 @@ class TurnRun:
         """The client has disconnected: whether `run` continues without it; if not, the caller must cancel it."""
         continues = self._turn.detach()
         if continues:
-            self._runner.detach(self._turn, held_bytes=self._held_bytes())
+            self._runner.detached.add(self._turn, held_bytes=self._held_bytes())
         return continues
 
     def _held_bytes(self) -> int:

@@ -14,7 +14,7 @@ from tokenfall.memory.leases import RequestMemory
 from tokenfall.ports import Followed, HistoryStore
 from tokenfall.slicing.computation import NOTHING
 from tokenfall.turns.detached import DetachedTurns
-from tokenfall.turns.registry import TurnRegistry, wait_until_ended
+from tokenfall.turns.registry import TurnRegistry
 from tokenfall.turns.response_buffer import ResponseBuffer
 from tokenfall.turns.run import TurnRun
 from tokenfall.turns.turn import RunningTurn
@@ -32,7 +32,7 @@ class TurnRunner:
         self._history = history
         self.registry = registry
         self.memory = memory
-        self._detached = detached
+        self.detached = detached
         self._running: set[asyncio.Future[Finished]] = set()
         self._writes: set[asyncio.Future[None]] = set()
 
@@ -51,13 +51,9 @@ class TurnRunner:
         writing.add_done_callback(self._writes.discard)
         return writing
 
-    def detach(self, turn: RunningTurn, *, held_bytes: int) -> None:
-        """The client has disconnected, and the turn continues."""
-        self._detached.add(turn, held_bytes=held_bytes)
-
     def forget(self, turn: RunningTurn) -> None:
         """The turn has ended: it is no longer detached, and the registry stores it for resumption."""
-        self._detached.remove(turn)
+        self.detached.remove(turn)
         self.registry.retain(turn)
 
     # Called by the chat
@@ -98,7 +94,7 @@ class TurnRunner:
         try:
             async with asyncio.timeout(drain_s):
                 for turn in self.registry.running():
-                    await wait_until_ended(turn)
+                    await turn.ended()
         except TimeoutError:
             for turn in self.registry.running():
                 if turn.detached:
@@ -111,9 +107,9 @@ class TurnRunner:
         await asyncio.gather(*self._running, return_exceptions=True)
         for turn in self.registry.running():
             if turn.detached:
-                await wait_until_ended(turn)
+                await turn.ended()
         await asyncio.gather(*self._writes, return_exceptions=True)
-        self._detached.close()
+        self.detached.close()
         await self.registry.close()
 
 

@@ -184,6 +184,11 @@ class RunningTurn:
             if self._waiting is not None:  # a silent turn must not keep the futures of all followers that have left
                 self._waiting.pop(waiter, None)
 
+    async def ended(self) -> None:
+        """Return once the turn has ended."""
+        while self.end is None:
+            await self.change()
+
     def _notify(self) -> None:
         """Wake all that wait for a change, a few in each turn of the loop: they may be thousands."""
         waiting, self._waiting = self._waiting or {}, None
@@ -219,14 +224,10 @@ class FollowedLocally:
             while True:
                 thoughts = turn.thoughts_since(thought_position, AT_ONCE, max_bytes=AT_ONCE_BYTES)
                 thought_position += len(thoughts)
-                for thought in thoughts:
-                    full = on_event(ReasoningDelta(thought))
-                    if full is not None:
-                        await full
-                texts = turn.since(position, AT_ONCE, max_bytes=AT_ONCE_BYTES)
+                texts = [] if thoughts else turn.since(position, AT_ONCE, max_bytes=AT_ONCE_BYTES)
                 position += len(texts)
-                for text in texts:
-                    full = on_event(TextDelta(text))
+                for text in thoughts or texts:
+                    full = on_event(ReasoningDelta(text) if thoughts else TextDelta(text))
                     if full is not None:
                         await full
                 if thoughts or texts:

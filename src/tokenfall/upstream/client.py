@@ -12,7 +12,7 @@ from tokenfall.upstream.pool import Pool
 from tokenfall.upstream.request import RequestEncoder, UpstreamRequest
 
 if TYPE_CHECKING:
-    from tokenfall.reactor.loop import Reactor
+    from tokenfall.reactor.loop import Reactor, Timer
     from tokenfall.upstream.connection import UpstreamConnection
     from tokenfall.upstream.dialer import Dialer
 
@@ -27,11 +27,12 @@ class HTTPClient:
 
     def __init__(self, dialer: Dialer, reactor: Reactor, *, warm: int = 0) -> None:
         self._dialer = dialer
+        self._reactor = reactor
         self._encoder = RequestEncoder(dialer.address, proxy=dialer.proxy)
         self._pool = Pool(reactor.wheel.now, on_response=dialer.remember)
         self._warm = warm
         self._warming: set[asyncio.Task[None]] = set()
-        self._refill: asyncio.TimerHandle | None = None
+        self._refill: Timer | None = None
         self._unreachable = False  # since the last warm connection
 
     async def run(self, request: UpstreamRequest, exchange: UpstreamExchange, *, within_s: float) -> None:
@@ -43,7 +44,7 @@ class HTTPClient:
         data = self._encoder.encode(request)
         connection = self._pool.take()
         if self._warm and self._refill is None:
-            self._refill = asyncio.get_running_loop().call_later(REFILL_S, self.warm_up)
+            self._refill = self._reactor.call_at(self._reactor.wheel.now() + REFILL_S, self.warm_up)
         if connection is None:
             connection = await self._open(within_s)
         while True:
@@ -71,7 +72,7 @@ class HTTPClient:
     async def close(self) -> None:
         """Close all connections."""
         if self._refill is not None:
-            self._refill.cancel()
+            self._reactor.wheel.cancel(self._refill)
         for task in self._warming:
             task.cancel()
         await asyncio.gather(*self._warming, return_exceptions=True)

@@ -74,7 +74,6 @@ class UpstreamConnection(StreamSocket):
         "_head_bytes",
         "_headers",
         "_is_head_request",
-        "_keep_alive",
         "_owner",
         "_parser",
         "_state",
@@ -96,7 +95,6 @@ class UpstreamConnection(StreamSocket):
         self._head_bytes = 0
         self._framing_bytes = 0
         self._discard_left = 0
-        self._keep_alive = False
         self._until_close = False
         self._is_head_request = False
         self.urgent = False
@@ -147,13 +145,12 @@ class UpstreamConnection(StreamSocket):
         if self.fd >= 0:  # the unsent bytes are no longer needed
             self.abort()
 
-    def cut(self, error: TokenfallError) -> None:
+    def fail(self, error: TokenfallError) -> None:
         """Close now, and fail the exchange, if any, with `error`."""
-        self._fail(error)
-
-    def idle_until(self, deadline_s: float) -> None:
-        """Close at `deadline_s` unless a request is sent before."""
-        self.set_deadline(deadline_s)
+        exchange = self._exchange
+        self.abandon()
+        if exchange is not None:
+            exchange.broken(error)
 
     # Callbacks of StreamSocket
 
@@ -172,16 +169,16 @@ class UpstreamConnection(StreamSocket):
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
             _log.error("handling a response failed", exc_info=error.__context__ or error)
-            self._fail(TokenfallError("the response failed"))
+            self.fail(TokenfallError("the response failed"))
         except httptools.HttpParserUpgrade:
             self.abandon()  # `on_headers_complete` has failed the exchange
         except httptools.HttpParserError:
             if self._state != CLOSED:
-                self._fail(UpstreamMalformed("the upstream's response is not HTTP"))
+                self.fail(UpstreamMalformed("the upstream's response is not HTTP"))
         if self._framing_bytes > MAX_HEAD_BYTES and self._state == BODY:
-            self._fail(UpstreamMalformed(f"the upstream's response has over {MAX_HEAD_BYTES} bytes of framing"))
+            self.fail(UpstreamMalformed(f"the upstream's response has over {MAX_HEAD_BYTES} bytes of framing"))
         elif self._head_bytes > MAX_HEAD_BYTES and self._state == AWAITING:
-            self._fail(UpstreamMalformed(f"the head of the upstream's response has over {MAX_HEAD_BYTES} bytes"))
+            self.fail(UpstreamMalformed(f"the head of the upstream's response has over {MAX_HEAD_BYTES} bytes"))
 
     def eof_received(self) -> bool:
         self._server_closed()
@@ -216,8 +213,7 @@ class UpstreamConnection(StreamSocket):
     def _server_closed(self) -> None:
         """The server has closed its side of the connection."""
         if self._state in (BODY, DISCARDING) and self._until_close:
-            self._keep_alive = False
-            self._complete()
+            self._complete(keep_alive=False)
         else:
             self._break_off()
 
@@ -244,12 +240,12 @@ class UpstreamConnection(StreamSocket):
             return
         status = self._parser.get_status_code()
         if status == _SWITCHING:  # also without `Upgrade`, which makes the parser raise
-            self._fail(UpstreamError("the upstream responded with status 101"))
+            self.fail(UpstreamError("the upstream responded with status 101"))
         if status < 200:
             return
         codings = [value.strip().lower() for name, value in headers if name == "transfer-encoding"]
         if codings not in ([], ["chunked"]):
-            self._fail(UpstreamMalformed("the upstream's response has an unknown transfer coding"))
+            self.fail(UpstreamMalformed("the upstream's response has an unknown transfer coding"))
             return
         has_length = any(name == "content-length" for name, _ in headers)
         self._until_close = not (codings or has_length or status in _NO_BODY or self._is_head_request)
@@ -258,8 +254,7 @@ class UpstreamConnection(StreamSocket):
         assert self._exchange is not None  # noqa: S101 - it is set until the head has arrived
         self._exchange.head_received(status, headers)
         if self._is_head_request and self._state in (BODY, DISCARDING):
-            self._keep_alive = False  # the parser would wait for a body
-            self._complete()
+            self._complete(keep_alive=False)  # the parser would wait for a body
 
     def _responded(self) -> None:
         """The final head of a response has arrived."""
@@ -271,30 +266,21 @@ class UpstreamConnection(StreamSocket):
 
     def on_message_complete(self) -> None:
         if self._state in (BODY, DISCARDING):
-            if not self._until_close:
-                self._keep_alive = self._parser.should_keep_alive()
-            self._complete()
+            self._complete(keep_alive=not self._until_close and self._parser.should_keep_alive())
 
-    def _complete(self) -> None:
+    def _complete(self, *, keep_alive: bool) -> None:
         """The response is complete: report it, and become idle or close."""
         exchange = self._exchange
         self._release()
         self.clear_deadline()
-        keeps = self._keep_alive and self._unsent is None
         self._state = IDLE
-        if keeps:
+        if keep_alive and self._unsent is None:
             self.resume_reading()
             self._owner.connection_idle(self)
         else:
             self.abandon()
         if exchange is not None:
             exchange.body_ended()
-
-    def _fail(self, error: TokenfallError) -> None:
-        exchange = self._exchange
-        self.abandon()
-        if exchange is not None:
-            exchange.broken(error)
 
     def _release(self) -> None:
         """Detach the exchange."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tokenfall import __version__
 from tokenfall.errors import (
@@ -18,13 +19,14 @@ from tokenfall.errors import (
     copy_error,
 )
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
+from tokenfall.http.encoding import header_lines
 from tokenfall.memory.leases import RequestMemory
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics.registry import OTHER, Metrics, add
 from tokenfall.ports import OnDelta, Wheel
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.key_redaction import without_key
-from tokenfall.upstream.refused_fields import RefusedFields
+from tokenfall.upstream.known_rewrites import KnownRewrites
 from tokenfall.upstream.relayed_response import RelayedResponse
 from tokenfall.upstream.request import UpstreamRequest
 from tokenfall.upstream.response import CompleteResponse
@@ -35,11 +37,15 @@ from tokenfall.wire import sse
 from tokenfall.wire.tool_names import upstream_name
 from tokenfall.wire.upstream.reader import PassthroughReader, ResponseReader
 from tokenfall.wire.upstream.request import encode_request
+from tokenfall.wire.upstream.rewrites import needed_rewrite
 
 if TYPE_CHECKING:
     from tokenfall.http.response import Send
 
 CHAT = "/chat/completions"
+_JSON = "application/json"
+_ACCEPT = {accept: header_lines([("Accept", accept)]) for accept in (sse.CONTENT_TYPE, _JSON)}
+_JSON_BODY = header_lines([("Content-Type", _JSON)])
 
 R = TypeVar("R", bound=CompleteResponse)
 
@@ -47,11 +53,12 @@ R = TypeVar("R", bound=CompleteResponse)
 class PassthroughRequest(Struct, frozen=True):
     """A request forwarded to the upstream unchanged: `path` relative to the base address, and the body.
 
-    `model` is the one in the body, for the metrics of a streamed response. `caller` is the name of the caller.
+    Without a body it is a GET, otherwise a POST. `model` is the one in the body, for the metrics of a streamed
+    response. `caller` is the name of the caller.
     """
 
     path: str
-    body: bytes
+    body: bytes | None = None
     model: str = ""
     caller: str = ""
 
@@ -73,9 +80,10 @@ class UpstreamEngine:
         retries: Retries | None = None,
     ) -> None:
         self._client = client
-        self._headers = [("User-Agent", f"tokenfall/{__version__}"), ("Accept-Encoding", "identity")]
+        headers = [("User-Agent", f"tokenfall/{__version__}"), ("Accept-Encoding", "identity")]
         if key is not None:
-            self._headers.append(("Authorization", f"Bearer {key}"))
+            headers.append(("Authorization", f"Bearer {key}"))
+        self._headers = header_lines(headers)
         self._key = key
         self._timeouts = timeouts
         self._wheel = wheel
@@ -83,7 +91,7 @@ class UpstreamEngine:
         self.memory: RequestMemory | None = None
         """Memory of requests until their first event; None for no limit."""
         self.retries = retries
-        self._refused_fields = RefusedFields()
+        self._rewrites = KnownRewrites(wheel.now)
 
     # These three return the coroutine of another method instead of awaiting it, to save one frame per stream.
 
@@ -109,22 +117,20 @@ class UpstreamEngine:
         """Forward a streaming request and report each event as `PassthroughEvent`, including the final one: `[DONE]`,
         or a type for which `ends` returns True.
         """
-        encoded = self._request(passthrough, "POST", accept=sse.CONTENT_TYPE)
+        encoded = self._request(passthrough, accept=sse.CONTENT_TYPE)
         model, caller = passthrough.model, passthrough.caller
         return self._stream(encoded, partial(PassthroughReader, ends), on_event=on_event, model=model, caller=caller)
 
     def models(self) -> Coroutine[Any, Any, bytes]:
         """The unchanged body of the response to `GET /models`. Raises an `UpstreamError`."""
-        return self.fetch(PassthroughRequest("/models", b""), method="GET")
+        return self.fetch(PassthroughRequest("/models"))
 
-    async def fetch(
-        self, passthrough: PassthroughRequest, *, method: str = "POST", on_size: Callable[[int], None] | None = None
-    ) -> bytes:
+    async def fetch(self, passthrough: PassthroughRequest, *, on_size: Callable[[int], None] | None = None) -> bytes:
         """The unchanged body of a non-streaming response. Raises an `UpstreamError`.
 
         `on_size` is called with the size received so far; a `TokenfallError` that it raises ends the request.
         """
-        response = await self._whole(passthrough, partial(CompleteResponse, on_size=on_size), method=method)
+        response = await self._whole(passthrough, partial(CompleteResponse, on_size=on_size))
         response.close()
         return response.body
 
@@ -142,10 +148,8 @@ class UpstreamEngine:
         except UpstreamError as error:
             raise self._reported(error) from None
 
-    async def _whole(
-        self, passthrough: PassthroughRequest, receiver: Callable[[Watch], R], *, method: str = "POST"
-    ) -> R:
-        request = self._request(passthrough, method, accept="application/json")
+    async def _whole(self, passthrough: PassthroughRequest, receiver: Callable[[Watch], R]) -> R:
+        request = self._request(passthrough, accept=_JSON)
         caller = passthrough.caller
         del passthrough  # so that `request` alone holds the body
         watch = self._watch(non_streaming=True)
@@ -203,10 +207,10 @@ class UpstreamEngine:
                 try:
                     await self._client.run(request, stream, within_s=watch.first_token_left_s())
                 except (TokenfallError, TimeoutError) as error:
-                    retried = self._without_refused_field(request, error)
-                    if retried is not None:
-                        retried.lease, request.lease = request.lease, None
-                        request, tries = retried, 0
+                    rewritten = self._rewritten(request, error)
+                    if rewritten is not None:
+                        rewritten.lease, request.lease = request.lease, None
+                        request, tries = rewritten, 0
                         continue
                     status, tried = stream.status, 0 if stream.reported else tries
                     wait_s = self._wait_s(error, watch=watch, status=status, tries=tried)
@@ -219,12 +223,16 @@ class UpstreamEngine:
         finally:
             request.release()
 
-    def _without_refused_field(self, request: UpstreamRequest, error: Exception) -> UpstreamRequest | None:
-        """The request without the field that `error` refuses, if Tokenfall added it; None otherwise."""
+    def _rewritten(self, request: UpstreamRequest, error: Exception) -> UpstreamRequest | None:
+        """The request with the rewrite that it needs after `error`; None if none helps."""
         if request.chat is None or not isinstance(error, UpstreamRefused):
             return None
-        chat = self._refused_fields.without_next(request.chat, error)
-        return None if chat is None else self._chat(chat)
+        rewrite = needed_rewrite(error, request.chat)
+        if rewrite is None:
+            return None
+        rewritten = self._chat(replace(request.chat, rewrites=request.chat.rewrites | {rewrite}))
+        rewritten.on_accepted = self._rewrites.remember
+        return rewritten
 
     def _wait_s(self, failure: TokenfallError | TimeoutError, *, watch: Watch, status: int, tries: int) -> float:
         """How long to wait before the next try. Raises the error for the caller if there is none.
@@ -262,17 +270,16 @@ class UpstreamEngine:
         )
 
     def _first(self, request: ChatRequest) -> UpstreamRequest:
-        """A chat request, without the fields that its model is known to refuse."""
-        return self._chat(self._refused_fields.without_refused(request))
+        """A chat request, with the rewrites that are known for its model."""
+        return self._chat(self._rewrites.applied(request))
 
     def _chat(self, request: ChatRequest) -> UpstreamRequest:
-        encoded = self._request(PassthroughRequest(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
+        encoded = self._request(PassthroughRequest(CHAT, encode_request(request)), accept=sse.CONTENT_TYPE)
         encoded.chat = request
         return encoded
 
-    def _request(self, passthrough: PassthroughRequest, method: str, *, accept: str) -> UpstreamRequest:
-        headers = [*self._headers, ("Accept", accept)]
-        if method != "POST":
-            return UpstreamRequest(method, passthrough.path, headers=headers)
-        headers.append(("Content-Type", "application/json"))
-        return UpstreamRequest(method, passthrough.path, headers=headers, body=passthrough.body)
+    def _request(self, passthrough: PassthroughRequest, *, accept: str) -> UpstreamRequest:
+        headers = self._headers + _ACCEPT[accept]
+        if passthrough.body is None:
+            return UpstreamRequest("GET", passthrough.path, headers=headers)
+        return UpstreamRequest("POST", passthrough.path, headers=headers + _JSON_BODY, body=passthrough.body)

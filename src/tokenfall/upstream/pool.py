@@ -40,14 +40,14 @@ class Pool(Owner):
         """Close all connections, and every later one when it becomes idle. Requests in progress fail."""
         self._closed = True
         for connection in tuple(self._open):
-            connection.cut(shutting_down())
+            connection.fail(shutting_down())
 
     def connection_idle(self, connection: UpstreamConnection) -> None:
         if self._closed or len(self._idle) >= MAX_IDLE:
             connection.abandon()
             return
         connection.was_idle = True
-        connection.idle_until(self._now() + IDLE_S)
+        connection.set_deadline(self._now() + IDLE_S)
         self._idle[connection] = None
 
     def connection_responded(self, connection: UpstreamConnection) -> None:

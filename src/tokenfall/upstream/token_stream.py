@@ -147,7 +147,7 @@ class TokenStream(UpstreamResponse):
             self._report_early()
         if not self.reported:
             self.reported = True
-            self._request.release()
+            self._request.accepted()
             self.responding()
         try:
             room = self._on_event(event)

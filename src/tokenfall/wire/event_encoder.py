@@ -6,10 +6,10 @@ import msgspec
 
 from tokenfall.events import Finished, OutputEvent, TextDelta, ToolCallDelta
 from tokenfall.messages import ToolCall
+from tokenfall.utf8 import TextBuffer
 from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, ResponseTiming
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.logprob_list import LogprobList
-from tokenfall.wire.text_buffer import TextBuffer
 
 _encode = msgspec.json.encode
 

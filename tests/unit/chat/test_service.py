@@ -114,7 +114,7 @@ async def test_turn_whose_history_read_fails_is_removed(failure: Exception, monk
     beginning = asyncio.create_task(chat.begin(question(key="k")))
     await slow.reading.wait()
     (turn,) = chat.turns.running()
-    following = asyncio.create_task((await chat.resume("alice", turn.id, after=0)).run(ignore))
+    following = asyncio.create_task((await chat.turns.follow("alice", turn.id, after=0)).run(ignore))
 
     async def turns(conversation: Conversation, last: int | None = None) -> Sequence[Turn]:
         raise failure
@@ -167,7 +167,7 @@ async def test_turn_stopped_during_the_history_read_does_not_call_the_engine() -
     beginning = asyncio.create_task(start(chat, question()))
     await slow.reading.wait()
     (turn,) = chat.turns.running()
-    stopping = asyncio.create_task(chat.stop("alice", turn.id))
+    stopping = asyncio.create_task(chat.turns.stop("alice", turn.id))
     await settle()
     slow.may_read.set()
     with pytest.raises(TurnStopped):
@@ -527,18 +527,18 @@ async def test_only_the_owner_can_resume_or_stop_a_turn(history: MemoryHistory) 
     running = asyncio.create_task(answering.run(ignore))
     engine.emit("a", "b")
     await settle()
-    for refused in (chat.resume("bob", answering.id, after=0), chat.stop("bob", answering.id)):
+    for refused in (chat.turns.follow("bob", answering.id, after=0), chat.turns.stop("bob", answering.id)):
         with pytest.raises(NotFound):
             await refused
     listener = RecordingListener()
-    following = asyncio.create_task((await chat.resume("alice", answering.id, after=1)).run(listener.on_event))
-    await chat.stop("alice", answering.id)
+    following = asyncio.create_task((await chat.turns.follow("alice", answering.id, after=1)).run(listener.on_event))
+    await chat.turns.stop("alice", answering.id)
     assert await stored_texts(history) == [("ab", "interrupted")], "stored before stop returns"
     for hearing in (running, following):
         with pytest.raises(TurnStopped):
             await hearing
     assert listener.texts == ["b"]
-    await chat.stop("alice", answering.id)
+    await chat.turns.stop("alice", answering.id)
 
 
 @pytest.mark.parametrize("shared", [None, FakeSharedTurns()])
@@ -594,7 +594,7 @@ async def test_detached_turn_is_ended_and_stored_after_the_drain(history: Memory
     engine = ManualEngine()
     chat = chat_on(engine, history)
     answering, running = await detached(chat, engine, "a")
-    following = asyncio.create_task((await chat.resume("alice", answering.id, after=0)).run(ignore))
+    following = asyncio.create_task((await chat.turns.follow("alice", answering.id, after=0)).run(ignore))
     await chat.runner.drain(0)
     await chat.runner.close()
     for hearing in (running, following):
@@ -748,11 +748,11 @@ async def test_only_the_owner_can_pin_and_find_a_conversation(history: MemoryHis
     with pytest.raises(NotFound):
         await chat.pin(Conversation("bob", HERE.id), True)
 
-    assert [each.pinned for each in (await chat.conversations("alice", limit=9, after=None, search=("hi",)))[0]] == [
+    assert [each.pinned for each in (await chat.conversations("alice", limit=9, after=None, words=("hi",)))[0]] == [
         True
     ]
-    assert await chat.conversations("alice", limit=9, after=None, search=("nothing",)) == ([], False)
-    assert await chat.conversations("bob", limit=9, after=None, search=("hi",)) == ([], False)
+    assert await chat.conversations("alice", limit=9, after=None, words=("nothing",)) == ([], False)
+    assert await chat.conversations("bob", limit=9, after=None, words=("hi",)) == ([], False)
 
 
 async def test_context_is_limited_by_its_token_budget(history: MemoryHistory) -> None:

@@ -62,24 +62,39 @@ def test_page_ends_at_the_character_limit_with_the_matches_so_far() -> None:
     assert scan.is_done
 
 
-async def test_nothing_is_read_after_the_page_is_full() -> None:
-    batches: list[Sequence[str]] = []
+class OneByOne(MemoryHistory):
+    """Returns the texts of one conversation at a time."""
 
-    async def read(names: Sequence[str]) -> list[list[str]]:
-        batches.append(names)
-        return [["text"]]
+    def __init__(self) -> None:
+        super().__init__(limit=4, max_bytes=2**30)
+        self.batches: list[Sequence[str]] = []
+        self.failure: Exception | None = None
 
-    listed = [info(name) for name in "abc"]
-    assert await search(listed, ["text"], read=read, limit=2) == listed[:2]
-    assert batches == [["a", "b", "c"], ["b", "c"]]
+    async def texts(self, owner: str, ids: Sequence[str]) -> Sequence[Iterable[str] | None]:
+        self.batches.append(ids)
+        if self.failure is not None:
+            raise self.failure
+        return await super().texts(owner, ids[:1])
 
 
-async def test_error_of_the_store_ends_the_search() -> None:
-    async def read(names: Sequence[str]) -> list[list[str]]:
-        raise StoreUnavailable("no")
+@pytest.fixture
+async def history() -> OneByOne:
+    made = OneByOne()
+    for name in "cba":
+        await made.append(Conversation("alice", name), turn(1))
+    return made
+
+
+async def test_nothing_is_read_after_the_page_is_full(history: OneByOne) -> None:
+    assert [each.id for each in await search(history, "alice", words=["answer"], limit=2)] == ["a", "b"]
+    assert history.batches == [["a", "b", "c"], ["b", "c"]]
+
+
+async def test_error_of_the_store_ends_the_search(history: OneByOne) -> None:
+    history.failure = StoreUnavailable("no")
 
     with pytest.raises(StoreUnavailable):
-        await search([info("a")], ["text"], read=read, limit=2)
+        await search(history, "alice", words=["answer"], limit=60)
 
 
 async def test_conversation_deleted_during_a_search_is_not_found() -> None:
@@ -87,7 +102,7 @@ async def test_conversation_deleted_during_a_search_is_not_found() -> None:
     for number in range(BATCH):
         await history.append(Conversation("alice", f"c{number}"), turn(number))
     await history.append(Conversation("alice", "long"), turn(BATCH, text="É" * 300 * PIECE_CHARACTERS))
-    searching = asyncio.create_task(history.search("alice", ["question"]))
+    searching = asyncio.create_task(search(history, "alice", words=["question"], limit=60))
     await asyncio.sleep(0)
     assert await history.clear(Conversation("alice", "c0"))
     assert not searching.done()

@@ -15,6 +15,7 @@ import pytest
 from tokenfall.conversations import Conversation, ConversationInfo
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history import sqlite_database
+from tokenfall.history.search import search
 from tokenfall.history.sqlite import SQLiteHistory
 from tokenfall.history.sqlite_database import SCHEMA
 from tokenfall.history.sqlite_thread import MAX_BATCH_JOBS
@@ -289,7 +290,7 @@ async def test_invalid_document_is_unavailable(store: SQLiteHistory, path: Path)
     assert isinstance(read[0], StoreUnavailable)
     assert read[1] == [turn(2)]
     with pytest.raises(StoreUnavailable):
-        await store.search("alice", ["answer"])
+        await search(store, "alice", words=["answer"], limit=60)
 
 
 class LateHistory(SQLiteHistory):
@@ -305,8 +306,8 @@ async def test_conversation_deleted_during_a_search_is_not_found(path: Path) -> 
     history = LateHistory(str(path), limit=LIMIT)
     await history.append(BOB, turn(1))
 
-    assert await history.search("alice", ["question"]) == []
-    assert len(await history.search("bob", ["question"])) == 1
+    assert await search(history, "alice", words=["question"], limit=60) == []
+    assert len(await search(history, "bob", words=["question"], limit=60)) == 1
     await history.close()
 
 

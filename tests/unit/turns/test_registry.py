@@ -15,7 +15,7 @@ from tokenfall.errors import (
 )
 from tokenfall.events import Finished
 from tokenfall.ports import Followed
-from tokenfall.turns.registry import OVERHEAD_BYTES, TurnRegistry, wait_until_ended
+from tokenfall.turns.registry import OVERHEAD_BYTES, TurnRegistry
 from tokenfall.turns.turn import RunningTurn
 
 from tests.doubles.clocks import FakeClock
@@ -178,7 +178,7 @@ async def test_stopping_waits_for_the_end() -> None:
 async def test_ended_returns_at_once_for_an_ended_turn() -> None:
     turn = running_turn()
     turn.finish(GENUINE)
-    await wait_until_ended(turn)
+    await turn.ended()
 
 
 # Retention of ended turns

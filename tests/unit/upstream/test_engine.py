@@ -265,7 +265,7 @@ STOPPED = b'data: {"model":"up-1","choices":[{"delta":{"content":"a"},"finish_re
 
 
 @pytest.mark.parametrize("how", ["reply", "converse"])
-async def test_refused_field_is_omitted_in_the_retry_and_in_later_requests(relay: Relay, how: str) -> None:
+async def test_rewrite_is_applied_to_the_repeated_and_to_later_requests(relay: Relay, how: str) -> None:
     engine = relay.engine(complete(UNSUPPORTED, 400), stream(STOPPED))
     call = engine.reply if how == "reply" else engine.converse
     for _ in range(2):
@@ -277,7 +277,7 @@ async def test_refused_field_is_omitted_in_the_retry_and_in_later_requests(relay
     assert relay.metrics.upstream_errors == {}
 
 
-async def test_each_refused_field_is_omitted(relay: Relay) -> None:
+async def test_each_needed_rewrite_is_applied(relay: Relay) -> None:
     refusals = [f'{{"error":"{name} is not supported"}}'.encode() for name in ("stream_options", "reasoning_effort")]
     engine = relay.engine(complete(UNSUPPORTED, 400), *(complete(each, 422) for each in refusals), stream(STOPPED))
     request = msgspec.structs.replace(REQUEST, effort="low")
@@ -317,11 +317,15 @@ async def test_response_without_a_token_is_not_recorded(relay: Relay) -> None:
     assert relay.metrics.upstream_ttft_s == {}
 
 
-async def test_request_is_reworded_once(relay: Relay) -> None:
-    with pytest.raises(UpstreamRefused):
-        await converse(relay, complete(UNSUPPORTED, 400))
+async def test_rewrite_that_does_not_help_is_applied_once_and_not_to_later_requests(relay: Relay) -> None:
+    engine = relay.engine(complete(UNSUPPORTED, 400))
+    for _ in range(2):
+        with pytest.raises(UpstreamRefused):
+            await engine.converse(REQUEST, relay.on_event)
+    await engine.close()
 
-    assert len(relay.upstream.exchanges) == 2
+    sent = [name for exchange in relay.upstream.exchanges for name in exchange.body if name.startswith("max_")]
+    assert sent == ["max_tokens", "max_completion_tokens"] * 2
 
 
 # Passthrough

@@ -25,7 +25,7 @@ from tests.doubles.loops import running_reactor
 from tests.end_to_end.in_process import descriptors, eventually
 from tests.end_to_end.upstream import Exchange, Script, Upstream, scripted
 
-GET = UpstreamRequest("GET", "/", headers=[("Authorization", "Bearer s3cret")])
+GET = UpstreamRequest("GET", "/", headers=b"Authorization: Bearer s3cret\r\n")
 MIB = 1_048_576
 
 

@@ -52,7 +52,7 @@ def document_error(document: object) -> str | None:
     if not isinstance(document, dict):
         return None
     if _is_present(document.get("error")):
-        return _message_of(document["error"]) or _message_of(document.get("message"))
+        return error_message(document["error"]) or error_message(document.get("message"))
     if _is_error(document):
         return error_message(document)
     groq = document.get("x_groq")
@@ -86,17 +86,16 @@ def _has_error_number(document: dict[str, Any]) -> bool:
     return any((whole_number(document.get(name)) or 0) >= _FIRST_ERROR_STATUS for name in _STATUSES)
 
 
-def error_message(error: object) -> str:
-    """The message of a value that is known to be an error, in any form; at most 300 characters."""
-    return _message_of(error)
-
-
 def _is_present(error: object) -> bool:
     """Whether an `error` member has a value that reports an error."""
     return error is not None and error is not False and error not in ("", 0, [])
 
 
-def _message_of(error: object, depth: int = 0) -> str:
+def error_message(error: object, depth: int = 0) -> str:
+    """The message of a value that is known to be an error, in any form; at most 300 characters, "" without one.
+
+    `depth` is the number of values around it.
+    """
     if isinstance(error, str):
         return without_surrogates(error.strip()[:MAX_MESSAGE_CHARACTERS])
     if isinstance(error, int | float) and not isinstance(error, bool):
@@ -104,14 +103,14 @@ def _message_of(error: object, depth: int = 0) -> str:
     if depth == _MAX_DEPTH:
         return ""
     if isinstance(error, list):
-        reasons = (_message_of(item, depth + 1) for item in error[:_MAX_REASONS])
+        reasons = (error_message(item, depth + 1) for item in error[:_MAX_REASONS])
         return "; ".join(filter(None, reasons))[:MAX_MESSAGE_CHARACTERS]
     if not isinstance(error, dict):
         return ""
     for name in _MESSAGES:
-        if message := _message_of(error.get(name), depth + 1):
+        if message := error_message(error.get(name), depth + 1):
             return f"{_place(error)}{message}"[:MAX_MESSAGE_CHARACTERS]
-    return next((text for name in _NAMES if (text := _message_of(error.get(name), _MAX_DEPTH))), "")
+    return next((text for name in _NAMES if (text := error_message(error.get(name), _MAX_DEPTH))), "")
 
 
 def _place(error: dict[str, Any]) -> str:
@@ -132,7 +131,7 @@ def error_body_message(body: bytes) -> str:
     if found is None and isinstance(document, str):
         return _plain_text(document)
     if found is None and isinstance(document, dict) and not document.get("choices"):
-        return next(filter(None, (_message_of(document[name]) for name in _MESSAGES if document.get(name))), "")
+        return next(filter(None, (error_message(document[name]) for name in _MESSAGES if document.get(name))), "")
     return found or ""
 
 

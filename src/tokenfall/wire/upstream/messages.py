@@ -12,7 +12,7 @@ Gemini requires the signature of the first call of each message; Google document
 DeepSeek and Moonshot require the reasoning of earlier turns, which some clients do not keep; a space is accepted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import repeat
 from typing import Any
@@ -33,42 +33,46 @@ _SHORT_ID = 9
 Encoded = Message | dict[str, Any]
 
 
-def encoded_messages(request: ChatRequest) -> Iterator[Encoded]:
+def encoded_messages(request: ChatRequest) -> list[Encoded]:
     """All messages, in the form that the upstream accepts."""
-    if JSON_WORD in request.refused and request.json_object:
-        yield Message("system", JSON_NOTE)
-    encoder = _MessageEncoder(request.refused)
+    encoder = _MessageEncoder(request.rewrites)
+    if JSON_WORD in request.rewrites and request.json_object:
+        encoder.encoded.append(Message("system", JSON_NOTE))
     for message in request.messages:
-        yield from encoder.encode(message)
-    yield from encoder.end_results()
+        encoder.add(message)
+    encoder.end_results()
+    return encoder.encoded
 
 
 class _MessageEncoder:
-    def __init__(self, refused: frozenset[str]) -> None:
-        self._refused = refused
+    def __init__(self, rewrites: frozenset[str]) -> None:
+        self.encoded: list[Encoded] = []
+        self._rewrites = rewrites
         self._pending: dict[str, None] = {}
         """Ids of the calls without a result."""
         self._images: list[str] = []
         """Images of the preceding tool results."""
 
-    def encode(self, message: Message) -> Iterator[Encoded]:
+    def add(self, message: Message) -> None:
         if message.role == "tool":
-            yield self._result(message)
+            self.encoded.append(self._result(message))
             return
-        yield from self.end_results()
-        self._pending = dict.fromkeys(call.id for call in message.tool_calls)
+        if self._pending or self._images:
+            self.end_results()
+        if message.tool_calls:
+            self._pending = dict.fromkeys(call.id for call in message.tool_calls)
         content = message.content.strip() or message.tool_calls or message.images
-        if content or message.role == "user" or (message.thought and REASONING_CONTENT not in self._refused):
-            yield self._message(message)
+        if content or message.role == "user" or (message.thought and REASONING_CONTENT not in self._rewrites):
+            self.encoded.append(self._message(message))
 
-    def end_results(self) -> Iterator[Encoded]:
-        """The messages between tool results and another message."""
+    def end_results(self) -> None:
+        """Add the messages between tool results and another message."""
         for call_id in self._pending:
-            yield self._message(Message("tool", NO_RESULT, tool_call_id=call_id))
+            self.encoded.append(self._message(Message("tool", NO_RESULT, tool_call_id=call_id)))
         self._pending = {}
         if self._images:
             images, self._images = self._images, []
-            yield {"role": "user", "content": _parts("", images)}
+            self.encoded.append({"role": "user", "content": _parts("", images)})
 
     def _result(self, message: Message) -> Encoded:
         if message.tool_call_id not in self._pending:
@@ -81,19 +85,19 @@ class _MessageEncoder:
 
     def _message(self, message: Message) -> Encoded:
         thought = message.thought
-        if message.role == "assistant" and REASONING_REQUIRED in self._refused:
+        if message.role == "assistant" and REASONING_REQUIRED in self._rewrites:
             thought = thought or _NO_REASONING
         if not (message.tool_calls or message.tool_call_id or message.images or thought):
             return message
         document: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.images:
             document["content"] = _parts(message.content, message.images, places=message.image_places)
-        if thought and REASONING_CONTENT not in self._refused:
+        if thought and REASONING_CONTENT not in self._rewrites:
             document["reasoning_content"] = thought
         if message.tool_calls:
             document["content"] = document["content"] or None
             calls = document["tool_calls"] = [self._call(call) for call in message.tool_calls]
-            if SIGNATURE in self._refused:
+            if SIGNATURE in self._rewrites:
                 calls[0].setdefault("extra_content", _NO_SIGNATURE)
         if message.tool_call_id:
             document["tool_call_id"] = self._id(message.tool_call_id)
@@ -106,9 +110,9 @@ class _MessageEncoder:
         return document if extra is None else {**document, "extra_content": extra}
 
     def _id(self, call_id: str) -> str:
-        """The upstream's id; if it refused others, nine letters and digits: its own id, or a hash."""
+        """The upstream's id; if it refuses others, nine letters and digits: its own id, or a hash."""
         original = upstream_id(call_id)
-        if CALL_IDS not in self._refused:
+        if CALL_IDS not in self._rewrites:
             return original
         if len(original) == _SHORT_ID and original.isascii() and original.isalnum():
             return original

@@ -22,11 +22,11 @@ def encode_request(request: ChatRequest) -> bytes:
     """The body of a streaming chat completion request with `include_usage`, unless the upstream refuses that."""
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": list(encoded_messages(request)),
+        "messages": encoded_messages(request),
         "stream": True,
     }
     optional = {
-        "stream_options": None if STREAM_OPTIONS in request.refused else {"include_usage": True},
+        "stream_options": None if STREAM_OPTIONS in request.rewrites else {"include_usage": True},
         max_tokens_name(request): request.max_tokens if request.max_tokens < UNBOUNDED else None,
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -45,13 +45,13 @@ def encode_request(request: ChatRequest) -> bytes:
 
 
 def _effort(request: ChatRequest) -> str | None:
-    if REASONING_EFFORT in request.refused:
+    if REASONING_EFFORT in request.rewrites:
         return None
     return request.effort or ("medium" if request.reasoning else None)
 
 
 def _logprobs(request: ChatRequest) -> dict[str, Any]:
-    if request.logprobs is None or LOGPROBS in request.refused:
+    if request.logprobs is None or LOGPROBS in request.rewrites:
         return {}
     return {"logprobs": True, "top_logprobs": request.logprobs or None}
 

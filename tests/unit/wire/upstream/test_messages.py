@@ -10,9 +10,9 @@ from tokenfall.wire.upstream.messages import IMAGE_NOTE, JSON_NOTE, NO_RESULT, e
 from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_REQUIRED, SIGNATURE
 
 
-def encoded(*messages: Message, refused: tuple[str, ...] = (), **fields: Any) -> list[dict[str, Any]]:
-    request = ChatRequest(messages=messages, model="m", max_tokens=9, refused=frozenset(refused), **fields)
-    result: list[dict[str, Any]] = json.loads(msgspec.json.encode(list(encoded_messages(request))))
+def encoded(*messages: Message, rewrites: tuple[str, ...] = (), **fields: Any) -> list[dict[str, Any]]:
+    request = ChatRequest(messages=messages, model="m", max_tokens=9, rewrites=frozenset(rewrites), **fields)
+    result: list[dict[str, Any]] = json.loads(msgspec.json.encode(encoded_messages(request)))
     return result
 
 
@@ -66,14 +66,14 @@ def test_reasoning_is_sent_unless_the_upstream_refuses_it() -> None:
     message = Message("assistant", "So", thought="Hm")
 
     assert encoded(message) == [{"role": "assistant", "content": "So", "reasoning_content": "Hm"}]
-    assert encoded(message, refused=("reasoning_content",)) == [{"role": "assistant", "content": "So"}]
+    assert encoded(message, rewrites=("reasoning_content",)) == [{"role": "assistant", "content": "So"}]
 
 
 def test_assistant_message_of_refused_reasoning_alone_is_omitted() -> None:
     message = Message("assistant", "", thought="Hm")
 
     assert encoded(message) == [{"role": "assistant", "content": "", "reasoning_content": "Hm"}]
-    assert encoded(message, refused=("reasoning_content",)) == []
+    assert encoded(message, rewrites=("reasoning_content",)) == []
 
 
 def test_empty_system_and_assistant_messages_are_omitted() -> None:
@@ -133,7 +133,7 @@ def test_names_and_ids_are_mapped_for_the_upstream() -> None:
 
 def test_ids_of_calls_are_shortened_if_the_upstream_refuses_others() -> None:
     ids = ["D681PevKs", "call_1", "toolu_02", client_id("functions.f:0")]
-    message, *results = encoded(calling(*ids), *map(result, ids), refused=(CALL_IDS,))
+    message, *results = encoded(calling(*ids), *map(result, ids), rewrites=(CALL_IDS,))
     short = [call["id"] for call in message["tool_calls"]]
 
     assert short[0] == "D681PevKs"
@@ -156,17 +156,17 @@ def test_extra_in_the_id_of_a_call_is_sent_with_the_call() -> None:
 
 def test_note_with_the_word_json_is_sent_if_the_upstream_requires_it() -> None:
     assert encoded(USER, json_object=True) == [{"role": "user", "content": "Hi"}]
-    assert encoded(USER, json_object=True, refused=(JSON_WORD,)) == [
+    assert encoded(USER, json_object=True, rewrites=(JSON_WORD,)) == [
         {"role": "system", "content": JSON_NOTE},
         {"role": "user", "content": "Hi"},
     ]
-    assert encoded(USER, refused=(JSON_WORD,)) == [{"role": "user", "content": "Hi"}]
+    assert encoded(USER, rewrites=(JSON_WORD,)) == [{"role": "user", "content": "Hi"}]
 
 
 def test_call_without_a_signature_gets_one_if_the_upstream_requires_it() -> None:
     signed = client_id("c", b'{"google":{"thought_signature":"c2ln"}}')
     messages = (calling("a", "b"), result("a"), result("b"), calling(signed), result(signed))
-    first, _, _, second, _ = encoded(*messages, refused=(SIGNATURE,))
+    first, _, _, second, _ = encoded(*messages, rewrites=(SIGNATURE,))
     extras = [call.get("extra_content") for message in (first, second) for call in message["tool_calls"]]
 
     assert extras == [
@@ -178,6 +178,6 @@ def test_call_without_a_signature_gets_one_if_the_upstream_requires_it() -> None
 
 def test_assistant_message_without_reasoning_gets_some_if_the_upstream_requires_it() -> None:
     messages = (USER, Message("assistant", "So", thought="Hm"), calling("a"), result("a"))
-    sent = encoded(*messages, refused=(REASONING_REQUIRED,))
+    sent = encoded(*messages, rewrites=(REASONING_REQUIRED,))
 
     assert [message.get("reasoning_content") for message in sent] == [None, "Hm", " ", None]

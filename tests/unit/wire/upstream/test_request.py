@@ -50,14 +50,14 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
         ({}, {}),
         ({"logprobs": 0}, {"logprobs": True}),
         ({"logprobs": 3}, {"logprobs": True, "top_logprobs": 3}),
-        ({"logprobs": 3, "refused": frozenset({"logprobs"})}, {}),
+        ({"logprobs": 3, "rewrites": frozenset({"logprobs"})}, {}),
         ({"max_tokens": UNBOUNDED - 1}, {"max_tokens": UNBOUNDED - 1}),
         (
             {"top_p": 0.0, "seed": 0, "stop": ("a", "b"), "reasoning": True},
             {"top_p": 0.0, "seed": 0, "stop": ["a", "b"], "reasoning_effort": "medium"},
         ),
         ({"reasoning": True, "effort": "low"}, {"reasoning_effort": "low"}),
-        ({"reasoning": True, "refused": frozenset({"reasoning_effort"})}, {}),
+        ({"reasoning": True, "rewrites": frozenset({"reasoning_effort"})}, {}),
         ({"presence_penalty": 0.0, "frequency_penalty": 1.5}, {"presence_penalty": 0.0, "frequency_penalty": 1.5}),
         ({"stop": ("a", "b", "c", "d", "e")}, {"stop": ["a", "b", "c", "d"]}),
         ({"json_object": True}, {"response_format": {"type": "json_object"}}),
@@ -125,7 +125,7 @@ def test_tool_choice_is_encoded(choice: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "refused", "member"),
+    ("model", "rewrites", "member"),
     [
         ("gpt-4o", [], "max_tokens"),
         ("gpt-5-mini", [], "max_completion_tokens"),
@@ -134,14 +134,14 @@ def test_tool_choice_is_encoded(choice: str) -> None:
         ("o3-local", ["max_completion_tokens"], "max_tokens"),
     ],
 )
-def test_token_limit_has_the_name_that_the_model_accepts(model: str, refused: list[str], member: str) -> None:
-    body = json.loads(encode_request(ChatRequest(messages=(), model=model, max_tokens=9, refused=frozenset(refused))))
+def test_token_limit_has_the_name_that_the_model_accepts(model: str, rewrites: list[str], member: str) -> None:
+    body = json.loads(encode_request(ChatRequest(messages=(), model=model, max_tokens=9, rewrites=frozenset(rewrites))))
 
     assert {name: body.get(name) for name in ("max_tokens", "max_completion_tokens") if name in body} == {member: 9}
 
 
 def test_stream_options_are_omitted_if_refused() -> None:
-    request = ChatRequest(messages=(), model="m", max_tokens=9, refused=frozenset({"stream_options"}))
+    request = ChatRequest(messages=(), model="m", max_tokens=9, rewrites=frozenset({"stream_options"}))
 
     assert b"stream_options" not in encode_request(request)
 

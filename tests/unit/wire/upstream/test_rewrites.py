@@ -2,20 +2,20 @@ import pytest
 
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest, Message, ToolCall
-from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_REQUIRED, SIGNATURE, refused_member
+from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_REQUIRED, SIGNATURE, needed_rewrite
 
 UNSUPPORTED = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
 
 MESSAGES = (Message("assistant", "", tool_calls=(ToolCall("call_1", "f", "{}"),), thought="hm"),)
 
 
-def member(
-    message: str, *, model: str = "m", param: str | None = None, refused: frozenset[str] = frozenset()
+def rewrite(
+    message: str, *, model: str = "m", param: str | None = None, rewrites: frozenset[str] = frozenset()
 ) -> str | None:
     request = ChatRequest(
-        messages=MESSAGES, model=model, max_tokens=9, refused=refused, reasoning=True, json_object=True
+        messages=MESSAGES, model=model, max_tokens=9, rewrites=rewrites, reasoning=True, json_object=True
     )
-    return refused_member(UpstreamRefused(message, param=param), request)
+    return needed_rewrite(UpstreamRefused(message, param=param), request)
 
 
 @pytest.mark.parametrize(
@@ -42,42 +42,42 @@ def member(
         ("Prompt must contain the word 'json' in some form to use 'response_format'", "m", JSON_WORD),
     ],
 )
-def test_refused_member_is_found_in_the_message(message: str, model: str, expected: str | None) -> None:
-    assert member(message, model=model) == expected
+def test_needed_rewrite_is_found_in_the_message(message: str, model: str, expected: str | None) -> None:
+    assert rewrite(message, model=model) == expected
 
 
-def test_refused_member_is_found_in_the_param() -> None:
-    assert member("Unsupported parameter", param="reasoning_effort") == "reasoning_effort"
-    assert member("Unsupported parameter", param="max_tokens") == "max_tokens"
+def test_needed_rewrite_is_found_in_the_param() -> None:
+    assert rewrite("Unsupported parameter", param="reasoning_effort") == "reasoning_effort"
+    assert rewrite("Unsupported parameter", param="max_tokens") == "max_tokens"
 
 
 def test_log_probabilities_are_found_if_they_were_requested() -> None:
     error = UpstreamRefused("logprobs is not supported with this model")
     request = ChatRequest(messages=(), model="m", max_tokens=9, logprobs=0)
 
-    assert refused_member(error, request) == "logprobs"
-    assert member(error.message) is None
+    assert needed_rewrite(error, request) == "logprobs"
+    assert rewrite(error.message) is None
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "reasoning_content", "reasoning_effort", "stream_options"])
-def test_member_that_was_omitted_already_is_not_found_again(name: str) -> None:
+def test_rewrite_that_the_request_has_is_not_needed_again(name: str) -> None:
     message = UNSUPPORTED if name == "max_tokens" else f"{name} is not supported"
 
-    assert member(message, refused=frozenset({name})) is None
+    assert rewrite(message, rewrites=frozenset({name})) is None
 
 
 @pytest.mark.parametrize("name", [CALL_IDS, JSON_WORD, SIGNATURE, "reasoning_content", "reasoning_effort", "logprobs"])
 def test_member_that_was_not_sent_is_not_refused(name: str) -> None:
     request = ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
 
-    assert refused_member(UpstreamRefused(f"{name} is not supported"), request) is None
+    assert needed_rewrite(UpstreamRefused(f"{name} is not supported"), request) is None
 
 
-def test_effort_without_reasoning_is_a_refused_member() -> None:
+def test_effort_without_reasoning_can_be_omitted() -> None:
     request = ChatRequest(messages=(), model="m", max_tokens=9, effort="low")
 
-    assert refused_member(UpstreamRefused("reasoning_effort is not supported"), request) == "reasoning_effort"
+    assert needed_rewrite(UpstreamRefused("reasoning_effort is not supported"), request) == "reasoning_effort"
 
 
 def test_upstream_that_still_misses_reasoning_is_not_asked_again() -> None:
-    assert member("reasoning_content is missing", refused=frozenset({REASONING_REQUIRED})) is None
+    assert rewrite("reasoning_content is missing", rewrites=frozenset({REASONING_REQUIRED})) is None
