@@ -71,6 +71,15 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
             },
         ),
         (
+            {"schema": STRICT.encode(), "rewrites": frozenset({"schema for response_format"})},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": json.loads(STRICT)},
+                }
+            },
+        ),
+        (
             {"schema": b"{}", "json_object": True},
             {
                 "response_format": {
