@@ -317,6 +317,9 @@ def test_call_without_arguments_is_emitted_at_the_end() -> None:
         (["null", "{}"], "{}"),
         (["[1]", "2"], "[1]2"),
         (["nullable"], "nullable"),
+        (['"{\\"a', '\\":1}"'], '{"a":1}'),
+        (['"rain"'], '"rain"'),
+        (['"{'], '"{'),
     ],
 )
 def test_arguments_end_with_their_object(parts: list[str], arguments: str) -> None:
