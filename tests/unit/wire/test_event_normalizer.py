@@ -105,6 +105,9 @@ def test_events_in_order_are_emitted_at_once() -> None:
         ([call(0, "null"), more(0, "{}")], [("call 0", "{}")]),
         ([call(0, "[1]"), more(0, "2")], [("call 0", "[1]2")]),
         ([call(0, "nullable")], [("call 0", "nullable")]),
+        ([call(0, '"{\\"a'), more(0, '\\":1}"')], [("call 0", '{"a":1}')]),
+        ([call(0, '"rain"')], [("call 0", '"rain"')]),
+        ([call(0, '"{')], [("call 0", '"{')]),
     ],
 )
 def test_events_are_emitted_in_blocks(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:

@@ -62,11 +62,13 @@ class _Tool(Struct):
     name: Raw = msgspec.field(default_factory=Raw)
     description: Raw = msgspec.field(default_factory=Raw)
     input_schema: Raw = msgspec.field(default_factory=Raw)
+    strict: Raw = msgspec.field(default_factory=Raw)
 
 
 class _CustomTool(Struct):
     name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}\Z")]
     description: str | None = None
+    strict: bool | None = None
 
 
 class _Typed(Struct):
@@ -240,7 +242,7 @@ def _custom_tools(tools: list[_Tool]) -> tuple[Tool, ...]:
 
 
 def _custom_tool(tool: _Tool, field: str) -> Tool:
-    given = {"name": tool.name, "description": tool.description}
+    given = {"name": tool.name, "description": tool.description, "strict": tool.strict}
     try:
         read = decoded_part(_custom, msgspec.json.encode({name: raw for name, raw in given.items() if bytes(raw)}))
     except InvalidRequest as error:
@@ -249,7 +251,7 @@ def _custom_tool(tool: _Tool, field: str) -> Tool:
     kind = bytes(decoded_part(_typed, schema).type)
     if kind != b'"object"':
         raise invalid(f"{field}.input_schema.type", "Input should be 'object'" if kind else "Field required")
-    return Tool(read.name, read.description or "", schema)
+    return Tool(read.name, read.description or "", schema, strict=bool(read.strict))
 
 
 def _string(raw: Raw) -> str | None:

@@ -39,7 +39,7 @@ def test_image_source_becomes_a_url(block: dict[str, Any], address: tuple[str, .
     ],
 )
 def test_plain_text_document_has_its_text(source: dict[str, Any], text: str) -> None:
-    assert text_of(blocks([{"type": "document", "source": source, "title": "T"}], "f")) == text
+    assert text_of(blocks([{"type": "document", "source": source, "title": "T"}], "f")).strip() == text
 
 
 def test_search_results_and_images_in_documents_are_read() -> None:
@@ -47,7 +47,7 @@ def test_search_results_and_images_in_documents_are_read() -> None:
     pictured = {"type": "document", "source": {"type": "content", "content": [image(type="url", url="https://a")]}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [found]}
 
-    assert text_of(blocks([found, found], "f")) == "aa"
+    assert text_of(blocks([found, found], "f")) == "\na\n\na\n"
     assert images_of(blocks([pictured], "f")) == ("https://a",)
     assert blocks([result], "f") == [ToolResult("t", blocks([found], "f"))]
 

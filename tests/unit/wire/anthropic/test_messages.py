@@ -69,6 +69,10 @@ def test_order_of_roles_is_free(raw: list[RawMessage], roles: str) -> None:
     assert [message.role for message in read(*raw)] == roles.split()
 
 
+PICTURE = {"type": "image", "source": {"type": "url", "url": "https://a.b/c"}}
+DOCUMENT = {"type": "document", "source": {"type": "content", "content": [text("sun"), PICTURE]}}
+
+
 def test_call_and_its_results_are_decoded() -> None:
     image = {"type": "image", "source": {"type": "url", "url": "https://a.b/c"}}
     results = user(result(1, content=[text("sun"), image]), result(2, content="rain", is_error=True), text("And?"))
@@ -102,6 +106,24 @@ THOUGHTS = [{"type": "thinking", "thinking": "Hm", "signature": "s"}, {"type": "
 )
 def test_blocks_become_one_message_also_at_the_end(given: RawMessage, expected: Message) -> None:
     assert read(HI, given)[1] == read(HI, given, HI)[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("blocks", "content", "places"),
+    [
+        ((text("One:"), PICTURE, text("Two:"), PICTURE), "One:Two:", (4, 8)),
+        ((PICTURE, text("What?")), "What?", (0,)),
+        ((text("What?"), PICTURE, PICTURE), "What?", ()),
+        ((PICTURE,), "", ()),
+        ((text("Like"), DOCUMENT, text("this?")), "Like\nsun\nthis?", (9,)),
+    ],
+)
+def test_images_keep_their_place_in_the_text(
+    blocks: tuple[dict[str, Any], ...], content: str, places: tuple[int, ...]
+) -> None:
+    (message,) = read(user(*blocks))
+
+    assert (message.content, message.image_places) == (content, places)
 
 
 SYSTEM = (

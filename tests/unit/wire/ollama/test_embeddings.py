@@ -25,7 +25,7 @@ from tests.unit.wire.refusals import refusal
         ({"input": "Hi", "dimensions": 3}, OllamaEmbeddings(model="sim", inputs=("Hi",), dimensions=3)),
         ({"input": "Hi", "dimensions": 0, "truncate": True}, OllamaEmbeddings(model="sim", inputs=("Hi",))),
         ({"input": "Hi", "dimensions": -1}, OllamaEmbeddings(model="sim", inputs=("Hi",))),
-        ({"input": "Hi", "dimensions": 100_000}, OllamaEmbeddings(model="sim", inputs=("Hi",))),
+        ({"input": "Hi", "dimensions": 3_072}, OllamaEmbeddings(model="sim", inputs=("Hi",), dimensions=3_072)),
         ({"input": "Hi", "truncate": False}, OllamaEmbeddings(model="sim", inputs=("Hi",), truncate=False)),
         ({"input": ""}, OllamaEmbeddings(model="sim", inputs=())),
         ({"input": []}, OllamaEmbeddings(model="sim", inputs=())),

@@ -9,6 +9,7 @@ from tokenfall.wire.upstream.rewrites import (
     REASONING_EFFORT,
     REASONING_REQUIRED,
     SIGNATURE,
+    STRICT,
     needed_rewrite,
     omitted_value,
 )
@@ -22,7 +23,13 @@ def rewrite(
     message: str, *, model: str = "m", param: str | None = None, rewrites: frozenset[str] = frozenset()
 ) -> str | None:
     request = ChatRequest(
-        messages=MESSAGES, model=model, max_tokens=9, rewrites=rewrites, reasoning=True, json_object=True
+        messages=MESSAGES,
+        model=model,
+        max_tokens=9,
+        rewrites=rewrites,
+        reasoning=True,
+        json_object=True,
+        schema=b'{"type":"object","properties":{},"required":[],"additionalProperties":false}',
     )
     return needed_rewrite(UpstreamRefused(message, param=param), request)
 
@@ -47,6 +54,8 @@ def rewrite(
         ("Missing `reasoning_content` field in the assistant message at message index 1.", "m", REASONING_REQUIRED),
         ("Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.", "m", CALL_IDS),
         ("Function call is missing a thought_signature in functionCall parts.", "m", SIGNATURE),
+        ("Invalid schema for response_format 'answer': In context=(), too many properties", "m", STRICT),
+        ("invalid JSON schema for response_format: 'answer': /properties", "m", STRICT),
         ("'messages' must contain the word 'json' in some form, to use 'response_format'", "m", JSON_WORD),
         ("Prompt must contain the word 'json' in some form to use 'response_format'", "m", JSON_WORD),
     ],
@@ -75,7 +84,9 @@ def test_rewrite_that_the_request_has_is_not_needed_again(name: str) -> None:
     assert rewrite(message, rewrites=frozenset({name})) is None
 
 
-@pytest.mark.parametrize("name", [CALL_IDS, JSON_WORD, SIGNATURE, "reasoning_content", "reasoning_effort", "logprobs"])
+@pytest.mark.parametrize(
+    "name", [CALL_IDS, JSON_WORD, SIGNATURE, STRICT, "reasoning_content", "reasoning_effort", "logprobs"]
+)
 def test_member_that_was_not_sent_is_not_refused(name: str) -> None:
     request = ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
 
