@@ -15,6 +15,7 @@ import { asFailure, Failure } from './failures.js';
 import { asJSON, asMarkdown, download, fileName } from './file_export.js';
 import { FileImport, importedBody } from './file_import.js';
 import { Notice, showBriefly, showStatus } from './notice.js';
+import { dropOptions } from './options.js';
 import { pendingTurn } from './pending_turns.js';
 import { randomHex } from './random.js';
 import { Settings } from './settings.js';
@@ -175,7 +176,7 @@ async function remove(id = conversation.id) {
   await attempt('Deleted', async () => {
     const drop = () => api.delete(id);
     await (conversation.id === id ? conversation.runStopped(drop) : drop()); // a turn stored later would recreate it
-    settings.drop(id);
+    dropOptions(id);
     if (conversation.id !== id) return;
     const next = listed.find((other) => other.id !== id);
     if (next) go(next.id);

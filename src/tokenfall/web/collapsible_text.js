@@ -22,11 +22,7 @@ export function previewLength(text) {
   return PREVIEW.characters - (/[\ud800-\udbff]/.test(text[PREVIEW.characters - 1]) ? 1 : 0); // never split a surrogate pair
 }
 
-function linesOf(text) {
-  let lines = 1;
-  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines += 1;
-  return lines;
-}
+const linesOf = (text) => text.split('\n').length;
 
 function sizeOf(text) {
   const lines = linesOf(text);

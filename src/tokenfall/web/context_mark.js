@@ -31,11 +31,6 @@ export class ContextMark {
     this.#messages = messages;
   }
 
-  /** Forgets the context: another conversation is shown. */
-  reset() {
-    this.set(null);
-  }
-
   /** @param context the response of `POST /chat/context`, null if unknown */
   set(context) {
     this.#context = context;

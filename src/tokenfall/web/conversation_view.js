@@ -52,7 +52,7 @@ export class ConversationView {
   /** Shows neither messages nor the text for an empty conversation. */
   clear() {
     this.#messages.replaceChildren();
-    this.#context.reset();
+    this.#context.set(null);
     this.#empty.hidden = true;
   }
 

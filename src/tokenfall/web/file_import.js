@@ -3,17 +3,13 @@
  */
 
 import { Failure } from './failures.js';
+import { parseJSON } from './json.js';
 
 const MAX_MESSAGES = 1000; // as the server takes
 
 /** The request body for an exported conversation; throws a Failure for any other text. */
 export function importedBody(text) {
-  let exported = null;
-  try {
-    exported = JSON.parse(text);
-  } catch {
-    // handled below
-  }
+  const exported = parseJSON(text);
   if (!Array.isArray(exported?.messages)) throw new Failure('not_exported');
   const { title, messages } = exported;
   if (messages.length > MAX_MESSAGES) throw new Failure('file_too_long');

@@ -12,13 +12,13 @@ const field = (name) => document.querySelector(`#option-${name}`);
 /** Resolves to the options, null for one to remove; null if cancelled. `defaults` are the server's, null if unknown. */
 export async function askForOptions(options, defaults) {
   const dialog = document.querySelector('#options-dialog');
-  for (const name of NAMES) {
-    field(name).value = options[name] ?? '';
-    showError(name, '');
-  }
+  show(options);
   field('max_tokens').placeholder = defaults?.max_tokens ?? '';
   document.querySelector('#options-context').textContent = defaults ? describeContext(defaults) : '';
-  document.querySelector('#options-clear').onclick = clear;
+  document.querySelector('#options-clear').onclick = () => {
+    show({});
+    field('system').focus();
+  };
   const agreed = await ask(dialog, isUsable);
   return agreed ? Object.fromEntries(NAMES.map((name) => [name, read(name).value])) : null;
 }
@@ -27,12 +27,12 @@ function describeContext({ context_messages: messages, context_tokens: tokens })
   return `With each question the model gets ${describeRoom(messages, tokens)} of the conversation.`;
 }
 
-function clear() {
+/** Shows these options, without errors. */
+function show(options) {
   for (const name of NAMES) {
-    field(name).value = '';
+    field(name).value = options[name] ?? '';
     showError(name, '');
   }
-  field('system').focus();
 }
 
 function read(name) {

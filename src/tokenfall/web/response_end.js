@@ -7,11 +7,6 @@
 import { Failure } from './failures.js';
 import { measured } from './pace.js';
 
-const BY_STATE = {
-  stopped: 'Stopped',
-  interrupted: 'Interrupted',
-  failed: 'Interrupted',
-};
 const UNEXPLAINED = new Set(['', 'interrupted']); // codes that say no more than the state
 const BY_REASON = {
   content_filter: 'Cut off by the content filter of the provider',
@@ -51,8 +46,8 @@ export function describeEnd(state, { reason = '', tokens = 0, code = '' } = {}) 
 }
 
 function describeFailed(state, code) {
-  const words = BY_STATE[state] ?? BY_STATE.interrupted;
-  return state !== 'interrupted' || UNEXPLAINED.has(code) ? words : `${words}. ${new Failure(code).reason}`;
+  if (state === 'stopped') return 'Stopped';
+  return state !== 'interrupted' || UNEXPLAINED.has(code) ? 'Interrupted' : `Interrupted. ${new Failure(code).reason}`;
 }
 
 /** The same for the status line. */

@@ -33,7 +33,7 @@ export class Shortcuts {
 
   /** @param on { begin(), list(), write() } */
   constructor(on) {
-    const acts = { ...on, help: () => this.#help() };
+    const acts = { ...on, help: () => this.#dialog.showModal() };
     this.#single.checked = readDevice(SINGLE_KEYS) !== 'off';
     this.#single.addEventListener('change', () => writeDevice(SINGLE_KEYS, this.#single.checked ? '' : 'off'));
     find('#help').addEventListener('click', acts.help);
@@ -47,9 +47,5 @@ export class Shortcuts {
       event.preventDefault();
       acts[name]();
     });
-  }
-
-  #help() {
-    this.#dialog.showModal();
   }
 }

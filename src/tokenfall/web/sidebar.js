@@ -38,14 +38,14 @@ export class Sidebar {
     const isPinned = (id) => this.#shown.conversations.find((each) => each.id === id)?.pinned === true;
     new EntryMenu(this.#list, { ...on, isPinned, pin: (id) => on.pin(id, !isPinned(id)) });
     this.#search = new SearchField({ search: on.search, change: () => this.#draw() });
-    document.querySelector('#new').addEventListener('click', () => this.#leaveFor(() => on.begin()));
+    document.querySelector('#new').addEventListener('click', () => on.begin());
     document.querySelector('#sidebar-close').addEventListener('click', () => this.#set(false));
     this.#opener.addEventListener('click', () => this.#set(true));
     this.#list.addEventListener('click', (event) => {
       const link = event.target.closest('a');
       if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser opens a new tab
       event.preventDefault();
-      this.#leaveFor(() => on.open(link.dataset.id));
+      on.open(link.dataset.id);
     });
     document.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#isOpen) return;
@@ -84,11 +84,6 @@ export class Sidebar {
   /** Closes the drawer. */
   close() {
     this.#set(false);
-  }
-
-  #leaveFor(go) {
-    this.#set(false);
-    go();
   }
 
   #set(open) {
