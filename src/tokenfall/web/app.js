@@ -11,6 +11,7 @@ import { Conversation } from './conversation.js';
 import { ConversationMenu } from './conversation_menu.js';
 import { ConversationView } from './conversation_view.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
+import { find } from './elements.js';
 import { asFailure, Failure } from './failures.js';
 import { asJSON, asMarkdown, download, fileName } from './file_export.js';
 import { FileImport, importedBody } from './file_import.js';
@@ -21,7 +22,6 @@ import { randomHex } from './random.js';
 import { Settings } from './settings.js';
 import { Shortcuts } from './shortcuts.js';
 import { Sidebar } from './sidebar.js';
-import { SidebarToggle } from './sidebar_toggle.js';
 import { TabChannel } from './tab_channel.js';
 import { TabIndicator } from './tab_indicator.js';
 import { ThemeSwitch } from './theme_switch.js';
@@ -42,7 +42,6 @@ const view = new ConversationView({
 const tabs = new TabChannel({ pendingIn, onTurn: (turn) => conversation.follow(turn) });
 const conversation = new Conversation({ api, view, composer, notice, onBegin: onTurnStart, onTurnId: announceTurn, onTurn: onTurnChange });
 const indicator = new TabIndicator();
-const sidebarToggle = new SidebarToggle();
 const settings = new Settings({ api, ask: (question) => conversation.ask(question), onChange: markContext });
 const sidebar = new Sidebar({ open: go, begin, rename, pin, remove, search: (words) => api.search(words) });
 const menu = new ConversationMenu({
@@ -140,7 +139,7 @@ async function markContext() {
 function showTitle() {
   const { id } = conversation;
   const title = titleNow();
-  document.querySelector('#title').textContent = title ?? unlisted.get(id)?.title ?? UNTITLED;
+  find('#title').textContent = title ?? unlisted.get(id)?.title ?? UNTITLED;
   indicator.setTitle(title ? `${title} · Tokenfall` : 'Tokenfall');
   sidebar.show([...unlisted.values(), ...listed], id, { isWhole: isListed });
   menu.setUsable(title !== undefined);
@@ -224,7 +223,7 @@ function refresh() {
 }
 
 new ThemeSwitch();
-new Shortcuts({ begin, list: () => sidebarToggle.act(), write: () => composer.focus() });
+new Shortcuts({ begin, list: () => sidebar.toggle(), write: () => composer.focus() });
 for (const event of ['focus', 'online']) addEventListener(event, refresh);
 addEventListener('pageshow', ({ persisted }) => persisted && refresh()); // from the back/forward cache
 document.addEventListener('visibilitychange', refresh);

@@ -6,6 +6,7 @@
  */
 
 import { Drafts } from './drafts.js';
+import { find } from './elements.js';
 import { showBriefly } from './notice.js';
 
 const SHOWN_MS = 4000;
@@ -28,10 +29,10 @@ export function isEnter(event) {
 }
 
 export class Composer {
-  #form = document.querySelector('#composer');
-  #draft = document.querySelector('#draft');
-  #send = document.querySelector('#send');
-  #stop = document.querySelector('#stop');
+  #form = find('#composer');
+  #draft = find('#draft');
+  #send = find('#send');
+  #stop = find('#stop');
   #busy = false;
   #drafts = new Drafts();
   #conversation = ''; // empty before one is open

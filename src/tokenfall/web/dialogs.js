@@ -5,11 +5,10 @@
  */
 
 import { readDevice, writeDevice } from './device_storage.js';
+import { find } from './elements.js';
 import { readTab, writeTab } from './tab_storage.js';
 
 const KEY = 'key';
-
-const find = (selector) => document.querySelector(selector);
 
 /** Opens `dialog`; resolves to true if its form is submitted while `isUsable()`, to false after Esc or Cancel. */
 export function ask(dialog, isUsable = () => true) {

@@ -13,9 +13,14 @@ export class EditForm {
   #message;
   #on;
 
-  /** @param on { send(text), close() }: `close` is called when the user cancels */
-  constructor(text, on) {
+  /**
+   * Opens the form in place of the `body` of `message`, and of an earlier form.
+   *
+   * @param on { send(text), close() }: `close` is called when the user cancels
+   */
+  constructor({ message, body, text }, on) {
     forms += 1;
+    this.#message = message;
     this.#on = on;
     this.#area.id = `edit-${forms}`;
     this.#area.value = text;
@@ -33,24 +38,16 @@ export class EditForm {
       if (this.#area.value.trim()) on.send(this.#area.value);
     });
     this.#form.addEventListener('keydown', (event) => this.#onKey(event));
-  }
-
-  open(message, shown) {
-    this.#message = message;
+    this.remove();
     message.classList.add('editing');
-    shown.after(this.#form);
+    body.after(this.#form);
     this.#area.focus();
     this.#area.setSelectionRange(this.#area.value.length, this.#area.value.length);
   }
 
   remove() {
-    EditForm.removeFrom(this.#message);
-  }
-
-  /** A message has one form at most. */
-  static removeFrom(message) {
-    message.querySelector('.edit')?.remove();
-    message.classList.remove('editing');
+    this.#message.querySelector('.edit')?.remove();
+    this.#message.classList.remove('editing');
   }
 
   close() {

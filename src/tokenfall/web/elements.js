@@ -1,4 +1,6 @@
-/** Creates elements from texts and elements. It must never parse text as HTML. */
+/** Finds, creates and changes elements. It must never parse text as HTML. */
+
+export const find = (selector) => document.querySelector(selector);
 
 export function element(tag, className, ...children) {
   return Object.assign(of(tag, {}, ...children), { className });
@@ -15,4 +17,15 @@ export function of(tag, attributes = {}, ...children) {
   for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
   created.append(...children);
   return created;
+}
+
+/** Sets the text of a node only if it has changed, which saves layout and keeps a selection. */
+export function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Adds or removes children at the end, so that there are `count`; `create` returns the child at an index. */
+export function resize(parent, count, create) {
+  while (parent.childElementCount > count) parent.lastElementChild.remove();
+  for (let n = parent.childElementCount; n < count; n += 1) parent.append(create(n));
 }

@@ -2,7 +2,7 @@
  * The menu of a conversation in the list: one menu for all entries, opened by the button of each.
  */
 
-const find = (id) => document.querySelector(id);
+import { find } from './elements.js';
 
 /** The link of the entry that has `button`. */
 function linkOf(button) {

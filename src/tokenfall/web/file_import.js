@@ -2,6 +2,7 @@
  * Imports a conversation from an exported JSON file, as a new one. Fields that an export does not have are not sent.
  */
 
+import { find } from './elements.js';
 import { Failure } from './failures.js';
 import { parseJSON } from './json.js';
 
@@ -19,7 +20,7 @@ export function importedBody(text) {
 export class FileImport {
   /** @param onFile called with a function that resolves to the text of the chosen file */
   constructor(onFile) {
-    const [button, field] = [document.querySelector('#import-open'), document.querySelector('#import-file')];
+    const [button, field] = [find('#import-open'), find('#import-file')];
     button.addEventListener('click', () => field.click());
     field.addEventListener('change', () => {
       const [file] = field.files;

@@ -2,7 +2,7 @@
  * The content of an empty conversation: the model that responds, and examples to send with one click.
  */
 
-import { button, element } from './elements.js';
+import { button, element, find } from './elements.js';
 import { isSimulated } from './model_picker.js';
 
 const LONG = 'A long response, to try Stop';
@@ -20,7 +20,7 @@ const FOR_MODEL = [
 ];
 
 export class Intro {
-  #box = document.querySelector('#intro');
+  #box = find('#intro');
   #ask;
   #shown = '';
 

@@ -51,12 +51,9 @@ export function questionElement(text, turn = '', atS = Date.now() / 1000) {
 }
 
 /** The parts of the line below a response that has ended. */
-function noteOf(isEmpty, label, { pace }) {
-  const parts = [
-    (label || isEmpty) && element('span', 'ended', label || 'Empty response'),
-    pace && speedButton(pace),
-  ];
-  return parts.filter(Boolean);
+function noteOf(state, text, end) {
+  const label = describeEnd(state, end) || (state === 'complete' && text === '' && 'Empty response');
+  return [label && element('span', 'ended', label), end.pace && speedButton(end.pace)].filter(Boolean);
 }
 
 /**
@@ -120,8 +117,7 @@ export class ResponseView {
     this.setModel(end.model);
     Object.assign(this.element.dataset, { state, reason: end.reason ?? '' });
     stamp(this.element, atS);
-    const isEmpty = state === 'complete' && !this.text;
-    this.element.querySelector('.note').replaceChildren(...noteOf(isEmpty, describeEnd(state, end), end));
+    this.element.querySelector('.note').replaceChildren(...noteOf(state, this.text, end));
     this.#onDraw();
   }
 

@@ -4,7 +4,7 @@
  * An alert announces its wait once; the visible countdown is hidden from screen readers.
  */
 
-const find = (id) => document.querySelector(id);
+import { find } from './elements.js';
 
 let brief = null; // the temporary status: { before, timer }
 

@@ -4,18 +4,19 @@
 
 import { describeRoom } from './context_mark.js';
 import { ask } from './dialogs.js';
+import { find } from './elements.js';
 import { READ } from './options.js';
 
 const NAMES = Object.keys(READ);
-const field = (name) => document.querySelector(`#option-${name}`);
+const field = (name) => find(`#option-${name}`);
 
 /** Resolves to the options, null for one to remove; null if cancelled. `defaults` are the server's, null if unknown. */
 export async function askForOptions(options, defaults) {
-  const dialog = document.querySelector('#options-dialog');
+  const dialog = find('#options-dialog');
   show(options);
   field('max_tokens').placeholder = defaults?.max_tokens ?? '';
-  document.querySelector('#options-context').textContent = defaults ? describeContext(defaults) : '';
-  document.querySelector('#options-clear').onclick = () => {
+  find('#options-context').textContent = defaults ? describeContext(defaults) : '';
+  find('#options-clear').onclick = () => {
     show({});
     field('system').focus();
   };
@@ -47,7 +48,7 @@ function isUsable() {
 }
 
 function showError(name, error) {
-  document.querySelector(`#option-${name}-error`).textContent = error;
+  find(`#option-${name}-error`).textContent = error;
   field(name).setAttribute('aria-invalid', String(error !== ''));
   return error !== '';
 }

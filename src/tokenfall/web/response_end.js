@@ -33,9 +33,13 @@ export function endOf(end) {
 /** The response of a turn in the history's `messages`, with its end; null if there is none. */
 export function storedResponse(messages, turn) {
   const message = messages.find((each) => each.turn === turn && each.role === 'assistant');
-  if (!message) return null;
-  const { content, model, created, ttft_s: ttft, tokens_per_s: rate } = message;
-  return { content, state: stateOf(message), isStored: true, model, pace: measured(ttft, rate), ...endOf(message), ...(created && { atS: created }) };
+  return message ? { content: message.content, isStored: true, ...storedEnd(message) } : null;
+}
+
+/** How a stored response ended, as ResponseView.end takes it. */
+export function storedEnd(message) {
+  const { model, created = NaN, ttft_s: ttft, tokens_per_s: rate, thought_s: reasoningS = null } = message;
+  return { state: stateOf(message), model, pace: measured(ttft, rate), ...endOf(message), reasoningS, atS: created };
 }
 
 /** A text for the user; empty for a complete response. */

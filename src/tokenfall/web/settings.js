@@ -4,6 +4,7 @@
  * It must never send a question itself. Before the server has responded, it offers only built-in choices.
  */
 
+import { find } from './elements.js';
 import { asFailure } from './failures.js';
 import { Intro } from './intro.js';
 import { isSimulated, ModelPicker } from './model_picker.js';
@@ -14,7 +15,7 @@ export class Settings {
   #api;
   #onChange;
   #conversation = '';
-  #settings = document.querySelector('#settings');
+  #settings = find('#settings');
   #picker;
   #intro;
   #defaults = null; // until the server has sent them

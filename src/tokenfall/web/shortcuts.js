@@ -7,10 +7,9 @@
 
 import { isComposing } from './composer.js';
 import { readDevice, writeDevice } from './device_storage.js';
+import { find } from './elements.js';
 
 const SINGLE_KEYS = 'single-keys';
-
-const find = (selector) => document.querySelector(selector);
 
 /** The Latin letter of a key, on any keyboard layout. */
 function letterOf({ key, code }) {

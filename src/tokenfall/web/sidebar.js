@@ -1,9 +1,11 @@
 /**
- * The list of conversations: a column on a wide screen, a drawer on a narrow one. It must never load anything itself.
+ * The list of conversations: a drawer on a narrow screen, else a column. Whether the column is hidden is stored on this
+ * device and restored by theme.js. It must never load anything itself.
  */
 
 import { groupByDay } from './date_groups.js';
-import { button, element } from './elements.js';
+import { writeDevice } from './device_storage.js';
+import { button, element, find } from './elements.js';
 import { EntryMenu } from './entry_menu.js';
 import { SearchField } from './search_field.js';
 
@@ -21,11 +23,11 @@ export function ago(thenS, nowS = Date.now() / 1000, language = undefined) {
 }
 
 export class Sidebar {
-  #box = document.querySelector('#sidebar');
-  #page = document.querySelector('#page');
-  #list = document.querySelector('#conversations');
-  #none = document.querySelector('#no-conversations');
-  #opener = document.querySelector('#sidebar-open');
+  #box = find('#sidebar');
+  #page = find('#page');
+  #list = find('#conversations');
+  #none = find('#no-conversations');
+  #opener = find('#sidebar-open');
   #isOpen = false;
   #shown = { conversations: [], current: '', isWhole: false };
   #search;
@@ -38,9 +40,9 @@ export class Sidebar {
     const isPinned = (id) => this.#shown.conversations.find((each) => each.id === id)?.pinned === true;
     new EntryMenu(this.#list, { ...on, isPinned, pin: (id) => on.pin(id, !isPinned(id)) });
     this.#search = new SearchField({ search: on.search, change: () => this.#draw() });
-    document.querySelector('#new').addEventListener('click', () => on.begin());
-    document.querySelector('#sidebar-close').addEventListener('click', () => this.#set(false));
-    this.#opener.addEventListener('click', () => this.#set(true));
+    find('#new').addEventListener('click', () => on.begin());
+    find('#sidebar-close').addEventListener('click', () => this.#setShown(false));
+    this.#opener.addEventListener('click', () => this.#setShown(true));
     this.#list.addEventListener('click', (event) => {
       const link = event.target.closest('a');
       if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser opens a new tab
@@ -50,14 +52,14 @@ export class Sidebar {
     document.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#isOpen) return;
       event.stopPropagation(); // Escape would also stop a response
-      this.#set(false);
+      this.close();
     }, { capture: true });
     document.addEventListener('click', (event) => {
-      if (this.#isOpen && !this.#box.contains(event.target) && !this.#opener.contains(event.target)) this.#set(false);
+      if (this.#isOpen && !this.#box.contains(event.target) && !this.#opener.contains(event.target)) this.close();
     });
-    NARROW.addEventListener('change', () => this.#set(false));
+    NARROW.addEventListener('change', () => this.close());
     setInterval(() => this.refresh(), REFRESH_MS);
-    this.#set(false);
+    this.close();
   }
 
   /** Shows `conversations`; `current` is the id of the open one. `isWhole`: the server's list has been loaded. */
@@ -81,19 +83,35 @@ export class Sidebar {
     for (const when of this.#list.querySelectorAll('.when')) when.textContent = ago(Number(when.dataset.at));
   }
 
-  /** Closes the drawer. */
-  close() {
-    this.#set(false);
+  /** Shows the list, or hides it if it is shown. */
+  toggle() {
+    this.#setShown(NARROW.matches ? !this.#isOpen : document.documentElement.classList.contains('list-hidden'));
   }
 
-  #set(open) {
+  #setShown(shown) {
+    if (NARROW.matches) {
+      this.#setOpen(shown);
+      return;
+    }
+    document.documentElement.classList.toggle('list-hidden', !shown);
+    writeDevice('list', shown ? '' : 'hidden');
+    this.#opener.setAttribute('aria-expanded', String(shown));
+    find(shown ? '#new' : '#draft').focus();
+  }
+
+  /** Closes the drawer. */
+  close() {
+    this.#setOpen(false);
+  }
+
+  #setOpen(open) {
     const was = this.#isOpen;
     this.#isOpen = open && NARROW.matches;
     this.#box.classList.toggle('open', this.#isOpen);
     this.#box.inert = NARROW.matches && !this.#isOpen;
     this.#page.inert = this.#isOpen;
     this.#opener.setAttribute('aria-expanded', String(this.#isOpen));
-    if (this.#isOpen) document.querySelector('#new').focus();
+    if (this.#isOpen) find('#new').focus();
     else if (was) this.#opener.focus();
   }
 }
@@ -105,7 +123,7 @@ function keepFocus(list) {
   const all = () => [...list.querySelectorAll(focused.localName)];
   const idOf = (each) => each.closest('li').querySelector('a').dataset.id;
   const [id, place] = [idOf(focused), all().indexOf(focused)];
-  return () => (all().find((each) => idOf(each) === id) ?? all()[place] ?? all().at(-1) ?? document.querySelector('#new')).focus();
+  return () => (all().find((each) => idOf(each) === id) ?? all()[place] ?? all().at(-1) ?? find('#new')).focus();
 }
 
 /** The elements of a group: its name, if it has one, and its list. */
