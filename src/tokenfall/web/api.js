@@ -6,11 +6,10 @@
 
 import { Failure } from './failures.js';
 import { fieldsOf, keyWith, optionsOf } from './options.js';
-import { jsonOf, request } from './request.js';
+import { jsonOf, request, withJSON } from './request.js';
 
 const STREAM = { announce: true, details: true, on_disconnect: 'finish' };
 const IMPORT_FAILURES = { 400: 'file_invalid', 413: 'file_too_large', conversation_too_long: '' }; // by code or status; '' for the server's own
-const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export class Api {
   #keys;
@@ -54,13 +53,12 @@ export class Api {
   }
 
   async #change(conversation, change) {
-    await this.#request(pathOf(conversation), { method: 'PATCH', headers: JSON_BODY, body: JSON.stringify(change) });
+    await this.#request(pathOf(conversation), withJSON('PATCH', change));
   }
 
   /** Creates a conversation from an exported one (see file_import.js); resolves to its id. */
-  async import(body) {
-    const init = { method: 'POST', headers: JSON_BODY, body };
-    const response = await this.#request('conversations', init).catch((error) => {
+  async import(exported) {
+    const response = await this.#request('conversations', withJSON('POST', exported)).catch((error) => {
       const code = IMPORT_FAILURES[error.code] ?? IMPORT_FAILURES[error.status];
       throw code ? new Failure(code) : error;
     });
@@ -86,9 +84,10 @@ export class Api {
     const body = { ...fieldsOf(text, options), conversation, ...STREAM };
     if (replaces) body[isContinued ? 'continues' : 'replaces'] = replaces;
     if (typeof follows === 'string') body.after = follows;
-    const headers = this.#sendsIdempotencyKey ? { ...JSON_BODY, 'Idempotency-Key': key } : JSON_BODY;
+    const init = withJSON('POST', body);
+    if (this.#sendsIdempotencyKey) init.headers['Idempotency-Key'] = key;
     try {
-      return await this.#request('chat', { method: 'POST', headers, body: JSON.stringify(body), signal, onSend });
+      return await this.#request('chat', { ...init, signal, onSend });
     } catch (error) {
       if (error.code !== 'idempotency_unavailable' || !this.#sendsIdempotencyKey) throw error;
       this.#sendsIdempotencyKey = false;
@@ -105,8 +104,8 @@ export class Api {
   /** The messages that the model gets with the next question: { first, messages, max_messages, max_tokens, max_stored }. */
   async context(conversation) {
     const { system } = optionsOf(conversation);
-    const body = JSON.stringify({ conversation, ...(system && { system }) });
-    const response = await this.#request('chat/context', { method: 'POST', headers: JSON_BODY, body, asksForKey: false });
+    const body = { conversation, ...(system && { system }) };
+    const response = await this.#request('chat/context', { ...withJSON('POST', body), asksForKey: false });
     return jsonOf(response, ({ first }) => typeof first === 'string');
   }
 

@@ -14,20 +14,19 @@ import { askForName, confirmDelete, Keys } from './dialogs.js';
 import { find } from './elements.js';
 import { asFailure, Failure } from './failures.js';
 import { asJSON, asMarkdown, download, fileName } from './file_export.js';
-import { FileImport, importedBody } from './file_import.js';
+import { FileImport, exportedConversation } from './file_import.js';
 import { Notice, showBriefly, showStatus } from './notice.js';
 import { dropOptions } from './options.js';
 import { pendingTurn } from './pending_turns.js';
 import { randomHex } from './random.js';
 import { Settings } from './settings.js';
 import { Shortcuts } from './shortcuts.js';
-import { Sidebar } from './sidebar.js';
+import { addressOf, Sidebar } from './sidebar.js';
 import { TabChannel } from './tab_channel.js';
 import { TabIndicator } from './tab_indicator.js';
 import { ThemeSwitch } from './theme_switch.js';
 
 const UNTITLED = 'New conversation';
-const SHOWN_MS = 4000;
 const VALID = /^[\w.:@-]{1,64}$/; // an id of a conversation
 
 const keys = new Keys();
@@ -52,15 +51,11 @@ const menu = new ConversationMenu({
   print: () => window.print(),
   changeKey,
 });
-new FileImport((read) => attempt('Imported', async () => go(await api.import(importedBody(await read())))));
+new FileImport((read) => attempt('Imported', async () => go(await api.import(exportedConversation(await read())))));
 const unlisted = new Map(); // conversations that the server does not list yet
 let asksForKey = false; // prompt for a key if the next list gets a 401: a new conversation sends no other request
 let listed = []; // as the server lists them
 let isListed = false; // the list has been loaded
-
-function addressOf(id) {
-  return `?conversation=${encodeURIComponent(id)}`;
-}
 
 /** Opens the conversation in the URL, or a new one. */
 function openAddress() {
@@ -208,7 +203,7 @@ async function attempt(status, act) {
   try {
     await act();
     await list();
-    if (status && conversation.isBusy) showBriefly(status, SHOWN_MS);
+    if (status && conversation.isBusy) showBriefly(status);
     else if (status) showStatus(status);
   } catch (error) {
     notice.showFailure(asFailure(error));

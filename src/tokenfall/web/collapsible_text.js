@@ -35,7 +35,7 @@ export function fillCollapsible(body, text) {
   body.append(text.slice(0, end));
   if (end === text.length) return;
   const rest = element('span', 'rest', text.slice(end));
-  const unfold = button('action unfold');
+  const unfold = button('action unfold', {});
   const show = (isOpen) => {
     rest.hidden = !isOpen;
     body.classList.toggle('folded', !isOpen);

@@ -5,7 +5,7 @@
  */
 
 import { requestKey, splitFailed } from './dashboard_values.js';
-import { element, find, of, resize } from './elements.js';
+import { create, element, find, resize } from './elements.js';
 import { count, rate } from './number_format.js';
 
 const OUTCOMES = {
@@ -29,8 +29,8 @@ function fill(table, rows) {
   const body = table.tBodies[0];
   const width = table.tHead.rows[0].cells.length;
   const shown = rows.length > 0 ? rows : [['None so far', ...Array(width - 1).fill('')]];
-  const create = () => element('tr', '', of('th', { scope: 'row' }), ...Array.from({ length: width - 1 }, () => element('td', '')));
-  resize(body, shown.length, create);
+  const others = () => Array.from({ length: width - 1 }, () => element('td', ''));
+  resize(body, shown.length, () => element('tr', '', create('th', { scope: 'row' }), ...others()));
   shown.forEach((row, n) => row.forEach((value, column) => {
     const cell = body.rows[n].cells[column];
     writeBreakable(cell, value.text ?? value);

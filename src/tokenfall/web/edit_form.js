@@ -3,13 +3,13 @@
  */
 
 import { isComposing, isEnter } from './composer.js';
-import { button, element } from './elements.js';
+import { button, create, element } from './elements.js';
 
 let forms = 0;
 
 export class EditForm {
   #form = element('form', 'edit');
-  #area = element('textarea', '');
+  #area = create('textarea', { dir: 'auto' });
   #message;
   #on;
 
@@ -25,10 +25,8 @@ export class EditForm {
     this.#area.id = `edit-${forms}`;
     this.#area.value = text;
     this.#area.rows = Math.min(12, text.split('\n').length + 1);
-    this.#area.dir = 'auto';
-    const label = element('label', 'unseen', 'Edit your message');
-    label.htmlFor = this.#area.id;
-    const cancel = button('quiet', 'Cancel');
+    const label = create('label', { class: 'unseen', for: this.#area.id }, 'Edit your message');
+    const cancel = button('quiet', {}, 'Cancel');
     cancel.addEventListener('click', () => this.close());
     const hint = element('p', 'hint', 'The messages after it will be replaced.');
     const send = element('button', 'main', 'Save and send');

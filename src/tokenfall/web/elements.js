@@ -3,16 +3,16 @@
 export const find = (selector) => document.querySelector(selector);
 
 export function element(tag, className, ...children) {
-  return Object.assign(of(tag, {}, ...children), { className });
+  return Object.assign(create(tag, {}, ...children), { className });
 }
 
 /** A button that does not submit a form. */
-export function button(className, ...children) {
-  return Object.assign(element('button', className, ...children), { type: 'button' });
+export function button(className, attributes, ...children) {
+  return create('button', { class: className, type: 'button', ...attributes }, ...children);
 }
 
 /** An element with these attributes. */
-export function of(tag, attributes = {}, ...children) {
+export function create(tag, attributes = {}, ...children) {
   const created = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
   created.append(...children);
@@ -24,8 +24,8 @@ export function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Adds or removes children at the end, so that there are `count`; `create` returns the child at an index. */
-export function resize(parent, count, create) {
+/** Adds or removes children at the end, so that there are `count`; `childAt` returns a new child for an index. */
+export function resize(parent, count, childAt) {
   while (parent.childElementCount > count) parent.lastElementChild.remove();
-  for (let n = parent.childElementCount; n < count; n += 1) parent.append(create(n));
+  for (let n = parent.childElementCount; n < count; n += 1) parent.append(childAt(n));
 }

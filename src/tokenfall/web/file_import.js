@@ -8,13 +8,13 @@ import { parseJSON } from './json.js';
 
 const MAX_MESSAGES = 1000; // as the server takes
 
-/** The request body for an exported conversation; throws a Failure for any other text. */
-export function importedBody(text) {
+/** The conversation in an exported file with this text; throws a Failure for any other text. */
+export function exportedConversation(text) {
   const exported = parseJSON(text);
   if (!Array.isArray(exported?.messages)) throw new Failure('not_exported');
   const { title, messages } = exported;
   if (messages.length > MAX_MESSAGES) throw new Failure('file_too_long');
-  return JSON.stringify({ ...(typeof title === 'string' && { title }), messages });
+  return { ...(typeof title === 'string' && { title }), messages };
 }
 
 export class FileImport {

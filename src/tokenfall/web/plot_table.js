@@ -5,7 +5,7 @@
  * interrupt a screen reader.
  */
 
-import { element, of, resize, write } from './elements.js';
+import { create, element, resize, write } from './elements.js';
 
 export class PlotTable {
   #head = element('tr', '');
@@ -25,10 +25,10 @@ export class PlotTable {
   }
 }
 
-const headCell = (scope) => of('th', { scope });
+const headCell = (scope) => create('th', { scope });
 
-/** Makes a row have these texts in its cells; `create` returns the cell of a column. */
-function fill(row, texts, create) {
-  resize(row, texts.length, create);
+/** Makes a row have these texts in its cells; `cellOf` returns a new cell for a column. */
+function fill(row, texts, cellOf) {
+  resize(row, texts.length, cellOf);
   texts.forEach((text, n) => write(row.cells[n], text));
 }

@@ -33,6 +33,11 @@ export async function jsonOf(response, isValid) {
   return body;
 }
 
+/** The options of `request` that send `value` as JSON. */
+export function withJSON(method, value) {
+  return { method, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(value) };
+}
+
 async function attempt(path, init) {
   try {
     return await fetch(path, init);

@@ -5,7 +5,7 @@
 
 import { groupByDay } from './date_groups.js';
 import { writeDevice } from './device_storage.js';
-import { button, element, find } from './elements.js';
+import { button, create, element, find } from './elements.js';
 import { EntryMenu } from './entry_menu.js';
 import { SearchField } from './search_field.js';
 
@@ -20,6 +20,11 @@ export function ago(thenS, nowS = Date.now() / 1000, language = undefined) {
     if (passedS >= lengthS) return words.format(-Math.floor(passedS / lengthS), unit);
   }
   return words.format(0, 'second');
+}
+
+/** The URL of a conversation, relative to the page. */
+export function addressOf(id) {
+  return `?conversation=${encodeURIComponent(id)}`;
 }
 
 export class Sidebar {
@@ -128,31 +133,21 @@ function keepFocus(list) {
 
 /** The elements of a group: its name, if it has one, and its list. */
 function elementsOf({ name, conversations }, current) {
-  const list = element('ul', 'group', ...conversations.map((conversation) => entry(conversation, current)));
-  if (!name) return [list];
-  const label = element('p', 'group-name', name);
-  label.id = `group-${name.toLowerCase().replaceAll(' ', '-')}`;
-  list.setAttribute('aria-labelledby', label.id);
-  return [label, list];
+  const id = `group-${name.toLowerCase().replaceAll(' ', '-')}`;
+  const entries = conversations.map((conversation) => entry(conversation, current));
+  const list = create('ul', { class: 'group', ...(name && { 'aria-labelledby': id }) }, ...entries);
+  return name ? [create('p', { class: 'group-name', id }, name), list] : [list];
 }
 
 /** A list entry, without a menu if the server does not list the conversation yet. */
 function entry({ id, title, last_activity: lastActivity, messages }, current) {
-  const link = element('a', 'conversation');
-  link.href = `?conversation=${encodeURIComponent(id)}`;
-  link.dataset.id = id;
-  const name = element('span', 'name', title || id);
-  name.dir = 'auto';
-  const when = element('span', 'when', ago(lastActivity));
-  when.dataset.at = lastActivity;
-  link.append(name, when);
-  if (id === current) link.setAttribute('aria-current', 'page');
+  const name = create('span', { class: 'name', dir: 'auto' }, title || id);
+  const when = create('span', { class: 'when', 'data-at': lastActivity }, ago(lastActivity));
+  const attributes = { class: 'conversation', href: addressOf(id), 'data-id': id, ...(id === current && { 'aria-current': 'page' }) };
+  const link = create('a', attributes, name, when);
   return element('li', 'entry', link, ...(messages === undefined ? [] : [menuButton(title || id)]));
 }
 
 function menuButton(title) {
-  const created = button('more', '⋯');
-  created.setAttribute('aria-label', `Actions for ${title}`);
-  created.setAttribute('popovertarget', 'entry-menu');
-  return created;
+  return button('more', { 'aria-label': `Actions for ${title}`, popovertarget: 'entry-menu' }, '⋯');
 }

@@ -8,7 +8,7 @@
 import { messageFor } from './dashboard_messages.js';
 import { find } from './elements.js';
 import { asFailure } from './failures.js';
-import { jsonOf, request } from './request.js';
+import { jsonOf, request, withJSON } from './request.js';
 
 const ONE_WORKER = 'Needs WORKERS=1: each worker has its own simulator settings.';
 
@@ -61,11 +61,7 @@ export class SimForm {
 
   async #apply() {
     const sent = this.#field.value;
-    const response = await this.#request({
-      method: 'PUT',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ sim: sent.trim() }),
-    });
+    const response = await this.#request(withJSON('PUT', { sim: sent.trim() }));
     const current = await jsonOf(response, ({ sim }) => typeof sim === 'string');
     this.#done(sent, 'Applied to new streams.');
     this.#setCurrent(current.sim);
