@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from tokenfall.api.injected_errors import InjectedErrors
+from tokenfall.api.metrics_vllm import VLLMMetrics
 from tokenfall.api.simulated_provider import LARGE_BODY_BYTES, SimulatedProvider
 from tokenfall.disconnect import Disconnect
 from tokenfall.errors import InvalidRequest, RateLimited, SimulatedFailure
+from tokenfall.http.request import Request
 from tokenfall.http.response import PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.simulator.engine import SimulatedEngine
 from tokenfall.simulator.grammar import parse
@@ -258,3 +260,24 @@ def test_prefill_time_is_added_to_the_first_gap() -> None:
     _, gaps = Harness().stream("prefill=500ms", messages=[{"role": "user", "content": "word " * 2_000}])
 
     assert gaps[0] == pytest.approx(3.0, abs=0.01)
+
+
+class Planned(VLLMMetrics):
+    """Records the arguments of `started`."""
+
+    def __init__(self, state: SimulatorState) -> None:
+        super().__init__(state, lambda: 0.0, model="sim")
+        self.responses: list[dict[str, Any]] = []
+
+    def started(self, request: Request, **response: Any) -> None:
+        self.responses.append(response)
+
+
+async def test_each_planned_response_is_reported_to_vllms_metrics() -> None:
+    harness = Harness()
+    harness.simulating.vllm = planned = Planned(harness.state)
+    harness.stream()
+    await harness.non_streaming()
+
+    of_stream = {"prompt_tokens": 2, "reason": "stop", "unstreamed_tokens": 0}
+    assert planned.responses == [of_stream, of_stream | {"unstreamed_tokens": 3}]
