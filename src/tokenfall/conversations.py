@@ -83,9 +83,10 @@ def variants_after(replaced: Turn) -> tuple[Variant, ...]:
 
 def text_bytes(turn: Turn) -> int:
     """Memory of the texts of a turn."""
-    texts = [turn.question.content, turn.answer.content, turn.answer.thought]
-    texts += [variant.content for variant in turn.variants]
-    return sum(map(getsizeof, texts))
+    size = getsizeof(turn.question.content) + getsizeof(turn.answer.content) + getsizeof(turn.answer.thought)
+    for variant in turn.variants:
+        size += getsizeof(variant.content)
+    return size
 
 
 DEFAULT_PAGE_SIZE = 100

@@ -1,5 +1,7 @@
 """A stream item that breaks the connection, used for fault injection. Pure."""
 
+from __future__ import annotations
+
 from tokenfall.records import Record
 
 TYPE_CHECKING = False
@@ -10,7 +12,4 @@ if TYPE_CHECKING:
 class Disconnect(Record):
     """Break the connection: by RST (`reset`), or by FIN without the end of the body (`close`)."""
 
-    __slots__ = ("how",)
-
-    def __init__(self, how: 'Literal["reset", "close"]') -> None:
-        self.how = how
+    how: Literal["reset", "close"]

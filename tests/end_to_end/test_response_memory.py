@@ -13,7 +13,7 @@ from tests.end_to_end.client import Client, fetch
 from tests.end_to_end.in_process import Running, eventually, running
 from tests.end_to_end.test_caller_queues import CALLERS
 from tests.end_to_end.test_upstream import relaying
-from tests.end_to_end.upstream import Exchange, delta
+from tests.end_to_end.upstream import DONE, FINISH, Exchange, delta
 
 WORDS = 16_000
 """Words of a response, about 100 kB of text."""
@@ -148,6 +148,37 @@ async def test_memory_of_a_relayed_response_that_fails_is_released(ending: str) 
 
         assert response.status in (502, 504)
         assert reached.get_nowait() > 100_000
+        assert held_bytes(here) == 0
+
+
+async def long_event(exchange: Exchange) -> None:
+    """Send a token, then an event of more than half of the memory limit."""
+    await exchange.send_head()
+    await exchange.send_chunks(delta("x"), delta("x" * 300_000), FINISH, DONE)
+    await exchange.send_last_chunk()
+
+
+STREAMED = {
+    "openai.chat": "/v1/chat/completions",
+    "anthropic": "/v1/messages",
+    "ollama.chat": "/api/chat",
+    "chat": "/chat",
+}
+
+
+@pytest.mark.parametrize("route", STREAMED)
+async def test_long_event_is_counted_until_its_client_has_read_it(route: str) -> None:
+    data = post(STREAMED[route], CHAT | {"model": "up-1", "stream": True})
+    async with relaying(RESPONSE_MEMORY="1MiB", RATE_LIMIT_RPS="0") as (here, upstream):
+        upstream.script = long_event
+        async with AsyncExitStack() as clients:
+            await send_until_held(here, clients, data)
+            refused = await fetch(here.port, data)
+            assert refused.status == 200
+            assert any(text in refused.body for text in (b"response_memory_full", b"overloaded_error", FULL.encode()))
+            assert len(refused.body) < 10_000
+        await eventually(lambda: held_bytes(here) == 0, lambda: held_bytes(here))
+        assert len((await fetch(here.port, data)).body) > 300_000
         assert held_bytes(here) == 0
 
 

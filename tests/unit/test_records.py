@@ -4,15 +4,12 @@ from tokenfall.records import Record
 
 
 class Point(Record):
-    __slots__ = ("x", "y")
-
-    def __init__(self, x: int, y: int = 0) -> None:
-        self.x = x
-        self.y = y
+    x: int
+    y: int = 0
 
 
 class Place(Point):
-    __slots__ = ()
+    pass
 
 
 def test_records_with_equal_fields_are_equal() -> None:
@@ -34,3 +31,8 @@ def test_replaced_returns_a_changed_copy() -> None:
 
 def test_repr_of_a_record_has_its_fields() -> None:
     assert repr(Point(1, 2)) == "Point(x=1, y=2)"
+
+
+def test_unknown_field_is_refused() -> None:
+    with pytest.raises(TypeError, match="there is no field 'z'"):
+        Point(1, z=3)  # type: ignore[call-arg] # the type checker refuses it, too

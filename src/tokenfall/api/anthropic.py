@@ -3,7 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any
 
-from tokenfall.api.documents import add_request_id_header, document
+from tokenfall.api.documents import document
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response
 from tokenfall.messages import ChatRequest
@@ -16,18 +16,15 @@ from tokenfall.wire.anthropic import models as anthropic_models
 from tokenfall.wire.anthropic import request as anthropic_request
 
 
-class TokenCounting:
-    """`POST /v1/messages/count_tokens`. An estimate for upstream models: OpenAI-compatible servers cannot count."""
+def count_tokens(request: Request, *, relays: bool) -> Response | Coroutine[Any, Any, Response]:
+    """`POST /v1/messages/count_tokens`. Raises `InvalidRequest`.
 
-    def __init__(self, *, relays: bool) -> None:
-        self._relays = relays
+    If the server `relays`, the count is an estimate for upstream models: OpenAI-compatible servers cannot count.
+    """
+    return start_sliced(_counted(anthropic_request.decode_count(request.body), relays=relays))
 
-    def count(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
-        """Return the token count. Raises `InvalidRequest`."""
-        add_request_id_header(request)
-        return start_sliced(self._counted(anthropic_request.decode_count(request.body)))
 
-    def _counted(self, chat_request: ChatRequest) -> Sliced[Response]:
-        if self._relays and not is_simulated(chat_request.model):
-            return document(anthropic_models.count(estimated_tokens(chat_request)))
-        return document(anthropic_models.count((yield from prompt_tokens(chat_request))))
+def _counted(chat_request: ChatRequest, *, relays: bool) -> Sliced[Response]:
+    if relays and not is_simulated(chat_request.model):
+        return document(anthropic_models.count(estimated_tokens(chat_request)))
+    return document(anthropic_models.count((yield from prompt_tokens(chat_request))))

@@ -9,6 +9,8 @@ from hashlib import sha256
 from os import urandom
 from time import time
 
+import msgspec
+
 from tokenfall.api import problems
 from tokenfall.api.documents import JSON, document, sliced
 from tokenfall.api.guard import Callers, Keys
@@ -74,7 +76,8 @@ class ChatRoutes:
         """`POST /chat`."""
         body = plain.decode_chat(request.body)
         simulation = request.header(b"x-sim") or ""
-        parse(simulation)
+        if simulation:
+            parse(simulation)
         if self._refuse is not None:
             self._refuse(request, body.model)
         caller = self._callers.of(request)
@@ -99,7 +102,7 @@ class ChatRoutes:
         )
         _add_headers(request, turn)
         if body.stream:
-            return self._live(turn, announced=body.announce, details=body.details)
+            return self._live(turn, announced=body.announce, details=body.details, caller=caller.name)
         request.drop_content()  # it may be large, and the response may take long
         with self._memory.lease(caller.name) as lease:
             text, finished = await self._chat.runner.complete_response(turn, on_size=lease.resize)
@@ -117,7 +120,7 @@ class ChatRoutes:
             context_messages=defaults.context_messages,
             context_tokens=defaults.context_tokens,
         )
-        return Response(200, plain.chat_defaults(document), content_type=JSON)
+        return Response(200, msgspec.json.encode(document), content_type=JSON)
 
     async def context(self, request: Request) -> Response:
         """`POST /chat/context`."""
@@ -133,7 +136,7 @@ class ChatRoutes:
             max_tokens=defaults.context_tokens,
             max_stored=defaults.stored_messages,
         )
-        return document(plain.chat_context(found))
+        return document(msgspec.json.encode(found))
 
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the events of a turn after `Last-Event-ID`, past and future."""
@@ -141,7 +144,8 @@ class ChatRoutes:
         switches = _switches(request)
         followed = await self._chat.turns.follow(*self._owned_turn(request), after=after)
         _add_headers(request, followed)
-        return self._live(followed, announced="announce" in switches, details="details" in switches)
+        caller = self._callers.of(request).name
+        return self._live(followed, announced="announce" in switches, details="details" in switches, caller=caller)
 
     async def stop(self, request: Request) -> Response:
         """`POST /chat/turns/{turn}/stop`: 204 after the turn has ended and is stored."""
@@ -204,7 +208,7 @@ class ChatRoutes:
         await self._chat.clear(self._named_conversation(request), may_be_missing=False)
         return Response(204)
 
-    def _live(self, turn: TurnRun | Followed, *, announced: bool, details: bool) -> LiveStream:
+    def _live(self, turn: TurnRun | Followed, *, announced: bool, details: bool, caller: str) -> LiveStream:
         frames = _Frames(turn, details=details, begun=announced, survives_restart=self._chat.survives_restart)
         stream = LiveStream(
             _STREAM,
@@ -214,6 +218,7 @@ class ChatRoutes:
             keepalive=sse.PING,
         )
         stream.announced = announced
+        stream.memory, stream.caller = self._memory, caller
         return stream
 
     def _owned_turn(self, request: Request) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tokenfall.messages import ChatRequest
-from tokenfall.simulator.engine import is_simulated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,25 +11,12 @@ if TYPE_CHECKING:
     from tokenfall.simulator.engine import SimulatedEngine
 
 
-class ChatInjectedErrors:
-    """The check, called before a turn starts. `default_model` is the model of requests that name none.
+def refuse_chat(request: Request, model: str, *, shared: Shared, engine: SimulatedEngine) -> None:
+    """Raise the error that is configured for a chat with the simulated `model`, before its turn starts.
 
-    `relays`: there is an upstream, so that only simulated models are checked.
+    For a token limit, a turn counts as one token.
     """
-
-    def __init__(self, shared: Shared, engine: SimulatedEngine, *, default_model: str, relays: bool) -> None:
-        self._shared = shared
-        self._engine = engine
-        self._default_model = default_model
-        self._relays = relays
-
-    def __call__(self, request: Request, model: str | None) -> None:
-        """Raise the configured error if `model` is simulated. For a token limit, a turn counts as one token."""
-        effective_model = model or self._default_model
-        if self._relays and not is_simulated(effective_model):
-            return
-        header = request.header(b"x-sim") or ""
-        chat_request = ChatRequest(messages=(), model=effective_model, max_tokens=0, simulation=header)
-        simulation = self._engine.simulation(chat_request)
-        if simulation.status or simulation.limit:
-            self._shared.refuse(request, simulation)
+    header = request.header(b"x-sim") or ""
+    simulation = engine.simulation(ChatRequest(messages=(), model=model, max_tokens=0, simulation=header))
+    if simulation.status or simulation.limit:
+        shared.refuse(request, simulation)

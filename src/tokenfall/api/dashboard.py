@@ -40,6 +40,13 @@ EARLY_S = 0.01
 STREAMED = 200
 """The status of all streams."""
 
+_COPIED = (
+    "workers", "streams", "connections", "detached_turns", "resident_bytes", "request_memory_bytes",
+    "response_memory_bytes", "tokens", "streams_ended", "upstream_errors", "upstream_retries", "rate_limited",
+    "stalled_readers", "connections_refused", "log_lines_lost",
+)  # fmt: skip
+"""The fields of an event that are metrics of the same name."""
+
 _STREAM = StreamHead(sse.CONTENT_TYPE)
 _SHUTDOWN_FRAME = problems.error_event(shutting_down())
 
@@ -211,13 +218,6 @@ def _event(metrics: Metrics, samples: deque[_Sample], *, requests: list[Requests
         at=round(time(), 3),
         uptime_s=round(last.at_s - started_s, 3),
         version=__version__,
-        workers=metrics.workers,
-        streams=metrics.streams,
-        connections=metrics.connections,
-        detached_turns=metrics.detached_turns,
-        resident_bytes=metrics.resident_bytes,
-        request_memory_bytes=metrics.request_memory_bytes,
-        response_memory_bytes=metrics.response_memory_bytes,
         tokens_per_s=_rate(last.tokens - before.tokens, took_s),
         requests_per_s=_rate(last.requests - before.requests, took_s),
         window_s=round(last.at_s - first.at_s, 3),
@@ -225,16 +225,9 @@ def _event(metrics: Metrics, samples: deque[_Sample], *, requests: list[Requests
         inter_token=_percentiles(metrics.inter_token_s, first.inter_token),
         ticker_late=_percentiles(metrics.timer_late_s, first.timer_late),
         upstream_ttft=list(_models(metrics, first.models)),
-        tokens=metrics.tokens,
         requests=requests,
-        streams_ended=metrics.streams_ended,
-        upstream_errors=metrics.upstream_errors,
-        upstream_retries=metrics.upstream_retries,
-        rate_limited=metrics.rate_limited,
         memory_refused=sum(metrics.memory_refused.values()),
-        stalled_readers=metrics.stalled_readers,
-        connections_refused=metrics.connections_refused,
-        log_lines_lost=metrics.log_lines_lost,
+        **{name: getattr(metrics, name) for name in _COPIED},
     )
 
 

@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.documents import held, joined
-from tokenfall.api.guard import Callers
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
@@ -19,7 +18,6 @@ from tokenfall.memory.leases import ResponseMemory
 from tokenfall.metrics.history import CODES, FIELDS, LATENCIES, MINUTES, MODELS, SECONDS, MetricsHistory, Ring
 from tokenfall.metrics.registry import OTHER
 from tokenfall.metrics.sampler import FAILED
-from tokenfall.ports import Clock
 from tokenfall.slicing.computation import Sliced
 from tokenfall.slicing.scheduler import start_sliced
 
@@ -71,24 +69,18 @@ class Trend(Struct, kw_only=True):
     upstream_ttft_p90_s: dict[str, Column]
 
 
-class DashboardHistory:
-    """The handler. `clock` is the clock by which the history was written."""
+def dashboard_history(
+    request: Request, history: MetricsHistory, *, now_s: float, memory: ResponseMemory, caller: str
+) -> Response | LiveStream | Coroutine[Any, Any, Response | LiveStream]:
+    """`GET /board/history`. `now_s` is a time of the history's clock. Raises `InvalidRequest`."""
+    trend = trend_of(history, range_of(request), now_s=now_s, at=time())
+    return start_sliced(_document(trend, memory=memory, caller=caller))
 
-    def __init__(self, history: MetricsHistory, clock: Clock, *, memory: ResponseMemory, callers: Callers) -> None:
-        self._history = history
-        self._clock = clock
-        self._memory = memory
-        self._callers = callers
 
-    def get(self, request: Request) -> Response | LiveStream | Coroutine[Any, Any, Response | LiveStream]:
-        """`GET /board/history`. Raises `InvalidRequest`."""
-        trend = trend_of(self._history, range_of(request), now_s=self._clock.now(), at=time())
-        return start_sliced(self._document(trend, caller=self._callers.of(request).name))
-
-    def _document(self, trend: Sliced[bytes], *, caller: str) -> Sliced[Response | LiveStream]:
-        body = yield from trend
-        with self._memory.lease(caller) as lease:
-            return held(body, lease)
+def _document(trend: Sliced[bytes], *, memory: ResponseMemory, caller: str) -> Sliced[Response | LiveStream]:
+    body = yield from trend
+    with memory.lease(caller) as lease:
+        return held(body, lease)
 
 
 def range_of(request: Request) -> str:

@@ -55,16 +55,17 @@ class Callers:
     def of(self, request: Request) -> Caller:
         """Raises `Unauthorized`."""
         owner = self.keys.owner(request)
-        return Caller(owner) if owner else Caller(address=self._address(request))
+        return Caller(owner) if owner else Caller(address=self.address(request))
 
     def named(self, request: Request) -> str:
         """The name of the caller; the address also for a request with a missing or unknown key."""
         try:
             return self.of(request).name
         except Unauthorized:
-            return self._address(request)
+            return self.address(request)
 
-    def _address(self, request: Request) -> str:
+    def address(self, request: Request) -> str:
+        """The client's address, as a key of the rate limiter."""
         forwarded_for = request.header(b"x-forwarded-for") or ""
         return bucket_of(self._proxies.client(request.client, forwarded_for))
 
@@ -98,14 +99,10 @@ class LoopbackGuard:
     def check(self, request: Request) -> None:
         """Raises `OriginNotAllowed`."""
         origin = request.header(b"origin")
-        if origin is not None and not self._allows(origin):
+        if origin is not None and not _is_trusted(origin, self._origins):
             raise OriginNotAllowed("without API_KEY, only pages of this machine may use the upstream")
         if self._check_host and not _is_loopback_host(request.header(b"host") or ""):
             raise OriginNotAllowed("without API_KEY, the Host header must name this machine")
-
-    def _allows(self, origin: str) -> bool:
-        """Loopback origins, and those that the operator configured, including *."""
-        return is_loopback_origin(origin) or origin in self._origins or "*" in self._origins
 
 
 class CrossSiteGuard:
@@ -120,12 +117,17 @@ class CrossSiteGuard:
     def check(self, request: Request) -> None:
         """Raises `OriginNotAllowed`."""
         origin = request.header(b"origin")
-        if origin is None or is_loopback_origin(origin) or origin in self._origins or "*" in self._origins:
+        if origin is None or _is_trusted(origin, self._origins):
             return
         if origin.partition("://")[2] != request.header(b"host"):
             raise OriginNotAllowed(
                 "pages of other sites have no access; set API_KEY, or add the origin to CORS_ORIGINS"
             )
+
+
+def _is_trusted(origin: str, origins: frozenset[str]) -> bool:
+    """Loopback origins, and those that the operator configured, including *."""
+    return is_loopback_origin(origin) or origin in origins or "*" in origins
 
 
 def is_loopback_origin(origin: str) -> bool:

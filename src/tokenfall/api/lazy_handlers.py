@@ -6,7 +6,7 @@ synchronously.
 
 from __future__ import annotations
 
-from tokenfall.http.loadable import THREADING, Loadable
+from tokenfall.http.loadable import Loadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,23 +28,6 @@ if TYPE_CHECKING:
         def refuse(self, request: Request, api_error: ApiError) -> Response:
             """Return the error response in the handler's dialect."""
             ...
-
-
-class CachedResponse(Loadable):
-    """A handler whose response is created once and cached."""
-
-    def __init__(self, make: Callable[[], Response]) -> None:
-        super().__init__(after=THREADING)
-        self._make = make
-        self._made: Response | None = None
-
-    def load(self) -> None:
-        self._made = self._make()
-
-    def __call__(self, request: Request) -> Response:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
 
 
 class LazyHandlers(Loadable):

@@ -8,7 +8,7 @@ from tokenfall.api.exposition import counter, counters, exposition, gauge, histo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tokenfall.api.exposition import Family
     from tokenfall.api.metrics_vllm import VLLMMetrics
@@ -22,86 +22,12 @@ def scraped(metrics: Metrics, *, vllm: VLLMMetrics | None = None) -> bytes:
 
 def families(metrics: Metrics) -> Iterator[Family]:
     """All metrics of this server, without vLLM's."""
-    yield from _gauges(metrics)
-    yield from _counters(metrics)
-    yield from _labelled(metrics)
-    yield from _histograms(metrics)
-
-
-def _gauges(metrics: Metrics) -> Iterator[Family]:
-    yield gauge("tokenfall_connections", "Open connections.", value=metrics.connections)
-    yield gauge("tokenfall_streams_in_flight", "Streams in flight.", value=metrics.streams)
-    yield gauge("tokenfall_detached_turns", "Turns without a client.", value=metrics.detached_turns)
-    yield gauge("tokenfall_workers", "Worker processes alive.", value=metrics.workers)
-    yield gauge("tokenfall_resident_bytes", "Resident memory of all workers.", value=metrics.resident_bytes)
-    yield gauge(
-        "tokenfall_request_memory_bytes",
-        "Memory of request bodies, requests to the upstream and running chats.",
-        value=metrics.request_memory_bytes,
-    )
-    yield gauge(
-        "tokenfall_response_memory_bytes",
-        "Memory of responses held complete.",
-        value=metrics.response_memory_bytes,
-    )
-    yield gauge(
-        "tokenfall_timer_resolution_seconds",
-        "Width of the timer wheel's slots: finer while the loop has time.",
-        value=metrics.timer_resolution_s,
-    )
-
-
-def _counters(metrics: Metrics) -> Iterator[Family]:
-    yield counter("tokenfall_tokens_total", "Tokens written to streams.", value=metrics.tokens)
-    yield counter("tokenfall_sent_bytes_total", "Bytes of response bodies.", value=metrics.bytes_sent)
-    yield counter("tokenfall_connections_refused_total", "Connections refused.", value=metrics.connections_refused)
-    yield counter(
-        "tokenfall_stalled_readers_total",
-        "Connections reset because the client stalled.",
-        value=metrics.stalled_readers,
-    )
-    yield counter(
-        "tokenfall_log_lines_lost_total", "Access log lines that could not be written.", value=metrics.log_lines_lost
-    )
-    yield counter("tokenfall_rate_limited_total", "Requests refused by the rate limit.", value=metrics.rate_limited)
-    yield counter("tokenfall_upstream_retries_total", "Retries of upstream requests.", value=metrics.upstream_retries)
-
-
-def _histograms(metrics: Metrics) -> Iterator[Family]:
-    yield histogram("tokenfall_ttft_seconds", "Time to first token.", counted=metrics.ttft_s)
-    yield histograms(
-        "tokenfall_upstream_ttft_seconds",
-        "Time to first token of the upstream.",
-        counted=[({"model": model}, counted) for model, counted in metrics.upstream_ttft_s.items()],
-    )
-    yield histogram("tokenfall_inter_token_seconds", "Time between tokens.", counted=metrics.inter_token_s)
-    yield histogram(
-        "tokenfall_ticker_lateness_seconds",
-        "Lateness of the timer wheel.",
-        counted=metrics.timer_late_s,
-    )
-
-
-def _labelled(metrics: Metrics) -> Iterator[Family]:
-    """Counters by outcome, route, code and store."""
-    yield _by_label(
-        "tokenfall_streams_ended_total", "Streams by how they ended.", label="outcome", counts=metrics.streams_ended
-    )
-    yield _by_label(
-        "tokenfall_streams_failed_total",
-        "Streams that failed after their status was sent.",
-        label="route",
-        counts=metrics.streams_failed,
-    )
-    yield _by_label(
-        "tokenfall_upstream_errors_total", "Failures of the upstream.", label="code", counts=metrics.upstream_errors
-    )
-    yield _by_label(
-        "tokenfall_redis_failures_total",
-        "Redis calls that failed or timed out.",
-        label="store",
-        counts=metrics.redis_failures,
-    )
+    for name, text, value in _gauges(metrics):
+        yield gauge(name, text, value=value)
+    for name, text, value in _counters(metrics):
+        yield counter(name, text, value=value)
+    for name, text, label, counts in _labelled(metrics):
+        yield counters(name, text, counts=[({label: key}, count) for key, count in counts.items()])
     yield counters(
         "tokenfall_memory_refused_total",
         "Requests refused because REQUEST_MEMORY or RESPONSE_MEMORY, or the caller's share of it, was in use.",
@@ -116,7 +42,51 @@ def _labelled(metrics: Metrics) -> Iterator[Family]:
             ({"route": route, "status": str(status)}, count) for (route, status), count in metrics.requests.items()
         ],
     )
+    yield histogram("tokenfall_ttft_seconds", "Time to first token.", counted=metrics.ttft_s)
+    yield histograms(
+        "tokenfall_upstream_ttft_seconds",
+        "Time to first token of the upstream.",
+        counted=[({"model": model}, counted) for model, counted in metrics.upstream_ttft_s.items()],
+    )
+    yield histogram("tokenfall_inter_token_seconds", "Time between tokens.", counted=metrics.inter_token_s)
+    yield histogram("tokenfall_ticker_lateness_seconds", "Lateness of the timer wheel.", counted=metrics.timer_late_s)
 
 
-def _by_label(name: str, text: str, *, label: str, counts: dict[str, int]) -> Family:
-    return counters(name, text, counts=[({label: value}, count) for value, count in counts.items()])
+def _gauges(metrics: Metrics) -> Iterable[tuple[str, str, float]]:
+    used_by_requests = "Memory of request bodies, requests to the upstream and running chats."
+    resolution = "Width of the timer wheel's slots: finer while the loop has time."
+    return (
+        ("tokenfall_connections", "Open connections.", metrics.connections),
+        ("tokenfall_streams_in_flight", "Streams in flight.", metrics.streams),
+        ("tokenfall_detached_turns", "Turns without a client.", metrics.detached_turns),
+        ("tokenfall_workers", "Worker processes alive.", metrics.workers),
+        ("tokenfall_resident_bytes", "Resident memory of all workers.", metrics.resident_bytes),
+        ("tokenfall_request_memory_bytes", used_by_requests, metrics.request_memory_bytes),
+        ("tokenfall_response_memory_bytes", "Memory of responses held complete.", metrics.response_memory_bytes),
+        ("tokenfall_timer_resolution_seconds", resolution, metrics.timer_resolution_s),
+    )
+
+
+def _counters(metrics: Metrics) -> Iterable[tuple[str, str, int]]:
+    stalled = "Connections reset because the client stalled."
+    return (
+        ("tokenfall_tokens_total", "Tokens written to streams.", metrics.tokens),
+        ("tokenfall_sent_bytes_total", "Bytes of response bodies.", metrics.bytes_sent),
+        ("tokenfall_connections_refused_total", "Connections refused.", metrics.connections_refused),
+        ("tokenfall_stalled_readers_total", stalled, metrics.stalled_readers),
+        ("tokenfall_log_lines_lost_total", "Access log lines that could not be written.", metrics.log_lines_lost),
+        ("tokenfall_rate_limited_total", "Requests refused by the rate limit.", metrics.rate_limited),
+        ("tokenfall_upstream_retries_total", "Retries of upstream requests.", metrics.upstream_retries),
+    )
+
+
+def _labelled(metrics: Metrics) -> Iterable[tuple[str, str, str, dict[str, int]]]:
+    """Counters with one label, whose name is the third member."""
+    failed = "Streams that failed after their status was sent."
+    redis = "Redis calls that failed or timed out."
+    return (
+        ("tokenfall_streams_ended_total", "Streams by how they ended.", "outcome", metrics.streams_ended),
+        ("tokenfall_streams_failed_total", failed, "route", metrics.streams_failed),
+        ("tokenfall_upstream_errors_total", "Failures of the upstream.", "code", metrics.upstream_errors),
+        ("tokenfall_redis_failures_total", redis, "store", metrics.redis_failures),
+    )

@@ -28,16 +28,6 @@ _REASONS = {"stop": "stop", "length": "length", "tool_calls": "stop", "content_f
 """vLLM's finish reasons by Tokenfall's. vLLM counts a tool call as `stop`."""
 
 
-class _RunningResponse:
-    """The values of a response in progress that are counted at its end."""
-
-    __slots__ = ("reason", "unstreamed_tokens")
-
-    def __init__(self, reason: str, *, unstreamed_tokens: int) -> None:
-        self.reason = reason
-        self.unstreamed_tokens = unstreamed_tokens
-
-
 class VLLMMetrics:
     """Counts one process's simulated responses on provider routes. `model` is the `model_name` label of all metrics."""
 
@@ -45,7 +35,8 @@ class VLLMMetrics:
         self._state = state
         self._now = now
         self._labels = {"engine": "0", "model_name": model}
-        self._running: dict[int, _RunningResponse] = {}
+        self._running: dict[int, tuple[str, int]] = {}
+        """Finish reason and unstreamed tokens of each response in progress, by the id of its request."""
         self._prompt_tokens = 0
         self._unstreamed_tokens = 0
         self._finished = {"stop": 0, "length": 0, ABORTED: 0}
@@ -57,7 +48,7 @@ class VLLMMetrics:
         `unstreamed_tokens`: its tokens if it is not streamed, as nothing else counts them; 0 for a stream.
         """
         self._prompt_tokens += prompt_tokens
-        self._running[id(request)] = _RunningResponse(_REASONS.get(reason, "stop"), unstreamed_tokens=unstreamed_tokens)
+        self._running[id(request)] = _REASONS.get(reason, "stop"), unstreamed_tokens
 
     def ended(self, request: Request, outcome: Outcome) -> None:
         """A request has ended. It is counted only if `started` was called for it."""
@@ -66,8 +57,9 @@ class VLLMMetrics:
             return
         self._e2e_s.observe(self._now() - request.started_s)
         if outcome == "complete":
-            self._unstreamed_tokens += response.unstreamed_tokens
-            self._finished[response.reason] += 1
+            reason, unstreamed_tokens = response
+            self._unstreamed_tokens += unstreamed_tokens
+            self._finished[reason] += 1
         else:
             self._finished[ABORTED] += 1
 
@@ -76,33 +68,27 @@ class VLLMMetrics:
         labels, limiter = self._labels, self._state.limiter
         load = self._state.defaults.load
         usage = min(1.0, limiter.active / (load.capacity if load else STREAMS_THAT_FILL_THE_CACHE))
-        yield gauge("vllm:num_requests_running", "Responses in progress.", value=limiter.active, labels=labels)
-        yield gauge("vllm:num_requests_waiting", "Responses queued by `load`.", value=limiter.waiting, labels=labels)
-        for name in ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"):
-            yield gauge(name, "Responses in progress, relative to the capacity of `load`.", value=usage, labels=labels)
+        running = "Responses in progress, relative to the capacity of `load`."
+        for name, text, value in (
+            ("vllm:num_requests_running", "Responses in progress.", limiter.active),
+            ("vllm:num_requests_waiting", "Responses queued by `load`.", limiter.waiting),
+            ("vllm:kv_cache_usage_perc", running, usage),
+            ("vllm:gpu_cache_usage_perc", running, usage),
+        ):
+            yield gauge(name, text, value=value, labels=labels)
+        tokens = metrics.tokens + self._unstreamed_tokens
         yield counter("vllm:prompt_tokens_total", "Prompt tokens.", value=self._prompt_tokens, labels=labels)
-        yield counter(
-            "vllm:generation_tokens_total",
-            "Response tokens.",
-            value=metrics.tokens + self._unstreamed_tokens,
-            labels=labels,
-        )
+        yield counter("vllm:generation_tokens_total", "Response tokens.", value=tokens, labels=labels)
         yield counters(
             "vllm:request_success_total",
             "Responses that ended, by finish reason.",
             counts=[({**labels, "finished_reason": reason}, count) for reason, count in self._finished.items()],
         )
-        yield histogram(
-            "vllm:time_to_first_token_seconds",
-            "Time from the request to the first token.",
-            counted=metrics.ttft_s,
-            labels=labels,
-        )
-        for name in ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"):
-            yield histogram(name, "Time between two tokens of a stream.", counted=metrics.inter_token_s, labels=labels)
-        yield histogram(
-            "vllm:e2e_request_latency_seconds",
-            "Time from the request to the end of the response.",
-            counted=self._e2e_s,
-            labels=labels,
-        )
+        between = "Time between two tokens of a stream."
+        for name, text, counted in (
+            ("vllm:time_to_first_token_seconds", "Time from the request to the first token.", metrics.ttft_s),
+            ("vllm:inter_token_latency_seconds", between, metrics.inter_token_s),
+            ("vllm:time_per_output_token_seconds", between, metrics.inter_token_s),
+            ("vllm:e2e_request_latency_seconds", "Time from the request to the end of the response.", self._e2e_s),
+        ):
+            yield histogram(name, text, counted=counted, labels=labels)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.documents import add_request_id_header, document, refusal, sliced
+from tokenfall.api.documents import document, refusal, sliced
 from tokenfall.api.guard import Callers
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import UpstreamMalformed
@@ -66,24 +66,23 @@ class OllamaRoutes:
 
     async def embed(self, request: Request) -> Response | LiveStream:
         """`POST /api/embed`."""
-        add_request_id_header(request)
         embed = ollama_embed.decode_embed(request.body)
         timing = ResponseTiming(0.0)
         if self._fetch is not None and not is_simulated(embed.model):
             tokens = await run_sliced(counted(iter(embed.inputs)))
             with self._memory.lease(self._callers.of(request).name) as lease:
                 vectors = await self._relayed(request, embed, fetch=self._fetch, lease=lease)
-                relayed = ollama_embed.relayed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
+                relayed = ollama_embed.embed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
                 return await sliced(relayed, lease=lease)
         request.drop_content()
         inputs, seeds = list(embed.inputs), array("Q")
         embed = replace(embed, inputs=())
         tokens = await run_sliced(counted(consumed(inputs, seeds)))
-        return await sliced(ollama_embed.embed_pieces(embed, tokens, timing=timing, seeds=seeds))
+        simulated = ollama_embed.vectors_of(seeds, embed.dimensions)
+        return await sliced(ollama_embed.embed_pieces(embed.model, simulated, tokens=tokens, timing=timing))
 
     async def embeddings(self, request: Request) -> Response | LiveStream:
         """`POST /api/embeddings`, the older form of `/api/embed`."""
-        add_request_id_header(request)
         embed = ollama_embed.decode_embeddings(request.body)
         if self._fetch is not None and not is_simulated(embed.model):
             with self._memory.lease(self._callers.of(request).name) as lease:
@@ -94,7 +93,6 @@ class OllamaRoutes:
 
     async def show(self, request: Request) -> Response:
         """`POST /api/show`."""
-        add_request_id_header(request)
         name = ollama_models.decode_show(request.body)
         if not await self._catalogue.has(name):
             return document(ollama_models.no_such_model(name), status=404)
@@ -102,17 +100,14 @@ class OllamaRoutes:
 
     async def tags(self, request: Request) -> Response:
         """`GET /api/tags`."""
-        add_request_id_header(request)
         return document(ollama_models.tags(await self._catalogue.names(), self._started_s))
 
     async def ps(self, request: Request) -> Response:
         """`GET /api/ps`."""
-        add_request_id_header(request)
         return document(ollama_models.running(await self._catalogue.names(), time() + EXPIRES_S))
 
     def version(self, request: Request) -> Response:
         """`GET /api/version`."""
-        add_request_id_header(request)
         return document(ollama_models.version(OLLAMA_VERSION))
 
     def refuse(self, request: Request, api_error: ApiError) -> Response:

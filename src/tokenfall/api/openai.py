@@ -7,7 +7,7 @@ from time import time
 from msgspec.structs import replace
 
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.documents import add_request_id_header, document, refusal, sliced
+from tokenfall.api.documents import document, refusal, sliced
 from tokenfall.api.guard import Callers
 from tokenfall.api.routing import parameter
 from tokenfall.api.throttle import Throttle
@@ -42,7 +42,6 @@ class OpenAIRoutes:
 
     async def embeddings(self, request: Request) -> Response | LiveStream:
         """`POST /v1/embeddings`."""
-        add_request_id_header(request)
         embed = openai_embeddings.decode(request.body)
         if self._relay is not None and not is_simulated(embed.model):
             if self._throttle is not None:
@@ -60,7 +59,6 @@ class OpenAIRoutes:
 
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`."""
-        add_request_id_header(request)
         names = await self._catalogue.names()
         if _is_anthropic(request):
             return document(anthropic_models.model_list(names, self._started_s, query=request.query()))
@@ -68,7 +66,6 @@ class OpenAIRoutes:
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model}`."""
-        add_request_id_header(request)
         name = parameter(request)
         if await self._catalogue.has(name):
             encode = anthropic_models.model if _is_anthropic(request) else openai_models.model

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from tokenfall.api.routing import Handler, Refuse
     from tokenfall.http.response import AnyResponse, Send
+    from tokenfall.memory.leases import ResponseMemory
 
 
 _log = logs.get(__name__)
@@ -75,12 +76,14 @@ class Provider:
         relay: Relay | None,
         throttle: Throttle | None,
         callers: Callers,
+        memory: ResponseMemory,
     ) -> None:
         self._dialect = dialect
         self._simulating = simulating
         self._relay = relay
         self._throttle = throttle
         self._callers = callers
+        self._memory = memory
         self._head = StreamHead(dialect.stream_type)
 
     def __call__(
@@ -115,12 +118,14 @@ class Provider:
         if not parsed.stream:
             return await relay.whole(request, parsed, meta=meta)
         run = relay.stream(request, parsed, meta=meta)
-        return LiveStream(
+        stream = LiveStream(
             self._head,
             run,
             failure=lambda error: self._failure(error, frames=run.frames),
             keepalive=self._dialect.keepalive,
         )
+        stream.memory, stream.caller = self._memory, parsed.request.caller.name
+        return stream
 
     def _failure(self, error: Exception, *, frames: int) -> bytes:
         """The last frame of a failed stream. Unknown errors are logged, never sent."""
@@ -137,6 +142,7 @@ class FunctionHandler:
         self.refuse = refuse
 
     def __call__(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
+        add_request_id_header(request)
         return self._handle(request)
 
 

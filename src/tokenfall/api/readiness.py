@@ -14,15 +14,15 @@ Check = Callable[[], Awaitable[None]]
 
 async def checked(required: Mapping[str, Check], optional: Mapping[str, Check]) -> Response:
     """503 if one of `required` fails, else 200 with the names of the failed `optional` ones. They run concurrently."""
-    failing, degraded = await asyncio.gather(_failing(required), _failing(optional))
-    if failing:
-        body = msgspec.json.encode({"status": "unavailable", "failing": failing + degraded})
+    unavailable, degraded = await asyncio.gather(failing(required), failing(optional))
+    if unavailable:
+        body = msgspec.json.encode({"status": "unavailable", "failing": unavailable + degraded})
         return document(body, status=503)
     state = {"status": "degraded", "failing": degraded} if degraded else {"status": "ready"}
     return document(msgspec.json.encode(state))
 
 
-async def _failing(checks: Mapping[str, Check]) -> list[str]:
+async def failing(checks: Mapping[str, Check]) -> list[str]:
     """The names of the failed checks, which run concurrently."""
     fails = await asyncio.gather(*(_fails(check) for check in checks.values()))
     return [name for name, failed in zip(checks, fails, strict=True) if failed]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -42,8 +43,6 @@ _decoder = msgspec.json.Decoder(_PassthroughFields)
 AT_ONCE_S = 0.001
 """If less time passes from the first token to the end, the response arrived at once and its TTFT is unknown."""
 
-_RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
-
 
 class ChatUpstream(Protocol):
     """The part of `UpstreamEngine` that translated requests need."""
@@ -53,36 +52,24 @@ class ChatUpstream(Protocol):
         ...
 
 
-class StreamFraming(Protocol):
-    """Encodes the events of a passed-through stream, and determines which events besides `[DONE]` end it."""
+class StreamFraming(NamedTuple):
+    """The events of a passed-through stream. `ends`: the types of those that end it, besides `[DONE]`.
 
-    def ends(self, event_type: str) -> bool:
-        """Whether an event of this type is the regular end of the stream."""
-        ...
+    `frame` encodes an event as it is sent to the client.
+    """
 
-    def frame(self, event: PassthroughEvent) -> bytes:
-        """The event as it is sent to the client."""
-        ...
+    ends: frozenset[str]
+    frame: Callable[[PassthroughEvent], bytes]
 
 
-class DoneFraming:
-    """Chat and legacy completions: events have only `data`, and only `[DONE]` is the end."""
+DONE = StreamFraming(frozenset(), lambda event: sse.frame(event.data))
+"""Chat and legacy completions: events have only `data`."""
 
-    def ends(self, event_type: str) -> bool:
-        return False
-
-    def frame(self, event: PassthroughEvent) -> bytes:
-        return sse.frame(event.data)
-
-
-class ResponsesFraming:
-    """Responses API: `event` is the type, and one of four types ends the stream."""
-
-    def ends(self, event_type: str) -> bool:
-        return event_type in _RESPONSE_ENDS
-
-    def frame(self, event: PassthroughEvent) -> bytes:
-        return sse.frame(event.data, event.type if event.type.isprintable() else "")
+RESPONSES = StreamFraming(
+    frozenset(("response.completed", "response.incomplete", "response.failed", "error")),
+    lambda event: sse.frame(event.data, event.type if event.type.isprintable() else ""),
+)
+"""Responses API: `event` is the type."""
 
 
 class PassthroughStream:
@@ -104,7 +91,7 @@ class PassthroughStream:
             self.frames = (number if number >= 0 else self.frames) + 1
             return send(event.frame or framing.frame(event), is_token=event.is_token)
 
-        relaying = self._upstream.pass_through(self._passthrough, on_event, ends=framing.ends)
+        relaying = self._upstream.pass_through(self._passthrough, on_event, ends=framing.ends.__contains__)
         del self._passthrough  # so that the upstream engine can free the request body when it no longer needs it
         await relaying
         return b""

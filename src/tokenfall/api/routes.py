@@ -5,7 +5,7 @@ It must not import the operations (`tokenfall.api.openapi`), which are loaded on
 
 from __future__ import annotations
 
-from tokenfall.api.lazy_handlers import CachedResponse
+from tokenfall.api.lazy_handlers import LazyHandlers
 from tokenfall.api.probes import METRICS
 from tokenfall.api.routing import ErrorEncoder, Route
 from tokenfall.http.loadable import THREADING, Modules
@@ -14,12 +14,11 @@ from tokenfall.http.response import Response
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
-    from tokenfall.api.lazy_handlers import LazyHandlers
     from tokenfall.api.probes import Probes
     from tokenfall.api.routing import Handler, Refuse
     from tokenfall.api.simulator import DataDocument, PlainStream
-    from tokenfall.http.loadable import Loadable
 
 
 def chat_routes(chat: LazyHandlers) -> list[Route]:
@@ -53,18 +52,18 @@ def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream
 
 def control_routes(control: LazyHandlers) -> list[Route]:
     """Routes that control the simulator: keyed."""
-    route = _lazy(control)
+    route = _lazy(control, private=True)
     return [
-        route("GET", "/sim", operation="control.show", private=True),
-        route("PATCH", "/sim", operation="control.change", private=True),
-        route("PUT", "/sim", operation="control.replace", private=True),
-        route("DELETE", "/sim", operation="control.reset", private=True),
-        route("GET", "/sim/requests", operation="control.requests", private=True),
-        route("DELETE", "/sim/requests", operation="control.clear_requests", private=True),
-        route("GET", "/sim/gates", operation="control.gates", private=True),
-        route("GET", "/sim/gates/{gate}", operation="control.gate", private=True),
-        route("PATCH", "/sim/gates/{gate}", operation="control.change_gate", private=True),
-        route("DELETE", "/sim/gates/{gate}", operation="control.drop_gate", private=True),
+        route("GET", "/sim", operation="control.show"),
+        route("PATCH", "/sim", operation="control.change"),
+        route("PUT", "/sim", operation="control.replace"),
+        route("DELETE", "/sim", operation="control.reset"),
+        route("GET", "/sim/requests", operation="control.requests"),
+        route("DELETE", "/sim/requests", operation="control.clear_requests"),
+        route("GET", "/sim/gates", operation="control.gates"),
+        route("GET", "/sim/gates/{gate}", operation="control.gate"),
+        route("PATCH", "/sim/gates/{gate}", operation="control.change_gate"),
+        route("DELETE", "/sim/gates/{gate}", operation="control.drop_gate"),
     ]
 
 
@@ -120,12 +119,13 @@ def provider_routes(handlers: LazyHandlers) -> list[Route]:
 
 def probe_routes(probes: Probes) -> list[Route]:
     """Routes for operators: neither keyed nor limited, open while the server drains."""
+    flags: dict[str, Any] = {"keyed": False, "open_while_draining": True, "quiet": True}
     return [
-        _open("/health", "probes.health", handler=probes.health),
-        _open("/livez", "probes.live", handler=probes.live),
-        _open("/readyz", "probes.ready", handler=probes.ready),
-        _open("/metrics", "probes.metrics", handler=probes.metrics, needs=METRICS),
-        _open("/version", "probes.version", handler=probes.version),
+        Route("GET", "/health", operation="probes.health", handler=probes.health, **flags),
+        Route("GET", "/livez", operation="probes.live", handler=probes.live, **flags),
+        Route("GET", "/readyz", operation="probes.ready", handler=probes.ready, **flags),
+        Route("GET", "/metrics", operation="probes.metrics", handler=probes.metrics, needs=METRICS, **flags),
+        Route("GET", "/version", operation="probes.version", handler=probes.version, **flags),
     ]
 
 
@@ -164,17 +164,15 @@ def dashboard_routes(events: Handler, history: Handler) -> list[Route]:
 def with_openapi(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
     """`routes` and `GET /openapi.json`, which describes all of them: generated at the first request, then cached."""
 
-    def make() -> Response:
+    def make() -> dict[str, Handler]:
         from tokenfall.api.openapi.document import encoded  # noqa: PLC0415 - rarely requested, and takes a megabyte
 
         body = encoded(all_routes, keyed=keyed, relays=relays)
-        return Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),))
+        response = Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),))
+        return {"pages.openapi": lambda _: response}
 
-    description = CachedResponse(make)
-    route = Route(
-        "GET", "/openapi.json", operation="pages.openapi", handler=description, needs=description, keyed=False
-    )
-    all_routes = [*routes, route]
+    description = LazyHandlers(make, after=THREADING, take_bodies=False)
+    all_routes = [*routes, _lazy(description, keyed=False)("GET", "/openapi.json", operation="pages.openapi")]
     return all_routes
 
 
@@ -187,16 +185,3 @@ def _lazy(handlers: LazyHandlers, **common: bool) -> Callable[..., Route]:
         return Route(method, path, operation=operation, handler=handler, refuse=refuse, needs=handlers, **every)
 
     return route
-
-
-def _open(path: str, operation: str, *, handler: Handler, needs: Loadable | None = None) -> Route:
-    return Route(
-        "GET",
-        path,
-        operation=operation,
-        handler=handler,
-        needs=needs,
-        keyed=False,
-        open_while_draining=True,
-        quiet=True,
-    )

@@ -85,11 +85,8 @@ class Route:
 class ErrorEncoder(Record):
     """Encodes the errors of a path in a dialect. `refuse` must not be called before `needs` is loaded."""
 
-    __slots__ = ("needs", "refuse")
-
-    def __init__(self, refuse: Refuse, needs: Loadable | None = None) -> None:
-        self.refuse = refuse
-        self.needs = needs
+    refuse: Refuse
+    needs: Loadable | None = None
 
 
 class Router:

@@ -1,8 +1,10 @@
 """Simulated responses to provider requests: plans a response, and streams it with the faults that the grammar sets."""
 
-from collections.abc import Callable, Coroutine
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -12,7 +14,7 @@ from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.prepared_response import PreparedResponse, SummedGaps, response_meta, without_question
 from tokenfall.api.simulated_document import CompleteResponse, SimulatedDocument
 from tokenfall.api.simulated_response import frames, frames_with_faults
-from tokenfall.api.simulator import PROFILES
+from tokenfall.api.simulator import PROFILES, items
 from tokenfall.errors import SimulatedFailure, shutting_down
 from tokenfall.events import Finished
 from tokenfall.http.loadable import THREADING, Loadable, Modules
@@ -29,13 +31,10 @@ from tokenfall.slicing.computation import Sliced
 from tokenfall.slicing.scheduler import later, start_sliced
 from tokenfall.threads import in_thread
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import (
-    UNBOUNDED,
-    Dialect,
-    Encoder,
-    ParsedRequest,
-    ResponseTiming,
-)
+from tokenfall.wire.dialect import UNBOUNDED, Dialect, Encoder, ParsedRequest, ResponseTiming
+
+if TYPE_CHECKING:
+    from tokenfall.api.metrics_vllm import VLLMMetrics
 
 LARGE_BODY_BYTES = 16_384
 """A larger body takes as long to decode as planning may block the loop, so its planning runs in later turns."""
@@ -70,6 +69,8 @@ class SimulatedProvider:
         callers: Callers,
         memory: ResponseMemory,
     ) -> None:
+        self.vllm: VLLMMetrics | None = None
+        """Counts each response when it is planned, except for recordings: they have their own text and times."""
         self._dialect = dialect
         self._engine = engine
         self._clock = clock
@@ -119,6 +120,14 @@ class SimulatedProvider:
     def _played(self, request: Request, prepared: PreparedResponse | Simulation) -> Played:
         if isinstance(prepared, Simulation):
             return self._replayed(request, prepared)
+        if self.vllm is not None:
+            usage = prepared.planned.usage
+            self.vllm.started(
+                request,
+                prompt_tokens=usage.prompt_tokens,
+                reason=prepared.finished.reason,
+                unstreamed_tokens=0 if prepared.parsed.stream else usage.completion_tokens,
+            )
         return self._stream(request, prepared) if prepared.parsed.stream else self._document.respond(request, prepared)
 
     def _planned(
@@ -216,19 +225,17 @@ class SimulatedProvider:
         def timing() -> ResponseTiming:
             return ResponseTiming(now() - started_s if summed is None else summed.total_s, first_s)
 
+        def without_faults(chunked: bool) -> Iterator[bytes]:
+            return frames(planned, encoder, finished=finished, timing=timing, chunked=chunked)
+
+        gaps = gaps if summed is None else summed
         if fault_plan is None:
-            made = frames(planned, encoder, finished=finished, timing=timing)
-        else:
-            made = frames_with_faults(
-                planned,
-                encoder,
-                finished=finished,
-                timing=timing,
-                fault_plan=fault_plan,
-                error_frame=self._error_frame(planned, encoder),
-            )
-        stream = PacedStream(self._head, made, gaps=gaps if summed is None else summed)
-        if fault_plan is not None and fault_plan.ends_in_error:
+            return PacedStream(self._head, without_faults, gaps=gaps)
+        plain = frames_with_faults(planned, encoder, finished=finished, timing=timing, fault_plan=fault_plan)
+        error_frame = self._error_frame(planned, encoder)
+        made = items(fault_plan, plain, tokens=planned.usage.completion_tokens, error_frame=error_frame)
+        stream = PacedStream(self._head, made, gaps=gaps)
+        if fault_plan.ends_in_error:
             stream.outcome = "failed"
         return stream
 

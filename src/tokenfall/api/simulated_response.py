@@ -27,50 +27,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tokenfall.http.response import Item
-
 
 _encode = msgspec.json.encode
 
 
 def frames(
-    plan: Plan,
-    encoder: Encoder,
-    *,
-    finished: Finished,
-    timing: Callable[[], ResponseTiming],
-) -> Callable[[bool], Iterator[Item]]:
-    """The frames of a planned response, one for each token and one for the end; `timing` is called at the end."""
-
-    def coded(chunked: bool) -> Iterator[Item]:
-        return _without_faults(plan, encoder, finished=finished, timing=timing, chunked=chunked)
-
-    return coded
-
-
-def frames_with_faults(
-    plan: Plan,
-    encoder: Encoder,
-    *,
-    finished: Finished,
-    timing: Callable[[], ResponseTiming],
-    fault_plan: FaultPlan,
-    error_frame: Callable[[], bytes],
-) -> Callable[[bool], Iterator[Item]]:
-    """As `frames`, with faults and waits inserted; `error_frame` makes the frame of a fault `error`."""
-
-    def coded(chunked: bool) -> Iterator[Item]:
-        plain = _with_faults(plan, encoder, finished=finished, timing=timing, fault_plan=fault_plan)
-        code = chunk if chunked else bytes
-        return fault_plan.items(plain, tokens=plan.usage.completion_tokens, error_frame=error_frame, encode_chunk=code)
-
-    return coded
-
-
-def _without_faults(
     plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], ResponseTiming], chunked: bool
 ) -> Iterator[bytes]:
-    """The frames of a stream without faults, as they are sent."""
+    """The frames of a planned response, one for each token and one for the end; `timing` is called at the end."""
     code = chunk if chunked else bytes
     pending = b""
     for number, choice in enumerate(plan.choices):
@@ -137,10 +101,10 @@ fragment = _Fragments().__getitem__
 """A token as a JSON string."""
 
 
-def _with_faults(
+def frames_with_faults(
     plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], ResponseTiming], fault_plan: FaultPlan
 ) -> Iterator[bytes]:
-    """The frames of a stream with a fault plan, before chunked coding; b"" for a token that the dialect omits."""
+    """As `frames`, with the texts of a fault plan, before chunked coding; b"" for a token that the dialect omits."""
     pending, count = b"", 0
     for number, choice in enumerate(plan.choices):
         for block, part in _blocks(choice, number):

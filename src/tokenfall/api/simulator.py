@@ -14,10 +14,11 @@ from tokenfall.http.loadable import Loadable, Modules
 from tokenfall.http.response import EncodedFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream
 from tokenfall.json_text import flat_object
 from tokenfall.simulator.fault_plan import FaultPlan, draw_faults
-from tokenfall.simulator.grammar import Simulation, Spread, from_pairs, parse
+from tokenfall.simulator.grammar import Simulation, from_pairs, parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.state import DEFAULTS, GAP
 from tokenfall.simulator.timing import draw, response_length, schedule
+from tokenfall.simulator.values import Spread
 from tokenfall.wire import ndjson, sse
 from tokenfall.wire.plain import stream as plain_stream
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from tokenfall.simulator.library import Library
     from tokenfall.simulator.state import SimulatorState
 
+    Medium = tuple[str, Callable[[bytes], bytes], bytes, Callable[[str, str], bytes]]
+    """Content type, encoder of a frame, keepalive (b"" for none), and encoder of an error by its code and message."""
+
 
 PROFILES = Modules("tokenfall.simulator.profiles")
 """Modules that the first profile needs, among them msgspec."""
@@ -49,20 +53,6 @@ MAX_CACHED_KEY_BYTES = 256
 _END = plain_stream.token_document("", finish=True)
 _SHUTTING_DOWN = (shutting_down().code, shutting_down().message)
 _BROKEN = (SimulatedFailure.code, "the simulated stream failed, as configured")
-
-
-class ControlFrames:
-    """The frames of a format besides text: keepalive (b"" for none), last frame at server shutdown, error."""
-
-    def __init__(self, keepalive: bytes, shutdown_frame: bytes, *, error_frame: bytes) -> None:
-        self.keepalive = keepalive
-        self.shutdown_frame = lambda _next_frame: shutdown_frame
-        self.error_frame = error_frame
-
-
-_SSE = ControlFrames(
-    sse.PING, plain_stream.error_frame(*_SHUTTING_DOWN), error_frame=plain_stream.error_frame(*_BROKEN)
-)
 
 
 class Shared:
@@ -93,20 +83,28 @@ class Shared:
         self.injected_errors.enforce(request, simulation, owner=self.callers.of(request).name, tokens=1)
 
 
-class TextFrames:
-    """The frames of the words of a text, repeated endlessly, and the end frame. `frame_of` encodes a word."""
+class PlainFormat:
+    """The head and all frames of a route: the words of a text, repeated endlessly, then the end frame.
 
-    def __init__(self, frame_of: Callable[[str], bytes], end: bytes) -> None:
-        self._frame_of = frame_of
-        self._end_frame = end
-        self._words = EncodedFrames(map(frame_of, WORDS))
-        self._end = EncodedFrames([end] if end else [])
-        self.has_end = end != b""
-        self.length = len(WORDS)
+    `encode_word` encodes a word as the data of a frame. `end` is the data of the end frame; None if there is none.
+    """
 
-    def steady(self, head: StreamHead, *, count: int | None, first_s: float, gap_s: float) -> RepeatedStream:
+    def __init__(self, medium: Medium, encode_word: Callable[[str], bytes], *, end: bytes | None) -> None:
+        content_type, frame, keepalive, error_frame = medium
+        shutdown_frame = error_frame(*_SHUTTING_DOWN)
+        self.head = StreamHead(content_type)
+        self.keepalive = keepalive
+        self.shutdown_frame = lambda _next_frame: shutdown_frame
+        self.error_frame = error_frame(*_BROKEN)
+        self.has_end = end is not None
+        self._frame_of: Callable[[str], bytes] = lambda word: frame(encode_word(word))
+        self._end_frame = b"" if end is None else frame(end)
+        self._words = EncodedFrames(map(self._frame_of, WORDS))
+        self._end = EncodedFrames([self._end_frame] if self.has_end else [])
+
+    def steady(self, *, count: int | None, first_s: float, gap_s: float) -> RepeatedStream:
         """The first `count` words and the end frame; if None, endless words."""
-        return RepeatedStream(head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
+        return RepeatedStream(self.head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
 
     def with_faults(self, words: Iterator[str], fault_plan: FaultPlan) -> Iterator[bytes]:
         """The frames of `words` with the changes of the fault plan, then the end frame, b"" for none."""
@@ -123,22 +121,18 @@ class PlainStream:
 
     def __init__(
         self,
-        frames: TextFrames,
-        head: StreamHead,
+        plain_format: PlainFormat,
         *,
         shared: Shared,
         under: Simulation = DEFAULTS,
         endless: bool = False,
-        control_frames: ControlFrames,
     ) -> None:
-        self._frames = frames
-        self._head = head
+        self._format = plain_format
         self._shared = shared
         self._under = under
         self._endless = endless
         self._configured: Simulation | None = None
         self._defaults = under
-        self._control_frames = control_frames
         self._cache: dict[tuple[bytes, bytes], RepeatedStream] = {}
         """Streams without randomness, by query and X-Sim header: thousands of clients share one object."""
 
@@ -166,13 +160,13 @@ class PlainStream:
         if sim.status or sim.limit or sim.fault or sim.gate or sim.load or sim.text == "words":
             return self._with_faults(request, sim, endless=endless)
         random = random_of(sim)
-        count = response_length(sim.tokens, random) if sim.tokens else None if endless else self._frames.length
+        count = _count(sim, random, endless=endless)
         gap = sim.gap or GAP
-        steady = self._frames.steady(self._head, count=count, first_s=(sim.ttft or gap).mean_s, gap_s=gap.mean_s)
+        steady = self._format.steady(count=count, first_s=(sim.ttft or gap).mean_s, gap_s=gap.mean_s)
         stream: TimedStream = steady
         if random is not None and (gap.cv or (sim.ttft and sim.ttft.cv)):
             gaps = schedule(sim.ttft, gap, random=random)
-            stream = PacedStream(self._head, steady.frames, gaps=gaps, endless=endless)
+            stream = PacedStream(self._format.head, steady.frames, gaps=gaps, endless=endless)
             stream.ends_in_token = steady.ends_in_token
         elif random is None and not sim.profile:
             self._add_to_cache(request, steady)
@@ -188,41 +182,48 @@ class PlainStream:
                 self._cache.clear()
             self._cache[key] = stream
 
-    def _stream(self, frames: Callable[[bool], Iterator[Item]], gaps: Iterator[float], *, endless: bool) -> PacedStream:
-        stream = PacedStream(self._head, frames, gaps=gaps, endless=endless)
-        self._set_control_frames(stream)
-        return stream
-
     def _set_control_frames(self, stream: TimedStream) -> None:
         """Set the format's keepalive and shutdown frame."""
-        stream.keepalive, stream.shutdown_frame = self._control_frames.keepalive, self._control_frames.shutdown_frame
+        stream.keepalive, stream.shutdown_frame = self._format.keepalive, self._format.shutdown_frame
 
     def _with_faults(self, request: Request, sim: Simulation, *, endless: bool) -> PacedStream:
         """A stream that needs a fault plan, or has random words."""
-        shared = self._shared
+        shared, plain_format = self._shared, self._format
         shared.refuse(request, sim)
         random = _random(sim.seed)
-        count = response_length(sim.tokens, random) if sim.tokens else None if endless else self._frames.length
+        count = _count(sim, random, endless=endless)
         faults = draw_faults(sim, random)
         caller = shared.callers.of(request)
         fault_plan = shared.state.fault_plan(sim, faults, caller=caller)
         fault_plan = fault_plan or FaultPlan(faults, permit=shared.state.limiter.permit(None))
         texts = (random.choice(WORDS) for _ in repeat(None)) if sim.text == "words" else cycle(WORDS)
-        plain = self._frames.with_faults(islice(texts, count), fault_plan)
+        plain = plain_format.with_faults(islice(texts, count), fault_plan)
         tokens = maxsize if count is None else count
-        error_frame = self._control_frames.error_frame
-
-        def frames(chunked: bool) -> Iterator[Item]:
-            code = chunk if chunked else bytes
-            return fault_plan.items(plain, tokens=tokens, error_frame=lambda: error_frame, encode_chunk=code)
-
+        frames = items(fault_plan, plain, tokens=tokens, error_frame=lambda: plain_format.error_frame)
         gaps = shared.state.gaps(schedule(sim.ttft, sim.gap or GAP, random=random), sim.load, caller=caller)
-        stream = self._stream(frames, fault_plan.gaps(gaps), endless=endless)
-        stream.ends_in_token = fault_plan.ends_in_token(has_end=self._frames.has_end)
+        stream = PacedStream(plain_format.head, frames, gaps=fault_plan.gaps(gaps), endless=endless)
+        self._set_control_frames(stream)
+        stream.ends_in_token = fault_plan.ends_in_token(has_end=plain_format.has_end)
         if fault_plan.ends_in_error:
             stream.outcome = "failed"
         stream.ended = fault_plan.permit.release
         return stream
+
+
+def items(
+    fault_plan: FaultPlan, frames: Iterator[bytes], *, tokens: int, error_frame: Callable[[], bytes]
+) -> Callable[[bool], Iterator[Item]]:
+    """The items of a `PacedStream` with faults; the arguments are those of `FaultPlan.items`."""
+    return lambda chunked: fault_plan.items(
+        frames, tokens=tokens, error_frame=error_frame, encode_chunk=chunk if chunked else bytes
+    )
+
+
+def _count(sim: Simulation, random: Random | None, *, endless: bool) -> int | None:
+    """Number of words; None for an endless stream."""
+    if sim.tokens:
+        return response_length(sim.tokens, random)
+    return None if endless else len(WORDS)
 
 
 _ITEMS = ("First item", "Second item", "Third item")
@@ -276,24 +277,24 @@ def _random(seed: int | None) -> Random:
     return Random(seed)  # noqa: S311 - for simulation, not for secrets
 
 
+_SSE: Medium = (sse.CONTENT_TYPE, sse.frame, sse.PING, plain_stream.error_frame)
+_NDJSON: Medium = (ndjson.CONTENT_TYPE, ndjson.frame, b"", plain_stream.error_line)
+
+
 def sse_stream(shared: Shared) -> PlainStream:
     """`/stream-sse`."""
-    frames = TextFrames(lambda word: sse.frame(plain_stream.token_document(f"{word} ")), sse.frame(_END))
-    return PlainStream(frames, StreamHead(sse.CONTENT_TYPE), shared=shared, control_frames=_SSE)
+    return PlainStream(PlainFormat(_SSE, _word_document, end=_END), shared=shared)
 
 
 def ndjson_stream(shared: Shared) -> PlainStream:
     """`/stream-ndjson`."""
-    frames = TextFrames(lambda word: ndjson.frame(plain_stream.token_document(f"{word} ")), ndjson.frame(_END))
-    control_frames = ControlFrames(
-        b"", plain_stream.error_line(*_SHUTTING_DOWN), error_frame=plain_stream.error_line(*_BROKEN)
-    )
-    return PlainStream(frames, StreamHead(ndjson.CONTENT_TYPE), shared=shared, control_frames=control_frames)
+    return PlainStream(PlainFormat(_NDJSON, _word_document, end=_END), shared=shared)
 
 
 def loop_stream(shared: Shared) -> PlainStream:
     """`/stream-loop`."""
-    frames = TextFrames(lambda word: sse.frame(word.encode()), b"")
-    return PlainStream(
-        frames, StreamHead(sse.CONTENT_TYPE), shared=shared, under=LOOP_DEFAULTS, endless=True, control_frames=_SSE
-    )
+    return PlainStream(PlainFormat(_SSE, str.encode, end=None), shared=shared, under=LOOP_DEFAULTS, endless=True)
+
+
+def _word_document(word: str) -> bytes:
+    return plain_stream.token_document(f"{word} ")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tokenfall.api.probes import Check
     from tokenfall.api.throttle import Throttle
     from tokenfall.chat.service import Chat
+    from tokenfall.http.request import Request
     from tokenfall.limits.fallback import FallbackLimiter
     from tokenfall.limits.shared import SharedTable
     from tokenfall.metrics.registry import Metrics
@@ -103,13 +104,18 @@ class Parts:
 
     def chat_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.chat import ChatRoutes  # noqa: PLC0415 - it imports asyncio and msgspec
-        from tokenfall.api.chat_injected_errors import ChatInjectedErrors  # noqa: PLC0415
+        from tokenfall.api.chat_injected_errors import refuse_chat  # noqa: PLC0415
+        from tokenfall.simulator.engine import is_simulated  # noqa: PLC0415
 
         if self.settings.rate_limit_rps > 0:
             self.throttle()
         chat = self.chat_service()
-        model, relays = self._default_model(), self.settings.upstream is not None
-        refuse = ChatInjectedErrors(self.shared, self.simulated_engine(), default_model=model, relays=relays)
+        default_model, relays = self._default_model(), self.settings.upstream is not None
+
+        def refuse(request: Request, model: str | None) -> None:
+            if not relays or is_simulated(model or default_model):
+                refuse_chat(request, model or default_model, shared=self.shared, engine=self.simulated_engine())
+
         routes = ChatRoutes(
             chat, self.keys, callers=self.callers, memory=self.response_memory, refuse=refuse, relays=relays
         )
@@ -140,22 +146,9 @@ class Parts:
         return {**files, "pages.to_chat": page.redirect, "pages.to_dashboard": page.redirect}
 
     def provider_handlers(self) -> Mapping[str, ProviderHandler]:
-        from tokenfall.bootstrap.providers import ProviderParts, build_handlers  # noqa: PLC0415 - six dialects, and msgspec
+        from tokenfall.bootstrap.providers import build_handlers  # noqa: PLC0415 - six dialects, and msgspec
 
-        throttle = self.throttle() if self.settings.rate_limit_rps > 0 else None
-        return build_handlers(
-            ProviderParts(
-                self.simulated_engine(),
-                self.upstream,
-                self.clock,
-                throttle,
-                self.injected_errors,
-                self.callers,
-                self.catalogue(),
-                self.response_memory,
-                vllm=self.vllm,
-            )
-        )
+        return build_handlers(self)
 
     # Parts
 
@@ -195,8 +188,7 @@ class Parts:
             local = stores.local_limiter(settings, now, table=self._table)
             if settings.limits != MEMORY:
                 self.limiter = stores.redis_limiter(settings, local, now=now, metrics=self.metrics)
-            proxies = TrustedProxies(settings.trusted_proxies)
-            self._throttle = Throttle(self.limiter or local, proxies=proxies, metrics=self.metrics)
+            self._throttle = Throttle(self.limiter or local, callers=self.callers, metrics=self.metrics)
         return self._throttle
 
     def current_metrics(self) -> Metrics:

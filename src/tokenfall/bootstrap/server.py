@@ -242,13 +242,15 @@ class Server:
     def _dashboard_history(
         self, request: Request
     ) -> Response | LiveStream | Coroutine[Any, Any, Response | LiveStream]:
-        from tokenfall.api.dashboard_history import DashboardHistory  # noqa: PLC0415 - rarely needed
+        from tokenfall.api.dashboard_history import dashboard_history  # noqa: PLC0415 - rarely needed
 
-        parts = self.parts
-        history = DashboardHistory(
-            self.sampling.history, parts.clock, memory=parts.response_memory, callers=parts.callers
+        return dashboard_history(
+            request,
+            self.sampling.history,
+            now_s=self.wheel.now(),
+            memory=self.parts.response_memory,
+            caller=self.parts.callers.of(request).name,
         )
-        return history.get(request)
 
     def _sampling(self, worker: SharedMemory | None) -> Sampling:
         shared = None if worker is None else worker.shared_metrics

@@ -12,8 +12,8 @@ from tokenfall.metrics.registry import Metrics
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import enable_wakeup, stop_signals
 from tokenfall.recording.recorder import LOOPBACK_NAMES, MAX_REQUEST_BYTES, Recorder
-from tokenfall.recording.recordings import FILE_ENDING
 from tokenfall.recording.writer import RecordingWriter
+from tokenfall.simulator.library import RECORDING
 from tokenfall.upstream.address import UpstreamAddress, parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
@@ -71,8 +71,8 @@ def _problem(arguments: Namespace, environment: Mapping[str, str | None]) -> str
     scheme, _, after_scheme = arguments.upstream.partition("://")
     if scheme not in ("http", "https") or set(after_scheme) & set("@?# ") or not _is_address(arguments.upstream):
         return "--upstream: takes a base address such as https://api.groq.com/openai/v1, without key, query or spaces"
-    if not arguments.out.endswith(FILE_ENDING):
-        return f"--out: got {arguments.out!r}, takes a file that ends in {FILE_ENDING}, as script= requires"
+    if not arguments.out.endswith(RECORDING):
+        return f"--out: got {arguments.out!r}, takes a file that ends in {RECORDING}, as script= requires"
     if arguments.key_env and not environment.get(arguments.key_env):
         return f"--key-env: {arguments.key_env} is not set"
     if arguments.key_env and arguments.host not in LOOPBACK_NAMES:

@@ -1,5 +1,5 @@
--- KEYS: conversations. ARGV: size in bytes after which no further conversation is read; maximum of one conversation.
--- Returns the documents of each, oldest first, false for an unknown conversation; fewer than KEYS if they are long.
+-- KEYS: conversations. ARGV: size in bytes after which no further conversation is read; maximum size of each.
+-- Returns the documents of each, oldest first, false for an unknown conversation; fewer than KEYS if they are large.
 local read, size, most, largest = {}, 0, tonumber(ARGV[1]), tonumber(ARGV[2])
 for place, conversation in ipairs(KEYS) do
     if size > most then break end

@@ -1,6 +1,6 @@
--- KEYS: conversation. ARGV: how many of the newest turns, -1 for all; the newest turn to return or ''; maximum of bytes, -1 for all.
+-- KEYS: conversation. ARGV: number of turns, -1 for all; the newest turn to return or ''; maximum size in bytes, -1 for none.
 -- Returns documents, oldest first; nil for an unknown conversation.
--- The newest document is returned also if it exceeds the maximum of bytes.
+-- The newest document is returned even if it exceeds the maximum size.
 local ends = redis.call('HMGET', KEYS[1], 'first', 'past')
 if not ends[1] then return false end
 local first, past = tonumber(ends[1]), tonumber(ends[2])

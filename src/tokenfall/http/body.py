@@ -8,26 +8,7 @@ from tokenfall.http.request import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from tokenfall.http.request import Request
-
-    class BodyReader(Protocol):
-        """Collects bytes until the body is complete."""
-
-        @property
-        def received_bytes(self) -> int:
-            """Size of the part that has arrived."""
-            ...
-
-        def feed(self, data: bytes) -> bytes | None:
-            """Return the bytes after the body, or None while it is incomplete. Raises `Refusal`."""
-            ...
-
-        def body(self) -> bytes:
-            """The complete body; valid once `feed` has returned bytes."""
-            ...
-
 
 MAX_CHUNK_LINE_BYTES = 256
 MAX_TRAILER_BYTES = 8_192
@@ -61,46 +42,56 @@ def body_reader(request: "Request", max_bytes: int) -> "BodyReader | None":
     return FixedBody(length) if length else None
 
 
-class FixedBody:
-    """A body with a Content-Length."""
+class BodyReader:
+    """Collects bytes until the body is complete."""
 
-    __slots__ = ("_left", "_parts")
+    __slots__ = ("_body",)
 
-    def __init__(self, length: int) -> None:
-        self._left = length
-        self._parts = bytearray()
+    _body: bytearray
 
     @property
     def received_bytes(self) -> int:
-        return len(self._parts)
+        """Size of the part that has arrived."""
+        return len(self._body)
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Return the bytes after the body, or None while it is incomplete. Raises `Refusal`."""
+        raise NotImplementedError
+
+    def body(self) -> bytes:
+        """The complete body; valid once `feed` has returned bytes."""
+        return bytes(self._body)
+
+
+class FixedBody(BodyReader):
+    """A body with a Content-Length."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, length: int) -> None:
+        self._body = bytearray()
+        self._left = length
 
     def feed(self, data: bytes) -> bytes | None:
         taken = data[: self._left]
-        self._parts += taken
+        self._body += taken
         self._left -= len(taken)
         return None if self._left else data[len(taken) :]
 
-    def body(self) -> bytes:
-        return bytes(self._parts)
 
-
-class ChunkedBody:
+class ChunkedBody(BodyReader):
     """A body in chunked coding, of at most `max_bytes` bytes."""
 
-    __slots__ = ("_body", "_in_trailer", "_left", "_line", "_max_bytes", "_overhead", "_trailer")
+    __slots__ = ("_in_trailer", "_left", "_line", "_max_bytes", "_overhead", "_trailer")
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
         self._body = bytearray()
+        self._max_bytes = max_bytes
         self._line = b""  # the received part of a size line, a chunk's CRLF or a trailer line
         self._left: int | None = None  # bytes of the chunk to come; 0: its CRLF is next; None: a size line is next
         self._in_trailer = False
         self._trailer = 0
         self._overhead = 0
-
-    @property
-    def received_bytes(self) -> int:
-        return len(self._body)
 
     def feed(self, data: bytes) -> bytes | None:
         data, self._line, at = self._line + data, b"", 0
@@ -122,9 +113,6 @@ class ChunkedBody:
             line, at = data[at : end - 1], end + 1
             if self._take_line(line):
                 return data[at:]
-
-    def body(self) -> bytes:
-        return bytes(self._body)
 
     def _take_line(self, line: bytes) -> bool:
         """Process one line of the coding; True at the blank line that ends the body."""

@@ -12,17 +12,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tokenfall.http.application import Outcome
     from tokenfall.http.server import HTTPServer
+    from tokenfall.memory.leases import MemoryLease, ResponseMemory
 
 
 class ClientSocket(StreamSocket):
     """Owns `fd`, an accepted non-blocking socket whose SO_SNDBUF is `send_buffer_bytes`."""
 
-    __slots__ = ("_has_large_buffer", "_server", "_stalled_at_bytes")
+    __slots__ = ("_has_large_buffer", "_lease", "_server", "_stalled_at_bytes")
 
     def __init__(self, server: "HTTPServer", fd: int) -> None:
         super().__init__(server.reactor, fd)
         self._server = server
         self._has_large_buffer = False
+        self._lease: MemoryLease | None = None
         self._stalled_at_bytes = 0
 
     def reset(self, outcome: "Outcome") -> None:
@@ -51,6 +53,17 @@ class ClientSocket(StreamSocket):
             return True
         self.keep_unsent(data[sent:])
         return False
+
+    def count_unsent(self, size_bytes: int, memory: "ResponseMemory", *, caller: str) -> None:
+        """Count bytes that are written next, until `release_unsent`. Raises `ResponseMemoryFull`."""
+        if self._lease is None:
+            self._lease = memory.lease(caller)
+        self._lease.grow(size_bytes)
+
+    def release_unsent(self) -> None:
+        """All bytes are written, or none is kept any more."""
+        if self._lease is not None:
+            self._lease.release()
 
     def enlarge_send_buffer(self) -> None:
         """Use the send buffer of large bodies until `restore_send_buffer`."""

@@ -13,7 +13,7 @@ from tokenfall.http.loader import LoadingPlayer
 from tokenfall.http.paced import PacedPlayer, SteadyPlayer
 from tokenfall.http.reader import BODY, HEAD, IDLE, RequestReader
 from tokenfall.http.request import Refusal, Request, placeholder_request
-from tokenfall.http.response import LiveStream, PacedStream, Response, SteadyStream, TimedStream
+from tokenfall.http.response import PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.metrics.registry import add
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tokenfall.http.application import Outcome
     from tokenfall.http.player import Player
-    from tokenfall.http.response import AnyResponse, RelayedHead, StreamHead
+    from tokenfall.http.response import AnyResponse, LiveStream, RelayedHead, StreamHead
     from tokenfall.http.server import HTTPServer
 
 READING, RESPONDING, LINGERING, CLOSING, CLOSED = range(5)
@@ -122,6 +122,7 @@ class Connection(ClientSocket):
             self._player.pause()
 
     def resume_writing(self) -> None:
+        self.release_unsent()
         if self._player is not None:
             self.clear_deadline()
             self._player.resume()
@@ -217,8 +218,7 @@ class Connection(ClientSocket):
         elif LIVE.is_loaded:
             self._play_live(request, response)
         else:
-            discard = response.ended if isinstance(response, LiveStream) else response.close
-            self._load(request, LIVE, then=lambda: self._play_live(request, response), discard=discard)
+            self._load(request, LIVE, then=lambda: self._play_live(request, response), discard=response.close)
 
     def _play_live(self, request: Request, response: "LiveStream | Coroutine[Any, Any, AnyResponse]") -> None:
         from tokenfall.http.live import LivePlayer  # noqa: PLC0415 - it imports asyncio
@@ -442,6 +442,7 @@ class Connection(ClientSocket):
         self._state = CLOSED
         self.clear_deadline()
         self._release_body()
+        self.release_unsent()
         self._server.connection_closed()
         self._reader = None
         player, self._player = self._player, None

@@ -36,6 +36,10 @@ MAX_CACHED_BYTES = 1_024
 """Bounds of the cache of parsed heads: entries, and bytes of each. A client that repeats a request sends an identical
 head; the cache saves a third of the cost of a short response under load."""
 
+MAX_CACHED_LINES = 256
+MAX_CACHED_LINE_BYTES = 128
+"""The same for single header lines, because most lines of a head that is not cached are repeated."""
+
 _VERSIONS = "only HTTP/1.1 and HTTP/1.0 are supported"
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
 _NOT_CACHED = frozenset(
@@ -44,7 +48,7 @@ _NOT_CACHED = frozenset(
         b"transfer-encoding", b"upgrade", b"expect",
     )
 )  # fmt: skip
-"""A head with one of these fields is not cached: it contains a secret, or is rarely repeated."""
+"""A head with one of these fields, and their lines, are not cached: they contain a secret, or are rarely repeated."""
 
 _SINGLETONS = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
 
@@ -55,6 +59,7 @@ class HeadParser:
     def __init__(self, bounds: "Bounds") -> None:
         self._bounds = bounds
         self._cache: dict[bytes, Request] = {}
+        self._lines: dict[bytes, tuple[bytes, bytes]] = {}
 
     def cached(self, head: bytes) -> Request | None:
         """A new request from a cached head, None if `head` is not cached. The request has no body."""
@@ -115,13 +120,9 @@ class HeadParser:
         if len(lines) > self._bounds.max_headers:
             raise Refusal(431, f"more than {self._bounds.max_headers} header fields")
         headers: dict[bytes, bytes] = {}
+        known = self._lines
         for line in lines:
-            name, colon, value = line.partition(b":")
-            if not colon or not name or name.translate(None, TOKEN):
-                raise Refusal(400, "malformed request: a header field must be a name, a colon and a value")
-            name, value = name.lower(), value.strip(b" \t")
-            if len(value.translate(None, CONTROLS)) != len(value):
-                raise Refusal(400, "malformed request: a header value must not contain control characters")
+            name, value = known.get(line) or self._field(line)
             previous = headers.get(name)
             if previous is not None:
                 if name in _SINGLETONS:
@@ -129,6 +130,20 @@ class HeadParser:
                 value = previous + b", " + value
             headers[name] = value
         return headers
+
+    def _field(self, line: bytes) -> tuple[bytes, bytes]:
+        """Lower-case name and value of a header line."""
+        name, colon, value = line.partition(b":")
+        if not colon or not name or name.translate(None, TOKEN):
+            raise Refusal(400, "malformed request: a header field must be a name, a colon and a value")
+        name, value = name.lower(), value.strip(b" \t")
+        if len(value.translate(None, CONTROLS)) != len(value):
+            raise Refusal(400, "malformed request: a header value must not contain control characters")
+        if len(line) <= MAX_CACHED_LINE_BYTES and name not in _NOT_CACHED:
+            if len(self._lines) >= MAX_CACHED_LINES:
+                self._lines.clear()
+            self._lines[line] = name, value
+        return name, value
 
 
 def _origin_form(method: bytes, target: bytes) -> bytes:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _log = logs.get(__name__)
 
+LARGE_FRAME_BYTES = 65_536
+"""Larger frames are counted while they wait for a slow client."""
+
 
 class LivePlayer:
     """A `Player` for awaited responses. It sends keepalives until the first frame of a live stream."""
@@ -116,7 +119,7 @@ class LivePlayer:
         connection, server, request = self._connection, self._server, self._request
         request.drop_content()
         if request.method == "HEAD":
-            _ended(stream)
+            stream.close()
             self._send_now(b"")
             connection.end_stream("complete", 0)
             return
@@ -126,6 +129,9 @@ class LivePlayer:
         outcome: Outcome = "complete"
         try:
             last = await stream.run(self._send)
+            if len(last) > LARGE_FRAME_BYTES:
+                self._send(last, is_token=False)
+                last = b""
         except asyncio.CancelledError:
             self._flush()
             if not self._cut or self.status != 200:
@@ -141,7 +147,7 @@ class LivePlayer:
                 metrics.streams -= 1
             server.wheel.cancel(self)
             stream.on_disconnect = None  # the run has ended
-            _ended(stream)
+            stream.close()
         self._end(last, outcome)
 
     def _open(self, stream: LiveStream) -> None:
@@ -162,7 +168,7 @@ class LivePlayer:
         data = b"%x\r\n%b\r\n" % (len(frame), frame) if self._chunked else frame  # `chunk`, inlined
         server = self._server
         if self._unsent or len(data) > server.bounds.send_buffer_bytes:
-            self._write(data)
+            (self._write if len(data) <= LARGE_FRAME_BYTES else self._write_counted)(data)
         else:  # `_write`, inlined
             self._unsent = data
             server.reactor.call_before_wait(self._flush)
@@ -179,6 +185,15 @@ class LivePlayer:
                 metrics.ttft_s.observe(now_s - self._request.started_s)
             self._last_s = now_s
         return self._room() if self._connection.paused else None
+
+    def _write_counted(self, data: bytes) -> None:
+        """Write a large frame, and count it until the kernel has accepted it. Raises `ResponseMemoryFull`."""
+        connection, stream = self._connection, self._stream
+        if stream is not None and stream.memory is not None:
+            connection.count_unsent(len(data), stream.memory, caller=stream.caller)
+        self._write(data)
+        if not connection.paused:
+            connection.release_unsent()
 
     def _room(self) -> Awaitable[None]:
         """Wait until the kernel has accepted all bytes."""
@@ -295,19 +310,5 @@ class LivePlayer:
         """Discard the response before the task awaits it; False if the task has started."""
         awaited, self._awaited = self._awaited, None
         if awaited is not None:
-            discard(awaited)
+            awaited.close()
         return awaited is not None
-
-
-def discard(response: LiveStream | Coroutine[Any, Any, AnyResponse]) -> None:
-    """Release a response that will not be sent."""
-    if isinstance(response, LiveStream):
-        _ended(response)
-    else:
-        response.close()
-
-
-def _ended(stream: LiveStream) -> None:
-    ended, stream.ended = stream.ended, None
-    if ended is not None:
-        ended()

@@ -5,8 +5,8 @@
 | not loaded            | first waiter     | queued; one thread loads one `Loadable` at a time                   |
 | queued or loading     | another waiter   | shares the same load                                                |
 | queued or loading     | `cancel`         | the load continues, for the next request                            |
-| loading               | `load` returned  | `finish`, then `loaded(None)` of all waiters, a few per loop turn   |
-| loading               | `load` raised    | `loaded(error)` of all waiters; not loaded until the next request   |
+| loading               | `load` returned  | `finish`, then all waiters are called, a few per loop turn          |
+| loading               | `load` raised    | all waiters are called with the error; the next request loads again |
 """
 
 import sys
@@ -17,7 +17,6 @@ from tokenfall.http.application import CLIENT_CLOSED_REQUEST
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
 
     from tokenfall.http.connection import Connection
     from tokenfall.http.loadable import Loadable
@@ -25,12 +24,8 @@ if TYPE_CHECKING:
     from tokenfall.http.server import HTTPServer
     from tokenfall.reactor.loop import Reactor
 
-    class Waiter(Protocol):
-        """Callback of the loader."""
-
-        def loaded(self, error: Exception | None) -> None:
-            """Called after the load, with its error if it failed."""
-            ...
+    Waiter = Callable[[Exception | None], None]
+    """Called after a load, with its error if it failed."""
 
 
 SWITCH_S = 0.001
@@ -50,7 +45,7 @@ class Loader:
         self._switch_s: float | None = None  # the interval to restore
 
     def wait_for(self, needed: "Loadable", waiter: "Waiter") -> None:
-        """Call `waiter.loaded` in a later turn of the loop."""
+        """Call `waiter` in a later turn of the loop."""
         if needed.after is not None and not needed.after.is_loaded:
             self._waiting.setdefault(needed.after, [])
         self._waiting.setdefault(needed, []).append(waiter)
@@ -103,7 +98,7 @@ class Loader:
 
     def _notify(self, waiters: "list[Waiter]", failure: Exception | None) -> None:
         for waiter in waiters[:WAITERS_PER_TURN]:
-            waiter.loaded(failure)
+            waiter(failure)
         remaining = waiters[WAITERS_PER_TURN:]
         if remaining:
             self._reactor.call_soon(lambda: self._notify(remaining, failure))
@@ -146,9 +141,10 @@ class LoadingPlayer:
         self._needed = needed
         self._then = then
         self._discard = discard
-        server.loader.wait_for(needed, self)
+        server.loader.wait_for(needed, self.loaded)
 
     def loaded(self, error: Exception | None) -> None:
+        """Called by the loader."""
         connection, request = self._connection, self._request
         if not connection.is_current(self):  # the client disconnected in the same turn
             return
@@ -171,7 +167,7 @@ class LoadingPlayer:
         """Nothing to do: nothing was written yet."""
 
     def stop(self) -> None:
-        self._server.loader.cancel(self._needed, self)
+        self._server.loader.cancel(self._needed, self.loaded)
         discard, self._discard = self._discard, None
         if discard is not None:
             discard()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from tokenfall.http.application import Outcome
+    from tokenfall.memory.leases import ResponseMemory
     from tokenfall.ports import Barrier
 
     Item = bytes | Barrier | Disconnect
@@ -57,9 +58,9 @@ class StreamHead:
 
     __slots__ = ("lines",)
 
-    def __init__(self, content_type: str, headers: Headers = ()) -> None:
+    def __init__(self, content_type: str) -> None:
         anti_buffering = (("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no"))
-        self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering, *headers))
+        self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering))
 
 
 class RelayedHead:
@@ -215,13 +216,15 @@ class LiveStream:
     has no such frame, and the connection is reset instead. If `on_disconnect` returns True when the
     client disconnects, `run` is not cancelled and its frames are discarded. An `announced` stream sends its head and a
     keepalive at once. If not `counted`, the metrics do not include the stream, and its frames are not tokens. An
-    `is_large` one is sent as fast as the client reads it, so its connection gets the send buffer of large bodies.
+    `is_large` one is sent as fast as the client reads it, so its connection gets the send buffer of large bodies. Large
+    frames that the kernel has not accepted yet are counted in `memory`, if it is set, for `caller`.
 
     `ended` is called once `run` has ended, with any outcome, and also if it is not called. It releases what `run` uses.
     """
 
     __slots__ = (
-        "announced", "breaks", "counted", "ended", "failure", "head", "is_large", "keepalive", "on_disconnect", "run",
+        "announced", "breaks", "caller", "counted", "ended", "failure", "head", "is_large", "keepalive", "memory",
+        "on_disconnect", "run",
     )  # fmt: skip
 
     def __init__(
@@ -239,10 +242,18 @@ class LiveStream:
         self.announced = False
         self.breaks = False
         self.counted = True
+        self.memory: ResponseMemory | None = None
+        self.caller = ""
         self.ended: Callable[[], None] | None = None
         self.failure = failure
         self.on_disconnect = on_disconnect
         self.keepalive = keepalive
+
+    def close(self) -> None:
+        """Call `ended`, unless it was called before."""
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended()
 
 
 AnyResponse = Response | TimedStream | LiveStream | Disconnect | Loadable

@@ -173,7 +173,10 @@ class Metrics:
         name = model[:MODEL_CHARACTERS] if model.isprintable() else OTHER
         if name not in models and len(models) >= METERED_MODELS:
             name = OTHER
-        models.setdefault(name, Histogram()).observe(after_s)
+        histogram = models.get(name)
+        if histogram is None:
+            histogram = models[name] = Histogram()
+        histogram.observe(after_s)
 
     def snapshot(self) -> Snapshot:
         """A copy of the current values."""

@@ -201,11 +201,8 @@ def make_poller(name: str = "auto") -> "Poller":
         name = names[0]
     if name not in names:
         raise PollerUnavailable(f"the poller {name!r} is not available on this platform; use {', '.join(names)}")
-    if name == "epoll":
-        return EpollPoller()
-    if name == "kqueue":
-        return KqueuePoller()
-    return PollPoller() if hasattr(select, "poll") else SelectPoller()
+    selectors = PollPoller if hasattr(select, "poll") else SelectPoller
+    return {"epoll": EpollPoller, "kqueue": KqueuePoller, "selectors": selectors}[name]()
 
 
 def available() -> tuple[str, ...]:

@@ -16,38 +16,12 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING or "signal" in sys.modules:
-    from signal import (
-        SIG_IGN,
-        SIGHUP,
-        SIGINT,
-        SIGQUIT,
-        SIGTERM,
-        getsignal,
-        set_wakeup_fd,
-        signal,
-    )
+    import signal
 else:
-    from _signal import (
-        SIG_IGN,
-        SIGHUP,
-        SIGINT,
-        SIGQUIT,
-        SIGTERM,
-        getsignal,
-        set_wakeup_fd,
-        signal,
-    )
+    import _signal as signal
 
-__all__ = [
-    "ENDED_BY_SIGNAL",
-    "SIGINT",
-    "SIGTERM",
-    "enable_wakeup",
-    "exit_on",
-    "install_startup_handlers",
-    "set_wakeup_fd",
-    "stop_signals",
-]
+SIGINT, SIGTERM = signal.SIGINT, signal.SIGTERM
+set_wakeup_fd = signal.set_wakeup_fd
 
 ENDED_BY_SIGNAL = 128
 """Exit status of a process ended by a signal: this plus the signal's number."""
@@ -55,9 +29,9 @@ ENDED_BY_SIGNAL = 128
 
 def stop_signals() -> tuple[int, ...]:
     """The signals that stop the server."""
-    if getsignal(SIGHUP) == SIG_IGN:
-        return (SIGTERM, SIGINT, SIGQUIT)
-    return (SIGTERM, SIGINT, SIGHUP, SIGQUIT)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        return (SIGTERM, SIGINT, signal.SIGQUIT)
+    return (SIGTERM, SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def install_startup_handlers() -> None:
@@ -68,12 +42,12 @@ def install_startup_handlers() -> None:
 
 def enable_wakeup(number: int) -> None:
     """Have the interpreter write the signal's number to the wake-up descriptor; that needs a Python handler."""
-    signal(number, _do_nothing)
+    signal.signal(number, _do_nothing)
 
 
 def exit_on(number: int, status: int) -> None:
     """End the process at once on a signal, without output or cleanup."""
-    signal(number, lambda *_: os._exit(status))
+    signal.signal(number, lambda *_: os._exit(status))
 
 
 def _do_nothing(number: int, frame: object) -> None:

@@ -15,6 +15,7 @@ Every state changes to closed on `abort` (RST), on a hang-up of the peer and on 
 
 import _socket  # the C module: `socket` imports enum and selectors
 import os
+from sys import byteorder
 
 from tokenfall.reactor.deadlines import Deadlined
 from tokenfall.reactor.poller import HANGUP, READ, WRITE
@@ -29,8 +30,7 @@ READ_BYTES = 65_536
 FLUSH_BYTES = 1_048_576
 """How much unsent data is written in one turn of the loop, so that one fast client does not block it."""
 
-_RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"  # struct linger: on, for 0 seconds
-_RESET_ON_CLOSE_BIG_ENDIAN = b"\0\0\0\1\0\0\0\0"
+_RESET_ON_CLOSE = (1).to_bytes(4, byteorder) + bytes(4)  # struct linger: on, for 0 seconds
 
 _PAUSED, _EOF, _SHUT, _CLOSING, _BROKEN = 1, 2, 4, 8, 16
 
@@ -144,7 +144,7 @@ class StreamSocket(Deadlined):
     def abort(self) -> None:
         """Close with a RST, dropping the unsent bytes."""
         if self.fd >= 0:
-            self.set_option(_socket.SOL_SOCKET, _socket.SO_LINGER, value=_linger_zero())
+            self.set_option(_socket.SOL_SOCKET, _socket.SO_LINGER, value=_RESET_ON_CLOSE)
             self._close_now()
 
     def set_option(self, level: int, name: int, *, value: "int | bytes") -> None:
@@ -243,9 +243,3 @@ class StreamSocket(Deadlined):
         self.reactor.remove(fd)
         os.close(fd)
         self.connection_lost()
-
-
-def _linger_zero() -> bytes:
-    from sys import byteorder  # noqa: PLC0415 - a reset is rare
-
-    return _RESET_ON_CLOSE if byteorder == "little" else _RESET_ON_CLOSE_BIG_ENDIAN

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from tokenfall import logs
 from tokenfall.errors import RequestMemoryFull, TokenfallError
+from tokenfall.http.encoding import header_lines
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.recording.redaction import Redactor
 from tokenfall.recording.relaying import ExchangeRelay, end_to_end, named_headers
@@ -62,7 +63,7 @@ class Recorder:
     async def _relay(self, request: Request) -> Response | LiveStream:
         target = upstream_target(self._base_path, request.target)
         forwarded = upstream.UpstreamRequest(
-            request.method, target, headers=self._headers(request), body=request.body or None
+            request.method, target, headers=header_lines(self._headers(request)), body=request.body or None
         )
 
         async def send(exchange: UpstreamExchange) -> None:

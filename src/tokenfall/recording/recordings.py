@@ -15,8 +15,6 @@ from msgspec.structs import replace
 
 from tokenfall.recording.signatures import bare_path, signatures
 
-FILE_ENDING = ".jsonl"
-
 _encode = msgspec.json.encode
 
 Break = Literal["client", "upstream", "relay", "size"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import path
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.simulator import grammar
+from tokenfall.simulator import grammar, values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _number(text: str) -> float:
 
 
 def _duration(text: str) -> float:
-    value = grammar.seconds(text)
+    value = values.seconds(text)
     if value == 0:
         raise ValueError(text)
     return value

@@ -62,7 +62,7 @@ class ConcurrencyLimiters:
 
     def permit(self, load: Load | None, *, caller: str = "") -> Permit:
         """A permit for one response; without `load` it passes at once."""
-        return (self._unlimited if load is None else self.of(caller)).permit(load)
+        return Permit(self._unlimited if load is None else self.of(caller), load)
 
 
 class ConcurrencyLimiter:
@@ -72,7 +72,7 @@ class ConcurrencyLimiter:
     a stream with a small capacity does not block the others.
     """
 
-    def __init__(self, total: ConcurrencyLimiters | None = None) -> None:
+    def __init__(self, total: ConcurrencyLimiters) -> None:
         """`total` counts the responses of all callers."""
         self.active = 0
         self._total = total
@@ -93,20 +93,14 @@ class ConcurrencyLimiter:
     def acquire(self) -> None:
         """Count a response that begins."""
         self.active += 1
-        if self._total is not None:
-            self._total.acquire()
+        self._total.acquire()
 
     def release(self) -> None:
         """Uncount a response that has ended, successfully or not, and admit waiting ones."""
         self.active -= 1
-        if self._total is not None:
-            self._total.release()
+        self._total.release()
         if self._order:
             self._admit()
-
-    def permit(self, load: Load | None) -> Permit:
-        """A permit for one response; without `load` it passes at once."""
-        return Permit(self, load)
 
     def queue(self, permit: Permit, resume: Resume) -> None:
         """Add a permit to the queue, or replace its callback."""

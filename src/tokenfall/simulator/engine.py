@@ -23,7 +23,7 @@ from tokenfall.ports import Clock, OnDelta
 from tokenfall.simulator.fault_plan import ERROR, GARBAGE, SPLIT_SUFFIX, FaultPlan, Step
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import RECORDING, Library
-from tokenfall.simulator.planning import Plan, PlannedPart, PlanOverrides, plan
+from tokenfall.simulator.planning import Plan, PlannedPart, ScenarioResponse, plan
 from tokenfall.simulator.state import DEFAULTS, SimulatorState
 from tokenfall.simulator.waiting import wait_at
 from tokenfall.slicing.computation import Sliced
@@ -121,14 +121,13 @@ class SimulatedEngine:
 
     def plan(self, request: ChatRequest, resolved: "ResolvedConfig", *, call_ids: str = "call_") -> Sliced[Plan]:
         """The tokens and the times of the response. Raises `InvalidRequest`."""
-        overrides = PlanOverrides(timing=resolved.timing)
+        scripted: ScenarioResponse | None = None
         if resolved.turn is not None and resolved.turn.steps:
             from tokenfall.simulator.scenarios.response import response_of  # noqa: PLC0415 - only for scenarios
 
             reasoning = request.reasoning or request.reports_reasoning
             scripted = response_of(resolved.turn, call_ids=call_ids, reasoning=reasoning)
-            overrides = PlanOverrides(scripted.parts, scripted.reason, scripted.error or "", resolved.timing)
-        return plan(request, resolved.simulation, call_ids=call_ids, overrides=overrides)
+        return plan(request, resolved.simulation, call_ids=call_ids, scripted=scripted, timing=resolved.timing)
 
     async def _play(self, planned: Plan, gaps: Iterator[float], *, on_event: OnDelta) -> None:
         clock = self._clock

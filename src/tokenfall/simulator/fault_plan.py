@@ -66,6 +66,11 @@ class FaultPlan:
         self, faults: tuple[Fault, ...], *, permit: Permit, gate: Barrier | None = None, gate_at: int = 0
     ) -> None:
         self.permit = permit
+        kinds = {fault.kind for fault in faults}
+        self.is_truncated = "nodone" in kinds
+        """Whether the stream has no final frame."""
+        self.ends_in_error = "error" in kinds
+        """Whether an error ends the stream, unless it is disconnected before."""
         self._faults = sorted(faults, key=lambda fault: fault.at)
         self._gate = gate
         self._gate_at = gate_at
@@ -73,11 +78,8 @@ class FaultPlan:
 
     def token_text(self, number: int, token: str) -> str:
         """The token as it is sent: with `SPLIT_SUFFIX` appended if it is to be split."""
-        return (
-            token + SPLIT_SUFFIX
-            if any(fault.kind == "split" and fault.at == number for fault in self._faults)
-            else token
-        )
+        is_split = any(fault.kind == "split" and fault.at == number for fault in self._faults)
+        return token + SPLIT_SUFFIX if is_split else token
 
     def gaps(self, gaps: Iterator[float]) -> Iterator[float]:
         """`gaps` with the times of `stall` and `drip` faults, and the gaps of inserted steps."""
@@ -96,12 +98,15 @@ class FaultPlan:
             number += 1
 
     def steps(self, tokens: int) -> Iterator[Step | Barrier | Disconnect]:
-        """The steps of a stream of `tokens` tokens, in order. With `nodone` they stop after the last token."""
+        """The steps of a stream of `tokens` tokens, in order. With `nodone` they stop after the last token.
+
+        A fault beyond the last token applies at the end.
+        """
         yield self._insert(self.permit)
         number = 0
         while True:
             is_token = number < tokens
-            here = [fault.kind for fault in self._faults if self._happens(fault, number, is_token=is_token)]
+            here = {fault.kind for fault in self._faults if (fault.at == number if is_token else fault.at >= number)}
             if "garbage" in here:
                 self._inserted_gaps.append(0.0)
                 yield GARBAGE
@@ -157,21 +162,6 @@ class FaultPlan:
                     self._inserted_gaps.pop()
                 if step.part != "first":
                     frame = None
-
-    @staticmethod
-    def _happens(fault: Fault, number: int, *, is_token: bool) -> bool:
-        """Whether a fault applies at this token; a fault beyond the last token applies at the end."""
-        return fault.at == number if is_token else fault.at >= number
-
-    @property
-    def is_truncated(self) -> bool:
-        """Whether the stream has no final frame (fault `nodone`)."""
-        return any(fault.kind == "nodone" for fault in self._faults)
-
-    @property
-    def ends_in_error(self) -> bool:
-        """Whether an error ends the stream, unless it is disconnected before."""
-        return any(fault.kind == "error" for fault in self._faults)
 
     def ends_in_token(self, *, has_end: bool = True) -> bool:
         """Whether the last frame is a token, in a format that may have no end."""

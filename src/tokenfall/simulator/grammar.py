@@ -9,49 +9,37 @@ from __future__ import annotations
 from tokenfall.errors import InvalidRequest
 from tokenfall.records import Record
 from tokenfall.simulator import values
-from tokenfall.simulator.values import MAX_TOKENS, Fault, GatePosition, Length, Limit, Load, Spread, Status, seconds
+from tokenfall.simulator.values import MAX_TOKENS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-
-__all__ = ["KEYS", "MAX_TOKENS", "Length", "Simulation", "Spread", "from_pairs", "parse", "seconds"]
+    from tokenfall.simulator.values import Fault, GatePosition, Length, Limit, Load, Spread, Status
 
 
 class Simulation(Record):
     """A configuration of the simulator, with the fields that `KEYS` names; None for a value that is not set."""
 
-    __slots__ = (
-        "fault", "gap", "gate", "limit", "load", "prefill_s", "profile", "script", "seed", "speed", "status", "text",
-        "tokens", "ttft",
-    )  # fmt: skip
-
-    gap: Spread | None
-    ttft: Spread | None
-    tokens: Length | None
-    seed: int | None
-    prefill_s: float | None
-    load: Load | None
-    text: str | None
-    fault: tuple[Fault, ...] | None
-    status: tuple[Status, ...] | None
-    limit: Limit | None
-    profile: str | None
-    gate: GatePosition | None
-    script: str | None
-    speed: float | None
-
-    def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - the fields are typed above
-        for name in self.__slots__:
-            setattr(self, name, fields.pop(name, None))
-        if fields:
-            raise TypeError(f"there is no field {next(iter(fields))!r}")
+    gap: Spread | None = None
+    ttft: Spread | None = None
+    tokens: Length | None = None
+    seed: int | None = None
+    prefill_s: float | None = None
+    load: Load | None = None
+    text: str | None = None
+    fault: tuple[Fault, ...] | None = None
+    status: tuple[Status, ...] | None = None
+    limit: Limit | None = None
+    profile: str | None = None
+    gate: GatePosition | None = None
+    script: str | None = None
+    speed: float | None = None
 
     def overlay(self, override: Simulation) -> Simulation:
         """The values of `override` where set, else of this one. A profile in `override` also unsets the times here."""
-        fields = {name: value for name, value in override.as_dict().items() if value is not None}
+        fields = {name: value for name, value in vars(override).items() if value is not None}
         if override.profile is not None:
             fields = {"gap": None, "ttft": None, "prefill_s": None} | fields
         return self.replaced(**fields) if fields else self
@@ -138,7 +126,7 @@ KEYS: dict[str, tuple[str, Callable[[str], Any], str]] = {
         f"tokens a second such as 50, above 0 (a gap of at most one day) up to 1000000, {_SPREAD}",
     ),
     "ttft": ("ttft", values.spread, _DURATION),
-    "prefill": ("prefill_s", seconds, f"a duration {_UNITS}, such as 40ms, for each 1,000 tokens of the prompt"),
+    "prefill": ("prefill_s", values.seconds, f"a duration {_UNITS}, such as 40ms, for each 1,000 tokens of the prompt"),
     "load": ("load", values.load, _LOAD),
     "tokens": ("tokens", values.length, f"a number from 0 to {MAX_TOKENS}, or two such as 80..200"),
     "text": ("text", _text, ", ".join(TEXTS)),

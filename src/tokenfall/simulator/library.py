@@ -92,7 +92,7 @@ class Library:
         from tokenfall.simulator import profiles  # noqa: PLC0415 - rarely used
 
         try:
-            if profiles.is_file(name):
+            if name.endswith(profiles.FILE_ENDING):
                 return profiles.read(self._path(name, "profile"))
             return parse(profiles.text_of(name))
         except ValueError as error:

@@ -1,12 +1,13 @@
 """The simulator's filler text, split into words. Pure."""
 
 PARAGRAPH = (
-    "Large language models do not hand over an answer; they let it fall, one token after another, and whoever builds "
-    "on them has to catch it. A page must paint words while they arrive. A gateway must pass each of them on at once, "
-    "hold nothing back, and notice when the reader has gone. A test must be able to ask for the same stream twice. "
-    "This paragraph is such a stream: its words were cut and framed before the first visitor came, so that each of "
-    "them costs one write and nothing else. Watch how evenly they come, break the connection in the middle, open a "
-    "thousand of them, and see what your own side of the wire makes of it."
+    "Large language models do not send a response in one piece: they produce it token by token, and a client can "
+    "show each token as it arrives. A page appends the text while the stream is open. A gateway forwards every "
+    "token at once, buffers nothing, and cancels the request when the client disconnects. A test needs the same "
+    "stream every time, including its faults. This text is the sample response of a simulator: no model runs "
+    "behind it, and its tokens are encoded before the first request arrives, so that each of them costs one "
+    "write. Change the gaps between the tokens, close the connection in the middle of the response, or open a "
+    "thousand streams at once, and measure how the other side behaves."
 )
 
 WORDS = tuple(PARAGRAPH.split())

@@ -24,14 +24,14 @@ from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Tool, ToolCall
 from tokenfall.simulator.estimate import tokens_besides
 from tokenfall.simulator.fault_plan import draw_faults
-from tokenfall.simulator.grammar import MAX_TOKENS, Length, Simulation
+from tokenfall.simulator.grammar import Simulation
 from tokenfall.simulator.paragraph import WORDS
 from tokenfall.simulator.prose import Prose, RandomWords
 from tokenfall.simulator.state import GAP
 from tokenfall.simulator.stops import truncate_at_stop
 from tokenfall.simulator.timing import response_length, schedule
 from tokenfall.simulator.tool_choice import last_question, tools_to_call
-from tokenfall.simulator.values import Fault
+from tokenfall.simulator.values import MAX_TOKENS, Fault, Length
 from tokenfall.slicing.computation import Sliced
 from tokenfall.tokens import counted, repeat_text, tokens_of
 from tokenfall.utf8 import utf8_size
@@ -83,30 +83,32 @@ class Plan(Struct, frozen=True):
     error: str = ""
 
 
-class PlanOverrides(Struct, frozen=True):
-    """Values that replace planned ones: `parts` and `reason` of a script's turn, the `error` at its end, and measured
-    times.
-    """
+class ScenarioResponse(Struct, frozen=True):
+    """A response before token limits are applied. With `error` set, it fails with that message after its last token."""
 
-    parts: tuple[PlannedPart, ...] | None = None
-    reason: FinishReason = "stop"
+    parts: tuple[PlannedPart, ...]
+    reason: FinishReason
     error: str = ""
-    timing: "Empirical | None" = None
-
-
-NO_OVERRIDES = PlanOverrides()
 
 
 def plan(
-    request: ChatRequest, simulation: Simulation, *, call_ids: str, overrides: PlanOverrides = NO_OVERRIDES
+    request: ChatRequest,
+    simulation: Simulation,
+    *,
+    call_ids: str,
+    scripted: ScenarioResponse | None = None,
+    timing: "Empirical | None" = None,
 ) -> Sliced[Plan]:
-    """The response to `request`. `call_ids` is the prefix of tool call ids. Raises `InvalidRequest`."""
+    """The response to `request`: `scripted`, if given, with the measured times of `timing`, if given.
+
+    `call_ids` is the prefix of tool call ids. Raises `InvalidRequest`.
+    """
     random = Random(simulation.seed if simulation.seed is not None else request.seed)
-    if overrides.parts is None:
+    if scripted is None:
         filler = yield from _filler(request, simulation, random=random)
         choice = yield from _planned(request, filler, call_ids=call_ids)
     else:
-        choice = _bounded(list(overrides.parts), request.max_tokens, reason=overrides.reason)
+        choice = _bounded(scripted.parts, request.max_tokens, reason=scripted.reason)
     choices = _choices(choice, request.n, call_ids=call_ids)
     tokens = request.n * sum(len(part.tokens) for part in choice.parts)
     if tokens > MAX_RESPONSE_TOKENS:
@@ -114,12 +116,13 @@ def plan(
     thought = request.n * sum(len(part.tokens) for part in choice.parts if part.thought)
     usage = Usage((yield from prompt_tokens(request)), tokens, reasoning_tokens=thought)
     gaps = response_gaps(simulation, random, prompt=usage.prompt_tokens)
-    if overrides.timing is not None:
-        gaps = overrides.timing.schedule(random)
+    if timing is not None:
+        gaps = timing.schedule(random)
     faults = draw_faults(simulation, random)
-    if overrides.error and choice.reason != "length":
+    error = "" if scripted is None else scripted.error
+    if error and choice.reason != "length":
         faults += (Fault("error", at=tokens),)
-    return Plan(choices, usage, gaps, faults, overrides.error)
+    return Plan(choices, usage, gaps, faults, error)
 
 
 def response_gaps(simulation: Simulation, random: Random, *, prompt: int) -> Iterator[float]:
@@ -173,8 +176,8 @@ def _choices(choice: PlannedResponse, count: int, *, call_ids: str) -> tuple[Pla
     calls = sum(part.call is not None for part in choice.parts)
     if not calls or count == 1:
         return (choice,) * count
-    ids = map(f"{call_ids}{{}}".format, range(calls, count * calls))
-    return (choice, *(_with_ids(choice, ids) for _ in range(1, count)))
+    ids = map(f"{call_ids}{{}}".format, range(calls * count))
+    return tuple(_with_ids(choice, ids) for _ in range(count))
 
 
 def _with_ids(choice: PlannedResponse, ids: Iterator[str]) -> PlannedResponse:
@@ -222,7 +225,7 @@ def _text(request: ChatRequest, filler: Sequence[str]) -> Sliced[Sequence[str]]:
     if request.schema is not None:
         return tokens_of((yield from _json_texts([request.schema], copies=request.n))[0])
     if request.json_object:
-        return tokens_of('{"answer": "Large language models let their answer fall."}')
+        return tokens_of('{"answer": "Large language models send tokens."}')
     return filler
 
 
@@ -232,7 +235,7 @@ def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False)
     return json_texts(schemas, copies=copies, objects=objects)
 
 
-def _bounded(parts: list[PlannedPart], most: int, *, reason: FinishReason, stop: str = "") -> PlannedResponse:
+def _bounded(parts: Sequence[PlannedPart], most: int, *, reason: FinishReason, stop: str = "") -> PlannedResponse:
     """`parts` truncated to `most` tokens in total."""
     truncated: list[PlannedPart] = []
     left = most

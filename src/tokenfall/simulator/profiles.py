@@ -25,17 +25,15 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     """Which figures are estimates, because none are published."""
 
 
-def named_profile(name: str) -> Profile:
-    """Raises ValueError, which lists the existing names, for an unknown name."""
+def text_of(name: str) -> str:
+    """A named profile in the simulator's grammar: `ttft=…,gap=…,prefill=…`.
+
+    Raises ValueError, which lists the existing names, for an unknown name.
+    """
     known = load_profiles()
     if name not in known:
         raise ValueError(f"there is no profile {name[:40]!r}; there are {', '.join(known)}, and files ending in .json")
-    return known[name]
-
-
-def text_of(name: str) -> str:
-    """A named profile in the simulator's grammar: `ttft=…,gap=…,prefill=…`. Raises ValueError as `named_profile`."""
-    profile = named_profile(name)
+    profile = known[name]
     return f"ttft={profile.ttft},gap={profile.gap},prefill={profile.prefill}"
 
 
@@ -43,11 +41,6 @@ def load_profiles() -> dict[str, Profile]:
     """All named profiles. Read on each call, because they are rarely used and would take memory."""
     with open(path.join(path.dirname(__file__), "profiles.json"), "rb") as file:
         return msgspec.json.decode(file.read(), type=dict[str, Profile])
-
-
-def is_file(name: str) -> bool:
-    """Whether `profile=` refers to a file instead of a named profile."""
-    return name.endswith(FILE_ENDING)
 
 
 def read(name: str) -> Empirical:

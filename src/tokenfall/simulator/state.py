@@ -6,12 +6,14 @@ from tokenfall.callers import NOBODY, Caller
 from tokenfall.simulator.concurrency import ConcurrencyLimiters
 from tokenfall.simulator.fault_plan import FaultPlan
 from tokenfall.simulator.gates import Gates
-from tokenfall.simulator.grammar import Simulation, Spread
-from tokenfall.simulator.values import Fault, Load
+from tokenfall.simulator.grammar import Simulation
+from tokenfall.simulator.values import Spread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tokenfall.simulator.values import Fault, Load
 
 
 GAP = Spread(0.1)

@@ -14,19 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
-    from tokenfall.simulator.grammar import Length, Spread
+    from tokenfall.simulator.values import Length, Spread
 
 
-def schedule(ttft: Spread | None, gap: Spread, *, random: Random | None) -> Iterator[float]:
-    """The gaps of one stream. Without `ttft` the first token comes after one gap.
-
-    `random` may be None if neither has a coefficient of variation.
-    """
-    first = ttft or gap
-    if random is None or not (first.cv or gap.cv):
-        constant = repeat(gap.mean_s)
-        return constant if first is gap else chain((first.mean_s,), constant)
-    return chain((draw(first, random),), draws(gap, random))
+def schedule(ttft: Spread | None, gap: Spread, *, random: Random) -> Iterator[float]:
+    """The gaps of one stream. Without `ttft` the first token comes after one gap."""
+    return chain((draw(ttft or gap, random),), draws(gap, random))
 
 
 def draw(spread: Spread, random: Random) -> float:

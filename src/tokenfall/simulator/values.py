@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Literal, TypeVar
 
     T = TypeVar("T")
+    N = TypeVar("N", int, float)
     FaultKind = Literal["stall", "drip", "reset", "close", "nodone", "garbage", "split", "error"]
 
 MAX_SECONDS = 86_400.0
@@ -26,31 +27,22 @@ MAX_ITEMS = 16
 class Spread(Record):
     """A lognormal time with mean `mean_s`, seconds, and coefficient of variation `cv`; constant if `cv` is 0."""
 
-    __slots__ = ("cv", "mean_s")
-
-    def __init__(self, mean_s: float, cv: float = 0.0) -> None:
-        self.mean_s = mean_s
-        self.cv = cv
+    mean_s: float
+    cv: float = 0.0
 
 
 class Length(Record):
     """Number of tokens of a response: from `least` to `most`, both included."""
 
-    __slots__ = ("least", "most")
-
-    def __init__(self, least: int, most: int) -> None:
-        self.least = least
-        self.most = most
+    least: int
+    most: int
 
 
 class Load(Record):
     """Gaps grow linearly to `factor` times as streams in flight go from 0 to `capacity`; later streams queue."""
 
-    __slots__ = ("capacity", "factor")
-
-    def __init__(self, factor: float, capacity: int) -> None:
-        self.factor = factor
-        self.capacity = capacity
+    factor: float
+    capacity: int
 
 
 FAULT_KINDS: tuple[FaultKind, ...] = ("stall", "drip", "reset", "close", "nodone", "garbage", "split", "error")
@@ -60,47 +52,33 @@ _TIMED = ("stall", "drip")
 class Fault(Record):
     """A fault before token `at` (from 0), with a probability. `time_s` is the duration of a stall or gap of a drip."""
 
-    __slots__ = ("at", "kind", "probability", "time_s")
-
-    def __init__(self, kind: FaultKind, at: int, *, time_s: float = 0.0, probability: float = 1.0) -> None:
-        self.kind = kind
-        self.at = at
-        self.time_s = time_s
-        self.probability = probability
+    kind: FaultKind
+    at: int
+    time_s: float = 0.0
+    probability: float = 1.0
 
 
 class Status(Record):
     """An HTTP error instead of a response: for the first `times` requests (None for all), each with a probability."""
 
-    __slots__ = ("code", "probability", "retry_after_s", "times")
-
-    def __init__(
-        self, code: int, times: int | None = None, *, probability: float = 1.0, retry_after_s: float | None = None
-    ) -> None:
-        self.code = code
-        self.times = times
-        self.probability = probability
-        self.retry_after_s = retry_after_s
+    code: int
+    times: int | None = None
+    probability: float = 1.0
+    retry_after_s: float | None = None
 
 
 class Limit(Record):
     """Rate limits of a provider: requests and tokens per minute, None for no limit."""
 
-    __slots__ = ("requests", "tokens")
-
-    def __init__(self, requests: int | None = None, tokens: int | None = None) -> None:
-        self.requests = requests
-        self.tokens = tokens
+    requests: int | None = None
+    tokens: int | None = None
 
 
 class GatePosition(Record):
     """The token (from 0) before which a stream waits at a gate."""
 
-    __slots__ = ("at", "name")
-
-    def __init__(self, name: str, at: int = 0) -> None:
-        self.name = name
-        self.at = at
+    name: str
+    at: int = 0
 
 
 def seconds(text: str) -> float:
@@ -131,36 +109,26 @@ def integer(text: str) -> int:
 def spread(text: str, read: Callable[[str], float] = seconds) -> Spread:
     """`20ms` or `20ms~0.3`."""
     mean, tilde, cv = text.partition("~")
-    found = Spread(read(mean), number(cv) if tilde else 0.0)
-    if found.cv > MAX_CV:
-        raise ValueError(text)
-    return found
+    return Spread(read(mean), _within(number(cv), 0, most=MAX_CV) if tilde else 0.0)
 
 
 def gap_of_rate(text: str) -> Spread:
     """Tokens per second, `50` or `50~0.3`, as the gap between two tokens."""
-    rate, cv = spread(text, number).mean_s, spread(text, number).cv
-    if not 1 / MAX_SECONDS <= rate <= 1e6:
-        raise ValueError(text)
-    return Spread(1 / rate, cv)
+    rate = spread(text, number)
+    return Spread(1 / _within(rate.mean_s, 1 / MAX_SECONDS, most=1e6), rate.cv)
 
 
 def length(text: str) -> Length:
     """`120` or `80..200`."""
-    least, dots, most = text.partition("..")
-    found = Length(integer(least), integer(most if dots else least))
-    if not found.least <= found.most <= MAX_TOKENS:
-        raise ValueError(text)
-    return found
+    first, dots, last = text.partition("..")
+    least = integer(first)
+    return Length(least, _within(integer(last if dots else first), least, most=MAX_TOKENS))
 
 
 def load(text: str) -> Load:
     """`2@64`."""
-    factor, at, capacity = text.partition("@")
-    found = Load(number(factor), integer(capacity))
-    if not at or not 1 <= found.factor <= 1000 or not 1 <= found.capacity <= MAX_TOKENS:
-        raise ValueError(text)
-    return found
+    factor, _, capacity = text.partition("@")
+    return Load(_within(number(factor), 1, most=1000), _within(integer(capacity), 1, most=MAX_TOKENS))
 
 
 class InvalidItem(ValueError):
@@ -182,7 +150,7 @@ def _fault(text: str) -> Fault:
         kind,
         _place(place),
         time_s=seconds(argument) if colon else 0.0,
-        probability=_probability(chance) if percent else 1.0,
+        probability=_within(number(chance), 0, most=1) if percent else 1.0,
     )
 
 
@@ -197,15 +165,12 @@ def _status(text: str) -> Status:
     code, times_sign, times = counted.partition("x")
     if colon and not retry.startswith("retry="):
         raise ValueError(text)
-    found = Status(
-        integer(code),
+    return Status(
+        _within(integer(code), 400, most=599),
         integer(times) if times_sign else None,
-        probability=_probability(chance) if percent else 1.0,
-        retry_after_s=number(retry.removeprefix("retry=")) if colon else None,
+        probability=_within(number(chance), 0, most=1) if percent else 1.0,
+        retry_after_s=_within(number(retry.removeprefix("retry=")), 0, most=MAX_SECONDS) if colon else None,
     )
-    if not 400 <= found.code <= 599 or (found.retry_after_s or 0) > MAX_SECONDS:
-        raise ValueError(text)
-    return found
 
 
 def limit(text: str) -> Limit:
@@ -264,14 +229,11 @@ def _several(text: str, read: Callable[[str], T]) -> tuple[T, ...]:
 
 
 def _place(text: str) -> int:
-    place = integer(text)
-    if place > MAX_TOKENS:
-        raise ValueError(text)
-    return place
+    return _within(integer(text), 0, most=MAX_TOKENS)
 
 
-def _probability(text: str) -> float:
-    found = number(text)
-    if not 0 <= found <= 1:
-        raise ValueError(text)
-    return found
+def _within(value: N, least: float, *, most: float) -> N:
+    """`value` if it is within the bounds."""
+    if not least <= value <= most:
+        raise ValueError(value)
+    return value

@@ -1,5 +1,6 @@
--- KEYS: claim, alive of the turn that claims. ARGV: the claim, its conversation, lease (ms).
--- Until its turn is copied for the first time a claim lives no longer than the turn's sign of life.
+-- Claims an idempotency key for a turn, unless another turn has claimed it.
+-- KEYS: claim, lease (alive) of the turn. ARGV: the claim, its conversation, lease (ms).
+-- Returns the claim of the other turn, or false. Until the turn is copied for the first time, both keys expire together.
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then return held end
 if not held then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3]) end

@@ -1,23 +1,24 @@
--- KEYS: of each turn its stream, alive, stop, claim (or the stream again).
--- ARGV: keep (ms), lease (ms); of each turn its id, conversation, place of the first piece, place after the last,
--- pieces, end, and whether its claim is free again (1 or 0).
--- Returns of each turn how many pieces there are, whether the end is, and whether somebody wants it to stop.
--- Whatever comes twice or late changes nothing; where pieces are missing, none is written that would leave a gap.
+-- Adds new pieces of running turns, and their ends, to the streams that followers read.
+-- KEYS: per turn its stream, lease (alive), stop request and claim (without a claim, the stream again).
+-- ARGV: retention (ms), lease (ms); per turn its id, conversation, position of the first piece, position after the last,
+-- pieces, end (or ''), and whether to delete its claim (1 or 0).
+-- Returns per turn: number of stored pieces, whether the end is stored, whether a stop was requested.
+-- A repeated or late call changes nothing. If earlier pieces are missing, none is added, so a stream has no gap.
 local function copy(key, arg)
     local stream, alive, stop, claim = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
     local id, first, past, pieces, ending = ARGV[arg], ARGV[arg + 2], ARGV[arg + 3], ARGV[arg + 4], ARGV[arg + 5]
-    local newest, have, kind = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1], 0, '0'
+    local newest, stored, kind = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1], 0, '0'
     if newest then
-        have, kind = string.match(newest[1], '(%d+)-(%d+)')
-        have = tonumber(have)
+        stored, kind = string.match(newest[1], '(%d+)-(%d+)')
+        stored = tonumber(stored)
     end
-    if kind == '2' then return {have, 1, 0} end
+    if kind == '2' then return {stored, 1, 0} end
     if ending == '' then redis.call('SET', alive, ARGV[arg + 1], 'PX', ARGV[2]) end
-    if tonumber(first) > have then return {have, 0, 0} end
+    if tonumber(first) > stored then return {stored, 0, 0} end
     if not newest then redis.call('XADD', stream, '0-1', 'conversation', ARGV[arg + 1]) end
-    if tonumber(past) > have then
+    if tonumber(past) > stored then
         redis.call('XADD', stream, past .. '-1', 'at', first, 'pieces', pieces)
-        have = tonumber(past)
+        stored = tonumber(past)
     end
     local stopping = redis.call('EXISTS', stop)
     if ending ~= '' then
@@ -29,8 +30,8 @@ local function copy(key, arg)
     if claimed and string.find(claimed, '"' .. id .. '"', 1, true) then
         if ARGV[arg + 6] == '1' then redis.call('DEL', claim) else redis.call('PEXPIRE', claim, ARGV[1]) end
     end
-    return {have, ending ~= '' and 1 or 0, stopping}
+    return {stored, ending ~= '' and 1 or 0, stopping}
 end
-local told = {}
-for turn = 0, #KEYS / 4 - 1 do told[turn + 1] = copy(turn * 4 + 1, turn * 7 + 3) end
-return told
+local copied = {}
+for turn = 0, #KEYS / 4 - 1 do copied[turn + 1] = copy(turn * 4 + 1, turn * 7 + 3) end
+return copied

@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tokenfall import logs
-from tokenfall.errors import UpstreamError
+from tokenfall.errors import UpstreamError, UpstreamUntrusted
 from tokenfall.upstream.exchange import StaleConnection, UpstreamExchange
 from tokenfall.upstream.pool import Pool
 from tokenfall.upstream.request import RequestEncoder, UpstreamRequest
 
 if TYPE_CHECKING:
-    from tokenfall.reactor.loop import Reactor
+    from tokenfall.reactor.loop import Reactor, Timer
     from tokenfall.upstream.connection import UpstreamConnection
     from tokenfall.upstream.dialer import Dialer
 
@@ -27,11 +27,12 @@ class HTTPClient:
 
     def __init__(self, dialer: Dialer, reactor: Reactor, *, warm: int = 0) -> None:
         self._dialer = dialer
+        self._reactor = reactor
         self._encoder = RequestEncoder(dialer.address, proxy=dialer.proxy)
         self._pool = Pool(reactor.wheel.now, on_response=dialer.remember)
         self._warm = warm
         self._warming: set[asyncio.Task[None]] = set()
-        self._refill: asyncio.TimerHandle | None = None
+        self._refill: Timer | None = None
         self._unreachable = False  # since the last warm connection
 
     async def run(self, request: UpstreamRequest, exchange: UpstreamExchange, *, within_s: float) -> None:
@@ -42,10 +43,10 @@ class HTTPClient:
         """
         data = self._encoder.encode(request)
         connection = self._pool.take()
+        if self._warm and self._refill is None:
+            self._refill = self._reactor.call_at(self._reactor.wheel.now() + REFILL_S, self.warm_up)
         if connection is None:
             connection = await self._open(within_s)
-        elif self._refill is None:
-            self._refill = asyncio.get_running_loop().call_later(REFILL_S, self.warm_up)
         while True:
             exchange.begin()
             connection.send(data, exchange, is_head=request.method == "HEAD")
@@ -71,7 +72,7 @@ class HTTPClient:
     async def close(self) -> None:
         """Close all connections."""
         if self._refill is not None:
-            self._refill.cancel()
+            self._reactor.wheel.cancel(self._refill)
         for task in self._warming:
             task.cancel()
         await asyncio.gather(*self._warming, return_exceptions=True)
@@ -81,7 +82,8 @@ class HTTPClient:
         try:
             connection = await self._open(float("inf"))
         except UpstreamError as error:
-            if not self._unreachable:  # one line for all of them, until one is open again
+            is_logged = self._unreachable or isinstance(error, UpstreamUntrusted)
+            if not is_logged:  # one line for all of them, until one is open again
                 _log.warning("no connection to %s: %s", self._dialer.address.origin, error.message)
             self._unreachable = True
             return

@@ -49,6 +49,7 @@ class Dialer:
         self._resolver = CachingResolver(reactor.wheel.now)
         self._context: ssl.SSLContext | None = None
         self._session: ssl.SSLSession | None = None
+        self._untrusted = False  # since the last handshake
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
         if address.is_tls:
             from tokenfall.upstream.tls import client_context  # noqa: PLC0415 - 5 MiB that plain HTTP does not need
@@ -136,10 +137,13 @@ class Dialer:
                 if unsent := tls.unsent():
                     await loop.sock_sendall(sock, unsent)
                 if is_done:
+                    self._untrusted = False
                     return tls
                 tls.receive(await loop.sock_recv(sock, READ_BYTES))
         except UntrustedCertificate as error:
-            _log.warning("the upstream's certificate is not trusted: %s", error)
+            if not self._untrusted:  # one line for all connections, until one is trusted again
+                _log.warning("the upstream's certificate is not trusted: %s", error)
+            self._untrusted = True
             raise UpstreamUntrusted(f"the upstream's certificate is not trusted: {error}") from None
 
 

@@ -19,6 +19,7 @@ from tokenfall.errors import (
     copy_error,
 )
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
+from tokenfall.http.encoding import header_lines
 from tokenfall.memory.leases import RequestMemory
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics.registry import OTHER, Metrics, add
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from tokenfall.http.response import Send
 
 CHAT = "/chat/completions"
+_JSON = "application/json"
+_ACCEPT = {accept: header_lines([("Accept", accept)]) for accept in (sse.CONTENT_TYPE, _JSON)}
+_JSON_BODY = header_lines([("Content-Type", _JSON)])
 
 R = TypeVar("R", bound=CompleteResponse)
 
@@ -76,9 +80,10 @@ class UpstreamEngine:
         retries: Retries | None = None,
     ) -> None:
         self._client = client
-        self._headers = [("User-Agent", f"tokenfall/{__version__}"), ("Accept-Encoding", "identity")]
+        headers = [("User-Agent", f"tokenfall/{__version__}"), ("Accept-Encoding", "identity")]
         if key is not None:
-            self._headers.append(("Authorization", f"Bearer {key}"))
+            headers.append(("Authorization", f"Bearer {key}"))
+        self._headers = header_lines(headers)
         self._key = key
         self._timeouts = timeouts
         self._wheel = wheel
@@ -144,7 +149,7 @@ class UpstreamEngine:
             raise self._reported(error) from None
 
     async def _whole(self, passthrough: PassthroughRequest, receiver: Callable[[Watch], R]) -> R:
-        request = self._request(passthrough, accept="application/json")
+        request = self._request(passthrough, accept=_JSON)
         caller = passthrough.caller
         del passthrough  # so that `request` alone holds the body
         watch = self._watch(non_streaming=True)
@@ -274,8 +279,7 @@ class UpstreamEngine:
         return encoded
 
     def _request(self, passthrough: PassthroughRequest, *, accept: str) -> UpstreamRequest:
-        headers = [*self._headers, ("Accept", accept)]
+        headers = self._headers + _ACCEPT[accept]
         if passthrough.body is None:
             return UpstreamRequest("GET", passthrough.path, headers=headers)
-        headers.append(("Content-Type", "application/json"))
-        return UpstreamRequest("POST", passthrough.path, headers=headers, body=passthrough.body)
+        return UpstreamRequest("POST", passthrough.path, headers=headers + _JSON_BODY, body=passthrough.body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tokenfall.http.encoding import header_lines
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class UpstreamRequest:
     """A request to an upstream. `target` is a path, optionally with a query, relative to the base address.
 
-    `body` is None for a request without a body. `chat` is the source of the body, for a request that may be sent again
-    with a rewrite. `lease` is the memory that the request takes until `release`. `on_accepted` is called with `chat`
-    at the first event of the response.
+    `headers` are encoded lines, without Host and Content-Length. `body` is None for a request without a body. `chat` is
+    the source of the body, for a request that may be sent again with a rewrite. `lease` is the memory that the request
+    takes until `release`. `on_accepted` is called with `chat` at the first event of the response.
     """
 
     __slots__ = ("body", "chat", "headers", "lease", "method", "on_accepted", "target")
@@ -29,7 +29,7 @@ class UpstreamRequest:
         method: str,
         target: str,
         *,
-        headers: Sequence[tuple[str, str]] = (),
+        headers: bytes = b"",
         body: bytes | None = None,
         chat: ChatRequest | None = None,
     ) -> None:
@@ -56,7 +56,7 @@ class UpstreamRequest:
         if self.lease is not None:
             self.lease.release()
             self.lease = None
-        self.headers = ()
+        self.headers = b""
         self.body = None
         self.chat = None
 
@@ -72,7 +72,8 @@ class RequestEncoder:
             self._fixed += header_lines([("Proxy-Authorization", proxy.authorization)])
 
     def encode(self, request: UpstreamRequest) -> bytes:
-        """Head and body. Raises ValueError for a header with a line break."""
-        length = [] if request.body is None else [("Content-Length", str(len(request.body)))]
+        """Head and body."""
+        body = request.body
         line = f"{request.method} {self._prefix}{request.target} HTTP/1.1\r\n".encode()
-        return b"".join((line, self._fixed, header_lines([*request.headers, *length]), b"\r\n", request.body or b""))
+        end = b"\r\n" if body is None else b"Content-Length: %d\r\n\r\n" % len(body)
+        return b"".join((line, self._fixed, request.headers, end, body or b""))

@@ -159,10 +159,13 @@ class TokenStream(UpstreamResponse):
             self.wait_for(room)
 
     def completed(self) -> None:
-        self._reader.feed(b"\n\n")  # an error may lack the blank line after it; anything else is incomplete
-        error = self._reader.broken
-        truncated = UpstreamTruncated("the upstream's response ended without a final event")
-        self.fail(error if isinstance(error, UpstreamStreamError) else truncated)
+        if self.finished is None and not self._must_look:
+            self.body_received(b"\n")  # `[DONE]` may lack the end of its line
+        if self.finished is None:
+            self._reader.feed(b"\n\n")  # an error may lack the blank line after it; anything else is incomplete
+            error = self._reader.broken
+            truncated = UpstreamTruncated("the upstream's response ended without a final event")
+            self.fail(error if isinstance(error, UpstreamStreamError) else truncated)
 
     def resumed(self) -> None:
         self._watch.resume()

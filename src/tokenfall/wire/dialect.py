@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ChatRequest, ToolCall
-from tokenfall.wire.api_error import ApiError, LimitState, no_headers
+from tokenfall.wire.api_error import ApiError, Headers, LimitState, no_headers
 
 
 class ParsedRequest(Struct, frozen=True, kw_only=True):
@@ -133,34 +133,6 @@ class ModelResponse(Struct, frozen=True, kw_only=True):
     timing: ResponseTiming
 
 
-def no_immediate_response(_parsed: ParsedRequest, _meta: ResponseMeta) -> bytes | None:
-    """`immediate_response` of a dialect in which every request needs the model."""
-    return None
-
-
-class ErrorFrame(Protocol):
-    """Encodes the last frame of a stream that fails."""
-
-    def __call__(self, api_error: ApiError, frames: int = 0, /) -> bytes:
-        """The frame; `frames` is the number of frames already sent, for dialects that number them."""
-        ...
-
-
-def unchanged(parsed: ParsedRequest) -> ParsedRequest:
-    """`for_upstream` of a dialect whose options are all supported by upstreams."""
-    return parsed
-
-
-def no_frame_count(_encoder: Encoder) -> int:
-    """`frame_count` of a dialect that does not number its frames."""
-    return 0
-
-
-def no_frame_number(_frame: bytes) -> int:
-    """`frame_number` of a dialect that does not number its frames."""
-    return 0
-
-
 class Dialect(Struct, frozen=True, kw_only=True):
     """The functions of one dialect.
 
@@ -168,11 +140,12 @@ class Dialect(Struct, frozen=True, kw_only=True):
     - `decode` raises `InvalidRequest` whose `param` is the invalid field.
     - `keepalive` is the keepalive frame of a stream, b"" if the format has none.
     - `encode_response` yields a complete response in pieces; it raises `InvalidRequest` if it would be too large.
-    - `error` is an error response body, `error_frame` the last frame of a stream that fails.
+    - `error` is an error response body, `error_frame` the last frame of a stream that fails after this many frames.
+    - `limits` are the rate limit headers.
     - `immediate_response` is the response to a request that needs no model, else None.
     - `for_upstream` changes a request for an upstream, which lacks some options of the simulator.
-    - `frame_count` is the number of frames that an encoder has written, for dialects that number them, and
-      `frame_number` the number of a frame, which may be chunked.
+    - `frame_count` is the number of frames that an encoder has written, and `frame_number` the number of a frame, which
+      may be chunked; both are 0 for dialects that do not number their frames.
     """
 
     name: str
@@ -184,12 +157,12 @@ class Dialect(Struct, frozen=True, kw_only=True):
     encoder: Callable[[ParsedRequest, ResponseMeta], Encoder]
     encode_response: Callable[[ParsedRequest, ModelResponse], Iterator[bytes]]
     error: Callable[[ApiError], bytes]
-    error_frame: ErrorFrame
-    limits: Callable[[LimitState], tuple[tuple[str, str], ...]] = no_headers
-    immediate_response: Callable[[ParsedRequest, ResponseMeta], bytes | None] = no_immediate_response
-    for_upstream: Callable[[ParsedRequest], ParsedRequest] = unchanged
-    frame_count: Callable[[Encoder], int] = no_frame_count
-    frame_number: Callable[[bytes], int] = no_frame_number
+    error_frame: Callable[[ApiError, int], bytes]
+    limits: Callable[[LimitState], Headers] = no_headers
+    immediate_response: Callable[[ParsedRequest, ResponseMeta], bytes | None] = lambda _parsed, _meta: None
+    for_upstream: Callable[[ParsedRequest], ParsedRequest] = lambda parsed: parsed
+    frame_count: Callable[[Encoder], int] = lambda _encoder: 0
+    frame_number: Callable[[bytes], int] = lambda _frame: 0
 
 
 T = TypeVar("T")

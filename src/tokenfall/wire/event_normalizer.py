@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from tokenfall.errors import UpstreamMalformed
 from tokenfall.events import Finished, FinishReason, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.utf8 import TextBuffer
@@ -27,6 +28,9 @@ from tokenfall.wire.logprob_list import LogprobList
 from tokenfall.wire.stop_sequences import StopSequences
 from tokenfall.wire.tool_names import client_id, names_of
 from tokenfall.wire.upstream.request import MAX_STOPS
+
+MAX_QUEUED = 2_048
+"""Limit of the events of a response that are queued; consecutive ones of a kind count as one."""
 
 
 class _OpenCall:
@@ -67,8 +71,10 @@ class _Queue:
         self._runs: list[tuple[OutputEvent, TextBuffer, LogprobList]] = []
         """The first of some events of a kind, their text, and their log probabilities."""
 
-    def add(self, event: OutputEvent) -> None:
-        if not self._runs or type(self._runs[-1][0]) is not type(event):
+    def add(self, event: OutputEvent) -> bool:
+        """Queue an event; return whether it started a run."""
+        is_new = not self._runs or type(self._runs[-1][0]) is not type(event)
+        if is_new:
             self._runs.append((event, TextBuffer(), LogprobList()))
         first, text, logprobs = self._runs[-1]
         text.add(event.arguments if isinstance(event, ToolCallDelta) else event.text)
@@ -78,6 +84,7 @@ class _Queue:
             event is not first and isinstance(event, ToolCallDelta) and isinstance(first, ToolCallDelta) and event.name
         ):
             self._runs[-1] = replace(first, name=first.name + event.name), text, logprobs
+        return is_new
 
     def events(self) -> Iterator[OutputEvent]:
         """One event for each run."""
@@ -107,6 +114,7 @@ class EventNormalizer:
         self._queued: dict[int, _Queue] = {}
         """Events queued until the open call is complete: tool calls by index, runs of other events by -1, -2, ..."""
         self._runs = 0
+        self._left = MAX_QUEUED
         self._leading_space = ""
         """Leading white space of a text block, held until other text follows."""
         self._in_text = False
@@ -115,11 +123,13 @@ class EventNormalizer:
         """Log probabilities held until text follows."""
 
     def add(self, event: OutputEvent) -> Sequence[OutputEvent]:
-        """The events that can be emitted now, in order."""
+        """The events that can be emitted now, in order. Raises `UpstreamMalformed` above `MAX_QUEUED`."""
         if self._in_text and self._stops is None and type(event) is TextDelta:
             return (event,)
         if self._open is not None and not self._open.is_complete and _index(event) != self._open.index:
-            self._queued.setdefault(self._queue_key(event), _Queue()).add(event)
+            self._left -= self._queued.setdefault(self._queue_key(event), _Queue()).add(event)
+            if self._left < 0:
+                raise UpstreamMalformed(f"over {MAX_QUEUED} parts of a response follow an incomplete tool call")
             return ()
         emitted = self._emit(event)
         while self._queued and (self._open is None or self._open.is_complete):

@@ -5,22 +5,33 @@ Each byte is scanned once: the cost is linear, however the document is split int
 
 import re
 
-_MARKS = re.compile(rb'["\\{}\[\]]')
-_OPENING, _CLOSING = b"{[", b"}]"
+_REST_OF_STRING = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
+_FLAT = rb'[^"{}\[\]]++|"%b"' % _REST_OF_STRING
+_MARKS = rb'([{\[]++|[}\]]++|"?)'
+_BEFORE = re.compile(rb"(?:%b)*+%b" % (_FLAT, _MARKS), re.DOTALL)
+"""Skips to the next brackets, or to the quote of an incomplete string."""
+
+_INSIDE = re.compile(rb"(?:%b|\{(?:%b)*+\}|\[(?:%b)*+\])*+%b" % (_FLAT, _FLAT, _FLAT, _MARKS), re.DOTALL)
+"""The same in a document; skips its innermost objects and arrays too. A loop over all marks in 1 MiB takes 200 ms."""
+
+_STRING_END = re.compile(rb'%b(["\\]?)' % _REST_OF_STRING, re.DOTALL)
+"""The rest of a string, with its quote; an incomplete one may end with a backslash."""
+
+_OPENING = (b"{", b"[")
 
 
 class JSONDocument:
     """Collects a JSON object or array. The first byte fed must be its first byte."""
 
-    __slots__ = ("_depth", "_document", "_ended", "_escape_at", "_in_string")
+    __slots__ = ("_depth", "_document", "_ended", "_in_string", "_is_escaped")
 
     def __init__(self) -> None:
         self._document = bytearray()
         self._depth = 0
         self._ended = False
         self._in_string = False
-        self._escape_at = -1
-        """Stream position of the byte after a backslash."""
+        self._is_escaped = False
+        """Whether the last byte in a string is a backslash that escapes the next one."""
 
     @property
     def size_bytes(self) -> int:
@@ -31,29 +42,33 @@ class JSONDocument:
         """The complete document if `data` ends it, else None; bytes after its end are dropped."""
         if self._ended:
             return None
-        before = len(self._document)
-        for mark in _MARKS.finditer(data):
-            if self._ends(mark.group(), before + mark.start()):
-                self._ended = True
-                self._document += data[: mark.end()]
-                return bytes(self._document)
-        self._document += data
-        return None
+        end = self._end(data)
+        self._ended = end > 0
+        self._document += data[:end] if end else data
+        return bytes(self._document) if end else None
 
-    def _ends(self, mark: bytes, position: int) -> bool:
-        if self._in_string:
-            if position == self._escape_at:
-                return False
-            if mark == b"\\":
-                self._escape_at = position + 1
-            elif mark == b'"':
-                self._in_string = False
-            return False
-        if mark == b'"':
-            self._in_string = True
-        elif mark in _OPENING:
-            self._depth += 1
-        elif mark in _CLOSING:
-            self._depth -= 1
-            return self._depth == 0
-        return False
+    def _end(self, data: bytes) -> int:
+        """The position after the end of the document, 0 if `data` does not end it."""
+        position = self._string_end(data, 0) if self._in_string and data else 0
+        while position < len(data):
+            found = (_INSIDE if self._depth else _BEFORE).match(data, position)
+            assert found is not None  # noqa: S101 - the expression matches any text
+            position = found.end()
+            marks = found[1]
+            if marks == b'"':
+                position = self._string_end(data, position)
+            elif marks[:1] in _OPENING:
+                self._depth += len(marks)
+            elif 0 < self._depth <= len(marks):
+                return position - len(marks) + self._depth
+            else:
+                self._depth -= len(marks)
+        return 0
+
+    def _string_end(self, data: bytes, position: int) -> int:
+        """The position after the end of the string that is open, or the end of `data`."""
+        found = _STRING_END.match(data, position + self._is_escaped)
+        assert found is not None  # noqa: S101 - the expression matches any text
+        self._is_escaped = found[1] == b"\\"
+        self._in_string = found[1] != b'"'
+        return found.end()

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tokenfall.api.access import AccessLog
-from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
 from tokenfall.api.guard import LoopbackGuard
@@ -97,7 +96,7 @@ class Harness:
 
     def throttled(self) -> "Harness":
         limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
-        throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=self.metrics)
+        throttle = Throttle(limiter, callers=callers(), metrics=self.metrics)
         self.app.throttle = lambda: throttle
         return self
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tokenfall.api.dashboard_history import RANGES, DashboardHistory, Trend, range_of, trend_of
+from tokenfall.api.dashboard_history import RANGES, Trend, dashboard_history, range_of, trend_of
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.response import Response
 from tokenfall.metrics.history import MINUTES, SECONDS, MetricsHistory
@@ -17,8 +17,6 @@ from tokenfall.metrics.registry import Metrics
 from tokenfall.metrics.sampler import MetricsSampler
 from tokenfall.slicing.computation import at_once
 
-from tests.doubles.callers import callers
-from tests.doubles.clocks import InstantClock
 from tests.doubles.memory import ample_memory
 from tests.doubles.requests import request
 
@@ -144,15 +142,18 @@ def test_unknown_range_error_lists_the_valid_ranges(name: str) -> None:
 
 
 async def test_handler_returns_the_history_up_to_its_clock() -> None:
-    handler = DashboardHistory(sampled(5), InstantClock(NOW_S), memory=ample_memory(), callers=callers())
-    response = handler.get(request("/board/history?range=2m"))
+    def get(name: str) -> Any:
+        incoming = request(f"/board/history?range={name}")
+        return dashboard_history(incoming, sampled(5), now_s=NOW_S, memory=ample_memory(), caller="a")
+
+    response = get("2m")
     if asyncio.iscoroutine(response):
         response = await response
 
     assert isinstance(response, Response)
     assert json.loads(response.body)["tokens_per_s"] == [30] * 5
     with pytest.raises(InvalidRequest):
-        handler.get(request("/board/history?range=1d"))
+        get("1d")
 
 
 def test_history_example_in_api_docs_has_the_same_fields() -> None:

@@ -60,7 +60,8 @@ def test_even_stream_has_the_same_frames_as_the_response(dialect: Dialect, token
     request = parsed_request(dialect)
     plan_ = planned(request, f"tokens={tokens}")
     encoder = dialect.encoder(request, IDENTITY)
-    expected = list(frames(plan_, encoder, finished=finished(plan_), timing=lambda: ResponseTiming(7.0, 2.0))(chunked))
+    made = frames(plan_, encoder, finished=finished(plan_), timing=lambda: ResponseTiming(7.0, 2.0), chunked=chunked)
+    expected = list(made)
     stream_ = even(dialect, request, plan_)
 
     assert list(stream_.frames(chunked)) == expected

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tokenfall.api.lazy_handlers import CachedResponse, LazyHandlers
+from tokenfall.api.lazy_handlers import LazyHandlers
 from tokenfall.api.providers import FunctionHandler
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.request import Request
@@ -25,11 +25,14 @@ def encode_error(name: str) -> FunctionHandler:
 
 
 class HandlerFactory:
-    def __init__(self) -> None:
+    def __init__(self, *, fails: int = 0) -> None:
         self.created = 0
+        self._fails = fails
 
     def __call__(self) -> Mapping[str, FunctionHandler]:
         self.created += 1
+        if self.created <= self._fails:
+            raise OSError("no room")
         return {"a": encode_error("a"), "b": encode_error("b")}
 
 
@@ -78,34 +81,9 @@ def test_handlers_created_in_a_thread_are_created_once() -> None:
     assert (response.body, factory.created) == (b"a /1", 1)
 
 
-class ResponseFactory:
-    """Creates a response and counts its calls."""
-
-    def __init__(self, *, fails: int = 0) -> None:
-        self.created = 0
-        self._fails = fails
-
-    def __call__(self) -> Response:
-        self.created += 1
-        if self.created <= self._fails:
-            raise OSError("no room")
-        return Response(200, b"written")
-
-
-@pytest.mark.parametrize("loads", [0, 1])
-def test_response_is_created_once(loads: int) -> None:
-    factory = ResponseFactory()
-    cached = CachedResponse(factory)
-    for _ in range(loads):
-        cached.load()
-
-    assert cached(request()) is cached(request())
-    assert factory.created == 1
-
-
-def test_failed_response_creation_is_retried() -> None:
-    cached = CachedResponse(ResponseFactory(fails=1))
+def test_failed_creation_is_retried() -> None:
+    lazy = LazyHandlers(HandlerFactory(fails=1))
     with pytest.raises(OSError, match="no room"):
-        cached.load()
+        lazy.load()
 
-    assert cached(request()).body == b"written"
+    assert isinstance(lazy.handler("a")(request("/1")), Response)

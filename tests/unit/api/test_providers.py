@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.documents import document
 from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.problems import of_error
-from tokenfall.api.providers import Provider
+from tokenfall.api.providers import FunctionHandler, Provider
 from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import InvalidRequest, RateLimited, UpstreamReset, shutting_down
@@ -103,14 +102,16 @@ class Harness:
         throttle = None
         if throttled:
             limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
-            throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=Metrics())
+            throttle = Throttle(limiter, callers=callers(), metrics=Metrics())
         self.state = SimulatorState(parse(defaults))
         engine = SimulatedEngine(self.clock, self.state)
         injected_errors = InjectedErrors(self.clock.now)
         simulating = SimulatedProvider(
             dialect, engine, clock=self.clock, injected_errors=injected_errors, callers=callers(), memory=ample_memory()
         )
-        self.provider = Provider(dialect, simulating, relay=relay, throttle=throttle, callers=callers())
+        self.provider = Provider(
+            dialect, simulating, relay=relay, throttle=throttle, callers=callers(), memory=ample_memory()
+        )
 
     async def whole(self, incoming: Request) -> Response:
         response: Any = self.provider(incoming)
@@ -351,3 +352,11 @@ async def test_internal_error_is_logged_and_not_shown(caplog: pytest.LogCaptureF
     assert b"s3cret" not in last
     assert b"internal_error" in last
     assert caplog.records[0].exc_info is not None
+
+
+def test_handlers_of_other_routes_send_both_request_id_headers() -> None:
+    incoming = request()
+    incoming.id, incoming.response_headers = "r1", b"x-request-id: r1\r\n"
+    FunctionHandler(lambda _: document(b"{}"), Harness().provider.refuse)(incoming)
+
+    assert lines_of(incoming.response_headers) == ["x-request-id: r1", "request-id: r1"]

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming, StreamFraming, TranslatedRelay
+from tokenfall.api.relays import DONE, RESPONSES, PassthroughRelay, StreamFraming, TranslatedRelay
 from tokenfall.errors import InvalidRequest, ResponseMemoryFull, UpstreamReset
 from tokenfall.events import Finished, PassthroughEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from tokenfall.http.response import Response
@@ -84,7 +84,7 @@ def body(**fields: Any) -> bytes:
 
 
 def passthrough(upstream: FakeUpstream, form: StreamFraming | None = None) -> PassthroughRelay:
-    return PassthroughRelay(upstream.as_engine(), "/chat/completions", framing=form or DoneFraming())
+    return PassthroughRelay(upstream.as_engine(), "/chat/completions", framing=form or DONE)
 
 
 @pytest.mark.parametrize(("fields", "stream"), [({}, False), ({"stream": None}, False), ({"stream": True}, True)])
@@ -143,8 +143,8 @@ async def test_non_streaming_response_is_passed_through() -> None:
     ],
 )
 def test_final_event_type_is_recognized(event_type: str, is_end: bool) -> None:
-    assert ResponsesFraming().ends(event_type) == is_end
-    assert not DoneFraming().ends(event_type)
+    assert (event_type in RESPONSES.ends) == is_end
+    assert event_type not in DONE.ends
 
 
 async def test_only_token_events_are_marked_as_tokens() -> None:
@@ -155,20 +155,18 @@ async def test_only_token_events_are_marked_as_tokens() -> None:
 
 
 def test_responses_frames_have_the_event_name() -> None:
-    assert (
-        ResponsesFraming().frame(PassthroughEvent(b'{"type":"x.y"}', type="x.y"))
-        == b'event: x.y\ndata: {"type":"x.y"}\n\n'
-    )
-    assert ResponsesFraming().frame(PassthroughEvent(b"[DONE]")) == b"data: [DONE]\n\n"
-    assert DoneFraming().frame(PassthroughEvent(b"1", type="x.y")) == b"data: 1\n\n"
+    event = PassthroughEvent(b'{"type":"x.y"}', type="x.y")
+    assert RESPONSES.frame(event) == b'event: x.y\ndata: {"type":"x.y"}\n\n'
+    assert RESPONSES.frame(PassthroughEvent(b"[DONE]")) == b"data: [DONE]\n\n"
+    assert DONE.frame(PassthroughEvent(b"1", type="x.y")) == b"data: 1\n\n"
 
 
-@pytest.mark.parametrize("form", [DoneFraming(), ResponsesFraming()])
+@pytest.mark.parametrize("form", [DONE, RESPONSES])
 def test_event_type_with_a_line_break_is_not_sent_as_a_name(form: StreamFraming) -> None:
     assert form.frame(PassthroughEvent(b"1", type="a\nb")) == b"data: 1\n\n"
 
 
-@pytest.mark.parametrize("form", [DoneFraming(), ResponsesFraming()])
+@pytest.mark.parametrize("form", [DONE, RESPONSES])
 @pytest.mark.parametrize("data", [b"a\n\ndata: [DONE]", b"a\rb"])
 def test_data_with_a_line_break_is_refused(form: StreamFraming, data: bytes) -> None:
     with pytest.raises(ValueError, match="one line"):
@@ -179,7 +177,7 @@ def test_data_with_a_line_break_is_refused(form: StreamFraming, data: bytes) -> 
 async def test_error_frame_has_the_next_sequence_number(numbers: tuple[int, int]) -> None:
     events = [PassthroughEvent(b"{}", type="response.x", number=number) for number in numbers]
     upstream = FakeUpstream(*events)
-    relay = passthrough(upstream, ResponsesFraming())
+    relay = passthrough(upstream, RESPONSES)
     run_once = relay.stream(request(body=body()), relay.decode(body()), meta=IDENTITY)
     await run_once(RecordingSend())
 

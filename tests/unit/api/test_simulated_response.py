@@ -70,8 +70,7 @@ def framed(
     plan_: Plan, dialect: Dialect, request: ParsedRequest | None = None, *, chunked: bool = False
 ) -> list[bytes]:
     encoder = dialect.encoder(request or parsed_request(dialect), IDENTITY)
-    encoded = list(frames(plan_, encoder, finished=finished(plan_), timing=lambda: TIMING)(chunked))
-    return [frame for frame in encoded if isinstance(frame, bytes)]
+    return list(frames(plan_, encoder, finished=finished(plan_), timing=lambda: TIMING, chunked=chunked))
 
 
 @pytest.mark.parametrize("kind", PLANS)

@@ -18,10 +18,11 @@ from tokenfall.api.simulator import (
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.request import Request
 from tokenfall.http.response import AnyResponse, PacedStream, Response, SteadyStream, TimedStream
-from tokenfall.simulator.grammar import Length, Simulation, Spread, parse
+from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import Library
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.state import SimulatorState
+from tokenfall.simulator.values import Length, Spread
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.doubles.callers import callers

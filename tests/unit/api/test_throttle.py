@@ -3,6 +3,7 @@ from typing import NamedTuple
 import pytest
 
 from tokenfall.api.addresses import TrustedProxies
+from tokenfall.api.guard import Callers, Keys
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import RateLimited
 from tokenfall.metrics.registry import Metrics
@@ -33,7 +34,8 @@ class Gate(NamedTuple):
 
 def gate(decision: LimitDecision, *, rate: float = 10.0, burst: int = 20) -> Gate:
     limiter, metrics = FakeLimiter(decision, rate=rate, burst=burst), Metrics()
-    return Gate(Throttle(limiter, proxies=TrustedProxies(("10.0.0.0/8",)), metrics=metrics), limiter, metrics)
+    behind_proxies = Callers(Keys(()), TrustedProxies(("10.0.0.0/8",)))
+    return Gate(Throttle(limiter, callers=behind_proxies, metrics=metrics), limiter, metrics)
 
 
 ALLOWED = LimitDecision(True, 7, 0.0, 1.25)

@@ -66,14 +66,13 @@ async def test_many_waiters_are_answered_over_several_turns(server: HTTPServer) 
     errors: list[Exception | None] = []
     at_first: list[int] = []
 
-    class Waiting:
-        def loaded(self, error: Exception | None) -> None:
-            if not errors:
-                asyncio.get_running_loop().call_soon(lambda: at_first.append(len(errors)))
-            errors.append(error)
+    def loaded(error: Exception | None) -> None:
+        if not errors:
+            asyncio.get_running_loop().call_soon(lambda: at_first.append(len(errors)))
+        errors.append(error)
 
     for _ in range(WAITERS_PER_TURN + 1):
-        server.loader.wait_for(slow, Waiting())
+        server.loader.wait_for(slow, loaded)
     await slow.finish_loading()
 
     assert (at_first, errors) == ([WAITERS_PER_TURN], [None] * (WAITERS_PER_TURN + 1))

@@ -1,13 +1,20 @@
 import weakref
 
-from tokenfall.simulator.concurrency import SPARE, ConcurrencyLimiter, ConcurrencyLimiters
+import pytest
+
+from tokenfall.simulator.concurrency import SPARE, ConcurrencyLimiter, ConcurrencyLimiters, Permit
 from tokenfall.simulator.values import Load
 
 from tests.doubles.waiting_streams import WaitingStream
 
 
-def test_gaps_grow_linearly_up_to_the_capacity() -> None:
-    limiter, load = ConcurrencyLimiter(), Load(3.0, 4)
+@pytest.fixture
+def limiter() -> ConcurrencyLimiter:
+    return ConcurrencyLimiters().of("caller")
+
+
+def test_gaps_grow_linearly_up_to_the_capacity(limiter: ConcurrencyLimiter) -> None:
+    load = Load(3.0, 4)
     factors = []
     for _ in range(6):
         factors.append(limiter.factor(load))
@@ -22,12 +29,11 @@ def queued(
     admitted: list[str] = []
     streams = [WaitingStream(name, admitted, at_once=at_once) for name in names]
     for stream in streams:
-        stream.try_pass(limiter.permit(load))
+        stream.try_pass(Permit(limiter, load))
     return streams, admitted
 
 
-def test_queued_streams_are_admitted_in_fifo_order() -> None:
-    limiter = ConcurrencyLimiter()
+def test_queued_streams_are_admitted_in_fifo_order(limiter: ConcurrencyLimiter) -> None:
     streams, admitted = queued(limiter, "abcd", Load(1.0, 2))
     assert (admitted, limiter.active, limiter.waiting) == (["a", "b"], 2, 2)
     streams[1].disconnect()
@@ -37,8 +43,7 @@ def test_queued_streams_are_admitted_in_fifo_order() -> None:
     assert (admitted, limiter.active, limiter.waiting) == (["a", "b", "c", "d"], 2, 0)
 
 
-def test_running_stream_passes_the_concurrency_limit_again() -> None:
-    limiter = ConcurrencyLimiter()
+def test_running_stream_passes_the_concurrency_limit_again(limiter: ConcurrencyLimiter) -> None:
     (stream,), _ = queued(limiter, "a", Load(1.0, 1))
     assert stream.try_pass()
     assert limiter.active == 1
@@ -48,17 +53,15 @@ def test_running_stream_passes_the_concurrency_limit_again() -> None:
     assert limiter.active == 0
 
 
-def test_concurrency_limit_without_load_admits_at_once() -> None:
-    limiter = ConcurrencyLimiter()
+def test_concurrency_limit_without_load_admits_at_once(limiter: ConcurrencyLimiter) -> None:
     queued(limiter, "a", Load(1.0, 1))
-    permit = limiter.permit(None)
+    permit = Permit(limiter, None)
 
     assert permit.passes(lambda: None)
     assert limiter.active == 2
 
 
-def test_cancelled_queued_stream_is_not_admitted() -> None:
-    limiter = ConcurrencyLimiter()
+def test_cancelled_queued_stream_is_not_admitted(limiter: ConcurrencyLimiter) -> None:
     (first, second, third), admitted = queued(limiter, "abc", Load(1.0, 1))
     second.disconnect()
     first.disconnect()
@@ -68,8 +71,7 @@ def test_cancelled_queued_stream_is_not_admitted() -> None:
     assert limiter.active == 0
 
 
-def test_permit_of_a_stream_cancelled_before_its_wakeup_goes_to_the_next() -> None:
-    limiter = ConcurrencyLimiter()
+def test_permit_of_a_stream_cancelled_before_its_wakeup_goes_to_the_next(limiter: ConcurrencyLimiter) -> None:
     (first, second, third), _ = queued(limiter, "abc", Load(1.0, 1), at_once=False)
     first.disconnect()
     assert (second.woken, third.woken) == (1, 0)
@@ -78,8 +80,7 @@ def test_permit_of_a_stream_cancelled_before_its_wakeup_goes_to_the_next() -> No
     assert (third.woken, limiter.active) == (1, 1)
 
 
-def test_assigned_permit_cannot_be_taken_by_another_stream() -> None:
-    limiter = ConcurrencyLimiter()
+def test_assigned_permit_cannot_be_taken_by_another_stream(limiter: ConcurrencyLimiter) -> None:
     (first, second), admitted = queued(limiter, "ab", Load(1.0, 1), at_once=False)
     first.disconnect()
     _, late = queued(limiter, "c", Load(1.0, 1))
@@ -89,8 +90,7 @@ def test_assigned_permit_cannot_be_taken_by_another_stream() -> None:
     assert admitted == ["a", "b"]
 
 
-def test_stream_with_a_smaller_limit_does_not_block_others() -> None:
-    limiter = ConcurrencyLimiter()
+def test_stream_with_a_smaller_limit_does_not_block_others(limiter: ConcurrencyLimiter) -> None:
     queued(limiter, "a", Load(1.0, 9))
     _, narrow = queued(limiter, "b", Load(1.0, 1))
     _, wide = queued(limiter, "c", Load(1.0, 9))
@@ -98,8 +98,7 @@ def test_stream_with_a_smaller_limit_does_not_block_others() -> None:
     assert (narrow, wide, limiter.active, limiter.waiting) == ([], ["c"], 2, 1)
 
 
-def test_free_permit_skips_streams_with_a_smaller_limit() -> None:
-    limiter = ConcurrencyLimiter()
+def test_free_permit_skips_streams_with_a_smaller_limit(limiter: ConcurrencyLimiter) -> None:
     streams, _ = queued(limiter, "ab", Load(1.0, 2))
     _, narrow = queued(limiter, "c", Load(1.0, 1))
     _, wide = queued(limiter, "d", Load(1.0, 2))
@@ -111,8 +110,7 @@ def test_free_permit_skips_streams_with_a_smaller_limit() -> None:
     assert limiter.active == 1
 
 
-def test_disconnect_in_the_queue_releases_everything() -> None:
-    limiter = ConcurrencyLimiter()
+def test_disconnect_in_the_queue_releases_everything(limiter: ConcurrencyLimiter) -> None:
     (inside,), _ = queued(limiter, "a", Load(1.0, 1))
     waiting, admitted = queued(limiter, "b" * 3 * SPARE, Load(1.0, 1))
     for stream in waiting[1:]:
@@ -122,8 +120,7 @@ def test_disconnect_in_the_queue_releases_everything() -> None:
     assert (admitted, limiter.active, limiter.waiting) == (["b"], 1, 0)
 
 
-def test_joining_the_queue_twice_keeps_the_position() -> None:
-    limiter = ConcurrencyLimiter()
+def test_joining_the_queue_twice_keeps_the_position(limiter: ConcurrencyLimiter) -> None:
     (inside,), _ = queued(limiter, "a", Load(1.0, 1))
     (first, second), admitted = queued(limiter, "bc", Load(1.0, 1))
     assert not first.try_pass()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokenfall.disconnect import Disconnect
-from tokenfall.simulator.concurrency import ConcurrencyLimiter
+from tokenfall.simulator.concurrency import ConcurrencyLimiters
 from tokenfall.simulator.fault_plan import SPLIT_S, SPLIT_SUFFIX, FaultPlan, garbled
 from tokenfall.simulator.gates import TestGate
 from tokenfall.simulator.values import faults
@@ -21,7 +21,7 @@ END = b"<end>\n"
 
 def played(text: str = "", *, tokens: int = TOKENS, gate_at: int | None = None, end: bytes = END) -> list[object]:
     """The sent items and the gap before each, pulled as by the HTTP server; the gaps are 1.0, 2.0 …"""
-    permit, gate = ConcurrencyLimiter().permit(None), TestGate()
+    permit, gate = ConcurrencyLimiters().permit(None), TestGate()
     fault_plan = FaultPlan(
         faults(text) if text else (), permit=permit, gate=None if gate_at is None else gate, gate_at=gate_at or 0
     )
@@ -165,7 +165,7 @@ def test_response_without_tokens_has_an_end() -> None:
 
 
 def test_only_split_faults_change_the_writes() -> None:
-    fault_plan = FaultPlan(faults("split@1+reset@2"), permit=ConcurrencyLimiter().permit(None))
+    fault_plan = FaultPlan(faults("split@1+reset@2"), permit=ConcurrencyLimiters().permit(None))
 
     assert [fault_plan.token_text(number, "a") for number in range(3)] == ["a", "a" + SPLIT_SUFFIX, "a"]
 
@@ -189,7 +189,7 @@ def test_frames_are_chunk_encoded_when_sent() -> None:
         return b"<%b>" % frame
 
     def items(text: str) -> Iterator[Item]:
-        return FaultPlan(faults(text), permit=ConcurrencyLimiter().permit(None)).items(
+        return FaultPlan(faults(text), permit=ConcurrencyLimiters().permit(None)).items(
             iter([b"a", b"z"]), tokens=1, error_frame=lambda: b"!", encode_chunk=encode_chunk
         )
 
@@ -212,7 +212,7 @@ def test_frames_are_chunk_encoded_when_sent() -> None:
 def test_stream_ends_in_its_end_frame_an_error_or_a_token(
     text: str, *, has_end: bool, in_error: bool, in_token: bool
 ) -> None:
-    fault_plan = FaultPlan(faults(text), permit=ConcurrencyLimiter().permit(None))
+    fault_plan = FaultPlan(faults(text), permit=ConcurrencyLimiters().permit(None))
 
     assert fault_plan.ends_in_error == in_error
     assert fault_plan.ends_in_token(has_end=has_end) == in_token

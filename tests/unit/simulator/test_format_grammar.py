@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.simulator.format_grammar import format_grammar
-from tokenfall.simulator.grammar import TEXTS, Length, Simulation, Spread, parse
-from tokenfall.simulator.values import FAULT_KINDS, MAX_TOKENS, Fault, GatePosition, Limit, Load, Status
+from tokenfall.simulator.grammar import TEXTS, Simulation, parse
+from tokenfall.simulator.values import FAULT_KINDS, MAX_TOKENS, Fault, GatePosition, Length, Limit, Load, Spread, Status
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 PLACES = st.integers(0, MAX_TOKENS)

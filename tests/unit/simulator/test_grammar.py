@@ -1,8 +1,8 @@
 import pytest
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.simulator.grammar import KEYS, Length, Simulation, Spread, from_pairs, parse, seconds
-from tokenfall.simulator.values import Fault, GatePosition, Limit, Load, Status
+from tokenfall.simulator.grammar import KEYS, Simulation, from_pairs, parse
+from tokenfall.simulator.values import Fault, GatePosition, Length, Limit, Load, Spread, Status, seconds
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,6 @@ def test_rpm_and_tpm_are_keys_only_inside_limit() -> None:
     for text in ("rpm=60", "limit=rpm=60,seed=1,tpm=6000"):
         with pytest.raises(InvalidRequest, match=r"unknown key '[rt]pm'"):
             parse(text)
-
-
-def test_field_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(TypeError, match="there is no field 'speech'"):
-        Simulation(speech="echo")
 
 
 def test_text_without_key_and_value_is_refused() -> None:

@@ -6,8 +6,9 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.recording.empirical import Empirical, encode, quantiles
 from tokenfall.simulator import library as library_module
-from tokenfall.simulator.grammar import Simulation, Spread
+from tokenfall.simulator.grammar import Simulation
 from tokenfall.simulator.library import Library
+from tokenfall.simulator.values import Spread
 from tokenfall.slicing.computation import at_once
 
 SCRIPT = "- when: {last: hi}\n  say: hello there\n"

@@ -8,7 +8,7 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Grammar, Message, Tool, ToolCall
-from tokenfall.simulator.grammar import MAX_TOKENS, parse
+from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.planning import (
     CUSTOM_INPUT,
@@ -20,6 +20,7 @@ from tokenfall.simulator.planning import (
     plan,
     prompt_tokens,
 )
+from tokenfall.simulator.values import MAX_TOKENS
 from tokenfall.slicing.computation import at_once
 from tokenfall.tokens import count_tokens, tokens_of
 from tokenfall.wire.dialect import UNBOUNDED

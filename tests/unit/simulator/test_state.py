@@ -3,9 +3,9 @@ from itertools import islice, repeat
 import pytest
 
 from tokenfall.simulator.gates import MAX_GATES
-from tokenfall.simulator.grammar import Spread, parse
+from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.state import SimulatorState
-from tokenfall.simulator.values import Load, faults
+from tokenfall.simulator.values import Load, Spread, faults
 
 
 @pytest.mark.parametrize("text", ["", "gap=1s,ttft=2s", "tokens=5,status=500,limit=rpm=1,text=words"])

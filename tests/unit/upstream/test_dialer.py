@@ -27,7 +27,7 @@ from tests.doubles.loops import running_reactor
 from tests.end_to_end.in_process import descriptors, eventually
 from tests.end_to_end.upstream import Exchange, Upstream, scripted
 
-GET = UpstreamRequest("GET", "/models", headers=[("Authorization", "Bearer key-canary")])
+GET = UpstreamRequest("GET", "/models", headers=b"Authorization: Bearer key-canary\r\n")
 CREDENTIALS = "me:s3cret"
 
 

@@ -1,5 +1,3 @@
-import pytest
-
 from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.proxies import Proxy
 from tokenfall.upstream.request import RequestEncoder, UpstreamRequest
@@ -12,7 +10,7 @@ def encoded(url: str, request: UpstreamRequest, *, proxy: Proxy | None = None) -
 
 
 def test_request_is_encoded_as_head_and_body() -> None:
-    request = UpstreamRequest("POST", "/chat/completions?a=b", headers=[("Accept", "*/*"), ("X", "1")], body=b"{}")
+    request = UpstreamRequest("POST", "/chat/completions?a=b", headers=b"Accept: */*\r\nX: 1\r\n", body=b"{}")
 
     assert encoded("https://a.example/v1", request) == (
         b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\nX: 1\r\n"
@@ -29,13 +27,6 @@ def test_request_without_a_body_has_no_content_length() -> None:
 
 def test_empty_body_has_a_content_length() -> None:
     assert b"\r\nContent-Length: 0\r\n" in encoded("http://a.example", UpstreamRequest("POST", "/", body=b""))
-
-
-@pytest.mark.parametrize("name", ["X\r\nY", "X\n"])
-def test_line_break_in_a_header_is_refused(name: str) -> None:
-    for header in ((name, "1"), ("X", name)):
-        with pytest.raises(ValueError, match="line break"):
-            encoded("http://a.example", UpstreamRequest("GET", "/", headers=[header]))
 
 
 def test_plain_request_through_a_proxy_has_the_absolute_form() -> None:
@@ -58,7 +49,7 @@ def test_proxy_without_credentials_gets_no_authorization() -> None:
 
 
 def test_released_request_drops_its_body() -> None:
-    request = UpstreamRequest("POST", "/", headers=[("X", "1")], body=b"{}")
+    request = UpstreamRequest("POST", "/", headers=b"X: 1\r\n", body=b"{}")
     request.release()
 
-    assert (request.body, list(request.headers)) == (None, [])
+    assert (request.body, request.headers) == (None, b"")

@@ -31,7 +31,7 @@ from tests.doubles.loops import running_reactor
 from tests.end_to_end.in_process import descriptors, eventually
 from tests.end_to_end.upstream import Exchange, Script, Upstream, scripted
 
-GET = UpstreamRequest("GET", "/", headers=[("Authorization", "Bearer s3cret")])
+GET = UpstreamRequest("GET", "/", headers=b"Authorization: Bearer s3cret\r\n")
 MIB = 1_048_576
 
 
@@ -152,8 +152,11 @@ UNTRUSTED: dict[str, tuple[Callable[[], ssl.SSLContext], str]] = {
 async def test_untrusted_certificate_logs_one_line_and_sends_nothing(
     context: Callable[[], ssl.SSLContext], why: str, host: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with secured(context(), host=host) as (client, upstream):
+    async with secured(context(), host=host, warm=2) as (client, upstream):
+        client.warm_up()
         with caplog.at_level(logging.INFO), pytest.raises(UpstreamUntrusted, match=why) as caught:
+            await send_request(client)
+        with pytest.raises(UpstreamUntrusted):
             await send_request(client)
 
         assert upstream.exchanges == []

@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -163,7 +163,7 @@ async def test_connection_is_urgent_until_the_first_token(relay: Relay) -> None:
         (b"", UpstreamTruncated),
         *(
             (part, UpstreamTruncated)
-            for part in (b'data: {"choices":[{', b"data: x", b'data: {"choices":[]}\n', b"{", b"data: [DONE]")
+            for part in (b'data: {"choices":[{', b"data: x", b'data: {"choices":[]}\n', b"{", b"data: [DON")
         ),
         (b'data: {"error":{"message":"busy"}}\n', UpstreamStreamError),  # without the blank line after it
         (b"data: junk\n\n", UpstreamMalformed),
@@ -211,6 +211,21 @@ async def test_missing_first_token_times_out_despite_other_events(relay: Relay) 
         await relay.done
 
     assert relay.connection.calls == ["abandon"]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
+@pytest.mark.parametrize("reader", [ResponseReader, lambda: PassthroughReader(lambda _: False)])
+async def test_done_needs_no_line_end_at_the_end_of_the_body(
+    end: bytes, reader: Callable[[], ResponseReader | PassthroughReader]
+) -> None:
+    relay = Relay(reader=reader())
+    relay.head()
+    relay.body(text_chunk("Be") + b"data: [DONE]" + end)
+    relay.stream.body_ended()
+    await relay.done
+
+    assert relay.stream.finished is not None
+    relay.stream.stop()
 
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b": ping\n\n", b"\n\nevent: x\n\n", b"id: 1\n", b"retry: 1\n"])

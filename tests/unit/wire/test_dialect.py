@@ -3,19 +3,8 @@ import pytest
 from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.messages import ChatRequest, ToolCall
-from tokenfall.wire.api_error import LimitState, no_headers
-from tokenfall.wire.dialect import (
-    TOKEN_BYTES,
-    ParsedRequest,
-    ResponseChoice,
-    ResponseMeta,
-    decoded,
-    no_immediate_response,
-    no_schema,
-    schema_text,
-    unchanged,
-)
+from tokenfall.messages import ToolCall
+from tokenfall.wire.dialect import TOKEN_BYTES, ResponseChoice, decoded, no_schema, schema_text
 
 
 class Inner(Struct):
@@ -80,22 +69,6 @@ def test_schema_of_another_type_is_refused_with_its_field(raw: bytes, kind: str)
 def test_null_schema_is_refused_if_not_nullable() -> None:
     with pytest.raises(InvalidRequest, match="a: Expected `object`, got `null`"):
         schema_text(msgspec.Raw(b"null"), "a", nullable=False)
-
-
-def test_no_headers_returns_an_empty_tuple() -> None:
-    assert no_headers(LimitState(limit=1, remaining=1, reset_s=1.0, now_s=1.0)) == ()
-
-
-def test_no_immediate_response_returns_none() -> None:
-    parsed = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
-
-    assert no_immediate_response(parsed, ResponseMeta("0", 0.0, "m")) is None
-
-
-def test_request_without_options_of_the_simulator_is_unchanged() -> None:
-    parsed = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
-
-    assert unchanged(parsed) is parsed
 
 
 def test_size_of_a_choice_counts_all_its_texts_and_listed_tokens() -> None:

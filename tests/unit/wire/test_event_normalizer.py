@@ -4,9 +4,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from tokenfall.errors import UpstreamMalformed
 from tokenfall.events import Finished, FinishReason, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
-from tokenfall.wire.event_normalizer import EventNormalizer
+from tokenfall.wire.event_normalizer import MAX_QUEUED, EventNormalizer
 from tokenfall.wire.tool_names import extra_of, upstream_id, upstream_name
 
 from tests.doubles.memory import held_bytes
@@ -271,6 +272,16 @@ def test_text_between_parts_of_a_call_does_not_end_it() -> None:
 
 
 # Names and arguments of calls
+
+
+def test_alternating_events_behind_an_incomplete_call_are_limited() -> None:
+    normalizer = EventNormalizer(REQUEST, NUMBER)
+    normalizer.add(call(0, "{"))
+    for _ in range(MAX_QUEUED // 2):
+        assert (normalizer.add(TextDelta("a")), normalizer.add(ReasoningDelta("b"))) == ((), ())
+    normalizer.add(ReasoningDelta("b"))
+    with pytest.raises(UpstreamMalformed, match="over 2048 parts"):
+        normalizer.add(TextDelta("a"))
 
 
 def test_call_is_emitted_with_its_first_arguments() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tokenfall.wire.json_document import JSONDocument
 
+from tests.doubles.growth import cpu_s
 from tests.doubles.pieces import Cut, cut, one_by_one, whole
 
 SMALL = st.none() | st.text(max_size=8) | st.integers()
@@ -47,3 +48,10 @@ def test_size_counts_the_fed_bytes() -> None:
     document.feed(b"2")
 
     assert document.size_bytes == 4
+
+
+@pytest.mark.parametrize("text", ['"' + '\\"' * 100_000 + '"', '"",' * 100_000 + "1", '{"a":[1]},' * 30_000 + "1"])
+def test_marks_within_a_document_take_little_time(text: str) -> None:
+    data = f"[{text}]".encode()
+
+    assert cpu_s(lambda: JSONDocument().feed(data)) < 6 * cpu_s(lambda: json.loads(data))

@@ -9,10 +9,10 @@ import msgspec
 
 from tokenfall import __version__
 from tokenfall.api.openapi.chat import CHAT
-from tokenfall.api.openapi.failures import JSON, Failures, Problem
+from tokenfall.api.openapi.failures import JSON, REQUEST_ID, Failures, Problem
 from tokenfall.api.openapi.operation import Operation
 from tokenfall.api.openapi.pages import PAGES
-from tokenfall.api.openapi.parameters import PARAMETERS
+from tokenfall.api.openapi.parameters import CONVERSATION_ID, PARAMETERS, TURN_ID
 from tokenfall.api.openapi.providers import PROVIDERS
 from tokenfall.api.openapi.schemas import Schema, body_name, of_body, of_responses, reference
 from tokenfall.api.openapi.simulator import SIMULATOR
@@ -33,10 +33,9 @@ _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-_ID: Schema = {"schema": {"type": "string", "minLength": 1, "maxLength": 64}}
 _HEADERS: dict[str, Schema] = {
-    "X-Conversation-Id": {"schema": {"type": "string", "pattern": "^[A-Za-z0-9._:@-]{1,64}$"}},
-    "X-Turn-Id": {"schema": {"type": "string", "pattern": "^turn_[0-9a-f]{24}$"}},
+    "X-Conversation-Id": {"schema": {"type": "string", "pattern": CONVERSATION_ID}},
+    "X-Turn-Id": {"schema": {"type": "string", "pattern": TURN_ID}},
     "X-Model": {
         "description": "The requested model. Absent if the upstream chooses it.",
         "required": False,
@@ -134,7 +133,7 @@ class _Writer:
 
 
 def _success(operation: Operation) -> Schema:
-    headers = {"X-Request-Id": {"required": True, **_ID}}
+    headers = {"X-Request-Id": {"required": True, **REQUEST_ID}}
     headers |= {name: {"required": True, **_HEADERS[name]} for name in operation.headers}
     content: Schema = {}
     if operation.responses:

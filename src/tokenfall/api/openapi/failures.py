@@ -15,7 +15,7 @@ JSON = "application/json"
 BEFORE_ROUTING = frozenset({400, 404, 408, 413, 414, 415, 417, 431, 500, 501, 503, 505})
 """Statuses that may have a problem document on any path, because they are sent before the dialect is known."""
 
-_REQUEST_ID: Schema = {"schema": {"type": "string", "minLength": 1, "maxLength": 64}}
+REQUEST_ID: Schema = {"schema": {"type": "string", "minLength": 1, "maxLength": 64}}
 _HEADERS: dict[int, Schema] = {
     401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
     429: {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}},
@@ -80,7 +80,7 @@ def codes_of(status: int) -> list[str]:
 
 
 def _response(status: int, content: Schema) -> Schema:
-    headers = {"X-Request-Id": _REQUEST_ID, **_HEADERS.get(status, {})}
+    headers = {"X-Request-Id": REQUEST_ID, **_HEADERS.get(status, {})}
     return {"description": HTTPStatus(status).phrase, "headers": headers, "content": content}
 
 

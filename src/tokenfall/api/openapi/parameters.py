@@ -16,7 +16,8 @@ PATTERNS = {
 PATTERNS["ttft"] = PATTERNS["gap"]
 """Patterns of the grammar's values. Every value that matches is accepted; a few accepted values do not match."""
 
-_ID_PATTERN = "^[A-Za-z0-9._:@-]{1,64}$"  # as ConversationId
+CONVERSATION_ID = "^[A-Za-z0-9._:@-]{1,64}$"
+TURN_ID = "^turn_[0-9a-f]{24}$"
 
 
 def _parameter(name: str, place: str, *, schema: Schema, description: str = "") -> Schema:
@@ -38,11 +39,11 @@ PARAMETERS: dict[str, Schema] = {
     "details": _parameter("details", "query", schema={"type": "boolean", "default": False}),
     "Last-Event-ID": _parameter("Last-Event-ID", "header", schema={"pattern": r"^\d{1,12}$"}),
     "anthropic-version": _parameter("anthropic-version", "header", schema={"example": "2023-06-01"}),
-    "conversation?": _parameter("conversation", "query", schema={"pattern": _ID_PATTERN, "default": "default"}),
+    "conversation?": _parameter("conversation", "query", schema={"pattern": CONVERSATION_ID, "default": "default"}),
     "range": _parameter("range", "query", schema={"enum": [*RANGES], "default": DEFAULT_RANGE}),
     "limit": _parameter("limit", "query", schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
     "after": _parameter(
-        "after", "query", schema={"pattern": _ID_PATTERN}, description="The last id of the page before."
+        "after", "query", schema={"pattern": CONVERSATION_ID}, description="The last id of the page before."
     ),
     "variants": _parameter("variants", "query", schema={"type": "boolean", "default": False}),
     "search": _parameter(
@@ -51,9 +52,9 @@ PARAMETERS: dict[str, Schema] = {
         schema={"minLength": 1, "maxLength": 200, "pattern": r"^\s*\S+(\s+\S+){0,15}\s*$"},
         description="Only conversations in whose title or messages each of these words occurs.",
     ),
-    "conversation": _parameter("conversation", "path", schema={"pattern": _ID_PATTERN}),
+    "conversation": _parameter("conversation", "path", schema={"pattern": CONVERSATION_ID}),
     "{gate}": _parameter("gate", "path", schema={"pattern": "^[._-]{0,20}[A-Za-z0-9][A-Za-z0-9._-]{0,43}$"}),
     "file": _parameter("file", "path", schema={"pattern": r"^[a-z_]+\.(css|js|svg)$"}),
-    "turn": _parameter("turn", "path", schema={"pattern": "^turn_[0-9a-f]{24}$"}),
+    "turn": _parameter("turn", "path", schema={"pattern": TURN_ID}),
     "model": _parameter("model", "path", schema={"minLength": 1}, description="It may contain slashes."),
 }

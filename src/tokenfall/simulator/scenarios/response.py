@@ -2,21 +2,11 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from tokenfall.events import FinishReason
 from tokenfall.messages import ToolCall
-from tokenfall.simulator.planning import PlannedPart
+from tokenfall.simulator.planning import PlannedPart, ScenarioResponse
 from tokenfall.simulator.scenarios.format import CallStep, ErrorStep, ScenarioTurn, Step, TextStep
 from tokenfall.tokens import tokens_of
-
-
-class ScenarioResponse(Struct, frozen=True):
-    """A response before token limits are applied. With `error` set, it fails with that message after its last token."""
-
-    parts: tuple[PlannedPart, ...]
-    reason: FinishReason
-    error: str | None = None
 
 
 def response_of(turn: ScenarioTurn, *, call_ids: str, reasoning: bool) -> ScenarioResponse:
@@ -27,7 +17,7 @@ def response_of(turn: ScenarioTurn, *, call_ids: str, reasoning: bool) -> Scenar
     parts = tuple(_parts(turn.steps, call_ids, reasoning=reasoning))
     reason: FinishReason = "tool_calls" if any(part.call for part in parts) else "stop"
     last = turn.steps[-1]
-    error = last.message if isinstance(last, ErrorStep) else None
+    error = last.message if isinstance(last, ErrorStep) else ""
     return ScenarioResponse(parts, turn.finish_reason or reason, error)
 
 

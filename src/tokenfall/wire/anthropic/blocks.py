@@ -5,6 +5,7 @@ Source: the Claude API reference, "Create a message", `messages[].content`. Bloc
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -62,11 +63,7 @@ Block = Text | Image | Document | ToolUse | ToolResult | Thinking | Other
 T = TypeVar("T")
 
 
-class _Image(Struct):
-    source: dict[str, Any]
-
-
-class _Document(Struct):
+class _Sourced(Struct):
     source: dict[str, Any]
 
 
@@ -108,7 +105,7 @@ def tagged(tag: str, field: str) -> Exception:
     return invalid(field, f"Input tag {tag!r} found using 'type' does not match any of the expected tags")
 
 
-def converted(value: dict[str, Any], kind: type[T], *, field: str) -> T:
+def converted(value: dict[str, Any], field: str, *, kind: type[T]) -> T:
     """`value` as a `kind`. Raises `InvalidRequest` with the API's wording."""
     try:
         return msgspec.convert(value, kind)
@@ -157,12 +154,8 @@ def _block(block: dict[str, Any], content: str, *, number: int, allowed: set[str
     return Other() if reader is None else reader(block, f"{field}.{tag}")
 
 
-def _text_block(block: dict[str, Any], field: str) -> Block:
-    return converted(block, Text, field=field)
-
-
 def _document(block: dict[str, Any], field: str) -> Block:
-    source = converted(block, _Document, field=field).source
+    source = converted(block, field, kind=_Sourced).source
     if source.get("type") == "text":
         return Document([Text(str(source.get("data", "")))])
     content = source.get("content") if source.get("type") == "content" else None
@@ -172,23 +165,19 @@ def _document(block: dict[str, Any], field: str) -> Block:
 
 
 def _search_result(block: dict[str, Any], field: str) -> Block:
-    content = converted(block, _SearchResult, field=field).content
+    content = converted(block, field, kind=_SearchResult).content
     return Document(blocks(content, f"{field}.content", allowed={"text"}))
 
 
-def _tool_use(block: dict[str, Any], field: str) -> Block:
-    return converted(block, ToolUse, field=field)
-
-
 def _tool_result(block: dict[str, Any], field: str) -> Block:
-    read = converted(block, _ToolResult, field=field)
+    read = converted(block, field, kind=_ToolResult)
     return ToolResult(read.tool_use_id, blocks(read.content or "", f"{field}.content", allowed=_IN_RESULTS))
 
 
 def _image(block: dict[str, Any], field: str) -> Block:
     source = block.get("source")
     if not isinstance(source, dict):
-        source = converted(block, _Image, field=field).source
+        source = converted(block, field, kind=_Sourced).source
     return Image(_address(source, f"{field}.source"))
 
 
@@ -198,11 +187,11 @@ def _thinking(block: dict[str, Any], _field: str) -> Block:
 
 
 _READERS: dict[str, Callable[[dict[str, Any], str], Block]] = {
-    "text": _text_block,
+    "text": partial(converted, kind=Text),
     "image": _image,
     "document": _document,
     "search_result": _search_result,
-    "tool_use": _tool_use,
+    "tool_use": partial(converted, kind=ToolUse),
     "tool_result": _tool_result,
     "thinking": _thinking,
 }
@@ -212,12 +201,12 @@ def _address(source: dict[str, Any], field: str) -> str:
     """The `data:` or `https:` URL of an image; "" for a file stored at the provider."""
     kind = source.get("type")
     if kind == "base64":
-        image = converted(source, _Base64Image, field=f"{field}.base64")
+        image = converted(source, f"{field}.base64", kind=_Base64Image)
         return f"data:{image.media_type};base64,{image.data}"
     if kind == "url":
         url = source.get("url")
         if not isinstance(url, str):  # the converter takes five times as long, but explains what is wrong
-            url = converted(source, _URLImage, field=f"{field}.url").url
+            url = converted(source, f"{field}.url", kind=_URLImage).url
         if not url.startswith("https://"):
             raise invalid(f"{field}.url.url", "Only HTTPS URLs are supported.")
         return url

@@ -49,7 +49,7 @@ def error(api_error: ApiError) -> bytes:
     return _encode({"type": "error", "error": document, "request_id": api_error.request_id or None})
 
 
-def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
+def error_frame(api_error: ApiError, _frames: int) -> bytes:
     """The last frame of a stream that fails: no `message_stop` follows."""
     return sse.frame(error(api_error), "error")
 

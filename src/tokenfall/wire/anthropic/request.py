@@ -184,17 +184,14 @@ def _check(body: MessagesBody) -> None:
 
 
 def _request(prompt: CountTokensBody) -> ChatRequest:
-    try:
-        return _chat_request(prompt)
-    except RecursionError:  # the converter runs deeper in the stack and may overflow where the decoder did not
-        raise InvalidRequest("the body is nested too deeply") from None
-
-
-def _chat_request(prompt: CountTokensBody) -> ChatRequest:
     custom = _custom_tools(prompt.tools or [])
     choice = prompt.tool_choice
+    try:
+        read = messages(prompt.system, prompt.messages)
+    except RecursionError:  # the converter runs deeper in the stack and may overflow where the decoder did not
+        raise InvalidRequest("the body is nested too deeply") from None
     return ChatRequest(
-        messages=messages(prompt.system, prompt.messages),
+        messages=read,
         model=prompt.model,
         max_tokens=UNBOUNDED,
         tools=custom,

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
-from tokenfall.wire import sse
+from tokenfall.wire import rate_limit_headers, sse
 from tokenfall.wire.anthropic import errors as anthropic_errors
 from tokenfall.wire.anthropic.request import MessagesBody, MessagesOptions, decode, for_upstream
 from tokenfall.wire.dialect import (
@@ -235,5 +235,6 @@ ANTHROPIC = Dialect(
     encode_response=encode_response,
     error=anthropic_errors.error,
     error_frame=anthropic_errors.error_frame,
+    limits=rate_limit_headers.anthropic,
     for_upstream=for_upstream,
 )

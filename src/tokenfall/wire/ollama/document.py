@@ -135,9 +135,14 @@ def response_document(parsed: ParsedRequest, response: ModelResponse) -> OllamaC
     return _document(options, response.meta, text=text, thought=choice.thought, calls=calls, end=end)
 
 
-def load_response(parsed: ParsedRequest, meta: ResponseMeta) -> bytes:
-    """The response to a request that only loads or unloads the model: one `application/json` document."""
+def load_response(parsed: ParsedRequest, meta: ResponseMeta) -> bytes | None:
+    """The response to a request that only loads or unloads the model: one `application/json` document. None for others.
+
+    Such a request has no messages or prompt.
+    """
     options: OllamaOptions = parsed.options
+    if not options.load:
+        return None
     reason = "unload" if options.unload else "load"
     return msgspec.json.encode(_document(options, meta, end={"done_reason": reason}))
 

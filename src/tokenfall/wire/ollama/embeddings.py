@@ -4,8 +4,7 @@ Source: Ollama's Go types (`api.EmbedRequest`, `api.EmbeddingRequest`) and handl
 The vectors are those of `tokenfall.wire.openai.embeddings`.
 """
 
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import msgspec
@@ -15,7 +14,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.wire.dialect import Count, ResponseTiming, decoded
 from tokenfall.wire.ollama.document import Nanoseconds, nanoseconds
 from tokenfall.wire.ollama.request import model_name
-from tokenfall.wire.openai.embeddings import DIMENSIONS, MAX_INPUTS, seeds_of, vector, vector_of
+from tokenfall.wire.openai.embeddings import DIMENSIONS, MAX_INPUTS, vector, vector_of
 
 _encode = msgspec.json.encode
 
@@ -91,38 +90,21 @@ def decode_embeddings(body: bytes) -> OllamaEmbeddings:
     return OllamaEmbeddings(model=model_name(read.model), inputs=(read.prompt,) if read.prompt else ())
 
 
+def vectors_of(seeds: Iterable[int], dimensions: int) -> Iterator[bytes]:
+    """The vector of each of these seeds, encoded."""
+    return (_encode(vector_of(seed, dimensions)) for seed in seeds)
+
+
 def embed_pieces(
-    embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming, seeds: "array[int] | None" = None
+    model: str, vectors: Iterable[bytes | msgspec.Raw], *, tokens: int, timing: ResponseTiming
 ) -> Iterator[bytes]:
-    """The response of `/api/embed`, one input at a time: many are tens of megabytes. `tokens` is the inputs' size.
-
-    `seeds`: those of the inputs, if they are known.
-    """
-    if seeds is None:
-        seeds = seeds_of(embed.inputs)
-    vectors = (_encode(vector_of(seed, embed.dimensions)) for seed in seeds)
-    return _pieces(embed.model, vectors, tokens=tokens, timing=timing)
-
-
-def relayed_pieces(
-    model: str, vectors: Sequence[msgspec.Raw], *, tokens: int, timing: ResponseTiming
-) -> Iterator[bytes]:
-    """The response of `/api/embed` with an upstream's vectors, one at a time."""
-    return _pieces(model, map(bytes, vectors), tokens=tokens, timing=timing)
-
-
-def _pieces(model: str, vectors: Iterable[bytes], *, tokens: int, timing: ResponseTiming) -> Iterator[bytes]:
-    begin, _, end = embed_document(model, [], tokens=tokens, timing=timing).rpartition(b"]")
+    """The response of `/api/embed`, one vector at a time: many are tens of megabytes. `tokens` is the inputs' size."""
+    total, load = nanoseconds(timing.total_s), nanoseconds(0.0)
+    begin, _, end = _encode(OllamaEmbed(model, [], total, load, tokens)).rpartition(b"]")
     yield begin
     for number, each in enumerate(vectors):
-        yield (b"," if number else b"") + each
+        yield (b"," if number else b"") + bytes(each)
     yield b"]" + end
-
-
-def embed_document(model: str, vectors: list[msgspec.Raw], *, tokens: int, timing: ResponseTiming) -> bytes:
-    """The response of `/api/embed`."""
-    total, load = nanoseconds(timing.total_s), nanoseconds(0.0)
-    return _encode(OllamaEmbed(model, vectors, total, load, tokens))
 
 
 def complete_embeddings(embed: OllamaEmbeddings) -> bytes:

@@ -51,8 +51,8 @@ class RawChatMessage(Struct):
 
 def messages(raw: Sequence[RawChatMessage]) -> tuple[Message, ...]:
     """All messages. Raises `InvalidRequest`."""
-    for name, items in (("images", _images_of), ("tool_calls", _calls_of)):
-        if sum(len(items(message)) for message in raw) > MAX_ITEMS:
+    for name in ("images", "tool_calls"):
+        if sum(len(getattr(message, name) or ()) for message in raw) > MAX_ITEMS:
             raise InvalidRequest(f"messages: at most {MAX_ITEMS} {name} are read", param="messages")
     converted = []
     pending: dict[str, str] = {}  # id of a call without a result: its tool
@@ -78,14 +78,6 @@ def messages(raw: Sequence[RawChatMessage]) -> tuple[Message, ...]:
             )
         )
     return tuple(converted)
-
-
-def _images_of(message: RawChatMessage) -> Sequence[object]:
-    return message.images or ()
-
-
-def _calls_of(message: RawChatMessage) -> Sequence[object]:
-    return message.tool_calls or ()
 
 
 def _calls(message: RawChatMessage, number: int) -> tuple[ToolCall, ...]:

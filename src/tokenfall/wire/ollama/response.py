@@ -9,7 +9,7 @@ from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
-from tokenfall.wire.ollama.document import OllamaChat, OllamaGenerated, response_document
+from tokenfall.wire.ollama.document import OllamaChat, OllamaGenerated, load_response, response_document
 from tokenfall.wire.ollama.request import (
     OllamaChatBody,
     OllamaGenerateBody,
@@ -39,7 +39,7 @@ def error(api_error: ApiError) -> bytes:
     return msgspec.json.encode({"error": api_error.message})
 
 
-def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
+def error_frame(api_error: ApiError, _frames: int) -> bytes:
     """The last line of a stream that fails: no line with `done` follows."""
     return ndjson.frame(one_line(error(api_error)))
 
@@ -55,6 +55,7 @@ OLLAMA_CHAT = Dialect(
     encode_response=encode_response,
     error=error,
     error_frame=error_frame,
+    immediate_response=load_response,
     for_upstream=for_upstream,
 )
 OLLAMA_GENERATE = msgspec.structs.replace(

@@ -42,9 +42,9 @@ class LineEncoder:
     """Implements `Encoder`. The tokens of a tool call are buffered until its block ends."""
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
-        self._form = _form(parsed)
         self._options: OllamaOptions = parsed.options
-        self._head = _head(meta)
+        self._form = _GENERATE if self._options.generate else _CHAT
+        self._head = one_line(_encode(model_and_time(meta)))[:-1] + b","
         self._block = ContentBlock("text")
         self._arguments: list[str] = []
 
@@ -99,13 +99,3 @@ class LineEncoder:
         document = call_document(ToolCall(call.id, call.name, arguments), self._block.index)
         before, value = (self._form.text, arguments) if document is None else (self._form.calls, [document])
         return self._head + before + one_line(_encode(value)) + self._form.close + _MORE
-
-
-def _form(parsed: ParsedRequest) -> _Form:
-    options: OllamaOptions = parsed.options
-    return _GENERATE if options.generate else _CHAT
-
-
-def _head(meta: ResponseMeta) -> bytes:
-    """The beginning of every line."""
-    return one_line(_encode(model_and_time(meta)))[:-1] + b","

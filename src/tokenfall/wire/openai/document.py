@@ -3,16 +3,18 @@
 Source: the OpenAI API reference, "The chat completion object".
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
-from tokenfall.wire.dialect import Count, ResponseTiming
+from tokenfall.wire.dialect import Count, ResponseMeta, ResponseTiming
 from tokenfall.wire.openai.logprobs import ChatLogprobs
 
 FINGERPRINT = "fp_tokenfall"
+_encode = msgspec.json.encode
 
 ChatFinishReason = Literal[FinishReason, "function_call"]
 
@@ -84,6 +86,22 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
     usage_breakdown: UnsetType | None = UNSET
     x_groq: dict[str, str] | UnsetType = UNSET
     service_tier: str | UnsetType = UNSET
+
+
+def first_members(meta: ResponseMeta, prefix: str, *, kind: str) -> dict[str, Any]:
+    """The members that every document of a response begins with, also in a stream."""
+    return {
+        "id": f"{prefix}-{meta.number}",
+        "object": kind,
+        "created": int(meta.created_s),
+        "model": meta.model,
+        "system_fingerprint": FINGERPRINT,
+    }
+
+
+def encoded_head(meta: ResponseMeta, prefix: str, *, kind: str) -> bytes:
+    """`first_members` as the beginning of a JSON object, to which other members are appended."""
+    return _encode(first_members(meta, prefix, kind=kind))[:-1] + b","
 
 
 def usage_document(usage: Usage, timing: ResponseTiming | None = None) -> CompletionUsage:

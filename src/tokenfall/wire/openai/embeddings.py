@@ -6,7 +6,7 @@ every process. Vectors of different texts are nearly orthogonal.
 
 from array import array
 from binascii import b2a_base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from math import sqrt
 from struct import pack, unpack
 from typing import Annotated, Any, Literal
@@ -127,23 +127,15 @@ def consumed(inputs: list[str], seeds: "array[int]") -> Iterator[str]:
         yield inputs.pop()
 
 
-def pieces(embed: OpenAIEmbeddings, tokens: int, *, seeds: "array[int] | None" = None) -> Iterator[bytes]:
+def pieces(embed: OpenAIEmbeddings, tokens: int, *, seeds: "array[int]") -> Iterator[bytes]:
     """A complete response, one input at a time: 2,048 inputs are 180 megabytes. `tokens` is the size of the inputs.
 
-    `seeds`: those of the inputs, if they are known. Keeps no reference to the input texts, as a slow client may take
-    long to read the response.
+    `seeds` are those of the inputs, whose texts are not needed: a slow client may take long to read the response.
     """
-    if seeds is None:
-        seeds = seeds_of(embed.inputs)
-    end = b'],"model":%b,"usage":%b}' % (_encode(embed.model), _encode(EmbeddingsUsage(tokens, tokens)))
-    return _pieces(seeds, embed.dimensions, base64=embed.base64, end=end)
-
-
-def _pieces(seeds: "array[int]", dimensions: int, *, base64: bool, end: bytes) -> Iterator[bytes]:
     yield b'{"object":"list","data":['
     for number, seed in enumerate(seeds):
-        yield _embedding(number, seed, dimensions=dimensions, base64=base64)
-    yield end
+        yield _embedding(number, seed, dimensions=embed.dimensions, base64=embed.base64)
+    yield b'],"model":%b,"usage":%b}' % (_encode(embed.model), _encode(EmbeddingsUsage(tokens, tokens)))
 
 
 def _embedding(number: int, seed: int, *, dimensions: int, base64: bool) -> bytes:
@@ -155,11 +147,6 @@ def _embedding(number: int, seed: int, *, dimensions: int, base64: bool) -> byte
 def vector(text: str, dimensions: int = DIMENSIONS) -> list[float]:
     """The unit vector of `text`. Fewer dimensions give a prefix of the longer vector, normalized again."""
     return vector_of(seed_of(text), dimensions)
-
-
-def seeds_of(texts: Iterable[str]) -> "array[int]":
-    """The seeds of the vectors of `texts`."""
-    return array("Q", map(seed_of, texts))
 
 
 def seed_of(text: str) -> int:

@@ -50,6 +50,6 @@ def missing_parameter(param: str) -> InvalidRequest:
     return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
 
 
-def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
+def error_frame(api_error: ApiError, _frames: int) -> bytes:
     """The last frame of a stream that fails: no `[DONE]` follows."""
     return sse.frame(error(api_error))

@@ -42,6 +42,13 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
+def includes_usage(options: StreamOptions | None, *, stream: bool | None) -> bool:
+    """Whether a stream reports its usage. Raises `InvalidRequest` if the response is no stream."""
+    if options is not None and not stream:
+        raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
+    return options is not None and bool(options.include_usage)
+
+
 class ChatCompletionBody(ToolFields, kw_only=True):
     """The members of a request that are decoded."""
 
@@ -90,6 +97,7 @@ _decoder = msgspec.json.Decoder(ChatCompletionBody)
 def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
     """Decode a request. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_decoder, body)
+    usage = includes_usage(read.stream_options, stream=read.stream)
     _check(read)
     form = read.response_format
     schema = form.json_schema if form is not None else None
@@ -113,7 +121,6 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
         min_tokens=read.min_tokens or 0,
         ignore_eos=bool(read.ignore_eos),
     )
-    usage = read.stream_options is not None and bool(read.stream_options.include_usage)
     options = ChatOptions(
         usage,
         bool(read.logprobs),
@@ -147,8 +154,6 @@ def stops(stop: str | list[str] | None) -> tuple[str, ...]:
 
 def _check(body: ChatCompletionBody) -> None:
     """Check constraints between fields."""
-    if body.stream_options is not None and not body.stream:
-        raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
     if body.top_logprobs is not None and not body.logprobs:
         raise InvalidRequest("top_logprobs is only allowed when logprobs is true", param="top_logprobs")
     form = body.response_format

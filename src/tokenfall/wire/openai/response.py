@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ToolCall
-from tokenfall.wire import sse
+from tokenfall.wire import rate_limit_headers, sse
 from tokenfall.wire.dialect import (
     ContentBlock,
     Dialect,
@@ -26,11 +26,12 @@ from tokenfall.wire.dialect import (
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.document import (
-    FINGERPRINT,
     ChatChoice,
     ChatCompletion,
     CompletionMessage,
     call_document,
+    encoded_head,
+    first_members,
     function_document,
     reason_name,
     usage_document,
@@ -61,7 +62,7 @@ class ChatCompletionEncoder:
         tier = None if self._options.groq else self._options.service_tier
         extra = b"" if tier is None else b'"service_tier":%b,' % _encode(tier)
         extra += _NO_USAGE if self._options.include_usage else b""
-        self._head = _head(meta, "chat.completion.chunk", extra=extra)
+        self._head = encoded_head(meta, "chatcmpl", kind="chat.completion.chunk") + extra
         self._request_id = f"req_{meta.number}" if self._options.groq else ""
         self._last_choice = -1
         """The last choice that was opened: choices come in order."""
@@ -170,20 +171,6 @@ class ChatCompletionEncoder:
 _NO_USAGE = b'"usage":null,'
 
 
-def _head(meta: ResponseMeta, kind: str, *, extra: bytes = b"") -> bytes:
-    """The beginning of each chunk's document."""
-    named = _encode(
-        {
-            "id": f"chatcmpl-{meta.number}",
-            "object": kind,
-            "created": int(meta.created_s),
-            "model": meta.model,
-            "system_fingerprint": FINGERPRINT,
-        }
-    )
-    return named[:-1] + b"," + extra
-
-
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
     """Encode a complete response."""
     options: ChatOptions = parsed.options
@@ -192,9 +179,7 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
     meta, usage = response.meta, response.finished.usage
     return json_pieces(
         ChatCompletion(
-            id=f"chatcmpl-{meta.number}",
-            created=int(meta.created_s),
-            model=meta.model,
+            **first_members(meta, "chatcmpl", kind="chat.completion"),
             choices=[_choice(number, choice, options=options) for number, choice in enumerate(response.choices)],
             usage=None if usage is None else usage_document(usage, response.timing if options.groq else None),
             usage_breakdown=None if options.groq else UNSET,
@@ -232,5 +217,6 @@ OPENAI_CHAT = Dialect(
     encode_response=encode_response,
     error=openai_errors.error,
     error_frame=openai_errors.error_frame,
+    limits=rate_limit_headers.openai,
 )
 GROQ_CHAT = msgspec.structs.replace(OPENAI_CHAT, name="groq.chat", decode=partial(decode, groq=True))

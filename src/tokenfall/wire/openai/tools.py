@@ -83,7 +83,7 @@ class ToolFields(Struct, kw_only=True):
 def tools_of(body: ToolFields) -> Iterator[Tool]:
     """The tools that may be called: all, or those that `allowed_tools` lists; or the functions."""
     if body.functions:
-        return _functions(body.functions)
+        return (_function(each, f"functions[{number}]") for number, each in enumerate(body.functions))
     choice = body.tool_choice
     allowed = None
     if isinstance(choice, RawToolChoice) and choice.allowed_tools is not None:
@@ -104,10 +104,6 @@ def _supported_tools(tools: Sequence[RawTool]) -> Iterator[Tool]:
             yield Tool(tool.custom.name, tool.custom.description or "", custom=True, grammar=grammar)
 
 
-def _functions(functions: Sequence[RawFunction]) -> Iterator[Tool]:
-    return (_function(function, f"functions[{number}]") for number, function in enumerate(functions))
-
-
 def _function(function: RawFunction, param: str) -> Tool:
     parameters = schema_text(function.parameters, f"{param}.parameters")
     return Tool(function.name, function.description or "", parameters or b"")
@@ -118,10 +114,8 @@ def choice_of(body: ToolFields) -> str:
     choice = body.function_call if body.is_legacy else body.tool_choice
     if choice is None or isinstance(choice, str):
         return choice or "auto"
-    return choice.name if isinstance(choice, _Named) else _choice_name(choice)
-
-
-def _choice_name(choice: RawToolChoice) -> str:
+    if isinstance(choice, _Named):
+        return choice.name
     return _name_of(choice) if choice.allowed_tools is None else choice.allowed_tools.mode
 
 

@@ -1,6 +1,5 @@
 """Decodes and encodes `POST /chat` and turns. Pure."""
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Literal, TypeVar
 
@@ -19,8 +18,6 @@ TurnIdOrNone = Annotated[str, Meta(pattern=r"^(turn_[0-9a-f]{24})?\Z")]
 """The id of a turn, "" for none."""
 
 MAX_NUMBER_DIGITS = 12
-
-_TURN_ID = re.compile(r"turn_[0-9a-f]{24}")
 
 _encode = msgspec.json.encode
 
@@ -130,11 +127,6 @@ class ChatDefaults(Struct, frozen=True, kw_only=True):
     """Limit of their estimated tokens, None for no limit."""
 
 
-def chat_defaults(defaults: ChatDefaults) -> bytes:
-    """The response of `GET /chat/defaults`."""
-    return _encode(defaults)
-
-
 class ContextBody(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /chat/context`. `system` is the system message of the next question; None for the default."""
 
@@ -164,16 +156,13 @@ def decode_context(body: bytes) -> ContextBody:
     return _decoded(_context_decoder, body, route="POST /chat/context")
 
 
-def chat_context(context: ChatContext) -> bytes:
-    """The response of `POST /chat/context`."""
-    return _encode(context)
-
-
 def turn_id(text: str) -> str:
     """`text` if it has the form of a turn id. Raises `NotFound`."""
-    if _TURN_ID.fullmatch(text) is None:
-        raise NotFound("there is no such turn; a turn's id is in the X-Turn-Id response header")
-    return text
+    try:
+        checked: str = msgspec.convert(text, TurnId)
+    except msgspec.ValidationError:
+        raise NotFound("there is no such turn; a turn's id is in the X-Turn-Id response header") from None
+    return checked
 
 
 def event_number(text: str) -> int:

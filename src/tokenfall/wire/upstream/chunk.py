@@ -27,6 +27,8 @@ class CallPiece(Struct, gc=False):
     id: str | None = None
     function: CalledFunctionDelta | None = None
     custom: None = None
+    name: None = None
+    arguments: None = None
     extra_content: dict[str, Any] | None = None
     """Gemini: has the signature of a thought, which must be sent back with the call."""
 

@@ -3,7 +3,8 @@
 Forms: `{"error": {"message": …}}` (OpenAI), `{"error": "…"}` (Ollama), `[{"error": …}]` (Gemini's compatible API),
 `{"object": "error", "message": …}` (older vLLM), `{"detail": "…"}` and `{"detail": [{"loc": …, "msg": …}]}` (FastAPI),
 `{"message": …, "code": …}` (Cohere, Mistral) with `msg`, `status` or `statusCode`, `{"error_message": …}`,
-`{"errors": [{"message": …}]}` and `{"success": false, …}` (Cloudflare), `{"fault": {"faultstring": …}}` (Apigee),
+`{"error_code": …, "error_msg": …}` (Baidu), `{"error_code": …, "text": …}` (FastChat), `{"errors": [{"message": …}]}`
+and `{"success": false, …}` (Cloudflare), `{"fault": {"faultstring": …}}` (Apigee),
 `{"Error": {"Message": …}}` (AWS), `{"exception": …}`, `{"base_resp": {"status_code": …, "status_msg": …}}` (MiniMax),
 `{"status": "error", "message": …}`, `{"x_groq": {"error": "…"}}`, a JSON string, and plain text.
 """
@@ -51,7 +52,7 @@ def document_error(document: object) -> str | None:
     if not isinstance(document, dict):
         return None
     if _is_present(document.get("error")):
-        return _message_of(document["error"]) or _message_of(document.get("message"))
+        return error_message(document["error"]) or error_message(document.get("message"))
     if _is_error(document):
         return error_message(document)
     groq = document.get("x_groq")
@@ -69,22 +70,20 @@ def _is_error(document: dict[str, Any]) -> bool:
         return False
     if document.get("success") is False or document.get("status") == "error":
         return True
-    if any(document.get(name) for name in _ONLY_IN_ERRORS):
+    if any(document.get(name) for name in _ONLY_IN_ERRORS) or _is_error_code(document.get("error_code")):
         return True
     return bool((document.get("message") or document.get("msg")) and _has_error_number(document))
 
 
+def _is_error_code(code: object) -> bool:
+    return _is_present(code) and code not in _SUCCESSES
+
+
 def _has_error_number(document: dict[str, Any]) -> bool:
     """Whether a document with a message has the code or the HTTP status of an error."""
-    code = document.get("code")
-    if _is_present(code) and code not in _SUCCESSES:
+    if _is_error_code(document.get("code")):
         return True
     return any((whole_number(document.get(name)) or 0) >= _FIRST_ERROR_STATUS for name in _STATUSES)
-
-
-def error_message(error: object) -> str:
-    """The message of a value that is known to be an error, in any form; at most 300 characters."""
-    return _message_of(error)
 
 
 def _is_present(error: object) -> bool:
@@ -92,7 +91,11 @@ def _is_present(error: object) -> bool:
     return error is not None and error is not False and error not in ("", 0, [])
 
 
-def _message_of(error: object, depth: int = 0) -> str:
+def error_message(error: object, depth: int = 0) -> str:
+    """The message of a value that is known to be an error, in any form; at most 300 characters, "" without one.
+
+    `depth` is the number of values around it.
+    """
     if isinstance(error, str):
         return without_surrogates(error.strip()[:MAX_MESSAGE_CHARACTERS])
     if isinstance(error, int | float) and not isinstance(error, bool):
@@ -100,14 +103,14 @@ def _message_of(error: object, depth: int = 0) -> str:
     if depth == _MAX_DEPTH:
         return ""
     if isinstance(error, list):
-        reasons = (_message_of(item, depth + 1) for item in error[:_MAX_REASONS])
+        reasons = (error_message(item, depth + 1) for item in error[:_MAX_REASONS])
         return "; ".join(filter(None, reasons))[:MAX_MESSAGE_CHARACTERS]
     if not isinstance(error, dict):
         return ""
     for name in _MESSAGES:
-        if message := _message_of(error.get(name), depth + 1):
+        if message := error_message(error.get(name), depth + 1):
             return f"{_place(error)}{message}"[:MAX_MESSAGE_CHARACTERS]
-    return next((text for name in _NAMES if (text := _message_of(error.get(name), _MAX_DEPTH))), "")
+    return next((text for name in _NAMES if (text := error_message(error.get(name), _MAX_DEPTH))), "")
 
 
 def _place(error: dict[str, Any]) -> str:
@@ -128,7 +131,7 @@ def error_body_message(body: bytes) -> str:
     if found is None and isinstance(document, str):
         return _plain_text(document)
     if found is None and isinstance(document, dict) and not document.get("choices"):
-        return next(filter(None, (_message_of(document[name]) for name in _MESSAGES if document.get(name))), "")
+        return next(filter(None, (error_message(document[name]) for name in _MESSAGES if document.get(name))), "")
     return found or ""
 
 

@@ -18,8 +18,12 @@ from tokenfall.wire.upstream.thought_tags import is_thought
 from tokenfall.wire.upstream.usage import whole_number
 
 Document = dict[str, Any]
-ERROR = b"error"
-"""An event of this name reports an error, regardless of its data."""
+_ERROR_NAMES = (b"error", b"exception")
+
+
+def is_error_name(name: bytes) -> bool:
+    """Whether an event of this name reports an error, regardless of its data: `error`, `internalServerException`."""
+    return name != b"" and any(word in name.lower() for word in _ERROR_NAMES)
 
 
 def read_document(event: ServerSentEvent) -> Document | None:
@@ -27,7 +31,7 @@ def read_document(event: ServerSentEvent) -> Document | None:
 
     Raises `UpstreamStreamError` for an error in any form, `UpstreamMalformed` if the data is not a JSON object.
     """
-    is_error = event.name == ERROR
+    is_error = is_error_name(event.name)
     try:
         document = decode_leniently(event.data) if event.data.strip() else None
     except NotJSON:

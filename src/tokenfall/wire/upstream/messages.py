@@ -12,7 +12,7 @@ Gemini requires the signature of the first call of each message; Google document
 DeepSeek and Moonshot require the reasoning of earlier turns, which some clients do not keep; a space is accepted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -32,42 +32,46 @@ _SHORT_ID = 9
 Encoded = Message | dict[str, Any]
 
 
-def encoded_messages(request: ChatRequest) -> Iterator[Encoded]:
+def encoded_messages(request: ChatRequest) -> list[Encoded]:
     """All messages, in the form that the upstream accepts."""
-    if JSON_WORD in request.rewrites and request.json_object:
-        yield Message("system", JSON_NOTE)
     encoder = _MessageEncoder(request.rewrites)
+    if JSON_WORD in request.rewrites and request.json_object:
+        encoder.encoded.append(Message("system", JSON_NOTE))
     for message in request.messages:
-        yield from encoder.encode(message)
-    yield from encoder.end_results()
+        encoder.add(message)
+    encoder.end_results()
+    return encoder.encoded
 
 
 class _MessageEncoder:
     def __init__(self, rewrites: frozenset[str]) -> None:
+        self.encoded: list[Encoded] = []
         self._rewrites = rewrites
         self._pending: dict[str, None] = {}
         """Ids of the calls without a result."""
         self._images: list[str] = []
         """Images of the preceding tool results."""
 
-    def encode(self, message: Message) -> Iterator[Encoded]:
+    def add(self, message: Message) -> None:
         if message.role == "tool":
-            yield self._result(message)
+            self.encoded.append(self._result(message))
             return
-        yield from self.end_results()
-        self._pending = dict.fromkeys(call.id for call in message.tool_calls)
+        if self._pending or self._images:
+            self.end_results()
+        if message.tool_calls:
+            self._pending = dict.fromkeys(call.id for call in message.tool_calls)
         content = message.content.strip() or message.tool_calls or message.images
         if content or message.role == "user" or (message.thought and REASONING_CONTENT not in self._rewrites):
-            yield self._message(message)
+            self.encoded.append(self._message(message))
 
-    def end_results(self) -> Iterator[Encoded]:
-        """The messages between tool results and another message."""
+    def end_results(self) -> None:
+        """Add the messages between tool results and another message."""
         for call_id in self._pending:
-            yield self._message(Message("tool", NO_RESULT, tool_call_id=call_id))
+            self.encoded.append(self._message(Message("tool", NO_RESULT, tool_call_id=call_id)))
         self._pending = {}
         if self._images:
             images, self._images = self._images, []
-            yield {"role": "user", "content": _parts("", images)}
+            self.encoded.append({"role": "user", "content": _parts("", images)})
 
     def _result(self, message: Message) -> Encoded:
         if message.tool_call_id not in self._pending:

@@ -7,7 +7,7 @@ from tokenfall.events import PassthroughEvent
 from tokenfall.wire.sse_decoder import ServerSentEvent
 from tokenfall.wire.upstream.chunk import NOT_STANDARD, CallPiece, ChunkChoice, PassthroughChoice, decode_passthrough
 from tokenfall.wire.upstream.errors import document_error, error_message, stream_error
-from tokenfall.wire.upstream.lenient import ERROR, Document, lenient_choice, lenient_text, malformed
+from tokenfall.wire.upstream.lenient import Document, is_error_name, lenient_choice, lenient_text, malformed
 from tokenfall.wire.upstream.lenient_json import NotJSON, decode_leniently
 from tokenfall.wire.upstream.usage import whole_number
 
@@ -25,7 +25,7 @@ def read_passthrough(event: ServerSentEvent, ends: Callable[[str], bool], *, fra
         found = decode_passthrough(event.data)
     except NOT_STANDARD:
         return _read_leniently(event, ends)
-    if event.name == ERROR or not event.framed or found.object == "error" or found.type == "error":
+    if is_error_name(event.name) or not event.framed or found.object == "error" or found.type == "error":
         return _read_leniently(event, ends)
     if found.choices:
         size, is_token = _output_size(found.choices)
@@ -41,7 +41,7 @@ def read_passthrough(event: ServerSentEvent, ends: Callable[[str], bool], *, fra
 
 
 def _read_leniently(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:
-    is_error = event.name == ERROR
+    is_error = is_error_name(event.name)
     if not event.data.strip() and not is_error:
         return None
     try:
@@ -49,7 +49,7 @@ def _read_leniently(event: ServerSentEvent, ends: Callable[[str], bool]) -> Pass
     except NotJSON:
         if is_error:
             raise stream_error(error_message(event.data.decode(errors="replace"))) from None
-        return PassthroughEvent(_one_line(event.data), is_token=False)
+        return PassthroughEvent(_valid_line(event.data), is_token=False)
     kind = document.get("type") if isinstance(document, dict) else None
     kind = kind if isinstance(kind, str) and kind.isascii() else ""
     if not (kind and ends(kind)):
@@ -59,10 +59,10 @@ def _read_leniently(event: ServerSentEvent, ends: Callable[[str], bool]) -> Pass
     if not event.framed:
         raise malformed()
     if not isinstance(document, dict):
-        return PassthroughEvent(_one_line(event.data))
+        return PassthroughEvent(_valid_line(event.data))
     size, is_token = _output_size_leniently(document, kind)
     number = whole_number(document.get("sequence_number"))
-    return PassthroughEvent(_one_line(event.data), is_token, kind, size, -1 if number is None else number)
+    return PassthroughEvent(_valid_line(event.data), is_token, kind, size, -1 if number is None else number)
 
 
 def _output_size_leniently(document: Document, kind: str) -> tuple[int, bool]:
@@ -108,3 +108,8 @@ def _bytes_of(text: str | None) -> int:
 def _one_line(data: bytes) -> bytes:
     """`data` in one line: in JSON, a line break is allowed only where a space is."""
     return data.replace(b"\n", b" ")
+
+
+def _valid_line(data: bytes) -> bytes:
+    """`data` in one line, with U+FFFD in place of invalid UTF-8."""
+    return _one_line(data.decode(errors="replace").encode())

@@ -32,26 +32,16 @@ from tokenfall.wire.upstream.usage import usage_of
 DONE = b"[DONE]"
 
 _REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",
-    "model_context_window_exceeded": "length",
-    "tool_calls": "tool_calls",
-    "tool_use": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-    "refusal": "content_filter",
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    "sensitive": "content_filter",
-    "prohibited_content": "content_filter",
-    "blocklist": "content_filter",
-    "content_filtered": "content_filter",
-    "guardrail_intervened": "content_filter",
-}
-
+    **dict.fromkeys(
+        ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"), "length"
+    ),
+    **dict.fromkeys(("tool_calls", "tool_use", "function_call"), "tool_calls"),
+    **dict.fromkeys(
+        ("content_filter", "refusal", "safety", "recitation", "sensitive", "prohibited_content", "blocklist",
+         "content_filtered", "guardrail_intervened"), "content_filter"
+    ),
+}  # fmt: skip
+"""Finish reasons of providers; all others are `stop`."""
 
 _FAILURES = frozenset({
     "abort", "aborted", "cancelled", "error", "failed", "function_call_filter", "insufficient_system_resource",
@@ -262,7 +252,7 @@ class PassthroughReader:
         frame = b"" if sole is None else data
         try:
             for event in self._decoder.feed(data) if sole is None else (ServerSentEvent(sole),):
-                if event.data == DONE:
+                if event.data.strip() == DONE:
                     events += (PassthroughEvent(DONE, is_token=False), Finished("stop", ""))
                     break
                 passed = read_passthrough(event, self._ends, frame=frame)

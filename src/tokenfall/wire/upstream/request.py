@@ -22,7 +22,7 @@ def encode_request(request: ChatRequest) -> bytes:
     """The body of a streaming chat completion request with `include_usage`, unless the upstream refuses that."""
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": list(encoded_messages(request)),
+        "messages": encoded_messages(request),
         "stream": True,
     }
     optional = {

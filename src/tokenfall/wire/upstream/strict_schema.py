@@ -22,11 +22,8 @@ def fits_strict(schema: bytes) -> bool:
     """Whether `strict` can be set; False if it is not a JSON schema or has more than 5,000 subschemas."""
     if b"additionalProperties" not in schema:
         return False
-    try:
-        root = msgspec.json.decode(schema)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    if not isinstance(root, dict) or root.get("type") != "object" or "anyOf" in root:
+    root = _object_schema(schema)
+    if root is None or "anyOf" in root:
         return False
     pending: list[Any] = [root]
     for _ in range(_MAX_SCHEMAS):
@@ -43,13 +40,17 @@ def with_properties(schema: bytes) -> bytes:
     """The schema of a tool, with `properties` if it is of an object without them: OpenAI refuses such a schema."""
     if len(schema) > _MAX_WITHOUT_PROPERTIES or b'"properties"' in schema:
         return schema
+    root = _object_schema(schema)
+    return schema if root is None else msgspec.json.encode({**root, "properties": {}})
+
+
+def _object_schema(schema: bytes) -> dict[str, Any] | None:
+    """The decoded schema, None if it is not of an object."""
     try:
         root = msgspec.json.decode(schema)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return schema
-    if not isinstance(root, dict) or root.get("type") != "object":
-        return schema
-    return msgspec.json.encode({**root, "properties": {}})
+        return None
+    return root if isinstance(root, dict) and root.get("type") == "object" else None
 
 
 def _fits(schema: dict[str, Any]) -> bool:

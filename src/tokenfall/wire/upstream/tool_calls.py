@@ -8,7 +8,8 @@ repeat the name in every fragment, some send it in parts, and some repeat all ar
 The arguments of emitted calls are limited by the caller.
 """
 
-from collections.abc import Collection, Iterable
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -19,6 +20,8 @@ from tokenfall.wire.upstream.chunk import CallPiece
 from tokenfall.wire.upstream.repeated_arguments import RepeatedArguments
 
 MAX_CALLS = 1_024
+"""Limit of the calls of a response, and of the fragments in one event."""
+
 MAX_HELD = 65_536
 """Limit of characters that are held for calls whose names are not known yet."""
 
@@ -66,20 +69,26 @@ class ToolCallReader:
     `tools` are the names of the tools of the request. A name is continued only if it then begins one of them.
     """
 
-    __slots__ = ("_calls", "_emitted", "_held", "_tools")
+    __slots__ = ("_by_id", "_by_index", "_calls", "_emitted", "_held", "_tools")
 
     def __init__(self, tools: Collection[str] = ()) -> None:
-        self._tools = tools
+        self._tools = sorted(tools)
         self._calls: list[_Call] = []
+        self._by_id: dict[str, _Call] = {}
+        """The latest call with each id."""
+        self._by_index: dict[int, _Call] = {}
+        """The latest call with each index."""
         self._emitted = 0
         self._held = 0
         """Characters that were ever held."""
 
-    def read(self, pieces: Iterable[CallPiece]) -> list[ToolCallDelta]:
+    def read(self, pieces: Sequence[CallPiece]) -> list[ToolCallDelta]:
         """The deltas that can be emitted; those of a call whose name is not known yet are held.
 
         Raises `UpstreamMalformed` above a limit.
         """
+        if len(pieces) > MAX_CALLS:
+            raise UpstreamMalformed(f"an event of the upstream has more than {MAX_CALLS} parts of tool calls")
         return [part for piece in pieces if (part := self._read(piece)) is not None]
 
     def _read(self, piece: CallPiece) -> ToolCallDelta | None:
@@ -90,22 +99,18 @@ class ToolCallReader:
             return None
         call = self._find(piece.index, piece.id or "", named=bool(name))
         if call is None or self._starts_another(call, piece.id or "", name=name, arguments=arguments):
-            call = self._another_call(call, piece.index, named=bool(name))
+            call = self._new_call(call, piece.index, named=bool(name))
         if call.name and not call.has_arguments:
             name = self._continuation(call.name, name) or ""
         elif call.name:
             name = ""
-        call.id = call.id or piece.id or ""
+        if piece.id and not call.id:
+            call.id = piece.id
+            self._by_id[piece.id] = call
         call.name += name
         if piece.extra_content:
             call.extra = msgspec.json.encode(piece.extra_content)
         return self._emit(call, name=name, arguments=call.add(arguments))
-
-    def _another_call(self, before: _Call | None, index: int | None, *, named: bool) -> _Call:
-        call = self._new_call(index)
-        if before is not None and before.named_again and not named:
-            call.name = before.name
-        return call
 
     def _starts_another(self, call: _Call, call_id: str, *, name: str, arguments: str) -> bool:
         """Whether a fragment that would belong to `call` starts a new one.
@@ -128,19 +133,29 @@ class ToolCallReader:
 
     def _continuation(self, before: str, name: str) -> str | None:
         """The part of `name` that follows `before`: "" if it is repeated; None if it is the name of another call."""
-        if any(tool.startswith(before + name) for tool in self._tools):
+        joined = before + name
+        if self._first_tool_from(joined).startswith(joined):
             return name
         if name == before:
             return ""
-        if before not in self._tools and name.startswith(before):
+        if self._first_tool_from(before) != before and name.startswith(before):
             return name.removeprefix(before)
         return None
 
-    def _new_call(self, index: int | None) -> _Call:
+    def _first_tool_from(self, name: str) -> str:
+        """The first tool whose name is `name` or follows it in sorted order, "" if there is none."""
+        place = bisect_left(self._tools, name)
+        return self._tools[place] if place < len(self._tools) else ""
+
+    def _new_call(self, before: _Call | None, index: int | None, *, named: bool) -> _Call:
         if len(self._calls) == MAX_CALLS:
             raise UpstreamMalformed(f"the upstream's response has more than {MAX_CALLS} tool calls")
         call = _Call(index)
+        if before is not None and before.named_again and not named:
+            call.name = before.name
         self._calls.append(call)
+        if index is not None:
+            self._by_index[index] = call
         return call
 
     def _find(self, index: int | None, call_id: str, *, named: bool) -> _Call | None:
@@ -148,18 +163,13 @@ class ToolCallReader:
             return None
         latest = self._calls[-1]
         if index is not None:
-            found = next((call for call in reversed(self._calls) if call.index == index), None)
+            found = self._by_index.get(index)
             if found is not None or named:
                 return found
             if call_id:
-                return self._of_id(call_id)
+                return self._by_id.get(call_id)
             return latest if latest.index is None else None
-        if call_id and (found := self._of_id(call_id)) is not None:
-            return found
-        return latest
-
-    def _of_id(self, call_id: str) -> _Call | None:
-        return next((call for call in reversed(self._calls) if call.id == call_id), None)
+        return self._by_id.get(call_id, latest) if call_id else latest
 
     def _emit(self, call: _Call, *, name: str, arguments: str) -> ToolCallDelta | None:
         """`name` and `arguments` are the parts that are new."""

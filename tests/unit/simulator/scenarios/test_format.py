@@ -6,11 +6,12 @@ import yaml  # type: ignore[import-untyped,unused-ignore] # the stubs are a sepa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.simulator.grammar import Simulation, Spread
+from tokenfall.simulator.grammar import Simulation
 from tokenfall.simulator.scenarios import yaml_text
 from tokenfall.simulator.scenarios.files import read_scenario
 from tokenfall.simulator.scenarios.format import CallStep, ErrorStep, ScenarioTurn, TextStep, ThoughtStep
 from tokenfall.simulator.scenarios.nodes import MAX_BYTES, MAX_DEPTH, MAX_VALUES, InvalidScenario
+from tokenfall.simulator.values import Spread
 
 
 @pytest.fixture(params=["CSafeLoader", "SafeLoader"])

@@ -1,9 +1,9 @@
 import pytest
 
 from tokenfall.messages import ToolCall
-from tokenfall.simulator.planning import PlannedPart
+from tokenfall.simulator.planning import PlannedPart, ScenarioResponse
 from tokenfall.simulator.scenarios.files import read_scenario
-from tokenfall.simulator.scenarios.response import ScenarioResponse, response_of
+from tokenfall.simulator.scenarios.response import response_of
 
 
 def scenario_response(text: str, *, reasoning: bool = False) -> ScenarioResponse:

@@ -225,7 +225,7 @@ def test_error_before_the_first_token_is_a_document() -> None:
 
 def test_error_after_the_first_token_is_an_event() -> None:
     encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
-    frames = encoder.open(TEXT) + encoder.token("Hi") + ANTHROPIC.error_frame(OVERLOADED)
+    frames = encoder.open(TEXT) + encoder.token("Hi") + ANTHROPIC.error_frame(OVERLOADED, 0)
 
     delta = DELTA % (0, b'"type":"text_delta","text":"Hi"')
     assert frames == START + TEXT_START % 0 + PING + delta + b"event: error\ndata: " + TOLD + b"\n\n"

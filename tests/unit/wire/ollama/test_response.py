@@ -274,7 +274,7 @@ def test_error_after_the_first_token_is_a_line() -> None:
     encoder.open(TEXT)
     api_error = FAULT.replaced(message="it\u2028broke")
 
-    assert encoder.token("The") + OLLAMA_CHAT.error_frame(api_error) == THE + b'{"error":"it\\u2028broke"}\n'
+    assert encoder.token("The") + OLLAMA_CHAT.error_frame(api_error, 0) == THE + b'{"error":"it\\u2028broke"}\n'
 
 
 def test_dialect_names_and_content_types() -> None:

@@ -32,12 +32,6 @@ def test_error_has_the_type_of_its_status_and_the_openai_code(
     assert body == b'{"error":{"message":"m","type":"%b","param":null,"code":"%b"}}' % (type_, expected)
 
 
-def test_error_frame_ends_a_stream_that_fails() -> None:
-    assert openai_errors.error_frame(ApiError(status=502, code="upstream_reset", message="it\nbroke")) == (
-        b'data: {"error":{"message":"it\\nbroke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
-    )
-
-
 def test_unknown_model_has_its_own_code() -> None:
     api_error = ApiError(status=404, code="not_found", message="m", param="model")
 

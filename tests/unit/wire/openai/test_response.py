@@ -163,10 +163,10 @@ def test_groq_sends_request_id_and_always_usage() -> None:
 
 
 def test_error_frame_is_the_same_before_and_after_the_first_token() -> None:
-    assert OPENAI_CHAT.error_frame(BROKEN) == (
+    assert OPENAI_CHAT.error_frame(BROKEN, 0) == (
         b'data: {"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
     )
-    assert OPENAI_CHAT.error(BROKEN) == OPENAI_CHAT.error_frame(BROKEN)[6:-2]
+    assert OPENAI_CHAT.error(BROKEN) == OPENAI_CHAT.error_frame(BROKEN, 0)[6:-2]
 
 
 @given(st.text(), st.booleans())

@@ -253,15 +253,6 @@ def test_end_frame_distinguishes_a_refusal() -> None:
     assert b'"finish_reason":"refusal"' in plain.end_frame(Finished("content_filter", "m", refused=True))
 
 
-def test_chat_defaults_are_a_document() -> None:
-    defaults = plain.ChatDefaults(
-        model="m", simulated=True, upstream=False, max_tokens=9, context_messages=4, context_tokens=None
-    )
-
-    assert json.loads(plain.chat_defaults(defaults)) == msgspec.to_builtins(defaults)
-    assert plain.chat_defaults(defaults).endswith(b'"max_tokens":9,"context_messages":4,"context_tokens":null}')
-
-
 # Context
 
 
@@ -285,10 +276,3 @@ def test_context_body_takes_the_default_conversation_and_no_system_prompt() -> N
 def test_invalid_context_body_is_refused(body: bytes, expected: str) -> None:
     with pytest.raises(InvalidRequest, match=expected):
         plain.decode_context(body)
-
-
-def test_context_is_a_document() -> None:
-    context = plain.ChatContext(first="", messages=0, max_messages=20, max_tokens=None, max_stored=9)
-
-    expected = b'{"first":"","messages":0,"max_messages":20,"max_tokens":null,"max_stored":9}'
-    assert plain.chat_context(context) == expected

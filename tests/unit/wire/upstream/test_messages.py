@@ -12,7 +12,7 @@ from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_REQU
 
 def encoded(*messages: Message, rewrites: tuple[str, ...] = (), **fields: Any) -> list[dict[str, Any]]:
     request = ChatRequest(messages=messages, model="m", max_tokens=9, rewrites=frozenset(rewrites), **fields)
-    result: list[dict[str, Any]] = json.loads(msgspec.json.encode(list(encoded_messages(request))))
+    result: list[dict[str, Any]] = json.loads(msgspec.json.encode(encoded_messages(request)))
     return result
 
 

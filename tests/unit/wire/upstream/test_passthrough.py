@@ -32,6 +32,19 @@ def test_events_are_forwarded_up_to_the_end(feed: Cut) -> None:
     assert relayed(feed(stream)) == [PassthroughEvent(b"junk"), PassthroughEvent(b"[DONE]"), Finished("stop", "")]
 
 
+@pytest.mark.parametrize("end", [b"data:  [DONE]\n\n", b"data: [DONE] \n\n"])
+def test_spaces_around_done_are_ignored(end: bytes) -> None:
+    assert relayed([b"data: 1\n\n", end])[1:] == [PassthroughEvent(b"[DONE]"), Finished("stop", "")]
+
+
+@pytest.mark.parametrize("payload", [b'{"choices":[{"delta":{"content":"\xff"}}]}', b"\xff", b'["\xff"]'])
+def test_invalid_utf8_is_replaced(payload: bytes) -> None:
+    (event,) = relayed([b"data: %b\n\n" % payload])
+
+    assert isinstance(event, PassthroughEvent)
+    assert event.data == payload.replace(b"\xff", "\ufffd".encode())
+
+
 def test_events_after_the_end_are_not_forwarded() -> None:
     assert relayed([b"data: 1\n\n" + DONE + b"data: 2\n\n"])[-1] == Finished("stop", "")
 

@@ -343,6 +343,8 @@ def test_every_line_end_and_a_byte_order_mark_are_accepted(feed: Cut, end: bytes
         (b'event: error\ndata: {"message":"busy"}\n\n', ": busy"),
         (b'event: error\ndata: {"choices":[{"delta":{"content":"x"}}]}\n\n', ""),
         (b"event: error\ndata: busy\n\n", ": busy"),
+        (b'event: ERROR\ndata: {"message":"busy"}\n\n', ": busy"),
+        (b'event: internalServerException\ndata: {"message":"busy"}\n\n', ": busy"),
         (b'event: error\ndata: "busy"\n\n', ": busy"),
         (b"event: error\ndata:\n\n", ""),
         (b"event: error\ndata: null\n\n", ""),

@@ -10,6 +10,7 @@ from tokenfall.wire.upstream.chunk import CalledFunctionDelta, CallPiece
 from tokenfall.wire.upstream.reader import ResponseReader
 from tokenfall.wire.upstream.tool_calls import MAX_CALLS, MAX_HELD, ToolCallReader
 
+from tests.doubles.growth import cpu_s
 from tests.doubles.memory import held_bytes
 from tests.doubles.pieces import Cut, one_by_one, whole
 
@@ -242,6 +243,7 @@ def chunk(**delta: Any) -> bytes:
         ({"tool_calls": [{"function": {"name": "f", "arguments": {"x": "\ud83d"}}}]}, ("", "f", '{"x":"\ufffd"}')),
         ({"tool_calls": {"id": "a", "function": {"name": "f", "arguments": "{}"}}}, ("a", "f", "{}")),
         ({"tool_calls": [{"id": "a", "name": "f", "arguments": "{}"}, None]}, ("a", "f", "{}")),
+        ({"tool_calls": [{"id": "a", "name": "f", "arguments": "{}"}]}, ("a", "f", "{}")),
         ({"tool_calls": [{"id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}}]}, ("a", "f", "x")),
         ({"tool_calls": [{"id": "a\udc00", "function": {"name": "f\udc00"}}]}, ("a\ufffd", "f\ufffd", "")),
         ({"function_call": {"name": "f", "arguments": "{}"}}, ("", "f", "{}")),
@@ -274,8 +276,23 @@ def test_call_without_a_name_raises_malformed_at_the_end() -> None:
 
 def test_completeness_check_takes_linear_time() -> None:
     reader = ToolCallReader()
-    pieces = [piece(0, None, "f", '["x",')] + [piece(0, None, "f", '"y",')] * 20_000
-    assert len(reader.read(pieces)) == 20_001
+    reader.read([piece(0, None, "f", '["x",')])
+    for _ in range(40):
+        assert len(reader.read([piece(0, None, "f", '"y",')] * 500)) == 500
+
+
+def test_number_of_tools_does_not_slow_down_the_reading_of_calls() -> None:
+    def read_s(tools: int) -> float:
+        names = [f"tool_{number:05d}" for number in range(tools)]
+        calls = [piece(number, f"{number}", names[-1], "{}") for number in range(600)]
+        return cpu_s(lambda: ToolCallReader(names).read(calls))
+
+    assert read_s(20_000) < 5 * read_s(10)
+
+
+def test_parts_of_calls_in_one_event_are_limited() -> None:
+    with pytest.raises(UpstreamMalformed, match="more than 1024 parts of tool calls"):
+        ToolCallReader().read([piece(0, None, "f", "1")] * (MAX_CALLS + 1))
 
 
 def test_number_of_calls_is_limited() -> None:

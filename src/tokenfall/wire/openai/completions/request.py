@@ -15,7 +15,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.wire.dialect import ParsedRequest, decoded
 from tokenfall.wire.openai.embeddings import texts_of
-from tokenfall.wire.openai.request import Fraction, Penalty, StreamOptions, stops
+from tokenfall.wire.openai.request import Fraction, Penalty, StreamOptions, includes_usage, stops
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 20
@@ -64,6 +64,7 @@ def decode(body: bytes) -> ParsedRequest:
     read = decoded(_decoder, body)
     prompts = texts_of("" if read.prompt is None else read.prompt, "prompt", most=MAX_PROMPTS)
     each = read.n or 1
+    usage = includes_usage(read.stream_options, stream=read.stream)
     _check(read, len(prompts) * each)
     request = ChatRequest(
         messages=tuple(Message("user", prompt) for prompt in prompts),
@@ -78,7 +79,7 @@ def decode(body: bytes) -> ParsedRequest:
         ignore_eos=bool(read.ignore_eos),
     )
     options = CompletionOptions(
-        include_usage=read.stream_options is not None and bool(read.stream_options.include_usage),
+        include_usage=usage,
         logprobs=read.logprobs,
         each=each,
         echoed=prompts if read.echo else (),
@@ -89,8 +90,6 @@ def decode(body: bytes) -> ParsedRequest:
 
 def _check(body: CompletionBody, choices: int) -> None:
     """Check constraints between fields."""
-    if body.stream_options is not None and not body.stream:
-        raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
     best_of, each = body.best_of or body.n or 1, body.n or 1
     if best_of < each:
         raise InvalidRequest(f"best_of must be at least n, which is {each}", param="best_of")

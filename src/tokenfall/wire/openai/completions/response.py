@@ -4,7 +4,7 @@ Source: the OpenAI API reference, "The completion object".
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, FinishReason
 from tokenfall.tokens import tokens_of
-from tokenfall.wire import sse
+from tokenfall.wire import rate_limit_headers, sse
 from tokenfall.wire.dialect import (
     ContentBlock,
     Count,
@@ -27,7 +27,7 @@ from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.completions.logprobs import CompletionLogprobs, TextLogprobs, logprobs_lazily
 from tokenfall.wire.openai.completions.request import CompletionBody, CompletionOptions, decode
-from tokenfall.wire.openai.document import FINGERPRINT, CompletionUsage, usage_document
+from tokenfall.wire.openai.document import CompletionUsage, encoded_head, first_members, usage_document
 from tokenfall.wire.openai.logprobs import check_size
 
 MAX_ECHOED_CHARACTERS = 2**23
@@ -62,7 +62,7 @@ class CompletionEncoder:
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
         self._options: CompletionOptions = parsed.options
-        self._head = _head(meta)
+        self._head = encoded_head(meta, "cmpl", kind="text_completion")
         self._end = b'],"usage":null}\n\n' if self._options.include_usage else b"]}\n\n"
         self._logprobs: dict[int, CompletionLogprobs] = {}
         self._block = ContentBlock("text")
@@ -128,29 +128,15 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
         raise InvalidRequest(f"a complete response echoes at most {MAX_ECHOED_CHARACTERS} characters", param="echo")
     choices = [_choice(number, choice, options=options) for number, choice in enumerate(response.choices)]
     document = None if usage is None else usage_document(usage)
-    return json_pieces(Completion(**_named(response.meta), choices=choices, usage=document))
+    return json_pieces(
+        Completion(**first_members(response.meta, "cmpl", kind="text_completion"), choices=choices, usage=document)
+    )
 
 
 def _choice(number: int, choice: ResponseChoice, *, options: CompletionOptions) -> TextChoice:
     echo = options.echo(number)
     logprobs = None if options.logprobs is None else logprobs_lazily(echo, choice.tokens, top=options.logprobs)
     return TextChoice(index=number, text=echo + choice.text, logprobs=logprobs, finish_reason=_reason(choice.reason))
-
-
-def _named(meta: ResponseMeta) -> dict[str, Any]:
-    """The members that every document of a response begins with."""
-    return {
-        "id": f"cmpl-{meta.number}",
-        "object": "text_completion",
-        "created": int(meta.created_s),
-        "model": meta.model,
-        "system_fingerprint": FINGERPRINT,
-    }
-
-
-def _head(meta: ResponseMeta) -> bytes:
-    """The beginning of every frame's document."""
-    return _encode(_named(meta))[:-1] + b","
 
 
 def _reason(reason: FinishReason) -> TextFinishReason:
@@ -169,4 +155,5 @@ OPENAI_COMPLETIONS = Dialect(
     encode_response=encode_response,
     error=openai_errors.error,
     error_frame=openai_errors.error_frame,
+    limits=rate_limit_headers.openai,
 )

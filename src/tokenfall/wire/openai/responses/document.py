@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
@@ -177,8 +177,6 @@ def response_document(
     why = None if reason is None else _INCOMPLETE.get(reason)
     output = [item_document(item, "completed") for item in items[:-1]]
     output += [item_document(item, status) for item in items[-1:]]
-    repeated = structs.asdict(options)
-    del repeated["encrypted"], repeated["logprobs"]
     return ResponsesResponse(
         id=f"resp_{meta.number}",
         created_at=int(meta.created_s),
@@ -188,7 +186,7 @@ def response_document(
         model=meta.model,
         output=output,
         usage=None if usage is None else _usage(usage, items),
-        **repeated,
+        **options.repeated,
     )
 
 

@@ -16,31 +16,15 @@ _ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
 
 
-class ResponsesOptions(Struct, frozen=True):
-    """The request members that a response repeats. `tools`, `tool_choice` and `format` are the original JSON."""
+class ResponsesOptions(Struct, frozen=True, kw_only=True):
+    """`repeated` are the members of `ResponsesResponse` that repeat the request; schemas in them are original JSON."""
 
-    instructions: str | None
-    max_output_tokens: int | None
-    max_tool_calls: int | None
-    metadata: dict[str, str]
-    parallel_tool_calls: bool
-    reasoning: Reasoning
-    store: bool
-    temperature: float
-    text: dict[str, Any]
-    tool_choice: Any
-    tools: list[Any]
-    top_logprobs: int
-    top_p: float
-    truncation: str
-    service_tier: str
-    user: str | None
-    safety_identifier: str | None
-    prompt_cache_key: str | None
+    repeated: dict[str, Any]
     encrypted: bool = False
     """Whether reasoning items have `encrypted_content`."""
     logprobs: bool = False
     """Whether texts have log probabilities, with `top_logprobs` alternatives. In a stream, only deltas have them."""
+    top_logprobs: int = 0
 
 
 class _RepeatedText(Struct):
@@ -63,27 +47,31 @@ def options_of(body: ResponsesBody, encoded: bytes) -> ResponsesOptions:
     """The options of a request; `encoded` is its body, `body` the same decoded."""
     repeated = decoded(_decoder, encoded)
     text = repeated.text or _RepeatedText()
+    members = {
+        "instructions": body.instructions,
+        "max_output_tokens": body.max_output_tokens,
+        "max_tool_calls": body.max_tool_calls,
+        "metadata": body.metadata or {},
+        "parallel_tool_calls": body.parallel_tool_calls is not False,
+        "reasoning": body.reasoning or Reasoning(),
+        "store": body.store is not False,
+        "temperature": 1.0 if body.temperature is None else body.temperature,
+        "text": {"format": _raw_or_none(text.format) or {"type": "text"}, "verbosity": text.verbosity or "medium"},
+        "tool_choice": _raw_or_none(repeated.tool_choice) or "auto",
+        "tools": [tool.copy() for tool in repeated.tools or ()],
+        "top_logprobs": body.top_logprobs or 0,
+        "top_p": 1.0 if body.top_p is None else body.top_p,
+        "truncation": body.truncation or "disabled",
+        "service_tier": "default" if body.service_tier in (None, "auto") else body.service_tier,
+        "user": body.user,
+        "safety_identifier": body.safety_identifier,
+        "prompt_cache_key": body.prompt_cache_key,
+    }
     return ResponsesOptions(
-        instructions=body.instructions,
-        max_output_tokens=body.max_output_tokens,
-        max_tool_calls=body.max_tool_calls,
-        metadata=body.metadata or {},
-        parallel_tool_calls=body.parallel_tool_calls is not False,
-        reasoning=body.reasoning or Reasoning(),
-        store=body.store is not False,
-        temperature=1.0 if body.temperature is None else body.temperature,
-        text={"format": _raw_or_none(text.format) or {"type": "text"}, "verbosity": text.verbosity or "medium"},
-        tool_choice=_raw_or_none(repeated.tool_choice) or "auto",
-        tools=[tool.copy() for tool in repeated.tools or ()],
-        top_logprobs=body.top_logprobs or 0,
-        top_p=1.0 if body.top_p is None else body.top_p,
-        truncation=body.truncation or "disabled",
-        service_tier="default" if body.service_tier in (None, "auto") else body.service_tier,
-        user=body.user,
-        safety_identifier=body.safety_identifier,
-        prompt_cache_key=body.prompt_cache_key,
+        repeated=members,
         encrypted=_ENCRYPTED in (body.include or ()),
         logprobs=_LOGPROBS in (body.include or ()),
+        top_logprobs=body.top_logprobs or 0,
     )
 
 
@@ -94,6 +82,7 @@ def _raw_or_none(raw: Raw) -> Raw | None:
 
 def repeated_bytes(options: ResponsesOptions) -> int:
     """Memory of the texts and the JSON that a response repeats."""
-    texts = (options.instructions or "", *options.metadata.values())
-    raws = (*options.tools, options.tool_choice, options.text["format"])
+    members = options.repeated
+    texts = (members["instructions"] or "", *members["metadata"].values())
+    raws = (*members["tools"], members["tool_choice"], members["text"]["format"])
     return sum(map(getsizeof, texts)) + sum(len(bytes(raw)) for raw in raws if isinstance(raw, Raw))

@@ -34,9 +34,10 @@ def decode(body: bytes) -> ParsedRequest:
     _check_output(read)
     _check_tools(read)
     form = read.text.format if read.text is not None else None
+    names = (tool.name for tool in read.tools or () if tool.name is not None)
     instructions = () if read.instructions is None else (Message("system", read.instructions),)
     request = ChatRequest(
-        messages=(*instructions, *messages_of(read.input or "", _tool_names(read))),
+        messages=(*instructions, *messages_of(read.input or "", names)),
         model=read.model,
         max_tokens=read.max_output_tokens or UNBOUNDED,
         temperature=read.temperature,
@@ -83,10 +84,6 @@ def _grammar(form: Raw, param: str) -> Grammar | None:
     except InvalidRequest as error:
         path = f"{param}.{error.param}" if error.param else param
         raise InvalidRequest(f"{path}: {error.message.partition(': ')[2]}", param=path) from None
-
-
-def _tool_names(body: ResponsesBody) -> Iterator[str]:
-    return (tool.name for tool in body.tools or () if tool.name is not None)
 
 
 def _schema(form: Format) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from tokenfall.messages import ToolCall
-from tokenfall.wire import sse
+from tokenfall.wire import rate_limit_headers, sse
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest
 from tokenfall.wire.json_pieces import json_pieces
@@ -60,11 +60,13 @@ def _logprobs(options: ResponsesOptions, tokens: Sequence[str]) -> Sequence[Toke
 
 
 def error(api_error: ApiError) -> bytes:
-    """An error response body."""
-    return openai_errors.error(_named(api_error))
+    """An error response body. An unknown previous response has its own code."""
+    if api_error.param == "previous_response_id":
+        api_error = api_error.replaced(code="previous_response_not_found")
+    return openai_errors.error(api_error)
 
 
-def error_frame(api_error: ApiError, frames: int = 0) -> bytes:
+def error_frame(api_error: ApiError, frames: int) -> bytes:
     """The last frame of a stream that fails.
 
     The reference puts the error's members into the event itself; api.openai.com sends them in `error`, and the SDKs
@@ -73,13 +75,6 @@ def error_frame(api_error: ApiError, frames: int = 0) -> bytes:
     envelope = msgspec.json.decode(error(api_error))
     members = {"code": envelope["error"]["code"], "message": api_error.message, "param": api_error.param}
     return sse.frame(_encode({"type": "error", "sequence_number": frames, **members, **envelope}), "error")
-
-
-def _named(api_error: ApiError) -> ApiError:
-    """`api_error`, with OpenAI's code for an unknown previous response if it is one."""
-    if api_error.param != "previous_response_id":
-        return api_error
-    return api_error.replaced(code="previous_response_not_found")
 
 
 OPENAI_RESPONSES = Dialect(
@@ -93,6 +88,7 @@ OPENAI_RESPONSES = Dialect(
     encode_response=encode_response,
     error=error,
     error_frame=error_frame,
+    limits=rate_limit_headers.openai,
     frame_count=event_count,
     frame_number=event_number,
 )

@@ -242,7 +242,7 @@ def test_number_of_alternatives_is_as_requested_even_for_an_alternative_token() 
 
 
 def test_error_frame_is_the_same_before_and_after_the_first_token() -> None:
-    assert OPENAI_COMPLETIONS.error_frame(BROKEN) == (
+    assert OPENAI_COMPLETIONS.error_frame(BROKEN, 0) == (
         b'data: {"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
     )
 

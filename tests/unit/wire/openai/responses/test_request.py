@@ -8,7 +8,6 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Grammar, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
 from tokenfall.wire.openai.responses.body import Reasoning
-from tokenfall.wire.openai.responses.options import ResponsesOptions
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.unit.wire.openai.streams import parsed_request
@@ -32,34 +31,34 @@ def test_model_and_input_are_sufficient() -> None:
 
     assert read.request == ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
     assert not read.stream
-    assert read.options == ResponsesOptions(
-        instructions=None,
-        max_output_tokens=None,
-        max_tool_calls=None,
-        metadata={},
-        parallel_tool_calls=True,
-        reasoning=Reasoning(),
-        store=True,
-        temperature=1.0,
-        text={"format": {"type": "text"}, "verbosity": "medium"},
-        tool_choice="auto",
-        tools=[],
-        top_logprobs=0,
-        top_p=1.0,
-        truncation="disabled",
-        service_tier="default",
-        user=None,
-        safety_identifier=None,
-        prompt_cache_key=None,
-        logprobs=True,
-    )
+    assert read.options.repeated == {
+        "instructions": None,
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "reasoning": Reasoning(),
+        "store": True,
+        "temperature": 1.0,
+        "text": {"format": {"type": "text"}, "verbosity": "medium"},
+        "tool_choice": "auto",
+        "tools": [],
+        "top_logprobs": 0,
+        "top_p": 1.0,
+        "truncation": "disabled",
+        "service_tier": "default",
+        "user": None,
+        "safety_identifier": None,
+        "prompt_cache_key": None,
+    }
+    assert read.options.logprobs
 
 
 @pytest.mark.parametrize(
     ("given", "reported"), [(None, "default"), ("auto", "default"), ("default", "default"), ("priority", "priority")]
 )
 def test_reported_tier_is_the_requested_one(given: str | None, reported: str) -> None:
-    assert respond(service_tier=given).options.service_tier == reported
+    assert respond(service_tier=given).options.repeated["service_tier"] == reported
 
 
 def test_all_fields_are_decoded() -> None:
@@ -102,26 +101,26 @@ def test_all_fields_are_decoded() -> None:
         reasoning=True,
     )
     assert read.stream
-    assert read.options == ResponsesOptions(
-        instructions="Be brief.",
-        max_output_tokens=16,
-        max_tool_calls=2,
-        metadata={"a": "b"},
-        parallel_tool_calls=False,
-        reasoning=Reasoning("low", "auto"),
-        store=False,
-        temperature=0.0,
-        text={"format": as_sent(form), "verbosity": "medium"},
-        tool_choice=as_sent(choice),
-        tools=[as_sent(LOOK), as_sent(SEARCH), as_sent(BUY)],
-        top_logprobs=20,
-        top_p=0.0,
-        truncation="auto",
-        service_tier="flex",
-        user="u",
-        safety_identifier="s",
-        prompt_cache_key="k",
-    )
+    assert read.options.repeated == {
+        "instructions": "Be brief.",
+        "max_output_tokens": 16,
+        "max_tool_calls": 2,
+        "metadata": {"a": "b"},
+        "parallel_tool_calls": False,
+        "reasoning": Reasoning("low", "auto"),
+        "store": False,
+        "temperature": 0.0,
+        "text": {"format": as_sent(form), "verbosity": "medium"},
+        "tool_choice": as_sent(choice),
+        "tools": [as_sent(LOOK), as_sent(SEARCH), as_sent(BUY)],
+        "top_logprobs": 20,
+        "top_p": 0.0,
+        "truncation": "auto",
+        "service_tier": "flex",
+        "user": "u",
+        "safety_identifier": "s",
+        "prompt_cache_key": "k",
+    }
 
 
 def test_input_may_be_items() -> None:

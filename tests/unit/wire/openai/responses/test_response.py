@@ -73,7 +73,7 @@ def test_calls_without_text_give_no_message_item() -> None:
 
 
 def test_error_frame_has_members_of_both_formats() -> None:
-    assert OPENAI_RESPONSES.error_frame(BROKEN) == (
+    assert OPENAI_RESPONSES.error_frame(BROKEN, 0) == (
         b'event: error\ndata: {"type":"error","sequence_number":0,"code":"upstream_reset","message":"it broke",'
         b'"param":null,"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
     )
