@@ -31,13 +31,15 @@ class Grammar(Struct, frozen=True):
 class Tool(Struct, frozen=True):
     """A tool that the model may call. `parameters` is the JSON schema of its arguments, as JSON text; b"" without one.
 
-    A `custom` tool accepts any text, or the text that `grammar` describes, in the syntax `regex` or `lark`.
+    `strict`: the arguments of a call must satisfy it. A `custom` tool accepts any text, or the text that `grammar`
+    describes, in the syntax `regex` or `lark`.
     """
 
     name: str
     description: str = ""
     parameters: bytes = b""
     custom: bool = False
+    strict: bool = False
     grammar: Grammar | None = None
 
 
@@ -45,8 +47,9 @@ class Message(Struct, frozen=True, omit_defaults=True):
     """One message of a conversation; `content` is text, never empty for a user message.
 
     Only assistant messages have `tool_calls`; a message of role `tool` is the result of the call `tool_call_id`.
-    `images` are `data:` or `https:` URLs, in their original order. `thought` is the reasoning of an assistant message,
-    which some models require to be sent back.
+    `images` are `data:` or `https:` URLs, in their original order, and `image_places` their positions in `content`;
+    these are empty if all images follow it. `thought` is the reasoning of an assistant message, which some models
+    require to be sent back.
     """
 
     role: Role
@@ -54,6 +57,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     images: tuple[str, ...] = ()
+    image_places: tuple[int, ...] = ()
     thought: str = ""
 
 

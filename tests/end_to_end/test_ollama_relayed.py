@@ -66,13 +66,36 @@ async def test_embeddings_are_relayed_without_changing_digits() -> None:
     assert b'"embeddings":[[0.10, -2e-3],[1]]' in response.body
 
 
+async def test_embeddings_are_in_the_order_of_the_inputs_with_the_upstreams_count() -> None:
+    body = b'{"data":[{"index":1,"embedding":[2]},{"index":0,"embedding":[1]}],"usage":{"prompt_tokens":77}}'
+    relayed = json.loads((await embed(body, route="/api/embed", input=["a", "b"])).body)
+
+    assert (relayed["embeddings"], relayed["prompt_eval_count"]) == ([[1], [2]], 77)
+
+
 async def test_single_embedding_is_relayed() -> None:
-    response = await embed(VECTORS, route="/api/embeddings", prompt="a")
+    response = await embed(b'{"data":[{"embedding":[0.10, -2e-3]}]}', route="/api/embeddings", prompt="a")
 
     assert (response.status, response.body) == (200, b'{"embedding":[0.10, -2e-3]}')
 
 
-@pytest.mark.parametrize("body", [b'{"data":[{"embedding":"AAAA"}]}', b'{"data":[{}]}', b'{"data":1}', b"<html>"])
+@pytest.mark.parametrize("sent", [2_048, 8])
+async def test_dimensions_are_sent_to_the_upstream(sent: int) -> None:
+    async def script(exchange: Exchange) -> None:
+        body = b'{"data":[{"embedding":[1]}]}'
+        await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    async with relaying() as (here, upstream):
+        upstream.script = script
+        body = json.dumps({"model": "up-1", "input": "a", "dimensions": sent})
+        await fetch(here.port, request("/api/embed", method="POST", body=body))
+
+        assert json.loads(upstream.exchanges[-1].raw)["dimensions"] == sent
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"data":[{"embedding":"AAAA"}]}', b'{"data":[{}]}', b'{"data":1}', b"<html>", VECTORS]
+)
 async def test_invalid_embeddings_are_malformed(body: bytes) -> None:
     assert (await embed(body, route="/api/embed", input="a")).status == 502
 

@@ -83,6 +83,7 @@ MODULES = [
     "rate_limit",
     "turns.redis",
     "upstream.connection",
+    "utf8",
     "wire.sse",
 ]
 PURE = [

@@ -2,6 +2,7 @@
 
 from array import array
 from time import time
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +25,8 @@ from tokenfall.wire.dialect import ResponseTiming
 from tokenfall.wire.ollama import embeddings as ollama_embed
 from tokenfall.wire.ollama import models as ollama_models
 from tokenfall.wire.ollama.response import error
-from tokenfall.wire.openai.embeddings import DIMENSIONS, consumed
+from tokenfall.wire.openai.embeddings import consumed
+from tokenfall.wire.upstream.usage import count, whole_number
 
 OLLAMA_VERSION = "0.12.6"
 """The Ollama version whose API is implemented. Clients check it to find out which features are available."""
@@ -36,10 +38,20 @@ EXPIRES_S = 300.0
 class _Vector(Struct):
     embedding: msgspec.Raw
     """Passed on as it is: as Python's numbers, millions of them are sixteen times as large."""
+    index: Any = None
 
 
 class _Vectors(Struct):
     data: list[_Vector]
+    usage: Any = None
+
+    def in_order(self) -> list[msgspec.Raw]:
+        """The vectors by their index; as they are if they have no indices."""
+        vectors = {whole_number(vector.index): vector.embedding for vector in self.data}
+        numbers = range(len(self.data))
+        if vectors.keys() == set(numbers):
+            return [vectors[number] for number in numbers]
+        return [vector.embedding for vector in self.data]
 
 
 _vectors = msgspec.json.Decoder(_Vectors).decode
@@ -71,14 +83,15 @@ class OllamaRoutes:
         if self._fetch is not None and not is_simulated(embed.model):
             tokens = await run_sliced(counted(iter(embed.inputs)))
             with self._memory.lease(self._callers.of(request).name) as lease:
-                vectors = await self._relayed(request, embed, fetch=self._fetch, lease=lease)
+                vectors, used = await self._relayed(request, embed, fetch=self._fetch, lease=lease)
+                tokens = used or tokens
                 relayed = ollama_embed.embed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
                 return await sliced(relayed, lease=lease)
-        request.drop_content()
         inputs, seeds = list(embed.inputs), array("Q")
         embed = replace(embed, inputs=())
         tokens = await run_sliced(counted(consumed(inputs, seeds)))
         simulated = ollama_embed.vectors_of(seeds, embed.dimensions)
+        request.drop_content()
         return await sliced(ollama_embed.embed_pieces(embed.model, simulated, tokens=tokens, timing=timing))
 
     async def embeddings(self, request: Request) -> Response | LiveStream:
@@ -86,7 +99,7 @@ class OllamaRoutes:
         embed = ollama_embed.decode_embeddings(request.body)
         if self._fetch is not None and not is_simulated(embed.model):
             with self._memory.lease(self._callers.of(request).name) as lease:
-                vectors = await self._relayed(request, embed, fetch=self._fetch, lease=lease)
+                vectors, _ = await self._relayed(request, embed, fetch=self._fetch, lease=lease)
                 vector = vectors[0] if vectors else msgspec.Raw(b"[]")
                 return await sliced(iter((ollama_embed.embedding_document(vector),)), lease=lease)
         return document(ollama_embed.complete_embeddings(embed))
@@ -116,24 +129,28 @@ class OllamaRoutes:
 
     async def _relayed(
         self, request: Request, embed: ollama_embed.OllamaEmbeddings, *, fetch: Fetch, lease: MemoryLease
-    ) -> list[msgspec.Raw]:
-        """The upstream's vectors, as JSON; `lease` gets their size. Raises `UpstreamError`."""
+    ) -> tuple[list[msgspec.Raw], int]:
+        """The upstream's vectors, as JSON, and its count of tokens or 0; `lease` gets their size.
+
+        Raises `UpstreamError`.
+        """
         if self._throttle is not None:
             await self._throttle.spend(request)
         if not embed.inputs:
-            return []
+            return [], 0
         payload: dict[str, object] = {"model": embed.model, "input": embed.inputs}
-        if embed.dimensions != DIMENSIONS:
+        if embed.dimensions:
             payload["dimensions"] = embed.dimensions
         try:
             body = msgspec.json.encode(payload)
+            request.drop_content()
             vectors = _vectors(await fetch("/embeddings", body, caller=lease.caller, on_size=lease.resize))
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise _malformed() from None
-        found = [vector.embedding for vector in vectors.data]
-        if not all(bytes(memoryview(vector)[:1]) == b"[" for vector in found):
+        found = vectors.in_order()
+        if len(found) != len(embed.inputs) or not all(bytes(memoryview(vector)[:1]) == b"[" for vector in found):
             raise _malformed()
-        return found
+        return found, count(vectors.usage.get("prompt_tokens")) if isinstance(vectors.usage, dict) else 0
 
 
 def _malformed() -> UpstreamMalformed:

@@ -75,7 +75,7 @@ def error_document(body: bytes) -> UpstreamBroken | None:
         document = decode_leniently(body)
     except NotJSON:
         return UpstreamMalformed("the upstream did not respond with JSON")
-    if isinstance(document, dict) and document.get("object") not in (None, "error"):
+    if isinstance(document, dict) and document.get("object") == "response":
         return None  # a failed response of OpenAI's Responses API has an `error`, too
     message = document_error(document)
     return None if message is None else stream_error(message)

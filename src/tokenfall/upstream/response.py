@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 
 from tokenfall.errors import TokenfallError, UpstreamMalformed, copy_error
@@ -124,7 +125,7 @@ class CompleteResponse(UpstreamResponse):
         self.abandon()
 
     def completed(self) -> None:
-        self.body = bytes(self._received)
+        self.body = bytes(self._received).removeprefix(BOM_UTF8)
         self._received.clear()
         error = error_document(self.body)
         if error is None:

@@ -9,7 +9,6 @@ from random import Random
 from tokenfall.errors import (
     TokenfallError,
     UpstreamConnectTimeout,
-    UpstreamFailed,
     UpstreamRateLimited,
     UpstreamReset,
     UpstreamTruncated,
@@ -21,7 +20,8 @@ FIRST_WAIT_S = 0.25
 MAX_WAIT_S = 4.0
 
 _TRANSIENT = (UpstreamUnreachable, UpstreamRateLimited, UpstreamConnectTimeout, UpstreamReset, UpstreamTruncated)
-_TRANSIENT_STATUSES = (500, 502, 503, 504, 529)
+_TRANSIENT_STATUSES = (408, 500, 502, 503, 504, 529)
+"""408 is also what some servers send on an idle connection before they close it; RFC 9110, section 15.5.9."""
 
 
 class Retries:
@@ -47,6 +47,4 @@ class Retries:
 
 def _is_transient(error: TokenfallError, status: int) -> bool:
     """False for a refused key, an error of the caller and an expired token or total timeout."""
-    if isinstance(error, UpstreamFailed):
-        return status in _TRANSIENT_STATUSES
-    return isinstance(error, _TRANSIENT)
+    return status in _TRANSIENT_STATUSES or isinstance(error, _TRANSIENT)

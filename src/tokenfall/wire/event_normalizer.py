@@ -5,7 +5,8 @@ Rules for all dialects:
 - Content blocks never interleave. Until the arguments of a tool call are complete, all other events are queued.
 - A tool call has an id that is unique in its conversation and valid in every dialect, and the name that the client
   gave the tool. It is emitted once its name is complete: with its first arguments, or with the next event.
-- Arguments end with their JSON object: some upstreams send it again. `null` is an empty object.
+- Arguments end with their JSON object: some upstreams send it again. `null` is an empty object. A JSON string that
+  contains the object, which some upstreams send, is decoded.
 - Text does not begin with white space only: a text block of white space alone is dropped.
 - Log probabilities stay with their text, also where it is queued; those without text are added to the next text.
 - Reasoning is dropped when the client disabled it.
@@ -26,9 +27,10 @@ from tokenfall.utf8 import TextBuffer
 from tokenfall.wire.json_document import JSONDocument
 from tokenfall.wire.logprob_list import LogprobList
 from tokenfall.wire.stop_sequences import StopSequences
-from tokenfall.wire.tool_names import client_id, names_of
+from tokenfall.wire.tool_names import client_id, client_names
 from tokenfall.wire.upstream.request import MAX_STOPS
 
+_string = msgspec.json.Decoder(str).decode
 MAX_QUEUED = 2_048
 """Limit of the events of a response that are queued; consecutive ones of a kind count as one."""
 
@@ -36,7 +38,7 @@ MAX_QUEUED = 2_048
 class _OpenCall:
     """The tool call whose deltas are being emitted."""
 
-    __slots__ = ("_is_object", "_scanner", "head", "index", "is_complete")
+    __slots__ = ("_is_object", "_scanner", "_string", "head", "index", "is_complete")
 
     def __init__(self, head: ToolCallDelta) -> None:
         self.head: ToolCallDelta | None = head
@@ -45,6 +47,8 @@ class _OpenCall:
         self.is_complete = False
         self._is_object = False
         self._scanner = JSONDocument()
+        self._string: TextBuffer | None = None
+        """Arguments that are a JSON string, which may contain the object: held until they are complete."""
 
     def add(self, arguments: str) -> str:
         """The part of `arguments` that belongs to the call."""
@@ -53,6 +57,10 @@ class _OpenCall:
         before = self._scanner.size_bytes
         if not before and arguments.strip() == "null":
             return ""
+        if self._string is not None or (not before and arguments.lstrip().startswith('"')):
+            self._string = self._string or TextBuffer()
+            self._string.add(arguments)
+            return ""
         data = arguments.encode(errors="replace")
         document = self._scanner.feed(data)
         if document is None:
@@ -60,6 +68,15 @@ class _OpenCall:
         self.is_complete = True
         self._is_object = document.lstrip().startswith(b"{")
         return data[: len(document) - before].decode() if self._is_object else arguments
+
+    def held(self) -> str:
+        """The object in the held string; the held arguments as they are if there is none."""
+        held = "" if self._string is None else self._string.text()
+        try:
+            text = _string(held)
+        except msgspec.DecodeError:
+            return held
+        return text if text.lstrip().startswith("{") else held
 
 
 class _Queue:
@@ -103,7 +120,7 @@ class EventNormalizer:
 
     def __init__(self, request: ChatRequest, number: str) -> None:
         self._number = number
-        self._names = names_of(request.tools)
+        self._names = client_names(request.tools)
         self._ids = {call.id for message in request.messages for call in message.tool_calls}
         self._drops_reasoning = request.disables_reasoning
         self._stop_texts = request.stop
@@ -210,10 +227,10 @@ class EventNormalizer:
         return [ToolCallDelta(call.index, "", "", arguments) if head is None else replace(head, arguments=arguments)]
 
     def _end_call(self) -> list[OutputEvent]:
-        """Close the open call; emit it if it has no arguments."""
-        head = None if self._open is None else self._head(self._open)
-        self._open = None
-        return [] if head is None else [replace(head, arguments="")]
+        """Close the open call; emit it if it has no arguments, or only held ones."""
+        call, self._open = self._open, None
+        head = None if call is None else self._head(call)
+        return [] if call is None or head is None else [replace(head, arguments=call.held())]
 
     def _head(self, call: _OpenCall) -> ToolCallDelta | None:
         """Id and name of a call, once."""

@@ -140,6 +140,7 @@ def test_200_that_is_not_a_stream_is_an_error(body: bytes, kind: type[UpstreamBr
         b' \n\n{"data":[]}',
         b"[]",
         b'{"object":"response","status":"failed","error":{"message":"their own words"}}',
+        b'{"object":"chat.completion","choices":[{"error":null}],"error":null}',
         b'{"error":null,"id":"x"}',
         b'{"error":{"message":"' + b"x" * MAX_ERROR_BODY_BYTES + b'"}}',
     ],
@@ -155,7 +156,14 @@ def test_complete_200_that_is_not_json_is_malformed(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [BODY, b'{"object":"error","message":"their own words"}', b'{"detail":"their own words"}', b"[" + BODY + b"]"],
+    [
+        BODY,
+        b'{"object":"error","message":"their own words"}',
+        b'{"detail":"their own words"}',
+        b"[" + BODY + b"]",
+        b'{"object":"chat.completion","choices":[],"error":{"message":"their own words"}}',
+        b'{"object":"chat.completion","choices":[{"message":{},"error":{"message":"their own words"}}]}',
+    ],
 )
 def test_complete_200_that_reports_an_error_is_an_error(body: bytes) -> None:
     error = error_document(body)

@@ -49,6 +49,15 @@ async def test_200_returns_the_body(harness: ResponseHarness) -> None:
     assert (harness.response.status, harness.response.body) == (200, b'{"Hello":1}')
 
 
+async def test_byte_order_mark_of_a_200_is_removed(harness: ResponseHarness) -> None:
+    harness.response.head_received(200, [])
+    harness.response.body_received(b'\xef\xbb\xbf{"a":1}')
+    harness.response.body_ended()
+    await harness.response.end
+
+    assert harness.response.body == b'{"a":1}'
+
+
 async def test_200_over_the_size_limit_is_malformed(harness: ResponseHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BODY_BYTES", 4)
     harness.response.head_received(200, [])

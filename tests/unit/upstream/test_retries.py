@@ -42,6 +42,8 @@ def wait_s(error: TokenfallError, *, status: int = 0, tries: int = 1, left_s: fl
         (UpstreamConnectTimeout, 0, True),
         (UpstreamRateLimited, 429, True),
         (UpstreamFailed, 500, True),
+        (UpstreamError, 408, True),
+        (UpstreamError, 409, False),
         (UpstreamFailed, 502, True),
         (UpstreamFailed, 503, True),
         (UpstreamFailed, 504, True),

@@ -130,10 +130,21 @@ def images_of(read: Iterable[Block]) -> tuple[str, ...]:
     return tuple(images)
 
 
+def places_of(read: Iterable[Block]) -> tuple[int, ...]:
+    """The position of each of `images_of` in `text_of`; empty if all images follow the text."""
+    places: list[int] = []
+    end = 0
+    for block in read:
+        end += len(_text(block))
+        places += [end] * len(images_of((block,)))
+    return tuple(places) if places and places[0] < end else ()
+
+
 def _text(block: Block) -> str:
     if isinstance(block, Text):
         return block.text
-    return text_of(block.blocks) if isinstance(block, Document) else ""
+    text = text_of(block.blocks) if isinstance(block, Document) else ""
+    return f"\n{text}\n" if text else ""  # a document is not part of the line before or after it
 
 
 def _block(block: dict[str, Any], content: str, *, number: int, allowed: set[str] | None) -> Block:

@@ -24,6 +24,7 @@ from tokenfall.wire.anthropic.blocks import (
     ToolUse,
     blocks,
     images_of,
+    places_of,
     text_of,
 )
 from tokenfall.wire.anthropic.errors import invalid
@@ -187,8 +188,16 @@ def _messages(message: _Read) -> list[Message]:
     if others or not converted:
         calls = [_call(block) for block in others if isinstance(block, ToolUse)]
         thoughts = [block.thinking for block in others if isinstance(block, Thinking)]
-        text, images = text_of(others), images_of(others)
-        converted.append(Message(message.role, text, tool_calls=tuple(calls), images=images, thought="".join(thoughts)))
+        converted.append(
+            Message(
+                message.role,
+                text_of(others),
+                tool_calls=tuple(calls),
+                images=images_of(others),
+                image_places=places_of(others),
+                thought="".join(thoughts),
+            )
+        )
     return converted
 
 

@@ -19,6 +19,8 @@ from tokenfall.wire.dialect import (
     MAX_STOPS,
     MAX_TOOLS,
     UNBOUNDED,
+    Fraction,
+    ModelName,
     ParsedRequest,
     RawSchema,
     decoded,
@@ -29,8 +31,6 @@ from tokenfall.wire.dialect import (
 MIN_THINKING_BUDGET = 1024
 _BUDGETS = ((4_096, "low"), (16_384, "medium"))
 """Largest reasoning budget in tokens of each effort; above that it is `high`."""
-
-Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
 class _ToolChoice(Struct):
@@ -62,11 +62,13 @@ class _Tool(Struct):
     name: Raw = msgspec.field(default_factory=Raw)
     description: Raw = msgspec.field(default_factory=Raw)
     input_schema: Raw = msgspec.field(default_factory=Raw)
+    strict: Raw = msgspec.field(default_factory=Raw)
 
 
 class _CustomTool(Struct):
     name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}\Z")]
     description: str | None = None
+    strict: bool | None = None
 
 
 class _Typed(Struct):
@@ -76,7 +78,7 @@ class _Typed(Struct):
 class CountTokensBody(Struct, kw_only=True):
     """The body of `POST /v1/messages/count_tokens`: everything that is counted as input."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    model: ModelName
     messages: Annotated[list[RawMessage], Meta(max_length=MAX_ITEMS, extra_json_schema={"minItems": 1})]
     system: Content | None = None
     tools: Annotated[list[_Tool], Meta(max_length=MAX_TOOLS)] | None = None
@@ -240,7 +242,7 @@ def _custom_tools(tools: list[_Tool]) -> tuple[Tool, ...]:
 
 
 def _custom_tool(tool: _Tool, field: str) -> Tool:
-    given = {"name": tool.name, "description": tool.description}
+    given = {"name": tool.name, "description": tool.description, "strict": tool.strict}
     try:
         read = decoded_part(_custom, msgspec.json.encode({name: raw for name, raw in given.items() if bytes(raw)}))
     except InvalidRequest as error:
@@ -249,7 +251,7 @@ def _custom_tool(tool: _Tool, field: str) -> Tool:
     kind = bytes(decoded_part(_typed, schema).type)
     if kind != b'"object"':
         raise invalid(f"{field}.input_schema.type", "Input should be 'object'" if kind else "Field required")
-    return Tool(read.name, read.description or "", schema)
+    return Tool(read.name, read.description or "", schema, strict=bool(read.strict))
 
 
 def _string(raw: Raw) -> str | None:

@@ -56,11 +56,14 @@ class OllamaEmbedding(Struct, frozen=True):
 
 
 class OllamaEmbeddings(Struct, frozen=True, kw_only=True):
-    """A decoded request. `truncate`: whether an input that is too long may be truncated."""
+    """A decoded request. `dimensions` is 0 for the model's own number of them.
+
+    `truncate`: whether an input that is too long may be truncated.
+    """
 
     model: str
     inputs: tuple[str, ...]
-    dimensions: int = DIMENSIONS
+    dimensions: int = 0
     truncate: bool = True
 
 
@@ -75,11 +78,10 @@ def decode_embed(body: bytes) -> OllamaEmbeddings:
     inputs = (given,) if isinstance(given, str) else tuple(given)
     if len(inputs) > MAX_INPUTS:
         raise InvalidRequest(f"input takes at most {MAX_INPUTS} texts", param="input")
-    wanted = read.dimensions or 0
     return OllamaEmbeddings(
         model=model_name(read.model),
         inputs=inputs,
-        dimensions=wanted if 0 < wanted < DIMENSIONS else DIMENSIONS,
+        dimensions=max(0, read.dimensions or 0),
         truncate=read.truncate is not False,
     )
 
@@ -91,8 +93,9 @@ def decode_embeddings(body: bytes) -> OllamaEmbeddings:
 
 
 def vectors_of(seeds: Iterable[int], dimensions: int) -> Iterator[bytes]:
-    """The vector of each of these seeds, encoded."""
-    return (_encode(vector_of(seed, dimensions)) for seed in seeds)
+    """The simulated vector of each of these seeds, encoded."""
+    size = min(dimensions or DIMENSIONS, DIMENSIONS)
+    return (_encode(vector_of(seed, size)) for seed in seeds)
 
 
 def embed_pieces(
@@ -109,7 +112,7 @@ def embed_pieces(
 
 def complete_embeddings(embed: OllamaEmbeddings) -> bytes:
     """The response of `/api/embeddings`."""
-    numbers = [number for text in embed.inputs for number in vector(text, embed.dimensions)]
+    numbers = [number for text in embed.inputs for number in vector(text, DIMENSIONS)]
     return embedding_document(msgspec.Raw(_encode(numbers)))
 
 

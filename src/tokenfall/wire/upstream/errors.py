@@ -4,9 +4,9 @@ Forms: `{"error": {"message": …}}` (OpenAI), `{"error": "…"}` (Ollama), `[{"
 `{"object": "error", "message": …}` (older vLLM), `{"detail": "…"}` and `{"detail": [{"loc": …, "msg": …}]}` (FastAPI),
 `{"message": …, "code": …}` (Cohere, Mistral) with `msg`, `status` or `statusCode`, `{"error_message": …}`,
 `{"error_code": …, "error_msg": …}` (Baidu), `{"error_code": …, "text": …}` (FastChat), `{"errors": [{"message": …}]}`
-and `{"success": false, …}` (Cloudflare), `{"fault": {"faultstring": …}}` (Apigee),
-`{"Error": {"Message": …}}` (AWS), `{"exception": …}`, `{"base_resp": {"status_code": …, "status_msg": …}}` (MiniMax),
-`{"status": "error", "message": …}`, `{"x_groq": {"error": "…"}}`, a JSON string, and plain text.
+and `{"success": false, …}` (Cloudflare), `{"fault": {"faultstring": …}}` (Apigee), `{"Error": {"Message": …}}` (AWS),
+`{"exception": …}`, `{"base_resp": {"status_code": …, "status_msg": …}}` (MiniMax), `{"status": "error", "message": …}`,
+`{"x_groq": {"error": "…"}}`, `{"choices": [{"error": …}]}` (OpenRouter), a JSON string, and plain text.
 """
 
 from typing import Any
@@ -55,9 +55,10 @@ def document_error(document: object) -> str | None:
         return error_message(document["error"]) or error_message(document.get("message"))
     if _is_error(document):
         return error_message(document)
-    groq = document.get("x_groq")
-    if isinstance(groq, dict) and _is_present(groq.get("error")):
-        return error_message(groq["error"])
+    choices = document.get("choices")
+    for holder in (document.get("x_groq"), *(choices if isinstance(choices, list) else [choices])):
+        if isinstance(holder, dict) and _is_present(holder.get("error")):
+            return error_message(holder["error"])
     status = document.get("base_resp")
     return error_message(status) if isinstance(status, dict) and _is_present(status.get("status_code")) else None
 

@@ -55,7 +55,7 @@ def malformed() -> UpstreamMalformed:
 
 
 def lenient_chunk(document: Document, *, after_deltas: bool = False) -> CompletionChunk:
-    """Raises `UpstreamMalformed`, and `UpstreamStreamError` for an error in a choice.
+    """Raises `UpstreamMalformed`.
 
     `after_deltas`: earlier chunks had deltas, so a complete `message` repeats them and is skipped.
     """
@@ -83,8 +83,6 @@ def _usages(document: Document, choices: list[Any]) -> Iterator[Document]:
 
 
 def lenient_choice(choice: Document) -> ChunkChoice:
-    if (error := choice.get("error")) is not None:
-        raise stream_error(error_message(error))
     delta = choice.get("delta")
     if delta is None:
         delta = choice.get("message")

@@ -14,6 +14,7 @@ DeepSeek and Moonshot require the reasoning of earlier turns, which some clients
 
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import repeat
 from typing import Any
 
 from msgspec.structs import replace
@@ -90,7 +91,7 @@ class _MessageEncoder:
             return message
         document: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.images:
-            document["content"] = _parts(message.content, message.images)
+            document["content"] = _parts(message.content, message.images, places=message.image_places)
         if thought and REASONING_CONTENT not in self._rewrites:
             document["reasoning_content"] = thought
         if message.tool_calls:
@@ -118,6 +119,14 @@ class _MessageEncoder:
         return sha256(original.encode()).hexdigest()[:_SHORT_ID]
 
 
-def _parts(text: str, images: Sequence[str]) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
-    return parts + [{"type": "image_url", "image_url": {"url": url}} for url in images]
+def _parts(text: str, images: Sequence[str], *, places: Sequence[int] = ()) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    start = 0
+    for url, place in zip(images, places or repeat(len(text)), strict=False):
+        parts += [*_text_parts(text[start:place]), {"type": "image_url", "image_url": {"url": url}}]
+        start = place
+    return parts + _text_parts(text[start:])
+
+
+def _text_parts(text: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text}] if text else []

@@ -11,7 +11,7 @@ from tokenfall.messages import ChatRequest, Tool
 from tokenfall.wire.dialect import UNBOUNDED
 from tokenfall.wire.tool_names import upstream_name
 from tokenfall.wire.upstream.messages import encoded_messages
-from tokenfall.wire.upstream.rewrites import LOGPROBS, REASONING_EFFORT, STREAM_OPTIONS, max_tokens_name
+from tokenfall.wire.upstream.rewrites import LOGPROBS, REASONING_EFFORT, STREAM_OPTIONS, STRICT, max_tokens_name
 from tokenfall.wire.upstream.strict_schema import fits_strict, with_properties
 
 MAX_STOPS = 4
@@ -59,7 +59,7 @@ def _logprobs(request: ChatRequest) -> dict[str, Any]:
 def _response_format(request: ChatRequest) -> dict[str, Any] | None:
     if request.schema is not None:
         named: dict[str, Any] = {"name": request.schema_name or "answer", "schema": msgspec.Raw(request.schema)}
-        if fits_strict(request.schema):
+        if STRICT not in request.rewrites and fits_strict(request.schema):
             named["strict"] = True
         return {"type": "json_schema", "json_schema": named}
     return {"type": "json_object"} if request.json_object else None
@@ -79,4 +79,5 @@ def _tools(request: ChatRequest) -> dict[str, Any]:
 def _function(tool: Tool) -> dict[str, Any]:
     parameters = msgspec.Raw(with_properties(tool.parameters or b'{"type":"object"}'))
     description = {"description": tool.description} if tool.description else {}
-    return {"name": upstream_name(tool.name), **description, "parameters": parameters}
+    strict = {"strict": True} if tool.strict and fits_strict(tool.parameters) else {}
+    return {"name": upstream_name(tool.name), **description, "parameters": parameters, **strict}

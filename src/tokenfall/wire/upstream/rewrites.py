@@ -8,6 +8,7 @@ the word JSON, signatures of tool calls (Gemini), reasoning of all assistant mes
 
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest
+from tokenfall.wire.upstream.strict_schema import fits_strict
 
 CALL_IDS = "tool call id was"
 """In Mistral's error: `Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.`"""
@@ -23,8 +24,10 @@ REASONING_REQUIRED = "reasoning_content is required"
 SIGNATURE = "thought_signature"
 """In Gemini's error: `Function call is missing a thought_signature in functionCall parts.`"""
 STREAM_OPTIONS = "stream_options"
+STRICT = "schema for response_format"
+"""In errors of OpenAI and Groq: `Invalid schema for response_format 'answer'`, which without `strict` is accepted."""
 
-_IN_ERRORS = (CALL_IDS, JSON_WORD, LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, SIGNATURE, STREAM_OPTIONS)
+_IN_ERRORS = (CALL_IDS, JSON_WORD, LOGPROBS, REASONING_CONTENT, REASONING_EFFORT, SIGNATURE, STREAM_OPTIONS, STRICT)
 REWRITES = (*_IN_ERRORS, MAX_TOKENS, MAX_COMPLETION_TOKENS, REASONING_REQUIRED)
 _NEW_FAMILIES = ("gpt-5", "o1", "o3", "o4", "codex")
 """Models that accept only `max_completion_tokens`."""
@@ -44,9 +47,11 @@ def max_tokens_name(request: ChatRequest) -> str:
 
 
 def omitted_value(rewrite: str, request: ChatRequest) -> object:
-    """The caller's value that a rewrite omits; None if it omits none."""
+    """The caller's value that a rewrite omits, or the one that it depends on; None if there is none."""
     if rewrite == LOGPROBS:
         return request.logprobs
+    if rewrite == STRICT:
+        return hash(request.schema)
     return request.effort if rewrite == REASONING_EFFORT else None
 
 
@@ -76,6 +81,8 @@ def _is_sent(member: str, request: ChatRequest) -> bool:
         return request.json_object
     if member == LOGPROBS:
         return request.logprobs is not None
+    if member == STRICT:
+        return request.schema is not None and fits_strict(request.schema)
     if member == REASONING_CONTENT:
         return any(message.role == "assistant" for message in request.messages)
     return member != REASONING_EFFORT or request.reasoning or request.effort != ""

@@ -24,6 +24,10 @@ def result(call_id: str, text: str = "ok", *images: str) -> Message:
     return Message("tool", text, tool_call_id=call_id, images=images)
 
 
+def text(content: str) -> dict[str, str]:
+    return {"type": "text", "text": content}
+
+
 USER = Message("user", "Hi")
 CALLED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
@@ -40,16 +44,20 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
             {"role": "user", "content": [{"type": "text", "text": "What?"}, IMAGE]},
         ),
         (Message("user", "", images=("data:x", "data:x")), {"role": "user", "content": [IMAGE, IMAGE]}),
+        (
+            Message("user", "One: two: same?", images=("data:x", "data:x"), image_places=(5, 10)),
+            {"role": "user", "content": [text("One: "), IMAGE, text("two: "), IMAGE, text("same?")]},
+        ),
     ],
 )
 def test_message_keeps_its_text_and_images(message: Message, expected: dict[str, Any]) -> None:
     assert encoded(message) == [expected]
 
 
-@pytest.mark.parametrize("text", ["", "So"])
-def test_call_and_its_result_are_kept(text: str) -> None:
-    assert encoded(calling("c", text=text), result("c", "rain")) == [
-        {"role": "assistant", "content": text or None, "tool_calls": [CALLED]},
+@pytest.mark.parametrize("content", ["", "So"])
+def test_call_and_its_result_are_kept(content: str) -> None:
+    assert encoded(calling("c", text=content), result("c", "rain")) == [
+        {"role": "assistant", "content": content or None, "tool_calls": [CALLED]},
         {"role": "tool", "content": "rain", "tool_call_id": "c"},
     ]
 

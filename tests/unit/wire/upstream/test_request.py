@@ -71,6 +71,15 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
             },
         ),
         (
+            {"schema": STRICT.encode(), "rewrites": frozenset({"schema for response_format"})},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": json.loads(STRICT)},
+                }
+            },
+        ),
+        (
             {"schema": b"{}", "json_object": True},
             {
                 "response_format": {
@@ -107,6 +116,16 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
 )
 def test_all_options_are_encoded_as_openai_members(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     assert sent(**fields) == expected
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict", "sent_strict"),
+    [(STRICT, True, True), (STRICT, False, None), ('{"type":"object"}', True, None)],
+)
+def test_strict_tool_is_strict_if_its_schema_fits(schema: str, strict: bool, sent_strict: bool | None) -> None:
+    (tool,) = sent(tools=(Tool("t", parameters=schema.encode(), strict=strict),))["tools"]
+
+    assert tool["function"].get("strict") is sent_strict
 
 
 @pytest.mark.parametrize("choice", ["none", "required"])

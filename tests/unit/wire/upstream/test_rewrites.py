@@ -2,7 +2,17 @@ import pytest
 
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest, Message, ToolCall
-from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_REQUIRED, SIGNATURE, needed_rewrite
+from tokenfall.wire.upstream.rewrites import (
+    CALL_IDS,
+    JSON_WORD,
+    LOGPROBS,
+    REASONING_EFFORT,
+    REASONING_REQUIRED,
+    SIGNATURE,
+    STRICT,
+    needed_rewrite,
+    omitted_value,
+)
 
 UNSUPPORTED = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
 
@@ -13,7 +23,13 @@ def rewrite(
     message: str, *, model: str = "m", param: str | None = None, rewrites: frozenset[str] = frozenset()
 ) -> str | None:
     request = ChatRequest(
-        messages=MESSAGES, model=model, max_tokens=9, rewrites=rewrites, reasoning=True, json_object=True
+        messages=MESSAGES,
+        model=model,
+        max_tokens=9,
+        rewrites=rewrites,
+        reasoning=True,
+        json_object=True,
+        schema=b'{"type":"object","properties":{},"required":[],"additionalProperties":false}',
     )
     return needed_rewrite(UpstreamRefused(message, param=param), request)
 
@@ -38,6 +54,8 @@ def rewrite(
         ("Missing `reasoning_content` field in the assistant message at message index 1.", "m", REASONING_REQUIRED),
         ("Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.", "m", CALL_IDS),
         ("Function call is missing a thought_signature in functionCall parts.", "m", SIGNATURE),
+        ("Invalid schema for response_format 'answer': In context=(), too many properties", "m", STRICT),
+        ("invalid JSON schema for response_format: 'answer': /properties", "m", STRICT),
         ("'messages' must contain the word 'json' in some form, to use 'response_format'", "m", JSON_WORD),
         ("Prompt must contain the word 'json' in some form to use 'response_format'", "m", JSON_WORD),
     ],
@@ -66,7 +84,9 @@ def test_rewrite_that_the_request_has_is_not_needed_again(name: str) -> None:
     assert rewrite(message, rewrites=frozenset({name})) is None
 
 
-@pytest.mark.parametrize("name", [CALL_IDS, JSON_WORD, SIGNATURE, "reasoning_content", "reasoning_effort", "logprobs"])
+@pytest.mark.parametrize(
+    "name", [CALL_IDS, JSON_WORD, SIGNATURE, STRICT, "reasoning_content", "reasoning_effort", "logprobs"]
+)
 def test_member_that_was_not_sent_is_not_refused(name: str) -> None:
     request = ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
 
@@ -81,3 +101,9 @@ def test_effort_without_reasoning_can_be_omitted() -> None:
 
 def test_upstream_that_still_misses_reasoning_is_not_asked_again() -> None:
     assert rewrite("reasoning_content is missing", rewrites=frozenset({REASONING_REQUIRED})) is None
+
+
+def test_omitted_value_is_that_of_the_request() -> None:
+    request = ChatRequest(messages=(), model="m", max_tokens=9, effort="low", logprobs=2)
+
+    assert [omitted_value(each, request) for each in (LOGPROBS, REASONING_EFFORT, JSON_WORD)] == [2, "low", None]
