@@ -204,12 +204,6 @@ async def test_close_cancels_the_check_and_closes_the_primary(
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_close_without_a_check(limiter: FallbackLimiter, remote: Remote) -> None:
-    await limiter.close()
-
-    assert remote.closed
-
-
 async def test_cancelled_request_is_not_a_failure(limiter: FallbackLimiter, remote: Remote) -> None:
     remote.may_respond.clear()
     caller = asyncio.create_task(limiter.take("a"))

@@ -59,29 +59,25 @@ async def test_removed_turn_does_not_count_as_detached() -> None:
     assert (ended_by(first), ended_by(second), len(detached)) == (None, None, 1)
 
 
-@pytest.mark.parametrize(("held_bytes", "text"), [(60_000, ""), (1, "x" * 60_000)])
-async def test_questions_and_texts_count_as_memory(held_bytes: int, text: str) -> None:
+@pytest.mark.parametrize(
+    ("held_bytes", "text", "thoughts"),
+    [(60_000, "", ()), (1, "x" * 60_000, ()), (1, "", ("x" * 30_000, "y" * 30_000))],
+)
+async def test_questions_texts_and_reasoning_count_as_memory(
+    held_bytes: int, text: str, thoughts: tuple[str, ...]
+) -> None:
     detached = detached_turns(max_bytes=100_000)
-    first, second = running_turn(text), running_turn(text)
-    detached.add(first, held_bytes=held_bytes)
-    detached.add(second, held_bytes=held_bytes)
+    turns = [running_turn(text) for _ in range(2)]
+    for turn in turns:
+        for thought in thoughts:
+            turn.add_thought(thought)
+        detached.add(turn, held_bytes=held_bytes)
     detached.close()
 
-    assert ended_by(first) == "the turns that ran without their clients used too much memory"
-    assert ended_by(second) is None
-
-
-async def test_reasoning_counts_as_memory() -> None:
-    detached = detached_turns(max_bytes=100_000)
-    first, second = running_turn(), running_turn()
-    for turn in (first, second):
-        turn.add_thought("x" * 30_000)
-        turn.add_thought("y" * 30_000)
-        detached.add(turn, held_bytes=1)
-    detached.close()
-
-    assert ended_by(first) == "the turns that ran without their clients used too much memory"
-    assert ended_by(second) is None
+    assert [ended_by(turn) for turn in turns] == [
+        "the turns that ran without their clients used too much memory",
+        None,
+    ]
 
 
 async def test_detached_turn_over_its_size_or_age_is_ended_by_the_timer(monkeypatch: pytest.MonkeyPatch) -> None:
