@@ -83,7 +83,11 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     ],
     "wire/anthropic/request.py": [(search, NAME)],
     "wire/anthropic/response.py": [(None, OURS)],
-    "wire/json_document.py": [(all_found, "one character")],
+    "wire/json_document.py": [
+        (match, "possessive; its alternatives start with different characters"),
+        (match, "possessive; its alternatives start with different characters, and none contains another"),
+        (match, "possessive; its alternatives start with different characters"),
+    ],
     "wire/ollama/messages.py": [(match, "repeated classes at a fixed position; each backtracks at most three times")],
     "wire/ollama/models.py": [(None, OURS)],
     "wire/ollama/request.py": [
