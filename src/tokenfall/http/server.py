@@ -51,7 +51,7 @@ class HTTPServer:
         request_memory: MemoryShares,
         max_descriptors: int | None = None,
     ) -> None:
-        """`request_memory`: for bodies that are being received.
+        """`request_memory`: for bodies that are being received or handled.
 
         `max_descriptors`: the process's descriptor limit; None raises it to the hard limit.
         """

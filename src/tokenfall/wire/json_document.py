@@ -5,16 +5,18 @@ Each byte is scanned once: the cost is linear, however the document is split int
 
 import re
 
-_REST_OF_STRING = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
-_FLAT = rb'[^"{}\[\]]++|"%b"' % _REST_OF_STRING
-_MARKS = rb'([{\[]++|[}\]]++|"?)'
-_BEFORE = re.compile(rb"(?:%b)*+%b" % (_FLAT, _MARKS), re.DOTALL)
-"""Skips to the next brackets, or to the quote of an incomplete string."""
+_BEFORE = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([{\[]++|[}\]]++|"?)', re.DOTALL)
+"""Skips text and strings up to the next brackets, or to the quote of an incomplete string."""
 
-_INSIDE = re.compile(rb"(?:%b|\{(?:%b)*+\}|\[(?:%b)*+\])*+%b" % (_FLAT, _FLAT, _FLAT, _MARKS), re.DOTALL)
+_INSIDE = re.compile(
+    rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+    rb'|\{(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\}'
+    rb'|\[(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\])*+([{\[]++|[}\]]++|"?)',
+    re.DOTALL,
+)
 """The same in a document; skips its innermost objects and arrays too. A loop over all marks in 1 MiB takes 200 ms."""
 
-_STRING_END = re.compile(rb'%b(["\\]?)' % _REST_OF_STRING, re.DOTALL)
+_STRING_END = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+(["\\]?)', re.DOTALL)
 """The rest of a string, with its quote; an incomplete one may end with a backslash."""
 
 _OPENING = (b"{", b"[")

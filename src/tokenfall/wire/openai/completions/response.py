@@ -123,17 +123,22 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
         check_size(echoed + usage.completion_tokens, options.logprobs)
     if sum(map(len, options.echoed)) * options.each > MAX_ECHOED_CHARACTERS:
         raise InvalidRequest(f"a complete response echoes at most {MAX_ECHOED_CHARACTERS} characters", param="echo")
-    choices = [_choice(number, choice, options=options) for number, choice in enumerate(response.choices)]
+    texts: dict[tuple[int, int], str] = {}
+    choices = [_choice(number, choice, options=options, texts=texts) for number, choice in enumerate(response.choices)]
     document = None if usage is None else usage_document(usage)
     return json_pieces(
         Completion(**first_members(response.meta, "cmpl", kind="text_completion"), choices=choices, usage=document)
     )
 
 
-def _choice(number: int, choice: ResponseChoice, *, options: CompletionOptions) -> TextChoice:
+def _choice(
+    number: int, choice: ResponseChoice, *, options: CompletionOptions, texts: dict[tuple[int, int], str]
+) -> TextChoice:
+    """`texts`: those of the choices before, by the identity of their parts; equal ones are held once."""
     echo = options.echo(number)
+    text = texts.setdefault((id(echo), id(choice)), echo + choice.text)
     logprobs = None if options.logprobs is None else logprobs_lazily(echo, choice.tokens, top=options.logprobs)
-    return TextChoice(index=number, text=echo + choice.text, logprobs=logprobs, finish_reason=_reason(choice.reason))
+    return TextChoice(index=number, text=text, logprobs=logprobs, finish_reason=_reason(choice.reason))
 
 
 def _reason(reason: FinishReason) -> TextFinishReason:

@@ -15,6 +15,7 @@ from tokenfall.wire.openai.completions.logprobs import CompletionLogprobs
 from tokenfall.wire.openai.completions.request import CompletionOptions
 from tokenfall.wire.openai.completions.response import MAX_ECHOED, OPENAI_COMPLETIONS
 
+from tests.doubles.memory import held_bytes
 from tests.unit.wire.refusals import refusal
 from tests.unit.wire.streams import (
     FIRST_CALL,
@@ -255,6 +256,14 @@ def test_complete_response_with_echo_and_logprobs(logprobs: int, tops: object) -
         "top_logprobs": tops,
         "text_offset": [0, 1, 3],
     }
+
+
+def test_choices_of_one_prompt_hold_their_text_once() -> None:
+    request = completion(prompt=["a" * 50_000, "b" * 50_000], n=20, echo=True)
+    choice = ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])
+    response = replace(model_response(choice), choices=(choice,) * 40)
+
+    assert held_bytes(lambda: OPENAI_COMPLETIONS.encode_response(request, response)) < 300_000
 
 
 def test_complete_response_without_usage() -> None:
