@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from tokenfall.cli.flags import flag
-from tokenfall.settings.fields import defaults, setting_fields
-from tokenfall.settings.loading import format_default
+from tokenfall.settings.fields import SETTINGS
+from tokenfall.settings.loading import format_value
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
@@ -19,16 +19,15 @@ HEADINGS = ("environment", "flag", "default", "value", "meaning")
 
 def table() -> str:
     """One row per setting, in the order of the fields."""
-    values = defaults()
     rows = [
         (
             f"`{field.upper()}`",
             f"`{flag(field)}`" if about.flag else "none",
-            _default(format_default(field, values[field])),
+            _default(format_value(about.default, about.kind)),
             about.kind.takes,
             about.help,
         )
-        for field, about in setting_fields().items()
+        for field, about in SETTINGS.items()
     ]
     return "\n".join(_line(cells) for cells in (HEADINGS, ("---",) * len(HEADINGS), *rows))
 

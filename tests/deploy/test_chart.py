@@ -11,7 +11,7 @@ from tokenfall import __version__
 from tokenfall.api.metrics import families
 from tokenfall.metrics.registry import Metrics
 from tokenfall.settings import load
-from tokenfall.settings.fields import setting_fields
+from tokenfall.settings.fields import SETTINGS
 
 from tests.deploy.helm import CHART, Helm, Manifest
 
@@ -95,7 +95,7 @@ def test_grace_period_covers_the_hook_and_the_drain(helm: Helm, values: Path) ->
 @Values
 def test_server_accepts_the_rendered_environment(helm: Helm, values: Path) -> None:
     texts = environment(by_kind(helm.manifests("--values", str(values))))
-    known = {name.upper() for name in setting_fields()}
+    known = {name.upper() for name in SETTINGS}
     written = {name: text for name, text in texts.items() if text not in ("from a secret", "sqlite:////data/chat.db")}
 
     assert set(texts) <= known

@@ -78,13 +78,13 @@ class PipeConnection(Connection):
 
     __slots__ = ("aborted", "eof_written", "options", "sends")
 
-    def __init__(self, edge: HTTPServer, fd: int, *, peer: str) -> None:
+    def __init__(self, server: HTTPServer, fd: int, *, peer: str) -> None:
         self.aborted = False
         self.eof_written = False
         self.options: list[tuple[int, int, int | bytes]] = []
         self.sends: list[bytes] = []
         """The data of each `send` call."""
-        super().__init__(edge, fd, peer=peer)
+        super().__init__(server, fd, peer=peer)
 
     def set_option(self, level: int, name: int, *, value: int | bytes) -> None:
         self.options.append((level, name, value))
@@ -105,13 +105,13 @@ class PipeConnection(Connection):
 class FakeClient:
     """A client of an `HTTPServer`: `send` delivers synchronously, nothing is read before `read`."""
 
-    def __init__(self, edge: HTTPServer, peer: str = "127.0.0.1") -> None:
+    def __init__(self, server: HTTPServer, peer: str = "127.0.0.1") -> None:
         self._reader, writer = os.pipe2(os.O_NONBLOCK)
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._fd = writer
-        self._masks = cast(FakeReactor, edge.reactor).masks
+        self._masks = cast(FakeReactor, server.reactor).masks
         self.received = b""
-        self.connection = PipeConnection(edge, writer, peer=peer)
+        self.connection = PipeConnection(server, writer, peer=peer)
 
     def is_closed(self) -> bool:
         """Return whether the server has closed the connection or only has to flush before it closes."""

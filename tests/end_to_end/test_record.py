@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenfall.recording.recordings import RecordedExchange, Recording
+from tokenfall.recording.recordings import RecordedExchange, RecordedResponse, Recording
 
 from tests.end_to_end import upstream
 from tests.end_to_end.client import PATIENCE_S, Client, fetch, request
@@ -57,6 +57,11 @@ class Recorder:
 
 
 Record = Callable[..., Recorder]
+
+
+def response_of(exchange: RecordedExchange) -> RecordedResponse:
+    assert exchange.answer is not None
+    return exchange.answer
 
 
 @pytest.fixture
@@ -112,12 +117,12 @@ async def test_a_stream_passes_unchanged_and_is_replayed_with_the_same_bytes(rec
     assert body == b": hello\r\n\r\n" + whole
     found = Recording([kept]).find(chat_request().partition(b"\r\n\r\n")[2], CHAT)
     assert found is not None
-    frames = list(found.frames())
+    frames = list(response_of(found).frames())
     assert b"".join(payload for _, payload in frames) == body
     assert len(frames) > 1
     assert all(gap_s >= 0 for gap_s, _ in frames)
-    assert 0 < found.took_s() < PATIENCE_S
-    assert (found.status, found.streamed, found.interrupted) == (200, True, None)
+    assert 0 < response_of(found).took_s() < PATIENCE_S
+    assert (response_of(found).status, response_of(found).streamed, found.interrupted) == (200, True, None)
     assert provider.exchanges[0].head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
 
 
@@ -136,8 +141,9 @@ async def test_errors_and_non_streaming_responses_pass_unchanged_on_any_path(rec
     bare = path.removeprefix("/openai").removeprefix("/v1")
     assert provider.exchanges[0].head.startswith(b"POST /v1%b HTTP/1.1" % bare.encode())
     assert (response.status, response.headers["retry-after"], response.body) == (429, "7", b'{"error": "slow"}')
-    assert (kept.status, kept.body, kept.streamed) == (429, b'{"error": "slow"}', False)
-    assert kept.headers == {"content-type": "application/json", "retry-after": "7", "x-ratelimit-limit": "5"}
+    answer = response_of(kept)
+    assert (answer.status, answer.body, answer.streamed) == (429, b'{"error": "slow"}', False)
+    assert answer.headers == {"content-type": "application/json", "retry-after": "7", "x-ratelimit-limit": "5"}
 
 
 async def test_recording_contains_no_secrets(record: Record) -> None:
@@ -191,7 +197,7 @@ async def test_recording_contains_no_secrets(record: Record) -> None:
     assert response.count(b"canary") == 7
     content = recorder.file.read_text(encoding="utf-8")
     assert [canary for canary in CANARIES if canary in content or canary[:8] in content] == []
-    assert len(kept.body) == len(response)
+    assert len(response_of(kept).body) == len(response)
     assert stat.S_IMODE(recorder.file.stat().st_mode) == 0o600
 
 
@@ -252,7 +258,7 @@ async def test_broken_upstream_response_breaks_the_relayed_one_and_is_recorded(r
             await fetch(recorder.port, chat_request())
         (kept,) = recorder.exchanges()
 
-    assert (kept.interrupted, kept.broken, kept.body) == ("upstream", True, delta("Hel"))
+    assert (kept.interrupted, response_of(kept).body) == ("upstream", delta("Hel"))
 
 
 async def test_client_disconnect_ends_the_upstream_request_and_is_recorded(record: Record) -> None:
@@ -274,7 +280,7 @@ async def test_client_disconnect_ends_the_upstream_request_and_is_recorded(recor
             await upstream_closed.wait()
         (kept,) = recorder.exchanges()
 
-    assert (kept.interrupted, kept.body) == ("client", delta("Hel"))
+    assert (kept.interrupted, response_of(kept).body) == ("client", delta("Hel"))
 
 
 async def test_exchange_in_progress_at_shutdown_is_recorded_as_interrupted(record: Record) -> None:
@@ -291,7 +297,7 @@ async def test_exchange_in_progress_at_shutdown_is_recorded_as_interrupted(recor
             await client.until(b"Hel")
             (kept,) = recorder.exchanges()
 
-    assert (kept.interrupted, kept.body) == ("relay", delta("Hel"))
+    assert (kept.interrupted, response_of(kept).body) == ("relay", delta("Hel"))
 
 
 async def test_killed_recorder_leaves_complete_lines(record: Record) -> None:

@@ -9,10 +9,8 @@ import pytest
 from tokenfall.api.problems import CODE_OF_STATUS, STATUS_OF_CODE
 from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
-from tokenfall.cli.flags import flag
 from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings
-from tokenfall.settings.fields import setting_fields
 from tokenfall.simulator.grammar import KEYS
 
 from scripts.settings_docs import PAGE, with_table
@@ -89,13 +87,6 @@ def test_api_page_has_every_key_of_the_grammar() -> None:
 
     for key in KEYS:
         assert re.search(rf"^\| `{key}` ", section, re.MULTILINE), key
-
-
-def test_settings_page_has_every_setting_and_flag() -> None:
-    for field, about in setting_fields().items():
-        row = next((line for line in SETTINGS.splitlines() if line.startswith(f"| `{field.upper()}` |")), "")
-        assert row, field
-        assert (f"`{flag(field)}`" in row) == about.flag, field
 
 
 def test_settings_page_is_up_to_date() -> None:

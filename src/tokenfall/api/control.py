@@ -1,7 +1,7 @@
 """The handlers of `/sim`, which show and change the simulator's defaults, request log and gates at run time."""
 
 from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,6 +19,9 @@ from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.values import name_of
 from tokenfall.wire.dialect import Count
 from tokenfall.wire.json_pieces import json_pieces
+
+if TYPE_CHECKING:
+    from tokenfall.api.routing import Handler
 
 
 class SimBody(Struct, forbid_unknown_fields=True):
@@ -87,9 +90,9 @@ _gate = msgspec.json.Decoder(GateBody)
 
 
 class ControlRoutes:
-    """The handlers. `alone`: there is one worker only; a change would not apply to other workers."""
+    """The handlers."""
 
-    def __init__(self, shared: Shared, *, request_log: RequestLog, memory: ResponseMemory, alone: bool) -> None:
+    def __init__(self, shared: Shared, *, request_log: RequestLog, memory: ResponseMemory) -> None:
         self._state = shared.state
         self._library = shared.library
         self._callers = shared.callers
@@ -97,7 +100,11 @@ class ControlRoutes:
         self._injected_errors = shared.injected_errors
         self._request_log = request_log
         self._memory = memory
-        self._alone = alone
+
+    def handlers(self, *, alone: bool) -> "dict[str, Handler]":
+        """All handlers by name. With several workers, all but `show` refuse: the others would not change."""
+        handlers: dict[str, Handler] = {name: getattr(self, name) for name in _HANDLERS}
+        return handlers if alone else dict.fromkeys(handlers, _refuse_with_workers) | {"show": self.show}
 
     def show(self, request: Request) -> Response:
         """`GET /sim`."""
@@ -108,7 +115,6 @@ class ControlRoutes:
 
     def change(self, request: Request) -> Response:
         """`PATCH /sim`. Raises `InvalidRequest`."""
-        self._check_alone()
         body = _decoded(_sim, request.body, takes='{"sim": "ttft=1s"} or {"journal": true}')
         if body.sim is not None:
             self._state.configured = self._state.configured.overlay(self._parsed(body.sim))
@@ -118,13 +124,11 @@ class ControlRoutes:
 
     def replace(self, request: Request) -> Response:
         """`PUT /sim`. Raises `InvalidRequest`."""
-        self._check_alone()
         self._state.configured = self._parsed(_decoded(_new, request.body, takes='{"sim": "ttft=1s"}').sim)
         return self.show(request)
 
     def reset(self, request: Request) -> Response:
         """`DELETE /sim`: restore the initial settings; reset counts and limits, delete gates and the request log."""
-        self._check_alone()
         self._state.configured = self._initial
         self._state.gates.clear()
         self._injected_errors.reset()
@@ -134,7 +138,6 @@ class ControlRoutes:
 
     def requests(self, request: Request) -> Coroutine[Any, Any, Response | LiveStream]:
         """`GET /sim/requests`. The response may have some megabytes."""
-        self._check_alone()
         return self._requests(self._callers.of(request).name)
 
     async def _requests(self, caller: str) -> Response | LiveStream:
@@ -146,19 +149,16 @@ class ControlRoutes:
 
     def clear_requests(self, request: Request) -> Response:
         """`DELETE /sim/requests`."""
-        self._check_alone()
         self._request_log.clear()
         return Response(204)
 
     def gates(self, request: Request) -> Response:
         """`GET /sim/gates`."""
-        self._check_alone()
         gates = self._state.gates.all(owner=self._callers.of(request).owner)
         return _document(GateList([_gate_state(name, gate) for name, gate in gates.items()]))
 
     def gate(self, request: Request) -> Response:
         """`GET /sim/gates/{gate}`. Raises `NotFound`."""
-        self._check_alone()
         name = _gate_name(request)
         found = self._state.gates.all(owner=self._callers.of(request).owner).get(name)
         if found is None:
@@ -167,7 +167,6 @@ class ControlRoutes:
 
     def change_gate(self, request: Request) -> Response:
         """`PATCH /sim/gates/{gate}`: create the gate if it does not exist. Raises `InvalidRequest`."""
-        self._check_alone()
         name = _gate_name(request)
         body = _decoded(_gate, request.body, takes='{"open": true}, {"open": false} or {"tokens": 3}')
         try:
@@ -182,7 +181,6 @@ class ControlRoutes:
 
     def drop_gate(self, request: Request) -> Response:
         """`DELETE /sim/gates/{gate}`: streams that wait at it continue. Raises `NotFound`."""
-        self._check_alone()
         if not self._state.gates.drop(_gate_name(request), owner=self._callers.of(request).owner):
             raise NotFound("there is no such gate")
         return Response(204)
@@ -196,9 +194,14 @@ class ControlRoutes:
         self._library.check(simulation)
         return simulation
 
-    def _check_alone(self) -> None:
-        if not self._alone:
-            raise InvalidRequest("/sim needs WORKERS=1: each worker has its own simulator settings")
+
+_HANDLERS = (
+    "show", "change", "replace", "reset", "requests", "clear_requests", "gates", "gate", "change_gate", "drop_gate",
+)  # fmt: skip
+
+
+def _refuse_with_workers(_request: Request) -> Response:
+    raise InvalidRequest("/sim needs WORKERS=1: each worker has its own simulator settings")
 
 
 def _gate_name(request: Request) -> str:

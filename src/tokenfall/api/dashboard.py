@@ -162,17 +162,13 @@ class Dashboard:
         return stream
 
     async def _run(self, send: Send) -> bytes:
-        while not self._is_over():
+        while not (self._is_draining() and self._measured().streams == 0):
             frame = self._current_frame()
             full = send(frame) if frame else None
             if full is not None:
                 await full
             await self._clock.sleep_until(self._due_s)
         return _SHUTDOWN_FRAME
-
-    def _is_over(self) -> bool:
-        """Whether the server drains and no other stream is left."""
-        return self._is_draining() and self._measured().streams == 0
 
     def _current_frame(self) -> bytes:
         """The frame of this second, made by the first client's call; empty until there are two samples."""

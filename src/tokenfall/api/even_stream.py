@@ -6,6 +6,8 @@ is due. `tokenfall.api.simulated_response` makes all other responses, with more 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tokenfall.api.simulated_response import LINES, MAX_CACHED, fragment
 from tokenfall.http.encoding import chunk
 from tokenfall.http.response import SteadyStream
@@ -79,7 +81,7 @@ class EvenStream(SteadyStream):
         """Returns itself, because it is played once and in one coding."""
         if chunked:
             self._chunked = True
-            self._suffix = _CHUNKED[self._suffix]
+            self._suffix = _end_of_chunk(self._suffix)
         return self
 
     def __getitem__(self, number: int) -> bytes:
@@ -112,16 +114,11 @@ class EvenStream(SteadyStream):
         return self._first_bytes + rounds * sum(sizes) + sum(sizes[:remainder])
 
 
-class _Chunked(dict[bytes, bytes]):
-    """Frame suffixes with the end of the chunk appended: a small cache shared by all streams."""
-
-    def __missing__(self, suffix: bytes) -> bytes:
-        coded = suffix + _LINE_END
-        if len(self) < MAX_CACHED:
-            self[suffix] = coded
-        return coded
+@lru_cache(MAX_CACHED)
+def _end_of_chunk(suffix: bytes) -> bytes:
+    """A frame's suffix and the end of its chunk: one object for all streams."""
+    return suffix + _LINE_END
 
 
-_CHUNKED = _Chunked()
 _LINE_END = b"\r\n"
 _join = b"".join

@@ -29,21 +29,14 @@ MAX_RULES_OF_CALLER = 1_000
 MINUTE_S = 60.0
 
 
-class _Spent:
-    """Theoretical arrival times (see `tokenfall.limits.bucket`) of one caller under one limit."""
-
-    def __init__(self) -> None:
-        self.requests_s = 0.0
-        self.tokens_s = 0.0
-
-
 class InjectedErrors:
     """Counts requests per caller and rule, and the use of limits, since the start or the last `reset`."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._request_counts: dict[tuple[str, tuple[Status, ...]], int] = {}
-        self._spent: dict[tuple[str, Limit], _Spent] = {}
+        self._spent: dict[tuple[str, Limit], tuple[float, float]] = {}
+        """Theoretical arrival times (see `tokenfall.limits.bucket`) of requests and of tokens, by caller and limit."""
 
     def reset(self) -> None:
         """Reset all counts and limits."""
@@ -91,9 +84,9 @@ class InjectedErrors:
         """
         now_s = self._now()
         _make_room(self._spent, (owner, limit))
-        spent = self._spent.setdefault((owner, limit), _Spent())
-        requests_s = _arrival_after(spent.requests_s, now_s, cost=1, per_minute=limit.requests)
-        tokens_s = _arrival_after(spent.tokens_s, now_s, cost=tokens, per_minute=limit.tokens)
+        spent = self._spent.setdefault((owner, limit), (0.0, 0.0))
+        requests_s = _arrival_after(spent[0], now_s, cost=1, per_minute=limit.requests)
+        tokens_s = _arrival_after(spent[1], now_s, cost=tokens, per_minute=limit.tokens)
         wait_s = max(requests_s, tokens_s) - now_s - MINUTE_S
         refused = None
         if wait_s > 1e-9:
@@ -105,16 +98,18 @@ class InjectedErrors:
                 retry_after_s=wait_s,
             )
         else:
-            spent.requests_s, spent.tokens_s = requests_s, tokens_s
+            spent = self._spent[owner, limit] = requests_s, tokens_s
         return self._limit_state(limit, spent, now_s=now_s), refused
 
-    def _limit_state(self, limit: Limit, spent: _Spent, *, now_s: float) -> LimitState:
+    @staticmethod
+    def _limit_state(limit: Limit, spent: tuple[float, float], *, now_s: float) -> LimitState:
+        requests_s, tokens_s = spent
         tokens = None
         if limit.tokens is not None:
-            remaining, reset_s = _remaining(spent.tokens_s, now_s, per_minute=limit.tokens)
+            remaining, reset_s = _remaining(tokens_s, now_s, per_minute=limit.tokens)
             tokens = TokenLimitState(limit.tokens, remaining, reset_s=reset_s)
         bound = limit.requests or 0
-        remaining, reset_s = _remaining(spent.requests_s, now_s, per_minute=bound) if bound else (0, 0.0)
+        remaining, reset_s = _remaining(requests_s, now_s, per_minute=bound) if bound else (0, 0.0)
         return LimitState(bound, remaining, reset_s=reset_s, now_s=time(), tokens=tokens)
 
 

@@ -60,7 +60,9 @@ class Relay(Protocol):
         """The `Run` that sends the response."""
         ...
 
-    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
+    async def complete_response(
+        self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta
+    ) -> Response | LiveStream:
         """The complete response."""
         ...
 
@@ -116,7 +118,7 @@ class Provider:
         tokens = estimated_tokens(parsed.request)
         meta = ResponseMeta(urandom(12).hex(), time(), parsed.request.model, tokens)
         if not parsed.stream:
-            return await relay.whole(request, parsed, meta=meta)
+            return await relay.complete_response(request, parsed, meta=meta)
         run = relay.stream(request, parsed, meta=meta)
         stream = LiveStream(
             self._head,

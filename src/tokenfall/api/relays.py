@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import time
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -42,14 +42,6 @@ class _PassthroughFields(Struct):
 _decoder = msgspec.json.Decoder(_PassthroughFields)
 AT_ONCE_S = 0.001
 """If less time passes from the first token to the end, the response arrived at once and its TTFT is unknown."""
-
-
-class ChatUpstream(Protocol):
-    """The part of `UpstreamEngine` that translated requests need."""
-
-    async def converse(self, request: ChatRequest, on_event: Any) -> Finished:  # noqa: ANN401 - a callback for each `OutputEvent`
-        """See `UpstreamEngine.converse`."""
-        ...
 
 
 class StreamFraming(NamedTuple):
@@ -114,7 +106,9 @@ class PassthroughRelay:
         passthrough = PassthroughRequest(self._path, request.body, parsed.request.model, parsed.request.caller.name)
         return PassthroughStream(self._upstream, passthrough, framing=self._framing)
 
-    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
+    async def complete_response(
+        self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta
+    ) -> Response | LiveStream:
         passthrough = PassthroughRequest(self._path, request.body, caller=parsed.request.caller.name)
         request.drop_content()
         return await passed_through(self._upstream, passthrough)
@@ -141,7 +135,9 @@ class TranslatedStream:
 
     __slots__ = ("_dialect", "_meta", "_parsed", "_upstream", "frames")
 
-    def __init__(self, upstream: ChatUpstream, dialect: Dialect, *, parsed: ParsedRequest, meta: ResponseMeta) -> None:
+    def __init__(
+        self, upstream: UpstreamEngine, dialect: Dialect, *, parsed: ParsedRequest, meta: ResponseMeta
+    ) -> None:
         self._upstream = upstream
         self._dialect = dialect
         self._parsed = parsed
@@ -172,7 +168,7 @@ class TranslatedStream:
 class TranslatedRelay:
     """Requests a chat completion for any other dialect and encodes its events in `dialect`. Implements `Relay`."""
 
-    def __init__(self, upstream: ChatUpstream, dialect: Dialect, *, memory: ResponseMemory) -> None:
+    def __init__(self, upstream: UpstreamEngine, dialect: Dialect, *, memory: ResponseMemory) -> None:
         self._upstream = upstream
         self._dialect = dialect
         self._memory = memory
@@ -183,7 +179,9 @@ class TranslatedRelay:
     def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> TranslatedStream:
         return TranslatedStream(self._upstream, self._dialect, parsed=parsed, meta=meta)
 
-    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Response | LiveStream:
+    async def complete_response(
+        self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta
+    ) -> Response | LiveStream:
         with self._memory.lease(parsed.request.caller.name) as lease:
             response = await self._accumulated(parsed, meta, lease=lease)
             lease.resize(response.choices[0].size_bytes())

@@ -128,15 +128,9 @@ class Parts:
         from tokenfall.recording import redaction  # noqa: F401, PLC0415 - for the request log
         from tokenfall.simulator import format_grammar  # noqa: F401, PLC0415 - for the shown grammar
 
-        routes = ControlRoutes(
-            self.shared,
-            request_log=self.request_log,
-            memory=self.response_memory,
-            alone=self.settings.workers == 1,
-        )
-        names = ("show", "change", "replace", "reset", "requests", "clear_requests")
-        gates = ("gates", "gate", "change_gate", "drop_gate")
-        return {f"control.{name}": getattr(routes, name) for name in names + gates}
+        routes = ControlRoutes(self.shared, request_log=self.request_log, memory=self.response_memory)
+        handlers = routes.handlers(alone=self.settings.workers == 1)
+        return {f"control.{name}": handler for name, handler in handlers.items()}
 
     def page_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.page import Page  # noqa: PLC0415 - rarely needed

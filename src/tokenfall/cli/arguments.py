@@ -8,21 +8,16 @@ from typing import Any, NoReturn
 from tokenfall import __version__
 from tokenfall.cli.environment import is_near
 from tokenfall.cli.flags import flag
-from tokenfall.settings.fields import defaults, setting_fields
-from tokenfall.settings.loading import format_default
+from tokenfall.settings.fields import SETTINGS
+from tokenfall.settings.loading import format_value
 
 DEFAULT_COLUMNS = 80
 COMMANDS = ("serve", "record", "fit", "health")
 ROOT_FLAGS = ("--help", "--version")
 
 
-def parse(words: Sequence[str]) -> dict[str, str | None]:
-    """The given flags. Exits with status 2 and one line on an error, with 0 after --help and --version."""
-    return flags_of(read(words))
-
-
-def read(words: Sequence[str]) -> argparse.Namespace:
-    """The command and its arguments. Exits as `parse`."""
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The command and its arguments. Exits with status 2 and one line on an error, with 0 after --help or --version."""
     root = parser()
     if words and words[0].startswith("--") and words[0] not in ROOT_FLAGS:
         root.error("flags follow the command, as in tokenfall serve --port 9000")
@@ -82,7 +77,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _missing(name: str) -> str:
     """The message about a flag without its value."""
-    about = setting_fields().get(_field(name))
+    about = SETTINGS.get(_field(name))
     return f"{name}: got no value, takes {about.kind.takes if about else 'one value'}"
 
 
@@ -91,7 +86,7 @@ def _unknown(words: list[str], *, flags: list[str]) -> str:
     name = next((word.partition("=")[0] for word in words if word.strip("-") and word.startswith("-")), None)
     if name is None:
         return "got a value without its flag, takes --FLAG VALUE"
-    about = setting_fields().get(_field(name))
+    about = SETTINGS.get(_field(name))
     if about is not None and not about.flag:
         return (
             f"{name} is not a flag, because other users of the machine could see it; set {_field(name).upper()} instead"
@@ -125,12 +120,10 @@ def parser() -> argparse.ArgumentParser:
         "SIGTERM, SIGINT, SIGHUP and SIGQUIT drain it; a second one ends it at once.",
         allow_abbrev=False,
     )
-    values = defaults()
-    for field, about in setting_fields().items():
+    for field, about in SETTINGS.items():
         if about.flag:
-            text = (
-                f"{about.help}; {about.kind.takes} [{field.upper()}] (default: {format_default(field, values[field])})"
-            )
+            default = format_value(about.default, about.kind)
+            text = f"{about.help}; {about.kind.takes} [{field.upper()}] (default: {default})"
             command.add_argument(flag(field), metavar="VALUE", help=text.replace("%", "%%"))
     for add in (add_record, add_fit):
         add(commands)

@@ -6,16 +6,9 @@ RESET_AFTER_S = 60.0
 """The backoff resets after this uptime."""
 
 
-class Backoff:
-    """The restart delays of one worker slot: exponential, from `FIRST_S` to `MAX_S`."""
+def restart_delay_s(previous_s: float, uptime_s: float) -> float:
+    """The delay of the restart of a worker that ran for `uptime_s`: twice the previous one, from `FIRST_S` to `MAX_S`.
 
-    __slots__ = ("_next_s",)
-
-    def __init__(self) -> None:
-        self._next_s = FIRST_S
-
-    def after(self, uptime_s: float) -> float:
-        """Seconds to wait before the restart of a worker that ran for `uptime_s`."""
-        delay_s = FIRST_S if uptime_s >= RESET_AFTER_S else self._next_s
-        self._next_s = min(delay_s * 2, MAX_S)
-        return delay_s
+    `previous_s` is 0 before the first restart.
+    """
+    return FIRST_S if not previous_s or uptime_s >= RESET_AFTER_S else min(2 * previous_s, MAX_S)

@@ -10,7 +10,7 @@ import sys
 
 from tokenfall.installation import FULL_IMAGE_HINT
 from tokenfall.settings import InvalidSetting
-from tokenfall.settings.fields import setting_fields
+from tokenfall.settings.fields import SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def warn_of_misspelled_settings(environment: Mapping[str, str], file: Mapping[st
 
 def misspelled_settings(names: Iterable[str], *, least: int) -> list[tuple[str, str]]:
     """Pairs of an unknown name and the setting that it resembles."""
-    known = [field.upper() for field in setting_fields()]
+    known = [field.upper() for field in SETTINGS]
     found = []
     for name in names:
         if name in known:

@@ -7,18 +7,17 @@ from tokenfall.recording.empirical import Empirical, encode
 from tokenfall.recording.fitting import InsufficientData
 from tokenfall.recording.fitting import fit as fitted
 from tokenfall.recording.recordings import InvalidRecording, Recording
+from tokenfall.settings import InvalidSetting
 from tokenfall.simulator.profiles import FILE_ENDING
 
 FAILURE = 1
-USAGE_ERROR = 2
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 
 
 def fit(arguments: Namespace) -> int:
-    """Print and write the profile; return the exit status."""
+    """Print and write the profile; return the exit status. Raises `InvalidSetting` for an invalid argument."""
     if arguments.out is not None and not arguments.out.endswith(FILE_ENDING):
-        print(f"tokenfall: --out: got {arguments.out!r}, takes a file that ends in {FILE_ENDING}", file=sys.stderr)
-        return USAGE_ERROR
+        raise InvalidSetting(f"--out: got {arguments.out!r}, takes a file that ends in {FILE_ENDING}")
     try:
         profile = fitted(Recording.load(arguments.recording))
         print(table(profile))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenfall.settings.fields import setting_fields
+from tokenfall.settings.fields import SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def plain_flags(words: Sequence[str]) -> dict[str, str | None] | None:
     """
     if words[:1] != ["serve"]:
         return None
-    known = {flag(field): field.upper() for field, about in setting_fields().items() if about.flag}
+    known = {flag(field): field.upper() for field, about in SETTINGS.items() if about.flag}
     flags: dict[str, str | None] = {}
     following = iter(words[1:])
     for word in following:

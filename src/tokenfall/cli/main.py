@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return health(words[1:])
     flags = plain_flags(words)
     if flags is None:
-        from tokenfall.cli.arguments import flags_of, read  # noqa: PLC0415 - argparse takes 1.8 MiB
+        from tokenfall.cli.arguments import flags_of, parse  # noqa: PLC0415 - argparse takes 1.8 MiB
 
-        arguments = read(words)
+        arguments = parse(words)
         if arguments.command != "serve":
             return _run_tool(arguments)
         flags = flags_of(arguments)
@@ -111,13 +111,13 @@ def _run_tool(arguments: Namespace) -> int:
 
             return record(arguments, {**env_file(), **os.environ})
         from tokenfall.cli.fit import fit  # noqa: PLC0415
+
+        return fit(arguments)
     except InvalidSetting as error:
         print(f"tokenfall: {error}", file=sys.stderr)
-        return USAGE_ERROR
     except ModuleNotFoundError as error:
         print(f"tokenfall: {arguments.command}: {error.name} is missing{FULL_IMAGE_HINT}", file=sys.stderr)
-        return USAGE_ERROR
-    return fit(arguments)
+    return USAGE_ERROR
 
 
 def _serve(settings: Settings, worker: Worker | None = None) -> int:

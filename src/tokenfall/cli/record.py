@@ -13,6 +13,7 @@ from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import enable_wakeup, stop_signals
 from tokenfall.recording.recorder import LOOPBACK_NAMES, MAX_REQUEST_BYTES, Recorder
 from tokenfall.recording.writer import RecordingWriter
+from tokenfall.settings import InvalidSetting
 from tokenfall.simulator.library import RECORDING
 from tokenfall.upstream.address import UpstreamAddress, parse_address
 from tokenfall.upstream.client import HTTPClient
@@ -20,7 +21,6 @@ from tokenfall.upstream.dialer import Dialer
 from tokenfall.upstream.proxies import proxy_for
 
 FAILURE = 1
-USAGE_ERROR = 2
 CONNECT_S = 10.0
 MEMORY_BYTES = 268_435_456
 """Size of all requests that are being received, and of all exchanges that are not written yet."""
@@ -29,20 +29,16 @@ DRAIN_S = 1.0
 
 
 def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
-    """Relay until a stop signal; return the exit status."""
-    problem = _problem(arguments, environment)
-    if problem:
-        print(f"tokenfall: {problem}", file=sys.stderr)
-        return USAGE_ERROR
+    """Relay until a stop signal; return the exit status. Raises `InvalidSetting` for an invalid argument or proxy."""
+    address = _upstream_address(arguments.upstream)
+    _check(arguments, environment)
     reactor = Reactor()
     try:
-        address = parse_address(arguments.upstream)
         client = _client(address, reactor)
         writer = RecordingWriter(arguments.out)
     except ValueError as error:
         reactor.close()
-        print(f"tokenfall: {error}", file=sys.stderr)
-        return USAGE_ERROR
+        raise InvalidSetting(str(error)) from None
     except OSError as error:
         reactor.close()
         print(f"tokenfall: --out: cannot write {arguments.out}: {error.strerror}", file=sys.stderr)
@@ -58,26 +54,31 @@ def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
     return status or (FAILURE if writer.lost_count else 0)
 
 
-def _is_address(url: str) -> bool:
+def _upstream_address(url: str) -> UpstreamAddress:
+    """Raises `InvalidSetting`."""
+    scheme, _, after_scheme = url.partition("://")
     try:
-        parse_address(url)
+        if scheme in ("http", "https") and not set(after_scheme) & set("@?# "):
+            return parse_address(url)
     except ValueError:
-        return False
-    return True
+        pass
+    raise InvalidSetting(
+        "--upstream: takes a base address such as https://api.groq.com/openai/v1, without key, query or spaces"
+    )
 
 
-def _problem(arguments: Namespace, environment: Mapping[str, str | None]) -> str:
-    """The error message for invalid arguments, "" if they are valid."""
-    scheme, _, after_scheme = arguments.upstream.partition("://")
-    if scheme not in ("http", "https") or set(after_scheme) & set("@?# ") or not _is_address(arguments.upstream):
-        return "--upstream: takes a base address such as https://api.groq.com/openai/v1, without key, query or spaces"
+def _check(arguments: Namespace, environment: Mapping[str, str | None]) -> None:
+    """Raises `InvalidSetting` for an invalid file, key or host."""
     if not arguments.out.endswith(RECORDING):
-        return f"--out: got {arguments.out!r}, takes a file that ends in {RECORDING}, as script= requires"
+        raise InvalidSetting(
+            f"--out: got {arguments.out!r}, takes a file that ends in {RECORDING}, as script= requires"
+        )
     if arguments.key_env and not environment.get(arguments.key_env):
-        return f"--key-env: {arguments.key_env} is not set"
+        raise InvalidSetting(f"--key-env: {arguments.key_env} is not set")
     if arguments.key_env and arguments.host not in LOOPBACK_NAMES:
-        return f"--host: with --key-env only {', '.join(LOOPBACK_NAMES)}: every client that reaches it uses your key"
-    return ""
+        raise InvalidSetting(
+            f"--host: with --key-env only {', '.join(LOOPBACK_NAMES)}: every client that reaches it uses your key"
+        )
 
 
 def _client(address: UpstreamAddress, reactor: Reactor) -> HTTPClient:

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import NoReturn
 
 from tokenfall import logs
-from tokenfall.cli.backoff import Backoff
+from tokenfall.cli.backoff import restart_delay_s
 from tokenfall.cli.greeting import print_cannot_listen, print_greeting
 from tokenfall.cli.port import reserve
 from tokenfall.cli.worker import SIGNALS, TERMINAL_SIGNALS, Worker
@@ -76,7 +76,8 @@ class _Slot:
         self.started_s = 0.0
         self.due_s = 0.0
         """When to start the next worker; valid without a process."""
-        self.backoff = Backoff()
+        self.restart_delay_s = 0.0
+        """Delay of the last restart."""
         self.beats = 0
         """The worker's heartbeat count at the last check."""
         self.missed = 0
@@ -233,9 +234,9 @@ class Supervisor:
         slot.is_ready = False
         slot.failed = True
         now = monotonic()
-        delay_s = slot.backoff.after(now - slot.started_s)
-        slot.due_s = now + delay_s
-        return delay_s
+        slot.restart_delay_s = restart_delay_s(slot.restart_delay_s, now - slot.started_s)
+        slot.due_s = now + slot.restart_delay_s
+        return slot.restart_delay_s
 
     def _stop(self) -> int:
         """Drain all workers; kill them after the timeout or on a second signal. Return the exit status."""

@@ -9,6 +9,7 @@ import sys
 from time import gmtime, strftime, time
 
 from tokenfall.imports import imported
+from tokenfall.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,28 +34,27 @@ class Output:
 output = Output()
 
 
-class Line:
+class Line(Record):
     """A log record; `trace` is the traceback of an exception, "" without one."""
 
-    __slots__ = ("created_s", "level", "logger", "message", "trace")
+    created_s: float
+    level: str
+    logger: str
+    message: str
+    trace: str
 
-    def __init__(self, created_s: float, level: str, *, logger: str, message: str, trace: str = "") -> None:
-        self.created_s = created_s
-        self.level = level
-        self.logger = logger
-        self.message = message
-        self.trace = trace
+    def formatted(self, *, as_json: bool) -> str:
+        """With its newline. As JSON, a traceback is part of the message; otherwise it follows on its own lines."""
+        return self._json() if as_json else self._text()
 
-    def as_json(self) -> str:
-        """One JSON object and a newline; a traceback is part of its message."""
+    def _json(self) -> str:
         from tokenfall.json_text import quoted  # noqa: PLC0415 - lines are rare, and every module imports this one
 
         text = f"{self.message}\n{self.trace}" if self.trace else self.message
         fields = {"time": timestamp(self.created_s), "level": self.level, "logger": self.logger, "message": text}
         return "{" + ",".join(f'"{key}":{quoted(value)}' for key, value in fields.items()) + "}\n"
 
-    def for_console(self) -> str:
-        """One line of text; a traceback follows on its own lines."""
+    def _text(self) -> str:
         lines = "".join(f"\n  {escaped(line)}" for line in self.trace.splitlines())
         return f"{strftime('%H:%M:%S', gmtime(self.created_s))} {self.level:7} {escaped(self.message)}{lines}\n"
 
@@ -92,11 +92,10 @@ class Logger:
         if logging is not None:
             logging.getLogger(self.name).log(LEVELS[level], message, *args, exc_info=error, stacklevel=3)
         elif LEVELS[level] >= output.level:
-            line = Line(time(), level, logger=self.name, message=message % args if args else message)
-            if error is not None:
-                line.trace = _traceback(error)
+            trace = "" if error is None else _traceback(error)
+            line = Line(time(), level, self.name, message % args if args else message, trace)
             try:
-                (output.stream or sys.stderr).write(line.as_json() if output.as_json else line.for_console())
+                (output.stream or sys.stderr).write(line.formatted(as_json=output.as_json))
             except (OSError, ValueError):
                 return  # a full disk or a closed pipe must not stop the server
 
@@ -123,11 +122,11 @@ def install() -> None:
         return
     import logging  # noqa: PLC0415 - already imported
 
-    from tokenfall.logs.formatters import formatter  # noqa: PLC0415 - needs the standard library's logging
+    from tokenfall.logs.formatters import LineFormatter  # noqa: PLC0415 - needs the standard library's logging
 
     output.installed_in = module
     handler = logging.StreamHandler(output.stream)
-    handler.setFormatter(formatter(as_json=output.as_json))
+    handler.setFormatter(LineFormatter(as_json=output.as_json))
     logging.basicConfig(handlers=[handler], level=output.level, force=True)
 
 

@@ -68,12 +68,31 @@ class RecordedRequest(Struct, frozen=True, kw_only=True):
 
 
 class RecordedResponse(Struct, frozen=True, kw_only=True):
-    """A recorded response. If it was not streamed, it has one chunk, with the time of its end."""
+    """A recorded response. If it was not streamed, it has one chunk, with the time of its end.
+
+    `headers` have lower-case names.
+    """
 
     status: int
     headers: dict[str, str]
     streamed: bool
     chunks: tuple[RecordedChunk, ...]
+
+    @property
+    def body(self) -> bytes:
+        """The complete body."""
+        return b"".join(each.payload() for each in self.chunks)
+
+    def took_s(self, speed: float = 1.0) -> float:
+        """Seconds from the request to the last byte, divided by `speed`."""
+        return self.chunks[-1].at_s / speed if self.chunks else 0.0
+
+    def frames(self, speed: float = 1.0) -> Iterator[tuple[float, bytes]]:
+        """Pairs of gap and payload. A gap is the time since the previous frame or the request, divided by `speed`."""
+        before_s = 0.0
+        for each in self.chunks:
+            yield (each.at_s - before_s) / speed, each.payload()
+            before_s = each.at_s
 
     def json_parts(self) -> Iterator[bytes]:
         """The response as JSON, in parts of bounded size."""
@@ -109,48 +128,6 @@ class RecordedExchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         parts += [b"null"] if self.answer is None else self.answer.json_parts()
         return b"".join((*parts, b',"interrupted":%b}\n' % _encode(self.interrupted)))
 
-    @property
-    def status(self) -> int:
-        """HTTP status of the response. The exchange must have one, as those of `Recording.find` do."""
-        return self._response().status
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The recorded response headers, by lower-case names."""
-        return self._response().headers
-
-    @property
-    def streamed(self) -> bool:
-        """Whether to replay `frames`; otherwise replay `body` after `took_s`."""
-        return self._response().streamed
-
-    @property
-    def broken(self) -> bool:
-        """Whether the upstream connection failed: a replay then ends without the end of the body."""
-        return self.interrupted == "upstream"
-
-    @property
-    def body(self) -> bytes:
-        """The complete body."""
-        return b"".join(each.payload() for each in self._response().chunks)
-
-    def took_s(self, speed: float = 1.0) -> float:
-        """Seconds from the request to the last byte, divided by `speed`."""
-        chunks = self._response().chunks
-        return chunks[-1].at_s / speed if chunks else 0.0
-
-    def frames(self, speed: float = 1.0) -> Iterator[tuple[float, bytes]]:
-        """Pairs of gap and payload. A gap is the time since the previous frame or the request, divided by `speed`."""
-        before_s = 0.0
-        for each in self._response().chunks:
-            yield (each.at_s - before_s) / speed, each.payload()
-            before_s = each.at_s
-
-    def _response(self) -> RecordedResponse:
-        if self.answer is None:
-            raise ValueError("the exchange has no response")
-        return self.answer
-
 
 class Recording:
     """The exchanges of a file, indexed by request signature for replay."""
@@ -170,8 +147,9 @@ class Recording:
             return cls([_exchange(line, f"{path}: line {number}") for number, line in enumerate(file, 1)])
 
     def find(self, body: bytes, path: str) -> RecordedExchange | None:
-        """The exchange to replay for a request. Order of preference: the same request; the same except for the model;
-        the same last user message and `stream`.
+        """The exchange to replay for a request; it has a response.
+
+        Order of preference: the same request; the same except for the model; the same last user message and `stream`.
 
         Exchanges that match equally well are used round-robin. Those that ended by client disconnect, shutdown or the
         size limit are never used.

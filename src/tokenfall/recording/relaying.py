@@ -210,7 +210,8 @@ class ExchangeRelay:
             if not head_future.done():
                 await self._running
             status, headers = head_future.result()
-            if self._is_head or status in _BODILESS:
+            is_bodiless = self._is_head or status in _BODILESS
+            if is_bodiless:
                 await self._finished()
         except asyncio.CancelledError:
             await self._write_exchange(self._interrupted_by())
@@ -219,9 +220,11 @@ class ExchangeRelay:
             await self._write_exchange("upstream")
             raise
         forwarded = end_to_end(headers)
-        if self._is_head or status in _BODILESS:
+        if is_bodiless:
             await self._write_exchange(None)
-            return _bodiless(status, forwarded)
+            response = Response(status)
+            response.head = status_line(status) + header_lines(forwarded)
+            return response
         stream = LiveStream(RelayedHead(status, forwarded), self._forward_body, failure=lambda _: b"")
         stream.breaks = True  # a failed body must not end like a complete one
         return stream
@@ -279,9 +282,3 @@ def end_to_end(headers: Headers) -> list[tuple[str, str]]:
     connection = ",".join(value for name, value in headers if name == "connection")
     dropped = _HOP_BY_HOP | {name.strip().lower() for name in connection.split(",")}
     return [(name, value) for name, value in headers if name not in dropped]
-
-
-def _bodiless(status: int, headers: Headers) -> Response:
-    response = Response(status)
-    response.head = status_line(status) + header_lines(headers)
-    return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tokenfall.reactor.poller import NAMES
+from tokenfall.records import Record
 from tokenfall.settings.kinds import (
     API_KEYS,
     BOOLEAN,
@@ -34,22 +35,19 @@ GROQ_MODEL = "llama-3.3-70b-versatile"
 MEMORY = "memory://"
 
 
-class Setting:
+class Setting(Record):
     """Metadata of a field: parser, help text, whether its value is secret, whether it is a flag."""
 
-    __slots__ = ("default", "flag", "help", "kind", "secret")
-
-    def __init__(self, default: object, kind: Kind, help: str, *, secret: bool, flag: bool) -> None:  # noqa: A002, PLR0917 - argparse's name
-        self.default = default
-        self.kind = kind
-        self.help = help
-        self.secret = secret
-        self.flag = flag
+    default: object
+    kind: Kind
+    help: str
+    secret: bool
+    flag: bool
 
 
 def setting(default: object, kind: Kind, help: str, *, secret: bool = False, flag: bool = True) -> Any:  # noqa: A002, ANN401, PLR0917 - argparse's name; the field has the type
     """A field of `Settings`."""
-    return Setting(default, kind, help, secret=secret, flag=flag)
+    return Setting(default, kind, help, secret, flag)
 
 
 class Settings:
@@ -167,7 +165,7 @@ class Settings:
 
     def __init__(self, **values: object) -> None:
         """`values` override the defaults by field name. Raises TypeError on an unknown field."""
-        for name, about in setting_fields().items():
+        for name, about in SETTINGS.items():
             setattr(self, name, values.pop(name, about.default))
         if values:
             raise TypeError(f"there is no setting {next(iter(values))!r}")
@@ -222,14 +220,5 @@ class Settings:
         return self.upstream_api_key or self.groq_api_key or self.openai_api_key
 
 
-_FIELDS: dict[str, Setting] = {name: about for name, about in vars(Settings).items() if isinstance(about, Setting)}
-
-
-def setting_fields() -> dict[str, Setting]:
-    """The metadata of the fields, in order."""
-    return _FIELDS
-
-
-def defaults() -> dict[str, Any]:
-    """The default of each field."""
-    return {name: about.default for name, about in _FIELDS.items()}
+SETTINGS: dict[str, Setting] = {name: about for name, about in vars(Settings).items() if isinstance(about, Setting)}
+"""The metadata of the fields, in order."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tokenfall import installation
 from tokenfall.installation import FULL_IMAGE_HINT
 from tokenfall.reactor.poller import available
-from tokenfall.settings.fields import MEMORY, Setting, Settings, setting_fields
-from tokenfall.settings.kinds import DURATION, EXPIRY, SIZE, InvalidText, sqlite_path
+from tokenfall.settings.fields import MEMORY, SETTINGS, Setting, Settings
+from tokenfall.settings.kinds import DURATION, EXPIRY, SIZE, InvalidText, Kind, sqlite_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def load(*sources: Mapping[str, str | None], names: Callable[[str], str] = str.u
     An empty text counts as not set, because Compose files set unset variables to empty texts.
     """
     values: dict[str, Any] = {}
-    for field, about in setting_fields().items():
+    for field, about in SETTINGS.items():
         name = names(field)
         text = next((source[name] for source in sources if (source.get(name) or "").strip()), None)
         if text is not None:
@@ -39,11 +39,10 @@ def load(*sources: Mapping[str, str | None], names: Callable[[str], str] = str.u
     return settings
 
 
-def format_default(field: str, value: object) -> str:
-    """A default value in the syntax of the setting, for help and docs."""
+def format_value(value: object, kind: Kind) -> str:
+    """A value in the syntax of its setting, for help and docs."""
     if value is None or value == ():
         return "none"
-    kind = setting_fields()[field].kind
     if kind is DURATION or kind is EXPIRY:
         days = value / 86_400 if isinstance(value, float) else 0
         return f"{days:g}d" if days >= 1 else f"{value:g}s"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from tokenfall.settings import InvalidSetting, Settings, load
-from tokenfall.settings.fields import defaults
+from tokenfall.settings.fields import SETTINGS
 from tokenfall.testing.hosts import Host
 from tokenfall.testing.processes import ProcessHost
 from tokenfall.testing.server import TokenfallServer
@@ -44,10 +44,9 @@ def start(settings: Mapping[str, object], *, process: bool) -> Host:
 
 def texts_of(settings: Mapping[str, object]) -> dict[str, str]:
     """The settings as environment texts, with `DEFAULTS` applied. Raises `InvalidSetting`."""
-    known = defaults()
     for field in settings:
-        if field not in known:
-            raise InvalidSetting(f"{field}: no such setting; there are {', '.join(known)}")
+        if field not in SETTINGS:
+            raise InvalidSetting(f"{field}: no such setting; there are {', '.join(SETTINGS)}")
     given = {field: _text(value) for field, value in settings.items() if value is not None}
     return {**DEFAULTS, **given, "sim": _timed(given.get("sim", ""))}
 

@@ -5,6 +5,7 @@ It must not change the state of the process: signal handlers, logging, garbage c
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from threading import Thread
 
 from tokenfall.bootstrap import Server
@@ -50,23 +51,14 @@ class ThreadHost:
 
     def _run(self) -> None:
         try:
-            self._serve()
+            with closing(self.reactor):
+                server = Server(self._settings, None, reactor=self.reactor, json_logs=False, embedded=True)
+                with closing(server.http):
+                    self._run_server(server)
         except BaseException as error:  # noqa: BLE001 - reported to the constructor or by `exit_reason`
             self._failure = error
             if not self._listening.done():
                 self._listening.set_exception(error)
-
-    def _serve(self) -> None:
-        reactor = self.reactor
-        try:
-            server = Server(self._settings, None, reactor=reactor, json_logs=False, embedded=True)
-            try:
-                self._run_server(server)
-            finally:
-                self._stop = None
-                server.http.close()
-        finally:
-            reactor.close()
 
     def _run_server(self, server: Server) -> None:
         reactor = self.reactor
@@ -74,4 +66,7 @@ class ThreadHost:
         addresses = server.start()
         self._stop = lambda: reactor.call_soon_threadsafe(lambda: server.stop_then(reactor.stop))
         self._listening.set_result(addresses[0][1])
-        reactor.run()
+        try:
+            reactor.run()
+        finally:
+            self._stop = None

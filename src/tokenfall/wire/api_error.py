@@ -19,22 +19,16 @@ class ApiError(Record):
 
 
 class TokenLimitState(Record):
-    """As `LimitState`, for tokens."""
+    """A caller's rate limit: `remaining` of a burst of `limit` tokens, full again in `reset_s`."""
 
     limit: int
     remaining: int
     reset_s: float
 
 
-class LimitState(Record):
-    """A caller's rate limit: `remaining` of a burst of `limit` requests, full again in `reset_s`.
+class LimitState(TokenLimitState):
+    """As `TokenLimitState`, for requests; `tokens` is the limit of tokens. `now_s` is Unix time."""
 
-    `now_s` is Unix time.
-    """
-
-    limit: int
-    remaining: int
-    reset_s: float
     now_s: float
     tokens: TokenLimitState | None = None
 

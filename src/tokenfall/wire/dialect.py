@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ChatRequest, ToolCall
+from tokenfall.wire import sse
 from tokenfall.wire.api_error import ApiError, Headers, LimitState, no_headers
 
 
@@ -47,10 +48,14 @@ class ResponseMeta(Struct, frozen=True):
     prompt_tokens: int = 0
 
 
-class ContentBlock(Struct, frozen=True):
-    """A run of output of one kind: text, reasoning (`thought`) or one tool call. `choice` counts from 0."""
+BlockKind = Literal["text", "thought", "call"]
+"""`thought` is reasoning, `call` one tool call."""
 
-    kind: Literal["text", "thought", "call"]
+
+class ContentBlock(Struct, frozen=True):
+    """A run of output of one kind. `choice` counts from 0."""
+
+    kind: BlockKind
     choice: int = 0
     call: ToolCall | None = None
     """For a call: its id and name. Its `arguments` are empty here: they are the tokens of the block."""
@@ -68,8 +73,9 @@ class ResponseTiming(Struct, frozen=True):
 class Encoder(Protocol):
     """Encodes one streamed response.
 
-    Order of calls: `open` for each block, then `token` for each of its tokens; `finish` for each choice; `end` last.
-    A stream that fails ends with the dialect's `error_frame` instead, at any point.
+    Order of calls: `open` for each block, then, if the block has no `frame_template`, `token` for each of its tokens;
+    `finish` for each choice; `end` last. A stream that fails ends with the dialect's `error_frame` instead, at any
+    point.
 
     If the dialect requests log probabilities from an upstream, its encoder also has
     `token_with_logprobs(text, logprobs)`, which is called instead of `token` for a `TextDelta` with log probabilities.
@@ -82,12 +88,12 @@ class Encoder(Protocol):
     def frame_template(self) -> tuple[bytes, bytes] | None:
         """Prefix and suffix of a token's frame in the open block: a frame is prefix + JSON string + suffix.
 
-        None if the frame has to be encoded by `token`.
+        None if `token` has to be called for each token.
         """
         ...
 
     def token(self, text: str) -> bytes:
-        """The frame of a token of the open block; b"" if the dialect buffers the block."""
+        """The frame of a token of the open block, which has no template; b"" if the dialect buffers or omits it."""
         ...
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
@@ -151,8 +157,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     name: str
     body: type
     response: type
-    stream_type: str
-    keepalive: bytes
+    stream_type: str = sse.CONTENT_TYPE
+    keepalive: bytes = sse.PING
     decode: Callable[[bytes], ParsedRequest]
     encoder: Callable[[ParsedRequest, ResponseMeta], Encoder]
     encode_response: Callable[[ParsedRequest, ModelResponse], Iterator[bytes]]
@@ -168,6 +174,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
 T = TypeVar("T")
 
 Count = Annotated[int, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 RawSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
 NullableSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": ["object", "null"]})]

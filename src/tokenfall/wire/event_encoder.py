@@ -7,7 +7,7 @@ import msgspec
 from tokenfall.events import Finished, OutputEvent, TextDelta, ToolCallDelta
 from tokenfall.messages import ToolCall
 from tokenfall.utf8 import TextBuffer
-from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, ResponseTiming
+from tokenfall.wire.dialect import BlockKind, ContentBlock, Encoder, ResponseChoice, ResponseTiming
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.logprob_list import LogprobList
 
@@ -20,19 +20,22 @@ class EventEncoder:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._kind = ""
-        self._index = -1
+        self._index = 0
         self._template: tuple[bytes, bytes] | None = None
         self._with_logprobs: Callable[[str, bytes], bytes] | None = getattr(encoder, "token_with_logprobs", None)
 
     def frames(self, event: OutputEvent) -> bytes:
         """The frames of an event; b"" if the dialect buffers it."""
-        kind = "text" if isinstance(event, TextDelta) else "call" if isinstance(event, ToolCallDelta) else "thought"
-        index = event.index if isinstance(event, ToolCallDelta) else -1
-        text = event.arguments if isinstance(event, ToolCallDelta) else event.text
+        kind: BlockKind
+        if isinstance(event, ToolCallDelta):
+            kind, index, text = "call", event.index, event.arguments
+        else:
+            kind, index, text = "text" if isinstance(event, TextDelta) else "thought", 0, event.text
         opened = b""
         if kind != self._kind or index != self._index:
             self._kind, self._index = kind, index
-            opened = self._encoder.open(_block(event))
+            call = ToolCall(event.id, event.name, "") if isinstance(event, ToolCallDelta) else None
+            opened = self._encoder.open(ContentBlock(kind, call=call, index=index))
             self._template = self._encoder.frame_template()
         if isinstance(event, TextDelta) and event.logprobs and self._with_logprobs is not None:
             return opened + self._with_logprobs(text, event.logprobs)
@@ -46,12 +49,6 @@ class EventEncoder:
     def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
         """The frames that end the stream."""
         return self._encoder.finish(0, finished.reason) + self._encoder.end(finished, timing)
-
-
-def _block(event: OutputEvent) -> ContentBlock:
-    if isinstance(event, ToolCallDelta):
-        return ContentBlock("call", call=ToolCall(event.id, event.name, ""), index=event.index)
-    return ContentBlock("text" if isinstance(event, TextDelta) else "thought")
 
 
 class Accumulator:

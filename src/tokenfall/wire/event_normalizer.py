@@ -27,7 +27,7 @@ from tokenfall.utf8 import TextBuffer
 from tokenfall.wire.json_document import JSONDocument
 from tokenfall.wire.logprob_list import LogprobList
 from tokenfall.wire.stop_sequences import StopSequences
-from tokenfall.wire.tool_names import client_id, names_of
+from tokenfall.wire.tool_names import client_id, client_names
 from tokenfall.wire.upstream.request import MAX_STOPS
 
 _string = msgspec.json.Decoder(str).decode
@@ -120,7 +120,7 @@ class EventNormalizer:
 
     def __init__(self, request: ChatRequest, number: str) -> None:
         self._number = number
-        self._names = names_of(request.tools)
+        self._names = client_names(request.tools)
         self._ids = {call.id for message in request.messages for call in message.tool_calls}
         self._drops_reasoning = request.disables_reasoning
         self._stop_texts = request.stop

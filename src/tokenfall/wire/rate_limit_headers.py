@@ -3,40 +3,34 @@
 Sources: the OpenAI API, "Rate limits in headers" (also used by Groq); the Anthropic API, "Response headers".
 """
 
-from tokenfall.wire.api_error import Headers, LimitState, TokenLimitState
+from collections.abc import Callable
+
+from tokenfall.wire.api_error import Headers, LimitState
 from tokenfall.wire.times import rfc3339
+
+_LIMITS = ("requests", "tokens")
+_MEMBERS = ("limit", "remaining", "reset")
+_OPENAI = {of: [f"x-ratelimit-{member}-{of}" for member in _MEMBERS] for of in _LIMITS}
+_ANTHROPIC = {of: [f"anthropic-ratelimit-{of}-{member}" for member in _MEMBERS] for of in _LIMITS}
 
 
 def openai(limit_state: LimitState) -> Headers:
     """`x-ratelimit-...-requests` and `-tokens`; the reset as a duration, `1m2.5s`."""
-    return (*_openai(limit_state, "requests"), *(_openai(limit_state.tokens, "tokens") if limit_state.tokens else ()))
-
-
-def _openai(of: LimitState | TokenLimitState, what: str) -> Headers:
-    if not of.limit:
-        return ()
-    return (
-        (f"x-ratelimit-limit-{what}", str(of.limit)),
-        (f"x-ratelimit-remaining-{what}", str(of.remaining)),
-        (f"x-ratelimit-reset-{what}", duration(of.reset_s)),
-    )
+    return _headers(limit_state, _OPENAI, reset=duration)
 
 
 def anthropic(limit_state: LimitState) -> Headers:
     """`anthropic-ratelimit-requests-...` and `-tokens-...`; the reset as an RFC 3339 timestamp."""
-    now_s, tokens = limit_state.now_s, limit_state.tokens
-    requests = _anthropic(limit_state, "requests", now_s=now_s)
-    return (*requests, *(_anthropic(tokens, "tokens", now_s=now_s) if tokens else ()))
+    now_s = limit_state.now_s
+    return _headers(limit_state, _ANTHROPIC, reset=lambda reset_s: rfc3339(now_s + reset_s))
 
 
-def _anthropic(of: LimitState | TokenLimitState, what: str, *, now_s: float) -> Headers:
-    if not of.limit:
-        return ()
-    return (
-        (f"anthropic-ratelimit-{what}-limit", str(of.limit)),
-        (f"anthropic-ratelimit-{what}-remaining", str(of.remaining)),
-        (f"anthropic-ratelimit-{what}-reset", rfc3339(now_s + of.reset_s)),
-    )
+def _headers(limit_state: LimitState, names: dict[str, list[str]], *, reset: Callable[[float], str]) -> Headers:
+    headers: list[tuple[str, str]] = []
+    for of, state in (("requests", limit_state), ("tokens", limit_state.tokens)):
+        if state is not None and state.limit:
+            headers += zip(names[of], (str(state.limit), str(state.remaining), reset(state.reset_s)), strict=True)
+    return tuple(headers)
 
 
 def duration(seconds: float) -> str:

@@ -25,7 +25,7 @@ SLICE_BYTES = 8_192
 """Takes up to two milliseconds, with very many objects."""
 
 MAX_DEPTH = 1_000
-"""Objects in one another. Decoders do not go deeper; they count arrays, too."""
+"""Limit for nested objects. Decoders refuse documents that are nested deeper; they also count arrays."""
 
 _MAX_NAME = 100
 _FLOAT_DIGITS = 309
@@ -45,7 +45,7 @@ _BACKSLASH, _QUOTE = b"\0", b"\1"
 
 _SEPARATORS = frozenset({b":", b",", b": ", b", ", b""})
 _BRACES = re.compile(rb"[{}]")
-_OF_NUMBERS = b"0123456789+-.eE"
+_NUMBER_BYTES = b"0123456789+-.eE"
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _MANY_ZEROS = b"0" * 209
 _LARGE_EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
@@ -56,10 +56,10 @@ _NUMBER = re.compile(rb"([0-9]++)(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?")
 def check_members(body: bytes) -> Sliced[None]:
     """Raises `InvalidRequest` with the name of the member."""
     is_long = len(body) > SHORT_BYTES
-    is_fine = (not is_long or _count(b'"{[,\\', body) <= MAX_MARKS) and _is_fine(body)
+    is_checked = (not is_long or _count(b'"{[,\\', body) <= MAX_MARKS) and _passes_parser(body)
     if is_long:
         yield
-    if not is_fine:
+    if not is_checked:
         yield from _check_counts(body)
         yield from _scan(body)
 
@@ -128,8 +128,8 @@ class _Scanner:
 _parse = make_scanner(_Scanner)  # type: ignore[arg-type] # a class with the attributes of a decoder
 
 
-def _is_fine(body: bytes) -> bool:
-    """False for any body that cannot be parsed, too."""
+def _passes_parser(body: bytes) -> bool:
+    """Whether the body can be parsed and has nothing that is refused here."""
     try:
         _parse(body.decode(), 0)
     except (ValueError, StopIteration, RecursionError):
@@ -149,7 +149,7 @@ def _scan(body: bytes) -> Sliced[None]:
         unread = parts.pop()
         objects.read(parts)
         if not objects.in_string:  # text without strings can be as long as the body: keep only its last number
-            read = unread.rstrip(_OF_NUMBERS)
+            read = unread.rstrip(_NUMBER_BYTES)
             unread = unread[len(read) :]
             objects.read_gap(read)
             if len(unread) > SLICE_BYTES:

@@ -38,7 +38,7 @@ def upstream_name(name: str) -> str:
     return f"{readable}_{sha256(name.encode()).hexdigest()[:_DIGEST]}"
 
 
-def names_of(tools: Iterable[Tool]) -> dict[str, str]:
+def client_names(tools: Iterable[Tool]) -> dict[str, str]:
     """Client names by shortened upstream name, for the tools whose names were shortened."""
     return {short: tool.name for tool in tools if (short := upstream_name(tool.name)) != tool.name}
 

@@ -62,14 +62,15 @@ def test_json_line_has_all_fields_of_a_response() -> None:
     )
 
 
-def test_console_line_has_method_path_status_size_and_duration() -> None:
-    assert LogHarness(as_json=False).line(logged_request()) == "22:13:20 access  POST /chat 200 1234 B 250 ms\n"
+@pytest.mark.parametrize(
+    ("status", "outcome", "shown"), [(200, "complete", "200"), (499, "left", "499 left"), (200, "failed", "200 failed")]
+)
+def test_console_line_has_method_path_status_outcome_size_and_duration(
+    status: int, outcome: Outcome, shown: str
+) -> None:
+    line = LogHarness(as_json=False).line(logged_request(), status=status, outcome=outcome)
 
-
-def test_console_line_of_a_broken_response_has_its_outcome() -> None:
-    line = LogHarness(as_json=False).line(logged_request(), status=499, outcome="left")
-
-    assert line == "22:13:20 access  POST /chat 499 left 1234 B 250 ms\n"
+    assert line == f"22:13:20 access  POST /chat {shown} 1234 B 250 ms\n"
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -1,6 +1,4 @@
 import json
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +24,12 @@ from tests.doubles.sent import RecordingSend
 
 
 class Harness:
-    def __init__(self, sim: str = "", *, alone: bool = True, folder: str = ".", keys: tuple[str, ...] = ()) -> None:
+    def __init__(self, sim: str = "", *, folder: str = ".", keys: tuple[str, ...] = ()) -> None:
         self.state = SimulatorState(parse(sim))
         self.injected_errors = InjectedErrors(FakeClock())
         self.journal = RequestLog()
         shared = Shared(self.state, self.injected_errors, callers=callers(*keys), library=Library(folder))
-        self.control = ControlRoutes(shared, request_log=self.journal, memory=ample_memory(), alone=alone)
+        self.control = ControlRoutes(shared, request_log=self.journal, memory=ample_memory())
 
     def gate(self, name: str, body: object = None) -> dict[str, Any]:
         if body is None:
@@ -54,6 +52,26 @@ def gate_request(name: str, body: bytes = b"") -> Request:
     incoming = request(f"/sim/gates/{name}", method="PATCH", body=body)
     incoming.route = "/sim/gates/{gate}"
     return incoming
+
+
+INVALID = {
+    "change": [b'{"simm":"gap=1s"}', b'{"sim":1}', b'{"journal":"on"}', b'{"sim":"\xff"}'],
+    "replace": [b"{}", b'{"sim":null}', b'{"sim":1}', b'{"sim":"gap=1s","journal":true}', b'{"sim":"\xff"}'],
+    "change_gate": [b'{"open":1}', b'{"tokens":0}', b'{"tokens":1000001}', b'{"tokens":1.5}', b'{"token":1}'],
+}
+"""Invalid bodies by the name of the handler."""
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [(name, body) for name, bodies in INVALID.items() for body in (b"", b"x", b"[]", b"[" * 9_999, *bodies)],
+)
+def test_invalid_body_is_refused_with_the_accepted_values(name: str, body: bytes) -> None:
+    harness = Harness("seed=1")
+    with pytest.raises(InvalidRequest, match=r'the body takes \{"(sim|open)": .*\}: '):
+        getattr(harness.control, name)(gate_request("a", body))
+
+    assert harness.state.configured == parse("seed=1")
 
 
 # Default settings
@@ -86,23 +104,6 @@ def test_change_is_merged_into_the_current_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"x", b"[]", b'{"simm":"gap=1s"}', b'{"sim":1}', b'{"journal":"on"}', b'{"sim":"\xff"}', b"[" * 9_999]
-)
-def test_invalid_change_names_the_accepted_values(body: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="the body takes"):
-        Harness().control.change(control_request(body))
-
-
-def test_change_with_invalid_grammar_changes_nothing() -> None:
-    harness = Harness("seed=1")
-    with pytest.raises(InvalidRequest, match="gap got 'fast'"):
-        harness.control.change(control_request(b'{"sim":"gap=fast","journal":true}'))
-
-    assert harness.state.configured == parse("seed=1")
-    assert not harness.journal.is_on
-
-
-@pytest.mark.parametrize(
     ("sim", "why"),
     [
         ("profile=nope", "profile"),
@@ -131,6 +132,19 @@ def test_default_may_name_an_existing_script_or_profile(tmp_path: Path) -> None:
         harness.control.replace(control_request(json.dumps({"sim": sim}).encode()))
 
         assert harness.state.configured == parse(sim)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("change", b'{"sim":"gap=fast","journal":true}'), ("replace", b'{"sim":"ttft=1s,gap=fast"}')],
+)
+def test_invalid_grammar_changes_nothing(name: str, body: bytes) -> None:
+    harness = Harness("seed=1")
+    with pytest.raises(InvalidRequest, match="gap got 'fast'"):
+        getattr(harness.control, name)(control_request(body))
+
+    assert harness.state.configured == parse("seed=1")
+    assert not harness.journal.is_on
 
 
 def test_replacement_removes_all_default_settings() -> None:
@@ -169,37 +183,6 @@ def test_replacement_keeps_counts_gates_and_request_log() -> None:
     assert [*harness.state.gates.all()] == ["a"]
     assert [each["path"] for each in harness.journal.entries()] == ["/a"]
     harness.injected_errors.check(harness.state.configured, "")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"x",
-        b"[]",
-        b"{}",
-        b'{"sim":null}',
-        b'{"sim":1}',
-        b'{"simm":"gap=1s"}',
-        b'{"sim":"gap=1s","journal":true}',
-        b'{"sim":"\xff"}',
-        b"[" * 9_999,
-    ],
-)
-def test_invalid_replacement_names_the_accepted_values(body: bytes) -> None:
-    harness = Harness("seed=1")
-    with pytest.raises(InvalidRequest, match=re.escape('the body takes {"sim": "ttft=1s"}: ')):
-        harness.control.replace(control_request(body))
-
-    assert harness.state.configured == parse("seed=1")
-
-
-def test_replacement_with_invalid_grammar_changes_nothing() -> None:
-    harness = Harness("seed=1")
-    with pytest.raises(InvalidRequest, match="gap got 'fast'"):
-        harness.control.replace(control_request(b'{"sim":"ttft=1s,gap=fast"}'))
-
-    assert harness.state.configured == parse("seed=1")
 
 
 def test_reset_restores_the_initial_state() -> None:
@@ -281,14 +264,6 @@ def test_dropped_gate_is_not_found() -> None:
             call(gate_request("a"))
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b'{"open":1}', b'{"tokens":0}', b'{"tokens":1000001}', b'{"tokens":1.5}', b'{"token":1}']
-)
-def test_invalid_gate_change_names_the_accepted_values(body: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="the body takes"):
-        Harness().control.change_gate(gate_request("a", body))
-
-
 @pytest.mark.parametrize("name", ["%20", "a%2Fb", "%C3%A4", "x" * 65])
 def test_invalid_gate_name_is_refused(name: str) -> None:
     harness = Harness()
@@ -305,24 +280,16 @@ def test_too_many_gates_are_refused() -> None:
         harness.gate("a", {})
 
 
-def test_control_routes_are_refused_with_several_workers() -> None:
-    control = Harness(alone=False).control
-    calls: list[Callable[[Request], object]] = [
-        control.change,
-        control.replace,
-        control.reset,
-        control.requests,
-        control.clear_requests,
-        control.gates,
-        control.gate,
-        control.change_gate,
-        control.drop_gate,
-    ]
-    for call in calls:
+def test_only_the_settings_are_shown_with_several_workers() -> None:
+    control = Harness().control
+    handlers = control.handlers(alone=False)
+    assert handlers.keys() == control.handlers(alone=True).keys()
+    show = handlers.pop("show")
+    for handler in handlers.values():
         with pytest.raises(InvalidRequest, match="WORKERS=1"):
-            call(gate_request("a", b"{}"))
+            handler(gate_request("a", b"{}"))
 
-    assert decoded(control.show(control_request()))["streams"] == 0
+    assert decoded(show(control_request()))["streams"] == 0
 
 
 def test_gates_of_different_keys_are_separate() -> None:

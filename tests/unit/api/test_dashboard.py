@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from tokenfall import __version__
 from tokenfall.api import dashboard as dashboard_module
 from tokenfall.api.dashboard import Dashboard, Now, Percentiles, Requests
 from tokenfall.errors import shutting_down
@@ -128,15 +127,6 @@ def event_of(frame: bytes) -> Now:
 
 
 # Times of events
-
-
-async def test_first_event_is_sent_after_a_second(harness: Harness) -> None:
-    viewer = await harness.watch()
-    await harness.pass_s(0.75)
-    assert viewer.frames == []
-    await harness.pass_s(0.25)
-
-    assert len(viewer.frames) == 1
 
 
 async def test_first_event_covers_the_first_second_on_any_clock() -> None:
@@ -298,15 +288,6 @@ async def test_rates_are_of_the_last_second(harness: Harness) -> None:
     ]
 
 
-async def test_counts_before_the_first_sample_are_in_no_rate(harness: Harness) -> None:
-    harness.metrics.tokens = 1_000_000
-    harness.metrics.ttft_s.observe(1.0, 50)
-    viewer = await harness.watch()
-    await harness.pass_s(1)
-
-    assert (viewer.last().tokens, viewer.last().tokens_per_s, viewer.last().ttft) == (1_000_000, 0.0, None)
-
-
 async def test_percentiles_are_of_ten_seconds(harness: Harness) -> None:
     viewer = await harness.watch()
     harness.metrics.ttft_s.observe(0.4, 3)
@@ -334,17 +315,6 @@ async def test_percentiles_are_those_of_the_histogram(harness: Harness) -> None:
     assert (viewer.last().ttft, viewer.last().ticker_late) == (None, None)
 
 
-async def test_histograms_are_reported_separately(harness: Harness) -> None:
-    viewer = await harness.watch()
-    harness.metrics.ttft_s.observe(1.0, 2)
-    harness.metrics.inter_token_s.observe(1.0, 3)
-    harness.metrics.timer_late_s.observe(1.0, 4)
-    await harness.pass_s(1)
-
-    event = viewer.last()
-    assert [each.count for each in (event.ttft, event.inter_token, event.ticker_late) if each] == [2, 3, 4]
-
-
 async def test_decreasing_counts_give_no_rates_and_no_percentiles(harness: Harness) -> None:
     harness.metrics.tokens = 100
     harness.metrics.requests = {("/chat", 200): 10}
@@ -359,43 +329,6 @@ async def test_decreasing_counts_give_no_rates_and_no_percentiles(harness: Harne
     event = viewer.last()
     assert (event.tokens_per_s, event.requests_per_s) == (0.0, 0.0)
     assert (event.ttft, event.inter_token, event.ticker_late) == (None, None, None)
-
-
-async def test_event_without_traffic_is_complete(harness: Harness) -> None:
-    viewer = await harness.watch()
-    await harness.pass_s(1)
-
-    event = viewer.last()
-    assert event == Now(
-        at=event.at,
-        uptime_s=11.0,
-        version=__version__,
-        workers=1,
-        streams=0,
-        connections=0,
-        detached_turns=0,
-        resident_bytes=0,
-        request_memory_bytes=0,
-        response_memory_bytes=0,
-        tokens_per_s=0.0,
-        requests_per_s=0.0,
-        window_s=1.0,
-        ttft=None,
-        inter_token=None,
-        ticker_late=None,
-        upstream_ttft=[],
-        tokens=0,
-        requests=[],
-        streams_ended={},
-        upstream_errors={},
-        upstream_retries=0,
-        rate_limited=0,
-        memory_refused=0,
-        stalled_readers=0,
-        connections_refused=0,
-        log_lines_lost=0,
-        sim="gap=0.1s",
-    )
 
 
 def measured() -> Metrics:

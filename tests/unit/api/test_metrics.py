@@ -17,41 +17,49 @@ def value(samples: Samples, name: str, **labels: str) -> float:
     return samples[f"tokenfall_{name}", frozenset(labels.items())]
 
 
-def counted() -> Metrics:
-    metrics = Metrics()
-    metrics.connections, metrics.connections_refused, metrics.streams = 1, 2, 3
-    metrics.tokens, metrics.bytes_sent, metrics.stalled_readers, metrics.rate_limited = 4, 5, 6, 7
-    metrics.log_lines_lost, metrics.detached_turns = 8, 15
-    metrics.upstream_retries, metrics.workers, metrics.resident_bytes = 13, 14, 1_000
-    metrics.streams_ended = {"left": 9}
-    metrics.streams_failed = {"/chat": 16}
-    metrics.upstream_errors = {"upstream_timeout": 10}
-    metrics.redis_failures = {"turns": 15}
-    metrics.requests = {("/chat", 200): 11, ("", 404): 12}
-    return metrics
+NUMBERS = {
+    "connections": "connections",
+    "connections_refused": "connections_refused_total",
+    "streams": "streams_in_flight",
+    "tokens": "tokens_total",
+    "bytes_sent": "sent_bytes_total",
+    "stalled_readers": "stalled_readers_total",
+    "rate_limited": "rate_limited_total",
+    "log_lines_lost": "log_lines_lost_total",
+    "upstream_retries": "upstream_retries_total",
+    "workers": "workers",
+    "detached_turns": "detached_turns",
+    "resident_bytes": "resident_bytes",
+    "request_memory_bytes": "request_memory_bytes",
+    "response_memory_bytes": "response_memory_bytes",
+    "timer_resolution_s": "timer_resolution_seconds",
+}
+"""Exported names of the metrics."""
+
+LABELS = {
+    "streams_ended": ("streams_ended_total", "outcome"),
+    "streams_failed": ("streams_failed_total", "route"),
+    "upstream_errors": ("upstream_errors_total", "code"),
+    "redis_failures": ("redis_failures_total", "store"),
+}
+"""Exported names and labels of the counters with one label."""
 
 
 def test_every_counter_is_exported() -> None:
-    samples = scraped(counted())
+    metrics = Metrics()
+    assert value(scraped(metrics), "workers") == 1
+    for number, name in enumerate((*NUMBERS, *LABELS)):
+        setattr(metrics, name, number if name in NUMBERS else {"a": number})
+    metrics.requests = {("/chat", 200): 11, ("", 404): 12}
+    metrics.memory_refused = {("requests", "share"): 13}
+    samples = scraped(metrics)
 
-    assert value(samples, "connections") == 1
-    assert value(samples, "connections_refused_total") == 2
-    assert value(samples, "streams_in_flight") == 3
-    assert value(samples, "streams_failed_total", route="/chat") == 16
-    assert value(samples, "tokens_total") == 4
-    assert value(samples, "sent_bytes_total") == 5
-    assert value(samples, "stalled_readers_total") == 6
-    assert value(samples, "rate_limited_total") == 7
-    assert value(samples, "log_lines_lost_total") == 8
-    assert value(samples, "streams_ended_total", outcome="left") == 9
-    assert value(samples, "upstream_errors_total", code="upstream_timeout") == 10
-    assert value(samples, "redis_failures_total", store="turns") == 15
+    exported = [value(samples, name) for name in NUMBERS.values()]
+    exported += [value(samples, name, **{label: "a"}) for name, label in LABELS.values()]
+    assert exported == [*range(len(NUMBERS) + len(LABELS))]
     assert value(samples, "requests_total", route="/chat", status="200") == 11
     assert value(samples, "requests_total", route="", status="404") == 12
-    assert value(samples, "upstream_retries_total") == 13
-    assert value(samples, "workers") == 14
-    assert value(samples, "detached_turns") == 15
-    assert value(samples, "resident_bytes") == 1_000
+    assert value(samples, "memory_refused_total", memory="requests", reason="share") == 13
 
 
 def test_histogram_is_cumulative_with_its_sum() -> None:
@@ -120,7 +128,3 @@ def test_label_with_quotes_and_line_breaks_is_escaped() -> None:
     metrics.requests = {('/a"\n\\', 200): 1}
 
     assert value(scraped(metrics), "requests_total", route='/a"\n\\', status="200") == 1
-
-
-def test_workers_gauge_is_1_for_a_single_process() -> None:
-    assert value(scraped(Metrics()), "workers") == 1

@@ -94,8 +94,8 @@ def test_tokens_of_streaming_and_non_streaming_responses_are_summed() -> None:
 def test_running_and_waiting_requests_are_those_of_the_simulator() -> None:
     harness = VllmHarness("load=2@2")
     load = harness.state.defaults.load
-    tickets = [harness.state.limiter.permit(load) for _ in range(3)]
-    admitted = [permit.passes(lambda: None) for permit in tickets]
+    permits = [harness.state.limiter.permit(load) for _ in range(3)]
+    admitted = [permit.passes(lambda: None) for permit in permits]
 
     assert admitted == [True, True, False]
     assert harness.value("num_requests_running") == 2

@@ -78,13 +78,6 @@ async def test_embeddings_of_an_upstream_model_are_relayed_unchanged() -> None:
     assert harness.fetched == [("/embeddings", body)]
 
 
-async def test_embeddings_of_the_simulator_are_not_relayed() -> None:
-    harness = Harness(upstream=True)
-    await harness.routes.embeddings(embed("sim:embed"))
-
-    assert harness.fetched == []
-
-
 async def test_relayed_requests_are_rate_limited() -> None:
     harness = Harness(upstream=True, throttled=True)
     for _ in range(BURST):

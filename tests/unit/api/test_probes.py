@@ -138,13 +138,5 @@ async def test_unexpected_error_in_a_check_is_raised() -> None:
         await readiness(Probes(Metrics, lambda: False, optional={"limits": broken}))
 
 
-def test_metrics_are_read_at_each_request() -> None:
-    everybody = Metrics()
-    everybody.tokens = 9
-    response = Probes(lambda: everybody, lambda: False).metrics(request())
-
-    assert b"\ntokenfall_tokens_total 9.0\n" in response.body
-
-
 def test_resident_memory_is_that_of_this_process() -> None:
     assert 5 * 1024**2 < resident_bytes() < 10 * 1024**3

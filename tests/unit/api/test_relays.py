@@ -103,7 +103,7 @@ def test_passthrough_refuses_a_body_without_model_or_valid_stream(data: bytes) -
 async def complete_body(
     relay: PassthroughRelay | TranslatedRelay, data: bytes, *, meta: ResponseMeta = IDENTITY
 ) -> bytes:
-    response = await relay.whole(request(body=data), relay.decode(data), meta=meta)
+    response = await relay.complete_response(request(body=data), relay.decode(data), meta=meta)
     assert isinstance(response, Response)
     return response.body
 
@@ -205,9 +205,9 @@ async def test_response_is_encoded_in_the_dialect_of_the_request() -> None:
     )
     upstream = FakeUpstream(*events)
     sent, last = await run(translating(upstream), body(stream=True))
-    speaker = EventEncoder(ANTHROPIC.encoder(decoded(body()), IDENTITY))
+    encoder = EventEncoder(ANTHROPIC.encoder(decoded(body()), IDENTITY))
 
-    assert sent == [speaker.frames(event) for event in events]
+    assert sent == [encoder.frames(event) for event in events]
     assert b"message_stop" in last
     assert upstream.requests == [decoded(body()).request]
 

@@ -1,7 +1,3 @@
-from typing import NamedTuple
-
-import pytest
-
 from tokenfall.api.lazy_handlers import LazyHandlers
 from tokenfall.api.page import PAGES
 from tokenfall.api.probes import Probes
@@ -20,23 +16,6 @@ from tokenfall.metrics.registry import Metrics
 
 from tests.doubles.clocks import InstantClock
 from tests.unit.api.test_simulator import shared
-
-
-class Checks(NamedTuple):
-    """Checks before a handler."""
-
-    keyed: bool
-    limited: bool
-    open_while_draining: bool
-
-
-CHAT, SIMULATOR, PROBE, PAGE = (
-    Checks(keyed=True, limited=True, open_while_draining=False),
-    Checks(keyed=True, limited=False, open_while_draining=False),
-    Checks(keyed=False, limited=False, open_while_draining=True),
-    Checks(keyed=False, limited=False, open_while_draining=False),
-)
-
 
 LAZY = LazyHandlers(dict)
 
@@ -60,71 +39,39 @@ def all_routes() -> list[Route]:
 ROUTES = {(route.method, route.path): route for route in all_routes()}
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "before"),
-    [
-        ("POST", "/chat", CHAT),
-        ("GET", "/chat/defaults", SIMULATOR),
-        ("POST", "/chat/context", CHAT),
-        ("GET", "/history", CHAT),
-        ("DELETE", "/history", CHAT),
-        ("GET", "/conversations", CHAT),
-        ("POST", "/conversations", CHAT),
-        ("PATCH", "/conversations/{conversation}", CHAT),
-        ("DELETE", "/conversations/{conversation}", CHAT),
-        ("GET", "/chat/turns/{turn}", CHAT),
-        ("POST", "/chat/turns/{turn}/stop", CHAT),
-        ("GET", "/stream-sse", SIMULATOR),
-        ("GET", "/stream-ndjson", SIMULATOR),
-        ("GET", "/stream-loop", SIMULATOR),
-        ("GET", "/api/data", SIMULATOR),
-        ("GET", "/health", PROBE),
-        ("GET", "/livez", PROBE),
-        ("GET", "/readyz", PROBE),
-        ("GET", "/metrics", PROBE),
-        ("GET", "/version", PROBE),
-        ("GET", "/", PAGE),
-        ("GET", "/web", PAGE),
-        ("GET", "/web/{file}", PAGE),
-        ("GET", "/board", PAGE),
-        ("GET", "/board/events", SIMULATOR),
-        ("GET", "/board/history", SIMULATOR),
-        ("GET", "/sim", SIMULATOR),
-        ("PATCH", "/sim", SIMULATOR),
-        ("PUT", "/sim", SIMULATOR),
-        ("DELETE", "/sim", SIMULATOR),
-    ],
-)
-def test_route_has_the_expected_checks(method: str, path: str, before: Checks) -> None:
-    route = ROUTES[method, path]
+PROBES = {"/health", "/livez", "/readyz", "/metrics", "/version"}
+PAGE_FILES = {"/", *PAGES, "/web/", "/board/", "/web/{file}"}
 
-    assert Checks(route.keyed, route.limited, route.open_while_draining) == before
+
+def with_flag(flag: str) -> set[str]:
+    """The paths of the routes that have a flag; a path may not have it for one method only."""
+    paths = {path for (_, path), route in ROUTES.items() if getattr(route, flag)}
+    assert [route.path for route in ROUTES.values() if route.path in paths and not getattr(route, flag)] == []
+    return paths
 
 
 def test_only_probes_and_pages_are_open_without_a_key() -> None:
-    unkeyed = {path for (_, path), route in ROUTES.items() if not route.keyed}
+    assert {path for _, path in ROUTES} - with_flag("keyed") == PROBES | PAGE_FILES
 
-    assert unkeyed == {
-        "/",
-        *PAGES,
-        "/web/",
-        "/board/",
-        "/web/{file}",
-        "/health",
-        "/livez",
-        "/readyz",
-        "/metrics",
-        "/version",
-    }
+
+def test_only_routes_to_models_and_conversations_are_limited() -> None:
+    chat = {path for _, path in ROUTES if path.startswith(("/chat", "/history", "/conversations"))}
+
+    assert with_flag("limited") == chat - {"/chat/defaults"}
+    assert {"/chat", "/chat/turns/{turn}", "/history", "/conversations"} <= chat
+
+
+def test_only_probes_are_served_while_the_server_drains() -> None:
+    assert with_flag("open_while_draining") == PROBES
+
+
+def test_only_probes_and_load_test_routes_are_quiet() -> None:
+    assert with_flag("quiet") == Router(all_routes()).quiet_paths() == PROBES | {"/api/data"}
 
 
 def test_routes_that_only_pages_call_are_marked() -> None:
     assert Router(all_routes()).page_paths() == {
-        "/",
-        *PAGES,
-        "/web/",
-        "/board/",
-        "/web/{file}",
+        *PAGE_FILES,
         "/board/events",
         "/board/history",
         "/chat/defaults",
@@ -133,7 +80,3 @@ def test_routes_that_only_pages_call_are_marked() -> None:
         "/conversations",
         "/conversations/{conversation}",
     }
-
-
-def test_probes_and_load_test_routes_are_quiet() -> None:
-    assert Router(all_routes()).quiet_paths() == {"/health", "/livez", "/readyz", "/metrics", "/version", "/api/data"}

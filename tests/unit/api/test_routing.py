@@ -35,11 +35,6 @@ def test_duplicate_route_is_refused() -> None:
         Router([route("GET", "/a"), route("GET", "/a")])
 
 
-def test_route_without_an_operation_is_refused() -> None:
-    with pytest.raises(TypeError, match="operation"):
-        Route("GET", "/a", handler=lambda request: Response(200))  # type: ignore[call-arg]
-
-
 def test_route_requires_a_key_by_default() -> None:
     plain = route("GET", "/a")
 
@@ -57,12 +52,6 @@ def test_path_belongs_to_a_page_if_all_its_routes_do() -> None:
     router = Router([*pages, route("GET", "/b", for_pages=True), route("POST", "/b")])
 
     assert router.page_paths() == {"/a"}
-
-
-def test_handler_is_called_with_the_request() -> None:
-    response = route("GET", "/a").handler(request("/a"))
-
-    assert isinstance(response, Response)
 
 
 # Path parameters

@@ -77,10 +77,10 @@ def framed(
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 def test_simulator_and_relay_send_the_same_bytes(dialect: Dialect, kind: str) -> None:
     plan_ = planned(PLANS[kind])
-    speaker = EventEncoder(dialect.encoder(parsed_request(dialect), IDENTITY))
-    encoded = b"".join(map(speaker.frames, events(PLANS[kind])))
+    event_encoder = EventEncoder(dialect.encoder(parsed_request(dialect), IDENTITY))
+    encoded = b"".join(map(event_encoder.frames, events(PLANS[kind])))
 
-    assert b"".join(framed(plan_, dialect)) == encoded + speaker.end(finished(plan_), TIMING)
+    assert b"".join(framed(plan_, dialect)) == encoded + event_encoder.end(finished(plan_), TIMING)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())

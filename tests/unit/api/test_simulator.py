@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from itertools import islice
 
 import pytest
@@ -50,11 +51,14 @@ def gaps(stream: AnyResponse, most: int) -> list[float]:
 # Golden frames of the streams
 
 
-def test_stream_sse_has_a_data_frame_per_word() -> None:
-    sent = frames(sse_stream(shared())(request("/stream-sse")))
+@pytest.mark.parametrize(("make", "prefix", "suffix"), [(sse_stream, b"data: ", b"\n\n"), (ndjson_stream, b"", b"\n")])
+def test_stream_has_a_frame_per_word_and_a_last_one(
+    make: Callable[[Shared], PlainStream], prefix: bytes, suffix: bytes
+) -> None:
+    sent = frames(make(shared())(request("/")))
 
-    assert sent[0] == b'data: {"content":"Large ","finish":false}\n\n'
-    assert sent[-1] == b'data: {"content":"","finish":true}\n\n'
+    assert sent[0] == prefix + b'{"content":"Large ","finish":false}' + suffix
+    assert sent[-1] == prefix + b'{"content":"","finish":true}' + suffix
     assert len(sent) == len(WORDS) + 1
 
 
@@ -64,14 +68,6 @@ def test_stream_sse_sends_the_paragraph() -> None:
 
     assert "".join(document["content"] for document in documents) == PARAGRAPH + " "
     assert [document["finish"] for document in documents] == [False] * len(WORDS) + [True]
-
-
-def test_stream_ndjson_has_a_line_per_word_and_a_last_line() -> None:
-    sent = frames(ndjson_stream(shared())(request("/stream-ndjson")))
-
-    assert sent[0] == b'{"content":"Large ","finish":false}\n'
-    assert sent[-1] == b'{"content":"","finish":true}\n'
-    assert len(sent) == len(WORDS) + 1
 
 
 def test_stream_loop_is_endless() -> None:

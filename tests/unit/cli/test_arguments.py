@@ -3,12 +3,12 @@ import re
 import pytest
 
 from tokenfall import __version__
-from tokenfall.cli.arguments import parse
+from tokenfall.cli.arguments import flags_of, parse
 from tokenfall.cli.flags import flag
 from tokenfall.settings import load
-from tokenfall.settings.fields import setting_fields
+from tokenfall.settings.fields import SETTINGS
 
-FLAGGED = [field for field, about in setting_fields().items() if about.flag]
+FLAGGED = [field for field, about in SETTINGS.items() if about.flag]
 
 
 def exit_status(*words: str) -> object:
@@ -38,18 +38,18 @@ def test_secrets_are_not_flags_and_not_shown(secret: str, separator: str, capsys
 
 @pytest.mark.parametrize("field", FLAGGED)
 def test_flag_sets_its_setting(field: str) -> None:
-    given = parse(["serve", flag(field), "x"])
+    given = flags_of(parse(["serve", flag(field), "x"]))
 
     assert given[field.upper()] == "x"
     assert [name for name, text in given.items() if text is not None] == [field.upper()]
 
 
 def test_absent_flags_are_none() -> None:
-    assert set(parse(["serve"]).values()) == {None}
+    assert set(flags_of(parse(["serve"])).values()) == {None}
 
 
 def test_flag_overrides_the_environment() -> None:
-    assert load(parse(["serve", "--port", "1"]), {"PORT": "2", "HOST": "::1"}).port == 1
+    assert load(flags_of(parse(["serve", "--port", "1"])), {"PORT": "2", "HOST": "::1"}).port == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from tokenfall.cli import supervisor
 from tokenfall.cli.environment import MIN_LETTERS, env_file, misspelled_settings
 from tokenfall.cli.main import USAGE_ERROR, main
 from tokenfall.settings import InvalidSetting
-from tokenfall.settings.fields import setting_fields
+from tokenfall.settings.fields import SETTINGS
 
 
 @pytest.fixture(autouse=True)
@@ -82,29 +82,15 @@ def test_near_miss_is_reported_with_the_setting(name: str, meant: str) -> None:
 
 
 def test_names_of_other_programs_are_ignored_in_the_environment() -> None:
-    names = [
-        "PATH",
-        "HOME",
-        "HOSTNAME",
-        "MODE",
-        "POST",
-        "HOSTS",
-        "OPENAI_BASE_URL",
-        "TOKENFALL_ARTIFACTS",
-        "LOGNAME",
-        "",
-    ]
+    names = "PATH HOME HOSTNAME MODE POST HOSTS OPENAI_BASE_URL TOKENFALL_ARTIFACTS LOGNAME"
 
-    assert misspelled_settings(names, least=MIN_LETTERS) == []
-    assert misspelled_settings([field.upper() for field in setting_fields()], least=0) == []
+    assert misspelled_settings([*names.split(), ""], least=MIN_LETTERS) == []
+    assert misspelled_settings([field.upper() for field in SETTINGS], least=0) == []
 
 
-def test_short_misspelled_names_are_reported_in_an_env_file() -> None:
-    assert misspelled_settings(["MODE", "HOSTS"], least=0) == [("MODE", "MODEL"), ("HOSTS", "HOST")]
-
-
-def test_names_of_client_libraries_are_reported_in_an_env_file() -> None:
-    assert misspelled_settings(["OPENAI_BASE_URL"], least=0) == [("OPENAI_BASE_URL", "UPSTREAM_URL")]
+@pytest.mark.parametrize(("name", "meant"), [("MODE", "MODEL"), ("HOSTS", "HOST"), ("OPENAI_BASE_URL", "UPSTREAM_URL")])
+def test_short_names_and_those_of_client_libraries_are_reported_in_an_env_file(name: str, meant: str) -> None:
+    assert misspelled_settings([name], least=0) == [(name, meant)]
 
 
 def test_env_file_that_links_nowhere_stops_the_start() -> None:

@@ -2,11 +2,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tokenfall.cli.arguments import parse
+from tokenfall.cli.arguments import flags_of, parse
 from tokenfall.cli.flags import flag, plain_flags
-from tokenfall.settings.fields import setting_fields
+from tokenfall.settings.fields import SETTINGS
 
-FLAGS = [flag(field) for field, about in setting_fields().items() if about.flag]
+FLAGS = [flag(field) for field, about in SETTINGS.items() if about.flag]
 WORDS = st.one_of(
     st.sampled_from(FLAGS),
     st.sampled_from(FLAGS).map("{}=1".format),
@@ -21,7 +21,7 @@ def test_plain_flags_are_read_as_argparse_reads_them(words: list[str]) -> None:
     flags = plain_flags(words)
 
     if flags is not None:
-        assert flags == {name: value for name, value in parse(words).items() if value is not None}
+        assert flags == {name: value for name, value in flags_of(parse(words)).items() if value is not None}
 
 
 @pytest.mark.parametrize(

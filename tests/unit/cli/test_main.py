@@ -18,53 +18,40 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PORT", raising=False)
 
 
+@pytest.mark.parametrize(
+    ("flags", "environment", "message"),
+    [
+        ([], {"PORT": "eighty"}, "PORT: got 'eighty', takes an integer from 0 to 65535"),
+        (["--port", "x"], {"PORT": "80"}, "PORT: got 'x', takes an integer from 0 to 65535"),
+        ([], {"UPSTREAM_URL": "http://a..example/v1"}, "UPSTREAM_URL: not an http or https address"),
+        ([], {"UPSTREAM_URL": "http://a.example:99999"}, "UPSTREAM_URL: not an http or https address"),
+        ([], {"UPSTREAM_URL": "https://[nonsense]"}, "UPSTREAM_URL: not an http or https address"),
+        *(
+            ([], {name: "redis://secret@a.example/x"}, f"{name}: got the database 'x' in a Redis URL; takes a number")
+            for name in ("REDIS_URL", "HISTORY_URL", "LIMITS_URL", "TURNS_URL")
+        ),
+    ],
+)
 def test_invalid_setting_stops_the_start_with_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    flags: list[str],
+    environment: dict[str, str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("PORT", "eighty")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
-    assert main(["serve"]) == USAGE_ERROR
-    output = capsys.readouterr()
-    assert output.err == "tokenfall: PORT: got 'eighty', takes an integer from 0 to 65535\n"
-    assert output.out == ""
-
-
-def test_invalid_flag_stops_the_start_despite_a_valid_environment(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PORT", "80")
-
-    assert main(["serve", "--port", "x"]) == USAGE_ERROR
-    assert "PORT: got 'x'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("url", ["http://a..example/v1", "http://a.example:99999", "https://[nonsense]"])
-def test_invalid_upstream_address_stops_the_start_with_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
-) -> None:
-    monkeypatch.setenv("UPSTREAM_URL", url)
-
-    assert main(["serve"]) == USAGE_ERROR
-    assert capsys.readouterr().err == "tokenfall: UPSTREAM_URL: not an http or https address\n"
-
-
-@pytest.mark.parametrize("setting", ["REDIS_URL", "HISTORY_URL", "LIMITS_URL", "TURNS_URL"])
-def test_invalid_address_of_redis_stops_the_start_with_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str
-) -> None:
-    monkeypatch.setenv(setting, "redis://secret@a.example/x")
-
-    assert main(["serve"]) == USAGE_ERROR
-    assert capsys.readouterr().err == f"tokenfall: {setting}: got the database 'x' in a Redis URL; takes a number\n"
+    assert main(["serve", *flags]) == USAGE_ERROR
+    assert capsys.readouterr() == ("", f"tokenfall: {message}\n")
 
 
 @pytest.mark.parametrize(
     ("sim", "why"), [("profile=nope", "nope"), ("script=nope.yml", "nope.yml"), ("script=nope.jsonl", "nope.jsonl")]
 )
 def test_files_named_by_sim_must_exist(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sim: str, why: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sim: str, why: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIM", sim)
 
     assert main(["serve"]) == USAGE_ERROR
@@ -74,20 +61,15 @@ def test_files_named_by_sim_must_exist(
     assert output.count("\n") == 1
 
 
-def test_env_file_is_read_from_the_working_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / ".env").write_text("PORT=from-a-file\n# note\nMODEL='a b'\n", encoding="utf-8")
+def test_env_file_is_read_from_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(".env").write_text("PORT=from-a-file\n# note\nMODEL='a b'\n", encoding="utf-8")
 
     assert env_file() == {"PORT": "from-a-file", "MODEL": "a b"}
     assert main(["serve"]) == USAGE_ERROR
     assert "'from-a-file'" in capsys.readouterr().err
-
-
-def test_environment_overrides_the_env_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / ".env").write_text("PORT=from-a-file\n", encoding="utf-8")
     monkeypatch.setenv("PORT", "from-outside")
-
     assert main(["serve"]) == USAGE_ERROR
     assert "'from-outside'" in capsys.readouterr().err
 

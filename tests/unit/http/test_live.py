@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokenfall.http.half_closed import PROBES_S
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, PacedStream, Response, StreamHead
 from tokenfall.http.server import HTTPServer
@@ -93,18 +92,6 @@ def body(client: FakeClient) -> bytes:
 # Awaited complete responses
 
 
-async def test_awaited_response_is_sent_once_ready(client: FakeClient, application: FakeApplication) -> None:
-    async def later() -> Response:
-        return Response(200, b"ok")
-
-    application.handler = lambda _: later()
-    client.send(ASK)
-    assert client.read() == b""
-    await settle()
-
-    assert body(client) == b"ok"
-
-
 async def test_exception_becomes_the_applications_error_response(
     client: FakeClient, application: FakeApplication
 ) -> None:
@@ -117,20 +104,6 @@ async def test_exception_becomes_the_applications_error_response(
 
     assert client.read().startswith(b"HTTP/1.1 500 ")
     assert body(client) == b"crashed: ZeroDivisionError"
-
-
-async def test_handler_may_return_a_live_stream_from_a_coroutine(
-    client: FakeClient, application: FakeApplication, script: Script
-) -> None:
-    async def later() -> LiveStream:
-        return stream(script.run)
-
-    application.handler = lambda _: later()
-    client.send(ASK)
-    script.add(b"a", b"", b"end")
-    await settle()
-
-    assert body(client) == b"1\r\na\r\n3\r\nend\r\n0\r\n\r\n"
 
 
 async def test_response_that_fails_to_start_resets_the_connection(
@@ -195,15 +168,20 @@ async def test_frames_of_one_turn_after_the_first_token_are_one_write(
     assert third == b"1\r\nc\r\n3\r\nend\r\n0\r\n\r\n"
 
 
+@pytest.mark.parametrize(
+    ("frames", "sends_after_each"),
+    [([BIG] * 5, [1, 1, 1, 1, 2]), ([b"x" * 4_097], [2])],  # 4 KiB is the buffer of these tests
+    ids=["several frames", "one frame"],
+)
 async def test_more_than_the_send_buffer_is_written_before_the_end_of_the_turn(
-    client: FakeClient, application: FakeApplication
+    client: FakeClient, application: FakeApplication, frames: list[bytes], sends_after_each: list[int]
 ) -> None:
     sends: list[int] = []
 
     async def run(send: Send) -> bytes:
         send(b"first")
-        for _ in range(5):
-            send(BIG)
+        for frame in frames:
+            send(frame)
             sends.append(len(client.connection.sends))
         return b"end"
 
@@ -211,129 +189,7 @@ async def test_more_than_the_send_buffer_is_written_before_the_end_of_the_turn(
     client.send(ASK)
     await settle()
 
-    assert sends == [1, 1, 1, 1, 2]  # 4 KiB is the buffer of these tests
-
-
-async def test_frame_larger_than_the_send_buffer_is_written_at_once(
-    client: FakeClient, application: FakeApplication
-) -> None:
-    sends: list[int] = []
-
-    async def run(send: Send) -> bytes:
-        send(b"first")
-        send(b"x" * 4_097)
-        sends.append(len(client.connection.sends))
-        return b"end"
-
-    application.handler = lambda _: stream(run)
-    client.send(ASK)
-    await settle()
-
-    assert sends == [2]  # so that a slow client stops the stream before the next frame
-
-
-async def test_http_1_0_gets_no_chunks(client: FakeClient, script: Script) -> None:
-    client.send(b"GET /s HTTP/1.0\r\n\r\n")
-    script.add(b"a", b"", b"end")
-    await settle()
-
-    assert body(client) == b"aend"
-    assert client.is_closed()
-
-
-async def test_head_request_does_not_run_the_stream(
-    client: FakeClient, application: FakeApplication, script: Script
-) -> None:
-    client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
-    await settle()
-
-    assert client.read() == HEAD
-    assert application.ends == [("/s", 200, "complete", 0)]
-
-
-class EndedCalls:
-    """Counts the calls of a stream's `ended` callback."""
-
-    def __init__(self, application: FakeApplication, script: Script) -> None:
-        self.count = 0
-        self._script = script
-        application.handler = lambda _: self._later()
-
-    async def _later(self) -> LiveStream:
-        live = stream(self._script.run)
-        live.ended = self._ended
-        return live
-
-    def _ended(self) -> None:
-        self.count += 1
-
-
-@pytest.mark.parametrize(
-    "steps", [(b"a", b"", b"end"), (b"a", ZeroDivisionError()), (ZeroDivisionError(),)], ids=["end", "late", "early"]
-)
-async def test_ended_callback_is_called_once(
-    client: FakeClient, application: FakeApplication, script: Script, steps: tuple[bytes | Exception, ...]
-) -> None:
-    ended_calls = EndedCalls(application, script)
-    client.send(ASK)
-    await settle()
-    assert ended_calls.count == 0
-    script.add(*steps)
-    await settle()
-
-    assert ended_calls.count == 1
-
-
-@pytest.mark.parametrize("frames", [(), (b"a",)])
-async def test_ended_callback_is_called_after_a_disconnect(
-    client: FakeClient, application: FakeApplication, script: Script, frames: tuple[bytes, ...]
-) -> None:
-    ended_calls = EndedCalls(application, script)
-    client.send(ASK)
-    script.add(*frames)
-    await settle()
-    client.reset()
-    await settle()
-
-    assert ended_calls.count == 1
-
-
-async def test_ended_callback_is_called_for_a_stream_that_does_not_run(
-    client: FakeClient, application: FakeApplication, script: Script
-) -> None:
-    ended_calls = EndedCalls(application, script)
-    client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
-    await settle()
-
-    assert ended_calls.count == 1
-
-
-async def test_ended_callback_is_called_for_a_stream_cut_by_a_drain(
-    client: FakeClient, application: FakeApplication, script: Script, drain: Drain
-) -> None:
-    ended_calls = EndedCalls(application, script)
-    client.send(ASK)
-    script.add(b"a")
-    await settle()
-    await drain(0.0)
-    await settle()
-
-    assert ended_calls.count == 1
-
-
-async def test_tokens_and_latencies_are_counted(
-    client: FakeClient, script: Script, wheel: FakeWheel, server: HTTPServer
-) -> None:
-    client.send(ASK)
-    for step in (b"a", b"b", b"c"):
-        wheel.advance(2.0)
-        script.add(step)
-        await settle()
-
-    assert (server.metrics.tokens, server.metrics.streams) == (3, 1)
-    assert server.metrics.ttft_s.total == pytest.approx(2.0)
-    assert sum(server.metrics.inter_token_s.counts) == 2
-    assert server.metrics.inter_token_s.total == pytest.approx(4.0)
+    assert sends == sends_after_each
 
 
 async def test_frame_that_is_not_a_token_is_neither_counted_nor_timed(
@@ -361,36 +217,26 @@ async def test_frame_that_is_not_a_token_is_neither_counted_nor_timed(
     assert server.metrics.ttft_s.total == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("disconnects", [False, True])
 async def test_uncounted_stream_is_not_in_the_metrics(
-    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
+    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer, disconnects: bool
 ) -> None:
     live = stream(script.run)
     live.counted = False
     application.handler = lambda _: live
     client.send(ASK)
-    script.add(b"a", b"b", b"", b"c")
+    script.add(b"a", b"b")
+    await settle()
+    if disconnects:
+        client.reset()
+    script.add(b"", b"c")
     await settle()
 
     metrics = server.metrics
-    assert body(client).endswith(b"1\r\nc\r\n0\r\n\r\n")
+    assert body(client).endswith(b"1\r\nb\r\n" if disconnects else b"1\r\nc\r\n0\r\n\r\n")
+    assert script.cancelled is disconnects
     assert (metrics.tokens, metrics.streams, metrics.streams_ended) == (0, 0, {})
     assert sum(metrics.ttft_s.counts) + sum(metrics.inter_token_s.counts) == 0
-
-
-async def test_uncounted_stream_stays_uncounted_after_a_disconnect(
-    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
-) -> None:
-    live = stream(script.run)
-    live.counted = False
-    application.handler = lambda _: live
-    client.send(ASK)
-    script.add(b"a")
-    await settle()
-    client.reset()
-    await settle()
-
-    assert script.cancelled
-    assert (server.metrics.streams, server.metrics.streams_ended) == (0, {})
 
 
 # Head before the first token
@@ -410,19 +256,6 @@ async def test_announced_stream_starts_at_once_and_continues_normally(
     script.add(b"a", b"", b"b")
     await settle()
     assert body(client) == PING + PING + b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n"
-
-
-async def test_failure_after_the_announcement_is_the_last_frame(
-    client: FakeClient, application: FakeApplication, script: Script
-) -> None:
-    live = stream(script.run)
-    live.announced = True
-    application.handler = lambda _: live
-    client.send(ASK)
-    script.add(ZeroDivisionError())
-    await settle()
-
-    assert body(client) == PING + b"19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
 
 
 # Failures: an error status before the first byte, an error frame after it
@@ -455,27 +288,27 @@ async def test_failure_before_the_first_byte_keeps_reply_headers(
     assert b"\r\nx-request-id: 7\r\n" in client.read()
 
 
+@pytest.mark.parametrize(
+    ("before", "sent"),
+    [("token", b"1\r\na\r\n"), ("announcement", PING), ("keepalive", PING)],
+)
 async def test_failure_after_the_first_byte_is_the_last_frame(
-    client: FakeClient, application: FakeApplication, script: Script
+    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, before: str, sent: bytes
 ) -> None:
-    client.send(ASK)
-    script.add(b"a", ZeroDivisionError())
-    await settle()
-
-    assert body(client) == b"1\r\na\r\n19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
-    assert [(end.status, end.outcome) for end in application.ends] == [(200, "failed")]
-
-
-async def test_failure_after_a_keepalive_is_the_last_frame(
-    client: FakeClient, script: Script, wheel: FakeWheel
-) -> None:
+    live = stream(script.run)
+    live.announced = before == "announcement"
+    application.handler = lambda _: live
     client.send(ASK)
     await settle()
-    wheel.advance(BOUNDS.heartbeat_s)
+    if before == "token":
+        script.add(b"a")
+    elif before == "keepalive":
+        wheel.advance(BOUNDS.heartbeat_s)
     script.add(ZeroDivisionError())
     await settle()
 
-    assert body(client) == PING + b"19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
+    assert body(client) == sent + b"19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
+    assert [(end.status, end.outcome) for end in application.ends] == [(200, "failed")]
 
 
 # Keepalives
@@ -514,20 +347,6 @@ async def test_format_without_keepalive_sends_none(
 # Disconnects and slow clients
 
 
-async def test_disconnect_cancels_the_run_at_once(
-    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, server: HTTPServer
-) -> None:
-    client.send(ASK)
-    script.add(b"a")
-    await settle()
-    client.reset()
-    await settle()
-
-    assert script.cancelled
-    assert application.ends == [("/s", 200, "left", len(b"1\r\na\r\n"))]
-    assert (server.metrics.streams, wheel.waiting) == (0, {})
-
-
 async def test_disconnect_before_the_first_frame_cancels_the_run(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
@@ -538,40 +357,6 @@ async def test_disconnect_before_the_first_frame_cancels_the_run(
 
     assert script.cancelled
     assert application.ends == [("/s", 499, "left", 0)]
-
-
-async def test_closed_client_is_detected_at_the_next_frame(
-    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
-) -> None:
-    client.send(ASK)
-    script.add(b"a")
-    await settle()
-    client.close_unnoticed()
-    script.add(b"b")
-    await settle()
-
-    assert client.was_reset()
-    assert script.cancelled
-    assert [(end.status, end.outcome) for end in application.ends] == [(200, "left")]
-    assert server.metrics.streams == 0
-
-
-async def test_slow_client_makes_the_stream_wait(
-    client: FakeClient, application: FakeApplication, script: Script
-) -> None:
-    client.send(ASK)
-    script.add(*[BIG] * 12, b"", b"end")
-    await settle()
-    assert client.connection.paused
-    said_by_then = len(script.waits)
-    assert said_by_then < 12
-    assert [wait is not None for wait in script.waits] == [False] * (said_by_then - 1) + [True]
-    for _ in range(12):
-        client.read()
-        await settle()
-
-    assert body(client).count(b"x") == 12_000
-    assert body(client).endswith(b"3\r\nend\r\n0\r\n\r\n")
 
 
 async def test_frames_sent_without_awaiting_are_all_delivered_to_a_slow_client(
@@ -593,37 +378,6 @@ async def test_frames_sent_without_awaiting_are_all_delivered_to_a_slow_client(
     assert body(client).count(b"x") == 12_000
     assert body(client).endswith(b"3\r\nend\r\n0\r\n\r\n")
     assert application.ends[0].outcome == "complete"
-
-
-async def test_client_that_stops_reading_is_reset_and_its_stream_cancelled(
-    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, server: HTTPServer
-) -> None:
-    client.send(ASK)
-    script.add(*[BIG] * 12)
-    await settle()
-    wheel.advance(BOUNDS.stall_timeout_s + 0.5)
-    await settle()
-
-    assert client.was_reset()
-    assert script.cancelled
-    assert application.ends[0].outcome == "stalled"
-    assert server.metrics.stalled_readers == 1
-
-
-async def test_half_close_sends_keepalives_that_detect_a_closed_client(
-    client: FakeClient, script: Script, wheel: FakeWheel
-) -> None:
-    client.send(ASK)
-    script.add(b"a")
-    await settle()
-    assert client.half_close()
-    wheel.advance(max(PROBES_S) + 0.1)
-    assert body(client) == b"1\r\na\r\n" + PING * (1 + len(PROBES_S))
-    script.add(b"", b"end")
-    await settle()
-
-    assert body(client).endswith(b"3\r\nend\r\n0\r\n\r\n")
-    assert client.is_closed()
 
 
 async def test_half_close_waits_for_the_first_frame_if_the_format_has_keepalives(
@@ -673,20 +427,6 @@ async def test_half_close_stops_a_stream_without_keepalives_soon(
 
 
 # Drain
-
-
-async def test_cut_stream_ends_with_the_frame_of_a_shutdown(
-    client: FakeClient, application: FakeApplication, script: Script, drain: Drain
-) -> None:
-    client.send(ASK)
-    script.add(b"a")
-    await settle()
-    assert (await drain(0.0)).is_set()
-
-    assert body(client) == b"1\r\na\r\n14\r\nfailed: ShuttingDown\r\n0\r\n\r\n"
-    assert script.cancelled
-    assert application.ends[0].outcome == "cut"
-    assert client.is_closed()
 
 
 async def test_cut_before_the_first_byte_becomes_an_error_status(
@@ -761,20 +501,6 @@ async def test_stream_may_detach_before_its_first_frame(
     assert server.metrics.streams == 0
 
 
-async def test_failure_of_a_detached_stream_changes_no_report(
-    client: FakeClient, application: FakeApplication, detachable: Script, server: HTTPServer
-) -> None:
-    client.send(ASK)
-    detachable.add(b"a")
-    await settle()
-    client.reset()
-    detachable.add(ZeroDivisionError())
-    await settle()
-
-    assert [end.outcome for end in application.ends] == ["left"]
-    assert server.metrics.streams == 0
-
-
 async def test_disconnect_ends_the_wait_for_a_slow_client(
     client: FakeClient, application: FakeApplication, detachable: Script
 ) -> None:
@@ -804,7 +530,7 @@ async def test_stream_detaches_if_a_write_fails_after_a_disconnect(
     assert server.metrics.streams == 0
 
 
-async def test_stream_is_cancelled_if_goes_on_returns_false(
+async def test_stream_is_cancelled_if_on_disconnect_returns_false(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     application.handler = lambda _: stream(script.run, on_disconnect=lambda: False)

@@ -261,11 +261,11 @@ async def test_response_of_a_client_that_disconnected_is_not_started(
 
 
 async def test_refusal_waits_for_its_loadable(client: FakeClient, application: FakeApplication) -> None:
-    application.needed = words = SlowLoadable()
+    application.needed = needed = SlowLoadable()
     client.send(TOO_LARGE)
     client.send(b"x" * 600)
     assert (client.read(), client.is_server_reading()) == (b"", False)
-    await words.finish_loading()
+    await needed.finish_loading()
 
     assert client.read().startswith(b"HTTP/1.1 413 Content Too Large\r\n")
     assert client.connection.eof_written
@@ -275,9 +275,9 @@ async def test_refusal_waits_for_its_loadable(client: FakeClient, application: F
 async def test_failed_load_for_a_refusal_closes_the_connection(
     client: FakeClient, application: FakeApplication
 ) -> None:
-    application.needed = words = SlowLoadable(ImportError("no such library"))
+    application.needed = needed = SlowLoadable(ImportError("no such library"))
     client.send(TOO_LARGE + ASK)
-    words.allowed.set()
+    needed.allowed.set()
     await application.reported.wait()
 
     assert client.read().endswith(b"connection: close\r\n\r\ncrashed: ImportError")

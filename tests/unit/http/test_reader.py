@@ -92,23 +92,18 @@ def test_expect_continue_is_reported_once_and_only_before_the_body() -> None:
     assert not reading.take_expect_continue()
 
 
-def test_refused_body_keeps_its_request() -> None:
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [(b"POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n", "/c"), (b"nonsense\r\n\r\n", None)],
+    ids=["body", "head"],
+)
+def test_only_a_refused_body_keeps_its_request(data: bytes, path: str | None) -> None:
     reading = reader()
-    reading.feed(b"POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n")
+    reading.feed(data)
     with pytest.raises(Refusal):
         reading.next()
 
-    assert reading.request is not None
-    assert reading.request.path == "/c"
-
-
-def test_refused_head_has_no_request() -> None:
-    reading = reader()
-    reading.feed(b"nonsense\r\n\r\n")
-    with pytest.raises(Refusal):
-        reading.next()
-
-    assert reading.request is None
+    assert (None if reading.request is None else reading.request.path) == path
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])

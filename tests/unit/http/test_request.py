@@ -1,10 +1,8 @@
 from urllib.parse import parse_qsl
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
-
-from tokenfall.http.request import Refusal
 
 from tests.doubles.requests import request
 
@@ -28,23 +26,8 @@ def test_target_is_split_into_path_and_query(target: str, path: str, query: byte
     assert (incoming.path, incoming.query_string) == (path, query)
 
 
-@pytest.mark.parametrize(
-    ("query", "pairs"),
-    [
-        ("", []),
-        ("a=b", [("a", "b")]),
-        ("a=b&a=c", [("a", "b"), ("a", "c")]),
-        ("a&b=&=c", [("a", ""), ("b", ""), ("", "c")]),
-        ("&&a=b&", [("a", "b")]),
-        ("a=b=c", [("a", "b=c")]),
-        ("a=1+2%2B%C3%A9", [("a", "1 2+é")]),
-        ("a=%ff&%61=x", [("a", "\ufffd"), ("a", "x")]),
-    ],
-)
-def test_query_pairs_keep_their_order(query: str, pairs: list[tuple[str, str]]) -> None:
-    assert request(f"/?{query}").query() == pairs
-
-
+@example("a=1+2%2B%C3%A9")
+@example("a=%ff&%61=x")
 @given(st.text(st.sampled_from("ab=&%+2;"), max_size=20))
 def test_query_decodes_like_urllib(query: str) -> None:
     assert request(f"/?{query}").query() == parse_qsl(query, keep_blank_values=True)
@@ -81,9 +64,3 @@ def test_drop_content_leaves_shared_headers_of_another_request() -> None:
     incoming.drop_content()
 
     assert twin.headers == {b"accept": b"a"}
-
-
-def test_refusal_has_status_and_detail() -> None:
-    refusal = Refusal(413, "too large")
-
-    assert (refusal.status, refusal.detail, str(refusal)) == (413, "too large", "too large")

@@ -42,22 +42,6 @@ async def test_sent_bytes_match_the_streams_frames(
     assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("complete", len(expected))]
 
 
-async def test_frames_are_sent_at_their_deadlines(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
-) -> None:
-    application.handler = lambda _: stream(None)
-    client.send(ASK)
-    wheel.advance(1.9)
-    assert body(client) == b""
-    wheel.advance(0.2)
-    assert body(client) == b"2\r\na\n\r\n"
-    wheel.advance(2.0)
-    assert body(client) == b"2\r\na\n\r\n3\r\nbc\n\r\n2\r\na\n\r\n"
-    assert server.metrics.tokens == 3
-    assert (sum(server.metrics.ttft_s.counts), sum(server.metrics.inter_token_s.counts)) == (1, 2)
-    assert server.metrics.inter_token_s.total == pytest.approx(2.0)
-
-
 @pytest.mark.parametrize(("end", "tokens"), [(END, 3), (NO_END, 3)])
 async def test_words_count_as_tokens_and_the_end_frame_does_not(
     client: FakeClient,
@@ -90,18 +74,6 @@ async def test_connections_share_one_stream_and_each_starts_at_the_first_frame(
     assert list(islice(steady.gaps, 3)) == list(islice(steady.gaps, 3)) == [2.0, 1.0, 1.0]
 
 
-async def test_disconnect_reports_the_bytes_sent_so_far(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel
-) -> None:
-    application.handler = lambda _: stream(None)
-    client.send(ASK)
-    wheel.advance(4.5)
-    sent = body(client)
-    client.reset()
-
-    assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("left", len(sent))]
-
-
 async def test_cut_stream_ends_with_the_shutdown_frame(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
@@ -119,22 +91,6 @@ async def test_cut_stream_ends_with_the_shutdown_frame(
     assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("cut", len(body(client)))]
 
 
-async def test_slow_client_gets_the_frames_in_order(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel
-) -> None:
-    application.handler = lambda _: stream(2_000)
-    client.send(ASK)
-    pauses = 0
-    while not application.ends:
-        wheel.advance(1.0)
-        if client.connection.paused:
-            pauses += 1
-            client.read()
-
-    assert pauses > 2
-    assert body(client) == b"".join(stream(2_000).frames(True)) + b"0\r\n\r\n"
-
-
 async def test_other_bytes_that_pause_the_connection_precede_the_next_frame(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
@@ -148,15 +104,3 @@ async def test_other_bytes_that_pause_the_connection_precede_the_next_frame(
     wheel.advance(1.0)
 
     assert sent + body(client)[len(sent) :] == b"2\r\na\n\r\n" + other + b"3\r\nbc\n\r\n2\r\na\n\r\n"
-
-
-async def test_reset_of_the_client_ends_the_stream_at_the_next_frame(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel
-) -> None:
-    application.handler = lambda _: stream(None)
-    client.send(ASK)
-    client.close_unnoticed()
-    wheel.advance(3.0)
-
-    assert application.ends[0].outcome == "left"
-    assert client.was_reset()

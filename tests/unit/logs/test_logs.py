@@ -9,8 +9,9 @@ import pytest
 
 from tokenfall import logs
 from tokenfall.logs import escaped, set_up, timestamp
-from tokenfall.logs.formatters import ConsoleFormatter, JSONFormatter
+from tokenfall.logs.formatters import LineFormatter
 
+JSON, CONSOLE = LineFormatter(as_json=True), LineFormatter(as_json=False)
 HOSTILE = "a\r\n12:00:00 info forged\x1b[2J\0\x7f\x9b\u2028b"
 
 
@@ -41,30 +42,23 @@ def _logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.setLevel(level)
 
 
-def test_json_line_has_time_level_logger_and_message() -> None:
-    line = JSONFormatter().format(record("%d are cut", 7))
-
+def test_line_has_time_level_logger_and_message() -> None:
     expected = '{"time":"2023-11-14T22:13:20.500Z","level":"warning","logger":"tokenfall.x","message":"7 are cut"}'
-    assert line == expected
+    assert JSON.format(record("%d are cut", 7)) == expected
+    assert CONSOLE.format(record("%d are cut", 7)) == "22:13:20 warning 7 are cut"
 
 
-def test_console_line_has_time_level_and_message() -> None:
-    assert ConsoleFormatter().format(record("%d are cut", 7)) == "22:13:20 warning 7 are cut"
-
-
-def test_logged_text_never_starts_a_json_line() -> None:
-    line = JSONFormatter().format(record("%s", HOSTILE))
+def test_logged_text_never_starts_a_line() -> None:
+    line = JSON.format(record("%s", HOSTILE))
 
     assert not any(ord(character) < 32 for character in line)
     assert json.loads(line)["message"] == HOSTILE
-
-
-def test_logged_text_never_starts_a_console_line() -> None:
-    assert ConsoleFormatter().format(record("%s", HOSTILE)).isprintable()
+    assert json.loads(JSON.format(record("%s", "a\ud800")))["message"] == "a\\ud800"
+    assert CONSOLE.format(record("%s", HOSTILE)).isprintable()
 
 
 def test_json_traceback_is_one_line() -> None:
-    line = JSONFormatter().format(record("failed", broken=True))
+    line = JSON.format(record("failed", broken=True))
 
     assert "\n" not in line
     message = json.loads(line)["message"]
@@ -73,7 +67,7 @@ def test_json_traceback_is_one_line() -> None:
 
 
 def test_console_traceback_keeps_its_lines() -> None:
-    lines = ConsoleFormatter().format(record("failed", broken=True)).splitlines()
+    lines = CONSOLE.format(record("failed", broken=True)).splitlines()
 
     assert lines[0] == "22:13:20 warning failed"
     assert lines[-1] == "  ZeroDivisionError: by nought"
@@ -82,7 +76,7 @@ def test_console_traceback_keeps_its_lines() -> None:
 def test_exception_text_is_escaped_on_a_console() -> None:
     log_record = record("failed")
     log_record.exc_info = (ValueError, ValueError(HOSTILE), None)
-    lines = ConsoleFormatter().format(log_record).split("\n")
+    lines = CONSOLE.format(log_record).split("\n")
 
     assert [line for line in lines if not line.isprintable()] == []
 
@@ -183,10 +177,6 @@ def test_console_lines_are_the_same_before_and_after_logging_is_imported() -> No
     lines = [line[9:] for line in lines_of_a_lean_process("console") if not line.startswith("  ")]
 
     assert lines == ["info    at 7", "error   failed", "warning later", "warning theirs"]
-
-
-def test_lone_surrogates_are_escaped_in_json() -> None:
-    assert json.loads(JSONFormatter().format(record("%s", "a\ud800")))["message"] == "a\\ud800"
 
 
 UNWRITABLE = """

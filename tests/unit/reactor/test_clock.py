@@ -77,18 +77,3 @@ async def test_sleeper_cancelled_as_it_is_woken_ends_once(wheel: FakeWheel, cloc
     wheel.advance(1.0)  # the wheel finds the future already cancelled
     with pytest.raises(asyncio.CancelledError):
         await sleeper
-
-
-async def test_sleepers_wake_in_the_order_of_their_deadlines(wheel: FakeWheel, clock: WheelClock) -> None:
-    woken: list[float] = []
-
-    async def sleep(deadline_s: float) -> None:
-        await clock.sleep_until(deadline_s)
-        woken.append(deadline_s)
-
-    sleepers = [asyncio.create_task(sleep(1000 + late_s)) for late_s in (0.3, 0.1, 0.2)]
-    await asyncio.sleep(0)
-    wheel.advance(1.0)
-    await asyncio.gather(*sleepers)
-
-    assert woken == [1000.1, 1000.2, 1000.3]

@@ -216,21 +216,16 @@ def test_abort_resets_and_drops_the_unsent_bytes(connect: Connect, unsent: bytes
         read_to_the_end(pair.peer)
 
 
-def test_reset_by_the_peer_calls_connection_lost(connect: Connect, until: Until) -> None:
+@pytest.mark.parametrize(("unsent", "calls"), [(b"", ["lost"]), (b"x" * 300_000, ["pause", "lost"])])
+def test_reset_by_the_peer_calls_connection_lost(
+    connect: Connect, until: Until, unsent: bytes, calls: list[str]
+) -> None:
     pair = connect()
+    pair.socket.write(unsent)
     pair.reset()
     until(lambda: "lost" in pair.socket.calls)
 
-    assert pair.socket.calls == ["lost"]
-
-
-def test_reset_with_unsent_bytes_calls_connection_lost(connect: Connect, until: Until) -> None:
-    pair = connect()
-    pair.socket.write(b"x" * 300_000)
-    pair.reset()
-    until(lambda: "lost" in pair.socket.calls)
-
-    assert pair.socket.calls == ["pause", "lost"]
+    assert pair.socket.calls == calls
 
 
 def test_write_after_a_reset_calls_connection_lost_later_and_raises_nothing(connect: Connect, until: Until) -> None:

@@ -19,27 +19,17 @@ def test_secret_split_between_reads_is_masked_and_chunks_keep_their_sizes() -> N
     assert [(each.at_s, each.data) for each in response.chunks] == [(0.5, "a ***"), (1.0, "******"), (1.0, "***** b")]
 
 
-def test_response_over_the_size_limit_is_recorded_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenfall.recording.relaying.MAX_RECORDED_BYTES", 8)
-    capture = ResponseCapture(Redactor(), ample_request_memory().lease("here"))
-    capture.status = 200
-    for piece in (b"12345", b"6789", b"0"):
-        capture.add(1.0, piece)
-    response = capture.response()
+def test_response_is_recorded_up_to_the_size_limit_and_the_share_of_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tokenfall.recording.relaying.MAX_RECORDED_BYTES", 200_000)
+    for memory in (ample_request_memory(), RequestMemory(2 * 200_000, Metrics())):
+        capture = ResponseCapture(Redactor(), memory.lease("here"))
+        capture.status = 200
+        for piece in (b"x" * 150_000, b"y" * 150_000, b"z"):
+            capture.add(1.0, piece)
+        response = capture.response()
 
-    assert capture.full
-    assert response is not None
-    assert [each.data for each in response.chunks] == ["12345"]
-
-
-def test_response_is_recorded_up_to_the_share_of_the_memory() -> None:
-    memory = RequestMemory(4 * 100_000, Metrics())
-    capture = ResponseCapture(Redactor(), memory.lease("here"))
-    capture.status = 200
-    for piece in (b"x" * 150_000, b"y" * 150_000, b"z"):
-        capture.add(1.0, piece)
-    response = capture.response()
-
-    assert capture.full
-    assert response is not None
-    assert [len(each.data) for each in response.chunks] == [150_000]
+        assert capture.full
+        assert response is not None
+        assert [len(each.data) for each in response.chunks] == [150_000]

@@ -8,7 +8,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, ReasoningDelta, TextDelta, Usage
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.reactor.clock import WheelClock
-from tokenfall.simulator.engine import SimulatedEngine, is_simulated
+from tokenfall.simulator.engine import SimulatedEngine
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.planning import THOUGHTS
@@ -60,23 +60,12 @@ async def test_arguments_of_a_tool_call_are_not_text(simulation: str) -> None:
 
 
 async def test_engine_produces_prose_and_exact_usage() -> None:
-    reply = RecordedReply()
-    finished = await reply.run(chat_request())
+    complete, truncated = RecordedReply(), RecordedReply()
 
-    assert "".join(reply.texts) == PARAGRAPH
-    assert finished == Finished("stop", "sim", Usage(5, len(WORDS)))
-
-
-@pytest.mark.parametrize(
-    ("tokens", "max_tokens", "simulation", "reason"),
-    [(5, 10, 5, "stop"), (5, 5, 5, "stop"), (5, 4, 4, "length"), (0, 5, 0, "stop"), (500, 300, 300, "length")],
-)
-async def test_engine_stops_at_max_tokens(tokens: int, max_tokens: int, simulation: int, reason: str) -> None:
-    reply = RecordedReply()
-    finished = await reply.run(chat_request(max_tokens=max_tokens, simulation=f"tokens={tokens}"))
-
-    assert len(reply.texts) == simulation
-    assert finished == Finished(reason, "sim", Usage(5, simulation))  # type: ignore[arg-type]
+    assert await complete.run(chat_request()) == Finished("stop", "sim", Usage(5, len(WORDS)))
+    assert "".join(complete.texts) == PARAGRAPH
+    assert await truncated.run(chat_request(max_tokens=4)) == Finished("length", "sim", Usage(5, 4))
+    assert len(truncated.texts) == 4
 
 
 async def test_tokens_arrive_at_their_deadlines() -> None:
@@ -85,13 +74,6 @@ async def test_tokens_arrive_at_their_deadlines() -> None:
 
     assert reply.times == pytest.approx([1.0, 1.02, 1.04])
     assert reply.clock.now() == pytest.approx(1.06)  # the end frame has a gap, too
-
-
-async def test_default_gap_is_a_tenth_of_a_second() -> None:
-    reply = RecordedReply()
-    await reply.run(chat_request(simulation="tokens=3"))
-
-    assert reply.times == pytest.approx([0.1, 0.2, 0.3])
 
 
 async def test_late_events_do_not_delay_later_events() -> None:
@@ -121,17 +103,6 @@ async def test_more_specific_configuration_applies(defaults: str, model: str, si
     await reply.run(chat_request(model=model, simulation=simulation, max_tokens=1), defaults)
 
     assert reply.times == [pytest.approx(gap_s)]
-
-
-async def test_same_seed_repeats_text_and_timing() -> None:
-    replies = []
-    for seed in (7, 7, 8):
-        reply = RecordedReply()
-        await reply.run(chat_request(simulation=f"gap=20ms~0.5,ttft=1s~0.5,tokens=5..500,seed={seed}"))
-        replies.append((reply.texts, reply.times))
-
-    assert replies[0] == replies[1]
-    assert replies[0] != replies[2]
 
 
 @pytest.mark.parametrize("request_", [chat_request(model="sim:gap=fast"), chat_request(simulation="spede=3")])
@@ -176,16 +147,6 @@ async def test_cancelled_reply_leaves_no_timer() -> None:
         await replying
 
     assert wheel.waiting == {}
-
-
-@pytest.mark.parametrize("model", ["sim", "sim:seed=1"])
-def test_sim_with_or_without_grammar_selects_the_simulator(model: str) -> None:
-    assert is_simulated(model)
-
-
-@pytest.mark.parametrize("model", ["sim-x", "simple", "simple:seed=1", "xsim", ""])
-def test_other_names_are_not_the_simulator(model: str) -> None:
-    assert not is_simulated(model)
 
 
 @pytest.mark.parametrize("simulation", ["text=echo", "text=echo,fault=split@1", "text=echo,fault=split@99"])

@@ -2,7 +2,7 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.simulator.grammar import KEYS, Simulation, from_pairs, parse
-from tokenfall.simulator.values import Fault, GatePosition, Length, Limit, Load, Spread, Status, seconds
+from tokenfall.simulator.values import Fault, GatePosition, Length, Limit, Load, Spread, Status
 
 
 @pytest.mark.parametrize(
@@ -45,87 +45,24 @@ def test_grammar_parses_to_its_settings(text: str, simulation: Simulation) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [("20ms", 0.02), ("250us", 0.00025), ("1.5s", 1.5), (".5s", 0.5), ("2m", 120.0), ("1440m", 86_400.0), ("0s", 0.0)],
-)
-def test_duration_is_parsed(text: str, expected: float) -> None:
-    assert seconds(text) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("unit", "exponent"), [("ms", -3), ("us", -6)])
-def test_duration_is_the_nearest_float_of_its_decimal_value(unit: str, exponent: int) -> None:
-    others = [n for n in range(1, 1001) if seconds(f"{n}{unit}") != float(f"{n}e{exponent}")]
-
-    assert not others, f"in {unit}: {others}"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "20",
-        "ms",
-        ".s",
-        "-1s",
-        "+1s",
-        "1e3s",
-        "1_0s",
-        "1,5s",
-        "nans",
-        "infs",
-        "1.2.3s",
-        " 1s",
-        "1 s",
-        "1h",
-        "٣s",
-        "²s",
-        "86401s",
-        "1440.1m",
-        "1" * 21 + "us",
-    ],
-)
-def test_invalid_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r".*"):
-        seconds(text)
-
-
-@pytest.mark.parametrize(
     "text",
     [
         "gap=20",
         "gap=",
-        "gap=20ms~",
-        "gap=20ms~-1",
-        "gap=20ms~10.1",
-        "gap=86401s",
         "ttft=fast",
         "tps=0",
-        "tps=0.00001",
-        "tps=1000001",
-        "tps=50ms",
-        "tps=50~11",
-        "tokens=-1",
-        "tokens=1.5",
-        "tokens=9..8",
-        "tokens=5..",
-        "tokens=..5",
-        "tokens=1000001",
         "tokens=" + "9" * 19,
-        "tokens=٣",
-        "text=",
         "text=Echo",
+        "text=",
         "fault=melt@1",
         "status=200",
-        "limit=rpm=0",
         "limit=rpm=1,rpm=2",
         "gate=a b",
         "load=2",
         "profile=",
+        "script=",
         "speed=0",
         "prefill=1",
-        "seed=-1",
-        "seed=x",
-        "seed=1_0",
         "seed=" + "9" * 19,
     ],
 )

@@ -149,10 +149,6 @@ def test_stop_text_is_found_across_two_paragraphs() -> None:
     assert one(chat_request(stop=(long,), ignore_eos=True)).stop == long  # also if the length is unlimited
 
 
-def test_stop_text_ends_structured_output() -> None:
-    assert "fall" not in text(one(chat_request(json_object=True, stop=("fall",))))
-
-
 # Structured output
 
 
@@ -166,6 +162,7 @@ def test_schema_is_satisfied() -> None:
 def test_json_object_format_gives_an_object() -> None:
     assert isinstance(json.loads(text(one(chat_request(json_object=True)))), dict)
     assert one(chat_request(json_object=True, max_tokens=2)).reason == "length"
+    assert "fall" not in text(one(chat_request(json_object=True, stop=("fall",))))
 
 
 @pytest.mark.parametrize(
@@ -285,10 +282,7 @@ def test_same_seed_gives_the_same_response_and_timing(seed: int | None, simulati
 
     assert plan_[0].usage == plan_[1].usage == planned(chat_request(seed=7), "tokens=5..5000,gap=1s~0.5").usage
     assert list(islice(plan_[0].gaps, 9)) == list(islice(plan_[1].gaps, 9))
-
-
-def test_different_seeds_give_different_responses() -> None:
-    assert len({planned(chat_request(seed=seed), "tokens=5..5000").usage for seed in range(5)}) > 1
+    assert len({planned(chat_request(seed=other), "tokens=5..5000").usage for other in range(5)}) > 1
 
 
 def test_gaps_follow_the_grammar() -> None:

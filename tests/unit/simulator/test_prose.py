@@ -25,14 +25,16 @@ def test_paragraph_repeats() -> None:
     assert (tokens[0], tokens[-1]) == (WORDS[0], f" {WORDS[0]}")
 
 
-def test_prose_can_start_at_any_token() -> None:
-    tokens = list(Prose(LONG))
+@pytest.mark.parametrize("words", [Prose(LONG), RandomWords(7, LONG)])
+def test_computed_tokens_can_start_at_any_token(words: Prose | RandomWords) -> None:
+    tokens = list(words)
 
-    assert [Prose(LONG)[place] for place in range(LONG)] == tokens
+    assert len(words) == len(tokens)
+    assert [words[place] for place in range(LONG)] == tokens
     for cut in (slice(0, 5), slice(2, 9), slice(None, None, 40), slice(-3, None), slice(5, 5)):
-        assert list(Prose(LONG)[cut]) == tokens[cut]
+        assert list(words[cut]) == tokens[cut]
     with pytest.raises(IndexError):
-        Prose(3)[3]
+        words[LONG]
 
 
 def test_random_words_are_deterministic_and_cover_the_vocabulary() -> None:
@@ -42,15 +44,3 @@ def test_random_words_are_deterministic_and_cover_the_vocabulary() -> None:
     assert words[0] in WORDS
     assert set(RandomWords(7, 20_000)[1:]) == {f" {word}" for word in WORDS}
     assert list(RandomWords(7, 0)) == []
-
-
-def test_random_words_can_start_at_any_token() -> None:
-    words = RandomWords(7, LONG)
-    tokens = list(words)
-
-    assert len(words) == len(tokens)
-    assert [words[place] for place in range(len(tokens))] == tokens
-    for cut in (slice(0, 5), slice(2, 9), slice(None, None, 40), slice(-3, None), slice(5, 5)):
-        assert list(words[cut]) == tokens[cut]
-    with pytest.raises(IndexError):
-        words[len(tokens)]

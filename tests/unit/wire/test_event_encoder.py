@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 
 from tokenfall.events import Finished, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
@@ -10,7 +8,7 @@ from tokenfall.wire.event_encoder import Accumulator, EventEncoder
 from tokenfall.wire.openai.response import OPENAI_CHAT
 
 from tests.doubles.memory import held_bytes
-from tests.unit.wire.openai.streams import IDENTITY, TIMING, parsed_request
+from tests.unit.wire.streams import IDENTITY, TIMING, parsed_request
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 FINISHED = Finished("stop", "up-1", Usage(3, 5), "x")
@@ -85,19 +83,20 @@ def test_end_finishes_choice_0() -> None:
     assert EventEncoder(RecordingEncoder()).end(FINISHED, TIMING) == b"</0stop></up-1>"
 
 
+def call(text: str) -> ToolCallDelta:
+    return ToolCallDelta(0, text, text, text)
+
+
 @pytest.mark.parametrize("dialect", [OPENAI_CHAT, ANTHROPIC], ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("text", ["\n\n", "a\r\nb\r", "\n\ndata: [DONE]\n\n", "\u2028\x85\x00", 'event: error"}\\'])
 @pytest.mark.parametrize("kind", ["text", "thought", "call"])
 def test_any_text_stays_within_its_frame(dialect: Dialect, text: str, kind: str) -> None:
-    piece: Any = {"text": TextDelta(text), "thought": ReasoningDelta(text), "call": ToolCallDelta(0, text, text, text)}[
-        kind
-    ]
-    encoder = EventEncoder(dialect.encoder(parsed_request(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
-    harmless: Any = {"text": TextDelta("x"), "thought": ReasoningDelta("x"), "call": ToolCallDelta(0, "x", "x", "x")}[
-        kind
-    ]
-    other = EventEncoder(dialect.encoder(parsed_request(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
-    frames, expected = encoder.frames(piece), other.frames(harmless)
+    def encoded(content: str) -> bytes:
+        event = {"text": TextDelta, "thought": ReasoningDelta}.get(kind, call)(content)
+        return EventEncoder(dialect.encoder(request, IDENTITY)).frames(event)
+
+    request = parsed_request(dialect, messages=MESSAGES, max_tokens=9)
+    frames, expected = encoded(text), encoded("x")
 
     assert frames.count(b"\n") == expected.count(b"\n")
     assert b"\r" not in frames

@@ -68,6 +68,7 @@ def test_events_in_order_are_emitted_at_once() -> None:
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
+        # Content blocks never interleave.
         (
             [call(0, ""), call(1, ""), more(0, '{"a":'), more(1, '{"b":'), more(0, "1}"), more(1, "2}")],
             [("call 0", '{"a":1}'), ("call 1", '{"b":2}')],
@@ -84,13 +85,36 @@ def test_events_in_order_are_emitted_at_once() -> None:
         ([call(0, ""), call(1, ""), call(2, "{}")], [("call 0", ""), ("call 1", ""), ("call 2", "{}")]),
         ([call(0, "plain"), TextDelta("a"), more(0, " text")], [("call 0", "plain text"), ("TextDelta", "a")]),
         ([call(0), call(1), more(0, "{}")], [("call 0", "{}"), ("call 1", "{}")]),
+        ([call(0, '{"a":'), TextDelta("", b"1"), more(0, "1}")], [("call 0", '{"a":1}'), ("TextDelta", "")]),
+        ([TextDelta("a"), call(0, ""), call(1, "")], [("TextDelta", "a"), ("call 0", ""), ("call 1", "")]),
+        # Text of white space alone is dropped.
+        ([TextDelta("\n"), TextDelta("\n"), call(0)], [("call 0", "{}")]),
+        ([TextDelta("\n"), TextDelta("Hi"), TextDelta("\n"), TextDelta("!")], [("TextDelta", "\nHi\n!")]),
+        (
+            [ReasoningDelta("hm"), TextDelta("\n\n"), ReasoningDelta("hm"), TextDelta(" a")],
+            [("ReasoningDelta", "hmhm"), ("TextDelta", " a")],
+        ),
+        ([TextDelta("a"), call(0), TextDelta(" "), call(1)], [("TextDelta", "a"), ("call 0", "{}"), ("call 1", "{}")]),
+        ([TextDelta(" ")], []),
+        ([TextDelta("")], []),
+        # Arguments end with their object.
+        ([call(0, '{"a":1}'), more(0, '{"a":1}')], [("call 0", '{"a":1}')]),
+        ([call(0, '{"a":'), more(0, '1}"x"'), more(0, "y")], [("call 0", '{"a":1}')]),
+        ([call(0, ' {"é":"}"}{'), more(0, "}")], [("call 0", ' {"é":"}"}')]),
+        ([call(0, "null")], [("call 0", "")]),
+        ([call(0, "null"), more(0, "{}")], [("call 0", "{}")]),
+        ([call(0, "[1]"), more(0, "2")], [("call 0", "[1]2")]),
+        ([call(0, "nullable")], [("call 0", "nullable")]),
+        ([call(0, '"{\\"a'), more(0, '\\":1}"')], [("call 0", '{"a":1}')]),
+        ([call(0, '"rain"')], [("call 0", '"rain"')]),
+        ([call(0, '"{')], [("call 0", '"{')]),
     ],
 )
-def test_content_blocks_never_interleave(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
+def test_events_are_emitted_in_blocks(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
     output, finished = emitted(*events)
 
     assert blocks(output) == expected
-    assert finished.reason == "tool_calls"
+    assert finished.reason == ("tool_calls" if any(kind.startswith("call") for kind, _ in expected) else "stop")
 
 
 def test_queued_events_are_emitted_once_the_call_is_complete() -> None:
@@ -150,31 +174,10 @@ def test_shortened_tool_name_is_restored() -> None:
 # Text and reasoning
 
 
-@pytest.mark.parametrize(
-    ("events", "expected"),
-    [
-        ([TextDelta("\n"), TextDelta("\n"), call(0)], [("call 0", "{}")]),
-        ([TextDelta("\n"), TextDelta("Hi"), TextDelta("\n"), TextDelta("!")], [("TextDelta", "\nHi\n!")]),
-        (
-            [ReasoningDelta("hm"), TextDelta("\n\n"), ReasoningDelta("hm"), TextDelta(" a")],
-            [("ReasoningDelta", "hmhm"), ("TextDelta", " a")],
-        ),
-        ([TextDelta("a"), call(0), TextDelta(" "), call(1)], [("TextDelta", "a"), ("call 0", "{}"), ("call 1", "{}")]),
-        ([TextDelta(" ")], []),
-        ([TextDelta("")], []),
-    ],
-)
-def test_text_of_white_space_only_is_dropped(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
-    assert blocks(emitted(*events)[0]) == expected
-
-
 def test_disabled_reasoning_is_dropped() -> None:
-    assert emitted(ReasoningDelta("hm"), TextDelta("a"), ReasoningDelta("hm"), TextDelta("b"), disables_reasoning=True)[
-        0
-    ] == [
-        TextDelta("a"),
-        TextDelta("b"),
-    ]
+    events = (ReasoningDelta("hm"), TextDelta("a"), ReasoningDelta("hm"), TextDelta("b"))
+
+    assert emitted(*events, disables_reasoning=True)[0] == [TextDelta("a"), TextDelta("b")]
 
 
 # Finish reasons
@@ -265,12 +268,6 @@ def test_log_probabilities_of_text_that_may_be_a_stop_text_wait_with_it() -> Non
     assert scores(emitted(*parts, stop=stops)[0]) == [("a", b"1"), ("stx", b"2,3")]
 
 
-def test_text_between_parts_of_a_call_does_not_end_it() -> None:
-    output, _ = emitted(call(0, '{"a":'), TextDelta("", b"1"), more(0, "1}"))
-
-    assert blocks(output)[0] == ("call 0", '{"a":1}')
-
-
 # Names and arguments of calls
 
 
@@ -298,34 +295,6 @@ def test_name_of_a_queued_call_in_parts_is_joined() -> None:
     output, _ = emitted(call(0, "{"), *parts, more(0, "}"))
 
     assert output[-1] == ToolCallDelta(1, "c1", "get_weather", "{}")
-
-
-def test_call_without_arguments_is_emitted_at_the_end() -> None:
-    output, finished = emitted(TextDelta("a"), call(0, ""), call(1, ""))
-
-    assert output == [TextDelta("a"), call(0, ""), call(1, "")]
-    assert finished.reason == "tool_calls"
-
-
-@pytest.mark.parametrize(
-    ("parts", "arguments"),
-    [
-        (['{"a":1}', '{"a":1}'], '{"a":1}'),
-        (['{"a":', '1}"x"', "y"], '{"a":1}'),
-        ([' {"é":"}"}{', "}"], ' {"é":"}"}'),
-        (["null"], ""),
-        (["null", "{}"], "{}"),
-        (["[1]", "2"], "[1]2"),
-        (["nullable"], "nullable"),
-        (['"{\\"a', '\\":1}"'], '{"a":1}'),
-        (['"rain"'], '"rain"'),
-        (['"{'], '"{'),
-    ],
-)
-def test_arguments_end_with_their_object(parts: list[str], arguments: str) -> None:
-    output, _ = emitted(call(0, parts[0]), *(more(0, part) for part in parts[1:]))
-
-    assert blocks(output) == [("call 0", arguments)]
 
 
 def test_id_contains_what_the_provider_needs_with_the_call() -> None:

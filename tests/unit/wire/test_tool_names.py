@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.messages import Tool
-from tokenfall.wire.tool_names import MAX_EXTRA, MAX_NAME, client_id, extra_of, names_of, upstream_id, upstream_name
+from tokenfall.wire.tool_names import MAX_EXTRA, MAX_NAME, client_id, client_names, extra_of, upstream_id, upstream_name
 
 ALLOWED = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
@@ -22,8 +22,8 @@ def test_long_names_with_a_common_prefix_stay_different() -> None:
     names = [f"mcp__{'x' * 100}__{number}" for number in range(100)]
 
     assert len({upstream_name(name) for name in names}) == 100
-    assert names_of([Tool(name) for name in names]) == {upstream_name(name): name for name in names}
-    assert names_of([Tool("short")]) == {}
+    assert client_names([Tool(name) for name in names]) == {upstream_name(name): name for name in names}
+    assert client_names([Tool("short")]) == {}
 
 
 @given(st.text())

@@ -106,7 +106,9 @@ class _Writer:
         """A condition that `value` does not satisfy, if possible one whose alternatives are not being tried yet."""
         failed = None
         for each in flat.conditions:
-            if (failed is None or not each.is_steered) and not self._is_valid(value, each):
+            if failed is not None and each.is_steered:
+                continue
+            if not self._validator.satisfies(value, each.part, keyword=each.keyword):
                 if not each.is_steered:
                     return each
                 failed = each
@@ -119,9 +121,6 @@ class _Writer:
         choices = chain(alternatives(failed.part, value, validator=self._validator, budget=self._budget), (True,))
         group = (failed.keyword, choices, failed.above)
         return self._grouped(FlatSchema(flat.plain, [group], conditions, flat.inside, flat.outer), place)
-
-    def _is_valid(self, value: Any, condition: Condition) -> bool:  # noqa: ANN401 - a JSON value
-        return self._validator.satisfies(value, condition.part, keyword=condition.keyword)
 
     def _first(self, writes: Iterable[Callable[[], Any]], keyword: str) -> Any:  # noqa: ANN401 - a JSON value
         """The value of the first of `writes` that is satisfiable. If none is, raises the error of the first."""
@@ -171,9 +170,9 @@ class _Writer:
             return self._scalars.text(schema, place.name, variant=self._variant)
         if kind == "boolean":
             return self._variant % 2 == 0
-        return (
-            None if kind == "null" else self._scalars.number(schema, integer=kind == "integer", variant=self._variant)
-        )
+        if kind == "null":
+            return None
+        return self._scalars.number(schema, integer=kind == "integer", variant=self._variant)
 
     def _object(self, schema: dict[str, Any], place: _Place) -> dict[str, Any]:
         properties: dict[str, Schema] = schema.get("properties", {})

@@ -19,6 +19,8 @@ from tokenfall.wire.dialect import (
     MAX_STOPS,
     MAX_TOOLS,
     UNBOUNDED,
+    Fraction,
+    ModelName,
     ParsedRequest,
     RawSchema,
     decoded,
@@ -29,8 +31,6 @@ from tokenfall.wire.dialect import (
 MIN_THINKING_BUDGET = 1024
 _BUDGETS = ((4_096, "low"), (16_384, "medium"))
 """Largest reasoning budget in tokens of each effort; above that it is `high`."""
-
-Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
 class _ToolChoice(Struct):
@@ -78,7 +78,7 @@ class _Typed(Struct):
 class CountTokensBody(Struct, kw_only=True):
     """The body of `POST /v1/messages/count_tokens`: everything that is counted as input."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    model: ModelName
     messages: Annotated[list[RawMessage], Meta(max_length=MAX_ITEMS, extra_json_schema={"minItems": 1})]
     system: Content | None = None
     tools: Annotated[list[_Tool], Meta(max_length=MAX_TOOLS)] | None = None

@@ -123,8 +123,7 @@ class MessageEncoder:
         return head % (self._index, _DELTAS[kind]), b"}}\n\n"
 
     def token(self, text: str) -> bytes:
-        frame_template = self.frame_template()
-        return b"" if frame_template is None else frame_template[0] + _encode(text) + frame_template[1]
+        return b""  # thinking that the client omits
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
         self._reason = reason
@@ -228,7 +227,6 @@ ANTHROPIC = Dialect(
     name="anthropic",
     body=MessagesBody,
     response=AnthropicResponse,
-    stream_type=sse.CONTENT_TYPE,
     keepalive=PING,
     decode=decode,
     encoder=MessageEncoder,

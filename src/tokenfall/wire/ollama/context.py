@@ -25,6 +25,7 @@ from tokenfall.wire.dialect import (
     ResponseMeta,
     ResponseTiming,
 )
+from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.ollama.document import response_document
 from tokenfall.wire.ollama.request import OllamaOptions, decode_generate_with_context
@@ -98,9 +99,11 @@ class _ContextEncoder(LineEncoder):
         return None if self._is_text else super().frame_template()
 
     def token(self, text: str) -> bytes:
-        if self._is_text:
-            self._add(text)
-        return super().token(text)
+        if not self._is_text:
+            return super().token(text)
+        self._add(text)
+        template = super().frame_template()
+        return super().token(text) if template is None else one_line(_encode(text)).join(template)
 
     def token_with_logprobs(self, text: str, logprobs: bytes) -> bytes:
         self._add(text)

@@ -151,11 +151,10 @@ def _read(decoder: "msgspec.json.Decoder[B]", body: bytes) -> B:
 
 
 def _parsed(read: _Body, request: ChatRequest, *, generate: bool, load: bool) -> ParsedRequest:
-    drop = _is_zero(read.keep_alive)
     options = OllamaOptions(
         generate=generate,
         load=load,
-        unload=load and drop,
+        unload=_unloads_at_once(read.keep_alive) and load,
         logprobs=bool(read.logprobs),
         top_logprobs=read.top_logprobs or 0,
     )
@@ -238,8 +237,8 @@ def _type_error(name: str, what: str) -> InvalidRequest:
     return InvalidRequest(f'option "{name}" must be {what}', param=f"options.{name}")
 
 
-def _is_zero(keep_alive: float | str | None) -> bool:
-    """Whether to unload the model at once. `keep_alive` is in seconds, or a Go duration (`5m`, `1h30m`, `-1s`)."""
+def _unloads_at_once(keep_alive: float | str | None) -> bool:
+    """Whether `keep_alive` is 0. It is in seconds, or a Go duration (`5m`, `1h30m`, `-1s`)."""
     if not isinstance(keep_alive, str):
         return keep_alive == 0
     if len(keep_alive) > MAX_DURATION or _DURATION.fullmatch(keep_alive) is None:

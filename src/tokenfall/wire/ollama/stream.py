@@ -54,10 +54,6 @@ class LineEncoder:
         return line
 
     def frame_template(self) -> tuple[bytes, bytes] | None:
-        return self.line_template()
-
-    def line_template(self) -> tuple[bytes, bytes] | None:
-        """As `frame_template`, and used by `token`."""
         if self._block.kind == "call" or (self._options.logprobs and self._block.kind == "text"):
             return None
         before = self._form.text if self._block.kind == "text" else self._form.thought
@@ -67,11 +63,8 @@ class LineEncoder:
         if self._block.kind == "call":
             self._arguments.append(text)
             return b""
-        template = self.line_template()
-        if template is None:
-            content = _encode(logprobs((text,), self._options.top_logprobs).content)
-            return self.token_with_logprobs(text, content[1:-1])
-        return template[0] + one_line(_encode(text)) + template[1]
+        content = _encode(logprobs((text,), self._options.top_logprobs).content)
+        return self.token_with_logprobs(text, content[1:-1])
 
     def token_with_logprobs(self, text: str, logprobs: bytes) -> bytes:
         """The line of text that has log probabilities of the upstream."""

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.wire.dialect import Count, decoded
+from tokenfall.wire.dialect import Count, ModelName, decoded
 
 DIMENSIONS = 1536
 """Dimensions of every model unless the request sets `dimensions`."""
@@ -30,7 +30,7 @@ _encode = msgspec.json.encode
 
 
 class EmbeddingsBody(Struct, kw_only=True):
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    model: ModelName
     input: Annotated[
         str | list[str | _TokenId | list[_TokenId]], Meta(extra_json_schema={"minLength": 1, "minItems": 1})
     ]

@@ -9,40 +9,20 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.wire import sse
 from tokenfall.wire.api_error import ApiError
 
-_TYPES = {
-    400: "invalid_request_error",
-    401: "invalid_request_error",
-    403: "permission_error",
-    404: "invalid_request_error",
-    409: "invalid_request_error",
-    413: "invalid_request_error",
-    422: "invalid_request_error",
-    429: "rate_limit_error",
-}
+_TYPES = {403: "permission_error", 429: "rate_limit_error"}
+"""Of other statuses: `invalid_request_error` below 500, else `server_error`."""
 _CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
 _encode = msgspec.json.encode
 
 
 def error(api_error: ApiError) -> bytes:
     """An error response body."""
-    return _encode(
-        {
-            "error": {
-                "message": api_error.message,
-                "type": _TYPES.get(
-                    api_error.status, "server_error" if api_error.status >= 500 else "invalid_request_error"
-                ),
-                "param": api_error.param,
-                "code": _code(api_error),
-            }
-        }
-    )
-
-
-def _code(api_error: ApiError) -> str:
+    kind = _TYPES.get(api_error.status, "server_error" if api_error.status >= 500 else "invalid_request_error")
+    code = _CODES.get(api_error.code, api_error.code)
     if api_error.code == "not_found" and api_error.param == "model":
-        return "model_not_found"
-    return _CODES.get(api_error.code, api_error.code)
+        code = "model_not_found"
+    members = {"message": api_error.message, "type": kind, "param": api_error.param, "code": code}
+    return _encode({"error": members})
 
 
 def missing_parameter(param: str) -> InvalidRequest:

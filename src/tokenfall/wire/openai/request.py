@@ -14,6 +14,8 @@ from tokenfall.messages import ChatRequest
 from tokenfall.wire.dialect import (
     MAX_ITEMS,
     UNBOUNDED,
+    Fraction,
+    ModelName,
     ParsedRequest,
     RawSchema,
     decoded,
@@ -24,8 +26,10 @@ from tokenfall.wire.openai.messages import RawMessage, check_tool_messages, mess
 from tokenfall.wire.openai.tools import ToolFields, check_tools, choice_of, tools_of
 
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
+
+
+_SCHEMA = "response_format.json_schema.schema"
 
 
 class _JSONSchema(Struct):
@@ -52,7 +56,7 @@ def includes_usage(options: StreamOptions | None, *, stream: bool | None) -> boo
 class ChatCompletionBody(ToolFields, kw_only=True):
     """The members of a request that are decoded."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    model: ModelName
     messages: Annotated[list[RawMessage], Meta(min_length=1, max_length=MAX_ITEMS)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -112,7 +116,7 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
         tools=tuple(tools_of(read)),
         tool_choice=choice_of(read),
         parallel_tool_calls=read.parallel_tool_calls is not False and not read.is_legacy,
-        schema=None if schema is None else _schema(schema),
+        schema=None if schema is None else schema_text(schema.schema, _SCHEMA, nullable=False) or b"{}",
         schema_name="" if schema is None else schema.name,
         json_object=form is not None and form.type == "json_object",
         reasoning=_wants_reasoning(read),
@@ -140,10 +144,6 @@ def _tier(body: ChatCompletionBody, *, groq: bool) -> str | None:
     if given in (None, "auto"):
         return usual if groq or given else None
     return given
-
-
-def _schema(named: _JSONSchema) -> bytes:
-    return schema_text(named.schema, "response_format.json_schema.schema", nullable=False) or b"{}"
 
 
 def stops(stop: str | list[str] | None) -> tuple[str, ...]:

@@ -116,9 +116,6 @@ class ChatCompletionEncoder:
     def token(self, text: str) -> bytes:
         if self._drops_call:
             return b""
-        frame_template = self.frame_template()
-        if frame_template is not None:
-            return frame_template[0] + _encode(text) + frame_template[1]
         document = logprobs((text,), self._options.top_logprobs)
         return self._chunk({"content": text}, self._block.choice, logprobs=document)
 
@@ -210,8 +207,6 @@ OPENAI_CHAT = Dialect(
     name="openai.chat",
     body=ChatCompletionBody,
     response=ChatCompletion,
-    stream_type=sse.CONTENT_TYPE,
-    keepalive=sse.PING,
     decode=decode,
     encoder=ChatCompletionEncoder,
     encode_response=encode_response,

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import EndReason, Finished
 from tokenfall.messages import Message
-from tokenfall.wire.dialect import MAX_ITEMS, Count
+from tokenfall.wire.dialect import MAX_ITEMS, Count, ModelName
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.plain.conversations import DEFAULT_CONVERSATION, ConversationId, TokenUsage, TurnId, token_usage
@@ -33,7 +33,7 @@ class ChatBody(Struct, frozen=True):
     messages: Annotated[list[_Message], Meta(min_length=1, max_length=MAX_ITEMS)]
     stream: bool = True
     conversation: ConversationId = DEFAULT_CONVERSATION
-    model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    model: ModelName | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     on_disconnect: Literal["cancel", "finish"] | None = None

@@ -1,6 +1,7 @@
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,49 +72,47 @@ def test_changed_file_is_reloaded_once(path: Path, clock: FakeTime, file: Scenar
     assert file.current() is before
 
 
-def test_unreadable_file_is_logged_once(
-    path: Path, clock: FakeTime, file: ScenarioFile, caplog: pytest.LogCaptureFixture
-) -> None:
+def replace_by_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
-    for _ in range(3):
-        clock.now_s += CHECK_INTERVAL_S
-        assert text_of(file) == "one"
-
-    assert [record.getMessage() for record in caplog.records] == [
-        "scenario not reloaded, the previous version stays in use: talk.yaml: not a file"
-    ]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (replace_by_folder, "scenario not reloaded, the previous version stays in use: talk.yaml: not a file"),
+        (
+            lambda path: path.write_text("- say: two\n- when: {}"),
+            "scenario not reloaded, the previous version stays in use: talk.yaml:2: turn 2: has neither say nor sim",
+        ),
+        (
+            Path.unlink,
+            "scenario file talk.yaml was removed, its last version stays in use: No such file or directory",
+        ),
+    ],
+)
 def test_invalid_version_is_logged_once_and_the_previous_one_stays(
-    path: Path, clock: FakeTime, file: ScenarioFile, caplog: pytest.LogCaptureFixture
+    change: Callable[[Path], None],
+    message: str,
+    path: Path,
+    clock: FakeTime,
+    file: ScenarioFile,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    path.write_text("- say: two\n- sai: three")
+    change(path)
     for _ in range(3):
         clock.now_s += CHECK_INTERVAL_S
         assert text_of(file) == "one"
 
-    (record,) = caplog.records
-    assert record.levelno == logging.ERROR
-    assert "talk.yaml:2: turn 2: unknown key 'sai'" in record.getMessage()
-    path.write_text("- say: mended")
-    clock.now_s += CHECK_INTERVAL_S
-    assert text_of(file) == "mended"
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [(logging.ERROR, message)]
 
 
-def test_removed_file_is_logged_once_and_its_scenario_stays(
-    path: Path, clock: FakeTime, file: ScenarioFile, caplog: pytest.LogCaptureFixture
-) -> None:
-    path.unlink()
-    for _ in range(3):
+def test_file_is_reloaded_after_its_removal(path: Path, clock: FakeTime, file: ScenarioFile) -> None:
+    for change in (path.unlink, lambda: path.write_text("- say: back")):
+        change()
         clock.now_s += CHECK_INTERVAL_S
-        assert text_of(file) == "one"
+        file.current()
 
-    assert [record.getMessage() for record in caplog.records] == [
-        "scenario file talk.yaml was removed, its last version stays in use: No such file or directory"
-    ]
-    path.write_text("- say: back")
-    clock.now_s += CHECK_INTERVAL_S
     assert text_of(file) == "back"
 
 

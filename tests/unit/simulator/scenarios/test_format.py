@@ -1,5 +1,3 @@
-import sys
-
 import msgspec
 import pytest
 import yaml  # type: ignore[import-untyped,unused-ignore] # the stubs are a separate package
@@ -177,15 +175,6 @@ def test_json_error_has_its_line(content: bytes, line: int | None, what: str) ->
 
 def test_unknown_file_suffix_is_refused() -> None:
     assert "a .yaml, .yml or .json file" in str(refusal("[]", "s.toml"))
-
-
-def test_missing_pyyaml_is_refused_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "tokenfall.simulator.scenarios.yaml_text")
-    monkeypatch.delattr("tokenfall.simulator.scenarios.yaml_text")
-    monkeypatch.setitem(sys.modules, "yaml", None)
-
-    assert "pip install 'tokenfall[scripts]'" in str(refusal("- say: a"))
-    assert turns('[{"say": "a"}]', "s.json")
 
 
 # Arbitrary content

@@ -2,8 +2,9 @@ from typing import Any
 
 import pytest
 
-from tokenfall.errors import InvalidRequest
 from tokenfall.wire.anthropic.blocks import Image, Other, Text, ToolResult, ToolUse, blocks, images_of, text_of
+
+from tests.unit.wire.refusals import refusal
 
 
 def image(**source: object) -> dict[str, Any]:
@@ -58,12 +59,13 @@ def test_blocks_of_other_types_are_decoded_as_other(kind: str) -> None:
 
 def test_calls_and_results_are_decoded() -> None:
     use = {"type": "tool_use", "id": "t", "name": "n", "input": {"a": [1]}}
-    inner = [{"type": "text", "text": "a"}, {"type": "tool_result", "tool_use_id": "t"}, {"type": "tool_reference"}]
+    others = [{"type": "tool_result", "tool_use_id": "t"}, {"type": "tool_reference"}]
+    inner = [{"type": "text", "text": "a"}, image(type="url", url="https://a"), *others]
     result = {"type": "tool_result", "tool_use_id": "t", "content": inner, "blocks": [1]}
 
     assert blocks([use, result, {"type": "tool_result", "tool_use_id": "u"}], "f") == [
         ToolUse("t", "n", {"a": [1]}),
-        ToolResult("t", [Text("a"), Other(), Other()]),
+        ToolResult("t", [Text("a"), Image("https://a"), Other(), Other()]),
         ToolResult("u", []),
     ]
 
@@ -71,12 +73,6 @@ def test_calls_and_results_are_decoded() -> None:
 def test_string_content_is_one_block_and_empty_content_none() -> None:
     assert blocks("Hi", "f") == [Text("Hi")]
     assert blocks("", "f") == []
-
-
-def test_image_in_a_tool_result_is_read() -> None:
-    result = {"type": "tool_result", "tool_use_id": "t", "content": [image(type="url", url="https://a")]}
-
-    assert blocks([result], "f") == [ToolResult("t", [Image("https://a")])]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +120,4 @@ def test_image_in_a_tool_result_is_read() -> None:
     ],
 )
 def test_missing_block_field_is_named(block: dict[str, Any], param: str, message: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        blocks([block], "f")
-
-    assert (refused.value.param, refused.value.message) == (param, f"{param}: {message}")
+    assert refusal(blocks, [block], "f") == (param, f"{param}: {message}")

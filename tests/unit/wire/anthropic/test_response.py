@@ -1,5 +1,4 @@
 import json
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -12,13 +11,14 @@ from tokenfall.wire.anthropic.response import ANTHROPIC
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import (
     ContentBlock,
-    ModelResponse,
     ParsedRequest,
     ResponseChoice,
     ResponseMeta,
-    ResponseTiming,
 )
 from tokenfall.wire.sse_decoder import SSEDecoder
+
+from tests.unit.wire import streams
+from tests.unit.wire.streams import Script, complete_body
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
 ASKED = ParsedRequest(request=REQUEST, stream=True, options=MessagesOptions())
@@ -28,23 +28,17 @@ USAGE = Usage(12, 5)
 TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")
 WEATHER = ContentBlock("call", call=ToolCall("toolu_1", "weather", ""))
 TIME = ContentBlock("call", call=ToolCall("toolu_2", "time", ""), index=1)
-OutputEvent = Sequence[tuple[ContentBlock, Sequence[str]]]
 
 
 def stream(
-    events: OutputEvent,
+    events: Script,
     reason: FinishReason = "stop",
     *,
     parsed: ParsedRequest = ASKED,
     usage: Usage | None = USAGE,
     stop: str = "",
 ) -> bytes:
-    encoder = ANTHROPIC.encoder(parsed, IDENTITY)
-    frames = b""
-    for block, tokens in events:
-        frames += encoder.open(block)
-        frames += b"".join(map(encoder.token, tokens))
-    return frames + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage, stop), ResponseTiming())
+    return streams.stream(ANTHROPIC, parsed, events, finished=Finished(reason, "m", usage, stop), meta=IDENTITY)
 
 
 START = (
@@ -188,17 +182,6 @@ def test_usage_of_finished_is_reported() -> None:
     assert b'"usage":{"input_tokens":40,' in stream([], usage=Usage(40, 1)).split(b"message_delta", 1)[1]
 
 
-def test_token_frame_is_prefix_text_suffix() -> None:
-    encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
-    for block in (TEXT, THOUGHT, WEATHER):
-        encoder.open(block)
-        frame_template = encoder.frame_template()
-
-        assert frame_template is not None
-        assert encoder.token('a"\n') == frame_template[0] + b'"a\\"\\n"' + frame_template[1]
-        assert encoder.frame_template() == frame_template
-
-
 def test_keepalive_is_a_ping_event() -> None:
     assert ANTHROPIC.keepalive == PING
 
@@ -223,12 +206,8 @@ def test_error_before_the_first_token_is_a_document() -> None:
     assert ANTHROPIC.error(OVERLOADED) == TOLD
 
 
-def test_error_after_the_first_token_is_an_event() -> None:
-    encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
-    frames = encoder.open(TEXT) + encoder.token("Hi") + ANTHROPIC.error_frame(OVERLOADED, 0)
-
-    delta = DELTA % (0, b'"type":"text_delta","text":"Hi"')
-    assert frames == START + TEXT_START % 0 + PING + delta + b"event: error\ndata: " + TOLD + b"\n\n"
+def test_error_in_a_stream_is_an_event() -> None:
+    assert ANTHROPIC.error_frame(OVERLOADED, 0) == b"event: error\ndata: " + TOLD + b"\n\n"
 
 
 # Complete responses, byte for byte
@@ -238,11 +217,7 @@ def complete(
     choice: ResponseChoice, *, parsed: ParsedRequest = ASKED, usage: Usage | None = USAGE, stop: str = ""
 ) -> bytes:
     finished = Finished(choice.reason, "m", usage, stop)
-    return b"".join(
-        ANTHROPIC.encode_response(
-            parsed, ModelResponse(meta=IDENTITY, choices=[choice], finished=finished, timing=ResponseTiming())
-        )
-    )
+    return complete_body(ANTHROPIC, parsed, choice, finished=finished, meta=IDENTITY)
 
 
 WHOLE = (
@@ -252,19 +227,16 @@ WHOLE = (
 )
 
 
-def test_complete_response_has_the_text() -> None:
-    assert complete(ResponseChoice(text="Hi\n", reason="stop")) == WHOLE % (
-        b'{"type":"text","text":"Hi\\n"}',
-        b"end_turn",
-        b"null",
-        5,
-    )
-
-
-def test_complete_text_with_a_stop_sequence() -> None:
-    encoded = complete(ResponseChoice(text="Hi", reason="stop"), stop="END")
-
-    assert encoded == WHOLE % (b'{"type":"text","text":"Hi"}', b"stop_sequence", b'"END"', 5)
+@pytest.mark.parametrize(
+    ("text", "stop", "encoded"),
+    [
+        ("Hi\n", "", WHOLE % (b'{"type":"text","text":"Hi\\n"}', b"end_turn", b"null", 5)),
+        ("Hi", "END", WHOLE % (b'{"type":"text","text":"Hi"}', b"stop_sequence", b'"END"', 5)),
+        ("", "", WHOLE % (b"", b"end_turn", b"null", 5)),
+    ],
+)
+def test_complete_response_has_the_text_and_the_stop_sequence(text: str, stop: str, encoded: bytes) -> None:
+    assert complete(ResponseChoice(text=text, reason="stop"), stop=stop) == encoded
 
 
 @pytest.mark.parametrize(("parsed", "shown"), [(ASKED, b"Hm"), (QUIET, b"")])
@@ -295,19 +267,14 @@ def test_arguments_that_are_not_an_object_become_empty(arguments: str) -> None:
     )
 
 
-def test_complete_empty_response_has_no_content() -> None:
+def test_unknown_usage_of_a_complete_response_is_that_of_the_prompt() -> None:
     assert complete(ResponseChoice(text="", reason="stop"), usage=None) == WHOLE % (b"", b"end_turn", b"null", 0)
 
 
 def test_cached_tokens_are_not_input_tokens() -> None:
-    response = ModelResponse(
-        meta=IDENTITY,
-        choices=[ResponseChoice(text="Hi", reason="stop")],
-        finished=Finished("stop", "m", Usage(1000, 5, 800, 100)),
-        timing=ResponseTiming(),
-    )
+    encoded = complete(ResponseChoice(text="Hi", reason="stop"), usage=Usage(1000, 5, 800, 100))
 
-    assert json.loads(b"".join(ANTHROPIC.encode_response(ASKED, response)))["usage"] == {
+    assert json.loads(encoded)["usage"] == {
         "input_tokens": 100,
         "cache_creation_input_tokens": 100,
         "cache_read_input_tokens": 800,

@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.events import Finished, Usage
-from tokenfall.messages import Message
-from tokenfall.wire.dialect import ContentBlock, ModelResponse, ParsedRequest, ResponseChoice, ResponseMeta
+from tokenfall.messages import Message, ToolCall
+from tokenfall.wire.dialect import ContentBlock, ParsedRequest, ResponseChoice, ResponseMeta
 from tokenfall.wire.dialect import ResponseTiming as Timing
 from tokenfall.wire.ollama.context import MAX_CONTEXT, MAX_TEXT_BYTES, decode_context, encode_context, with_context
 from tokenfall.wire.ollama.response import OLLAMA_GENERATE
+
+from tests.unit.wire import streams
+from tests.unit.wire.streams import encode_block
 
 RELAYED = with_context(OLLAMA_GENERATE)
 META = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.25, "up-1")
@@ -30,21 +33,15 @@ def parsed(**fields: Any) -> ParsedRequest:
 
 
 def streamed(parsed_request: ParsedRequest, *events: tuple[ContentBlock, Sequence[str]]) -> list[dict[str, Any]]:
-    encoder = RELAYED.encoder(parsed_request, META)
-    lines = b""
-    for block, tokens in events:
-        lines += encoder.open(block)
-        template = encoder.frame_template()
-        for token in tokens:
-            lines += encoder.token(token) if template is None else json.dumps(token).encode().join(template)
-    lines += encoder.finish(0, "stop") + encoder.end(FINISHED, Timing())
+    lines = streams.stream(RELAYED, parsed_request, events, finished=FINISHED, meta=META)
     return [json.loads(line) for line in lines.splitlines()]
 
 
 def complete(parsed_request: ParsedRequest, text: str) -> dict[str, Any]:
     choice = ResponseChoice(text=text, reason="stop")
-    response = ModelResponse(meta=META, choices=(choice,), finished=FINISHED, timing=Timing())
-    document: dict[str, Any] = json.loads(b"".join(RELAYED.encode_response(parsed_request, response)))
+    document: dict[str, Any] = json.loads(
+        streams.complete_body(RELAYED, parsed_request, choice, finished=FINISHED, meta=META)
+    )
     return document
 
 
@@ -142,8 +139,8 @@ def test_stream_buffers_at_most_the_text_of_a_context() -> None:
 
 def test_context_has_text_with_log_probabilities_and_no_buffered_thought() -> None:
     encoder = RELAYED.encoder(parsed(), META)
-    encoder.open(THOUGHT)
-    assert json.loads(encoder.token("Hm"))["thinking"] == "Hm"
+    assert json.loads(encode_block(encoder, THOUGHT, ["Hm"]))["thinking"] == "Hm"
+    assert encode_block(encoder, ContentBlock("call", call=ToolCall("c", "f", "")), ["{}"]) == b""
     encoder.open(TEXT)
     line: bytes = getattr(encoder, "token_with_logprobs")("Good", b'{"token":"Good"}')  # noqa: B009 - not in Encoder
     last = encoder.finish(0, "stop") + encoder.end(FINISHED, Timing())

@@ -3,7 +3,6 @@ import json
 import msgspec
 import pytest
 
-from tokenfall.errors import InvalidRequest
 from tokenfall.wire.dialect import ResponseTiming
 from tokenfall.wire.ollama.embeddings import (
     OllamaEmbeddings,
@@ -14,6 +13,8 @@ from tokenfall.wire.ollama.embeddings import (
     vectors_of,
 )
 from tokenfall.wire.openai.embeddings import seed_of, vector
+
+from tests.unit.wire.refusals import refusal
 
 
 @pytest.mark.parametrize(
@@ -45,9 +46,7 @@ def test_embed_request_is_decoded(fields: dict[str, object], embed: OllamaEmbedd
     ],
 )
 def test_invalid_request_is_refused(body: bytes, message: str, param: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        decode_embed(body)
-    assert (caught.value.message, caught.value.param) == (message, param)
+    assert refusal(decode_embed, body) == (param, message)
 
 
 def test_response_has_a_vector_for_each_input() -> None:
@@ -88,5 +87,4 @@ def test_legacy_route_accepts_no_prompt(body: bytes) -> None:
 
 
 def test_legacy_route_requires_a_model() -> None:
-    with pytest.raises(InvalidRequest, match="model is required"):
-        decode_embeddings(b'{"prompt":"Hi"}')
+    assert refusal(decode_embeddings, b'{"prompt":"Hi"}') == ("model", "model is required")

@@ -3,9 +3,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, ToolCall
 from tokenfall.wire.ollama.messages import RawChatMessage, images, messages, object_text
+
+from tests.unit.wire.refusals import refusal
 
 
 def read(*documents: dict[str, object]) -> tuple[Message, ...]:
@@ -14,12 +15,6 @@ def read(*documents: dict[str, object]) -> tuple[Message, ...]:
 
 def parsed(body: bytes) -> tuple[Message, ...]:
     return messages(msgspec.json.decode(body, type=list[RawChatMessage]))
-
-
-def refused(body: bytes) -> tuple[str, str | None]:
-    with pytest.raises(InvalidRequest) as caught:
-        parsed(body)
-    return caught.value.message, caught.value.param
 
 
 def test_roles_and_contents_are_decoded() -> None:
@@ -39,9 +34,9 @@ def test_roles_and_contents_are_decoded() -> None:
 
 
 def test_unknown_role_is_refused() -> None:
-    assert refused(b'[{"role":"user"},{"role":"robot"}]') == (
-        'invalid role: "robot", must be one of ["system", "user", "assistant", "tool"]',
+    assert refusal(read, {"role": "user"}, {"role": "robot"}) == (
         "messages[1].role",
+        'invalid role: "robot", must be one of ["system", "user", "assistant", "tool"]',
     )
 
 
@@ -62,10 +57,8 @@ def test_calls_get_ids_by_their_position_and_arguments_as_text() -> None:
 def test_arguments_are_an_object(arguments: bytes) -> None:
     body = b'[{"role":"user"},{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":%b}}]}]' % arguments
 
-    assert refused(body) == (
-        "messages[1].tool_calls[0].function.arguments: Expected `object`",
-        "messages[1].tool_calls[0].function.arguments",
-    )
+    field = "messages[1].tool_calls[0].function.arguments"
+    assert refusal(parsed, body) == (field, f"{field}: Expected `object`")
 
 
 CALLS: dict[str, object] = {
@@ -118,10 +111,9 @@ def test_image_becomes_a_data_url(data: str, url: str) -> None:
     ("data", "place"), [("data:image/png;base64,AAAA", 4), ("AAA", 3), ("AAAA=", 5), ("A===", 3), ("AA==AA", 4)]
 )
 def test_image_that_is_not_base64_is_refused(data: str, place: int) -> None:
-    with pytest.raises(InvalidRequest, match=f"illegal base64 data at input byte {place}") as caught:
-        images(["AAAA", data], "images")
+    message = f"images[1]: illegal base64 data at input byte {place}"
 
-    assert caught.value.param == "images[1]"
+    assert refusal(images, ["AAAA", data], "images") == ("images[1]", message)
 
 
 @pytest.mark.parametrize("document", [b"", b"{", b"[]", b"{}{}", b'{"a":"\xff"}', b"[" * 100_000])
@@ -133,8 +125,7 @@ def test_object_text_of_other_json_is_none(document: bytes) -> None:
     "fields", [{"images": ["aaaa"] * 1_025}, {"tool_calls": [{"function": {"name": "f"}}] * 1_025}]
 )
 def test_images_and_calls_of_all_messages_are_limited(fields: dict[str, Any]) -> None:
-    one = msgspec.convert({"role": "user", "content": "a"} | fields, RawChatMessage)
-    messages([one])
+    one = {"role": "user", "content": "a"} | fields
+    read(one)
 
-    with pytest.raises(InvalidRequest, match="at most 2048"):
-        messages([one, one])
+    assert refusal(read, one, one) == ("messages", f"messages: at most 2048 {next(iter(fields))} are read")

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -7,6 +8,9 @@ from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
 from tokenfall.wire.ollama.request import OllamaOptions, decode_chat, decode_generate
 
+from tests.unit.wire.refusals import refusal
+
+PENALTY = 'option "presence_penalty" must be of type float32'
 HI: list[dict[str, object]] = [{"role": "user", "content": "Hi"}]
 
 
@@ -16,12 +20,6 @@ def chat(**fields: object) -> ParsedRequest:
 
 def generate(**fields: object) -> ParsedRequest:
     return decode_generate(json.dumps({"model": "sim", "prompt": "Hi", **fields}).encode())
-
-
-def refused(**fields: object) -> tuple[str, str | None]:
-    with pytest.raises(InvalidRequest) as caught:
-        chat(**fields)
-    return caught.value.message, caught.value.param
 
 
 def test_chat_streams_by_default() -> None:
@@ -115,57 +113,53 @@ def test_every_field_of_generate_is_decoded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("think", "effort", "hides"),
+    ("fields", "expected"),
     [
-        ("low", "low", False),
-        ("medium", "medium", False),
-        ("max", "high", False),
-        (True, "", False),
-        (False, "", True),
-        (None, "", False),
+        *(
+            ({"think": think}, {"effort": effort, "disables_reasoning": think is False, "reasoning": bool(think)})
+            for think, effort in (
+                ("low", "low"),
+                ("medium", "medium"),
+                ("high", "high"),
+                ("max", "high"),
+                (True, ""),
+                (False, ""),
+                (None, ""),
+            )
+        ),
+        (
+            {"options": {"presence_penalty": 1.5, "frequency_penalty": 0}},
+            {"presence_penalty": 1.5, "frequency_penalty": 0.0},
+        ),
+        *(
+            ({"options": {"num_predict": given}}, {"max_tokens": most})
+            for given, most in (
+                (1, 1),
+                (2.9, 2),
+                (0, UNBOUNDED),
+                (-1, UNBOUNDED),
+                (-2, UNBOUNDED),
+                (2**40, UNBOUNDED),
+            )
+        ),
+        *(
+            ({"options": {"seed": given}}, {"seed": seed})
+            for given, seed in (
+                (0, 0),
+                (-1, None),
+                (-2, -2),
+                (1e300, 2**63 - 1),
+                (-(10**30), -(2**63)),
+                (2**63 - 1, 2**63 - 1),
+            )
+        ),
+        ({"format": ""}, {"schema": None, "json_object": False}),
+        ({"format": {}}, {"schema": b"{}"}),
     ],
 )
-def test_reasoning_effort_is_decoded(think: object, effort: str, hides: bool) -> None:
-    request = chat(think=think).request
-
-    assert (request.effort, request.disables_reasoning, request.reasoning) == (effort, hides, bool(think))
-
-
-def test_penalties_are_read() -> None:
-    request = chat(options={"presence_penalty": 1.5, "frequency_penalty": 0}).request
-
-    assert (request.presence_penalty, request.frequency_penalty) == (1.5, 0.0)
-    with pytest.raises(InvalidRequest, match="presence_penalty"):
-        chat(options={"presence_penalty": "x"})
-
-
-@pytest.mark.parametrize(
-    ("num_predict", "max_tokens"),
-    [(1, 1), (2.9, 2), (0, UNBOUNDED), (-1, UNBOUNDED), (-2, UNBOUNDED), (2**40, UNBOUNDED)],
-)
-def test_num_predict_sets_max_tokens(num_predict: float, max_tokens: int) -> None:
-    assert chat(options={"num_predict": num_predict}).request.max_tokens == max_tokens
-
-
-@pytest.mark.parametrize(
-    ("given", "seed"), [(0, 0), (-1, None), (-2, -2), (1e300, 2**63 - 1), (-(10**30), -(2**63)), (2**63 - 1, 2**63 - 1)]
-)
-def test_seed_has_64_bits(given: float, seed: int | None) -> None:
-    assert chat(options={"seed": given}).request.seed == seed
-
-
-@pytest.mark.parametrize(
-    ("think", "reasoning"),
-    [(True, True), (False, False), ("low", True), ("medium", True), ("high", True), ("max", True)],
-)
-def test_think_requests_reasoning(think: object, reasoning: bool) -> None:
-    assert chat(think=think).request.reasoning is reasoning
-    assert generate(think=think).request.reasoning is reasoning
-
-
-def test_empty_format_is_no_format() -> None:
-    assert chat(format="") == chat()
-    assert chat(format={}).request.schema == b"{}"
+def test_fields_are_decoded_to_members_of_the_request(fields: dict[str, Any], expected: dict[str, object]) -> None:
+    for read in (chat(**fields).request, generate(**fields).request):
+        assert {name: getattr(read, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("keep_alive", [5, -1, 0.5, "5m", "-1s", "1h30m", "1.5h", ".5s", "100ms", "3µs", "+1s", "10ns"])
@@ -219,6 +213,7 @@ def test_empty_prompt_loads_the_model() -> None:
         ({"options": {"seed": "1"}}, 'option "seed" must be of type integer', "options.seed"),
         ({"options": {"num_predict": True}}, 'option "num_predict" must be of type integer', "options.num_predict"),
         ({"options": {"temperature": "1"}}, 'option "temperature" must be of type float32', "options.temperature"),
+        ({"options": {"presence_penalty": "x"}}, PENALTY, "options.presence_penalty"),
         ({"options": {"top_p": 10**400}}, 'option "top_p" must be of type float32', "options.top_p"),
         ({"options": {"stop": 1}}, 'option "stop" must be of type array', "options.stop"),
         ({"options": {"stop": ["a"] * 65}}, 'option "stop" must be of at most 64 strings', "options.stop"),
@@ -239,21 +234,19 @@ def test_empty_prompt_loads_the_model() -> None:
     ],
 )
 def test_invalid_request_is_refused(fields: dict[str, object], message: str, param: str) -> None:
-    assert refused(**fields) == (message, param)
+    assert refusal(chat, **fields) == (param, message)
 
 
 @pytest.mark.parametrize("fields", [{"template": "x"}, {"system": "x"}, {"context": [1]}])
 def test_raw_with_system_template_or_context_is_refused(fields: dict[str, object]) -> None:
     assert generate(raw=True, template="", system="", context=[]).request.messages == (Message("user", "Hi"),)
-    with pytest.raises(InvalidRequest, match="raw mode does not support template, system, or context") as caught:
-        generate(raw=True, **fields)
-    assert caught.value.param == "raw"
+    refused = refusal(generate, raw=True, **fields)
+    assert refused == ("raw", "raw mode does not support template, system, or context")
 
 
 @pytest.mark.parametrize("body", [b"", b" \n"])
 def test_empty_body_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="missing request body"):
-        decode_generate(body)
+    assert refusal(decode_generate, body) == (None, "missing request body")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"model":"\xff"}', b'{"format":' + b"[" * 10_000])

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,6 @@ from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import (
     ContentBlock,
     Dialect,
-    ModelResponse,
     ParsedRequest,
     ResponseChoice,
     ResponseMeta,
@@ -21,11 +19,13 @@ from tokenfall.wire.ollama.document import load_response
 from tokenfall.wire.ollama.request import OllamaOptions
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 
+from tests.unit.wire import streams
+from tests.unit.wire.streams import Script, encode_block
+
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
 CHAT = ParsedRequest(request=REQUEST, stream=True, options=OllamaOptions(generate=False))
 GENERATE = ParsedRequest(request=REQUEST, stream=True, options=OllamaOptions(generate=True))
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.25, "sim", 12)
-TIMING = ResponseTiming(total_s=1.5, first_token_s=0.25)
 USAGE = Usage(12, 5)
 TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")
 WEATHER = ContentBlock("call", call=ToolCall("call_a", "weather", ""))
@@ -45,103 +45,60 @@ TIME_LINE = HEAD + (
     b'"arguments":{}}}]},"done":false}\n'
 )
 METRICS = (
-    b'"total_duration":1500000000,"load_duration":1,"prompt_eval_count":12,"prompt_eval_duration":250000000,'
-    b'"eval_count":5,"eval_duration":1250000000}'
+    b'"total_duration":1500000000,"load_duration":1,"prompt_eval_count":12,"prompt_eval_duration":500000000,'
+    b'"eval_count":5,"eval_duration":1000000000}'
 )
 STOP = HEAD + b'"message":{"role":"assistant","content":""},"done":true,"done_reason":"stop",' + METRICS + b"\n"
+LARGE = "1234567890123456789012345678901234567890.50"
 LENGTH = STOP.replace(b'"stop"', b'"length"')
-
-OutputEvent = Sequence[tuple[ContentBlock, Sequence[str]]]
 
 
 def stream(
-    events: OutputEvent, reason: FinishReason = "stop", *, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE
+    events: Script, reason: FinishReason = "stop", *, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE
 ) -> bytes:
-    encoder = OLLAMA_CHAT.encoder(parsed, IDENTITY)
-    lines = b""
-    for block, tokens in events:
-        lines += encoder.open(block)
-        lines += b"".join(map(encoder.token, tokens))
-    return lines + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage), TIMING)
+    return streams.stream(OLLAMA_CHAT, parsed, events, finished=Finished(reason, "m", usage), meta=IDENTITY)
 
 
-def complete_body(*choices: ResponseChoice, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
-    finished = Finished(choices[0].reason, "m", usage)
-    return b"".join(
-        OLLAMA_CHAT.encode_response(
-            parsed, ModelResponse(meta=IDENTITY, choices=choices, finished=finished, timing=TIMING)
-        )
-    )
+def complete_body(choice: ResponseChoice, *, parsed: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
+    finished = Finished(choice.reason, "m", usage)
+    return streams.complete_body(OLLAMA_CHAT, parsed, choice, finished=finished, meta=IDENTITY)
 
 
 # Streams, byte for byte
 
 
-def test_text_stream_has_a_line_per_token_and_a_last_line() -> None:
-    assert stream([(TEXT, ["The", " sky"])]) == THE + SKY + STOP
-
-
-def test_reasoning_is_sent_in_thinking() -> None:
-    assert stream([(THOUGHT, ["Hm"]), (TEXT, ["The"])]) == HM + THE + STOP
-
-
-def test_tool_call_is_one_line_with_its_arguments_as_an_object() -> None:
-    encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
-
-    assert encoder.open(WEATHER) == b""
-    assert encoder.frame_template() is None
-    assert encoder.token('{"city": ') == b""
-    assert encoder.token('"Graz"}') == b""
-    assert encoder.finish(0, "tool_calls") == WEATHER_LINE
-    assert encoder.end(Finished("tool_calls", "m", USAGE), TIMING) == STOP
+@pytest.mark.parametrize(
+    ("script", "reason", "lines"),
+    [
+        ([(TEXT, ["The", " sky"])], "stop", THE + SKY + STOP),
+        ([(TEXT, ["The"])], "length", THE + LENGTH),
+        ([(TEXT, ["The"])], "content_filter", THE + STOP),
+        ([], "stop", STOP),
+        ([(THOUGHT, ["Hm"]), (TEXT, ["The"])], "stop", HM + THE + STOP),
+        ([(WEATHER, ['{"city": ', '"Graz"}'])], "tool_calls", WEATHER_LINE + STOP),
+        ([(WEATHER, ['{"city":', '"Graz"}']), (TIME, ["{}"])], "tool_calls", WEATHER_LINE + TIME_LINE + STOP),
+        ([(WEATHER, ['{"city":"Graz"}']), (TIME, [])], "tool_calls", WEATHER_LINE + TIME_LINE + STOP),
+        ([(TEXT, ["The"]), (WEATHER, ['{"city":"Graz"}'])], "tool_calls", THE + WEATHER_LINE + STOP),
+        ([(WEATHER, ['{\n  "city": "Graz"\n}\n'])], "tool_calls", WEATHER_LINE + STOP),
+        ([(WEATHER, [f'{{"city":{LARGE}}}'])], "tool_calls", WEATHER_LINE.replace(b'"Graz"', LARGE.encode()) + STOP),
+        *(
+            ([(WEATHER, [arguments])], "length", THE.replace(b'"The"', json.dumps(arguments).encode()) + LENGTH)
+            for arguments in ('{"city":"Gr', "[1]", "nonsense", "[" * 100_000)
+        ),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_response_is_streamed_in_lines(script: Script, reason: FinishReason, lines: bytes) -> None:
+    assert stream(script, reason) == lines
 
 
 def test_call_is_sent_when_the_next_block_opens() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
-    encoder.open(WEATHER)
-    encoder.token('{"city":"Graz"}')
+    encode_block(encoder, WEATHER, ['{"city":"Graz"}'])
 
     assert encoder.open(TIME) == WEATHER_LINE
     assert encoder.open(TEXT) == TIME_LINE
     assert encoder.finish(0, "stop") == b""
-
-
-def test_two_tool_calls_are_two_lines() -> None:
-    calls_ = [(WEATHER, ['{"city":', '"Graz"}']), (TIME, ["{}"])]
-
-    assert stream(calls_, "tool_calls") == WEATHER_LINE + TIME_LINE + STOP
-
-
-def test_call_may_follow_a_text() -> None:
-    assert stream([(TEXT, ["The"]), (WEATHER, ['{"city":"Graz"}'])], "tool_calls") == THE + WEATHER_LINE + STOP
-
-
-def test_arguments_with_line_breaks_are_sent_in_one_line() -> None:
-    assert stream([(WEATHER, ['{\n  "city": "Graz"\n}\n'])], "tool_calls") == WEATHER_LINE + STOP
-
-
-def test_numbers_in_arguments_are_unchanged() -> None:
-    line = WEATHER_LINE.replace(b'"Graz"', b"1234567890123456789012345678901234567890.50")
-
-    assert stream([(WEATHER, ['{"city":1234567890123456789012345678901234567890.50}'])]) == line + STOP
-
-
-@pytest.mark.parametrize("arguments", ['{"city":"Gr', "[1]", "nonsense", "[" * 100_000])
-def test_incomplete_call_is_sent_as_text(arguments: str) -> None:
-    line = THE.replace(b'"The"', json.dumps(arguments).encode())
-
-    assert stream([(WEATHER, [arguments])], "length") == line + LENGTH
-
-
-@pytest.mark.parametrize(
-    ("reason", "end"), [("stop", STOP), ("length", LENGTH), ("tool_calls", STOP), ("content_filter", STOP)]
-)
-def test_last_line_has_the_done_reason(reason: FinishReason, end: bytes) -> None:
-    assert stream([(TEXT, ["The"])], reason) == THE + end
-
-
-def test_empty_response_is_only_the_last_line() -> None:
-    assert stream([]) == STOP
 
 
 def test_unknown_usage_is_0() -> None:
@@ -183,7 +140,8 @@ def test_frame_template_holds_for_the_whole_block(parsed: ParsedRequest, block: 
 
     before, after = encoder.frame_template() or (b"", b"")
 
-    assert encoder.token("a\n") == before + b'"a\\n"' + after
+    assert before.startswith(HEAD)
+    encode_block(encoder, block, ["a"])
     assert encoder.frame_template() == (before, after)
 
 
@@ -232,8 +190,8 @@ def test_incomplete_call_is_text_in_a_complete_response() -> None:
 
     assert complete_body(ResponseChoice(text="So: ", reason="length", calls=calls), usage=None) == (
         HEAD + b'"message":{"role":"assistant","content":"So: {\\"ci"},"done":true,"done_reason":"length",'
-        b'"total_duration":1500000000,"load_duration":1,"prompt_eval_count":0,"prompt_eval_duration":250000000,'
-        b'"eval_count":0,"eval_duration":1250000000}'
+        b'"total_duration":1500000000,"load_duration":1,"prompt_eval_count":0,"prompt_eval_duration":500000000,'
+        b'"eval_count":0,"eval_duration":1000000000}'
     )
 
 
@@ -269,12 +227,10 @@ def test_error_before_the_first_token_is_a_document() -> None:
     assert OLLAMA_CHAT.error(FAULT) == b'{"error":"model \'x\' not found"}'
 
 
-def test_error_after_the_first_token_is_a_line() -> None:
-    encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
-    encoder.open(TEXT)
+def test_error_in_a_stream_is_a_line() -> None:
     api_error = FAULT.replaced(message="it\u2028broke")
 
-    assert encoder.token("The") + OLLAMA_CHAT.error_frame(api_error, 0) == THE + b'{"error":"it\\u2028broke"}\n'
+    assert OLLAMA_CHAT.error_frame(api_error, 0) == b'{"error":"it\\u2028broke"}\n'
 
 
 def test_dialect_names_and_content_types() -> None:
@@ -288,25 +244,21 @@ def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
     prompts = {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}
     parsed = dialect.decode(json.dumps({"model": "sim", **prompts, "logprobs": True, "top_logprobs": 2}).encode())
     encoder = dialect.encoder(parsed, IDENTITY)
-    encoder.open(ContentBlock("text"))
-    [line] = encoder.token("Hi").splitlines()
+    [line] = encode_block(encoder, TEXT, ["Hi"]).splitlines()
     choice = ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])
-    response = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=ResponseTiming())
 
     [logprob] = json.loads(line)["logprobs"]
     assert (logprob["token"], len(logprob["top_logprobs"])) == ("Hi", 2)
-    assert json.loads(b"".join(dialect.encode_response(parsed, response)))["logprobs"] == [logprob]
+    assert json.loads(streams.complete_body(dialect, parsed, choice))["logprobs"] == [logprob]
     sent = dialect.for_upstream(parsed)
     assert (sent.options.logprobs, sent.request.logprobs) == (False, 2)
-    assert encoder.open(ContentBlock("thought")) == b""
-    assert b"logprobs" not in encoder.token("Hm")
+    assert b"logprobs" not in encode_block(encoder, THOUGHT, ["Hm"])
 
 
 @pytest.mark.parametrize("dialect", [OLLAMA_CHAT, OLLAMA_GENERATE], ids=lambda dialect: dialect.name)
 def test_complete_response_has_the_log_probabilities_of_the_upstream(dialect: Dialect) -> None:
     parsed = CHAT if dialect is OLLAMA_CHAT else GENERATE
     choice = ResponseChoice(text="Hi", reason="stop", logprobs=b'{"token":"Hi"},{"token":"!"}')
-    response = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=TIMING)
 
-    document = json.loads(b"".join(dialect.encode_response(parsed, response)))
+    document = json.loads(streams.complete_body(dialect, parsed, choice))
     assert document["logprobs"] == [{"token": "Hi"}, {"token": "!"}]

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.errors import InvalidRequest
 from tokenfall.wire.openai.embeddings import (
     OpenAIEmbeddings,
     base64_of,
@@ -18,6 +17,8 @@ from tokenfall.wire.openai.embeddings import (
     seed_of,
     vector,
 )
+
+from tests.unit.wire.refusals import refusal
 
 
 def body(**fields: object) -> bytes:
@@ -81,10 +82,7 @@ def test_token_ids_become_a_text_with_a_word_per_token(given_: list[object], inp
     ],
 )
 def test_invalid_request_is_refused(fields: dict[str, object], param: str, message: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        decode(body(**fields))
-
-    assert (caught.value.param, caught.value.message) == (param, message)
+    assert refusal(decode, body(**fields)) == (param, message)
 
 
 # Vectors

@@ -9,10 +9,6 @@ def test_model_list_keeps_the_order() -> None:
     )
 
 
-def test_empty_list_of_models() -> None:
-    assert openai_models.model_list([], 0.0) == b'{"object":"list","data":[]}'
-
-
 def test_model_has_all_its_fields() -> None:
     assert openai_models.model("sim", 1.0) == b'{"id":"sim","object":"model","created":1,"owned_by":"tokenfall"}'
 

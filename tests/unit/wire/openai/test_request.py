@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 
-from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Grammar, Message, Tool, ToolCall
 from tokenfall.wire.dialect import UNBOUNDED
-from tokenfall.wire.openai.request import ChatOptions, decode, stops
+from tokenfall.wire.openai.request import ChatOptions, decode
+
+from tests.unit.wire.refusals import refusal
 
 ASKED = {"role": "user", "content": "Hi"}
 LOOK = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
@@ -19,6 +20,30 @@ def body(**fields: Any) -> bytes:
 
 def call(call_id: str) -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": {"name": "look", "arguments": "{}"}}
+
+
+def calls(*ids: str) -> dict[str, Any]:
+    """An assistant message with these calls."""
+    return {"role": "assistant", "tool_calls": [call(each) for each in ids]}
+
+
+def result(call_id: str, content: str = "x") -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def custom(form: dict[str, Any] | None) -> dict[str, Any]:
+    """A custom tool with this format."""
+    return {"type": "custom", "custom": {"name": "run", "format": form}}
+
+
+CALL = "messages[0].tool_calls[0]"
+CUSTOM_CALL = {"id": "c", "type": "custom", "custom": {"name": "run", "input": "x"}}
+RUN = {"type": "custom", "custom": {"name": "run", "description": "d", "format": {"type": "text"}}}
+
+
+def allowed(mode: str, *names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
 
 
 def request(**fields: Any) -> ChatRequest:
@@ -83,57 +108,62 @@ def test_all_fields_are_decoded() -> None:
     )
 
 
-def test_max_completion_tokens_has_precedence() -> None:
-    assert request(max_tokens=7, max_completion_tokens=9).max_tokens == 9
-
-
-def test_tool_choice_of_one_tool_is_decoded_as_its_name() -> None:
-    assert request(tools=[LOOK], tool_choice={"type": "function", "function": {"name": "look"}}).tool_choice == "look"
-    assert request(tool_choice="none").tool_choice == "none"
-    assert request(tools=[LOOK], tool_choice="auto").tool_choice == "auto"
-
-
-def test_json_object_format_is_accepted() -> None:
-    assert request(response_format={"type": "json_object"}).json_object
-    assert not request(response_format={"type": "text"}).json_object
-
-
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, False),
-        ({"reasoning_effort": "none"}, False),
-        ({"reasoning_effort": "minimal"}, False),
-        ({"reasoning_effort": "high"}, True),
-        ({"reasoning_effort": "high", "reasoning_format": "hidden"}, False),
-        ({"reasoning_effort": "high", "include_reasoning": False}, False),
-        ({"reasoning_format": "parsed"}, True),
-        ({"reasoning_format": "raw"}, True),
-        ({"include_reasoning": True}, True),
+        ({"max_tokens": 7, "max_completion_tokens": 9}, {"max_tokens": 9}),
+        ({"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "look"}}}, {"tool_choice": "look"}),
+        ({"tool_choice": "none"}, {"tool_choice": "none"}),
+        ({"tools": [LOOK], "tool_choice": "auto"}, {"tool_choice": "auto"}),
+        (
+            {"tools": [LOOK, BUY], "tool_choice": allowed("auto", "buy")},
+            {"tools": (Tool("buy"),), "tool_choice": "auto"},
+        ),
+        ({"tools": [LOOK], "tool_choice": allowed("required", "look")}, {"tool_choice": "required"}),
+        (
+            {"tools": [BUY, RUN], "tool_choice": {"type": "custom", "custom": {"name": "run"}}},
+            {"tools": (Tool("buy"), Tool("run", "d", custom=True)), "tool_choice": "run"},
+        ),
+        (
+            {
+                "tools": [
+                    custom({"type": "grammar", "grammar": {"syntax": "regex", "definition": "[0-9]+"}}),
+                    custom(None),
+                ]
+            },
+            {"tools": (Tool("run", custom=True, grammar=Grammar("[0-9]+", "regex")), Tool("run", custom=True))},
+        ),
+        ({"tools": [BUY, {"type": "web_search"}]}, {"tools": (Tool("buy"),)}),
+        ({"response_format": {"type": "json_object"}}, {"json_object": True}),
+        ({"response_format": {"type": "text"}}, {"json_object": False}),
+        ({}, {"reasoning": False, "reports_reasoning": True}),
+        ({"reasoning_effort": "none"}, {"reasoning": False, "reports_reasoning": False}),
+        ({"reasoning_effort": "minimal"}, {"reasoning": False, "reports_reasoning": False}),
+        ({"reasoning_effort": "high"}, {"reasoning": True, "reports_reasoning": True}),
+        ({"reasoning_effort": "high", "reasoning_format": "hidden"}, {"reasoning": False, "reports_reasoning": False}),
+        ({"reasoning_effort": "high", "include_reasoning": False}, {"reasoning": False, "reports_reasoning": False}),
+        ({"reasoning_format": "parsed"}, {"reasoning": True}),
+        ({"reasoning_format": "raw"}, {"reasoning": True}),
+        ({"include_reasoning": True}, {"reasoning": True}),
+        ({"stop": None}, {"stop": ()}),
+        ({"stop": ""}, {"stop": ()}),
+        ({"stop": "x"}, {"stop": ("x",)}),
+        ({"stop": ["", "x"]}, {"stop": ("x",)}),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [CUSTOM_CALL]}, result("c", "y")]},
+            {
+                "messages": (
+                    Message("assistant", "", tool_calls=(ToolCall("c", "run", "x", custom=True),)),
+                    Message("tool", "y", tool_call_id="c"),
+                )
+            },
+        ),
     ],
 )
-def test_options_request_reasoning(fields: dict[str, Any], expected: bool) -> None:
-    assert request(**fields).reasoning is expected
+def test_fields_are_decoded_to_members_of_the_request(fields: dict[str, Any], expected: dict[str, object]) -> None:
+    read = request(**fields)
 
-
-@pytest.mark.parametrize(
-    ("fields", "accepted"),
-    [
-        ({}, True),
-        ({"reasoning_effort": "none"}, False),
-        ({"reasoning_effort": "minimal"}, False),
-        ({"reasoning_format": "hidden"}, False),
-        ({"include_reasoning": False}, False),
-        ({"reasoning_effort": "high"}, True),
-    ],
-)
-def test_scripted_reasoning_is_sent_unless_declined(fields: dict[str, Any], accepted: bool) -> None:
-    assert request(**fields).reports_reasoning is accepted
-
-
-@pytest.mark.parametrize(("given", "read"), [(None, ()), ("", ()), ("x", ("x",)), (["", "x"], ("x",))])
-def test_empty_stop_text_is_ignored(given: str | list[str] | None, read: tuple[str, ...]) -> None:
-    assert stops(given) == read
+    assert {name: getattr(read, name) for name in expected} == expected
 
 
 def test_messages_of_all_roles_are_read() -> None:
@@ -145,9 +175,9 @@ def test_messages_of_all_roles_are_read() -> None:
             {"role": "developer", "content": "s"},
             {"role": "system", "content": "t"},
             {"role": "user", "content": parts},
-            {"role": "assistant", "content": None, "tool_calls": [call("c1"), call("c2")]},
-            {"role": "tool", "tool_call_id": "c2", "content": "2"},
-            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+            {**calls("c1", "c2"), "content": None},
+            result("c2", "2"),
+            result("c1", "1"),
             {"role": "assistant"},
             {"role": "function", "name": "old", "content": "f"},
         ]
@@ -207,83 +237,6 @@ def test_messages_of_all_roles_are_read() -> None:
         ({"reasoning_format": "raw", "response_format": {"type": "json_object"}}, "reasoning_format"),
         ({"tool_choice": "always"}, "tool_choice"),
         ({"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "buy"}}}, "tool_choice"),
-    ],
-)
-def test_invalid_request_is_refused_with_the_field(fields: dict[str, Any], param: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        decode(body(**fields))
-
-    assert caught.value.param == param
-
-
-@pytest.mark.parametrize(
-    ("messages", "param"),
-    [
-        ([{"role": "tool", "tool_call_id": "c1", "content": "x"}], "messages[0].tool_call_id"),
-        ([{"role": "tool", "content": "x"}], "messages[0].tool_call_id"),
-        ([{"role": "assistant", "tool_calls": [call("c1")]}, ASKED], "messages[1].role"),
-        ([ASKED, {"role": "assistant", "tool_calls": [call("c1")]}], "messages"),
-        (
-            [
-                {"role": "assistant", "tool_calls": [call("c1"), call("c2")]},
-                {"role": "tool", "tool_call_id": "c1", "content": "x"},
-            ],
-            "messages",
-        ),
-        (
-            [
-                {"role": "assistant", "tool_calls": [call("c1")]},
-                {"role": "tool", "tool_call_id": "c1", "content": "x"},
-                {"role": "tool", "tool_call_id": "c1", "content": "x"},
-            ],
-            "messages[2].tool_call_id",
-        ),
-    ],
-)
-def test_calls_and_results_that_do_not_match_are_refused(messages: list[dict[str, Any]], param: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        decode(body(messages=messages))
-
-    assert caught.value.param == param
-
-
-def custom(form: dict[str, Any] | None) -> dict[str, Any]:
-    """A custom tool with this format."""
-    return {"type": "custom", "custom": {"name": "run", "format": form}}
-
-
-RUN = {"type": "custom", "custom": {"name": "run", "description": "d", "format": {"type": "text"}}}
-
-
-def allowed(mode: str, *names: str) -> dict[str, Any]:
-    tools = [{"type": "function", "function": {"name": name}} for name in names]
-    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
-
-
-@pytest.mark.parametrize("mode", ["auto", "required"])
-def test_only_allowed_tools_may_be_called(mode: str) -> None:
-    read = request(tools=[LOOK, BUY], tool_choice=allowed(mode, "buy"))
-
-    assert ([tool.name for tool in read.tools], read.tool_choice) == (["buy"], mode)
-
-
-def test_grammar_of_a_custom_tool_is_decoded() -> None:
-    grammar = {"syntax": "regex", "definition": "[0-9]+"}
-    read = request(tools=[custom({"type": "grammar", "grammar": grammar}), custom(None)])
-
-    assert [tool.grammar for tool in read.tools] == [Grammar("[0-9]+", "regex"), None]
-
-
-def test_custom_tools_are_decoded_and_may_be_chosen() -> None:
-    read = request(tools=[LOOK, RUN], tool_choice={"type": "custom", "custom": {"name": "run"}})
-
-    assert read.tools[1] == Tool("run", "d", custom=True)
-    assert read.tool_choice == "run"
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
         ({"tools": [{"type": "custom"}]}, "tools[0].custom"),
         ({"tools": [custom({"type": "xml"})]}, "tools[0].custom.format.type"),
         ({"tools": [custom({"type": "grammar"})]}, "tools[0].custom.format.grammar"),
@@ -303,42 +256,27 @@ def test_custom_tools_are_decoded_and_may_be_chosen() -> None:
         ({"tools": [LOOK], "tool_choice": {"type": "custom", "custom": {"name": "look"}}}, "tool_choice"),
         ({"tools": [RUN], "tool_choice": {"type": "function", "function": {"name": "run"}}}, "tool_choice"),
         ({"tools": [LOOK], "tool_choice": allowed("auto", "look") | {"type": "function"}}, "tool_choice.function"),
+        *(
+            (
+                {"messages": [{"role": "assistant", "tool_calls": [{"id": "c", **kind}]}, result("c")]},
+                f"{CALL}.{missing}",
+            )
+            for kind, missing in (({}, "function"), ({"type": "custom"}, "custom"), ({"type": "x"}, "function"))
+        ),
+        ({"messages": [result("c1")]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+        ({"messages": [calls("c1"), ASKED]}, "messages[1].role"),
+        ({"messages": [ASKED, calls("c1")]}, "messages"),
+        ({"messages": [calls("c1", "c2"), result("c1")]}, "messages"),
+        ({"messages": [calls("c1"), result("c1"), result("c1")]}, "messages[2].tool_call_id"),
     ],
 )
-def test_choice_of_an_unknown_tool_is_refused(fields: dict[str, Any], param: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        request(**fields)
-
-    assert caught.value.param == param
-
-
-@pytest.mark.parametrize(
-    ("call", "param"),
-    [({"id": "c"}, "function"), ({"id": "c", "type": "custom"}, "custom"), ({"id": "c", "type": "x"}, "function")],
-)
-def test_call_without_a_function_is_refused(call: dict[str, Any], param: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        request(messages=[{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c"}])
-
-    assert caught.value.param == f"messages[0].tool_calls[0].{param}"
-
-
-def test_tools_of_other_types_are_ignored() -> None:
-    assert request(tools=[LOOK, {"type": "web_search"}]).tools == request(tools=[LOOK]).tools
-
-
-def test_custom_call_in_the_history_is_read() -> None:
-    call = {"id": "c", "type": "custom", "custom": {"name": "run", "input": "x"}}
-    result = {"role": "tool", "tool_call_id": "c", "content": "y"}
-    read = request(messages=[{"role": "assistant", "tool_calls": [call]}, result])
-
-    assert read.messages[0].tool_calls == (ToolCall("c", "run", "x", custom=True),)
+def test_invalid_request_is_refused_with_the_field(fields: dict[str, Any], param: str) -> None:
+    assert refusal(decode, body(**fields))[0] == param
 
 
 @pytest.mark.parametrize(
     ("given", "tier"), [(None, None), ("auto", "default"), ("default", "default"), ("flex", "flex")]
 )
 def test_service_tier_is_reported_if_requested(given: str | None, tier: str | None) -> None:
-    body = {"model": "m", "messages": [ASKED], "service_tier": given}
-
-    assert decode(json.dumps(body).encode()).options.service_tier == tier
+    assert decode(body(service_tier=given)).options.service_tier == tier

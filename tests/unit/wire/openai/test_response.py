@@ -1,4 +1,3 @@
-import json
 from typing import Any
 
 import msgspec
@@ -12,15 +11,17 @@ from tokenfall.wire.dialect import ContentBlock, Dialect, ParsedRequest, Respons
 from tokenfall.wire.openai.document import usage_document
 from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
 
-from tests.unit.wire.openai.streams import (
+from tests.unit.wire.streams import (
     BROKEN,
     FIRST_CALL,
     SECOND_CALL,
     TEXT,
     THOUGHT,
+    Script,
+    complete,
+    complete_body,
     documents,
     frames,
-    model_response,
     parsed_request,
 )
 
@@ -40,6 +41,10 @@ def delta(members: bytes, *, choice: int = 0, reason: bytes = b"null") -> bytes:
     return chunk(choices_ % (choice, members, reason))
 
 
+def call_delta(members: bytes) -> bytes:
+    return delta(b'"tool_calls":[{%b}]' % members)
+
+
 ROLE = b'"role":"assistant","content":""'
 
 
@@ -56,66 +61,53 @@ def test_dialect_name_and_content_type() -> None:
 # Streams
 
 
-def test_text_is_streamed_in_frames() -> None:
-    assert frames(OPENAI_CHAT, chat(), [(TEXT, ["Hi", " \n\u2028you"])]) == [
-        delta(ROLE),
-        delta(b'"content":"Hi"'),
-        delta('"content":" \\n\u2028you"'.encode()),
-        delta(b"", reason=b'"stop"'),
-        DONE,
-    ]
+STREAMS: list[tuple[Script, FinishReason, list[bytes]]] = [
+    ([(TEXT, ["Hi", " \n\u2028you"])], "stop", [delta(b'"content":"Hi"'), delta(b'"content":" \\n\\u2028you"')]),
+    (
+        [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])],
+        "length",
+        [delta(b'"reasoning_content":"Hm"'), delta(b'"content":"Hi"')],
+    ),
+    (
+        [(TEXT, ["So"]), (FIRST_CALL, ['{"a":', " 1}"]), (SECOND_CALL, ["{}"])],
+        "tool_calls",
+        [
+            delta(b'"content":"So"'),
+            call_delta(b'"index":0,"id":"call_1","type":"function","function":{"name":"look","arguments":""}'),
+            call_delta(b'"index":0,"function":{"arguments":"{\\"a\\":"}'),
+            call_delta(b'"index":0,"function":{"arguments":" 1}"}'),
+            call_delta(b'"index":1,"id":"call_2","type":"function","function":{"name":"buy","arguments":""}'),
+            call_delta(b'"index":1,"function":{"arguments":"{}"}'),
+        ],
+    ),
+    (
+        [(ContentBlock("call", call=ToolCall("c", "run", "", custom=True)), ["a"])],
+        "tool_calls",
+        [
+            call_delta(b'"index":0,"id":"c","type":"custom","custom":{"name":"run","input":""}'),
+            call_delta(b'"index":0,"custom":{"input":"a"}'),
+        ],
+    ),
+    ([], "stop", []),
+    ([], "content_filter", []),
+]
 
 
-def test_reasoning_precedes_text_in_the_stream() -> None:
-    assert frames(OPENAI_CHAT, chat(), [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])]) == [
-        delta(ROLE),
-        delta(b'"reasoning_content":"Hm"'),
-        delta(b'"content":"Hi"'),
-        delta(b"", reason=b'"stop"'),
-        DONE,
-    ]
+@pytest.mark.parametrize(("script", "reason", "deltas"), STREAMS)
+def test_response_is_streamed_in_frames(script: Script, reason: FinishReason, deltas: list[bytes]) -> None:
+    end = delta(b"", reason=b'"%b"' % reason.encode())
 
-
-def test_text_and_two_tool_calls() -> None:
-    script = [(TEXT, ["So"]), (FIRST_CALL, ['{"a":', " 1}"]), (SECOND_CALL, ["{}"])]
-
-    assert frames(OPENAI_CHAT, chat(), script, reason="tool_calls") == [
-        delta(ROLE),
-        delta(b'"content":"So"'),
-        delta(b'"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"look","arguments":""}}]'),
-        delta(b'"tool_calls":[{"index":0,"function":{"arguments":"{\\"a\\":"}}]'),
-        delta(b'"tool_calls":[{"index":0,"function":{"arguments":" 1}"}}]'),
-        delta(b'"tool_calls":[{"index":1,"id":"call_2","type":"function","function":{"name":"buy","arguments":""}}]'),
-        delta(b'"tool_calls":[{"index":1,"function":{"arguments":"{}"}}]'),
-        delta(b"", reason=b'"tool_calls"'),
-        DONE,
-    ]
-
-
-@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
-def test_empty_response_has_a_role_and_a_finish_reason(reason: FinishReason) -> None:
-    assert frames(OPENAI_CHAT, chat(), [], reason=reason) == [
-        delta(ROLE),
-        delta(b"", reason=b'"%b"' % reason.encode()),
-        DONE,
-    ]
+    assert frames(OPENAI_CHAT, chat(), script, reason=reason) == [delta(ROLE), *deltas, end, DONE]
 
 
 def test_usage_is_in_the_last_chunk_and_null_before() -> None:
     request = chat(stream=True, stream_options={"include_usage": True})
-    usage_member = b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}'
+    before = [delta(ROLE), delta(b'"content":"Hi"'), delta(b"", reason=b'"stop"')]
+    with_null = [each.replace(b'"choices"', b'"usage":null,"choices"') for each in before]
+    usage = chunk(b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}')
 
-    assert frames(OPENAI_CHAT, request, [(TEXT, ["Hi"])]) == [
-        delta(ROLE).replace(b'"choices"', b'"usage":null,"choices"'),
-        delta(b'"content":"Hi"').replace(b'"choices"', b'"usage":null,"choices"'),
-        delta(b"", reason=b'"stop"').replace(b'"choices"', b'"usage":null,"choices"'),
-        chunk(usage_member),
-        DONE,
-    ]
-    assert frames(OPENAI_CHAT, request, [], usage=None)[-2:] == [
-        delta(b"", reason=b'"stop"').replace(b'"choices"', b'"usage":null,"choices"'),
-        DONE,
-    ]
+    assert frames(OPENAI_CHAT, request, [(TEXT, ["Hi"])]) == [*with_null, usage, DONE]
+    assert frames(OPENAI_CHAT, request, [(TEXT, ["Hi"])], usage=None) == [*with_null, DONE]
 
 
 def test_each_choice_has_its_own_role_and_end() -> None:
@@ -180,11 +172,7 @@ def test_any_text_round_trips_in_its_frame(text: str, logprobs: bool) -> None:
 
 
 def test_complete_response() -> None:
-    encoded = b"".join(
-        OPENAI_CHAT.encode_response(chat(), model_response(ResponseChoice(text="Hi", reason="length", tokens=["Hi"])))
-    )
-
-    assert encoded == (
+    assert complete_body(OPENAI_CHAT, chat(), ResponseChoice(text="Hi", reason="length", tokens=["Hi"])) == (
         b'{"id":"chatcmpl-0123456789abcdef01234567","object":"chat.completion","created":1700000000,"model":"sim",'
         b'"system_fingerprint":"fp_tokenfall","choices":[{"index":0,'
         b'"message":{"role":"assistant","content":"Hi","refusal":null},"logprobs":null,"finish_reason":"length"}],'
@@ -194,13 +182,8 @@ def test_complete_response() -> None:
 
 def test_complete_response_with_calls_has_null_content() -> None:
     calls = (ToolCall("call_1", "look", "{}"),)
-    decoded = json.loads(
-        b"".join(
-            OPENAI_CHAT.encode_response(
-                chat(), model_response(ResponseChoice(text="", reason="tool_calls", calls=calls), usage=None)
-            )
-        )
-    )
+    choice = ResponseChoice(text="", reason="tool_calls", calls=calls)
+    decoded = complete(OPENAI_CHAT, chat(), choice, usage=None)
 
     assert decoded["usage"] is None
     assert decoded["choices"] == [
@@ -244,18 +227,13 @@ def test_each_choice_has_its_own_function_call() -> None:
     calls = [ContentBlock("call", call=ToolCall("c", "look", ""), choice=number) for number in (0, 1)]
     decoded = documents(frames(OPENAI_CHAT, chat(n=2, **LEGACY), [(call, ["{}"]) for call in calls]))
 
-    assert [each["choices"][0]["index"] for each in decoded if "function_call" in each["choices"][0]["delta"]] == [
-        0,
-        0,
-        1,
-        1,
-    ]
+    calls_of = [each["choices"][0]["index"] for each in decoded if "function_call" in each["choices"][0]["delta"]]
+    assert calls_of == [0, 0, 1, 1]
 
 
 def test_complete_response_has_a_function_call() -> None:
     calls = (ToolCall("call_1", "look", "{}"), ToolCall("call_2", "buy", "{}"))
-    response = model_response(ResponseChoice(text="", reason="tool_calls", calls=calls))
-    decoded = json.loads(b"".join(OPENAI_CHAT.encode_response(chat(**LEGACY), response)))
+    decoded = complete(OPENAI_CHAT, chat(**LEGACY), ResponseChoice(text="", reason="tool_calls", calls=calls))
 
     assert decoded["choices"][0]["message"] == {
         "role": "assistant",
@@ -268,17 +246,14 @@ def test_complete_response_has_a_function_call() -> None:
 
 @pytest.mark.parametrize("reason", ["stop", "length", "content_filter"])
 def test_other_reasons_are_the_same_with_functions(reason: FinishReason) -> None:
-    response = model_response(ResponseChoice(text="Hi", reason=reason))
-    decoded = json.loads(b"".join(OPENAI_CHAT.encode_response(chat(**LEGACY), response)))
+    decoded = complete(OPENAI_CHAT, chat(**LEGACY), ResponseChoice(text="Hi", reason=reason))
 
     assert decoded["choices"][0]["finish_reason"] == reason
     assert decoded["choices"][0]["message"] == {"role": "assistant", "content": "Hi", "refusal": None}
 
 
 def test_complete_empty_response_has_empty_content() -> None:
-    decoded = json.loads(
-        b"".join(OPENAI_CHAT.encode_response(chat(), model_response(ResponseChoice(text="", reason="stop"))))
-    )
+    decoded = complete(OPENAI_CHAT, chat(), ResponseChoice(text="", reason="stop"))
 
     assert decoded["choices"][0]["message"]["content"] == ""
 
@@ -286,9 +261,7 @@ def test_complete_empty_response_has_empty_content() -> None:
 @pytest.mark.parametrize(("dialect", "name"), [(OPENAI_CHAT, "reasoning_content"), (GROQ_CHAT, "reasoning")])
 def test_complete_response_with_reasoning_and_logprobs(dialect: Dialect, name: str) -> None:
     choice = ResponseChoice(text="Hi", reason="stop", thought="Hm", tokens=["Hi"])
-    decoded = json.loads(
-        b"".join(dialect.encode_response(chat(dialect, logprobs=True), model_response(choice, choice)))
-    )
+    decoded = complete(dialect, chat(dialect, logprobs=True), choice, choice)
 
     assert [each["index"] for each in decoded["choices"]] == [0, 1]
     assert decoded["choices"][1]["message"][name] == "Hm"
@@ -296,18 +269,6 @@ def test_complete_response_with_reasoning_and_logprobs(dialect: Dialect, name: s
     assert ("x_groq" in decoded, "total_time" in decoded["usage"]) == (
         (True, True) if dialect is GROQ_CHAT else (False, False)
     )
-
-
-def test_custom_call_has_an_input() -> None:
-    call = ToolCall("c", "run", "", custom=True)
-    decoded = documents(frames(OPENAI_CHAT, chat(), [(ContentBlock("call", call=call), ["a", "b"])]))
-    deltas = [each["choices"][0]["delta"].get("tool_calls") for each in decoded if each["choices"]]
-
-    assert deltas[1:-1] == [
-        [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "run", "input": ""}}],
-        [{"index": 0, "custom": {"input": "a"}}],
-        [{"index": 0, "custom": {"input": "b"}}],
-    ]
 
 
 @pytest.mark.parametrize("blocks", [[(THOUGHT, ["Hm", " so"]), (TEXT, ["Hi"])], [(THOUGHT, ["Hm"])], [(TEXT, ["Hi"])]])
@@ -321,8 +282,11 @@ def test_raw_reasoning_is_between_tags_in_the_content(blocks: list[tuple[Content
     assert "".join(delta.get("content", "") for delta in deltas) == content
     assert not any("reasoning" in delta for delta in deltas)
     choice = ResponseChoice(text=texts.get("text", ""), reason="stop", thought=texts.get("thought", ""))
-    complete = json.loads(b"".join(GROQ_CHAT.encode_response(raw, model_response(choice))))
-    assert complete["choices"][0]["message"] == {"role": "assistant", "content": content, "refusal": None}
+    assert complete(GROQ_CHAT, raw, choice)["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": content,
+        "refusal": None,
+    }
 
 
 def test_service_tier_is_in_each_chunk() -> None:

@@ -26,11 +26,11 @@ def test_messages_are_sufficient() -> None:
 
 def test_all_fields_are_decoded() -> None:
     chat = plain.decode_chat(
-        body(stream=False, conversation="a.B_9:@-", model="m", max_tokens=7, temperature=0.5, top_p=1)
+        body(stream=False, conversation="a.B_9:@-", model="m", max_tokens=7, temperature=0.5, on_disconnect="finish")
     )
 
     assert (chat.stream, chat.conversation, chat.model) == (False, "a.B_9:@-", "m")
-    assert (chat.max_tokens, chat.temperature) == (7, 0.5)
+    assert (chat.max_tokens, chat.temperature, chat.on_disconnect) == (7, 0.5, "finish")
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,9 @@ def test_all_fields_are_decoded() -> None:
         ("after", "turn_" + "0a" * 12, "turn_1"),
         ("after", "", "t"),
         ("announce", True, 1),
+        ("on_disconnect", "cancel", "Cancel"),
+        ("on_disconnect", "finish", ""),
+        ("on_disconnect", None, 1),
         ("details", True, "true"),
     ],
 )
@@ -154,13 +157,12 @@ def test_any_token_round_trips_in_its_frame(texts: list[str]) -> None:
     assert [json.loads(event.data)["content"] for event in SSEDecoder().feed(stream)] == texts
 
 
-def test_error_frame_of_an_sse_stream() -> None:
-    frame = plain_stream.error_frame("upstream_timeout", "too\nlate")
+def test_error_frames_of_plain_streams() -> None:
+    frame = plain_stream.error_frame("turn_lost", "too\nlate", turn="t1", resumable=False)
 
-    assert frame == b'event: error\ndata: {"error":{"code":"upstream_timeout","message":"too\\nlate"}}\n\n'
-
-
-def test_error_line_of_an_ndjson_stream() -> None:
+    assert frame == (
+        b'event: error\ndata: {"error":{"code":"turn_lost","message":"too\\nlate","turn":"t1","resumable":false}}\n\n'
+    )
     assert plain_stream.error_line("shutting_down", "bye") == b'{"error":"bye","code":"shutting_down"}\n'
 
 
@@ -186,25 +188,6 @@ def test_stored_turn_without_end_code_is_read() -> None:
 
     assert old != document
     assert msgspec.json.decode(old, type=Turn) == TURN
-
-
-def test_error_frame_may_have_more_members() -> None:
-    frame = plain_stream.error_frame("shutting_down", "bye", turn="turn_1", resumable=False)
-
-    assert frame == (
-        b'event: error\ndata: {"error":{"code":"shutting_down","message":"bye","turn":"turn_1","resumable":false}}\n\n'
-    )
-
-
-@pytest.mark.parametrize("choice", ["cancel", "finish", None])
-def test_on_disconnect_is_decoded(choice: str | None) -> None:
-    assert plain.decode_chat(body(on_disconnect=choice)).on_disconnect == choice
-
-
-@pytest.mark.parametrize("choice", ["Cancel", "", True, 1])
-def test_unknown_on_disconnect_is_refused(choice: object) -> None:
-    with pytest.raises(InvalidRequest, match="on_disconnect"):
-        plain.decode_chat(body(on_disconnect=choice))
 
 
 def test_valid_turn_id_is_accepted() -> None:
@@ -243,14 +226,11 @@ def test_reasoning_frame_has_no_id() -> None:
 
 
 def test_end_frame_has_reason_usage_and_model() -> None:
+    assert b'"finish_reason":"refusal"' in plain.end_frame(Finished("content_filter", "m", refused=True))
     assert plain.end_frame(Finished("length", "m", Usage(1, 2))) == (
         b'event: end\ndata: {"finish_reason":"length","usage":{"prompt_tokens":1,"completion_tokens":2,'
         b'"total_tokens":3},"model":"m"}\n\n'
     )
-
-
-def test_end_frame_distinguishes_a_refusal() -> None:
-    assert b'"finish_reason":"refusal"' in plain.end_frame(Finished("content_filter", "m", refused=True))
 
 
 # Context

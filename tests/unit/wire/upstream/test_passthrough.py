@@ -1,5 +1,3 @@
-from collections.abc import Iterable
-
 import pytest
 from msgspec.structs import replace
 
@@ -12,85 +10,84 @@ from tests.doubles.pieces import Cut, one_by_one, whole
 
 DONE = b"data: [DONE]\n\n"
 
-# Unchanged events
+Passed = PassthroughEvent | Finished | tuple[type, str]
+ONE, END = PassthroughEvent(b"1"), Finished("stop", "")
 
 
-def relayed(pieces: Iterable[bytes], reader: PassthroughReader | None = None) -> list[PassthroughEvent | Finished]:
-    reader = reader or PassthroughReader(lambda _: False)
-    events: list[PassthroughEvent | Finished] = []
-    for each in pieces:
-        events += reader.feed(each)
+def relayed(stream: bytes, cut: Cut = whole, *, end: str = "") -> list[Passed]:
+    """The events up to the end; type and message of the error that broke the stream, if one did.
+
+    An event whose type is `end` ends the stream.
+    """
+    reader = PassthroughReader(lambda kind: kind == end)
+    events: list[Passed] = []
+    for data in cut(stream):
+        events += reader.feed(data)
         if reader.broken is not None:
+            return [*events, (type(reader.broken), reader.broken.message)]
+        if END in events:
             break
     return events
 
 
-@pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_events_are_forwarded_up_to_the_end(feed: Cut) -> None:
-    stream = b"event: x\nid: 7\ndata: junk\n\n: ping\n\n" + DONE
-
-    assert relayed(feed(stream)) == [PassthroughEvent(b"junk"), PassthroughEvent(b"[DONE]"), Finished("stop", "")]
+def failed(message: str) -> tuple[type, str]:
+    return UpstreamStreamError, f"the upstream's stream failed{message}"
 
 
-@pytest.mark.parametrize("end", [b"data:  [DONE]\n\n", b"data: [DONE] \n\n"])
-def test_spaces_around_done_are_ignored(end: bytes) -> None:
-    assert relayed([b"data: 1\n\n", end])[1:] == [PassthroughEvent(b"[DONE]"), Finished("stop", "")]
+MALFORMED = (UpstreamMalformed, "the upstream sent an event that is not a valid chunk")
 
 
-@pytest.mark.parametrize("payload", [b'{"choices":[{"delta":{"content":"\xff"}}]}', b"\xff", b'["\xff"]'])
-def test_invalid_utf8_is_replaced(payload: bytes) -> None:
-    (event,) = relayed([b"data: %b\n\n" % payload])
-
-    assert isinstance(event, PassthroughEvent)
-    assert event.data == payload.replace(b"\xff", "\ufffd".encode())
+# Unchanged events
 
 
-def test_events_after_the_end_are_not_forwarded() -> None:
-    assert relayed([b"data: 1\n\n" + DONE + b"data: 2\n\n"])[-1] == Finished("stop", "")
-
-
-def test_event_of_many_data_lines_is_forwarded_in_one_line() -> None:
-    assert relayed([b'data: {"a":\r\ndata: 1}\r\n\r\n']) == [PassthroughEvent(b'{"a": 1}')]
-
-
-def test_incomplete_event_is_not_forwarded() -> None:
-    reader = PassthroughReader(lambda _: False)
-
-    assert relayed([b"data: 1\n\ndata: " + b"x" * (MAX_EVENT_BYTES + 1)], reader) in ([], [PassthroughEvent(b"1")])
-    assert isinstance(reader.broken, UpstreamMalformed)
-
-
-@pytest.mark.parametrize("error", ['{"message":"out of memory"}', '"out of memory"'])
-@pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_error_that_does_not_end_the_stream_breaks_it(feed: Cut, error: str) -> None:
-    reader = PassthroughReader(lambda _: False)
-    stream = b'data: 1\n\ndata: {"error":%b}\n\n' % error.encode() + DONE
-
-    assert relayed(feed(stream), reader)[:1] == [PassthroughEvent(b"1")]
-    assert isinstance(reader.broken, UpstreamStreamError)
-    assert reader.broken.message == "the upstream's stream failed: out of memory"
-
-
+@pytest.mark.parametrize("cut", [whole, one_by_one])
+@pytest.mark.parametrize("end", [DONE, b"data:  [DONE]\n\n", b"data: [DONE] \n\n"])
 @pytest.mark.parametrize(
-    "payload", [b'{"error":null}', b'{"delta":"error"}', b'{"a":{"error":1}}', b'["error"]', b'"error"!']
+    ("stream", "events"),
+    [
+        (b"event: x\nid: 7\ndata: junk\n\n: ping\n\n", [PassthroughEvent(b"junk")]),
+        (b'data: {"a":\r\ndata: 1}\r\n\r\n', [PassthroughEvent(b'{"a": 1}')]),
+        (b"data:\n\ndata: \n\n", []),
+        (
+            b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n',
+            [PassthroughEvent('{"choices":[{"delta":{"content":"\ufffd"}}]}'.encode(), is_token=True, text_bytes=3)],
+        ),
+        *(
+            (b"data: %b\n\n" % payload, [PassthroughEvent(payload.replace(b"\xff", "\ufffd".encode()))])
+            for payload in (b"\xff", b'["\xff"]', b'{"a":"\xff"}')
+        ),
+        *(
+            (b"data: %b\n\n" % payload, [PassthroughEvent(payload)])
+            for payload in (b'{"error":null}', b'{"delta":"error"}', b'{"a":{"error":1}}', b'["error"]', b'"error"!')
+        ),
+    ],
 )
-def test_event_that_only_mentions_an_error_is_forwarded(payload: bytes) -> None:
-    assert relayed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload)]
+def test_events_are_forwarded_up_to_the_end(cut: Cut, stream: bytes, events: list[Passed], end: bytes) -> None:
+    assert relayed(stream + end + b"data: 2\n\n", cut) == [*events, PassthroughEvent(b"[DONE]"), END]
 
 
-def test_error_whose_type_ends_the_stream_is_forwarded() -> None:
-    reader = PassthroughReader(lambda _: True)
+@pytest.mark.parametrize("cut", [whole, one_by_one])
+@pytest.mark.parametrize("kind", ["response.completed", "response.failed", "error"])
+@pytest.mark.parametrize("more", ["", ',"detail":"x"', ',"error":1'])
+def test_event_type_that_ends_the_stream_is_followed_by_finished(cut: Cut, kind: str, more: str) -> None:
+    payload = f'{{"type":"{kind}"{more}}}'.encode()
 
-    assert relayed([b'data: {"type":"error","error":1}\n\n'], reader) == [
-        PassthroughEvent(b'{"type":"error","error":1}', type="error"),
-        Finished("stop", ""),
+    assert relayed(b"data: 1\n\ndata: %b\n\ndata: 2\n\n" % payload, cut, end=kind) == [
+        ONE,
+        PassthroughEvent(payload, type=kind),
+        END,
     ]
-    assert relayed([b"data: [DONE]\n\n"], PassthroughReader(lambda _: True))[1:] == [Finished("stop", "")]
+
+
+def test_event_above_the_limit_of_bytes_is_not_forwarded() -> None:
+    [error] = relayed(b"data: 1\n\ndata: " + b"x" * (MAX_EVENT_BYTES + 1))
+
+    assert error == (UpstreamMalformed, f"an event of the upstream has more than {MAX_EVENT_BYTES} bytes")
 
 
 def is_token(payload: bytes) -> bool:
     """Whether the event of `payload` is a token; asserts that standard and lenient decoding agree."""
-    event = relayed([b"data: %b\n\n" % payload])[0]
+    event = relayed(b"data: %b\n\n" % payload)[0]
     assert isinstance(event, PassthroughEvent)
     assert event.data == payload
     return event.is_token
@@ -131,19 +128,19 @@ def test_chunk_with_output_is_a_token(choice: str, text_bytes: int) -> None:
     payload = f'{{"id":"a","choices":[{choice}],"usage":null}}'.encode()
 
     assert is_token(payload) == (text_bytes > 0)
-    assert relayed([b"data: %b\n\n" % payload])[0] == PassthroughEvent(payload, text_bytes > 0, "", text_bytes)
+    assert relayed(b"data: %b\n\n" % payload)[0] == PassthroughEvent(payload, text_bytes > 0, "", text_bytes)
 
 
 def test_tool_name_is_a_token_of_zero_bytes() -> None:
     payload = b'{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":""}}]}}]}'
 
-    assert relayed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, is_token=True)]
+    assert relayed(b"data: %b\n\n" % payload) == [PassthroughEvent(payload, is_token=True)]
 
 
 def test_output_of_all_choices_is_counted() -> None:
     payload = b'{"choices":[{"delta":{"content":""}},{"index":1,"delta":{"content":"abc"}}]}'
 
-    assert relayed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, is_token=True, text_bytes=3)]
+    assert relayed(b"data: %b\n\n" % payload) == [PassthroughEvent(payload, is_token=True, text_bytes=3)]
 
 
 @pytest.mark.parametrize(
@@ -176,63 +173,35 @@ def test_other_events_are_not_tokens(payload: bytes) -> None:
 def test_deltas_of_the_responses_api_are_tokens(kind: str, delta: str, text_bytes: int) -> None:
     payload = f'{{"type":"response.{kind}.delta","delta":{delta}}}'.encode()
 
-    assert relayed([b"data: %b\n\n" % payload]) == [
-        PassthroughEvent(payload, True, f"response.{kind}.delta", text_bytes)
-    ]
+    assert relayed(b"data: %b\n\n" % payload) == [PassthroughEvent(payload, True, f"response.{kind}.delta", text_bytes)]
 
 
-@pytest.mark.parametrize("feed", [whole, one_by_one])
-@pytest.mark.parametrize("kind", ["response.completed", "response.failed"])
-@pytest.mark.parametrize("more", ["", ',"detail":"x"'])
-def test_event_type_that_ends_the_stream_is_followed_by_finished(feed: Cut, kind: str, more: str) -> None:
-    payload = f'{{"type":"{kind}"{more}}}'.encode()
-    reader = PassthroughReader(lambda event_type: event_type == kind)
-
-    assert relayed(feed(b"data: 1\n\ndata: %b\n\ndata: 2\n\n" % payload), reader)[:3] == [
-        PassthroughEvent(b"1"),
-        PassthroughEvent(payload, type=kind),
-        Finished("stop", ""),
-    ]
-
-
-@pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_events_without_data_are_not_forwarded(feed: Cut) -> None:
-    assert relayed(feed(b"data:\n\ndata: 1\n\ndata: \n\n")) == [PassthroughEvent(b"1")]
-
-
-@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize("cut", [whole, one_by_one])
 @pytest.mark.parametrize(
-    ("stream", "words"),
+    ("stream", "error"),
     [
-        (b"event: error\ndata: busy\n\n", ": busy"),
-        (b"event: error\ndata:\n\n", ""),
-        (b'event: error\ndata: {"message":"busy"}\n\n', ": busy"),
-        (b'event: error\ndata: {"choices":[]}\n\n', ""),
-        (b'data: {"object":"error","message":"busy"}\n\n', ": busy"),
-        (b'data: {"type":"error","message":"busy"}\n\n', ": busy"),
-        (b'data: {"error_message":"busy"}\n\n', ": busy"),
-        (b'data: {"detail":"busy"}\n\n', ": busy"),
-        (b'data: {"message":"busy","code":1}\n\n', ": busy"),
-        (b'data: {"msg":"busy","code":1}\n\n', ": busy"),
-        (b'data: {"fault":{"faultstring":"busy"}}\n\n', ": busy"),
-        (b'data: {"choices":[{"error":"busy"}]}\n\n', ": busy"),
-        (b'{"error":{"message":"busy"}}', ": busy"),
+        (b'data: {"error":{"message":"out of memory"}}\n\n', failed(": out of memory")),
+        (b'data: {"error":"out of memory"}\n\n', failed(": out of memory")),
+        (b'{"choices":[{"message":{"content":"Hi"}}]}', MALFORMED),
+        (b'{"a":"\xff"}', MALFORMED),
+        (b"event: error\ndata: busy\n\n", failed(": busy")),
+        (b"event: error\ndata:\n\n", failed("")),
+        (b'event: error\ndata: {"message":"busy"}\n\n', failed(": busy")),
+        (b'event: error\ndata: {"choices":[]}\n\n', failed("")),
+        (b'data: {"object":"error","message":"busy"}\n\n', failed(": busy")),
+        (b'data: {"type":"error","message":"busy"}\n\n', failed(": busy")),
+        (b'data: {"error_message":"busy"}\n\n', failed(": busy")),
+        (b'data: {"detail":"busy"}\n\n', failed(": busy")),
+        (b'data: {"message":"busy","code":1}\n\n', failed(": busy")),
+        (b'data: {"msg":"busy","code":1}\n\n', failed(": busy")),
+        (b'data: {"fault":{"faultstring":"busy"}}\n\n', failed(": busy")),
+        (b'data: {"choices":[{"error":"busy"}]}\n\n', failed(": busy")),
+        (b'{"error":{"message":"busy"}}', failed(": busy")),
     ],
     ids=lambda value: repr(value)[:60],
 )
-def test_error_in_any_form_breaks_the_stream(feed: Cut, stream: bytes, words: str) -> None:
-    reader = PassthroughReader(lambda _: False)
-
-    assert relayed(feed(b"data: 1\n\n" + stream + DONE), reader) == [PassthroughEvent(b"1")]
-    assert isinstance(reader.broken, UpstreamStreamError)
-    assert reader.broken.message == f"the upstream's stream failed{words}"
-
-
-def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
-    for document in (b'{"choices":[{"message":{"content":"Hi"}}]}', b'{"a":"\xff"}'):
-        reader = PassthroughReader(lambda _: False)
-        relayed([document], reader)
-        assert isinstance(reader.broken, UpstreamMalformed)
+def test_error_in_any_form_breaks_the_stream(cut: Cut, stream: bytes, error: tuple[type, str]) -> None:
+    assert relayed(b"data: 1\n\n" + stream + DONE, cut) == [ONE, error]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +214,7 @@ def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
     ],
 )
 def test_sequence_number_is_read(payload: bytes, number: int) -> None:
-    assert relayed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, type="response.x", number=number)]
+    assert relayed(b"data: %b\n\n" % payload) == [PassthroughEvent(payload, type="response.x", number=number)]
 
 
 # One event in one read
@@ -271,11 +240,10 @@ def test_event_that_is_one_read_is_the_same_event(payload: bytes, is_sent_as_it_
 
     assert isinstance(event, PassthroughEvent)
     assert event.frame == (data if is_sent_as_it_came else b"")
-    assert [replace(event, frame=b"")] == relayed([data])
+    assert [replace(event, frame=b"")] == relayed(data)
 
 
 def test_error_that_is_one_read_breaks_the_stream() -> None:
-    reader = PassthroughReader(lambda _: False)
+    events = [b"data: 1\n\n", b'data: {"object":"error","choices":[{}]}\n\n']
 
-    assert relayed([b"data: 1\n\n", b'data: {"object":"error","choices":[{}]}\n\n'], reader) == [PassthroughEvent(b"1")]
-    assert isinstance(reader.broken, UpstreamStreamError)
+    assert relayed(b"", lambda _: events) == [ONE, failed("")]

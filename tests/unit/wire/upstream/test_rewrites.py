@@ -1,8 +1,19 @@
 import pytest
+from msgspec.structs import replace
 
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest, Message, ToolCall
-from tokenfall.wire.upstream.rewrites import CALL_IDS, JSON_WORD, REASONING_REQUIRED, SIGNATURE, STRICT, needed_rewrite
+from tokenfall.wire.upstream.rewrites import (
+    CALL_IDS,
+    JSON_WORD,
+    LOGPROBS,
+    REASONING_EFFORT,
+    REASONING_REQUIRED,
+    SIGNATURE,
+    STRICT,
+    needed_rewrite,
+    omitted_value,
+)
 
 UNSUPPORTED = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
 
@@ -91,3 +102,10 @@ def test_effort_without_reasoning_can_be_omitted() -> None:
 
 def test_upstream_that_still_misses_reasoning_is_not_asked_again() -> None:
     assert rewrite("reasoning_content is missing", rewrites=frozenset({REASONING_REQUIRED})) is None
+
+
+def test_omitted_value_is_that_of_the_request() -> None:
+    request = ChatRequest(messages=(), model="m", max_tokens=9, effort="low", logprobs=2)
+
+    assert [omitted_value(each, request) for each in (LOGPROBS, REASONING_EFFORT, JSON_WORD)] == [2, "low", None]
+    assert omitted_value(STRICT, request) != omitted_value(STRICT, replace(request, schema=b"{}"))

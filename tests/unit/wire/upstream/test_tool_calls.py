@@ -12,16 +12,19 @@ from tokenfall.wire.upstream.tool_calls import MAX_CALLS, MAX_HELD, ToolCallRead
 
 from tests.doubles.growth import cpu_s
 from tests.doubles.memory import held_bytes
-from tests.doubles.pieces import Cut, one_by_one, whole
+
+Piece = tuple[int | None, str | None, str | None, str | None]
+"""Index, id, name and arguments of a fragment."""
 
 
 def piece(index: int | None, call_id: str | None, name: str | None, arguments: str | None) -> CallPiece:
     return CallPiece(index, call_id, CalledFunctionDelta(name, arguments))
 
 
-def calls(*pieces: CallPiece, at_once: bool = False, tools: Sequence[str] = ()) -> list[tuple[str, str, str]]:
+def calls(*fragments: Piece, at_once: bool = False, tools: Sequence[str] = ()) -> list[tuple[str, str, str]]:
     """Id, name and arguments of each call; every call's first part has its name, or the beginning of it."""
     reader = ToolCallReader(tools)
+    pieces = [CallPiece(), *(piece(*each) for each in fragments)]
     parts = reader.read(pieces) if at_once else [part for each in pieces for part in reader.read([each])]
     reader.end()
     assembled: dict[int, tuple[str, str, str]] = {}
@@ -38,173 +41,128 @@ def calls(*pieces: CallPiece, at_once: bool = False, tools: Sequence[str] = ()) 
     return list(assembled.values())
 
 
-TWO = [("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')]
+X1, Y2, X2 = '{"x":1}', '{"y":2}', '{"x":2}'
+TWO = [("a", "f", X1), ("b", "g", Y2)]
+AGAIN = [("", "f", X1), ("", "f", X2)]
+
+CALLS: dict[str, tuple[list[Piece], list[tuple[str, str, str]]]] = {
+    "by index": ([(0, "a", "f", X1), (1, "b", "g", Y2)], TWO),
+    "one index": ([(0, "a", "f", X1), (0, "b", "g", Y2)], TWO),
+    "by id": ([(None, "a", "f", X1), (None, "b", "g", Y2)], TWO),
+    "non-consecutive indices": ([(7, "a", "f", X1), (3, "b", "g", Y2)], TWO),
+    "interleaved": (
+        [
+            (0, "a", "f", ""),
+            (1, "b", "g", ""),
+            (0, None, None, '{"x":'),
+            (1, None, None, '{"y":'),
+            (0, None, None, "1}"),
+            (1, None, None, "2}"),
+        ],
+        TWO,
+    ),
+    "one index in fragments": (
+        [(0, "a", "f", '{"x":'), (None, None, None, "1}"), (0, "b", "g", '{"y":'), (0, "", "", "2}")],
+        TWO,
+    ),
+    "by id in fragments": (
+        [(None, "a", "f", ""), (None, "b", "g", '{"y":'), (None, "a", "", X1), (None, "b", "", "2}")],
+        TWO,
+    ),
+    "late index": ([(None, "a", "f", '{"x":'), (0, None, None, "1}"), (1, "b", "g", Y2)], TWO),
+    "late name": ([(0, "a", None, '{"x":'), (0, None, "f", "1}"), (1, "b", None, Y2), (1, None, "g", None)], TWO),
+    "repeated names": (
+        [(0, "a", "f", '{"x":'), (0, "a", "f", "1}"), (1, "b", "g", '{"y":'), (1, "b", "g", "2}")],
+        TWO,
+    ),
+    "an id per fragment": (
+        [(0, "a", "f", '{"x":'), (0, "r1", None, "1}"), (1, "b", "g", '{"y":'), (1, "r2", "", "2}")],
+        TWO,
+    ),
+    "an index per fragment": (
+        [(0, "a", "f", '{"x":'), (1, "a", None, "1}"), (2, "b", "g", '{"y":'), (3, "b", None, "2}")],
+        TWO,
+    ),
+    "another id, late name": ([(0, "a", "f", X1), (0, "b", None, '{"y":'), (0, None, "g", "2}")], TWO),
+    **{
+        f"{name}, index {index!r}, id {call_id!r}": ([(index, call_id, *each) for each in pieces], expected)
+        for index in (None, 0)
+        for call_id in (None, "")
+        for name, pieces, expected in (
+            ("one name, complete arguments", [("f", X1), ("f", X2)], AGAIN),
+            ("two names", [("f", ""), ("g", '{"y":'), (None, "2}")], [("", "f", ""), ("", "g", Y2)]),
+            ("repeated name", [("f", '{"x":'), ("f", '"}"}')], [("", "f", '{"x":"}"}')]),
+            ("name after complete arguments", [("f", X1), ("f", ""), (None, '{"x":'), (None, "2}")], AGAIN),
+        )
+    },
+    "one id, complete arguments": (
+        [(None, "a", "f", X1), (None, "a", "f", '{"x":'), (None, "a", None, "2}")],
+        [("a", "f", X1), ("a", "f", X2)],
+    ),
+    "another name under one id": ([(0, "a", "f", "{}"), (0, "a", "g", "{}")], [("a", "f", "{}"), ("a", "g", "{}")]),
+    "only a name after the call": ([(0, "a", "f", "{}"), (0, None, "f", "")], [("a", "f", "{}")]),
+    "only a name and the id after the call": ([(0, "a", "f", "{}"), (0, "a", "f", "")], [("a", "f", "{}")]),
+    "a new index": (
+        [(0, "a", "f", "{"), (1, None, None, "{}"), (1, None, "g", "")],
+        [("a", "f", "{"), ("", "g", "{}")],
+    ),
+    "a new index and id": (
+        [(0, "a", "f", "{"), (1, "b", None, "{}"), (1, None, "g", "")],
+        [("a", "f", "{"), ("b", "g", "{}")],
+    ),
+    "empty fragments": ([(0, None, None, None), (1, "", "", ""), (0, "a", None, None)], []),
+    "all arguments repeated in every fragment": (
+        [(0, "a", "f", ""), *((0, None, None, text) for text in ("{", '{"x"', X1, X1))],
+        [("a", "f", X1)],
+    ),
+    **{
+        f"name in parts {names!r}, index {index!r}, id {call_id!r}": (
+            [
+                (index, "a", names[0], ""),
+                *((index, call_id, name, "") for name in names[1:]),
+                (index, call_id, last, X1),
+                (index, None, None, ""),
+            ],
+            [("a", "get_weather", X1)],
+        )
+        for index in (None, 0)
+        for call_id in (None, "", "a")
+        for names, last in (
+            (["get_", "weather"], ""),
+            (["get", "_wea", "ther"], ""),
+            (["get_", "get_weather"], "get_weather"),
+        )
+    },
+    "name that continues the name of a tool": (
+        [(0, "a", "get", ""), (0, None, "_all", "{}")],
+        [("a", "get_all", "{}")],
+    ),
+    "name whose parts are equal": ([(0, "a", "ab", ""), (0, None, "ab", "{}")], [("a", "abab", "{}")]),
+}
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-@pytest.mark.parametrize(
-    "pieces",
-    [
-        [piece(0, "a", "f", '{"x":1}'), piece(1, "b", "g", '{"y":2}')],
-        [piece(0, "a", "f", '{"x":1}'), piece(0, "b", "g", '{"y":2}')],
-        [piece(None, "a", "f", '{"x":1}'), piece(None, "b", "g", '{"y":2}')],
-        [piece(7, "a", "f", '{"x":1}'), piece(3, "b", "g", '{"y":2}')],
-        [
-            piece(0, "a", "f", ""),
-            piece(1, "b", "g", ""),
-            piece(0, None, None, '{"x":'),
-            piece(1, None, None, '{"y":'),
-            piece(0, None, None, "1}"),
-            piece(1, None, None, "2}"),
-        ],
-        [
-            piece(0, "a", "f", '{"x":'),
-            piece(None, None, None, "1}"),
-            piece(0, "b", "g", '{"y":'),
-            piece(0, "", "", "2}"),
-        ],
-        [
-            piece(None, "a", "f", ""),
-            piece(None, "b", "g", '{"y":'),
-            piece(None, "a", "", '{"x":1}'),
-            piece(None, "b", "", "2}"),
-        ],
-        [piece(None, "a", "f", '{"x":'), piece(0, None, None, "1}"), piece(1, "b", "g", '{"y":2}')],
-        [
-            piece(0, "a", None, '{"x":'),
-            piece(0, None, "f", "1}"),
-            piece(1, "b", None, '{"y":2}'),
-            piece(1, None, "g", None),
-        ],
-        [piece(0, "a", "f", '{"x":'), piece(0, "a", "f", "1}"), piece(1, "b", "g", '{"y":'), piece(1, "b", "g", "2}")],
-        [
-            piece(0, "a", "f", '{"x":'),
-            piece(0, "r1", None, "1}"),
-            piece(1, "b", "g", '{"y":'),
-            piece(1, "r2", "", "2}"),
-        ],
-        [
-            piece(0, "a", "f", '{"x":'),
-            piece(1, "a", None, "1}"),
-            piece(2, "b", "g", '{"y":'),
-            piece(3, "b", None, "2}"),
-        ],
-        [piece(0, "a", "f", '{"x":1}'), piece(0, "b", None, '{"y":'), piece(0, None, "g", "2}")],
-    ],
-    ids=[
-        "by index",
-        "one index",
-        "by id",
-        "non-consecutive indices",
-        "interleaved",
-        "one index in fragments",
-        "by id in fragments",
-        "late index",
-        "late name",
-        "repeated names",
-        "an id per fragment",
-        "an index per fragment",
-        "another id, late name",
-    ],
-)
-def test_two_calls_are_separated_with_any_numbering(pieces: list[CallPiece], at_once: bool) -> None:
-    assert calls(*pieces, at_once=at_once) == TWO
+def test_fragments_are_assigned_to_calls_with_any_numbering(at_once: bool) -> None:
+    tools = ["get_weather", "clock", "get", "get_all", "abab"]
+    found = {name: calls(*pieces, at_once=at_once, tools=tools) for name, (pieces, _) in CALLS.items()}
+
+    assert found == {name: expected for name, (_, expected) in CALLS.items()}
 
 
+@pytest.mark.parametrize("tools", [["f", "g"], ["x"], []])
 @pytest.mark.parametrize("index", [None, 0])
-@pytest.mark.parametrize("call_id", [None, ""])
-def test_calls_without_ids_are_separated_by_name_and_complete_arguments(index: int | None, call_id: str | None) -> None:
-    whole_calls = [piece(index, call_id, "f", '{"x":1}'), piece(index, call_id, "f", '{"x":2}')]
-    named = [piece(index, call_id, "f", ""), piece(index, call_id, "g", '{"y":'), piece(index, call_id, None, "2}")]
-    repeated = [piece(index, call_id, "f", '{"x":'), piece(index, call_id, "f", '"}"}')]
-
-    assert calls(*whole_calls) == [("", "f", '{"x":1}'), ("", "f", '{"x":2}')]
-    assert calls(*named) == [("", "f", ""), ("", "g", '{"y":2}')]
-    assert calls(*repeated) == [("", "f", '{"x":"}"}')]
+def test_names_of_two_tools_are_two_calls(index: int | None, tools: list[str]) -> None:
+    assert calls((index, None, "f", ""), (index, None, "g", "{}"), tools=tools) == [("", "f", ""), ("", "g", "{}")]
 
 
-def test_calls_with_one_id_are_separated_by_complete_arguments() -> None:
-    same = [piece(None, "a", "f", '{"x":1}'), piece(None, "a", "f", '{"x":'), piece(None, "a", None, "2}")]
-
-    assert calls(*same) == [("a", "f", '{"x":1}'), ("a", "f", '{"x":2}')]
-
-
-def test_fragment_with_a_new_index_starts_a_new_call() -> None:
-    assert calls(piece(0, "a", "f", "{"), piece(1, None, None, "{}"), piece(1, None, "g", "")) == [
-        ("a", "f", "{"),
-        ("", "g", "{}"),
-    ]
-    assert calls(piece(0, "a", "f", "{"), piece(1, "b", None, "{}"), piece(1, None, "g", "")) == [
-        ("a", "f", "{"),
-        ("b", "g", "{}"),
-    ]
-
-
-def test_empty_fragment_is_ignored() -> None:
-    assert calls(CallPiece(), piece(0, None, None, None), piece(1, "", "", "")) == []
-    assert calls(piece(0, "a", None, None)) == []
+@pytest.mark.parametrize("tools", [["f"], []])
+def test_repeated_name_of_a_tool_is_not_a_new_call(tools: list[str]) -> None:
+    assert calls((0, "a", "f", ""), (0, "a", "f", "{}"), tools=tools) == [("a", "f", "{}")]
 
 
 def test_arguments_without_a_name_raise_malformed() -> None:
     with pytest.raises(UpstreamMalformed, match="a tool call without a name"):
-        calls(piece(0, "a", None, "{}"))
-
-
-# Names in parts, repeated names and arguments
-
-
-@pytest.mark.parametrize("index", [None, 0])
-@pytest.mark.parametrize("call_id", [None, "", "a"])
-@pytest.mark.parametrize(
-    ("names", "last"),
-    [(["get_", "weather"], ""), (["get", "_wea", "ther"], ""), (["get_", "get_weather"], "get_weather")],
-)
-def test_name_in_parts_is_joined(index: int | None, call_id: str | None, names: list[str], last: str) -> None:
-    pieces = [piece(index, "a", names[0], ""), *(piece(index, call_id, name, "") for name in names[1:])]
-    tools = ["get_weather", "clock"]
-
-    assert calls(*pieces, tools=tools) == [("a", "get_weather", "")]
-    assert calls(*pieces, piece(index, call_id, last, '{"x":1}'), piece(index, None, None, ""), tools=tools) == [
-        ("a", "get_weather", '{"x":1}')
-    ]
-
-
-def test_name_that_continues_another_name_of_a_tool_is_joined() -> None:
-    pieces = [piece(0, "a", "get", ""), piece(0, None, "_all", "{}")]
-
-    assert calls(*pieces, tools=["get", "get_all"]) == [("a", "get_all", "{}")]
-    assert calls(piece(0, "a", "ab", ""), piece(0, None, "ab", "{}"), tools=["abab"]) == [("a", "abab", "{}")]
-
-
-@pytest.mark.parametrize("index", [None, 0])
-def test_names_of_two_tools_are_two_calls(index: int | None) -> None:
-    pieces = [piece(index, None, "f", ""), piece(index, None, "g", "{}")]
-
-    assert calls(*pieces, tools=["f", "g"]) == [("", "f", ""), ("", "g", "{}")]
-    assert calls(*pieces, tools=["x"]) == [("", "f", ""), ("", "g", "{}")]
-
-
-def test_another_name_under_one_id_after_complete_arguments_is_a_new_call() -> None:
-    assert calls(piece(0, "a", "f", "{}"), piece(0, "a", "g", "{}")) == [("a", "f", "{}"), ("a", "g", "{}")]
-
-
-@pytest.mark.parametrize("call_id", [None, "a"])
-def test_name_after_complete_arguments_is_not_a_call(call_id: str | None) -> None:
-    assert calls(piece(0, "a", "f", "{}"), piece(0, call_id, "f", "")) == [("a", "f", "{}")]
-
-
-def test_name_and_arguments_after_complete_arguments_are_a_new_call() -> None:
-    first, again = piece(0, None, "f", '{"x":1}'), piece(0, None, "f", "")
-    rest = [piece(0, None, None, '{"x":'), piece(0, None, None, "2}")]
-
-    assert calls(first, again, *rest) == [("", "f", '{"x":1}'), ("", "f", '{"x":2}')]
-    assert calls(first, again, *rest, tools=["f"]) == [("", "f", '{"x":1}'), ("", "f", '{"x":2}')]
-
-
-def test_arguments_that_every_fragment_repeats_are_read_once() -> None:
-    texts = ["{", '{"x"', '{"x":1}', '{"x":1}']
-
-    assert calls(piece(0, "a", "f", ""), *(piece(0, None, None, text) for text in texts)) == [("a", "f", '{"x":1}')]
+        calls((0, "a", None, "{}"))
 
 
 def test_extra_content_of_a_call_is_kept() -> None:
@@ -231,7 +189,6 @@ def chunk(**delta: Any) -> bytes:
     return b"data: %b\n\n" % json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode()
 
 
-@pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize(
     ("delta", "part"),
     [
@@ -251,20 +208,11 @@ def chunk(**delta: Any) -> bytes:
     ],
     ids=lambda value: repr(value)[:70],
 )
-def test_call_in_every_known_form_is_read(feed: Cut, delta: dict[str, Any], part: tuple[str, str, str]) -> None:
+def test_call_in_every_known_form_is_read(delta: dict[str, Any], part: tuple[str, str, str]) -> None:
     reader = ResponseReader()
-    events = [event for each in feed(chunk(**delta)) for event in reader.feed(each)]
 
-    assert events == [ToolCallDelta(0, *part)]
-
-
-@pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_legacy_function_call_in_fragments_is_one_call(feed: Cut) -> None:
-    stream = chunk(function_call={"name": "f", "arguments": ""}) + chunk(function_call={"arguments": "{}"})
-    reader = ResponseReader()
-    events = [event for each in feed(stream) for event in reader.feed(each)]
-
-    assert events == [ToolCallDelta(0, "", "f", ""), ToolCallDelta(0, "", "", "{}")]
+    assert reader.feed(chunk(**delta)) == [ToolCallDelta(0, *part)]
+    assert reader.feed(chunk(function_call={"arguments": "1"})) == [ToolCallDelta(0, "", "", "1")]
 
 
 def test_call_without_a_name_raises_malformed_at_the_end() -> None:

@@ -13,9 +13,9 @@ from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.wire.dialect import ParsedRequest, decoded
+from tokenfall.wire.dialect import Fraction, ModelName, ParsedRequest, decoded
 from tokenfall.wire.openai.embeddings import texts_of
-from tokenfall.wire.openai.request import Fraction, Penalty, StreamOptions, includes_usage, stops
+from tokenfall.wire.openai.request import Penalty, StreamOptions, includes_usage, stops
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 20
@@ -23,7 +23,7 @@ MAX_CHOICES = 128
 
 
 class CompletionBody(Struct, kw_only=True):
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    model: ModelName
     prompt: str | list[str | Annotated[int, Meta(ge=0)] | list[Annotated[int, Meta(ge=0)]]] | None = None
     suffix: str | None = None
     echo: bool | None = None

@@ -94,9 +94,6 @@ class CompletionEncoder:
     def token(self, text: str) -> bytes:
         if self._block.kind != "text":
             return b""
-        frame_template = self.frame_template()
-        if frame_template is not None:
-            return frame_template[0] + _encode(text) + frame_template[1]
         choice = self._block.choice
         return self._chunk(text, choice, logprobs=self._logprobs[choice].document((text,)))
 
@@ -148,8 +145,6 @@ OPENAI_COMPLETIONS = Dialect(
     name="openai.completions",
     body=CompletionBody,
     response=Completion,
-    stream_type=sse.CONTENT_TYPE,
-    keepalive=sse.PING,
     decode=decode,
     encoder=CompletionEncoder,
     encode_response=encode_response,

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from tokenfall.wire.dialect import MAX_ITEMS, NullableSchema, no_schema
-from tokenfall.wire.openai.request import Fraction
+from tokenfall.wire.dialect import MAX_ITEMS, Fraction, ModelName, NullableSchema, no_schema
 
 _Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
 _Metadata = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]]
@@ -67,7 +66,7 @@ class Reasoning(Struct):
 class ResponsesBody(Struct, kw_only=True):
     """The members of a request that are decoded."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    model: ModelName
     input: str | Annotated[list[Raw], Meta(max_length=MAX_ITEMS)] | None = None
     instructions: str | None = None
     stream: bool | None = None

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.tokens import count_tokens
-from tokenfall.wire.dialect import Count, ResponseMeta
+from tokenfall.wire.dialect import BlockKind, Count, ResponseMeta
 from tokenfall.wire.openai.logprobs import TokenLogprob
 from tokenfall.wire.openai.responses.body import Reasoning
 from tokenfall.wire.openai.responses.options import ResponsesOptions
@@ -26,7 +26,7 @@ _INCOMPLETE: dict[FinishReason, IncompleteReason] = {"length": "max_output_token
 class OutputItem(Struct, frozen=True, kw_only=True):
     """An output item: a message, a reasoning summary or a tool call. `text` is its complete text or arguments."""
 
-    kind: Literal["text", "thought", "call"]
+    kind: BlockKind
     id: str
     text: str
     call: ToolCall | None = None

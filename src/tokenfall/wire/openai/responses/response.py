@@ -4,14 +4,13 @@ Source: the OpenAI API reference, "Create a model response".
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import msgspec
 
 from tokenfall.messages import ToolCall
 from tokenfall.wire import rate_limit_headers, sse
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest
+from tokenfall.wire.dialect import BlockKind, Dialect, ModelResponse, ParsedRequest
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.logprobs import TokenLogprob, check_size, logprobs_lazily
@@ -28,7 +27,7 @@ _encode = msgspec.json.encode
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
     """Encode a complete response: reasoning, text and calls, in this order."""
     choice, meta = response.choices[0], response.meta
-    blocks: list[tuple[Literal["text", "thought", "call"], str, ToolCall | None]] = []
+    blocks: list[tuple[BlockKind, str, ToolCall | None]] = []
     if choice.thought:
         blocks.append(("thought", choice.thought, None))
     if choice.text or not (blocks or choice.calls):
@@ -81,8 +80,6 @@ OPENAI_RESPONSES = Dialect(
     name="openai.responses",
     body=ResponsesBody,
     response=ResponsesResponse,
-    stream_type=sse.CONTENT_TYPE,
-    keepalive=sse.PING,
     decode=decode,
     encoder=ResponsesEncoder,
     encode_response=encode_response,

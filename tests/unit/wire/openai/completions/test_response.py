@@ -1,4 +1,3 @@
-import json
 from typing import Any
 
 import msgspec
@@ -16,11 +15,14 @@ from tokenfall.wire.openai.completions.logprobs import CompletionLogprobs
 from tokenfall.wire.openai.completions.request import CompletionOptions
 from tokenfall.wire.openai.completions.response import MAX_ECHOED, OPENAI_COMPLETIONS
 
-from tests.unit.wire.openai.streams import (
-    BROKEN,
+from tests.unit.wire.refusals import refusal
+from tests.unit.wire.streams import (
     FIRST_CALL,
     TEXT,
     THOUGHT,
+    Script,
+    complete,
+    complete_body,
     documents,
     frames,
     model_response,
@@ -44,7 +46,7 @@ def chunk(text: bytes, *, choice: int = 0, logprobs: bytes = b"null", reason: by
     return b"data: {" + HEAD + members + b"}\n\n"
 
 
-def complete(**fields: Any) -> ParsedRequest:
+def completion(**fields: Any) -> ParsedRequest:
     return parsed_request(OPENAI_COMPLETIONS, **{"prompt": "Say hi", **fields})
 
 
@@ -52,14 +54,14 @@ def complete(**fields: Any) -> ParsedRequest:
 
 
 def test_model_and_prompt_are_sufficient() -> None:
-    read = complete(user="u")
+    read = completion(user="u")
 
     assert read.request == ChatRequest(messages=(Message("user", "Say hi"),), model="sim", max_tokens=16)
     assert (read.stream, read.options) == (False, CompletionOptions())
 
 
 def test_all_fields_are_decoded() -> None:
-    read = complete(
+    read = completion(
         prompt=["a", "b"],
         suffix="s",
         echo=True,
@@ -107,7 +109,7 @@ def test_all_fields_are_decoded() -> None:
     ],
 )
 def test_prompts_are_texts_or_token_ids(prompt: object, texts: list[str]) -> None:
-    assert [message.content for message in complete(prompt=prompt).request.messages] == texts
+    assert [message.content for message in completion(prompt=prompt).request.messages] == texts
 
 
 @pytest.mark.parametrize(
@@ -137,43 +139,31 @@ def test_prompts_are_texts_or_token_ids(prompt: object, texts: list[str]) -> Non
     ],
 )
 def test_invalid_request_is_refused_with_the_field(fields: dict[str, Any], param: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        complete(**fields)
-
-    assert caught.value.param == param
+    assert refusal(completion, **fields)[0] == param
 
 
 # Streams
 
 
-def test_text_is_streamed_in_frames() -> None:
-    assert frames(OPENAI_COMPLETIONS, complete(), [(TEXT, ["Hi", " \nyou"])]) == [
-        chunk(b"Hi"),
-        chunk(b" \\nyou"),
-        chunk(b"", reason=b'"stop"'),
-        DONE,
-    ]
+@pytest.mark.parametrize(
+    ("script", "reason", "chunks", "end"),
+    [
+        ([(TEXT, ["Hi", " \nyou"])], "stop", [chunk(b"Hi"), chunk(b" \\nyou")], b"stop"),
+        ([(THOUGHT, ["Hm"]), (TEXT, ["Hi"]), (FIRST_CALL, ["{}"])], "tool_calls", [chunk(b"Hi")], b"stop"),
+        ([], "length", [], b"length"),
+        ([], "content_filter", [], b"content_filter"),
+    ],
+)
+def test_text_is_streamed_in_frames_without_reasoning_and_calls(
+    script: Script, reason: FinishReason, chunks: list[bytes], end: bytes
+) -> None:
+    last = chunk(b"", reason=b'"%b"' % end)
 
-
-def test_reasoning_and_calls_are_dropped() -> None:
-    script = [(THOUGHT, ["Hm"]), (TEXT, ["Hi"]), (FIRST_CALL, ["{}"])]
-
-    assert frames(OPENAI_COMPLETIONS, complete(), script, reason="tool_calls") == [
-        chunk(b"Hi"),
-        chunk(b"", reason=b'"stop"'),
-        DONE,
-    ]
-
-
-@pytest.mark.parametrize("reason", ["stop", "length", "content_filter"])
-def test_empty_response_is_a_finish_reason(reason: FinishReason) -> None:
-    end = chunk(b"", reason=b'"%b"' % reason.encode())
-
-    assert frames(OPENAI_COMPLETIONS, complete(), [], reason=reason) == [end, DONE]
+    assert frames(OPENAI_COMPLETIONS, completion(), script, reason=reason) == [*chunks, last, DONE]
 
 
 def test_usage_is_in_the_last_chunk_and_null_before() -> None:
-    request = complete(stream=True, stream_options={"include_usage": True})
+    request = completion(stream=True, stream_options={"include_usage": True})
     usage = b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}\n\n'
 
     assert frames(OPENAI_COMPLETIONS, request, [(TEXT, ["Hi"])]) == [
@@ -188,7 +178,7 @@ def test_usage_is_in_the_last_chunk_and_null_before() -> None:
 def test_each_prompt_is_echoed_before_its_choices() -> None:
     script = [(ContentBlock("text", choice=number), [str(number)]) for number in range(3)]  # the last has no text
 
-    assert frames(OPENAI_COMPLETIONS, complete(prompt=["a", "b"], n=2, echo=True), script) == [
+    assert frames(OPENAI_COMPLETIONS, completion(prompt=["a", "b"], n=2, echo=True), script) == [
         chunk(b"a"),
         chunk(b"0"),
         chunk(b"", reason=b'"stop"'),
@@ -204,14 +194,8 @@ def test_each_prompt_is_echoed_before_its_choices() -> None:
     ]
 
 
-def test_prompt_is_echoed_once_per_choice() -> None:
-    script = [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])]
-
-    assert frames(OPENAI_COMPLETIONS, complete(echo=True), script)[:2] == [chunk(b"Say hi"), chunk(b"Hi")]
-
-
 def test_logprobs_include_the_echoed_prompt_with_continuous_offsets() -> None:
-    assert frames(OPENAI_COMPLETIONS, complete(echo=True, logprobs=1), [(TEXT, ["Hi", " you"])])[:3] == [
+    assert frames(OPENAI_COMPLETIONS, completion(echo=True, logprobs=1), [(TEXT, ["Hi", " you"])])[:3] == [
         chunk(
             b"Say hi",
             logprobs=b'{"tokens":["Say"," hi"],"token_logprobs":[null,-0.8737],'
@@ -230,26 +214,20 @@ def test_logprobs_include_the_echoed_prompt_with_continuous_offsets() -> None:
 
 
 def test_zero_alternatives_give_none() -> None:
-    assert frames(OPENAI_COMPLETIONS, complete(logprobs=0), [(TEXT, ["Hi"])])[0] == chunk(
+    assert frames(OPENAI_COMPLETIONS, completion(logprobs=0), [(TEXT, ["Hi"])])[0] == chunk(
         b"Hi", logprobs=b'{"tokens":["Hi"],"token_logprobs":[-0.6558],"top_logprobs":null,"text_offset":[0]}'
     )
 
 
 def test_number_of_alternatives_is_as_requested_even_for_an_alternative_token() -> None:
-    [document, *_] = documents(frames(OPENAI_COMPLETIONS, complete(logprobs=5), [(TEXT, [" the"])]))
+    [document, *_] = documents(frames(OPENAI_COMPLETIONS, completion(logprobs=5), [(TEXT, [" the"])]))
 
     assert list(document["choices"][0]["logprobs"]["top_logprobs"][0]) == [" the", " a", " and", " of", " to"]
 
 
-def test_error_frame_is_the_same_before_and_after_the_first_token() -> None:
-    assert OPENAI_COMPLETIONS.error_frame(BROKEN, 0) == (
-        b'data: {"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
-    )
-
-
 @given(st.text(), st.sampled_from([None, 1]), st.text())
 def test_any_text_round_trips_in_its_frame(text: str, logprobs: int | None, prompt: str) -> None:
-    request = complete(prompt=prompt, echo=True, logprobs=logprobs)
+    request = completion(prompt=prompt, echo=True, logprobs=logprobs)
     decoded = documents(frames(OPENAI_COMPLETIONS, request, [(TEXT, [text])]))
 
     assert "".join(each["choices"][0]["text"] for each in decoded) == prompt + text
@@ -259,13 +237,7 @@ def test_any_text_round_trips_in_its_frame(text: str, logprobs: int | None, prom
 
 
 def test_complete_response() -> None:
-    decoded = b"".join(
-        OPENAI_COMPLETIONS.encode_response(
-            complete(), model_response(ResponseChoice(text="Hi", reason="length", tokens=["Hi"]))
-        )
-    )
-
-    assert decoded == (
+    assert complete_body(OPENAI_COMPLETIONS, completion(), ResponseChoice(text="Hi", reason="length")) == (
         b"{" + HEAD + b'"choices":[{"index":0,"text":"Hi","logprobs":null,"finish_reason":"length"}],'
         b'"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}'
     )
@@ -273,17 +245,11 @@ def test_complete_response() -> None:
 
 @pytest.mark.parametrize(("logprobs", "tops"), [(0, None), (1, [None, {" b": -0.8169}, {"Hi": -0.6558}])])
 def test_complete_response_with_echo_and_logprobs(logprobs: int, tops: object) -> None:
-    request = complete(prompt="a b", echo=True, logprobs=logprobs)
-    decoded = json.loads(
-        b"".join(
-            OPENAI_COMPLETIONS.encode_response(
-                request, model_response(ResponseChoice(text="Hi", reason="stop", tokens=["Hi"]))
-            )
-        )
-    )
+    request = completion(prompt="a b", echo=True, logprobs=logprobs)
+    [choice] = complete(OPENAI_COMPLETIONS, request, ResponseChoice(text="Hi", reason="stop", tokens=["Hi"]))["choices"]
 
-    assert decoded["choices"][0]["text"] == "a bHi"
-    assert decoded["choices"][0]["logprobs"] == {
+    assert choice["text"] == "a bHi"
+    assert choice["logprobs"] == {
         "tokens": ["a", " b", "Hi"],
         "token_logprobs": [None, -0.8169, -0.6558],
         "top_logprobs": tops,
@@ -292,26 +258,24 @@ def test_complete_response_with_echo_and_logprobs(logprobs: int, tops: object) -
 
 
 def test_complete_response_without_usage() -> None:
-    calls = model_response(ResponseChoice(text="", reason="tool_calls"), usage=None)
+    decoded = complete(OPENAI_COMPLETIONS, completion(), ResponseChoice(text="", reason="tool_calls"), usage=None)
 
-    assert b"".join(OPENAI_COMPLETIONS.encode_response(complete(), calls)) == (
-        b"{" + HEAD + b'"choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}],"usage":null}'
-    )
+    assert (decoded["usage"], decoded["choices"][0]["finish_reason"]) == (None, "stop")
 
 
 def test_stream_with_too_many_echoed_logprobs_is_refused() -> None:
     meta = ResponseMeta("0" * 24, 0.0, "sim", MAX_ECHOED // 6)
-    request = complete(prompt="a", echo=True, logprobs=5, stream=True)
+    request = completion(prompt="a", echo=True, logprobs=5, stream=True)
     OPENAI_COMPLETIONS.encoder(request, meta)
 
     with pytest.raises(InvalidRequest, match="a stream has at most 2048"):
         OPENAI_COMPLETIONS.encoder(request, replace(meta, prompt_tokens=MAX_ECHOED // 6 + 1))
-    OPENAI_COMPLETIONS.encoder(complete(prompt="a", echo=True, stream=True), replace(meta, prompt_tokens=9_000))
+    OPENAI_COMPLETIONS.encoder(completion(prompt="a", echo=True, stream=True), replace(meta, prompt_tokens=9_000))
 
 
 @pytest.mark.parametrize("fields", [{"logprobs": 5}, {"echo": True, "n": 100}])
 def test_complete_response_that_would_be_too_large_is_refused(fields: dict[str, Any]) -> None:
-    request = complete(prompt="a" * 100_000, **fields)
+    request = completion(prompt="a" * 100_000, **fields)
     choices = ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])
 
     with pytest.raises(InvalidRequest, match="a complete response"):
@@ -320,9 +284,9 @@ def test_complete_response_that_would_be_too_large_is_refused(fields: dict[str, 
 
 @given(st.text(alphabet="ab \n"), st.integers(0, 3))
 def test_logprobs_are_equal_in_complete_and_streamed_responses(prompt: str, top: int) -> None:
-    request = complete(prompt=prompt or "a", echo=True, logprobs=top)
+    request = completion(prompt=prompt or "a", echo=True, logprobs=top)
     choice = ResponseChoice(text="H i", reason="stop", tokens=["H", " i"])
-    decoded = json.loads(b"".join(OPENAI_COMPLETIONS.encode_response(request, model_response(choice))))
+    [decoded] = complete(OPENAI_COMPLETIONS, request, choice)["choices"]
     streamed = CompletionLogprobs(top)
     before, after = (
         msgspec.to_builtins(each)
@@ -330,4 +294,4 @@ def test_logprobs_are_equal_in_complete_and_streamed_responses(prompt: str, top:
     )
     whole = {name: (None if after[name] is None else before[name] + after[name]) for name in before}
 
-    assert decoded["choices"][0]["logprobs"] == whole
+    assert decoded["logprobs"] == whole

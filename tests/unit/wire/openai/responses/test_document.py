@@ -12,7 +12,7 @@ from tokenfall.wire.openai.responses.document import (
 )
 
 from tests.unit.wire.openai.responses.test_stream import respond
-from tests.unit.wire.openai.streams import IDENTITY
+from tests.unit.wire.streams import IDENTITY
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, ToolCall
 from tokenfall.wire.openai.responses.input import messages_of
 from tokenfall.wire.openai.responses.item_ids import digest_of
+
+from tests.unit.wire.refusals import refusal
 
 
 def items(*given: Any) -> list[Raw]:
@@ -121,22 +122,17 @@ def test_items_of_other_types_are_ignored() -> None:
         ({"type": 7}, "input[0].type", "input[0].type: Expected `str | null`, got `int`"),
         (output("c1"), "input", "No tool call found for function call output with call_id c1."),
         (call("c1"), "input", "No tool output found for function call c1."),
-        ({"type": "item_reference", "id": "rs_1"}, "input", "Item with id 'rs_1' not found."),
         ({"type": "item_reference"}, "input", "Item with id '' not found."),
     ],
 )
 def test_invalid_item_is_refused_with_its_path(item: Any, param: str, message: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        messages_of(items(item))
-
-    assert (caught.value.param, caught.value.message) == (param, message)
+    assert refusal(messages_of, items(item)) == (param, message)
 
 
 def test_item_nested_too_deeply_is_named() -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        messages_of([Raw(b'{"type":"message","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")])
+    deep = Raw(b'{"type":"message","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
 
-    assert (caught.value.param, caught.value.message) == ("input[0]", "input[0]: the body is nested too deeply")
+    assert refusal(messages_of, [deep]) == ("input[0]", "input[0]: the body is nested too deeply")
 
 
 def read(*given: dict[str, Any]) -> list[Message]:
@@ -183,8 +179,7 @@ def test_reference_to_a_message_item_is_ignored(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "item", ["msg_never", f"msg_{NUMBER}", f"x_{NUMBER}0", f"msg_{NUMBER}z", f"fc_{NUMBER}1234", "", None]
+    "item", ["msg_never", "rs_1", f"msg_{NUMBER}", f"x_{NUMBER}0", f"msg_{NUMBER}z", f"fc_{NUMBER}1234", "", None]
 )
 def test_reference_to_an_unknown_item_is_refused(item: str | None) -> None:
-    with pytest.raises(InvalidRequest, match="not found"):
-        read({"type": "item_reference", "id": item})
+    assert refusal(read, {"type": "item_reference", "id": item}) == ("input", f"Item with id '{item or ''}' not found.")

@@ -4,17 +4,30 @@ from typing import Any
 import msgspec
 import pytest
 
-from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Grammar, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
 from tokenfall.wire.openai.responses.body import Reasoning
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
-from tests.unit.wire.openai.streams import parsed_request
+from tests.unit.wire.refusals import refusal
+from tests.unit.wire.streams import parsed_request
 
 LOOK = {"type": "function", "name": "look", "description": "d", "parameters": {"type": "object"}, "strict": True}
 BUY = {"type": "function", "name": "buy", "parameters": None}
 SEARCH = {"type": "web_search", "search_context_size": "low"}
+RUN = {"type": "custom", "name": "run", "description": "d", "format": {"type": "text"}}
+GRAMMAR = {"type": "grammar", "syntax": "regex", "definition": "[0-9]+"}
+DIGITS = Grammar("[0-9]+", "regex")
+NO_INPUT = """One of "input" or "previous_response_id" or 'prompt' or 'conversation_id' must be provided."""
+
+
+def custom(form: object) -> dict[str, object]:
+    """A custom tool with this format."""
+    return {"type": "custom", "name": "run", "format": form}
+
+
+def allowed(*tools: dict[str, str], mode: str = "auto") -> dict[str, object]:
+    return {"type": "allowed_tools", "mode": mode, "tools": tools}
 
 
 def as_sent(value: Any) -> msgspec.Raw:
@@ -123,52 +136,48 @@ def test_all_fields_are_decoded() -> None:
     }
 
 
-def test_input_may_be_items() -> None:
-    assert respond(input=[{"role": "user", "content": "Hi"}]).request.messages == (Message("user", "Hi"),)
-
-
-def test_empty_text_is_an_input() -> None:
-    assert respond(input="").request.messages == (Message("user", ""),)
-
-
 @pytest.mark.parametrize(
-    ("given", "choice"),
+    ("fields", "expected"),
     [
-        (None, "auto"),
-        ("auto", "auto"),
-        ("none", "none"),
-        ("required", "required"),
-        ({"type": "function", "name": "look"}, "look"),
-        ({"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "look"}]}, "required"),
-        ({"type": "web_search"}, "auto"),
+        ({"input": [{"role": "user", "content": "Hi"}]}, {"messages": (Message("user", "Hi"),)}),
+        ({"input": ""}, {"messages": (Message("user", ""),)}),
+        *(
+            ({"tools": [LOOK, SEARCH, RUN], "tool_choice": given}, {"tool_choice": choice})
+            for given, choice in (
+                (None, "auto"),
+                ("auto", "auto"),
+                ("none", "none"),
+                ("required", "required"),
+                ({"type": "function", "name": "look"}, "look"),
+                ({"type": "custom", "name": "run"}, "run"),
+                (allowed({"type": "function", "name": "look"}, mode="required"), "required"),
+                ({"type": "web_search"}, "auto"),
+            )
+        ),
+        (
+            {"tools": [BUY, RUN], "tool_choice": allowed({"type": "custom", "name": "run"}, {"type": "web_search"})},
+            {"tools": (Tool("run", "d", custom=True),), "tool_choice": "auto"},
+        ),
+        (
+            {"tools": [BUY, custom(GRAMMAR), custom(None)]},
+            {"tools": (Tool("buy"), Tool("run", custom=True, grammar=DIGITS), Tool("run", custom=True))},
+        ),
+        *(
+            ({"text": {"format": form}}, {"json_object": is_json, "schema": None, "schema_name": ""})
+            for form, is_json in ((None, False), ({"type": "text"}, False), ({"type": "json_object"}, True))
+        ),
+        ({"reasoning": None}, {"reasoning": False}),
+        ({"reasoning": {}}, {"reasoning": False}),
+        ({"reasoning": {"effort": "none"}}, {"reasoning": False}),
+        ({"reasoning": {"effort": "minimal"}}, {"reasoning": False}),
+        ({"reasoning": {"effort": "high"}}, {"reasoning": True}),
+        ({"reasoning": {"summary": "concise"}}, {"reasoning": True}),
     ],
 )
-def test_tool_choice_is_decoded(given: object, choice: str) -> None:
-    assert respond(tools=[LOOK, SEARCH], tool_choice=given).request.tool_choice == choice
+def test_fields_are_decoded_to_members_of_the_request(fields: dict[str, Any], expected: dict[str, object]) -> None:
+    read = respond(**fields).request
 
-
-@pytest.mark.parametrize(
-    ("form", "json_object"), [(None, False), ({"type": "text"}, False), ({"type": "json_object"}, True)]
-)
-def test_json_object_format_is_accepted(form: object, json_object: bool) -> None:
-    request = respond(text={"format": form}).request
-
-    assert (request.json_object, request.schema, request.schema_name) == (json_object, None, "")
-
-
-@pytest.mark.parametrize(
-    ("reasoning", "expected"),
-    [
-        (None, False),
-        ({}, False),
-        ({"effort": "none"}, False),
-        ({"effort": "minimal"}, False),
-        ({"effort": "high"}, True),
-        ({"summary": "concise"}, True),
-    ],
-)
-def test_options_request_reasoning(reasoning: object, expected: bool) -> None:
-    assert respond(reasoning=reasoning).request.reasoning is expected
+    assert {name: getattr(read, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -227,87 +236,29 @@ def test_options_request_reasoning(reasoning: object, expected: bool) -> None:
         ({"metadata": {str(number): "" for number in range(17)}}, "metadata", None),
         ({"metadata": {"a": 1}}, "metadata[...]", None),
         ({"truncation": "sometimes"}, "truncation", None),
+        ({"input": None}, "input", NO_INPUT),
+        ({"input": []}, "input", NO_INPUT),
+        *(
+            ({"tools": [LOOK, RUN], "tool_choice": choice}, param, None)
+            for choice, param in (
+                ({"type": "allowed_tools", "mode": "auto"}, "tool_choice.tools"),
+                (allowed({"type": "function", "name": "sell"}), "tool_choice"),
+                (allowed({"type": "function"}), "tool_choice"),
+                ({"type": "custom", "name": "look"}, "tool_choice"),
+            )
+        ),
+        ({"tools": [custom({"type": "xml"})]}, "tools[0].format.type", None),
+        ({"tools": [custom({**GRAMMAR, "syntax": "peg"})]}, "tools[0].format.syntax", None),
+        ({"tools": [custom({"type": "grammar", "syntax": "lark"})]}, "tools[0].format.definition", None),
+        ({"tools": [custom(7)]}, "tools[0].format", None),
     ],
 )
 def test_invalid_request_is_refused_with_the_field(fields: dict[str, Any], param: str, message: str | None) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        respond(**fields)
+    found, text = refusal(respond, **fields)
 
-    assert caught.value.param == param
-    assert message in (None, caught.value.message)
-
-
-@pytest.mark.parametrize("given", [None, []])
-def test_request_without_input_is_refused(given: object) -> None:
-    with pytest.raises(InvalidRequest, match='One of "input" or') as caught:
-        respond(input=given)
-
-    assert caught.value.param == "input"
-
-
-FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object"}}
-RUN = {"type": "custom", "name": "run", "description": "d", "format": {"type": "text"}}
-
-
-def test_custom_tools_are_decoded_and_may_be_chosen() -> None:
-    read = respond(tools=[FUNCTION, RUN], tool_choice={"type": "custom", "name": "run"}).request
-
-    assert read.tools[1] == Tool("run", "d", custom=True)
-    assert read.tool_choice == "run"
-
-
-@pytest.mark.parametrize("mode", ["auto", "required"])
-def test_only_allowed_tools_may_be_called(mode: str) -> None:
-    tools = [{"type": "custom", "name": "run"}, {"type": "web_search"}]
-    read = respond(tools=[FUNCTION, RUN], tool_choice={"type": "allowed_tools", "mode": mode, "tools": tools}).request
-
-    assert ([tool.name for tool in read.tools], read.tool_choice) == (["run"], mode)
-
-
-@pytest.mark.parametrize(
-    ("choice", "param"),
-    [
-        ({"type": "allowed_tools", "mode": "auto"}, "tool_choice.tools"),
-        ({"type": "allowed_tools", "tools": [{"type": "function", "name": "sell"}]}, "tool_choice"),
-        ({"type": "allowed_tools", "tools": [{"type": "function"}]}, "tool_choice"),
-        ({"type": "custom", "name": "look"}, "tool_choice"),
-    ],
-)
-def test_choice_of_an_unknown_tool_is_refused(choice: dict[str, Any], param: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        respond(tools=[FUNCTION, RUN], tool_choice=choice)
-
-    assert caught.value.param == param
+    assert (found, message or text) == (param, text)
 
 
 def test_include_requests_encrypted_reasoning() -> None:
     assert respond(include=["reasoning.encrypted_content"]).options.encrypted
     assert not respond(include=["x"]).options.encrypted
-
-
-def custom_tool(form: object) -> dict[str, object]:
-    return {"type": "custom", "name": "run", "format": form}
-
-
-def test_grammar_of_a_custom_tool_is_decoded() -> None:
-    grammar = {"type": "grammar", "syntax": "regex", "definition": "[0-9]+"}
-    tools = [custom_tool(grammar), custom_tool({"type": "text"}), custom_tool(None)]
-    read = OPENAI_RESPONSES.decode(json.dumps({"model": "m", "input": "hi", "tools": tools}).encode())
-
-    assert [tool.grammar for tool in read.request.tools] == [Grammar("[0-9]+", "regex"), None, None]
-
-
-@pytest.mark.parametrize(
-    ("form", "param"),
-    [
-        ({"type": "xml"}, "tools[0].format.type"),
-        ({"type": "grammar", "syntax": "peg", "definition": "a"}, "tools[0].format.syntax"),
-        ({"type": "grammar", "syntax": "lark"}, "tools[0].format.definition"),
-        (7, "tools[0].format"),
-    ],
-)
-def test_invalid_format_of_a_custom_tool_is_refused(form: object, param: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        OPENAI_RESPONSES.decode(json.dumps({"model": "m", "input": "hi", "tools": [custom_tool(form)]}).encode())
-
-    assert caught.value.param == param

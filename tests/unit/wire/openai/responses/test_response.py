@@ -4,22 +4,27 @@ from typing import Any
 import pytest
 
 from tokenfall.errors import InvalidRequest
+from tokenfall.events import FinishReason
 from tokenfall.messages import ToolCall
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import ResponseChoice
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.unit.wire.openai.responses.test_stream import USAGE, message, part, respond, response
-from tests.unit.wire.openai.streams import (
+from tests.unit.wire.streams import (
     BROKEN,
     FIRST_CALL,
     IDENTITY,
     TEXT,
     THOUGHT,
+    complete,
+    complete_body,
     documents,
+    encode_block,
     frames,
-    model_response,
 )
+
+CALL = ToolCall("call_1", "look", "{}")
 
 
 def test_dialect_name_and_content_type() -> None:
@@ -28,48 +33,35 @@ def test_dialect_name_and_content_type() -> None:
 
 
 def test_complete_response() -> None:
-    encoded = b"".join(
-        OPENAI_RESPONSES.encode_response(respond(), model_response(ResponseChoice(text="Hi", reason="stop")))
-    )
+    encoded = complete_body(OPENAI_RESPONSES, respond(), ResponseChoice(text="Hi", reason="stop"))
 
     output = message(0, b"completed", part(b"Hi"))
     assert encoded == response(b"completed", output=output, completed=b"1700000002", usage=USAGE % 0)
 
 
-def test_complete_response_truncated_is_incomplete() -> None:
-    encoded = b"".join(
-        OPENAI_RESPONSES.encode_response(
-            respond(), model_response(ResponseChoice(text="Hi", reason="length"), usage=None)
-        )
-    )
+@pytest.mark.parametrize(
+    ("text", "calls", "reason", "status", "items"),
+    [
+        ("", (), "stop", "completed", ["message"]),
+        ("Hi", (), "length", "incomplete", ["message"]),
+        ("", (CALL,), "tool_calls", "completed", ["function_call"]),
+    ],
+)
+def test_complete_response_has_an_item_for_each_block(
+    text: str, calls: tuple[ToolCall, ...], reason: FinishReason, status: str, items: list[str]
+) -> None:
+    encoded = complete(OPENAI_RESPONSES, respond(), ResponseChoice(text=text, reason=reason, calls=calls), usage=None)
 
-    output = message(0, b"incomplete", part(b"Hi"))
-    assert encoded == response(b"incomplete", output=output, why=b'{"reason":"max_output_tokens"}')
-
-
-def test_complete_empty_response_has_an_empty_message() -> None:
-    encoded = json.loads(
-        b"".join(OPENAI_RESPONSES.encode_response(respond(), model_response(ResponseChoice(text="", reason="stop"))))
-    )
-
-    assert [item["content"][0]["text"] for item in encoded["output"]] == [""]
+    assert (encoded["status"], encoded["usage"]) == (status, None)
+    assert [(item["type"], item["status"]) for item in encoded["output"]] == [(item, status) for item in items]
 
 
 def test_complete_response_equals_the_last_stream_event() -> None:
-    choice = ResponseChoice(
-        text="Hi", reason="tool_calls", thought="Hm", calls=(ToolCall("call_1", "look", "{}"),), tokens=["Hi"]
-    )
+    choice = ResponseChoice(text="Hi", reason="tool_calls", thought="Hm", calls=(CALL,), tokens=["Hi"])
     script = [(THOUGHT, ["Hm"]), (TEXT, ["Hi"]), (FIRST_CALL, ["{}"])]
     *_, last = documents(frames(OPENAI_RESPONSES, respond(), script, reason="tool_calls"))
 
-    assert json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(), model_response(choice)))) == last["response"]
-
-
-def test_calls_without_text_give_no_message_item() -> None:
-    choice = ResponseChoice(text="", reason="tool_calls", calls=(ToolCall("call_1", "look", "{}"),))
-    encoded = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(), model_response(choice))))
-
-    assert [item["type"] for item in encoded["output"]] == ["function_call"]
+    assert complete(OPENAI_RESPONSES, respond(), choice) == last["response"]
 
 
 def test_error_frame_has_members_of_both_formats() -> None:
@@ -92,8 +84,7 @@ LOGPROBS = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
 @pytest.mark.parametrize(("fields", "alternatives"), [(LOGPROBS, 2), ({**LOGPROBS, "top_logprobs": None}, 0)])
 def test_log_probabilities_are_included_if_requested(fields: dict[str, Any], alternatives: int) -> None:
     choice = ResponseChoice(text="Hi you", reason="stop", tokens=["Hi", " you"])
-    complete = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(**fields), model_response(choice))))
-    (part,) = complete["output"][0]["content"]
+    (part,) = complete(OPENAI_RESPONSES, respond(**fields), choice)["output"][0]["content"]
     encoder = OPENAI_RESPONSES.encoder(respond(**fields), IDENTITY)
     encoder.open(TEXT)
     deltas = documents([encoder.token(token) for token in choice.tokens])
@@ -101,11 +92,10 @@ def test_log_probabilities_are_included_if_requested(fields: dict[str, Any], alt
     assert [each["token"] for each in part["logprobs"]] == ["Hi", " you"]
     assert [len(each["top_logprobs"]) for each in part["logprobs"]] == [alternatives] * 2
     assert [each["logprobs"] for each in deltas] == [[each] for each in part["logprobs"]]
-    encoder.open(THOUGHT)
-    assert "logprobs" not in documents([encoder.token("Hm")])[0]
+    assert "logprobs" not in documents([encode_block(encoder, THOUGHT, ["Hm"])])[-1]
 
 
 def test_too_many_log_probabilities_are_refused() -> None:
     choice = ResponseChoice(text="", reason="stop", tokens=["a"] * 50_000)
     with pytest.raises(InvalidRequest, match="log probabilities"):
-        b"".join(OPENAI_RESPONSES.encode_response(respond(**LOGPROBS), model_response(choice)))
+        complete(OPENAI_RESPONSES, respond(**LOGPROBS), choice)

@@ -10,7 +10,7 @@ from tokenfall.wire.dialect import ContentBlock, ParsedRequest
 from tokenfall.wire.openai.response import OPENAI_CHAT
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
-from tests.unit.wire.openai.streams import (
+from tests.unit.wire.streams import (
     BROKEN,
     FIRST_CALL,
     IDENTITY,

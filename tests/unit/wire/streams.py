@@ -1,8 +1,10 @@
-"""Shared by the tests of the OpenAI dialects: encodes a stream as the simulator does."""
+"""Shared by the tests of the dialects: encodes responses as the simulator and the relay do."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
@@ -10,12 +12,14 @@ from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import (
     ContentBlock,
     Dialect,
+    Encoder,
     ModelResponse,
     ParsedRequest,
     ResponseChoice,
     ResponseMeta,
     ResponseTiming,
 )
+from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim")
@@ -43,23 +47,48 @@ def frames(
     usage: Usage | None = USAGE,
 ) -> list[bytes]:
     """The stream of a response, split after each event."""
-    encoder = dialect.encoder(request, IDENTITY)
-    stream = b""
+    return cut(stream(dialect, request, script, finished=Finished(reason, "sim", usage)))
+
+
+def stream(
+    dialect: Dialect, request: ParsedRequest, script: Script, *, finished: Finished, meta: ResponseMeta = IDENTITY
+) -> bytes:
+    encoder = dialect.encoder(request, meta)
+    encoded = b""
     for choice in range(request.request.n):
         for block, tokens in script:
             if block.choice == choice:
-                stream += encoder.open(block)
-                for token in tokens:
-                    frame_template = encoder.frame_template()
-                    frame = encoder.token(token)
-                    assert frame_template is None or frame == frame_template[0] + json_string(token) + frame_template[1]
-                    stream += frame
-        stream += encoder.finish(choice, reason)
-    return cut(stream + encoder.end(Finished(reason, "sim", usage), TIMING))
+                encoded += encode_block(encoder, block, tokens)
+        encoded += encoder.finish(choice, finished.reason)
+    return encoded + encoder.end(finished, TIMING)
 
 
-def json_string(text: str) -> bytes:
-    return json.dumps(text, ensure_ascii=False).encode()
+def encode_block(encoder: Encoder, block: ContentBlock, tokens: Sequence[str]) -> bytes:
+    encoded = encoder.open(block)
+    for token in tokens:
+        template = encoder.frame_template()
+        encoded += encoder.token(token) if template is None else one_line(msgspec.json.encode(token)).join(template)
+    return encoded
+
+
+def complete_body(
+    dialect: Dialect,
+    request: ParsedRequest,
+    *choices: ResponseChoice,
+    finished: Finished | None = None,
+    meta: ResponseMeta = IDENTITY,
+) -> bytes:
+    finished = finished or Finished(choices[0].reason, "sim", USAGE)
+    response = ModelResponse(meta=meta, choices=choices, finished=finished, timing=TIMING)
+    return b"".join(dialect.encode_response(request, response))
+
+
+def complete(
+    dialect: Dialect, request: ParsedRequest, *choices: ResponseChoice, usage: Usage | None = USAGE
+) -> dict[str, Any]:
+    finished = Finished(choices[0].reason, "sim", usage)
+    document: dict[str, Any] = json.loads(complete_body(dialect, request, *choices, finished=finished))
+    return document
 
 
 def cut(stream: bytes) -> list[bytes]:
