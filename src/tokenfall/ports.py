@@ -116,17 +116,13 @@ class HistoryStore(Protocol):
         ...
 
     async def turns(
-        self,
-        conversation: Conversation,
-        last: int | None = None,
-        *,
-        until: str | None = None,
-        max_bytes: int | None = None,
+        self, conversation: Conversation, last: int | None = None, *, until: str = "", max_bytes: int | None = None
     ) -> Sequence[Turn] | None:
         """The newest `last` turns (all for None), oldest first; None if the conversation does not exist.
 
-        `until` is the id of the newest turn to return; the result is empty if that turn does not exist. Older turns are
-        omitted from the first whose size, with that of all newer ones, exceeds `max_bytes`; the newest never is.
+        `until` is the id of the newest turn to return, "" for the newest of all; the result is empty if that turn does
+        not exist. Older turns are omitted from the first whose size, with that of all newer ones, exceeds `max_bytes`;
+        the newest never is.
         """
         ...
 

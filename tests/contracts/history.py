@@ -57,24 +57,17 @@ class HistoryContract:
         """An empty store with at most `LIMIT` messages per conversation."""
         raise NotImplementedError
 
-    async def test_unknown_conversation_is_none(self, history: HistoryStore) -> None:
-        assert await history.turns(ALICE) is None
-        assert await history.conversations("alice") == []
+    async def test_unknown_conversation_is_none_and_cannot_be_changed(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
 
-    async def test_turn_round_trips(self, history: HistoryStore) -> None:
-        kept = turn(1)
-        await history.append(ALICE, kept)
+        assert await history.turns(BOB) is None
+        assert await history.rename(BOB, "mine") is False
+        assert await history.pin(BOB, True) is False
+        assert await history.conversations("bob") == []
 
-        assert await history.turns(ALICE) == [kept]
-
-    async def test_turn_round_trips_with_its_variants(self, history: HistoryStore) -> None:
+    async def test_turns_round_trip_in_append_order_regardless_of_their_times(self, history: HistoryStore) -> None:
         earlier = Variant(content="é", status="interrupted", model="sim", answered_at=1.5, end_code="stopped")
-        kept = replace(turn(1), variants=(earlier, replace(earlier, content="second", end_code="")))
-        await history.append(ALICE, kept)
-
-        assert await history.turns(ALICE) == [kept]
-
-    async def test_interrupted_turn_round_trips(self, history: HistoryStore) -> None:
+        varied = replace(turn(3), variants=(earlier, replace(earlier, content="second", end_code="")))
         cut = Turn(
             id="turn_cut",
             question=Message("user", "tell me"),
@@ -86,27 +79,16 @@ class HistoryContract:
             end_code="stopped",
             thought_s=1.5,
         )
-        await history.append(ALICE, cut)
+        for each in (varied, cut, turn(2)):
+            await history.append(ALICE, each)
 
-        assert await history.turns(ALICE) == [cut]
+        assert await history.turns(ALICE) == [varied, cut, turn(2)]
 
     @pytest.mark.parametrize("text", ["\0\r\n\x1b", "\u2028\ufeff\U0001f600", "'; DROP TABLE turns; --", "é" * 10_000])
     async def test_any_text_round_trips(self, history: HistoryStore, text: str) -> None:
         await history.append(ALICE, turn(1, text=text))
 
         assert await history.turns(ALICE) == [turn(1, text=text)]
-
-    async def test_turns_are_oldest_first(self, history: HistoryStore) -> None:
-        for number in (1, 2, 3):
-            await history.append(ALICE, turn(number))
-
-        assert await history.turns(ALICE) == [turn(1), turn(2), turn(3)]
-
-    async def test_turns_are_in_append_order_regardless_of_their_times(self, history: HistoryStore) -> None:
-        for number in (3, 1, 2):
-            await history.append(ALICE, turn(number))
-
-        assert await history.turns(ALICE) == [turn(3), turn(1), turn(2)]
 
     @pytest.mark.parametrize(("last", "expected"), [(0, []), (1, [3]), (2, [2, 3]), (3, [1, 2, 3]), (9, [1, 2, 3])])
     async def test_newest_turns_are_returned_oldest_first(
@@ -146,13 +128,16 @@ class HistoryContract:
 
         assert 20_000 <= await history.size_bytes(ALICE) < 22_000
 
-    async def test_oldest_turn_is_dropped_completely_at_the_limit(self, history: HistoryStore) -> None:
+    async def test_oldest_turn_of_a_conversation_is_dropped_at_the_limit(self, history: HistoryStore) -> None:
+        await history.append(BOB, turn(9))
         for number in range(LIMIT // 2):
             await history.append(ALICE, turn(number))
-        assert await history.turns(ALICE) == [turn(0), turn(1), turn(2)]
+        before = await history.turns(ALICE)
         await history.append(ALICE, turn(3))
 
+        assert before == [turn(0), turn(1), turn(2)]
         assert await history.turns(ALICE) == [turn(1), turn(2), turn(3)]
+        assert await history.turns(BOB) == [turn(9)]
 
     async def test_concurrent_turns_are_stored_completely_and_once(self, history: HistoryStore) -> None:
         turns = [turn(number) for number in range(LIMIT // 2)]
@@ -181,13 +166,6 @@ class HistoryContract:
 
         assert await history.turns(ALICE) == [turn(4, replaces=2), turn(5), turn(6)]
 
-    async def test_turn_that_replaces_a_dropped_turn_is_stored(self, history: HistoryStore) -> None:
-        for number in (1, 2):
-            await history.append(ALICE, turn(number))
-        await history.append(ALICE, turn(3, replaces=7))
-
-        assert await history.turns(ALICE) == [turn(1), turn(2), turn(3, replaces=7)]
-
     async def test_repeated_replacement_drops_nothing(self, history: HistoryStore) -> None:
         for number in (1, 2):
             await history.append(ALICE, turn(number))
@@ -197,27 +175,15 @@ class HistoryContract:
 
         assert [each.id for each in await history.turns(ALICE) or ()] == ["turn_1", "turn_3", "turn_4"]
 
-    async def test_turn_of_another_conversation_is_not_replaced(self, history: HistoryStore) -> None:
+    async def test_turn_that_replaces_a_dropped_one_or_one_of_another_conversation_is_stored(
+        self, history: HistoryStore
+    ) -> None:
         await history.append(BOB, turn(1))
         await history.append(ALICE, turn(2, replaces=1))
+        await history.append(ALICE, turn(3, replaces=7))
 
         assert await history.turns(BOB) == [turn(1)]
-        assert await history.turns(ALICE) == [turn(2, replaces=1)]
-
-    async def test_returned_turns_do_not_change_later(self, history: HistoryStore) -> None:
-        await history.append(ALICE, turn(1))
-        before = await history.turns(ALICE)
-        await history.append(ALICE, turn(2))
-
-        assert before == [turn(1)]
-
-    async def test_owners_have_separate_conversations(self, history: HistoryStore) -> None:
-        await history.append(ALICE, turn(1))
-        await history.append(BOB, turn(2))
-
-        assert await history.turns(ALICE) == [turn(1)]
-        assert await history.turns(BOB) == [turn(2)]
-        assert [each.messages for each in await history.conversations("bob")] == [2]
+        assert await history.turns(ALICE) == [turn(2, replaces=1), turn(3, replaces=7)]
 
     async def test_owner_and_id_are_not_concatenated(self, history: HistoryStore) -> None:
         await history.append(Conversation("a:b", "c"), turn(1))
@@ -225,37 +191,19 @@ class HistoryContract:
         assert await history.turns(Conversation("a", "b:c")) is None
         assert await history.conversations("a") == []
 
-    async def test_conversations_of_one_owner_are_separate(self, history: HistoryStore) -> None:
+    async def test_clear_deletes_one_conversation_with_its_title(self, history: HistoryStore) -> None:
         other = Conversation("alice", "other")
-        await history.append(ALICE, turn(1))
-        await history.append(other, turn(2))
+        for number, conversation in enumerate((ALICE, other, BOB)):
+            await history.append(conversation, turn(number))
+        await history.rename(ALICE, "old")
 
-        assert await history.turns(ALICE) == [turn(1)]
-        assert await history.turns(other) == [turn(2)]
-
-    async def test_limit_applies_to_each_conversation(self, history: HistoryStore) -> None:
-        for number in range(5):
-            await history.append(ALICE, turn(number))
-        await history.append(BOB, turn(9))
-
-        assert await history.turns(BOB) == [turn(9)]
-
-    async def test_clear_deletes_one_conversation_and_reports_whether_it_existed(self, history: HistoryStore) -> None:
-        await history.append(ALICE, turn(1))
-        await history.append(BOB, turn(2))
-
-        assert await history.clear(ALICE) is True
-        assert await history.clear(ALICE) is False
+        assert [await history.clear(ALICE), await history.clear(ALICE)] == [True, False]
         assert await history.turns(ALICE) is None
-        assert await history.conversations("alice") == []
-        assert await history.turns(BOB) == [turn(2)]
-
-    async def test_cleared_conversation_starts_empty(self, history: HistoryStore) -> None:
-        await history.append(ALICE, turn(1))
-        await history.clear(ALICE)
-        await history.append(ALICE, turn(2))
-
-        assert await history.turns(ALICE) == [turn(2)]
+        assert [(each.id, each.messages) for each in await history.conversations("alice")] == [("other", 2)]
+        assert [await history.turns(each) for each in (other, BOB)] == [[turn(1)], [turn(2)]]
+        await history.append(ALICE, turn(4))
+        assert await history.turns(ALICE) == [turn(4)]
+        assert [each.title for each in await history.conversations("alice")] == ["question 4", "question 1"]
 
     async def test_conversations_are_listed_by_their_last_activity(self, history: HistoryStore) -> None:
         for number, name in enumerate(("first", "second", "third", "first")):
@@ -265,12 +213,15 @@ class HistoryContract:
         assert [(each.id, each.messages) for each in listed] == [("first", 4), ("third", 2), ("second", 2)]
         assert [each.last_activity for each in listed] == [turn(number).answered_at for number in (3, 2, 1)]
 
-    async def test_repeated_turn_is_stored_once(self, history: HistoryStore) -> None:
+    async def test_repeated_turn_is_stored_once_and_does_not_count_as_activity(self, history: HistoryStore) -> None:
+        other = Conversation("alice", "other")
         await history.append(ALICE, turn(1))
         await history.append(ALICE, turn(2))
+        await history.append(other, turn(3))
         await history.append(ALICE, turn(1))
 
         assert await history.turns(ALICE) == [turn(1), turn(2)]
+        assert [each.id for each in await history.conversations("alice")] == ["other", "default"]
 
     async def test_turn_with_a_known_id_does_not_change_the_stored_one(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
@@ -279,14 +230,6 @@ class HistoryContract:
 
         assert await history.turns(ALICE) == [turn(1)]
         assert await history.turns(BOB) == [turn(1, text="of another owner")]
-
-    async def test_repeated_turn_does_not_count_as_activity(self, history: HistoryStore) -> None:
-        other = Conversation("alice", "other")
-        await history.append(ALICE, turn(1))
-        await history.append(other, turn(2))
-        await history.append(ALICE, turn(1))
-
-        assert [each.id for each in await history.conversations("alice")] == ["other", "default"]
 
     @pytest.mark.parametrize("name", ["", "a b", "{", "}{", "%7B", "*", "\0", "é", "😀"])
     async def test_owners_and_ids_may_be_any_text(self, history: HistoryStore, name: str) -> None:
@@ -315,20 +258,6 @@ class HistoryContract:
         listed = await history.conversations("alice")
 
         assert [(each.id, each.title) for each in listed] == [("other", "question 2"), ("default", "old")]
-
-    async def test_unknown_conversation_cannot_be_renamed(self, history: HistoryStore) -> None:
-        await history.append(ALICE, turn(1))
-
-        assert await history.rename(BOB, "mine") is False
-        assert await history.conversations("bob") == []
-
-    async def test_title_is_deleted_with_its_conversation(self, history: HistoryStore) -> None:
-        await history.append(ALICE, turn(1))
-        await history.rename(ALICE, "old")
-        await history.clear(ALICE)
-        await history.append(ALICE, turn(2))
-
-        assert [each.title for each in await history.conversations("alice")] == ["question 2"]
 
     async def test_check_of_a_working_store_succeeds(self, history: HistoryStore) -> None:
         await history.check()
@@ -419,9 +348,3 @@ class HistoryContract:
         await history.clear(ALICE)
         await history.append(ALICE, turn(4))
         assert [each.pinned for each in await history.conversations("alice")] == [False, False]
-
-    async def test_unknown_conversation_cannot_be_pinned(self, history: HistoryStore) -> None:
-        await history.append(ALICE, turn(1))
-
-        assert await history.pin(BOB, True) is False
-        assert await history.conversations("bob") == []

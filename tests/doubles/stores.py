@@ -24,12 +24,7 @@ class SlowHistory(MemoryHistory):
         self.appended: list[Turn] = []
 
     async def turns(
-        self,
-        conversation: Conversation,
-        last: int | None = None,
-        *,
-        until: str | None = None,
-        max_bytes: int | None = None,
+        self, conversation: Conversation, last: int | None = None, *, until: str = "", max_bytes: int | None = None
     ) -> Sequence[Turn] | None:
         self.reading.set()
         await self.may_read.wait()

@@ -46,7 +46,8 @@ async def send_until_counted(here: Running, clients: AsyncExitStack, data: bytes
 
 @pytest.mark.parametrize("chat", CHATS)
 async def test_texts_of_running_chats_are_limited(chat: str) -> None:
-    async with running(REQUEST_MEMORY="300000", RATE_LIMIT_RPS="0") as here:
+    limit = "600000" if chat == "response" else "900000"
+    async with running(REQUEST_MEMORY=limit, RATE_LIMIT_RPS="0") as here:
         async with AsyncExitStack() as clients:
             await send_until_counted(here, clients, CHATS[chat], size_bytes=70_000)
             refused = await fetch(here.port, WAITING)
@@ -73,7 +74,7 @@ async def test_response_that_outgrows_the_memory_ends_with_an_error_and_is_store
 @pytest.mark.parametrize("kind", CALLERS)
 async def test_chats_of_one_client_leave_room_for_others(kind: str) -> None:
     settings, first, same, other = CALLERS[kind]
-    async with running(REQUEST_MEMORY="380000", RATE_LIMIT_RPS="0", **settings) as here:
+    async with running(REQUEST_MEMORY="900000", RATE_LIMIT_RPS="0", **settings) as here:
         chats = here.server.parts.chat_service().turns
         async with AsyncExitStack() as clients:
             await send_until_counted(here, clients, with_header(WAITING, first))
@@ -100,6 +101,20 @@ async def test_incomplete_bodies_of_one_client_leave_room_for_others(kind: str) 
         assert held_bytes(here) == 0
 
 
+async def test_large_simulated_request_is_counted_until_it_is_planned() -> None:
+    planned_for_seconds = post(
+        "/v1/chat/completions",
+        {"model": "sim:tokens=1000000,text=words", "messages": user("hi"), "stop": ["a" * 150_000, "b" * 150_000]},
+    )
+    async with running(REQUEST_MEMORY="1500000", RATE_LIMIT_RPS="0") as here:
+        async with AsyncExitStack() as clients:
+            await send_until_counted(here, clients, planned_for_seconds, size_bytes=600_000)
+            refused = await fetch(here.port, planned_for_seconds)
+            assert (refused.status, code_of(refused.body)) == (503, "overloaded")
+        await here.wait_idle()
+        assert held_bytes(here) == 0
+
+
 RELAYED: dict[str, tuple[str, dict[str, Any], int]] = {
     "openai.chat": ("/v1/chat/completions", {"messages": user(LONG)}, 2),
     "openai.responses": ("/v1/responses", {"input": LONG}, 2),
@@ -122,7 +137,7 @@ async def silent(exchange: Exchange) -> None:
 async def test_requests_that_wait_for_the_upstream_are_limited(route: str, stream: bool) -> None:
     path, body, copies = RELAYED[route]
     data = post(path, body | {"model": "up-1", "stream": stream})
-    async with relaying(REQUEST_MEMORY=f"{copies * 250_000}", RATE_LIMIT_RPS="0") as (here, upstream):
+    async with relaying(REQUEST_MEMORY=f"{copies * 280_000}", RATE_LIMIT_RPS="0") as (here, upstream):
         upstream.script = silent
         async with AsyncExitStack() as clients:
             await send_until_counted(here, clients, data, size_bytes=copies * 100_000)

@@ -376,41 +376,31 @@ async def test_one_of_fifty_claims_binds_the_key(here: RedisTurns, there: RedisT
     assert [held for held in results if held is not None] == [winner] * 49
 
 
-@pytest.mark.parametrize(("pieces", "end"), [(["a"], STOPPED), ([], COMPLETE), (["a"], COMPLETE)])
-async def test_turn_with_text_or_an_end_keeps_its_key(
-    here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str], end: TurnEnd
+MINE, THEIRS = Claim("turn_1", "default", "digest"), Claim("turn_2", "default", "digest")
+
+
+@pytest.mark.parametrize(
+    ("claim", "pieces", "end", "held"),
+    [
+        (MINE, ["a"], STOPPED, MINE),
+        (MINE, [], COMPLETE, MINE),
+        (MINE, ["a"], COMPLETE, MINE),
+        (MINE, [], STOPPED, None),
+        (THEIRS, [], STOPPED, THEIRS),
+    ],
+)
+async def test_only_a_failed_turn_without_text_frees_its_own_key(
+    here: RedisTurns, there: RedisTurns, raw: Any, claim: Claim, pieces: list[str], end: TurnEnd, held: Claim | None
 ) -> None:
-    mine = Claim("turn_1", "default", "digest")
-    await here.claim("alice", "key", claim=mine)
+    await here.claim("alice", "key", claim=claim)
     turn = FakeLiveTurn(key="key")
     turn.append(*pieces)
     turn.end = end
     here.publish(turn)
     await end_stored(there, turn)
 
-    assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) == mine
-    assert await raw.pttl(CLAIM) > LEASE_MS
-
-
-async def test_failed_turn_without_text_frees_its_key(here: RedisTurns, there: RedisTurns) -> None:
-    await here.claim("alice", "key", claim=Claim("turn_1", "default", "digest"))
-    turn = FakeLiveTurn(key="key")
-    turn.end = STOPPED
-    here.publish(turn)
-    await end_stored(there, turn)
-
-    assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) is None
-
-
-async def test_key_of_another_turn_is_not_freed(here: RedisTurns, there: RedisTurns) -> None:
-    theirs = Claim("turn_2", "default", "digest")
-    await there.claim("alice", "key", claim=theirs)
-    turn = FakeLiveTurn(key="key")
-    turn.end = STOPPED
-    here.publish(turn)
-    await end_stored(there, turn)
-
-    assert await here.claim("alice", "key", claim=Claim("turn_3", "default", "digest")) == theirs
+    assert await there.claim("alice", "key", claim=Claim("turn_3", "default", "digest")) == held
+    assert held is not MINE or await raw.pttl(CLAIM) > LEASE_MS
 
 
 async def test_invalid_claim_is_unavailable(here: RedisTurns, raw: Any) -> None:
@@ -538,6 +528,8 @@ async def test_turn_is_written_again_after_redis_lost_all_data(
     turn.append("a", "b")
     await listener.wait_for_count(2)
     assert redis.command("FLUSHALL") == "+OK"
+    await stored(there, turn)  # also without new pieces
+    assert redis.command("FLUSHALL") == "+OK"
     turn.append("c")
     await listener.wait_for_count(3)
     assert redis.command("SCRIPT FLUSH") == "+OK"
@@ -548,22 +540,6 @@ async def test_turn_is_written_again_after_redis_lost_all_data(
     await asyncio.wait_for(running, PATIENCE_S)
     assert listener.texts == ["a", "b", "c", "d"]
     assert await followed_texts(there, turn) == ["a", "b", "c", "d"]
-
-
-async def test_idle_turn_is_written_again_after_redis_lost_all_data(
-    redis: RedisServer, here: RedisTurns, there: RedisTurns
-) -> None:
-    turn, listener = FakeLiveTurn(), AwaitableListener()
-    here.publish(turn)
-    running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
-    turn.append("a")
-    await listener.wait_for_count(1)
-    assert redis.command("FLUSHALL") == "+OK"
-    await stored(there, turn)
-    turn.end = COMPLETE
-
-    await asyncio.wait_for(running, PATIENCE_S)
-    assert listener.texts == ["a"]
 
 
 @pytest.mark.parametrize("ends_meanwhile", [False, True])

@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     ],
     "wire/anthropic/request.py": [(search, NAME)],
     "wire/anthropic/response.py": [(None, OURS)],
-    "wire/json_document.py": [(all_found, "one character")],
+    "wire/json_document.py": [(match, "possessive; its parts start with different characters")] * 3,
     "wire/ollama/messages.py": [(match, "repeated classes at a fixed position; each backtracks at most three times")],
     "wire/ollama/models.py": [(None, OURS)],
     "wire/ollama/request.py": [
@@ -95,7 +96,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "wire/openai/responses/body.py": [(search, NAME)],
     "wire/openai/responses/document.py": [(None, OURS)],
     "wire/openai/tools.py": [(search, NAME), (search, NAME)],
-    "wire/plain/chat.py": [(search, NAME), (fullmatch, SHORT)],
+    "wire/plain/chat.py": [(search, NAME)],
     "wire/plain/conversations.py": [(search, NAME), (search, NAME)],
     "wire/plain/importing.py": [(search, NAME)],
     "wire/request_json.py": [
@@ -132,9 +133,10 @@ def expressions() -> Iterator[Expression]:
         if not any(part in text for part in MARKS):
             continue
         module = path.relative_to(SOURCES).as_posix()
-        found = sorted(_in(ast.parse(text)), key=_place)
+        tree = ast.parse(text)
+        found = sorted(_in(tree), key=_place)
         for number, node in enumerate(found):
-            yield Expression(module, number, _compiled(node))
+            yield Expression(module, number, _compiled(node) or _constant(tree, node, module))
 
 
 def _place(node: ast.Call) -> tuple[int, int]:
@@ -155,6 +157,16 @@ def _in(tree: ast.AST) -> Iterator[ast.Call]:
         )
         if of_re or any(keyword.arg == "pattern" for keyword in node.keywords):
             yield node
+
+
+def _constant(tree: ast.Module, call: ast.Call, module: str) -> re.Pattern[Any] | None:
+    """The value of the module's constant that `call` computes, for a pattern that is no literal."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and node.value is call and isinstance(node.targets[0], ast.Name):
+            name = "tokenfall." + module.removesuffix(".py").replace("/", ".")
+            value: re.Pattern[Any] = getattr(import_module(name), node.targets[0].id)
+            return value
+    return None
 
 
 def _compiled(call: ast.Call) -> re.Pattern[Any] | None:

@@ -26,7 +26,8 @@ beforeEach(() => {
   page = new FakePage();
   globalThis.document = page;
   globalThis.addEventListener = page.addEventListener.bind(page);
-  const sessionStorage = { getItem: () => null, setItem: (name, text) => stored.push([name, text]), removeItem: () => {} };
+  const getItem = (name) => stored.findLast(([each]) => each === name)?.[1] ?? null;
+  const sessionStorage = { getItem, setItem: (name, text) => stored.push([name, text]), removeItem: () => {} };
   Object.defineProperty(globalThis, 'sessionStorage', { value: sessionStorage, configurable: true });
 });
 

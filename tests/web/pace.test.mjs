@@ -17,15 +17,10 @@ const every = (gapMs, count, firstMs = 0) => Array.from({ length: count }, (_, n
 test('without a token there is no figure', () => {
   assert.equal(new Pace().summary, '');
   assert.equal(paced(5).summary, '');
-  assert.equal(paced(5).tokens, 0);
 });
 
 test('one token has a latency and no rate', () => {
   assert.equal(paced(1000, 1310).summary, 'First token after 310 ms');
-});
-
-test('tokens are counted', () => {
-  assert.equal(paced(0, 1, 2, 3).tokens, 3);
 });
 
 test('the rate excludes the wait for the first token', () => {

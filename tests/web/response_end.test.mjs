@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { describeEnd, endOf, stateOf, statusOfEnd } from '../../src/tokenfall/web/response_end.js';
+import { describeEnd, endOf, stateOf, statusOfEnd, storedResponse } from '../../src/tokenfall/web/response_end.js';
 
 test('a stored response is shown as stopped only if the server says so', () => {
   assert.equal(stateOf({}), 'complete');
@@ -15,6 +15,16 @@ test('the finish reason is read if it is present', () => {
   assert.deepEqual(endOf({ finish_reason: 'stop', usage: null }), { reason: 'stop', tokens: 0, code: '' });
   assert.deepEqual(endOf({ finish_reason: 'length', usage: { completion_tokens: 9 } }), { reason: 'length', tokens: 9, code: '' });
   assert.deepEqual(endOf({ status: 'interrupted', end_code: 'upstream_reset' }), { reason: '', tokens: 0, code: 'upstream_reset' });
+});
+
+test('the stored response of a turn has its text, speed, time and duration of reasoning', () => {
+  const message = { turn: 'b', role: 'assistant', content: 'Hi', model: 'm', created: 9, thought_s: 5, ttft_s: 1, finish_reason: 'stop' };
+  const found = storedResponse([{ turn: 'b', role: 'user', content: 'Hi?' }, message], 'b');
+  assert.deepEqual(found, {
+    content: 'Hi', isStored: true, state: 'complete', model: 'm', pace: 'First token after 1.00 s', reason: 'stop', tokens: 0, code: '',
+    reasoningS: 5, atS: 9,
+  });
+  assert.equal(storedResponse([message], 'a'), null);
 });
 
 for (const [state, end, words, status] of [

@@ -87,11 +87,11 @@ class OllamaRoutes:
                 tokens = used or tokens
                 relayed = ollama_embed.embed_pieces(embed.model, vectors, tokens=tokens, timing=timing)
                 return await sliced(relayed, lease=lease)
-        request.drop_content()
         inputs, seeds = list(embed.inputs), array("Q")
         embed = replace(embed, inputs=())
         tokens = await run_sliced(counted(consumed(inputs, seeds)))
         simulated = ollama_embed.vectors_of(seeds, embed.dimensions)
+        request.drop_content()
         return await sliced(ollama_embed.embed_pieces(embed.model, simulated, tokens=tokens, timing=timing))
 
     async def embeddings(self, request: Request) -> Response | LiveStream:
@@ -143,6 +143,7 @@ class OllamaRoutes:
             payload["dimensions"] = embed.dimensions
         try:
             body = msgspec.json.encode(payload)
+            request.drop_content()
             vectors = _vectors(await fetch("/embeddings", body, caller=lease.caller, on_size=lease.resize))
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise _malformed() from None

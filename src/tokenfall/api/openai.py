@@ -50,11 +50,11 @@ class OpenAIRoutes:
             del embed
             request.drop_content()
             return await self._relay("/embeddings", body, caller)
-        request.drop_content()
         inputs, seeds = list(embed.inputs), array("Q")
         embed = replace(embed, inputs=())
         # Decoding may have used all the time of this turn.
         tokens = await later(counted(openai_embeddings.consumed(inputs, seeds)))
+        request.drop_content()
         return await sliced(openai_embeddings.pieces(embed, tokens, seeds=seeds))
 
     async def models(self, request: Request) -> Response:

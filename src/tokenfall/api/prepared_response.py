@@ -57,8 +57,8 @@ class SummedGaps:
 
 
 def without_question(parsed: ParsedRequest) -> ParsedRequest:
-    """`parsed` without messages, tools and schema, which may be large and are not needed after planning."""
-    return replace(parsed, request=replace(parsed.request, messages=(), tools=(), schema=None))
+    """`parsed` without messages, tools, schema and stop sequences: they may be large, and planning has used them."""
+    return replace(parsed, request=replace(parsed.request, messages=(), tools=(), schema=None, stop=()))
 
 
 def response_meta(request: Request, parsed: ParsedRequest, *, seed: int | None) -> ResponseMeta:

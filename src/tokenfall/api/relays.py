@@ -182,6 +182,7 @@ class TranslatedRelay:
     async def complete_response(
         self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta
     ) -> Response | LiveStream:
+        request.drop_content()
         with self._memory.lease(parsed.request.caller.name) as lease:
             response = await self._accumulated(parsed, meta, lease=lease)
             lease.resize(response.choices[0].size_bytes())

@@ -206,7 +206,9 @@ class Chat:
 
         Raises `ConversationTooLong` if the history would delete its oldest turns at once.
         """
-        _check_length(turns, self.defaults.stored_messages)
+        messages, limit = 2 * len(turns), self.defaults.stored_messages
+        if messages > limit:
+            raise ConversationTooLong(f"the conversation has {messages} messages; HISTORY_LIMIT allows {limit}")
         try:
             for turn in turns:
                 await self._history.append(conversation, turn)
@@ -241,13 +243,6 @@ class Chat:
 def _check_exists(exists: bool) -> None:
     if not exists:
         raise NotFound("there is no such conversation")
-
-
-def _check_length(turns: Sequence[Turn], stored_messages: int) -> None:
-    if 2 * len(turns) > stored_messages:
-        raise ConversationTooLong(
-            f"the conversation has {2 * len(turns)} messages; HISTORY_LIMIT allows {stored_messages}"
-        )
 
 
 def _check_newest(turns: Sequence[Turn], after: str | None) -> None:

@@ -88,18 +88,13 @@ class MemoryHistory:
         return NOTHING
 
     async def turns(
-        self,
-        conversation: Conversation,
-        last: int | None = None,
-        *,
-        until: str | None = None,
-        max_bytes: int | None = None,
+        self, conversation: Conversation, last: int | None = None, *, until: str = "", max_bytes: int | None = None
     ) -> Sequence[Turn] | None:
         stored = self._conversations.get(conversation)
         if stored is None:
             return None
         newest_first: Iterable[Turn] = reversed(stored.turns.values())
-        if until is not None:
+        if until:
             newest_first = dropwhile(lambda turn: turn.id != until, newest_first)
         found = list(within_bytes(islice(newest_first, last), max_bytes, size=text_bytes))
         found.reverse()

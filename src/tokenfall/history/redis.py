@@ -95,15 +95,10 @@ class RedisHistory:
         await self._calls.run(self._append([_key(conversation), _index(conversation.owner)], arguments))
 
     async def turns(
-        self,
-        conversation: Conversation,
-        last: int | None = None,
-        *,
-        until: str | None = None,
-        max_bytes: int | None = None,
+        self, conversation: Conversation, last: int | None = None, *, until: str = "", max_bytes: int | None = None
     ) -> Sequence[Turn] | None:
         newest = -1 if last is None else max(0, last)
-        arguments: list[str | int] = [newest, until or "", -1 if max_bytes is None else max_bytes]
+        arguments: list[str | int] = [newest, until, -1 if max_bytes is None else max_bytes]
         documents = await self._read_documents(self._turns, keys=[_key(conversation)], arguments=arguments)
         return None if documents is None else await run_sliced(_decoded_in_slices(documents))
 

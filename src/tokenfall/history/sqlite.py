@@ -61,12 +61,7 @@ class SQLiteHistory:
             self._failed_bytes = 0
 
     async def turns(
-        self,
-        conversation: Conversation,
-        last: int | None = None,
-        *,
-        until: str | None = None,
-        max_bytes: int | None = None,
+        self, conversation: Conversation, last: int | None = None, *, until: str = "", max_bytes: int | None = None
     ) -> Sequence[Turn] | None:
         last = self._max_turns if last is None else max(0, min(last, self._max_turns))
         turns = partial(database.turns, last=last, until=until, max_bytes=max_bytes)

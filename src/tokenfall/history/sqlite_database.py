@@ -152,13 +152,13 @@ def append(
 
 
 def turns(
-    connection: sqlite3.Connection, conversation: Conversation, *, last: int, until: str | None, max_bytes: int | None
+    connection: sqlite3.Connection, conversation: Conversation, *, last: int, until: str, max_bytes: int | None
 ) -> list[Turn] | None:
     key = _key(connection, conversation)
     if key is None:
         return None
     documents = connection.execute(
-        "SELECT document FROM turns WHERE conversation = :key AND sequence <= CASE WHEN :until IS NULL THEN :most"
+        "SELECT document FROM turns WHERE conversation = :key AND sequence <= CASE WHEN :until = '' THEN :most"
         " ELSE (SELECT sequence FROM turns WHERE conversation = :key AND id = :until) END"
         " ORDER BY sequence DESC LIMIT :last",
         {"key": key, "until": until, "last": last, "most": MAX_INTEGER},

@@ -140,7 +140,13 @@ class SQLiteThread:
     def _settle(self, outcomes: Sequence[Outcome], size_bytes: int) -> None:
         """Called in the event loop after a batch of this size."""
         self._waiting_bytes -= size_bytes
-        _settle(outcomes)
+        for future, result, error in outcomes:
+            if future.done():  # the caller was cancelled
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
 
     def _next_batch(self) -> list[_Job[Any]]:
         """The queued jobs, waiting for at least one; empty once `close` was called and all jobs are done."""
@@ -219,13 +225,3 @@ def _outcome(connection: sqlite3.Connection, job: _Job[Any]) -> Outcome:
         return job.future, None, error
     connection.execute("RELEASE job")
     return job.future, result, None
-
-
-def _settle(outcomes: Sequence[Outcome]) -> None:
-    for future, result, error in outcomes:
-        if future.done():  # the caller was cancelled
-            continue
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)

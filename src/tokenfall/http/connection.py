@@ -198,10 +198,11 @@ class Connection(ClientSocket):
 
     def _respond(self, request: Request) -> None:
         self._state = RESPONDING
-        self._release_body()
-        self._phase = IDLE
         self._request = request
         request.client = self.peer
+        if self._phase == BODY:
+            self._server.bodies.keep(self, request)
+        self._phase = IDLE
         request.started_s = self._wheel.now()
         self._play(request, self._server.application.respond(request))
 
@@ -404,7 +405,9 @@ class Connection(ClientSocket):
     def _refuse(self, refusal: Refusal) -> None:
         """Send the error response, then discard further input so that the client gets the response and no reset."""
         self._release_body()
-        request = None if self._reader is None else self._reader.request
+        request = self._request
+        if request is None and self._reader is not None:
+            request = self._reader.request
         if request is None:
             request = placeholder_request(self.peer, self._wheel.now())
         request.keep_alive = False

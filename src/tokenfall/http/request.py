@@ -2,6 +2,10 @@
 
 from tokenfall.http.percent import unquoted
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Refusal(Exception):
     """A malformed or oversized request. The server sends `status` with `detail` and closes the connection."""
@@ -21,7 +25,7 @@ class Request:
     """
 
     __slots__ = (
-        "body", "client", "headers", "http_minor", "id", "keep_alive", "method", "path", "query_string",
+        "body", "client", "headers", "http_minor", "id", "keep_alive", "method", "on_drop", "path", "query_string",
         "response_headers", "route", "started_s",
     )  # fmt: skip
 
@@ -37,6 +41,8 @@ class Request:
         self.headers = headers
         self.http_minor = http_minor
         self.body = b""
+        self.on_drop: Callable[[], None] | None = None
+        """Called once when the content is dropped."""
         self.keep_alive = True
         self.client = ""
         self.started_s = 0.0
@@ -55,6 +61,7 @@ class Request:
         copy.keep_alive = self.keep_alive
         copy.body = copy.response_headers = b""
         copy.client = copy.id = copy.route = ""
+        copy.on_drop = None
         copy.started_s = 0.0
         return copy
 
@@ -84,6 +91,9 @@ class Request:
         self.body = self.query_string = b""
         if self.route:
             self.path = self.route
+        if self.on_drop is not None:
+            self.on_drop()
+            self.on_drop = None
 
 
 def placeholder_request(client: str, now_s: float) -> Request:

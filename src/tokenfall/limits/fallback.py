@@ -53,17 +53,13 @@ class FallbackLimiter:
         self._now = now
         self._retry_s = retry_s
         self._failed = failed
-        self._degraded = False
+        self.degraded = False
+        """Whether `local` is in use."""
         self._probe: asyncio.Task[None] | None = None
         self._probe_at = 0.0
 
-    @property
-    def degraded(self) -> bool:
-        """Whether `local` is in use."""
-        return self._degraded
-
     async def take(self, client: str) -> LimitDecision:
-        if self._degraded:
+        if self.degraded:
             self._probe_when_due()
             return await self._local.take(client)
         try:
@@ -75,7 +71,7 @@ class FallbackLimiter:
 
     async def check(self) -> None:
         """Raises `StoreUnavailable` while `local` is in use; starts the background check if it is due, as `take`."""
-        if self._degraded:
+        if self.degraded:
             self._probe_when_due()
             raise StoreUnavailable("each process applies its own rate limits", retry_after_s=self._retry_s)
 
@@ -87,8 +83,8 @@ class FallbackLimiter:
         await self._primary.close()
 
     def _degrade(self) -> None:
-        if not self._degraded:  # only the first of several concurrent failures is logged
-            self._degraded = True
+        if not self.degraded:  # only the first of several concurrent failures is logged
+            self.degraded = True
             self._probe_at = self._now() + self._retry_s
             log.warning("Redis for rate limits is unavailable; each process applies its own limits")
 
@@ -107,5 +103,5 @@ class FallbackLimiter:
         except StoreUnavailable:
             self._failed()
             return
-        self._degraded = False
+        self.degraded = False
         log.info("Redis for rate limits is available again; all processes share the limits")

@@ -93,7 +93,7 @@ class SharedMetrics:
     def last(self, number: int) -> Snapshot | None:
         """The slot's last valid snapshot, None before the first."""
         for _ in range(READ_TRIES):
-            sequence, body = max(self._halves(number), key=_sequence)
+            sequence, body = max(self._halves(number), key=lambda half: half[0])
             # While the worker writes, the only valid half may be one that was copied before the newest was written.
             if body is not None and sequence >= self._read[number]:
                 self._read[number] = sequence
@@ -133,10 +133,6 @@ class SharedMetrics:
 
 
 _Half = tuple[int, bytes | None]
-
-
-def _sequence(half: _Half) -> int:
-    return half[0]
 
 
 class WorkerMetrics:

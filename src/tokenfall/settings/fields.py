@@ -116,8 +116,8 @@ class Settings:
     request_memory: int = setting(
         128 * 1024**2,
         SIZE,
-        "memory of a process for request bodies that are being received, sent to the upstream until its first token, or"
-        " answered in running chats; above it: 503",
+        "memory of a process for request bodies that are being received or handled, sent to the upstream until its"
+        " first token, or answered in running chats; above it: 503",
     )
     response_memory: int = setting(
         64 * 1024**2,

@@ -132,19 +132,19 @@ class Dialer:
         loop = asyncio.get_running_loop()
         tls = TLSLayer(context, self.address.host, session=self._session)
         try:
-            while not tls.handshake():
+            while True:
+                is_done = tls.handshake()
                 if unsent := tls.unsent():
                     await loop.sock_sendall(sock, unsent)
+                if is_done:
+                    self._untrusted = False
+                    return tls
                 tls.receive(await loop.sock_recv(sock, READ_BYTES))
         except UntrustedCertificate as error:
             if not self._untrusted:  # one line for all connections, until one is trusted again
                 _log.warning("the upstream's certificate is not trusted: %s", error)
             self._untrusted = True
             raise UpstreamUntrusted(f"the upstream's certificate is not trusted: {error}") from None
-        self._untrusted = False
-        if unsent := tls.unsent():
-            await loop.sock_sendall(sock, unsent)
-        return tls
 
 
 def _check_tunnel(head: bytes) -> None:

@@ -82,15 +82,10 @@ def error_document(body: bytes) -> UpstreamBroken | None:
 
 
 def encoding_error(content_encoding: str | None) -> UpstreamMalformed | None:
-    """The error for a compressed body, None for an uncompressed one."""
-    if not is_encoded(content_encoding):
+    """The error for a compressed body, although the request has `Accept-Encoding: identity`; None for any other."""
+    if content_encoding is None or content_encoding.strip().lower() in ("", "identity"):
         return None
     return UpstreamMalformed("the upstream's response is compressed, which was not requested")
-
-
-def is_encoded(content_encoding: str | None) -> bool:
-    """Whether the body is compressed, although the request has `Accept-Encoding: identity`."""
-    return content_encoding is not None and content_encoding.strip().lower() not in ("", "identity")
 
 
 def retry_after_s(text: str | None) -> float | None:

@@ -6,11 +6,10 @@
 
 import { Failure } from './failures.js';
 import { fieldsOf, keyWith, optionsOf } from './options.js';
-import { request } from './request.js';
+import { jsonOf, request, withJSON } from './request.js';
 
 const STREAM = { announce: true, details: true, on_disconnect: 'finish' };
 const IMPORT_FAILURES = { 400: 'file_invalid', 413: 'file_too_large', conversation_too_long: '' }; // by code or status; '' for the server's own
-const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export class Api {
   #keys;
@@ -31,22 +30,18 @@ export class Api {
    * background request, so the user is asked for a key only if `asksForKey`.
    */
   async conversations({ asksForKey = false } = {}) {
-    return arrayOf(await this.#request('conversations?limit=1000', { asksForKey }));
+    return jsonOf(await this.#request('conversations?limit=1000', { asksForKey }), Array.isArray);
   }
 
   /** The conversations whose title or messages contain all words of `text`. */
   async search(text) {
-    return arrayOf(await this.#request(`conversations?limit=1000&search=${encodeURIComponent(text)}`));
+    return jsonOf(await this.#request(`conversations?limit=1000&search=${encodeURIComponent(text)}`), Array.isArray);
   }
 
   /** A conversation's messages with earlier responses, oldest first; null if the server does not have it. */
   async history(conversation) {
-    try {
-      return arrayOf(await this.#request(`history?variants=true&conversation=${encodeURIComponent(conversation)}`));
-    } catch (error) {
-      if (error.status === 404) return null;
-      throw error;
-    }
+    const response = await unlessMissing(this.#request(`history?variants=true&conversation=${encodeURIComponent(conversation)}`));
+    return response && jsonOf(response, Array.isArray);
   }
 
   rename(conversation, title) {
@@ -58,26 +53,21 @@ export class Api {
   }
 
   async #change(conversation, change) {
-    await this.#request(pathOf(conversation), { method: 'PATCH', headers: JSON_BODY, body: JSON.stringify(change) });
+    await this.#request(pathOf(conversation), withJSON('PATCH', change));
   }
 
   /** Creates a conversation from an exported one (see file_import.js); resolves to its id. */
-  async import(body) {
-    const init = { method: 'POST', headers: JSON_BODY, body };
-    const response = await this.#request('conversations', init).catch((error) => {
+  async import(exported) {
+    const response = await this.#request('conversations', withJSON('POST', exported)).catch((error) => {
       const code = IMPORT_FAILURES[error.code] ?? IMPORT_FAILURES[error.status];
       throw code ? new Failure(code) : error;
     });
-    const { id } = (await response.json().catch(() => null)) ?? {};
-    if (typeof id !== 'string') throw new Failure('unexpected');
-    return id;
+    return (await jsonOf(response, ({ id }) => typeof id === 'string')).id;
   }
 
   /** Also succeeds if there is no such conversation. */
   async delete(conversation) {
-    await this.#request(pathOf(conversation), { method: 'DELETE' }).catch((error) => {
-      if (error.status !== 404) throw error;
-    });
+    await unlessMissing(this.#request(pathOf(conversation), { method: 'DELETE' }));
   }
 
   /**
@@ -94,9 +84,10 @@ export class Api {
     const body = { ...fieldsOf(text, options), conversation, ...STREAM };
     if (replaces) body[isContinued ? 'continues' : 'replaces'] = replaces;
     if (typeof follows === 'string') body.after = follows;
-    const headers = this.#sendsIdempotencyKey ? { ...JSON_BODY, 'Idempotency-Key': key } : JSON_BODY;
+    const init = withJSON('POST', body);
+    if (this.#sendsIdempotencyKey) init.headers['Idempotency-Key'] = key;
     try {
-      return await this.#request('chat', { method: 'POST', headers, body: JSON.stringify(body), signal, onSend });
+      return await this.#request('chat', { ...init, signal, onSend });
     } catch (error) {
       if (error.code !== 'idempotency_unavailable' || !this.#sendsIdempotencyKey) throw error;
       this.#sendsIdempotencyKey = false;
@@ -107,27 +98,22 @@ export class Api {
   /** The server's default options: { model, simulated, upstream, max_tokens, context_messages, context_tokens }. */
   async defaults() {
     const response = await this.#request('chat/defaults', { asksForKey: false });
-    const found = await response.json().catch(() => null);
-    if (typeof found?.model !== 'string') throw new Failure('unexpected');
-    return found;
+    return jsonOf(response, ({ model }) => typeof model === 'string');
   }
 
   /** The messages that the model gets with the next question: { first, messages, max_messages, max_tokens, max_stored }. */
   async context(conversation) {
     const { system } = optionsOf(conversation);
-    const body = JSON.stringify({ conversation, ...(system && { system }) });
-    const response = await this.#request('chat/context', { method: 'POST', headers: JSON_BODY, body, asksForKey: false });
-    const found = await response.json().catch(() => null);
-    if (typeof found?.first !== 'string') throw new Failure('unexpected');
-    return found;
+    const body = { conversation, ...(system && { system }) };
+    const response = await this.#request('chat/context', { ...withJSON('POST', body), asksForKey: false });
+    return jsonOf(response, ({ first }) => typeof first === 'string');
   }
 
   /** The names of all models. */
   async models() {
     const response = await this.#request('v1/models', { asksForKey: false });
-    const found = await response.json().catch(() => null);
-    if (!Array.isArray(found?.data)) throw new Failure('unexpected');
-    return found.data.map(({ id }) => id);
+    const { data } = await jsonOf(response, (body) => Array.isArray(body.data));
+    return data.map(({ id }) => id);
   }
 
   /** Streams the events of a turn after the event `after`. Resolves at the response's headers. */
@@ -137,9 +123,7 @@ export class Api {
 
   /** Resolves when the turn has ended and is stored, or if it is unknown. */
   async stop(turn) {
-    await this.#request(`chat/turns/${turn}/stop`, { method: 'POST', keepalive: true }).catch((error) => {
-      if (error.status !== 404) throw error;
-    });
+    await unlessMissing(this.#request(`chat/turns/${turn}/stop`, { method: 'POST', keepalive: true }));
   }
 
   #request(path, init) {
@@ -151,8 +135,10 @@ function pathOf(conversation) {
   return `conversations/${encodeURIComponent(conversation)}`;
 }
 
-async function arrayOf(response) {
-  const found = await response.json().catch(() => null);
-  if (!Array.isArray(found)) throw new Failure('unexpected');
-  return found;
+/** Resolves like `response`, but to null after a 404. */
+function unlessMissing(response) {
+  return response.catch((error) => {
+    if (error.status !== 404) throw error;
+    return null;
+  });
 }

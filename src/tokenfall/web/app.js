@@ -11,22 +11,22 @@ import { Conversation } from './conversation.js';
 import { ConversationMenu } from './conversation_menu.js';
 import { ConversationView } from './conversation_view.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
+import { find } from './elements.js';
 import { asFailure, Failure } from './failures.js';
 import { asJSON, asMarkdown, download, fileName } from './file_export.js';
-import { FileImport, importedBody } from './file_import.js';
+import { FileImport, exportedConversation } from './file_import.js';
 import { Notice, showBriefly, showStatus } from './notice.js';
+import { dropOptions } from './options.js';
 import { pendingTurn } from './pending_turns.js';
 import { randomHex } from './random.js';
 import { Settings } from './settings.js';
 import { Shortcuts } from './shortcuts.js';
-import { Sidebar } from './sidebar.js';
-import { SidebarToggle } from './sidebar_toggle.js';
+import { addressOf, Sidebar } from './sidebar.js';
 import { TabChannel } from './tab_channel.js';
 import { TabIndicator } from './tab_indicator.js';
 import { ThemeSwitch } from './theme_switch.js';
 
 const UNTITLED = 'New conversation';
-const SHOWN_MS = 4000;
 const VALID = /^[\w.:@-]{1,64}$/; // an id of a conversation
 
 const keys = new Keys();
@@ -41,7 +41,6 @@ const view = new ConversationView({
 const tabs = new TabChannel({ pendingIn, onTurn: (turn) => conversation.follow(turn) });
 const conversation = new Conversation({ api, view, composer, notice, onBegin: onTurnStart, onTurnId: announceTurn, onTurn: onTurnChange });
 const indicator = new TabIndicator();
-const sidebarToggle = new SidebarToggle();
 const settings = new Settings({ api, ask: (question) => conversation.ask(question), onChange: markContext });
 const sidebar = new Sidebar({ open: go, begin, rename, pin, remove, search: (words) => api.search(words) });
 const menu = new ConversationMenu({
@@ -52,15 +51,11 @@ const menu = new ConversationMenu({
   print: () => window.print(),
   changeKey,
 });
-new FileImport((read) => attempt('Imported', async () => go(await api.import(importedBody(await read())))));
+new FileImport((read) => attempt('Imported', async () => go(await api.import(exportedConversation(await read())))));
 const unlisted = new Map(); // conversations that the server does not list yet
 let asksForKey = false; // prompt for a key if the next list gets a 401: a new conversation sends no other request
 let listed = []; // as the server lists them
 let isListed = false; // the list has been loaded
-
-function addressOf(id) {
-  return `?conversation=${encodeURIComponent(id)}`;
-}
 
 /** Opens the conversation in the URL, or a new one. */
 function openAddress() {
@@ -139,7 +134,7 @@ async function markContext() {
 function showTitle() {
   const { id } = conversation;
   const title = titleNow();
-  document.querySelector('#title').textContent = title ?? unlisted.get(id)?.title ?? UNTITLED;
+  find('#title').textContent = title ?? unlisted.get(id)?.title ?? UNTITLED;
   indicator.setTitle(title ? `${title} · Tokenfall` : 'Tokenfall');
   sidebar.show([...unlisted.values(), ...listed], id, { isWhole: isListed });
   menu.setUsable(title !== undefined);
@@ -175,7 +170,7 @@ async function remove(id = conversation.id) {
   await attempt('Deleted', async () => {
     const drop = () => api.delete(id);
     await (conversation.id === id ? conversation.runStopped(drop) : drop()); // a turn stored later would recreate it
-    settings.drop(id);
+    dropOptions(id);
     if (conversation.id !== id) return;
     const next = listed.find((other) => other.id !== id);
     if (next) go(next.id);
@@ -208,7 +203,7 @@ async function attempt(status, act) {
   try {
     await act();
     await list();
-    if (status && conversation.isBusy) showBriefly(status, SHOWN_MS);
+    if (status && conversation.isBusy) showBriefly(status);
     else if (status) showStatus(status);
   } catch (error) {
     notice.showFailure(asFailure(error));
@@ -223,7 +218,7 @@ function refresh() {
 }
 
 new ThemeSwitch();
-new Shortcuts({ begin, list: () => sidebarToggle.act(), write: () => composer.focus() });
+new Shortcuts({ begin, list: () => sidebar.toggle(), write: () => composer.focus() });
 for (const event of ['focus', 'online']) addEventListener(event, refresh);
 addEventListener('pageshow', ({ persisted }) => persisted && refresh()); // from the back/forward cache
 document.addEventListener('visibilitychange', refresh);

@@ -2,15 +2,16 @@
  * Copies the text of a message or a code block.
  */
 
+import { element } from './elements.js';
 import { showBriefly } from './notice.js';
 
-const SHOWN_MS = 2000;
+const COPIED_MS = 2000;
 const relabelled = new WeakMap(); // buttons that show "Copied": their own label, and the timer that restores it
 
 /** Copies `text`, and shows "Copied" on `button` and as the status. */
 export async function copy(text, button) {
   const copied = (await write(text)) || writeBySelection(text);
-  showBriefly(copied ? 'Copied' : 'The browser does not allow copying here.', SHOWN_MS);
+  showBriefly(copied ? 'Copied' : 'The browser does not allow copying here.', COPIED_MS);
   if (!copied) return;
   const { label = [...button.childNodes], timer = 0 } = relabelled.get(button) ?? {};
   clearTimeout(timer);
@@ -18,7 +19,7 @@ export async function copy(text, button) {
   const back = setTimeout(() => {
     relabelled.delete(button);
     button.replaceChildren(...label);
-  }, SHOWN_MS);
+  }, COPIED_MS);
   relabelled.set(button, { label, timer: back });
 }
 
@@ -34,8 +35,7 @@ async function write(text) {
 
 function writeBySelection(text) {
   const focused = document.activeElement;
-  const area = document.createElement('textarea');
-  area.className = 'unseen';
+  const area = element('textarea', 'unseen');
   area.value = text;
   document.body.append(area);
   area.select();

@@ -2,26 +2,26 @@
  * A code block as DOM: a header with its language, Wrap and Copy, and highlighted text, which must equal the source.
  */
 
-import { of } from './elements.js';
+import { button, create } from './elements.js';
 import { Highlighter } from './highlight.js';
 
 const MAX_HIGHLIGHTED = 50_000; // characters of a block that are highlighted
 
 /** The element of a block, and its `body` for the text. */
 export function codeShell({ language }) {
-  const wrap = of('button', { type: 'button', class: 'wrap', 'data-wrap': '', 'aria-pressed': 'false' }, 'Wrap');
-  const copy = of('button', { type: 'button', class: 'copy', 'data-copy': 'code' }, 'Copy');
-  const caption = of('figcaption', {}, of('span', { class: 'language' }, language || 'code'), ' ', wrap, ' ', copy);
-  const body = of('code');
+  const wrap = button('wrap', { 'data-wrap': '', 'aria-pressed': 'false' }, 'Wrap');
+  const copy = button('copy', { 'data-copy': 'code' }, 'Copy');
+  const caption = create('figcaption', {}, create('span', { class: 'language' }, language || 'code'), ' ', wrap, ' ', copy);
+  const body = create('code');
   const label = language ? `Code: ${language}` : 'Code';
-  const text = of('pre', { tabindex: 0, dir: 'ltr' }, body);
-  return { element: of('figure', { class: 'code', 'aria-label': label }, caption, text), body };
+  const text = create('pre', { tabindex: 0, dir: 'ltr' }, body);
+  return { element: create('figure', { class: 'code', 'aria-label': label }, caption, text), body };
 }
 
-/** Switches line wrapping in the block of this button. */
-export function toggleWrap(button) {
-  const isWrapped = button.closest('figure').classList.toggle('wrapped');
-  button.setAttribute('aria-pressed', String(isWrapped));
+/** Switches line wrapping in the block of the pressed button. */
+export function toggleWrap(pressed) {
+  const isWrapped = pressed.closest('figure').classList.toggle('wrapped');
+  pressed.setAttribute('aria-pressed', String(isWrapped));
 }
 
 /** The text of a block, which only grows. Its parts (`lines` in markdown.js) are laid out separately. */
@@ -53,7 +53,7 @@ export class CodeText {
 
   #begin(part) {
     this.#part = part;
-    this.#lines = of('span', { class: 'lines' });
+    this.#lines = create('span', { class: 'lines' });
     this.#body.append(this.#lines);
     this.#shown = 0;
     this.#kind = null;
@@ -79,6 +79,6 @@ export class CodeText {
     }
     this.#kind = kind;
     this.#text = document.createTextNode(piece);
-    this.#lines.append(kind ? of('span', { class: kind }, this.#text) : this.#text);
+    this.#lines.append(kind ? create('span', { class: kind }, this.#text) : this.#text);
   }
 }

@@ -22,11 +22,7 @@ export function previewLength(text) {
   return PREVIEW.characters - (/[\ud800-\udbff]/.test(text[PREVIEW.characters - 1]) ? 1 : 0); // never split a surrogate pair
 }
 
-function linesOf(text) {
-  let lines = 1;
-  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines += 1;
-  return lines;
-}
+const linesOf = (text) => text.split('\n').length;
 
 function sizeOf(text) {
   const lines = linesOf(text);
@@ -39,7 +35,7 @@ export function fillCollapsible(body, text) {
   body.append(text.slice(0, end));
   if (end === text.length) return;
   const rest = element('span', 'rest', text.slice(end));
-  const unfold = button('action unfold');
+  const unfold = button('action unfold', {});
   const show = (isOpen) => {
     rest.hidden = !isOpen;
     body.classList.toggle('folded', !isOpen);

@@ -6,9 +6,9 @@
  */
 
 import { Drafts } from './drafts.js';
+import { find } from './elements.js';
 import { showBriefly } from './notice.js';
 
-const SHOWN_MS = 4000;
 const LONG = 4000; // characters; they fill the text area on every screen
 const GROWS_BY_ITSELF = CSS.supports('field-sizing', 'content');
 
@@ -28,10 +28,10 @@ export function isEnter(event) {
 }
 
 export class Composer {
-  #form = document.querySelector('#composer');
-  #draft = document.querySelector('#draft');
-  #send = document.querySelector('#send');
-  #stop = document.querySelector('#stop');
+  #form = find('#composer');
+  #draft = find('#draft');
+  #send = find('#send');
+  #stop = find('#stop');
   #busy = false;
   #drafts = new Drafts();
   #conversation = ''; // empty before one is open
@@ -97,7 +97,7 @@ export class Composer {
 
   #submit(send) {
     const text = this.#draft.value;
-    if (this.#busy && text.trim()) showBriefly('Wait for the response to end, or stop it, then send.', SHOWN_MS);
+    if (this.#busy && text.trim()) showBriefly('Wait for the response to end, or stop it, then send.');
     else if (text.trim() === '') this.focus();
     else if (send(text)) this.#setDraft('');
   }

@@ -7,18 +7,9 @@
 
 import { element } from './elements.js';
 
-/** The limits of `POST /chat/context`, as a sentence. */
-export function describeLimits({ max_messages: messages, max_tokens: tokens }) {
-  return `The model no longer gets the messages above. It gets ${describeRoom(messages, tokens)}.`;
-}
-
 /** How much of a conversation the model gets, `tokens` null for no limit. */
 export function describeRoom(messages, tokens) {
   return `at most the newest ${messages} messages${tokens === null ? '' : `, up to about ${tokens} tokens`}`;
-}
-
-export function describeStored(messages) {
-  return `The server keeps the newest ${messages} messages of a conversation and deletes older ones.`;
 }
 
 export class ContextMark {
@@ -29,11 +20,6 @@ export class ContextMark {
 
   constructor(messages) {
     this.#messages = messages;
-  }
-
-  /** Forgets the context: another conversation is shown. */
-  reset() {
-    this.set(null);
   }
 
   /** @param context the response of `POST /chat/context`, null if unknown */
@@ -59,15 +45,16 @@ export class ContextMark {
     const limit = this.#context?.max_stored ?? Infinity;
     this.#storedMark.remove();
     if (known.length < limit) return;
-    this.#storedMark.textContent = describeStored(limit);
-    this.#storedMark.hidden = false; // it was, with the messages of a replaced turn
+    this.#storedMark.textContent = `The server keeps the newest ${limit} messages of a conversation and deletes older ones.`;
+    this.#storedMark.hidden = false; // hidden with the messages of a replaced turn
     known.at(-limit).before(this.#storedMark);
   }
 
   /** Shows the mark before `message`, or after all messages. */
   #show(message) {
     this.#mark.hidden = false;
-    this.#mark.textContent = describeLimits(this.#context);
+    const { max_messages: messages, max_tokens: tokens } = this.#context;
+    this.#mark.textContent = `The model no longer gets the messages above. It gets ${describeRoom(messages, tokens)}.`;
     this.#mark.classList.toggle('column', message === undefined);
     if (message) message.before(this.#mark);
     else this.#messages.after(this.#mark); // not as its last child: that is the newest response

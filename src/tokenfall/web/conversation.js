@@ -188,7 +188,7 @@ export class Conversation {
   async #run(request) {
     const { conversation, question, replaces, isContinued, key } = request;
     const handlers = new TurnHandlers(request, this.#on.onTurnId);
-    const turn = new Turn(this.#api, request, handlers.handlers(() => turn));
+    const turn = new Turn(this.#api, request, handlers.callbacks);
     this.#setTurn(turn);
     this.#notice.clear();
     this.#on.onBegin();

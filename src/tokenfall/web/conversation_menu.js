@@ -2,7 +2,7 @@
  * The menu of the current conversation and the API key. It closes when the focus or a click is elsewhere.
  */
 
-const find = (id) => document.querySelector(id);
+import { find } from './elements.js';
 
 export class ConversationMenu {
   #menu = find('#menu');

@@ -9,10 +9,9 @@ import { copy } from './clipboard.js';
 import { toggleWrap } from './code_block.js';
 import { ContextMark } from './context_mark.js';
 import { EditForm } from './edit_form.js';
-import { element } from './elements.js';
+import { element, find } from './elements.js';
 import { bodyOf, questionElement, ResponseView } from './message.js';
-import { measured } from './pace.js';
-import { endOf, stateOf } from './response_end.js';
+import { storedEnd } from './response_end.js';
 import { addVariants, lazy, responsesTo } from './variants.js';
 
 const NOTHING = 'Ask anything to start.';
@@ -23,9 +22,9 @@ const FORGOTTEN = 'The server no longer has the messages above: they were delete
 const GO_ON = 'Continue exactly where your last answer stopped. Repeat nothing of it.';
 
 export class ConversationView {
-  #messages = document.querySelector('#messages');
-  #empty = document.querySelector('#empty');
-  #scroll = new AutoScroll(document.querySelector('#log'), this.#messages, document.querySelector('#to-end'));
+  #messages = find('#messages');
+  #empty = find('#empty');
+  #scroll = new AutoScroll(find('#log'), this.#messages, find('#to-end'));
   #texts = new WeakMap(); // by message element
   #context = new ContextMark(this.#messages);
   #on;
@@ -37,7 +36,7 @@ export class ConversationView {
    */
   constructor(on) {
     this.#on = on;
-    document.querySelector('#log').addEventListener('click', (event) => this.#onClick(event));
+    find('#log').addEventListener('click', (event) => this.#onClick(event));
   }
 
   get isEmpty() {
@@ -52,7 +51,7 @@ export class ConversationView {
   /** Shows neither messages nor the text for an empty conversation. */
   clear() {
     this.#messages.replaceChildren();
-    this.#context.reset();
+    this.#context.set(null);
     this.#empty.hidden = true;
   }
 
@@ -144,11 +143,12 @@ export class ConversationView {
 
   /** The element of a stored response. */
   #ended(message, turn) {
-    const { content, created, model, ttft_s: ttft, tokens_per_s: rate } = message;
+    const { content, reasoning } = message;
+    const { state, ...end } = storedEnd(message);
     const response = new ResponseView(turn);
-    if (message.reasoning) response.appendReasoning(message.reasoning);
+    if (reasoning) response.appendReasoning(reasoning);
     response.append(content);
-    response.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message), reasoningS: message.thought_s ?? null, atS: created ?? NaN });
+    response.end(state, end);
     this.#texts.set(response.element, content);
     return response.element;
   }
@@ -207,14 +207,12 @@ export class ConversationView {
   }
 
   #edit(message, text) {
-    EditForm.removeFrom(message);
-    const form = new EditForm(text, {
+    const form = new EditForm({ message, body: bodyOf(message), text }, {
       send: (changed) => {
         if (this.#on.ask({ text: changed, replaces: message.dataset.turn })) form.remove();
       },
       close: () => this.#on.cancelEdit(message.dataset.turn),
     });
-    form.open(message, bodyOf(message));
   }
 
   #changed() {

@@ -9,15 +9,14 @@ import { RANGES, Samples } from './dashboard_history.js';
 import { fillTables } from './dashboard_tables.js';
 import { MIB, requestRates, valuesOf } from './dashboard_values.js';
 import { Keys } from './dialogs.js';
-import { element } from './elements.js';
+import { element, find, write } from './elements.js';
 import { age, bytes, count, latency, rate } from './number_format.js';
-import { Plot, Tile, write } from './plot.js';
+import { Plot, Tile } from './plot.js';
 import { SimForm } from './sim_form.js';
 import { thresholdsOf } from './thresholds.js';
 
 const DESCRIBE_EVERY_S = 10; // updates of the labels for screen readers
 
-const find = (id) => document.querySelector(id);
 const mebibytes = (value) => bytes(value * MIB);
 const counted = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
 const MAX_BUFFERED = 900; // samples kept while paused
@@ -75,18 +74,16 @@ const COUNTERS = [
 
 /** The counters since startup. */
 class Counters {
-  #figures = COUNTERS.map(([, name]) => ({ name, figure: element('dd', '') }));
+  #figures = COUNTERS.map(() => element('dd', ''));
 
   constructor() {
-    const entries = this.#figures.map(({ name, figure }) => element('div', '', element('dt', '', name), figure));
-    find('#counters').append(...entries);
+    find('#counters').append(...COUNTERS.map(([, name], n) => element('div', '', element('dt', '', name), this.#figures[n])));
   }
 
   draw(sample) {
-    this.#figures.forEach(({ figure }, n) => {
-      const [key, , isTrouble] = COUNTERS[n];
-      write(figure, count(sample[key]));
-      figure.className = isTrouble && sample[key] > 0 ? 'bad' : '';
+    COUNTERS.forEach(([key, , isTrouble], n) => {
+      write(this.#figures[n], count(sample[key]));
+      this.#figures[n].className = isTrouble && sample[key] > 0 ? 'bad' : '';
     });
   }
 }

@@ -5,10 +5,8 @@
  */
 
 import { requestKey, splitFailed } from './dashboard_values.js';
-import { element } from './elements.js';
+import { create, element, find, resize } from './elements.js';
 import { count, rate } from './number_format.js';
-
-const find = (id) => document.querySelector(id);
 
 const OUTCOMES = {
   complete: 'Complete',
@@ -31,12 +29,8 @@ function fill(table, rows) {
   const body = table.tBodies[0];
   const width = table.tHead.rows[0].cells.length;
   const shown = rows.length > 0 ? rows : [['None so far', ...Array(width - 1).fill('')]];
-  while (body.rows.length > shown.length) body.deleteRow(-1);
-  while (body.rows.length < shown.length) {
-    const head = element('th', '');
-    head.scope = 'row';
-    body.append(element('tr', '', head, ...Array.from({ length: width - 1 }, () => element('td', ''))));
-  }
+  const others = () => Array.from({ length: width - 1 }, () => element('td', ''));
+  resize(body, shown.length, () => element('tr', '', create('th', { scope: 'row' }), ...others()));
   shown.forEach((row, n) => row.forEach((value, column) => {
     const cell = body.rows[n].cells[column];
     writeBreakable(cell, value.text ?? value);

@@ -9,6 +9,16 @@ import { passedS } from './time_series.js';
 
 export const MIB = 2 ** 20;
 
+/** Gauges: [name, field of an event and of the history, unit]. */
+const GAUGES = [
+  ['streams', 'streams', 1],
+  ['connections', 'connections', 1],
+  ['tokens', 'tokens_per_s', 1],
+  ['requests', 'requests_per_s', 1],
+  ['memory', 'resident_bytes', MIB],
+  ['request_memory', 'request_memory_bytes', MIB],
+  ['response_memory', 'response_memory_bytes', MIB],
+];
 const LATENCIES = ['ttft', 'inter_token', 'ticker_late'];
 const PERCENTILES = ['p50', 'p90', 'p99'];
 
@@ -53,15 +63,7 @@ function errorsOf({ requests, upstream_errors: upstream = {} }) {
 
 /** The values of an event. Error rates need the event before it, null for none. */
 export function valuesOf(event, before) {
-  const values = {
-    streams: event.streams,
-    connections: event.connections,
-    tokens: event.tokens_per_s,
-    requests: event.requests_per_s,
-    memory: event.resident_bytes / MIB,
-    request_memory: event.request_memory_bytes / MIB,
-    response_memory: event.response_memory_bytes / MIB,
-  };
+  const values = Object.fromEntries(GAUGES.map(([name, field, unit]) => [name, event[field] / unit]));
   for (const latency of LATENCIES) {
     for (const p of PERCENTILES) values[`${latency}_${p}`] = event[latency]?.[`${p}_s`];
     values[`${latency}_count`] = event[latency]?.count ?? 0;
@@ -72,21 +74,10 @@ export function valuesOf(event, before) {
   return { ...values, ...Object.fromEntries(errors) };
 }
 
-function mebibytes(column) {
-  return column.map((value) => (value === null ? null : value / MIB));
-}
-
 /** The rows of a history, oldest first; a row without measurements is null. */
 export function rowsOf(history) {
-  const columns = [
-    ['streams', history.streams],
-    ['connections', history.connections],
-    ['tokens', history.tokens_per_s],
-    ['requests', history.requests_per_s],
-    ['memory', mebibytes(history.resident_bytes)],
-    ['request_memory', mebibytes(history.request_memory_bytes)],
-    ['response_memory', mebibytes(history.response_memory_bytes)],
-  ];
+  const inUnit = (column, unit) => column.map((value) => (value === null ? null : value / unit));
+  const columns = GAUGES.map(([name, field, unit]) => [name, inUnit(history[field], unit)]);
   for (const latency of LATENCIES) {
     for (const p of PERCENTILES) columns.push([`${latency}_${p}`, history[`${latency}_${p}_s`]]);
     columns.push([`${latency}_count`, history[`${latency}_count`]]);

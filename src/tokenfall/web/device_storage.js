@@ -2,27 +2,12 @@
  * Persistent storage of this browser: the theme, whether the list of conversations is hidden, the settings of
  * conversations, and the API key if the user chose that.
  *
- * It must never store a message (tab_storage.js does), or throw: without storage, values are kept in memory.
+ * It must never store a message (tab_storage.js does).
  */
 
-const PREFIX = 'tokenfall:';
-const inMemory = new Map();
+import { BrowserStorage } from './browser_storage.js';
 
-export function readDevice(name) {
-  try {
-    return localStorage.getItem(PREFIX + name) ?? inMemory.get(name) ?? '';
-  } catch {
-    return inMemory.get(name) ?? '';
-  }
-}
+const storage = new BrowserStorage(() => localStorage);
 
-/** Stores `text` under `name`; an empty text removes it. */
-export function writeDevice(name, text) {
-  inMemory.delete(name);
-  try {
-    localStorage.removeItem(PREFIX + name); // if the new text does not fit, the old one must not stay
-    if (text) localStorage.setItem(PREFIX + name, text);
-  } catch {
-    inMemory.set(name, text);
-  }
-}
+export const readDevice = (name) => storage.read(name);
+export const writeDevice = (name, text) => storage.write(name, text);

@@ -5,11 +5,10 @@
  */
 
 import { readDevice, writeDevice } from './device_storage.js';
+import { find } from './elements.js';
 import { readTab, writeTab } from './tab_storage.js';
 
 const KEY = 'key';
-
-const find = (selector) => document.querySelector(selector);
 
 /** Opens `dialog`; resolves to true if its form is submitted while `isUsable()`, to false after Esc or Cancel. */
 export function ask(dialog, isUsable = () => true) {
@@ -67,23 +66,16 @@ export class Keys {
     if (isOnDevice) writeDevice(KEY, '');
     writeTab(KEY, '');
     if (this.current) return Promise.resolve(true); // the device has another key
-    return this.#promptOnce(why, { isOnDevice });
+    return this.#prompt(why, { isOnDevice });
   }
 
   /** Lets the user replace or remove the key; resolves to whether there is a new one. */
   change() {
     const why = this.current ? 'Requests are sent with a key. Enter another to replace it.' : 'Requests are sent without a key.';
-    return this.#pending ?? this.#promptOnce(why, { isOnDevice: readDevice(KEY) !== '', canForget: this.current !== '' });
+    return this.#pending ?? this.#prompt(why, { isOnDevice: readDevice(KEY) !== '', canForget: this.current !== '' });
   }
 
-  #promptOnce(why, { isOnDevice, canForget = false }) {
-    this.#pending = this.#prompt(why, isOnDevice, canForget).finally(() => {
-      this.#pending = null;
-    });
-    return this.#pending;
-  }
-
-  async #prompt(why, isOnDevice, canForget) {
+  #prompt(why, { isOnDevice, canForget = false }) {
     const [dialog, input, remember, forget] = ['#key-dialog', '#key', '#key-remember', '#key-forget'].map(find);
     find('#key-why').textContent = why;
     remember.checked = isOnDevice;
@@ -92,11 +84,13 @@ export class Keys {
       this.#store('', true);
       dialog.close();
     };
-    const agreed = await ask(dialog);
-    const key = input.value.trim();
-    input.value = '';
-    if (agreed) this.#store(key, remember.checked);
-    return agreed;
+    const submitted = ask(dialog).then((agreed) => {
+      if (agreed) this.#store(input.value.trim(), remember.checked);
+      input.value = '';
+      return agreed;
+    });
+    this.#pending = submitted.finally(() => (this.#pending = null));
+    return this.#pending;
   }
 
   /** Stores the key in one place, so that removing it leaves no copy. */

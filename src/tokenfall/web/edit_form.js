@@ -3,27 +3,30 @@
  */
 
 import { isComposing, isEnter } from './composer.js';
-import { button, element } from './elements.js';
+import { button, create, element } from './elements.js';
 
 let forms = 0;
 
 export class EditForm {
   #form = element('form', 'edit');
-  #area = element('textarea', '');
+  #area = create('textarea', { dir: 'auto' });
   #message;
   #on;
 
-  /** @param on { send(text), close() }: `close` is called when the user cancels */
-  constructor(text, on) {
+  /**
+   * Opens the form in place of the `body` of `message`, and of an earlier form.
+   *
+   * @param on { send(text), close() }: `close` is called when the user cancels
+   */
+  constructor({ message, body, text }, on) {
     forms += 1;
+    this.#message = message;
     this.#on = on;
     this.#area.id = `edit-${forms}`;
     this.#area.value = text;
     this.#area.rows = Math.min(12, text.split('\n').length + 1);
-    this.#area.dir = 'auto';
-    const label = element('label', 'unseen', 'Edit your message');
-    label.htmlFor = this.#area.id;
-    const cancel = button('quiet', 'Cancel');
+    const label = create('label', { class: 'unseen', for: this.#area.id }, 'Edit your message');
+    const cancel = button('quiet', {}, 'Cancel');
     cancel.addEventListener('click', () => this.close());
     const hint = element('p', 'hint', 'The messages after it will be replaced.');
     const send = element('button', 'main', 'Save and send');
@@ -33,24 +36,16 @@ export class EditForm {
       if (this.#area.value.trim()) on.send(this.#area.value);
     });
     this.#form.addEventListener('keydown', (event) => this.#onKey(event));
-  }
-
-  open(message, shown) {
-    this.#message = message;
+    this.remove();
     message.classList.add('editing');
-    shown.after(this.#form);
+    body.after(this.#form);
     this.#area.focus();
     this.#area.setSelectionRange(this.#area.value.length, this.#area.value.length);
   }
 
   remove() {
-    EditForm.removeFrom(this.#message);
-  }
-
-  /** A message has one form at most. */
-  static removeFrom(message) {
-    message.querySelector('.edit')?.remove();
-    message.classList.remove('editing');
+    this.#message.querySelector('.edit')?.remove();
+    this.#message.classList.remove('editing');
   }
 
   close() {

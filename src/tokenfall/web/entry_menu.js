@@ -2,12 +2,7 @@
  * The menu of a conversation in the list: one menu for all entries, opened by the button of each.
  */
 
-const find = (id) => document.querySelector(id);
-
-/** The link of the entry that has `button`. */
-function linkOf(button) {
-  return button.closest('li').querySelector('a');
-}
+import { find } from './elements.js';
 
 export class EntryMenu {
   #box = find('#entry-menu');
@@ -19,14 +14,14 @@ export class EntryMenu {
     list.addEventListener('click', ({ target }) => (this.#opener = target.closest('.more') ?? this.#opener));
     for (const act of ['rename', 'pin', 'remove']) {
       this.#box.querySelector(`[data-action=${act}]`).addEventListener('click', () => {
-        const { id } = linkOf(this.#opener).dataset;
+        const id = this.#conversation;
         this.#box.hidePopover(); // returns the focus to the button, where dialogs restore it
         on[act](id);
       });
     }
     this.#box.addEventListener('beforetoggle', ({ newState }) => {
       if (newState !== 'open') return;
-      const pinned = on.isPinned(linkOf(this.#opener).dataset.id);
+      const pinned = on.isPinned(this.#conversation);
       this.#box.querySelector('[data-action=pin]').textContent = pinned ? 'Unpin' : 'Pin';
       this.#place();
     });
@@ -39,6 +34,11 @@ export class EntryMenu {
     this.#box.addEventListener('focusout', ({ relatedTarget }) => relatedTarget && !this.#box.contains(relatedTarget) && this.#box.hidePopover());
     list.addEventListener('scroll', () => this.#box.hidePopover());
     addEventListener('resize', () => this.#box.hidePopover());
+  }
+
+  /** The id of the conversation whose button was pressed. */
+  get #conversation() {
+    return this.#opener.closest('li').querySelector('a').dataset.id;
   }
 
   /** Places the menu below the button, or above it in the lower half of the page, aligned at the right. */

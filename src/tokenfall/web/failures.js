@@ -82,10 +82,10 @@ export class Failure extends Error {
   /** For a response other than 2xx; reads its problem details (RFC 9457) if it has any. */
   static async ofResponse(response) {
     const problem = await response.json().catch(() => null);
-    return new Failure(textOf(problem?.code) || 'http', {
+    return new Failure(asText(problem?.code) || 'http', {
       status: response.status,
-      detail: textOf(problem?.detail) || textOf(problem?.title),
-      requestId: textOf(problem?.request_id) || response.headers.get('X-Request-Id') || '',
+      detail: asText(problem?.detail) || asText(problem?.title),
+      requestId: asText(problem?.request_id) || response.headers.get('X-Request-Id') || '',
       retryAfterS: secondsOf(response.headers.get('Retry-After')),
     });
   }
@@ -94,7 +94,7 @@ export class Failure extends Error {
   static ofEvent(error, requestId) {
     const { code, message, resumable = null, retry_after: seconds } = error ?? {};
     const retryAfterS = Number.isFinite(seconds) ? seconds : null;
-    return new Failure(textOf(code) || 'error', { detail: textOf(message), requestId, resumable, retryAfterS });
+    return new Failure(asText(code) || 'error', { detail: asText(message), requestId, resumable, retryAfterS });
   }
 
   /** Whether the administrator may need the request id. */
@@ -143,7 +143,8 @@ export function asLostResponse(failure) {
   return failure?.status === 404 || failure?.status === 410 ? new Failure('response_lost') : failure;
 }
 
-function textOf(value) {
+/** `value` if it is a string, else an empty string. */
+export function asText(value) {
   return typeof value === 'string' ? value : '';
 }
 

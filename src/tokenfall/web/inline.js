@@ -8,7 +8,7 @@
  */
 
 import { merged, paired, REACH, rolesOf, textOf, WORD, wrap } from './emphasis.js';
-import { formulaAt, isCutAt, mayBecome } from './math.js';
+import { formulaAt, isCutAt, matchAt, mayBecome } from './math.js';
 
 const LABEL_REACH = 300; // from [ to ]: at most that much of a streamed text is held back
 const ADDRESS_REACH = 2000;
@@ -59,11 +59,6 @@ export function safeAddress(raw) {
   if (!SCHEME.test(raw) || /[\s\p{C}"<>`]/u.test(raw) || !URL.canParse(raw)) return '';
   const url = new URL(raw);
   return url.username || url.password ? '' : url.href;
-}
-
-function matchAt(pattern, text, at) {
-  pattern.lastIndex = at;
-  return pattern.exec(text);
 }
 
 const unescape = (text) => text.replace(ESCAPED, '$1').replace(ENTITY, decoded);

@@ -2,7 +2,7 @@
  * The content of an empty conversation: the model that responds, and examples to send with one click.
  */
 
-import { button, element } from './elements.js';
+import { button, create, element, find } from './elements.js';
 import { isSimulated } from './model_picker.js';
 
 const LONG = 'A long response, to try Stop';
@@ -20,7 +20,7 @@ const FOR_MODEL = [
 ];
 
 export class Intro {
-  #box = document.querySelector('#intro');
+  #box = find('#intro');
   #ask;
   #shown = '';
 
@@ -37,14 +37,12 @@ export class Intro {
     const model = chosen ?? defaults.model;
     const isSim = isSimulated(model) || !defaults.upstream;
     const examples = (isSim ? SIMULATED : FOR_MODEL).map(([label, question]) => this.#button(label, question));
-    const box = element('div', 'examples', ...examples);
-    box.role = 'group';
-    box.ariaLabel = 'Examples';
+    const box = create('div', { class: 'examples', role: 'group', 'aria-label': 'Examples' }, ...examples);
     this.#box.replaceChildren(...(isSim ? aboutSimulator(defaults) : aboutModel(model)), box);
   }
 
   #button(label, question) {
-    const created = button('example', label);
+    const created = button('example', {}, label);
     created.addEventListener('click', () => this.#ask(question));
     return created;
   }
@@ -59,7 +57,6 @@ function aboutSimulator({ upstream }) {
 }
 
 function aboutModel(model) {
-  const name = element('strong', '', model || 'The upstream’s model');
-  name.dir = 'auto';
+  const name = create('strong', { dir: 'auto' }, model || 'The upstream’s model');
   return [element('p', '', name, ' responds here.')];
 }

@@ -2,17 +2,17 @@
  * Locks among the tabs of this browser: Web Locks or, where the browser has none (HTTP from another machine), leases
  * over BroadcastChannel.
  *
- * A tab asks for the lease and holds it if no other tab objects within CLAIM_MS. The holder sends heartbeats; without one
- * for LEASE_MS, because its tab was closed or frozen, the others ask again.
+ * A tab claims the lease and holds it if no other tab objects within CLAIM_MS. The holder sends heartbeats; without one
+ * for LEASE_MS, because its tab was closed or frozen, the others claim it again.
  *
- *   state    event                                     next
- *   asking   another holds it or asked before          waiting
- *   asking   no objection for CLAIM_MS                 held
- *   waiting  released, or LEASE_MS without heartbeat   asking
- *   held     another tab got it before, or the own     over
- *            heartbeat was LEASE_MS late
- *   held     pagehide                                  over
- *   any      the signal is aborted                     over
+ *   state     event                                     next
+ *   claiming  another tab holds or claimed it before    waiting
+ *   claiming  no objection for CLAIM_MS                 held
+ *   waiting   released, or LEASE_MS without heartbeat   claiming
+ *   held      another tab got it before, or the own     over
+ *             heartbeat was LEASE_MS late
+ *   held      pagehide                                  over
+ *   any       the signal is aborted                     over
  */
 
 import { randomHex } from './random.js';
@@ -47,7 +47,7 @@ class Lease {
   #channel;
   #id = randomHex(8);
   #sinceMs = Date.now(); // time of the first claim: the earliest wins
-  #state = 'asking';
+  #state = 'claiming';
   #timer = 0;
   #beatMs = 0;
   #take;
@@ -67,7 +67,7 @@ class Lease {
     addEventListener('pagehide', () => this.#state === 'held' && this.#end(), { signal });
     if (this.#state === 'over') return;
     if (ifAvailable) this.#acquire(); // a holder objects
-    else this.#ask();
+    else this.#claim();
   }
 
   isHeld() {
@@ -75,13 +75,13 @@ class Lease {
     return this.#state === 'held';
   }
 
-  #ask() {
-    this.#set('asking', CLAIM_MS, () => this.#acquire());
+  #claim() {
+    this.#set('claiming', CLAIM_MS, () => this.#acquire());
     this.#send();
   }
 
   #wait() {
-    this.#set('waiting', LEASE_MS, () => this.#ask());
+    this.#set('waiting', LEASE_MS, () => this.#claim());
   }
 
   #acquire() {
@@ -107,10 +107,10 @@ class Lease {
 
   #receive(other) {
     if (this.isHeld()) this.#receiveAsHolder(other);
-    else if (this.#state === 'waiting' && other.state === 'over') this.#ask();
+    else if (this.#state === 'waiting' && other.state === 'over') this.#claim();
     else if (this.#state === 'over' || other.state === 'over') return;
     else if (other.state === 'held' || this.#isAfter(other)) this.#wait();
-    else if (this.#state === 'asking') this.#send();
+    else if (this.#state === 'claiming') this.#send();
   }
 
   #receiveAsHolder(other) {

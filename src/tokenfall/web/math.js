@@ -20,7 +20,8 @@ const BEGIN_BEGUN = /\\b(?:e(?:g(?:i(?:n(?:\{[a-zA-Z]{0,20}\*?)?)?)?)?)?$/y;
 const DOLLAR = new RegExp(String.raw`\$(?![\s$])(?:\\[^\n]?|[^\\$\n]){0,${DOLLAR_REACH}}$`, 'y'); // may become a formula
 const DISPLAYED = [[/^\s*\\\[/, () => '\\]'], [/^\s*\$\$/, () => '$$'], [/^\s*\\begin\{([a-zA-Z]{1,20}\*?)\}/, (_, name) => `\\end{${name}}`]];
 
-function matchAt(pattern, text, at) {
+/** The match of a sticky or global `pattern` from `at` on. */
+export function matchAt(pattern, text, at) {
   pattern.lastIndex = at;
   return pattern.exec(text);
 }

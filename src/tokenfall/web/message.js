@@ -5,7 +5,7 @@
  */
 
 import { fillCollapsible } from './collapsible_text.js';
-import { button, element } from './elements.js';
+import { button, create, element } from './elements.js';
 import { Reasoning } from './reasoning.js';
 import { describeEnd } from './response_end.js';
 import { speedButton } from './speed_button.js';
@@ -21,21 +21,15 @@ const ACTIONS = {
 };
 
 function actionButton(action, label, role) {
-  const created = button('action', label, element('span', 'unseen', role === 'user' ? ' your message' : ' response'));
-  created.dataset.action = action;
-  return created;
+  return button('action', { 'data-action': action }, label, element('span', 'unseen', role === 'user' ? ' your message' : ' response'));
 }
 
 /** The element of a message without text. */
 function messageFrame(role, turn) {
-  const message = element('article', `message ${role}`);
-  const body = element('div', 'text');
-  body.dir = 'auto';
+  const body = create('div', { class: 'text', dir: 'auto' });
   const buttons = ACTIONS[role].map(([action, label]) => actionButton(action, label, role));
   const actions = element('div', 'actions', ...buttons, element('p', 'note'));
-  message.append(element('h2', 'who', NAMES[role]), body, actions);
-  message.dataset.turn = turn;
-  return message;
+  return create('article', { class: `message ${role}`, 'data-turn': turn }, element('h2', 'who', NAMES[role]), body, actions);
 }
 
 export function bodyOf(message) {
@@ -51,12 +45,9 @@ export function questionElement(text, turn = '', atS = Date.now() / 1000) {
 }
 
 /** The parts of the line below a response that has ended. */
-function noteOf(isEmpty, label, { pace }) {
-  const parts = [
-    (label || isEmpty) && element('span', 'ended', label || 'Empty response'),
-    pace && speedButton(pace),
-  ];
-  return parts.filter(Boolean);
+function noteOf(state, text, end) {
+  const label = describeEnd(state, end) || (state === 'complete' && text === '' && 'Empty response');
+  return [label && element('span', 'ended', label), end.pace && speedButton(end.pace)].filter(Boolean);
 }
 
 /**
@@ -120,8 +111,7 @@ export class ResponseView {
     this.setModel(end.model);
     Object.assign(this.element.dataset, { state, reason: end.reason ?? '' });
     stamp(this.element, atS);
-    const isEmpty = state === 'complete' && !this.text;
-    this.element.querySelector('.note').replaceChildren(...noteOf(isEmpty, describeEnd(state, end), end));
+    this.element.querySelector('.note').replaceChildren(...noteOf(state, this.text, end));
     this.#onDraw();
   }
 

@@ -4,7 +4,7 @@
  * It must never drop the chosen model because it is not listed: only the server knows whether it exists.
  */
 
-import { element } from './elements.js';
+import { element, find } from './elements.js';
 
 /** Timing profiles of the simulator; see docs/api.md, "The simulator's grammar". */
 const PROFILES = ['groq-70b', 'gpt-4o', 'claude-sonnet', 'llama-70b-dedicated', 'llama-8b-laptop'];
@@ -34,7 +34,7 @@ function labelOf(model, defaults) {
 }
 
 export class ModelPicker {
-  #select = document.querySelector('#model');
+  #select = find('#model');
   #shown = '';
 
   /** @param onChoice called with a model, null for the server's default */

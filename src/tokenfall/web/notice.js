@@ -4,7 +4,9 @@
  * An alert announces its wait once; the visible countdown is hidden from screen readers.
  */
 
-const find = (id) => document.querySelector(id);
+import { find } from './elements.js';
+
+const SHOWN_MS = 4000;
 
 let brief = null; // the temporary status: { before, timer }
 
@@ -14,8 +16,8 @@ export function showStatus(text) {
   find('#status').textContent = text;
 }
 
-/** Shows `text` for `ms`, then the previous status again, unless the status has changed meanwhile. */
-export function showBriefly(text, ms) {
+/** Shows `text` for some seconds, then the previous status again, unless the status has changed meanwhile. */
+export function showBriefly(text, ms = SHOWN_MS) {
   const before = brief?.before ?? find('#status').textContent;
   showStatus(text);
   brief = { before, timer: setTimeout(() => showStatus(before), ms) };

@@ -4,21 +4,22 @@
 
 import { describeRoom } from './context_mark.js';
 import { ask } from './dialogs.js';
+import { find } from './elements.js';
 import { READ } from './options.js';
 
 const NAMES = Object.keys(READ);
-const field = (name) => document.querySelector(`#option-${name}`);
+const field = (name) => find(`#option-${name}`);
 
 /** Resolves to the options, null for one to remove; null if cancelled. `defaults` are the server's, null if unknown. */
 export async function askForOptions(options, defaults) {
-  const dialog = document.querySelector('#options-dialog');
-  for (const name of NAMES) {
-    field(name).value = options[name] ?? '';
-    showError(name, '');
-  }
+  const dialog = find('#options-dialog');
+  show(options);
   field('max_tokens').placeholder = defaults?.max_tokens ?? '';
-  document.querySelector('#options-context').textContent = defaults ? describeContext(defaults) : '';
-  document.querySelector('#options-clear').onclick = clear;
+  find('#options-context').textContent = defaults ? describeContext(defaults) : '';
+  find('#options-clear').onclick = () => {
+    show({});
+    field('system').focus();
+  };
   const agreed = await ask(dialog, isUsable);
   return agreed ? Object.fromEntries(NAMES.map((name) => [name, read(name).value])) : null;
 }
@@ -27,12 +28,12 @@ function describeContext({ context_messages: messages, context_tokens: tokens })
   return `With each question the model gets ${describeRoom(messages, tokens)} of the conversation.`;
 }
 
-function clear() {
+/** Shows these options, without errors. */
+function show(options) {
   for (const name of NAMES) {
-    field(name).value = '';
+    field(name).value = options[name] ?? '';
     showError(name, '');
   }
-  field('system').focus();
 }
 
 function read(name) {
@@ -47,7 +48,7 @@ function isUsable() {
 }
 
 function showError(name, error) {
-  document.querySelector(`#option-${name}-error`).textContent = error;
+  find(`#option-${name}-error`).textContent = error;
   field(name).setAttribute('aria-invalid', String(error !== ''));
   return error !== '';
 }

@@ -19,10 +19,6 @@ export class Pace {
     this.#tokens += 1;
   }
 
-  get tokens() {
-    return this.#tokens;
-  }
-
   /** "First token after 0.31 s, then 48.2 tokens/s"; empty without a token. A single token has no rate. */
   get summary() {
     if (this.#tokens === 0) return '';

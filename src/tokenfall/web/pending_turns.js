@@ -7,17 +7,14 @@
  * draft because its message is not shown.
  */
 
+import { parseJSON } from './json.js';
 import { readTab, writeTab } from './tab_storage.js';
 
 const name = (conversation) => `turn:${conversation}`;
 
 /** The pending turn of `conversation`, or null. */
 export function pendingTurn(conversation) {
-  try {
-    return JSON.parse(readTab(name(conversation)) || 'null');
-  } catch {
-    return null;
-  }
+  return parseJSON(readTab(name(conversation)));
 }
 
 export function storePendingTurn(conversation, turn) {

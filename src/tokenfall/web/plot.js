@@ -5,7 +5,7 @@
  * the window is resized. It must never announce anything: labels for screen readers change only on request.
  */
 
-import { element } from './elements.js';
+import { element, write } from './elements.js';
 import { count, NONE, tickLabel } from './number_format.js';
 import { PlotTable } from './plot_table.js';
 import { linearScale, logScale } from './scales.js';
@@ -28,11 +28,6 @@ function shape(tag, attributes, ...children) {
 /** An SVG with x from 0 to WIDTH, and y in percent from the top. */
 function drawing(...children) {
   return shape('svg', { viewBox: `0 0 ${WIDTH} 100`, preserveAspectRatio: 'none' }, ...children);
-}
-
-/** Sets the text of a node only if it has changed, which saves layout and keeps a selection. */
-export function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
 }
 
 const heightOf = (value, scale) => Math.round(10_000 - 10_000 * scale.at(value)) / 100;

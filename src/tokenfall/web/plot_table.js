@@ -5,7 +5,7 @@
  * interrupt a screen reader.
  */
 
-import { element } from './elements.js';
+import { create, element, resize, write } from './elements.js';
 
 export class PlotTable {
   #head = element('tr', '');
@@ -19,25 +19,16 @@ export class PlotTable {
 
   /** Draws `columns`, the names of the columns after the first, and `rows`, each [name, ...values]. */
   draw(columns, rows) {
-    fit(this.#head, ['Line', ...columns], () => headCell('col'));
-    const body = this.#body;
-    while (body.rows.length > rows.length) body.deleteRow(-1);
-    while (body.rows.length < rows.length) body.append(element('tr', ''));
-    rows.forEach((row, n) => fit(body.rows[n], row, (column) => (column === 0 ? headCell('row') : element('td', ''))));
+    fill(this.#head, ['Line', ...columns], () => headCell('col'));
+    resize(this.#body, rows.length, () => element('tr', ''));
+    rows.forEach((row, n) => fill(this.#body.rows[n], row, (column) => (column === 0 ? headCell('row') : element('td', ''))));
   }
 }
 
-function headCell(scope) {
-  const cell = element('th', '');
-  cell.scope = scope;
-  return cell;
-}
+const headCell = (scope) => create('th', { scope });
 
-/** Makes a row have these texts in its cells; `create` returns the cell of a column. */
-function fit(row, texts, create) {
-  while (row.cells.length > texts.length) row.deleteCell(-1);
-  for (let n = row.cells.length; n < texts.length; n += 1) row.append(create(n));
-  texts.forEach((text, n) => {
-    if (row.cells[n].textContent !== text) row.cells[n].textContent = text;
-  });
+/** Makes a row have these texts in its cells; `cellOf` returns a new cell for a column. */
+function fill(row, texts, cellOf) {
+  resize(row, texts.length, cellOf);
+  texts.forEach((text, n) => write(row.cells[n], text));
 }

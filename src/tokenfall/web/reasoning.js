@@ -2,7 +2,7 @@
  * The reasoning of a model as DOM: collapsed, with its duration. It is not part of the response's text.
  */
 
-import { element } from './elements.js';
+import { create, element } from './elements.js';
 
 /** "Thought for 5 s", or "Reasoning" without a time. */
 export function reasoningLabel(seconds) {
@@ -11,16 +11,13 @@ export function reasoningLabel(seconds) {
 }
 
 export class Reasoning {
-  #summary = document.createElement('summary');
+  #summary = create('summary', {}, 'Thinking…');
   #text = document.createTextNode('');
   #startMs = 0;
   #endMs = 0;
 
   constructor() {
-    const body = element('p', '', this.#text);
-    body.dir = 'auto';
-    this.#summary.textContent = 'Thinking…';
-    this.element = element('details', 'reasoning', this.#summary, body);
+    this.element = element('details', 'reasoning', this.#summary, create('p', { dir: 'auto' }, this.#text));
   }
 
   /** Appends a piece. `isRestart`: the text starts again with it. */

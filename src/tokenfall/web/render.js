@@ -5,21 +5,21 @@
  */
 
 import { codeShell } from './code_block.js';
-import { of } from './elements.js';
+import { create } from './elements.js';
 import { parseInline } from './inline.js';
 
 const INLINE = { strong: 'strong', em: 'em', strike: 'del', code: 'code', math: 'span', link: 'a', break: 'br' };
 const MATH = { class: 'math', dir: 'ltr', translate: 'no' };
 const LINK = { target: '_blank', rel: 'noopener noreferrer nofollow', referrerpolicy: 'no-referrer' };
 const SHELLS = {
-  paragraph: () => of('p'),
-  heading: ({ level }) => of(`h${Math.min(level + 2, 6)}`),
-  rule: () => of('hr'),
-  quote: () => of('blockquote'),
-  list: ({ ordered, start }) => (ordered ? of('ol', start === 1 ? {} : { start }) : of('ul')),
-  item: ({ loose, task }) => of('li', classes(loose && 'loose', task && 'task')),
-  row: () => of('tr'),
-  cell: ({ align }) => of('td', classes(align)),
+  paragraph: () => create('p'),
+  heading: ({ level }) => create(`h${Math.min(level + 2, 6)}`),
+  rule: () => create('hr'),
+  quote: () => create('blockquote'),
+  list: ({ ordered, start }) => (ordered ? create('ol', start === 1 ? {} : { start }) : create('ul')),
+  item: ({ loose, task }) => create('li', classes(loose && 'loose', task && 'task')),
+  row: () => create('tr'),
+  cell: ({ align }) => create('td', classes(align)),
 };
 
 /** Sets the text direction of a block by its own text; its children inherit it. */
@@ -58,19 +58,19 @@ function classes(...names) {
 }
 
 function tableShell({ header }) {
-  const body = of('tbody');
+  const body = create('tbody');
   const cells = header.map(({ align, text }) => {
-    const cell = of('th', { scope: 'col', ...classes(align) });
+    const cell = create('th', { scope: 'col', ...classes(align) });
     patch(cell, null, parseInline(text).nodes);
     return cell;
   });
-  const table = of('table', {}, of('thead', {}, of('tr', {}, ...cells)), body);
-  return { element: of('div', { class: 'table', tabindex: 0, role: 'group', 'aria-label': 'Table' }, table), body };
+  const table = create('table', {}, create('thead', {}, create('tr', {}, ...cells)), body);
+  return { element: create('div', { class: 'table', tabindex: 0, role: 'group', 'aria-label': 'Table' }, table), body };
 }
 
 function inline(node) {
   if (node.type === 'text') return document.createTextNode(node.text);
-  const element = of(INLINE[node.type], node.type === 'math' ? MATH : node.href ? linkAttributes(node) : {});
+  const element = create(INLINE[node.type], node.type === 'math' ? MATH : node.href ? linkAttributes(node) : {});
   if (node.type === 'code' || node.type === 'math') element.append(node.text);
   else if (node.children) patch(element, null, node.children);
   return element;

@@ -26,6 +26,18 @@ export async function request(keys, path, { onSend, asksForKey = true, headers =
   }
 }
 
+/** The JSON body of `response`; throws a Failure if it is no object or array, or not `isValid`. */
+export async function jsonOf(response, isValid) {
+  const body = await response.json().catch(() => null);
+  if (typeof body !== 'object' || body === null || !isValid(body)) throw new Failure('unexpected');
+  return body;
+}
+
+/** The options of `request` that send `value` as JSON. */
+export function withJSON(method, value) {
+  return { method, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(value) };
+}
+
 async function attempt(path, init) {
   try {
     return await fetch(path, init);

@@ -7,11 +7,6 @@
 import { Failure } from './failures.js';
 import { measured } from './pace.js';
 
-const BY_STATE = {
-  stopped: 'Stopped',
-  interrupted: 'Interrupted',
-  failed: 'Interrupted',
-};
 const UNEXPLAINED = new Set(['', 'interrupted']); // codes that say no more than the state
 const BY_REASON = {
   content_filter: 'Cut off by the content filter of the provider',
@@ -38,9 +33,13 @@ export function endOf(end) {
 /** The response of a turn in the history's `messages`, with its end; null if there is none. */
 export function storedResponse(messages, turn) {
   const message = messages.find((each) => each.turn === turn && each.role === 'assistant');
-  if (!message) return null;
-  const { content, model, created, ttft_s: ttft, tokens_per_s: rate } = message;
-  return { content, state: stateOf(message), isStored: true, model, pace: measured(ttft, rate), ...endOf(message), ...(created && { atS: created }) };
+  return message ? { content: message.content, isStored: true, ...storedEnd(message) } : null;
+}
+
+/** How a stored response ended, as ResponseView.end takes it. */
+export function storedEnd(message) {
+  const { model, created = NaN, ttft_s: ttft, tokens_per_s: rate, thought_s: reasoningS = null } = message;
+  return { state: stateOf(message), model, pace: measured(ttft, rate), ...endOf(message), reasoningS, atS: created };
 }
 
 /** A text for the user; empty for a complete response. */
@@ -51,8 +50,8 @@ export function describeEnd(state, { reason = '', tokens = 0, code = '' } = {}) 
 }
 
 function describeFailed(state, code) {
-  const words = BY_STATE[state] ?? BY_STATE.interrupted;
-  return state !== 'interrupted' || UNEXPLAINED.has(code) ? words : `${words}. ${new Failure(code).reason}`;
+  if (state === 'stopped') return 'Stopped';
+  return state !== 'interrupted' || UNEXPLAINED.has(code) ? 'Interrupted' : `Interrupted. ${new Failure(code).reason}`;
 }
 
 /** The same for the status line. */

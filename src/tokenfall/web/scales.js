@@ -4,10 +4,20 @@
  * Pure: it must never touch the DOM or a clock.
  */
 
-/** The smallest number of the series 1, 2, 5, 10, 20, … that is at least `least`. */
+const STEPS_PER_DECADE = 3; // 1, 2, 5
+const MAX_STEPS = 6 * STEPS_PER_DECADE;
+
+/** The n-th number of the series 1, 2, 5, 10, 20, …; below 1 for a negative `n`. */
+function nice(n) {
+  const decade = Math.floor(n / STEPS_PER_DECADE);
+  return Number(`${[1, 2, 5][n - STEPS_PER_DECADE * decade]}e${decade}`);
+}
+
+/** The smallest number of the series that is at least `least`. */
 function niceStep(least) {
-  const power = 10 ** Math.floor(Math.log10(least));
-  return power * [1, 2, 5, 10].find((factor) => power * factor >= least * (1 - 1e-9));
+  let n = STEPS_PER_DECADE * Math.floor(Math.log10(least));
+  while (nice(n) < least * (1 - 1e-9)) n += 1;
+  return nice(n);
 }
 
 /**
@@ -21,15 +31,6 @@ export function linearScale(low, high, least = 1e-6) {
   const ticks = [];
   for (let n = first; n <= last; n += 1) ticks.push(Number((n * step).toPrecision(12)));
   return { ticks, at: (value) => (value / step - first) / (last - first) };
-}
-
-const STEPS_PER_DECADE = 3; // 1, 2, 5
-const MAX_STEPS = 6 * STEPS_PER_DECADE;
-
-/** The n-th number of the series 1, 2, 5, 10, 20, …; below 1 for a negative `n`. */
-function nice(n) {
-  const decade = Math.floor(n / STEPS_PER_DECADE);
-  return Number(`${[1, 2, 5][n - STEPS_PER_DECADE * decade]}e${decade}`);
 }
 
 /**

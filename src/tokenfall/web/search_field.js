@@ -4,6 +4,7 @@
  * It must never show outdated results.
  */
 
+import { find } from './elements.js';
 import { asFailure } from './failures.js';
 
 const DEBOUNCE_MS = 250;
@@ -15,8 +16,8 @@ export function describeCount(count) {
 }
 
 export class SearchField {
-  #field = document.querySelector('#search');
-  #status = document.querySelector('#found');
+  #field = find('#search');
+  #status = find('#found');
   #on;
   #timer = 0;
 

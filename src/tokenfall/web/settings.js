@@ -4,29 +4,33 @@
  * It must never send a question itself. Before the server has responded, it offers only built-in choices.
  */
 
+import { find } from './elements.js';
 import { asFailure } from './failures.js';
 import { Intro } from './intro.js';
 import { isSimulated, ModelPicker } from './model_picker.js';
-import { describeOptions, dropOptions, optionsOf, setOptions } from './options.js';
+import { describeOptions, optionsOf, setOptions } from './options.js';
 import { askForOptions } from './options_dialog.js';
 
 export class Settings {
   #api;
   #onChange;
   #conversation = '';
-  #settings = document.querySelector('#settings');
+  #settings = find('#settings');
   #picker;
   #intro;
   #defaults = null; // until the server has sent them
   #models = []; // of the upstream
-  #loading = null;
+  #isRequested = false; // the defaults were requested, without a failure
 
   /** @param parts api; ask(question) sends an example; onChange(): an option has changed */
   constructor({ api, ask, onChange }) {
     this.#api = api;
     this.#onChange = onChange;
     this.#intro = new Intro(ask);
-    this.#picker = new ModelPicker((model) => this.#set({ model }));
+    this.#picker = new ModelPicker((model) => {
+      setOptions(this.#conversation, { model });
+      this.#show();
+    });
     this.#settings.addEventListener('click', () => this.#change());
   }
 
@@ -38,15 +42,12 @@ export class Settings {
 
   /** Loads the defaults and the models once; the next call retries if the defaults could not be loaded. */
   load() {
-    this.#loading ??= this.#load().catch((error) => {
+    if (this.#isRequested) return;
+    this.#isRequested = true;
+    this.#load().catch((error) => {
       asFailure(error);
-      this.#loading = null;
+      this.#isRequested = false;
     });
-    return this.#loading;
-  }
-
-  drop(conversation) {
-    dropOptions(conversation);
   }
 
   async #load() {
@@ -59,11 +60,6 @@ export class Settings {
     });
     const [only, ...more] = this.#models.filter((model) => !isSimulated(model));
     if (!this.#defaults.model && more.length === 0) this.#defaults.model = only ?? '';
-    this.#show();
-  }
-
-  #set(changes) {
-    setOptions(this.#conversation, changes);
     this.#show();
   }
 

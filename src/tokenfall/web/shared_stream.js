@@ -9,6 +9,7 @@ import { delay, unlessAborted } from './abortable.js';
 import { Failure } from './failures.js';
 import { hashOf } from './hash.js';
 import { acquire } from './locks.js';
+import { randomHex } from './random.js';
 
 /** A tab waits this long for the lock's holder, which may hang or wait for the user to enter a key. */
 const LEADER_TIMEOUT_MS = 5000;
@@ -78,7 +79,7 @@ class Member {
   #channel;
   #aborter = new AbortController();
   #waited = new AbortController();
-  #id = crypto.getRandomValues(new Uint32Array(2)).join('-');
+  #id = randomHex(8);
   #inbox = []; // unprocessed messages
   #wake = () => {};
   #hasJoined = false; // the earlier items have arrived

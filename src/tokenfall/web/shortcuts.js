@@ -7,10 +7,9 @@
 
 import { isComposing } from './composer.js';
 import { readDevice, writeDevice } from './device_storage.js';
+import { find } from './elements.js';
 
 const SINGLE_KEYS = 'single-keys';
-
-const find = (selector) => document.querySelector(selector);
 
 /** The Latin letter of a key, on any keyboard layout. */
 function letterOf({ key, code }) {
@@ -33,7 +32,7 @@ export class Shortcuts {
 
   /** @param on { begin(), list(), write() } */
   constructor(on) {
-    const acts = { ...on, help: () => this.#help() };
+    const acts = { ...on, help: () => this.#dialog.showModal() };
     this.#single.checked = readDevice(SINGLE_KEYS) !== 'off';
     this.#single.addEventListener('change', () => writeDevice(SINGLE_KEYS, this.#single.checked ? '' : 'off'));
     find('#help').addEventListener('click', acts.help);
@@ -47,9 +46,5 @@ export class Shortcuts {
       event.preventDefault();
       acts[name]();
     });
-  }
-
-  #help() {
-    this.#dialog.showModal();
   }
 }

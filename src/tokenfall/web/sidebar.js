@@ -1,9 +1,11 @@
 /**
- * The list of conversations: a column on a wide screen, a drawer on a narrow one. It must never load anything itself.
+ * The list of conversations: a drawer on a narrow screen, else a column. Whether the column is hidden is stored on this
+ * device and restored by theme.js. It must never load anything itself.
  */
 
 import { groupByDay } from './date_groups.js';
-import { button, element } from './elements.js';
+import { writeDevice } from './device_storage.js';
+import { button, create, element, find } from './elements.js';
 import { EntryMenu } from './entry_menu.js';
 import { SearchField } from './search_field.js';
 
@@ -20,12 +22,17 @@ export function ago(thenS, nowS = Date.now() / 1000, language = undefined) {
   return words.format(0, 'second');
 }
 
+/** The URL of a conversation, relative to the page. */
+export function addressOf(id) {
+  return `?conversation=${encodeURIComponent(id)}`;
+}
+
 export class Sidebar {
-  #box = document.querySelector('#sidebar');
-  #page = document.querySelector('#page');
-  #list = document.querySelector('#conversations');
-  #none = document.querySelector('#no-conversations');
-  #opener = document.querySelector('#sidebar-open');
+  #box = find('#sidebar');
+  #page = find('#page');
+  #list = find('#conversations');
+  #none = find('#no-conversations');
+  #opener = find('#sidebar-open');
   #isOpen = false;
   #shown = { conversations: [], current: '', isWhole: false };
   #search;
@@ -38,26 +45,26 @@ export class Sidebar {
     const isPinned = (id) => this.#shown.conversations.find((each) => each.id === id)?.pinned === true;
     new EntryMenu(this.#list, { ...on, isPinned, pin: (id) => on.pin(id, !isPinned(id)) });
     this.#search = new SearchField({ search: on.search, change: () => this.#draw() });
-    document.querySelector('#new').addEventListener('click', () => this.#leaveFor(() => on.begin()));
-    document.querySelector('#sidebar-close').addEventListener('click', () => this.#set(false));
-    this.#opener.addEventListener('click', () => this.#set(true));
+    find('#new').addEventListener('click', () => on.begin());
+    find('#sidebar-close').addEventListener('click', () => this.#setShown(false));
+    this.#opener.addEventListener('click', () => this.#setShown(true));
     this.#list.addEventListener('click', (event) => {
       const link = event.target.closest('a');
       if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser opens a new tab
       event.preventDefault();
-      this.#leaveFor(() => on.open(link.dataset.id));
+      on.open(link.dataset.id);
     });
     document.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#isOpen) return;
       event.stopPropagation(); // Escape would also stop a response
-      this.#set(false);
+      this.close();
     }, { capture: true });
     document.addEventListener('click', (event) => {
-      if (this.#isOpen && !this.#box.contains(event.target) && !this.#opener.contains(event.target)) this.#set(false);
+      if (this.#isOpen && !this.#box.contains(event.target) && !this.#opener.contains(event.target)) this.close();
     });
-    NARROW.addEventListener('change', () => this.#set(false));
+    NARROW.addEventListener('change', () => this.close());
     setInterval(() => this.refresh(), REFRESH_MS);
-    this.#set(false);
+    this.close();
   }
 
   /** Shows `conversations`; `current` is the id of the open one. `isWhole`: the server's list has been loaded. */
@@ -81,24 +88,35 @@ export class Sidebar {
     for (const when of this.#list.querySelectorAll('.when')) when.textContent = ago(Number(when.dataset.at));
   }
 
+  /** Shows the list, or hides it if it is shown. */
+  toggle() {
+    this.#setShown(NARROW.matches ? !this.#isOpen : document.documentElement.classList.contains('list-hidden'));
+  }
+
+  #setShown(shown) {
+    if (NARROW.matches) {
+      this.#setOpen(shown);
+      return;
+    }
+    document.documentElement.classList.toggle('list-hidden', !shown);
+    writeDevice('list', shown ? '' : 'hidden');
+    this.#opener.setAttribute('aria-expanded', String(shown));
+    find(shown ? '#new' : '#draft').focus();
+  }
+
   /** Closes the drawer. */
   close() {
-    this.#set(false);
+    this.#setOpen(false);
   }
 
-  #leaveFor(go) {
-    this.#set(false);
-    go();
-  }
-
-  #set(open) {
+  #setOpen(open) {
     const was = this.#isOpen;
     this.#isOpen = open && NARROW.matches;
     this.#box.classList.toggle('open', this.#isOpen);
     this.#box.inert = NARROW.matches && !this.#isOpen;
     this.#page.inert = this.#isOpen;
     this.#opener.setAttribute('aria-expanded', String(this.#isOpen));
-    if (this.#isOpen) document.querySelector('#new').focus();
+    if (this.#isOpen) find('#new').focus();
     else if (was) this.#opener.focus();
   }
 }
@@ -110,36 +128,26 @@ function keepFocus(list) {
   const all = () => [...list.querySelectorAll(focused.localName)];
   const idOf = (each) => each.closest('li').querySelector('a').dataset.id;
   const [id, place] = [idOf(focused), all().indexOf(focused)];
-  return () => (all().find((each) => idOf(each) === id) ?? all()[place] ?? all().at(-1) ?? document.querySelector('#new')).focus();
+  return () => (all().find((each) => idOf(each) === id) ?? all()[place] ?? all().at(-1) ?? find('#new')).focus();
 }
 
 /** The elements of a group: its name, if it has one, and its list. */
 function elementsOf({ name, conversations }, current) {
-  const list = element('ul', 'group', ...conversations.map((conversation) => entry(conversation, current)));
-  if (!name) return [list];
-  const label = element('p', 'group-name', name);
-  label.id = `group-${name.toLowerCase().replaceAll(' ', '-')}`;
-  list.setAttribute('aria-labelledby', label.id);
-  return [label, list];
+  const id = `group-${name.toLowerCase().replaceAll(' ', '-')}`;
+  const entries = conversations.map((conversation) => entry(conversation, current));
+  const list = create('ul', { class: 'group', ...(name && { 'aria-labelledby': id }) }, ...entries);
+  return name ? [create('p', { class: 'group-name', id }, name), list] : [list];
 }
 
 /** A list entry, without a menu if the server does not list the conversation yet. */
 function entry({ id, title, last_activity: lastActivity, messages }, current) {
-  const link = element('a', 'conversation');
-  link.href = `?conversation=${encodeURIComponent(id)}`;
-  link.dataset.id = id;
-  const name = element('span', 'name', title || id);
-  name.dir = 'auto';
-  const when = element('span', 'when', ago(lastActivity));
-  when.dataset.at = lastActivity;
-  link.append(name, when);
-  if (id === current) link.setAttribute('aria-current', 'page');
+  const name = create('span', { class: 'name', dir: 'auto' }, title || id);
+  const when = create('span', { class: 'when', 'data-at': lastActivity }, ago(lastActivity));
+  const attributes = { class: 'conversation', href: addressOf(id), 'data-id': id, ...(id === current && { 'aria-current': 'page' }) };
+  const link = create('a', attributes, name, when);
   return element('li', 'entry', link, ...(messages === undefined ? [] : [menuButton(title || id)]));
 }
 
 function menuButton(title) {
-  const created = button('more', '⋯');
-  created.setAttribute('aria-label', `Actions for ${title}`);
-  created.setAttribute('popovertarget', 'entry-menu');
-  return created;
+  return button('more', { 'aria-label': `Actions for ${title}`, popovertarget: 'entry-menu' }, '⋯');
 }

@@ -6,10 +6,10 @@
  */
 
 import { messageFor } from './dashboard_messages.js';
-import { Failure } from './failures.js';
-import { request } from './request.js';
+import { find } from './elements.js';
+import { asFailure } from './failures.js';
+import { jsonOf, request, withJSON } from './request.js';
 
-const find = (id) => document.querySelector(id);
 const ONE_WORKER = 'Needs WORKERS=1: each worker has its own simulator settings.';
 
 export class SimForm {
@@ -61,13 +61,8 @@ export class SimForm {
 
   async #apply() {
     const sent = this.#field.value;
-    const response = await this.#request({
-      method: 'PUT',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ sim: sent.trim() }),
-    });
-    const current = await response.json().catch(() => null);
-    if (typeof current?.sim !== 'string') throw new Failure('unexpected');
+    const response = await this.#request(withJSON('PUT', { sim: sent.trim() }));
+    const current = await jsonOf(response, ({ sim }) => typeof sim === 'string');
     this.#done(sent, 'Applied to new streams.');
     this.#setCurrent(current.sim);
   }
@@ -96,8 +91,8 @@ export class SimForm {
     this.#show('', '');
     try {
       await change();
-    } catch (failure) {
-      if (!(failure instanceof Failure)) console.error(failure);
+    } catch (error) {
+      const failure = asFailure(error);
       const isOfField = failure.status === 400;
       this.#show(isOfField && failure.detail ? failure.detail : messageFor(failure), '', isOfField);
     }

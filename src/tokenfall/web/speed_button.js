@@ -6,8 +6,7 @@ import { button, element } from './elements.js';
 
 /** @param pace the speed as text; see pace.js */
 export function speedButton(pace) {
-  const created = button('action timing', 'Speed ', element('span', 'pace', pace));
-  created.setAttribute('aria-expanded', 'false');
+  const created = button('action timing', { 'aria-expanded': 'false' }, 'Speed ', element('span', 'pace', pace));
   created.addEventListener('click', () => {
     created.setAttribute('aria-expanded', String(created.getAttribute('aria-expanded') !== 'true'));
   });

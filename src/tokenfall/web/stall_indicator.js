@@ -2,6 +2,8 @@
  * Shows how long a response has been silent: before its first token, and when it stalls. Hidden from screen readers.
  */
 
+import { create } from './elements.js';
+
 const TICK_MS = 1000;
 const STALL_MS = 5000;
 
@@ -18,9 +20,7 @@ export class StallIndicator {
   #timer = 0;
 
   constructor() {
-    this.element = document.createElement('p');
-    this.element.className = 'progress';
-    this.element.setAttribute('aria-hidden', 'true');
+    this.element = create('p', { class: 'progress', 'aria-hidden': 'true' });
     this.#timer = setInterval(() => this.#show(), TICK_MS);
   }
 

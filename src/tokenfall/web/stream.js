@@ -4,7 +4,8 @@
  * It must never end normally before `[DONE]` was read, or leave a connection open that is not read.
  */
 
-import { Failure } from './failures.js';
+import { Failure, asText } from './failures.js';
+import { parseJSON } from './json.js';
 import { SSEDecoder } from './sse.js';
 
 const DONE = '[DONE]';
@@ -50,24 +51,12 @@ export async function* tokensOf(response, signal) {
   for await (const event of eventsOf(response)) {
     signal.throwIfAborted(); // an abort discards the rest of a read
     if (event.data === DONE) return;
-    const body = parse(event.data);
+    const body = parseJSON(event.data);
     if (event.type === 'error') throw Failure.ofEvent(body?.error, requestId);
     if (body === null || typeof body !== 'object') throw new Failure('unreadable', { requestId });
-    if (event.type === 'reasoning') yield { reasoning: textOf(body.content) };
+    if (event.type === 'reasoning') yield { reasoning: asText(body.content) };
     else if (event.type === 'end') yield { end: body };
     else if (typeof body.content === 'string') yield { text: body.content, id: event.id };
   }
   throw new Failure('cut', { requestId });
-}
-
-function textOf(value) {
-  return typeof value === 'string' ? value : '';
-}
-
-function parse(json) {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return null;
-  }
 }

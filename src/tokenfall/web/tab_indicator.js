@@ -2,13 +2,15 @@
  * The tab's title and icon, which show that a response has ended while the tab was hidden, until it is visible again.
  */
 
+import { find } from './elements.js';
+
 const ICON = 'data:image/svg+xml,' + encodeURIComponent(
   '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#0b4f63"/>'
   + '<circle cx="16" cy="16" r="9" fill="#ffd166"/></svg>',
 );
 
 export class TabIndicator {
-  #icon = document.querySelector('link[rel=icon]');
+  #icon = find('link[rel=icon]');
   #defaultIcon = this.#icon.getAttribute('href');
   #title = document.title;
   #prefix = ''; // of the title

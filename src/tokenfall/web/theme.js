@@ -1,6 +1,6 @@
 /**
  * Sets before the first paint: the theme (light, dark or the system's), and whether the list of conversations is hidden
- * (sidebar_toggle.js).
+ * (sidebar.js).
  *
  * Not a module, because modules run after the first paint. theme_switch.js dispatches `theme` after a change.
  */

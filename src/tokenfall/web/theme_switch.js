@@ -3,9 +3,10 @@
  */
 
 import { readDevice, writeDevice } from './device_storage.js';
+import { find } from './elements.js';
 
 export class ThemeSwitch {
-  #select = document.querySelector('#theme');
+  #select = find('#theme');
 
   constructor() {
     this.#show();

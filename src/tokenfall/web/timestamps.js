@@ -2,6 +2,8 @@
  * The time of a message, in the user's language and time zone.
  */
 
+import { create } from './elements.js';
+
 const TIME = { hour: 'numeric', minute: '2-digit' };
 
 /** "14:05" today, "28 Nov, 14:05" on another day, with the year if it is not this one. */
@@ -19,12 +21,6 @@ export function fullTime(atS, language = undefined) {
 /** Sets the time shown at the end of `message`, in Unix seconds; none if it is unknown. */
 export function stamp(message, atS) {
   if (!Number.isFinite(atS)) return;
-  const time = document.createElement('time');
-  time.className = 'at';
-  time.dateTime = new Date(atS * 1000).toISOString();
-  time.title = fullTime(atS);
-  time.textContent = shortTime(atS);
-  const actions = message.querySelector('.actions');
-  actions.querySelector('.at')?.remove();
-  actions.append(time);
+  const attributes = { class: 'at', datetime: new Date(atS * 1000).toISOString(), title: fullTime(atS) };
+  message.querySelector('.actions').append(create('time', attributes, shortTime(atS)));
 }

@@ -55,7 +55,7 @@ export class Turn {
    *   `isRepeated`: it was sent before with this key; `hasFallback`: if the server does not have `replaces`, the turn
    *   `fallback` is replaced (null: none); `isContinued`: continues the response of `replaces`; `options` override the
    *   conversation's
-   * @param on onSend(), onBegin({ turn, model }), onToken(text), onReasoning(text, isRestart), onFinish(end),
+   * @param on onSend(), onBegin({ turn, model, isStopped }), onToken(text), onReasoning(text, isRestart), onFinish(end),
    *   onDisconnect(), onReconnect()
    */
   constructor(api, request, on) {
@@ -180,7 +180,7 @@ export class Turn {
         const model = response.headers.get('X-Model') ?? '';
         this.id = response.headers.get('X-Turn-Id') ?? '';
         this.isResumed = model === '' && this.#request.isRepeated === true; // the response is that of the first request
-        this.#on.onBegin({ turn: this.id, model });
+        this.#on.onBegin({ turn: this.id, model, isStopped: this.isStopped });
         return response;
       });
     return unlessAborted(this.#response, this.signal);

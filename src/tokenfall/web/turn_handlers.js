@@ -22,15 +22,15 @@ export class TurnHandlers {
     this.shown = null;
   }
 
-  /** The handlers, as turn.js expects them. */
-  handlers(turnNow) {
+  /** The callbacks of a Turn. */
+  get callbacks() {
     return {
       onSend: () => this.#pace.start(),
-      onBegin: ({ turn: id, model }) => {
+      onBegin: ({ turn: id, model, isStopped }) => {
         this.#end.model ||= model;
         this.shown.name(id);
         this.shown.response.setModel(this.#end.model);
-        if (turnNow().isStopped) return;
+        if (isStopped) return;
         updatePendingTurn(this.#request.conversation, this.#request.key, { id, model });
         this.#onTurnId();
       },

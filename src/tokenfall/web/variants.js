@@ -4,7 +4,7 @@
  * A response is a function that creates its element once.
  */
 
-import { button, element } from './elements.js';
+import { button, create, element } from './elements.js';
 
 const MAX_RESPONSES = 5; // as the server stores
 const OUTSIDE = ['data-forgotten', 'data-outside']; // of a turn that the model will not get
@@ -38,16 +38,13 @@ function mark(responses, place) {
 
 function switcher(responses, place, isEarlier) {
   const number = element('span', 'place', `${place + 1} / ${responses.length}`);
-  const box = element('div', 'variants', step('Previous response', '‹', place - 1), number, step('Next response', '›', place + 1));
-  box.setAttribute('role', 'group');
-  box.setAttribute('aria-label', 'Responses to this message');
+  const attributes = { class: 'variants', role: 'group', 'aria-label': 'Responses to this message' };
+  const box = create('div', attributes, step('Previous response', '‹', place - 1), number, step('Next response', '›', place + 1));
   if (isEarlier) box.append(element('span', 'ended', 'Earlier response, not sent to the model'));
   return box;
 
   function step(label, sign, to) {
-    const created = button('action', sign);
-    created.setAttribute('aria-label', label);
-    created.setAttribute('aria-disabled', String(!(to in responses)));
+    const created = button('action', { 'aria-label': label, 'aria-disabled': !(to in responses) }, sign);
     created.addEventListener('click', () => to in responses && show(responses, { from: place, to, label }));
     return created;
   }

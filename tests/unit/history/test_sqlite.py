@@ -166,10 +166,14 @@ async def test_two_stores_on_one_file_store_every_turn_once_in_one_order(path: P
 async def test_locked_file_is_unavailable_within_the_timeout_and_works_once_released(
     store: SQLiteHistory, path: Path
 ) -> None:
+    with locked(path), pytest.raises(StoreUnavailable):
+        await store.append(ALICE, turn(0))
     await store.append(ALICE, turn(1))
     with locked(path):
         with pytest.raises(StoreUnavailable) as refused:
             await store.append(ALICE, turn(2))
+        with pytest.raises(StoreUnavailable):
+            await store.check()
         # WAL: readers do not wait for writers.
         assert await store.turns(ALICE) == [turn(1)]
 
@@ -190,14 +194,6 @@ async def test_append_waits_for_a_lock_that_is_released_in_time(store: SQLiteHis
     assert await store.turns(ALICE) == [turn(1), turn(2)]
 
 
-async def test_check_of_a_locked_file_fails(store: SQLiteHistory, path: Path) -> None:
-    await store.check()
-    with locked(path), pytest.raises(StoreUnavailable):
-        await store.check()
-
-    await store.check()
-
-
 async def test_check_writes_a_page_and_changes_no_conversation(store: SQLiteHistory, path: Path) -> None:
     await store.append(ALICE, turn(1))
     before = len(contents(path.with_name("history.db-wal")))
@@ -206,16 +202,6 @@ async def test_check_writes_a_page_and_changes_no_conversation(store: SQLiteHist
     assert len(contents(path.with_name("history.db-wal"))) > before
     assert await store.turns(ALICE) == [turn(1)]
     assert [each.messages for each in await store.conversations("alice")] == [2]
-
-
-async def test_file_locked_before_its_first_use_is_unavailable(path: Path) -> None:
-    history = SQLiteHistory(str(path), limit=LIMIT)
-    with locked(path), pytest.raises(StoreUnavailable):
-        await history.append(ALICE, turn(1))
-    await history.append(ALICE, turn(2))
-
-    assert await history.turns(ALICE) == [turn(2)]
-    await history.close()
 
 
 async def test_full_disk_acknowledges_no_turn_and_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall.http.body_memory import ALWAYS_ALLOWED_BYTES, BodyMemory
-from tokenfall.http.request import Refusal
+from tokenfall.http.request import Refusal, Request
 from tokenfall.memory.shares import MemoryShares
 
 MAX = 100_000
@@ -53,3 +53,24 @@ def test_released_memory_is_available_again() -> None:
     bodies.resize("b", MAX // 2, caller=lambda: "a")
 
     assert bodies.held_bytes == MAX // 2
+
+
+def test_complete_body_counts_twice_until_its_request_drops_it() -> None:
+    bodies = BodyMemory(MemoryShares(MAX))
+    request = Request("POST", b"/", headers={}, http_minor=1)
+    request.body = b"x" * (ALWAYS_ALLOWED_BYTES + 1)
+    bodies.keep("a", request)
+    assert bodies.held_bytes == 2 * len(request.body)
+
+    request.drop_content()
+    assert bodies.held_bytes == 0
+
+
+def test_small_complete_body_is_not_counted() -> None:
+    bodies = BodyMemory(MemoryShares(MAX))
+    request = Request("POST", b"/", headers={}, http_minor=1)
+    request.body = b"x" * ALWAYS_ALLOWED_BYTES
+    bodies.resize("a", 5, caller=lambda: "a")
+    bodies.keep("a", request)
+
+    assert bodies.held_bytes == 0

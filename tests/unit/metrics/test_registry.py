@@ -19,7 +19,6 @@ from tokenfall.metrics.registry import (
     STEPS,
     Histogram,
     Metrics,
-    add,
     without_pages,
 )
 
@@ -90,10 +89,6 @@ def test_observation_may_count_several_times_or_zero() -> None:
     assert (histogram.cumulative(), histogram.total) == ([0, 3, 3], 1.5)
 
 
-def test_latency_bounds_are_increasing() -> None:
-    assert list(LATENCY_BOUNDS_S) == sorted(set(LATENCY_BOUNDS_S))
-
-
 def test_every_nth_bound_is_exactly_an_exported_bound() -> None:
     assert LATENCY_BOUNDS_S[::STEPS] == EXPORTED_BOUNDS_S
     assert len(LATENCY_BOUNDS_S) == STEPS * (len(EXPORTED_BOUNDS_S) - 1) + 1
@@ -114,14 +109,6 @@ def test_histograms_share_no_counts() -> None:
     assert sum(metrics.inter_token_s.counts) == sum(Metrics().ttft_s.counts) == 0
 
 
-def test_counts_by_name_start_at_one() -> None:
-    counts: dict[str, int] = {}
-    for name in ("left", "cut", "left"):
-        add(counts, name)
-
-    assert counts == {"left": 2, "cut": 1}
-
-
 # Differences
 
 
@@ -139,13 +126,6 @@ def test_since_returns_the_difference() -> None:
     assert histogram.counts == [3, 4, 1]
 
 
-def test_since_does_not_change_the_histogram() -> None:
-    histogram = Histogram((1.0,))
-    histogram.since([0, 0]).observe(0.5)
-
-    assert histogram.counts == [0, 0]
-
-
 def test_since_is_empty_if_counts_are_missing() -> None:
     histogram = Histogram((1.0,))
     histogram.observe(0.5)
@@ -160,11 +140,6 @@ def test_copy_is_independent() -> None:
     histogram.observe(2.0)
 
     assert (copied.bounds, copied.counts, copied.total) == ((1.0,), [1, 0], 0.5)
-
-
-def test_since_with_other_bounds_raises() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        Histogram((1.0,)).since([0])
 
 
 # Quantiles
@@ -196,41 +171,28 @@ def test_quantiles_rise_with_their_share(values: list[float], share: float, othe
     assert histogram.quantile(low) <= histogram.quantile(high) * SLACK
 
 
-def test_quantile_without_observations_is_zero() -> None:
-    assert [Histogram().quantile(share) for share in (0.0, 0.5, 1.0)] == [0.0, 0.0, 0.0]
+QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def test_quantile_interpolates_geometrically_inside_a_bucket() -> None:
-    histogram = Histogram((1.0, 4.0, 64.0))
-    histogram.observe(2.0, 4)
-    assert [histogram.quantile(share) for share in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([1.0, 2**0.5, 2.0, 4.0])
-    histogram.observe(5.0, 4)
+@pytest.mark.parametrize(
+    ("bounds", "counts", "expected"),
+    [
+        ((2.0, 4.0), [0, 0, 0], [0.0, 0.0, 0.0, 0.0, 0.0]),
+        ((1.0, 4.0, 64.0), [0, 4, 0, 0], [1.0, 2**0.5, 2.0, 2 * 2**0.5, 4.0]),
+        ((1.0, 4.0, 64.0), [0, 4, 4, 0], [1.0, 2.0, 4.0, 16.0, 64.0]),
+        ((2.0, 4.0), [10, 0, 0], [0.0, 0.5, 1.0, 1.5, 2.0]),  # linearly in the first bucket
+        ((2.0, 4.0), [0, 0, 9], [4.0, 4.0, 4.0, 4.0, 4.0]),  # at most the last bound
+        ((2.0, 4.0), [1, 0, 9], [0.0, 4.0, 4.0, 4.0, 4.0]),
+        ((1.0, 2.0, 4.0, 8.0), [1, 0, 0, 1, 0], [0.0, 0.5, 1.0, 4 * 2**0.5, 8.0]),  # not in empty buckets
+    ],
+)
+def test_quantile_interpolates_geometrically_inside_a_bucket(
+    bounds: tuple[float, ...], counts: list[int], expected: list[float]
+) -> None:
+    histogram = Histogram(bounds)
+    histogram.merge(counts, 0.0)
 
-    assert [histogram.quantile(share) for share in (0.25, 0.5, 0.75, 1.0)] == pytest.approx([2.0, 4.0, 16.0, 64.0])
-
-
-def test_quantile_interpolates_linearly_in_the_first_bucket() -> None:
-    histogram = Histogram((2.0, 4.0))
-    histogram.observe(0.0, 10)
-
-    assert [histogram.quantile(share) for share in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.5, 1.0, 2.0]
-
-
-def test_quantile_beyond_the_last_bound_is_the_last_bound() -> None:
-    histogram = Histogram((2.0, 4.0))
-    histogram.observe(100.0, 9)
-    assert [histogram.quantile(share) for share in (0.0, 0.5, 1.0)] == [4.0, 4.0, 4.0]
-    histogram.observe(1.0)
-
-    assert [histogram.quantile(share) for share in (0.0, 0.1, 0.11, 1.0)] == pytest.approx([0.0, 2.0, 4.0, 4.0])
-
-
-def test_quantile_skips_empty_buckets() -> None:
-    histogram = Histogram((1.0, 2.0, 4.0, 8.0))
-    histogram.observe(0.5)
-    histogram.observe(7.0)
-
-    assert [histogram.quantile(share) for share in (0.5, 0.75, 1.0)] == pytest.approx([1.0, 4 * 2**0.5, 8.0])
+    assert [histogram.quantile(share) for share in QUARTERS] == pytest.approx(expected)
 
 
 # Upstream models
@@ -285,13 +247,6 @@ def test_snapshot_does_not_change_later() -> None:
     assert before == all_counted().snapshot()
 
 
-def test_merge_adds_all_counters() -> None:
-    metrics = all_counted()
-    metrics.merge(all_counted(2).snapshot())
-
-    assert summed(metrics.snapshot()) == summed(all_counted(3).snapshot())
-
-
 def test_merge_takes_the_maximum_of_some_gauges() -> None:
     metrics = Metrics()
     for resolution_s in (0.001, 0.004, 0.002):
@@ -327,9 +282,11 @@ def test_merge_adds_counts_by_name() -> None:
     assert metrics.requests == {("/chat", 200): 4, ("", 404): 2, ("/chat", 429): 4}
 
 
-def test_merge_with_other_bounds_raises() -> None:
+def test_merge_and_since_with_other_bounds_raise() -> None:
     with pytest.raises(ValueError, match="zip"):
         Histogram((1.0,)).merge(*Histogram().snapshot())
+    with pytest.raises(ValueError, match="zip"):
+        Histogram((1.0,)).since([0])
 
 
 def test_page_requests_are_counted_only_if_failed_or_refused() -> None:

@@ -175,12 +175,6 @@ async def test_stopping_waits_for_the_end() -> None:
     await turns.close()
 
 
-async def test_ended_returns_at_once_for_an_ended_turn() -> None:
-    turn = running_turn()
-    turn.finish(GENUINE)
-    await turn.ended()
-
-
 # Retention of ended turns
 
 

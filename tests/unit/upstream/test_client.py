@@ -22,8 +22,8 @@ async def respond(exchange: Exchange) -> None:
     await exchange.respond(200, b"Hello")
 
 
-async def respond_then_close(exchange: Exchange) -> None:
-    await respond(exchange)
+async def silent(exchange: Exchange) -> None:
+    await exchange.wait_closed()
     exchange.writer.close()
 
 
@@ -127,54 +127,30 @@ async def test_request_on_a_stale_connection_is_sent_again_on_a_new_one(upstream
         assert upstream.connections == 2
 
 
-async def test_request_is_retried_only_once(upstream: Upstream) -> None:
+@pytest.mark.parametrize(
+    ("is_pooled", "received", "sent"),
+    [(True, b"", 2), (True, b"H", 1), (False, b"", 1)],
+    ids=["pooled", "response has started", "new"],
+)
+async def test_request_that_fails_is_sent_again_once_if_its_pooled_connection_was_stale(
+    upstream: Upstream, is_pooled: bool, received: bytes, sent: int
+) -> None:
+    async def close(exchange: Exchange) -> None:
+        await exchange.write(received)
+        exchange.writer.close()
+
     async with client_of(upstream) as client:
-        await send_request(client)
-
-        async def close(exchange: Exchange) -> None:
-            exchange.writer.close()
-
+        if is_pooled:
+            await send_request(client)
         upstream.script = close
         with pytest.raises(UpstreamUnreachable):
             await send_request(client)
 
-        assert len(upstream.exchanges) == 3
-
-
-async def test_request_on_a_broken_new_connection_is_not_sent_again(upstream: Upstream) -> None:
-    async def close(exchange: Exchange) -> None:
-        exchange.writer.close()
-
-    upstream.script = close
-    async with client_of(upstream) as client:
-        with pytest.raises(UpstreamUnreachable):
-            await send_request(client)
-
-        assert len(upstream.exchanges) == 1
-
-
-async def test_request_whose_response_has_started_is_not_sent_again(upstream: Upstream) -> None:
-    async with client_of(upstream) as client:
-        await send_request(client)
-
-        async def one_byte(exchange: Exchange) -> None:
-            await exchange.write(b"H")
-            exchange.writer.close()
-
-        upstream.script = one_byte
-        with pytest.raises(UpstreamUnreachable):
-            await send_request(client)
-
-        assert len(upstream.exchanges) == 2
+        assert len(upstream.exchanges) == sent + is_pooled
 
 
 async def test_cancelled_request_closes_its_connection(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
-
-        async def silent(exchange: Exchange) -> None:
-            await exchange.wait_closed()
-            exchange.writer.close()
-
         upstream.script = silent
         asking = asyncio.ensure_future(send_request(client))
         await eventually(lambda: bool(upstream.exchanges), lambda: "no request was received")
@@ -187,10 +163,6 @@ async def test_cancelled_request_closes_its_connection(upstream: Upstream) -> No
 async def test_close_fails_requests_in_progress(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
         await send_request(client)
-
-        async def silent(exchange: Exchange) -> None:
-            await exchange.wait_closed()
-            exchange.writer.close()
 
         upstream.script = silent
         asking = [asyncio.ensure_future(send_request(client)) for _ in range(2)]  # one of them on a pooled connection

@@ -246,30 +246,30 @@ async def test_switched_protocols_are_an_error_with_their_status(
 
 
 @pytest.mark.parametrize(
-    "start",
-    [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 ", b"HTTP/1.1 100 Continue\r\n\r\n"],
-    ids=["header", "reason", "1xx"],
+    ("start", "piece", "calls"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", b"a" * 1_024, []),
+        (b"HTTP/1.1 200 ", b"a" * 1_024, []),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", []),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX: ",
+            b"a" * 1_024,
+            ["head", "body"],
+        ),
+    ],
+    ids=["header", "reason", "1xx", "trailer"],
 )
-async def test_head_size_is_limited(pair: ConnectionPair, start: bytes) -> None:
+async def test_size_of_heads_and_trailers_is_limited(
+    pair: ConnectionPair, start: bytes, piece: bytes, calls: list[str]
+) -> None:
     exchange = pair.send_request()
     pair.connection.data_received(start)
-    piece = start if b"100" in start else b"a" * 1_024
     for _ in range(MAX_HEAD_BYTES // len(piece) + 1):
         pair.connection.data_received(piece)
 
-    assert exchange.calls == ["broken"]
+    assert exchange.calls == [*calls, "broken"]
     assert isinstance(exchange.error, UpstreamMalformed)
     assert f"over {MAX_HEAD_BYTES} bytes" in exchange.error.message
-
-
-async def test_trailer_size_is_limited(pair: ConnectionPair) -> None:
-    exchange = pair.send_request()
-    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX: ")
-    for _ in range(MAX_HEAD_BYTES // 1_024 + 1):
-        pair.connection.data_received(b"a" * 1_024)
-
-    assert exchange.calls == ["head", "body", "broken"]
-    assert isinstance(exchange.error, UpstreamMalformed)
 
 
 async def test_total_framing_of_small_chunks_is_not_limited(pair: ConnectionPair) -> None:
@@ -339,30 +339,33 @@ async def test_idle_connection_closes_at_eof(tcp_line: ConnectionPair, end: Call
     await tcp_line.wait_closed()
 
 
-@ends
-async def test_eof_before_the_head_on_a_new_connection_is_unreachable(
-    tcp_line: ConnectionPair, end: Callable[[ConnectionPair], None]
+@pytest.mark.parametrize(
+    ("is_pooled", "data", "ends", "error"),
+    [
+        (False, b"", (fin, rst), UpstreamUnreachable),
+        (True, b"", (fin, rst), StaleConnection),
+        *((True, head, (fin,), UpstreamUnreachable) for head in (HALF_HEAD, b"H", b"HTTP/1.1 100 Continue\r\n\r\n")),
+        *((False, body, (fin, rst), UpstreamReset) for body in HALF_BODIES),
+        (False, UNTIL_CLOSE["1.1"], (rst,), UpstreamReset),
+    ],
+)
+async def test_error_of_a_connection_that_ends_depends_on_what_has_arrived(
+    is_pooled: bool, data: bytes, ends: tuple[Callable[[ConnectionPair], None], ...], error: type[Exception]
 ) -> None:
-    exchange = tcp_line.send_request()
-    await tcp_line.peer_receive(len(REQUEST))
-    end(tcp_line)
-    await tcp_line.wait_closed()
+    for end in ends:
+        pair = ConnectionPair(kind=socket.AF_INET)
+        if is_pooled:
+            pair.send_request()
+            pair.connection.data_received(COMPLETE["empty"].data)
+        exchange = pair.send_request()
+        await pair.peer_receive((1 + is_pooled) * len(REQUEST))
+        if data:
+            pair.connection.data_received(data)
+        end(pair)
+        await pair.wait_closed()
 
-    assert isinstance(exchange.error, UpstreamUnreachable)
-
-
-@ends
-async def test_eof_before_the_first_byte_on_a_pooled_connection_is_stale(
-    tcp_line: ConnectionPair, end: Callable[[ConnectionPair], None]
-) -> None:
-    tcp_line.send_request()
-    tcp_line.connection.data_received(COMPLETE["empty"].data)
-    exchange = tcp_line.send_request()
-    await tcp_line.peer_receive(2 * len(REQUEST))
-    end(tcp_line)
-    await tcp_line.wait_closed()
-
-    assert isinstance(exchange.error, StaleConnection)
+        assert exchange.calls[-1] == "broken"
+        assert isinstance(exchange.error, error)
 
 
 async def test_reset_before_the_request_on_a_pooled_connection_is_stale(tcp_line: ConnectionPair) -> None:
@@ -375,43 +378,6 @@ async def test_reset_before_the_request_on_a_pooled_connection_is_stale(tcp_line
     await tcp_line.wait_closed()
 
     assert isinstance(exchange.error, StaleConnection)
-
-
-@pytest.mark.parametrize("head", [HALF_HEAD, b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
-async def test_eof_inside_the_head_on_a_pooled_connection_is_not_stale(tcp_line: ConnectionPair, head: bytes) -> None:
-    tcp_line.send_request()
-    tcp_line.connection.data_received(COMPLETE["empty"].data)
-    exchange = tcp_line.send_request()
-    tcp_line.peer.send(head)
-    tcp_line.peer.close()
-    await tcp_line.wait_closed()
-
-    assert isinstance(exchange.error, UpstreamUnreachable)
-
-
-@ends
-@pytest.mark.parametrize("data", HALF_BODIES)
-async def test_eof_inside_the_body_is_upstream_reset(
-    tcp_line: ConnectionPair, end: Callable[[ConnectionPair], None], data: bytes
-) -> None:
-    exchange = tcp_line.send_request()
-    await tcp_line.peer_receive(len(REQUEST))
-    tcp_line.connection.data_received(data)
-    end(tcp_line)
-    await tcp_line.wait_closed()
-
-    assert exchange.calls[-1] == "broken"
-    assert isinstance(exchange.error, UpstreamReset)
-
-
-async def test_reset_does_not_end_a_body_without_framing(tcp_line: ConnectionPair) -> None:
-    exchange = tcp_line.send_request()
-    await tcp_line.peer_receive(len(REQUEST))
-    tcp_line.connection.data_received(UNTIL_CLOSE["1.1"])
-    tcp_line.reset_peer()
-    await tcp_line.wait_closed()
-
-    assert isinstance(exchange.error, UpstreamReset)
 
 
 @pytest.mark.parametrize("data", [b"", HALF_HEAD, *HALF_BODIES])
@@ -456,23 +422,17 @@ async def test_remaining_body_in_the_same_read_keeps_the_connection(pair: Connec
     assert pair.owner.idle == 1
 
 
-async def test_remaining_body_within_the_limits_keeps_the_connection(pair: ConnectionPair) -> None:
+@pytest.mark.parametrize(("size_bytes", "keeps"), [(DISCARD_BYTES, True), (DISCARD_BYTES + 1, False)])
+async def test_remaining_body_up_to_the_size_limit_keeps_the_connection(
+    pair: ConnectionPair, size_bytes: int, keeps: bool
+) -> None:
     exchange = satisfied(pair)
-    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (DISCARD_BYTES + 1))
+    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (size_bytes + 1))
     assert not pair.connection.is_idle
-    pair.connection.data_received(b"x" * DISCARD_BYTES)
+    pair.connection.data_received(b"x" * size_bytes)
 
     assert exchange.body == b"x"
-    assert pair.connection.is_idle
-
-
-async def test_remaining_body_over_the_size_limit_closes_the_connection(pair: ConnectionPair) -> None:
-    exchange = satisfied(pair)
-    pair.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (DISCARD_BYTES + 2))
-    pair.connection.data_received(b"x" * (DISCARD_BYTES + 1))
-
-    assert exchange.body == b"x"
-    assert pair.connection.fd == -1
+    assert (pair.connection.is_idle, pair.connection.fd >= 0) == (keeps, keeps)
 
 
 async def test_remaining_body_over_the_time_limit_closes_the_connection(pair: ConnectionPair) -> None:
@@ -522,22 +482,16 @@ async def test_large_request_is_sent_as_the_server_reads_it(tcp_line: Connection
     assert tcp_line.connection.is_idle
 
 
-async def test_early_response_to_a_large_request_is_reported_and_closes(tcp_line: ConnectionPair) -> None:
+@pytest.mark.parametrize("resets", [False, True])
+async def test_early_response_to_a_large_request_is_reported_and_closes(tcp_line: ConnectionPair, resets: bool) -> None:
     exchange = tcp_line.send_request(b"x" * (8 * MIB))
     tcp_line.peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nHello")
+    if resets:
+        tcp_line.peer.close()  # with unread data: the kernel sends RST after the response
     await tcp_line.wait_closed()
 
     assert (exchange.calls, exchange.status, exchange.body) == (["head", "body", "end"], 413, b"Hello")
     assert tcp_line.owner.idle == 0
-
-
-async def test_early_response_is_reported_despite_a_following_reset(tcp_line: ConnectionPair) -> None:
-    exchange = tcp_line.send_request(b"x" * (8 * MIB))
-    tcp_line.peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nHello")
-    tcp_line.peer.close()  # with unread data: the kernel sends RST after the response
-    await tcp_line.wait_closed()
-
-    assert (exchange.calls, exchange.status) == (["head", "body", "end"], 413)
 
 
 async def test_eof_while_sending_a_large_request_is_unreachable_at_once(tcp_line: ConnectionPair) -> None:

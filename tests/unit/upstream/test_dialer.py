@@ -97,20 +97,13 @@ async def test_unresolvable_host_is_unreachable_and_not_shown(monkeypatch: pytes
         await dial(dialer_for("http://secret.example"))
 
 
-async def test_second_address_is_used_if_the_first_does_not_respond(
+async def test_second_address_is_used_if_the_first_refuses_or_does_not_respond(
     monkeypatch: pytest.MonkeyPatch, silent: tuple[str, int], listening: tuple[str, int]
 ) -> None:
-    Hosts(monkeypatch, silent, listening)
+    for first in (REFUSING, silent):
+        Hosts(monkeypatch, first, listening)
 
-    await dial(dialer_for("http://a.example"))
-
-
-async def test_second_address_is_used_if_the_first_refuses(
-    monkeypatch: pytest.MonkeyPatch, listening: tuple[str, int]
-) -> None:
-    Hosts(monkeypatch, REFUSING, listening)
-
-    await dial(dialer_for("http://a.example"))
+        await dial(dialer_for("http://a.example"))
 
 
 async def test_name_is_resolved_again_after_all_addresses_failed(

@@ -38,20 +38,7 @@ async def test_fail_closes_the_connection_and_ends_once() -> None:
     assert served.connection.calls[0] == "abandon"
 
 
-async def test_exchange_may_begin_again() -> None:
-    served = ServedExchange()
-    served.exchange.fail(UpstreamReset("stale"))
-    with pytest.raises(UpstreamReset):
-        await served.done
-    served.exchange.begin()
-    again = served.exchange.end
-    assert not again.done()
-    served.exchange.finish()
-
-    await again
-
-
-async def test_leave_closes_the_connection() -> None:
+async def test_abandon_closes_the_connection_once() -> None:
     served = ServedExchange()
     served.exchange.abandon()
     served.exchange.connection = None

@@ -138,25 +138,14 @@ def test_invalid_proxy_is_refused_without_showing_it(url: str) -> None:
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("url", USELESS)
-def test_server_does_not_start_with_an_invalid_proxy(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+@pytest.mark.parametrize("arguments", [["serve"], ["record", "--upstream", "https://a.example/v1", "--out", "r.jsonl"]])
+def test_server_and_recorder_do_not_start_with_an_invalid_proxy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     monkeypatch.setenv("UPSTREAM_URL", "https://a.example/v1")
-    monkeypatch.setenv("ALL_PROXY", url)
+    monkeypatch.setenv("ALL_PROXY", USELESS[0])
 
-    assert main(["serve"]) == USAGE_ERROR
+    assert main(arguments) == USAGE_ERROR
     errors = capsys.readouterr().err
     assert errors.startswith("tokenfall: ALL_PROXY: takes the address of an HTTP proxy")
-    assert (errors.count("\n"), "s3" in errors) == (1, False)
-
-
-def test_recorder_does_not_start_with_an_invalid_proxy(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: object
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", USELESS[0])
-
-    assert main(["record", "--upstream", "http://a.example", "--out", f"{tmp_path}/r.jsonl"]) == USAGE_ERROR
-    errors = capsys.readouterr().err
-    assert errors.startswith("tokenfall: HTTP_PROXY: takes the address of an HTTP proxy")
     assert (errors.count("\n"), "s3" in errors) == (1, False)

@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from tokenfall.cli.main import USAGE_ERROR, main
-from tokenfall.errors import UpstreamConnectTimeout, UpstreamReset, UpstreamUnreachable, UpstreamUntrusted
+from tokenfall.errors import (
+    UpstreamConnectTimeout,
+    UpstreamError,
+    UpstreamReset,
+    UpstreamUnreachable,
+    UpstreamUntrusted,
+)
 from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
@@ -173,33 +179,20 @@ async def test_system_authorities_do_not_trust_the_test_certificate(
             await send_request(client)
 
 
-def file_that_is_missing(folder: Path) -> tuple[str, str]:
-    return "SSL_CERT_FILE", str(folder / "missing.pem")
-
-
-def file_that_is_a_folder(folder: Path) -> tuple[str, str]:
-    return "SSL_CERT_FILE", str(folder)
-
-
-def file_without_a_certificate(folder: Path) -> tuple[str, str]:
-    (folder / "notes.pem").write_text("no certificate\n", encoding="utf-8")
-    return "SSL_CERT_FILE", str(folder / "notes.pem")
-
-
-def folder_that_is_missing(folder: Path) -> tuple[str, str]:
-    return "SSL_CERT_DIR", str(folder / "missing")
-
-
 @pytest.mark.parametrize(
-    "mistake", [file_that_is_missing, file_that_is_a_folder, file_without_a_certificate, folder_that_is_missing]
+    ("name", "file"),
+    [
+        ("SSL_CERT_FILE", "missing.pem"),
+        ("SSL_CERT_FILE", ""),  # a folder
+        ("SSL_CERT_FILE", "notes.pem"),
+        ("SSL_CERT_DIR", "missing"),
+    ],
 )
 def test_unreadable_authorities_stop_the_start_with_one_line(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    mistake: Callable[[Path], tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, file: str
 ) -> None:
-    name, path = mistake(tmp_path)
+    (tmp_path / "notes.pem").write_text("no certificate\n", encoding="utf-8")
+    path = str(tmp_path / file)
     monkeypatch.setenv(name, path)
     monkeypatch.setenv("UPSTREAM_URL", "https://a.example/v1")
 
@@ -259,26 +252,19 @@ def garble(exchange: Exchange) -> None:
     os.write(exchange.writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x05Hello")
 
 
-async def test_broken_record_within_a_body_is_a_reset() -> None:
+@pytest.mark.parametrize(
+    ("received", "error"),
+    [(b"", UpstreamUnreachable), (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHell", UpstreamReset)],
+)
+async def test_broken_record_breaks_the_connection(received: bytes, error: type[UpstreamError]) -> None:
     async with secured(server_context()) as (client, upstream):
 
         async def broken(exchange: Exchange) -> None:
-            await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHell")
+            await exchange.write(received)
             garble(exchange)
 
         upstream.script = broken
-        with pytest.raises(UpstreamReset):
-            await send_request(client)
-
-
-async def test_broken_record_in_place_of_a_response_is_unreachable_on_a_new_connection() -> None:
-    async with secured(server_context()) as (client, upstream):
-
-        async def broken(exchange: Exchange) -> None:
-            garble(exchange)
-
-        upstream.script = broken
-        with pytest.raises(UpstreamUnreachable):
+        with pytest.raises(error):
             await send_request(client)
 
 

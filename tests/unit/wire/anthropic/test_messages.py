@@ -91,24 +91,6 @@ THOUGHTS = [{"type": "thinking", "thinking": "Hm", "signature": "s"}, {"type": "
 
 
 @pytest.mark.parametrize(
-    ("blocks", "content", "places"),
-    [
-        ((text("One:"), PICTURE, text("Two:"), PICTURE), "One:Two:", (4, 8)),
-        ((PICTURE, text("What?")), "What?", (0,)),
-        ((text("What?"), PICTURE, PICTURE), "What?", ()),
-        ((PICTURE,), "", ()),
-        ((text("Like"), DOCUMENT, text("this?")), "Like\nsun\nthis?", (9,)),
-    ],
-)
-def test_images_keep_their_place_in_the_text(
-    blocks: tuple[dict[str, Any], ...], content: str, places: tuple[int, ...]
-) -> None:
-    (message,) = read(user(*blocks))
-
-    assert (message.content, message.image_places) == (content, places)
-
-
-@pytest.mark.parametrize(
     ("given", "expected"),
     [
         (user(text("What?"), PNG), Message("user", "What?", images=("data:image/png;base64,AAAA",))),
@@ -124,6 +106,24 @@ def test_images_keep_their_place_in_the_text(
 )
 def test_blocks_become_one_message_also_at_the_end(given: RawMessage, expected: Message) -> None:
     assert read(HI, given)[1] == read(HI, given, HI)[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("blocks", "content", "places"),
+    [
+        ((text("One:"), PICTURE, text("Two:"), PICTURE), "One:Two:", (4, 8)),
+        ((PICTURE, text("What?")), "What?", (0,)),
+        ((text("What?"), PICTURE, PICTURE), "What?", ()),
+        ((PICTURE,), "", ()),
+        ((text("Like"), DOCUMENT, text("this?")), "Like\nsun\nthis?", (9,)),
+    ],
+)
+def test_images_keep_their_place_in_the_text(
+    blocks: tuple[dict[str, Any], ...], content: str, places: tuple[int, ...]
+) -> None:
+    (message,) = read(user(*blocks))
+
+    assert (message.content, message.image_places) == (content, places)
 
 
 SYSTEM = (

@@ -12,6 +12,9 @@ from msgspec import Meta, Raw, Struct
 from tokenfall.wire.dialect import MAX_ITEMS, Fraction, ModelName, NullableSchema, no_schema
 
 _Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
+_Repeated = Annotated[str, Meta(max_length=512)]
+"""A text that the response repeats in several events."""
+
 _Metadata = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]]
 
 
@@ -59,7 +62,7 @@ class _Text(Struct):
 
 
 class Reasoning(Struct):
-    effort: str | None = None
+    effort: _Repeated | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
 
 
@@ -88,7 +91,7 @@ class ResponsesBody(Struct, kw_only=True):
     metadata: Annotated[_Metadata, Meta(max_length=16)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     include: Annotated[list[str], Meta(max_length=64)] | None = None
-    service_tier: str | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
+    service_tier: _Repeated | None = None
+    user: _Repeated | None = None
+    safety_identifier: _Repeated | None = None
+    prompt_cache_key: _Repeated | None = None

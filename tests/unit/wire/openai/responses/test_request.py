@@ -189,6 +189,7 @@ def test_fields_are_decoded_to_members_of_the_request(fields: dict[str, Any], ex
             "previous_response_id",
             "Previous response with id 'resp_1' not found.",
         ),
+        ({"user": "u" * 513}, "user", None),
         ({"conversation": "conv_1"}, "conversation", "Conversation with id 'conv_1' not found."),
         ({"conversation": {"id": "conv_1"}}, "conversation", "Conversation with id 'conv_1' not found."),
         ({"prompt": {"id": "pmpt_1"}}, "prompt", "Prompt with id 'pmpt_1' not found."),
