@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest, Message, ToolCall
@@ -107,3 +108,4 @@ def test_omitted_value_is_that_of_the_request() -> None:
     request = ChatRequest(messages=(), model="m", max_tokens=9, effort="low", logprobs=2)
 
     assert [omitted_value(each, request) for each in (LOGPROBS, REASONING_EFFORT, JSON_WORD)] == [2, "low", None]
+    assert omitted_value(STRICT, request) != omitted_value(STRICT, replace(request, schema=b"{}"))
