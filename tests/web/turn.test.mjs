@@ -285,7 +285,7 @@ describe('a replacing turn', () => {
 
   test('is requested without `replaces` if the replaced turn may be missing', async () => {
     const server = new Server(changed(), whole(frame('a', 1) + DONE));
-    const { turn, events } = turnOf(server, { ...question, hasFallback: true });
+    const { turn, events } = turnOf(server, { ...question, fallback: null });
     await turn.run();
     assert.deepEqual(replaced(server), ['turn_0', null]);
     assert.deepEqual(server.questions.map(({ key }) => key), ['k', 'k/fallback']); // one key, one request
@@ -294,19 +294,19 @@ describe('a replacing turn', () => {
 
   test('is not repeated if the replaced turn should exist', async () => {
     const server = new Server(changed(), whole(DONE));
-    await assert.rejects(turnOf(server, { ...question, hasFallback: false }).turn.run(), { code: 'conversation_changed' });
+    await assert.rejects(turnOf(server, question).turn.run(), { code: 'conversation_changed' });
     assert.deepEqual(replaced(server), ['turn_0']);
   });
 
   test('is not repeated for any other reason', async () => {
     const server = new Server(new Failure('body_too_large'), whole(DONE));
-    await assert.rejects(turnOf(server, { ...question, hasFallback: true }).turn.run(), { code: 'body_too_large' });
+    await assert.rejects(turnOf(server, { ...question, fallback: null }).turn.run(), { code: 'body_too_large' });
     assert.deepEqual(replaced(server), ['turn_0']);
   });
 
   test('is requested without `replaces` once', async () => {
     const server = new Server(changed());
-    await assert.rejects(turnOf(server, { ...question, hasFallback: true }).turn.run(), { code: 'conversation_changed' });
+    await assert.rejects(turnOf(server, { ...question, fallback: null }).turn.run(), { code: 'conversation_changed' });
     assert.deepEqual(replaced(server), ['turn_0', null]);
   });
 });

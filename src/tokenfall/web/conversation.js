@@ -46,7 +46,7 @@ export class Conversation {
     this.#history = new HistoryLoader({ api, view });
     this.#notice = notice;
     this.#stops = new StopRequests(notice);
-    this.#disconnected = new DisconnectedTurns(view);
+    this.#disconnected = new DisconnectedTurns(view, () => this.refresh());
     this.#on = { onBegin, onTurnId, onTurn };
     this.id = '';
   }
@@ -97,10 +97,10 @@ export class Conversation {
    */
   ask({ text: question, replaces = null, isShown = false, isContinued = false, options = null }) {
     if (this.isBusy || this.#hasUnshownTurn()) return false;
-    const [key, fallback] = [this.#questions.keyFor(this.id, { question, replaces }), this.#disconnected.replacedBy(replaces)];
-    const hasFallback = fallback !== undefined && !isContinued;
-    const more = { ...(isContinued && { isContinued }), ...(options && { options }), isRepeated: pendingTurn(this.id)?.key === key };
-    this.#run({ conversation: this.id, question, replaces, isShown, hasFallback, fallback, key, ...more });
+    const key = this.#questions.keyFor(this.id, { question, replaces });
+    const isRepeated = pendingTurn(this.id)?.key === key;
+    const fallback = isContinued ? undefined : this.#disconnected.replacedBy(replaces);
+    this.#run({ conversation: this.id, question, replaces, isShown, isContinued, options, fallback, key, isRepeated });
     return true;
   }
 
@@ -164,7 +164,7 @@ export class Conversation {
     const { visit } = this.#history;
     const messages = await this.messages().catch(asFailure);
     if (visit !== this.#history.visit || this.isBusy || this.#disconnected.of(this.id)?.id !== disconnected.id) return;
-    if (!Array.isArray(messages)) this.#disconnected.scheduleCheck(this.id, () => this.refresh());
+    if (!Array.isArray(messages)) this.#disconnected.scheduleCheck(this.id);
     else if (isStored(disconnected, messages)) await this.#showStored(disconnected);
     else await this.#run({ conversation: this.id, ...disconnected });
   }
@@ -263,7 +263,7 @@ export class Conversation {
     if (this.#history.newest === null && this.#disconnected.of(this.id) === null) this.#stops.done.then(() => this.refresh());
     if (!failure) return;
     const disconnected = isResumable(failure) ? this.#disconnected.of(this.id) : null;
-    if (disconnected) this.#disconnected.scheduleCheck(this.id, () => this.refresh());
+    if (disconnected) this.#disconnected.scheduleCheck(this.id);
     const run = () => (disconnected ? this.#run({ conversation: this.id, ...disconnected, isRetry: true }) : this.#retry(request));
     this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
     if (failure.code === 'conversation_changed') this.#showChanged(request);

@@ -33,9 +33,9 @@ const alone = (key) => [{ key, name: '' }];
 const percentiles = (key) => [50, 90, 99].map((p) => ({ key: `${key}_p${p}`, name: `p${p}` }));
 const spread = { format: latency, canLog: true };
 const PLOTS = [
-  { name: 'ttft', title: 'Time to first token', lines: percentiles('ttft'), of: 'ttft_count', ...spread },
-  { name: 'inter_token', title: 'Inter-token latency', lines: percentiles('inter_token'), of: 'inter_token_count', ...spread },
-  { name: 'ticker_late', title: 'Ticker lateness', lines: percentiles('ticker_late'), of: 'ticker_late_count', ...spread },
+  { name: 'ttft', title: 'Time to first token', lines: percentiles('ttft'), countKey: 'ttft_count', ...spread },
+  { name: 'inter_token', title: 'Inter-token latency', lines: percentiles('inter_token'), countKey: 'inter_token_count', ...spread },
+  { name: 'ticker_late', title: 'Ticker lateness', lines: percentiles('ticker_late'), countKey: 'ticker_late_count', ...spread },
   {
     name: 'upstream_ttft', title: 'Upstream first token, p90', prefix: 'model:', label: String,
     nothing: 'No upstream data', ...spread,
@@ -48,12 +48,12 @@ const PLOTS = [
     name: 'upstream_errors', title: 'Upstream errors per second', prefix: 'upstream:', label: String, format: rate,
     nothing: 'No errors',
   },
-  { name: 'streams', title: 'Streams in flight', lines: alone('streams'), format: count, least: 1, isTile: true },
-  { name: 'tokens', title: 'Tokens per second', lines: alone('tokens'), format: rate, least: 1, isTile: true },
-  { name: 'responses', title: 'Responses per second', lines: alone('requests'), format: rate, least: 1, isTile: true },
-  { name: 'memory', title: 'Memory', lines: alone('memory'), format: mebibytes, least: 1, step: 1024, isTile: true },
+  { name: 'streams', title: 'Streams in flight', lines: alone('streams'), format: count, minStep: 1, isTile: true },
+  { name: 'tokens', title: 'Tokens per second', lines: alone('tokens'), format: rate, minStep: 1, isTile: true },
+  { name: 'responses', title: 'Responses per second', lines: alone('requests'), format: rate, minStep: 1, isTile: true },
+  { name: 'memory', title: 'Memory', lines: alone('memory'), format: mebibytes, minStep: 1, unitFactor: 1024, isTile: true },
   {
-    name: 'held_memory', title: 'Request and response memory', format: mebibytes, least: 1, step: 1024,
+    name: 'held_memory', title: 'Request and response memory', format: mebibytes, minStep: 1, unitFactor: 1024,
     lines: [{ key: 'request_memory', name: 'requests' }, { key: 'response_memory', name: 'responses' }],
   },
 ];

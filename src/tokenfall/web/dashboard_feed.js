@@ -7,7 +7,7 @@
 
 import { delay } from './abortable.js';
 import { messageFor } from './dashboard_messages.js';
-import { Failure } from './failures.js';
+import { asFailure, Failure } from './failures.js';
 import { request } from './request.js';
 import { join, nameOf } from './shared_stream.js';
 import { eventsOf } from './stream.js';
@@ -73,9 +73,9 @@ export class DashboardFeed {
 
   async #reconnectLoop(signal) {
     for (let failures = 0; ; failures += 1) {
-      const failure = await this.#follow(signal, () => (failures = 0)).catch((error) => error);
+      const error = await this.#follow(signal, () => (failures = 0)).catch((each) => each);
       if (signal.aborted) return;
-      if (!(failure instanceof Failure)) console.error(failure); // a defect of the page or of a sample
+      const failure = asFailure(error);
       if (failure.status === 401) this.#run = null;
       this.#onState(this.#run ? 'waiting' : 'refused', messageFor(failure));
       if (this.#run === null) return;

@@ -11,10 +11,13 @@ const CHECK_MS = 15_000;
 export class DisconnectedTurns {
   #replaced = new Map(); // replaced turn, by disconnected turn
   #view;
+  #check;
   #timer = 0;
 
-  constructor(view) {
+  /** @param check called to look for the end of the disconnected turn */
+  constructor(view, check) {
     this.#view = view;
+    this.#check = check;
   }
 
   add(turn, replaces) {
@@ -46,9 +49,9 @@ export class DisconnectedTurns {
     return isReplaced ? this.placeOf(this.replacedBy(turn)) : turn;
   }
 
-  /** Calls `check` after CHECK_MS, if `conversation` still has a disconnected turn. */
-  scheduleCheck(conversation, check) {
+  /** Schedules the check, for the case that `conversation` still has a disconnected turn then. */
+  scheduleCheck(conversation) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.of(conversation) && check(), CHECK_MS);
+    this.#timer = setTimeout(() => this.of(conversation) && this.#check(), CHECK_MS);
   }
 }

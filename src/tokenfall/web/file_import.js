@@ -6,7 +6,7 @@ import { find } from './elements.js';
 import { Failure } from './failures.js';
 import { parseJSON } from './json.js';
 
-const MAX_MESSAGES = 1000; // as the server takes
+const MAX_MESSAGES = 1000; // the server's limit
 
 /** The conversation in an exported file with this text; throws a Failure for any other text. */
 export function exportedConversation(text) {

@@ -54,7 +54,7 @@ export class Highlighter {
     let at = 0;
     while (at < all.length) {
       const open = this.#open;
-      const [kind, end] = open ? this.#goOn(all, at, isLast) : this.#begin(all, at, isLast);
+      const [kind, end] = open ? this.#continue(all, at, isLast) : this.#begin(all, at, isLast);
       if (end === at && open === this.#open) break;
       const piece = all.slice(at, end);
       pieces.push([kind, piece]);
@@ -93,7 +93,7 @@ export class Highlighter {
     return [kind, end];
   }
 
-  #goOn(all, at, isLast) {
+  #continue(all, at, isLast) {
     const { kind, end, spans } = this.#open;
     if (!end) return this.#word(kind, all, endOfWord(all, at));
     for (let i = at; i < all.length; i += 1) {

@@ -31,8 +31,8 @@ const UNDECIDED = /^(?:\d{1,9}[.)]?|`{1,2}|~{1,2}|\+|([-*_])(?:[ \t]*\1)*|\[[ xX
 /** The text of an open block, without a last line that may become a table's header. */
 export function decidedText({ type, text }) {
   const from = text.lastIndexOf('\n') + 1;
-  const may = type === 'paragraph' && text[from] === '|' && text.length - from <= HEADER_REACH;
-  return may ? text.slice(0, Math.max(0, from - 1)) : text;
+  const mayBeHeader = type === 'paragraph' && text[from] === '|' && text.length - from <= HEADER_REACH;
+  return mayBeHeader ? text.slice(0, Math.max(0, from - 1)) : text;
 }
 
 /** The text of a task, with a box for its brackets. */
@@ -148,12 +148,12 @@ export class BlockParser {
 
   #addItem(at, [, indent, bullet, number = '', delimiter, space = '', content = '']) {
     const loose = this.#blank;
-    const goesOn = this.#beginList(at, { marker: bullet ?? delimiter, ordered: !bullet, start: Number(number || 1) });
+    const isContinued = this.#beginList(at, { marker: bullet ?? delimiter, ordered: !bullet, start: Number(number || 1) });
     const task = TASK.exec(content);
     const from = columns(indent) + number.length + 1;
     const width = columns(space, from) - from;
-    this.#add(goesOn ? at : this.#open.length, {
-      node: { type: 'item', loose: goesOn && loose, task: task !== null, children: [] },
+    this.#add(isContinued ? at : this.#open.length, {
+      node: { type: 'item', loose: isContinued && loose, task: task !== null, children: [] },
       indent: from + (content && width < 5 ? width : 1),
     });
     return task ? withBox(content, task) : content;
@@ -212,9 +212,9 @@ export class BlockParser {
 
   #addCode({ node, fence, indent }, rest) {
     const closing = CLOSING.exec(rest);
-    const may = closing?.[2][0] === fence[0] && columns(closing[1]) < indent + 4;
-    if (this.#partial && (may || rest.trim() === '')) return false;
-    if (may && closing[2].length >= fence.length) {
+    const mayClose = closing?.[2][0] === fence[0] && columns(closing[1]) < indent + 4;
+    if (this.#partial && (mayClose || rest.trim() === '')) return false;
+    if (mayClose && closing[2].length >= fence.length) {
       this.#open.pop();
       return true;
     }

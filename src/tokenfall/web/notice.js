@@ -45,8 +45,8 @@ export class Notice {
     this.#code = failure.code;
     const request = failure.isOfServer && failure.requestId ? `(Request ${failure.requestId})` : '';
     const wait = waitOf(failure, retry);
-    const words = wait ? failure.text.replace(/ Try again\.$/, '') : failure.text;
-    this.#text.textContent = [words, wait, request].filter(Boolean).join(' ');
+    const text = wait ? failure.text.replace(/ Try again\.$/, '') : failure.text;
+    this.#text.textContent = [text, wait, request].filter(Boolean).join(' ');
     this.#box.classList.add('shown');
     this.#again.hidden = retry === null;
     this.#again.textContent = retry?.label ?? '';

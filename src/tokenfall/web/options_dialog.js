@@ -1,5 +1,5 @@
 /**
- * The dialog for a conversation's system prompt, temperature and token limit. It accepts only values that the server does.
+ * The dialog for a conversation's system prompt, temperature and token limit. It accepts the same values as the server.
  */
 
 import { describeRoom } from './context_mark.js';

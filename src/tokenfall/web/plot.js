@@ -84,25 +84,25 @@ export class Plot {
   #cursor = shape('path', { class: 'cursor' });
   #limit = shape('path', { class: 'limit' });
   #threshold = null;
-  #drawn = shape('g', {}); // the lines
+  #lineGroup = shape('g', {});
   #legend = element('ul', 'legend');
   #ticks = element('div', 'ticks');
   #times = element('div', 'times', ...Array.from({ length: TIMES }, () => element('span', '')));
-  #seen = element('span', 'small');
+  #sampleCount = element('span', 'small');
   #nothing = element('p', 'nothing');
   #table;
   #drawnTicks = '';
 
   /**
-   * @param spec `name`; `title`; `lines`: [{ key, name }], or `prefix` of keys known only at run time, with `label(name)`; `of`:
-   *   the key of the sample count; `format(value)`; `canLog`; `least`: the minimum distance of two ticks; `step`: factor
-   *   to the next larger unit; `nothing`: shown without lines; `isTile`: a tile shows the current value, the legend not
+   * @param spec `name`; `title`; `lines`: [{ key, name }], or `prefix` of keys known only at run time, with `label(name)`;
+   *   `countKey`: the key of the sample count; `format(value)`; `canLog`; `minStep`: the minimum distance of two ticks;
+   *   `unitFactor`: the factor to the next larger unit; `nothing`: shown without lines; `isTile`: a tile shows the current value, the legend not
    * @param onPoint called with the pointer's position, as a fraction of the span before its end; null when it leaves
    */
   constructor(spec, onPoint) {
     this.#spec = spec;
     const upright = shape('path', { class: 'grid', d: [1, 2, 3].map((n) => `M${n * WIDTH / 4} 0V100`).join('') });
-    this.#drawing = drawing(upright, this.#grid, this.#fill, this.#limit, this.#cursor, this.#drawn);
+    this.#drawing = drawing(upright, this.#grid, this.#fill, this.#limit, this.#cursor, this.#lineGroup);
     this.#drawing.setAttribute('role', 'img');
     this.#drawing.setAttribute('aria-label', spec.title);
     const area = element('div', 'area', this.#drawing, this.#nothing);
@@ -112,7 +112,7 @@ export class Plot {
     this.#table = new PlotTable(spec.title);
     const title = element('h3', '', spec.title);
     title.id = `plot-${spec.name}`;
-    const caption = element('figcaption', '', title, this.#seen, this.#legend);
+    const caption = element('figcaption', '', title, this.#sampleCount, this.#legend);
     const frame = element('div', 'frame', this.#ticks, area, this.#times);
     this.element = element('figure', 'plot panel', caption, frame, this.#table.element);
     this.element.setAttribute('aria-labelledby', title.id);
@@ -122,7 +122,7 @@ export class Plot {
   /** Draws a threshold at this value. */
   setThreshold(value) {
     this.#threshold = value;
-    this.#seen.after(element('span', 'small', `threshold ${tickLabel(this.#spec.format(value))}`));
+    this.#sampleCount.after(element('span', 'small', `threshold ${tickLabel(this.#spec.format(value))}`));
   }
 
   /**
@@ -130,7 +130,7 @@ export class Plot {
    *   values, in seconds; `describe`: the time span for the label, '' to keep the label; `hasTable`: show the table
    */
   draw(shown, { ago, log, describe, hasTable }) {
-    const { prefix, label, of } = this.#spec;
+    const { prefix, label, countKey } = this.#spec;
     if (prefix) {
       const keys = shown.namesWith(prefix, MOST_LINES);
       this.#setLines(keys.map((key) => ({ key, name: label(key.slice(prefix.length)) })));
@@ -142,7 +142,7 @@ export class Plot {
     this.#nothing.hidden = extent !== null;
     const values = shown.reading(ago);
     this.#drawLines(shown, { scale, ago, values });
-    if (of) write(this.#seen, values ? `of ${count(values[of])}` : '');
+    if (countKey) write(this.#sampleCount, values ? `of ${count(values[countKey])}` : '');
     if (describe) this.#drawing.setAttribute('aria-label', `${this.summary}. Lines over the last ${describe}`);
     this.#table.element.hidden = !hasTable;
     if (hasTable) this.#drawTable(shown);
@@ -180,7 +180,7 @@ export class Plot {
   #setLines(lines) {
     if (lines.map(({ key }) => key).join() === this.#lines.map(({ key }) => key).join()) return;
     this.#lines = lines.map((line, n) => new Line(line, n));
-    this.#drawn.replaceChildren(...this.#lines.toReversed().flatMap(({ path, dot }) => [path, dot]));
+    this.#lineGroup.replaceChildren(...this.#lines.toReversed().flatMap(({ path, dot }) => [path, dot]));
     this.#legend.replaceChildren(...this.#lines.map(({ entry }) => entry));
   }
 
@@ -200,12 +200,12 @@ export class Plot {
   }
 
   #scale(extent, log) {
-    const { least, canLog, step } = this.#spec;
+    const { minStep = 0, canLog, unitFactor } = this.#spec;
     if (extent === null) return { ticks: [], at: () => 0 };
     const high = Math.max(extent.high, this.#threshold ?? 0);
     if (log && canLog && high > 0) return logScale(extent.above || high, high);
-    const unit = step && high >= step ? step : 1;
-    const closest = Math.max(least ?? 0, unit === 1 ? 0 : high / 100) / unit;
+    const unit = unitFactor && high >= unitFactor ? unitFactor : 1;
+    const closest = Math.max(minStep, unit === 1 ? 0 : high / 100) / unit;
     const { ticks, at } = linearScale(0, high / unit, closest || undefined);
     return { ticks: ticks.map((tick) => tick * unit), at: (value) => at(value / unit) };
   }

@@ -14,7 +14,7 @@ export class TabIndicator {
   #defaultIcon = this.#icon.getAttribute('href');
   #title = document.title;
   #prefix = ''; // of the title
-  #conversation = null; // whose response is in progress
+  #conversation = null; // the one with a response in progress
 
   constructor() {
     document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.#show(''));

@@ -52,8 +52,8 @@ export class Turn {
 
   /**
    * @param request { conversation, question, replaces, key, id }: `id` of a turn to resume; `key`, the idempotency key;
-   *   `isRepeated`: it was sent before with this key; `hasFallback`: if the server does not have `replaces`, the turn
-   *   `fallback` is replaced (null: none); `isContinued`: continues the response of `replaces`; `options` override the
+   *   `isRepeated`: it was sent before with this key; `fallback`: the turn to replace if the server does not have
+   *   `replaces`, null for none; `isContinued`: continues the response of `replaces`; `options` override the
    *   conversation's
    * @param on onSend(), onBegin({ turn, model, isStopped }), onToken(text), onReasoning(text, isRestart), onFinish(end),
    *   onDisconnect(), onReconnect()
@@ -172,9 +172,9 @@ export class Turn {
   #send() {
     this.#response = this.#post(this.#request.replaces, this.key)
       .catch((error) => {
-        if (error.code !== 'conversation_changed' || !this.#request.hasFallback) throw error;
+        if (error.code !== 'conversation_changed' || this.#request.fallback === undefined) throw error;
         this.follows = this.#before;
-        return this.#post(this.#request.fallback ?? null, `${this.key}/fallback`); // a different request needs a different key
+        return this.#post(this.#request.fallback, `${this.key}/fallback`); // a different request needs a different key
       })
       .then((response) => {
         const model = response.headers.get('X-Model') ?? '';

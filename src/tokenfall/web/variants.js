@@ -6,7 +6,7 @@
 
 import { button, create, element } from './elements.js';
 
-const MAX_RESPONSES = 5; // as the server stores
+const MAX_RESPONSES = 5; // the server's limit
 const OUTSIDE = ['data-forgotten', 'data-outside']; // of a turn that the model will not get
 const all = new WeakMap(); // by element: the responses to its question, oldest first
 
