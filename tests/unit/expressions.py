@@ -7,10 +7,12 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import tokenfall
+from tokenfall.wire.json_document import JSONDocument
 
 SOURCES = Path(tokenfall.__file__).parent
 CALLS = ("compile", "match", "fullmatch", "search", "split", "sub", "subn", "findall", "finditer")
@@ -35,6 +37,11 @@ def match(pattern: re.Pattern[Any], text: AnyText) -> object:
 
 def fullmatch(pattern: re.Pattern[Any], text: AnyText) -> object:
     return pattern.fullmatch(text)
+
+
+def in_array(_: re.Pattern[Any], text: AnyText) -> object:
+    """`JSONDocument` applies its expressions in turn, each from the end of the match before."""
+    return JSONDocument().feed(b"[" + text)
 
 
 def words(pattern: re.Pattern[Any], text: AnyText) -> object:
@@ -83,7 +90,11 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     ],
     "wire/anthropic/request.py": [(search, NAME)],
     "wire/anthropic/response.py": [(None, OURS)],
-    "wire/json_document.py": [(all_found, "one character")],
+    "wire/json_document.py": [
+        (in_array, "possessive; its alternatives start with different characters"),
+        (in_array, "possessive; reads an unclosed object or array of one level at most twice"),
+        (in_array, "possessive; its parts start with different characters"),
+    ],
     "wire/ollama/messages.py": [(match, "repeated classes at a fixed position; each backtracks at most three times")],
     "wire/ollama/models.py": [(None, OURS)],
     "wire/ollama/request.py": [
@@ -95,7 +106,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "wire/openai/responses/body.py": [(search, NAME)],
     "wire/openai/responses/document.py": [(None, OURS)],
     "wire/openai/tools.py": [(search, NAME), (search, NAME)],
-    "wire/plain/chat.py": [(search, NAME), (fullmatch, SHORT)],
+    "wire/plain/chat.py": [(search, NAME)],
     "wire/plain/conversations.py": [(search, NAME), (search, NAME)],
     "wire/plain/importing.py": [(search, NAME)],
     "wire/request_json.py": [
@@ -115,7 +126,10 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression, its module and its index there from 0; `pattern` is None if it is not a literal."""
+    """An expression, its module and its index there from 0.
+
+    `pattern` is None if it is neither a literal nor a constant of the module.
+    """
 
     module: str
     number: int
@@ -132,9 +146,9 @@ def expressions() -> Iterator[Expression]:
         if not any(part in text for part in MARKS):
             continue
         module = path.relative_to(SOURCES).as_posix()
-        found = sorted(_in(ast.parse(text)), key=_place)
-        for number, node in enumerate(found):
-            yield Expression(module, number, _compiled(node))
+        tree = ast.parse(text)
+        for number, node in enumerate(sorted(_in(tree), key=_place)):
+            yield Expression(module, number, _compiled(node) or _assigned(tree, node, module))
 
 
 def _place(node: ast.Call) -> tuple[int, int]:
@@ -169,3 +183,13 @@ def _compiled(call: ast.Call) -> re.Pattern[Any] | None:
             if isinstance(name, ast.Attribute):
                 flags |= getattr(re, name.attr, re.NOFLAG)
     return re.compile(text, flags)
+
+
+def _assigned(tree: ast.Module, call: ast.Call, module: str) -> re.Pattern[Any] | None:
+    """The expression of a module-level constant that is not a literal."""
+    for each in tree.body:
+        if isinstance(each, ast.Assign) and each.value is call and isinstance(each.targets[0], ast.Name):
+            name = f"tokenfall.{module.removesuffix('.py').replace('/', '.')}"
+            found = getattr(import_module(name), each.targets[0].id)
+            return found if isinstance(found, re.Pattern) else None
+    return None
