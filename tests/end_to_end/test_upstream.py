@@ -255,7 +255,7 @@ async def long_line(exchange: Exchange) -> None:
 
 
 async def half_an_event(exchange: Exchange) -> None:
-    await exchange.send_chunks(b"data: [DONE]")
+    await exchange.send_chunks(b"data: [DON")
     await exchange.send_last_chunk()
 
 
@@ -308,7 +308,7 @@ async def test_upstream_response_without_its_end_is_an_error_event_and_not_done(
     [
         (event(b"{not json"), "upstream_malformed"),
         (event(b'{"error":{"message":"overloaded"}}'), "upstream_stream_error"),
-        (b"data: [DONE]", "upstream_truncated"),
+        (b"data: [DON", "upstream_truncated"),
     ],
 )
 async def test_tokens_received_with_the_break_are_relayed_and_recorded(end: bytes, code: str) -> None:
