@@ -300,7 +300,7 @@ def test_markdown_text_direction_follows_its_script(open_page: Pages, serve: Ser
 def test_streamed_markdown_replaces_no_element_and_never_flickers(
     open_page: Pages, serve: Serve, tmp_path: Path
 ) -> None:
-    page = open_page(serve(SIM=f"{script(tmp_path, RICH)},gap=2ms"))
+    page = open_page(serve(SIM=f"{script(tmp_path, RICH)},gap=5ms"))
     page.evaluate(_WATCH)
     page.evaluate(_OBSERVE)
     complete_turn(page, "Tell me.")
