@@ -1,7 +1,7 @@
 """The composer: its size, sending with Enter, the stored draft, and the focus."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import CDPSession, Page, expect
 
 from tests.browser.pages import Pages
 from tests.browser.steps import (
@@ -177,6 +177,16 @@ def test_blank_message_is_not_sent(open_page: Pages, serve: Serve) -> None:
     assert (posted, messages(page)) == ([], [])
 
 
+COMPOSITION = {"text": "にほん", "selectionStart": 3, "selectionEnd": 3}
+
+
+def press_key(keyboard: CDPSession, name: str, code: int) -> None:
+    """Presses a key with the key code of the browser under test, which differs during a composition."""
+    key = {"key": name, "code": name, "windowsVirtualKeyCode": code}
+    for kind in ("rawKeyDown", "keyUp"):
+        keyboard.send("Input.dispatchKeyEvent", {"type": kind, **key})
+
+
 @pytest.mark.parametrize(
     ("composing", "code"),
     [(True, PROCESS), (True, ENTER), (False, PROCESS)],
@@ -188,13 +198,11 @@ def test_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Serve, 
     posted = posted_bodies(page)
     keyboard = page.context.new_cdp_session(page)
     if composing:
-        keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
+        keyboard.send("Input.imeSetComposition", COMPOSITION)
     else:
         keyboard.send("Input.insertText", {"text": "にほん"})
     expect(draft(page)).to_have_value("にほん")
-    key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": code}
-    keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
-    keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
+    press_key(keyboard, "Enter", code)
     wait_until_idle(page)
     expect(draft(page)).to_have_value("にほん")
     assert posted == []
@@ -214,10 +222,8 @@ def test_escape_of_an_input_method_does_not_stop_the_response(open_page: Pages, 
     ask(page, "one two three")
     expect_text(page, "one two")
     keyboard = page.context.new_cdp_session(page)
-    keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
-    key = {"key": "Escape", "code": "Escape", "windowsVirtualKeyCode": PROCESS}
-    keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
-    keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
+    keyboard.send("Input.imeSetComposition", COMPOSITION)
+    press_key(keyboard, "Escape", PROCESS)
     gate(server, "hold")
     wait_until_ended(page)
     assert (stopping, texts(page)[-1]) == ([], "one two three")
@@ -230,10 +236,8 @@ def test_escape_of_an_input_method_does_not_close_an_edit(open_page: Pages, serv
     area = page.get_by_label("Edit your message")
     expect(area).to_be_focused()
     keyboard = page.context.new_cdp_session(page)
-    keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
-    key = {"key": "Escape", "code": "Escape", "windowsVirtualKeyCode": PROCESS}
-    keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
-    keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
+    keyboard.send("Input.imeSetComposition", COMPOSITION)
+    press_key(keyboard, "Escape", PROCESS)
     expect(area).to_have_value("oneにほん")
     keyboard.send("Input.insertText", {"text": "日本"})
     page.keyboard.press("Escape")
@@ -322,20 +326,6 @@ def test_draft_is_not_shared_with_other_tabs(open_page: Pages, serve: Serve) -> 
     expect(draft(beside)).to_have_value("")
 
 
-def test_text_typed_during_a_response_stays(open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    page = open_page(server)
-    ask(page, "one two three")
-    expect_text(page, "one two")
-    page.keyboard.type("next")
-    gate(server, "hold")
-    wait_until_ended(page)
-    expect(draft(page)).to_have_value("next")
-    page.reload()
-    wait_until_ended(page)
-    expect(draft(page)).to_have_value("next")
-
-
 def test_failed_message_is_put_before_the_draft(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 503")
     server = serve(SIM=f"{ECHO},status=503")
@@ -403,30 +393,6 @@ def test_focus_is_kept_after_try_again(open_page: Pages, serve: Serve) -> None:
     wait_until_ended(page)
     expect(page.locator(":focus")).to_be_visible()
     assert focused(page) != "body"
-
-
-def test_focus_is_kept_after_regenerate(open_page: Pages, serve: Serve) -> None:
-    page = open_page(serve(SIM=ECHO))
-    complete_turn(page, "one two three")
-    page.get_by_role("button", name="Regenerate").press("Enter")
-    expect(draft(page)).to_be_focused()
-    wait_until_ended(page)
-    expect(page.locator("#messages > .message")).to_have_count(2)
-    expect(draft(page)).to_be_focused()
-
-
-def test_enter_during_a_response_sends_nothing_and_shows_why(open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    page = open_page(server)
-    ask(page, "one two three")
-    expect_text(page, "one two")
-    ask(page, "next")
-    expect(status(page)).to_have_text("Wait for the response to end, or stop it, then send.")
-    expect(draft(page)).to_have_value("next")
-    gate(server, "hold")
-    wait_until_ended(page)
-    draft(page).press("Enter")
-    expect_text(page, "next")
 
 
 def test_focus_is_kept_after_an_edit(open_page: Pages, serve: Serve) -> None:

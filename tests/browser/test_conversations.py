@@ -44,7 +44,7 @@ NOT_KEPT = "status of 404"
 """The console's message about a conversation that the server has not stored yet."""
 
 CHANGED = "This conversation was changed elsewhere, or the server lost it. Check it, then try again."
-ODD_NAMES = ["עברית ואנגלית", "a <b>bold</b> & “odd” name", "👩‍👩‍👧‍👦 family", "n" * 200, "e\u0301"]
+ODD_NAMES = ["עברית ואנגלית", "a <b>bold</b> & “odd” name", "👩‍👩‍👧‍👦 family", "n" * 197, "e\u0301"]
 RLO = "\u202e"
 
 
@@ -249,25 +249,16 @@ def test_late_history_of_another_conversation_is_not_shown(open_page: Pages, thr
     titled(page, "in c")
 
 
-def test_click_with_control_opens_the_conversation_in_a_new_tab(open_page: Pages, three: ServerProcess) -> None:
+def test_middle_click_or_click_with_control_opens_a_new_tab(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=a")
     expect_text(page, "in a")
-    with page.context.expect_page() as opened:
-        listed(page).filter(has_text="in b").click(modifiers=["ControlOrMeta"])
-    expect_text(opened.value, "in b")
-    assert in_address(opened.value) == "b"
-    titled(opened.value, "in b")
-    assert in_address(page) == "a"
-    assert texts(page) == ["in a"] * 2
-
-
-def test_middle_click_opens_the_conversation_in_a_new_tab(open_page: Pages, three: ServerProcess) -> None:
-    page = open_page(three, "/web?conversation=a")
-    expect_text(page, "in a")
-    with page.context.expect_page() as opened:
-        listed(page).filter(has_text="in b").click(button="middle")
-    expect_text(opened.value, "in b")
-    assert texts(page) == ["in a"] * 2
+    for how in ({"modifiers": ["ControlOrMeta"]}, {"button": "middle"}):
+        with page.context.expect_page() as opened:
+            listed(page).filter(has_text="in b").click(**how)
+        expect_text(opened.value, "in b")
+        titled(opened.value, "in b")
+        assert (in_address(opened.value), in_address(page)) == ("b", "a")
+        assert texts(page) == ["in a"] * 2
 
 
 def test_conversation_in_the_url_survives_a_reload(open_page: Pages, three: ServerProcess) -> None:
@@ -287,7 +278,7 @@ def test_conversation_in_the_url_survives_a_reload(open_page: Pages, three: Serv
 def test_unknown_conversation_in_the_url_is_empty(open_page: Pages, three: ServerProcess) -> None:
     open_page.expect(NOT_KEPT)
     page = open_page(three, "/web?conversation=never-heard.of:it@all")
-    expect(page.locator("#empty")).to_be_visible()
+    expect(page.locator("#empty")).to_contain_text("This conversation was not found")
     expect(names(page)).to_have_count(3)
     expect(shown(page)).to_have_count(0)
     expect(alert(page)).to_be_empty()
@@ -315,7 +306,7 @@ def test_conversation_can_have_any_name(open_page: Pages, three: ServerProcess) 
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     for name in ODD_NAMES:
-        rename(page, name)
+        rename(page, f"  {name} ")  # the white space around it is removed
         titled(page, name)
         expect(status(page)).to_have_text("Renamed")
         expect(names(page)).to_have_text([name, "in b", "in a"])
@@ -324,14 +315,6 @@ def test_conversation_can_have_any_name(open_page: Pages, three: ServerProcess) 
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.reload()
     titled(page, ODD_NAMES[-1])
-
-
-def test_white_space_around_a_name_is_removed(open_page: Pages, three: ServerProcess) -> None:
-    page = open_page(three, "/web?conversation=c")
-    titled(page, "in c")
-    rename(page, "  a  name ")
-    expect(status(page)).to_have_text("Renamed")
-    assert titles(three)[0] == "a  name"
 
 
 def test_blank_name_is_refused_and_a_name_above_the_limit_cannot_be_typed(
@@ -523,6 +506,7 @@ def test_exports_have_every_message_and_a_file_name_from_the_title(
     titled(page, title)
     name, text = exported(page, "JSON", tmp_path / "export")
     assert name == "Grüße-1-2.json"
+    expect(page.locator("#menu summary")).to_be_focused()
     assert json.loads(text) == {"conversation": "b", "title": title, "messages": history(three, "b")}
     name, text = exported(page, "Markdown", tmp_path / "export")
     assert name == "Grüße-1-2.md"
@@ -590,29 +574,27 @@ def test_exported_conversation_is_imported_as_a_new_one(open_page: Pages, three:
     complete_turn(page, "goes on")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("no JSON", "not a conversation that was exported"),
-        ('{"messages": 3}', "not a conversation that was exported"),
-        ('{"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}]}', "was changed"),
-        (json.dumps({"messages": [{}] * (MAX_MESSAGES + 1)}), f"At most {MAX_MESSAGES:,} messages"),
-        ('{"messages": ["' + "x" * 1_100_000 + '"]}', "too large for the server"),
-    ],
-    ids=["no JSON", "no messages", "wrong order", "too long", "too large"],
-)
-def test_invalid_import_file_is_refused_with_the_reason(
-    open_page: Pages, three: ServerProcess, tmp_path: Path, text: str, words: str
-) -> None:
+INVALID_FILES = [
+    ("no JSON", "not a conversation that was exported"),
+    ('{"messages": 3}', "not a conversation that was exported"),
+    ('{"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}]}', "was changed"),
+    (json.dumps({"messages": [{}] * (MAX_MESSAGES + 1)}), f"At most {MAX_MESSAGES:,} messages"),
+    ('{"messages": ["' + "x" * 1_100_000 + '"]}', "too large for the server"),
+]
+"""Texts, and the reason that the page shows."""
+
+
+def test_invalid_import_file_is_refused_with_the_reason(open_page: Pages, three: ServerProcess, tmp_path: Path) -> None:
     open_page.allow("status of 4(00|13)")
     page = open_page(three, "/web?conversation=b")
     expect_text(page, "in b")
     rename(page, "b")
     expect(status(page)).to_have_text("Renamed")
-    (tmp_path / "file.json").write_text(text)
-    import_file(page, tmp_path / "file.json")
-    expect(alert(page)).to_contain_text(words)
-    expect(status(page)).to_have_text("")  # of the earlier request
+    for text, words in INVALID_FILES:
+        (tmp_path / "file.json").write_text(text)
+        import_file(page, tmp_path / "file.json")
+        expect(alert(page)).to_contain_text(words)
+        expect(status(page)).to_have_text("")  # of the earlier request
     assert len(titles(three)) == 3
     expect_text(page, "in b")
 
@@ -664,22 +646,6 @@ def test_regeneration_of_a_turn_changed_elsewhere_is_reported(open_page: Pages, 
     expect(alert(page)).to_have_text(CHANGED)
     expect_text(page, "anew")
     assert texts(page) == contents(three, "b") == ["anew", "anew"]
-
-
-def test_conversation_continued_elsewhere_is_updated(open_page: Pages, three: ServerProcess) -> None:
-    page = open_page(three, "/web?conversation=b")
-    expect_text(page, "in b")
-    post_turn(three, "elsewhere", conversation="b")
-    open_page.expect("status of 409")
-    ask(page, "here")
-    expect_text(page, "elsewhere")
-    expect(draft(page)).to_have_value("here")
-    draft(page).press("Enter")
-    expect_text(page, "here")
-    wait_until_ended(page)
-    page.reload()
-    expect_text(page, "here")
-    assert texts(page) == contents(three, "b") == ["in b"] * 2 + ["elsewhere"] * 2 + ["here"] * 2
 
 
 # Keys
@@ -777,18 +743,6 @@ def test_tap_outside_the_drawer_only_closes_it(narrow: Page) -> None:
     is_closed(narrow)
     expect(draft(narrow)).to_have_value("not to be sent")
     assert texts(narrow) == ["in a"] * 2
-
-
-def test_tab_stays_on_its_side_of_the_drawer(narrow: Page) -> None:
-    is_closed(narrow)
-    for _ in range(12):
-        narrow.keyboard.press("Tab")
-        assert not narrow.evaluate("document.activeElement.closest('#sidebar')")
-    opener(narrow).press("Enter")
-    is_open(narrow)
-    for _ in range(12):
-        narrow.keyboard.press("Tab")
-        assert not narrow.evaluate("!!document.activeElement.closest('#page')")
 
 
 def test_choice_in_the_drawer_closes_it_and_focuses_the_draft(narrow: Page) -> None:

@@ -202,11 +202,3 @@ def test_key_dialog_is_shown_for_a_new_conversation(open_page: Pages, serve: Ser
     page.get_by_label("Key", exact=True).fill("secret")
     page.get_by_role("button", name="Use this key").click()
     complete_turn(page, "first")
-
-
-def test_link_to_an_unknown_conversation_is_reported(open_page: Pages, serve: Serve) -> None:
-    open_page.expect("404")
-    page = open_page(serve(SIM=ECHO), "/web?conversation=never-begun")
-    expect(page.locator("#empty")).to_contain_text("This conversation was not found")
-    complete_turn(page, "first")
-    assert texts(page) == ["first", "first"]

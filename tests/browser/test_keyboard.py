@@ -17,7 +17,6 @@ from tests.browser.steps import (
     message,
     messages,
     set_sim,
-    status,
     texts,
     wait_until_ended,
 )
@@ -226,12 +225,7 @@ def test_message_can_be_edited_by_keyboard(open_page: Pages, server: ServerProce
     assert page.evaluate(FOCUS_IS_SEEN) == ""
     press(page, "Tab")
     assert focused(page) == "Cancel"
-    press(page, "Enter")
-    assert focused(page) == "Edit your message"
-    press(page, "Enter")
-    press(page, "Escape")
-    assert focused(page) == "Edit your message"
-    press(page, "Enter", "Control+a")
+    press(page, "Shift+Tab", "Control+a")
     page.keyboard.type("second")
     press(page, "Enter")
     expect(message(page, 0).locator(".text")).to_have_text("second")
@@ -296,16 +290,6 @@ def test_settings_are_changed_by_keyboard(open_page: Pages, server: ServerProces
     assert focused(page) == "Settings"
 
 
-def test_copying_keeps_the_focus(open_page: Pages, server: ServerProcess) -> None:
-    page = open_page(server, permissions=["clipboard-read", "clipboard-write"])
-    complete_turn(page, "anything")
-    reach(page, "Copy response", key="Shift+Tab")
-    press(page, "Enter")
-    expect(status(page)).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == "Short."
-    expect(page.locator(":focus")).to_have_text("Copied")
-
-
 def test_escape_in_the_menu_closes_it_and_does_not_stop_the_response(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     complete_turn(page, "first")
@@ -355,22 +339,19 @@ def stays_within(page: Page, dialog: str) -> None:
     assert places.count("") <= 3  # past the browser's own controls
 
 
-def test_conversation_is_renamed_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
+def test_tab_stays_within_the_dialogs_of_the_menu(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     complete_turn(page, "first")
-    chosen(page, "Rename")
-    assert focused(page) == "#name"
-    assert page.evaluate("getSelection().toString()") == "first"
-    stays_within(page, "#rename-dialog")
-    press(page, "Escape")
-    assert focused(page) == "Menu"
-    expect(page.locator("#title")).to_have_text("first")
-    chosen(page, "Rename")
-    page.keyboard.type("Named")
-    press(page, "Enter")
-    expect(page.locator("#title")).to_have_text("Named")
-    expect(status(page)).to_have_text("Renamed")
-    assert focused(page) == "Menu"
+    for action, first, dialog in (("Rename", "#name", "#rename-dialog"), ("Delete", "Cancel", "#delete-dialog")):
+        chosen(page, action)
+        assert focused(page) == first
+        stays_within(page, dialog)
+        press(page, "Escape")
+        assert focused(page) == "Menu"
+    chosen(page, "Delete")
+    press(page, "Tab", "Enter")
+    expect(page.locator("#conversations li")).to_have_count(0)
+    assert (texts(page), focused(page)) == ([], "#draft")
 
 
 def test_dialog_reopened_at_once_still_works(open_page: Pages, server: ServerProcess) -> None:
@@ -385,49 +366,6 @@ def test_dialog_reopened_at_once_still_works(open_page: Pages, server: ServerPro
     page.locator("#name").fill("Named")
     press(page, "Enter")
     expect(page.locator("#title")).to_have_text("Named")
-
-
-def test_conversation_is_deleted_only_after_a_confirmation(open_page: Pages, server: ServerProcess) -> None:
-    page = open_page(server)
-    complete_turn(page, "first")
-    chosen(page, "Delete")
-    assert focused(page) == "Cancel"
-    stays_within(page, "#delete-dialog")
-    press(page, "Escape")
-    assert focused(page) == "Menu"
-    chosen(page, "Delete")
-    press(page, "Enter")  # Cancel has the focus
-    assert texts(page) == ["first", "Short."]
-    chosen(page, "Delete")
-    press(page, "Tab", "Enter")
-    expect(page.locator("#conversations li")).to_have_count(0)
-    assert texts(page) == []
-    assert focused(page) == "#draft"
-
-
-def test_conversation_is_exported_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
-    page = open_page(server)
-    complete_turn(page, "first")
-    for act, ending in (("Export as Markdown", "md"), ("Export as JSON", "json")):
-        with page.expect_download() as download:
-            chosen(page, act)
-        assert download.value.suggested_filename.endswith(f".{ending}")
-        assert focused(page) == "Menu"
-
-
-def test_conversations_are_begun_and_switched(open_page: Pages, server: ServerProcess) -> None:
-    page = open_page(server)
-    write(page, "first")
-    wait_until_ended(page)
-    reach(page, "New conversation", key="Shift+Tab")
-    press(page, "Enter")
-    write(page, "second")
-    wait_until_ended(page)
-    expect(page.locator("#conversations li")).to_have_count(2)
-    reach(page, "first", key="Shift+Tab")
-    press(page, "Enter")
-    expect(message(page, 0)).to_contain_text("first")
-    assert focused(page) == "#draft"
 
 
 def test_drawer_keeps_the_focus_until_closed(open_page: Pages, server: ServerProcess) -> None:
@@ -459,17 +397,6 @@ def test_drawer_keeps_the_focus_until_closed(open_page: Pages, server: ServerPro
     reach(page, "first")
     press(page, "Enter")
     assert focused(page) == "#draft"
-
-
-def test_escape_in_the_drawer_does_not_stop_the_response(open_page: Pages, server: ServerProcess) -> None:
-    page = open_page(server, viewport=PHONE)
-    write(page, "held")
-    expect_text(page, "one two three")
-    reach(page, "Conversations", key="Shift+Tab")
-    press(page, "Enter", "Escape")
-    assert focused(page) == "Conversations"
-    gate(server, "more")
-    wait_until_ended(page)
 
 
 def test_key_dialog_works_by_keyboard(open_page: Pages, serve: Serve) -> None:

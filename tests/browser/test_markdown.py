@@ -133,24 +133,6 @@ _WATCH = r"""() => {
   };
 }"""
 
-# Streams a text into a response, character by character, and returns the violations.
-_GROW = """async (text) => {
-  const { ResponseView } = await import('/web/message.js');
-  const { StreamingMarkdown } = await import('/web/streaming_markdown.js');
-  const { element } = new ResponseView('turn_0');
-  document.querySelector('#messages').replaceChildren(element);
-  const box = element.querySelector('.text');
-  const growing = new StreamingMarkdown(box);
-  const { look, wrong } = flicker(box);
-  for (const character of text.split('')) {
-    growing.append(character);
-    look();
-  }
-  growing.end();
-  look();
-  return wrong;
-}"""
-
 # Watches the next response at each change from now on; `seen` has the violations and the number of changes.
 _OBSERVE = """() => {
   const messages = document.querySelector('#messages');
@@ -292,18 +274,6 @@ def test_code_is_copied_unchanged(open_page: Pages, rich: ServerProcess) -> None
     assert page.evaluate("navigator.clipboard.readText()") == CODE
 
 
-def test_code_can_be_copied_during_the_response(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
-    server = serve(SIM=f"{script(tmp_path, RICH + ' End.')},gap=0ms,gate=hold@{len(RICH.split())}")
-    page = open_page(server, permissions=CLIPBOARD)
-    ask(page, "Tell me.")
-    expect(response_text(page).locator("p").last).to_have_text("Enjoy.")
-    response_text(page).get_by_role("button", name="Copy").click()
-    expect(status(page)).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == CODE
-    gate(server, "hold")
-    wait_until_ended(page)
-
-
 def test_long_content_does_not_widen_a_narrow_page(
     open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path
 ) -> None:
@@ -327,15 +297,10 @@ def test_markdown_text_direction_follows_its_script(open_page: Pages, serve: Ser
 # While streaming
 
 
-def test_streamed_markdown_never_flickers(open_page: Pages, serve: Serve) -> None:
-    page = wait_until_loaded(open_page(serve()))
-    page.evaluate(_WATCH)
-    assert page.evaluate(_GROW, RICH) == []
-    assert response_text(page).evaluate(_OUTLINE)[0] == ["h3"]
-
-
-def test_streamed_elements_are_not_replaced(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
-    page = open_page(serve(SIM=f"{script(tmp_path, RICH)},gap=2ms"))
+def test_streamed_markdown_replaces_no_element_and_never_flickers(
+    open_page: Pages, serve: Serve, tmp_path: Path
+) -> None:
+    page = open_page(serve(SIM=f"{script(tmp_path, RICH)},gap=5ms"))
     page.evaluate(_WATCH)
     page.evaluate(_OBSERVE)
     complete_turn(page, "Tell me.")

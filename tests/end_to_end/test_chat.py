@@ -7,9 +7,8 @@ import pytest
 
 from tokenfall.simulator.paragraph import WORDS
 
-from tests.end_to_end.chatting import DONE, chat, error_of, history, response_text
+from tests.end_to_end.chatting import DONE, chat, history, response_text
 from tests.end_to_end.client import Client, fetch, request
-from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually, running
 
 
@@ -166,15 +165,3 @@ async def test_text_with_line_breaks_and_frames_stays_one_frame(port: int) -> No
     content = 'a\r\ndata: [DONE]\n\nevent: error\x00 </script>\u2028 "é🙂'
     await fetch(port, chat(content, conversation="breaks"))
     assert (await history(port, "?conversation=breaks"))[0]["content"] == content
-
-
-async def test_stream_ended_by_the_drain_has_an_error_event_and_is_stored(serve: Serve) -> None:
-    server = serve(DRAIN_TIMEOUT="300ms")
-    async with await Client.connect(server.port) as client:
-        await client.send(chat("x", model="sim:gap=50ms,tokens=1000"))
-        await client.head()
-        first = await client.chunk()
-        server.signal()
-        rest = b"".join(await client.chunks())
-        assert error_of(first + rest)["code"] == "shutting_down"
-        assert server.wait() == 0

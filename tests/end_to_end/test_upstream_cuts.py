@@ -59,13 +59,25 @@ class Recorded:
         at = size - len(self.head)
         return STREAM[: self._payload[at - 1]] if at > 0 else b""
 
-    def texts(self, size: int) -> list[str]:
-        """Return the complete tokens in the first `size` bytes of the response."""
-        return list(TOKENS[: max(self.stream(size).count(b"\n\n") - 1, 0)])
+    def texts(self, size: int, ending: str) -> list[str]:
+        """Return the complete tokens in the first `size` bytes of the response.
 
-    def whole(self, size: int) -> bool:
-        """Return whether the first `size` bytes have the line `data: [DONE]`, which completes the stream."""
-        return len(self.stream(size)) >= len(STREAM) - len(b"\n")
+        The last one needs no blank line if the body ends after it.
+        """
+        stream = self.stream(size) + (b"\n" if self.ends_in_order(ending) else b"")
+        return list(TOKENS[: max(stream.count(b"\n\n") - 1, 0)])
+
+    def whole(self, size: int, ending: str) -> bool:
+        """Return whether the first `size` bytes have the line `data: [DONE]`, which completes the stream.
+
+        The line needs no end if the body ends after it.
+        """
+        missing = b"\n\n" if self.ends_in_order(ending) else b"\n"
+        return len(self.stream(size)) >= len(STREAM) - len(missing)
+
+    def ends_in_order(self, ending: str) -> bool:
+        """Return whether the end of the connection is the end of the body."""
+        return ending == "fin" and self is FORMS["until closed"]
 
 
 def chunked() -> Recorded:
@@ -110,7 +122,7 @@ class TruncatingScript:
         elif ending == "rst":
             # A RST discards unread bytes: wait until they are received.
             texts = self.texts.setdefault(name, [])
-            expected = self._recorded.texts(size)
+            expected = self._recorded.texts(size, ending)
             await eventually(lambda: texts == expected, lambda: (name, texts, expected))
             await asyncio.sleep(0.001)
             exchange.reset()
@@ -163,10 +175,9 @@ def expected_errors(recorded: Recorded, ending: str, size: int) -> set[type[Toke
     """Return the errors allowed after a truncation."""
     if size < len(recorded.head):
         return {UpstreamUnreachable}
-    in_order = ending == "fin" and recorded is FORMS["until closed"]
-    if ending == "rst" and not recorded.texts(size):
+    if ending == "rst" and not recorded.texts(size, ending):
         return BEFORE_THE_FIRST_TOKEN  # the break may precede the reading of the body
-    return {UpstreamTruncated} if in_order else {UpstreamReset}
+    return {UpstreamTruncated} if recorded.ends_in_order(ending) else {UpstreamReset}
 
 
 @pytest.fixture
@@ -206,12 +217,12 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
                 end = await engine.reply(request, lambda delta: texts.append(delta.text))
             except TokenfallError as error:
                 end = error
-            if recorded.whole(size):
+            if recorded.whole(size, ending):
                 assert end == END, name
             else:
                 assert type(end) in expected_errors(recorded, ending, size), (name, end)
-            assert texts == recorded.texts(size), name
-            outcomes[recorded.whole(size)] += 1
+            assert texts == recorded.texts(size, ending), name
+            outcomes[recorded.whole(size, ending)] += 1
 
         count = await run_each(range(len(recorded.data) + 1), case)
     assert sum(outcomes.values()) == count == len(recorded.data) + 1
@@ -251,11 +262,11 @@ async def test_chat_truncated_at_any_byte_reports_the_error(form: str, ending: s
 
             async def case(size: int) -> None:
                 name = f"{ending}:{size}"
-                expected = recorded.texts(size)
+                expected = recorded.texts(size, ending)
                 script.texts[name] = expected  # no event tells when the bytes are relayed
                 response = await fetch(here.port, chat("Hi", model=name, conversation=f"c{size}"))
                 codes = {kind.code for kind in expected_errors(recorded, ending, size)}
-                if recorded.whole(size):
+                if recorded.whole(size, ending):
                     assert response.body.endswith(CHAT_DONE), name
                     assert response_text(response.body) == "".join(TOKENS)
                 elif response.status == 200:

@@ -485,15 +485,6 @@ describe('a conversation that becomes visible again', () => {
     await settle();
   });
 
-  test('is marked if another page deleted it', async () => {
-    const api = new Server();
-    api.stored.holidays = KEPT;
-    const { view, conversation } = await page(api);
-    api.stored.holidays = null;
-    await conversation.refresh();
-    assert.deepEqual([view.history, view.isForgotten], [KEPT, true]);
-  });
-
   test('is marked as unknown if the server never had it', async () => {
     const api = new Server();
     api.stored.holidays = null;

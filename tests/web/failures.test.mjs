@@ -125,6 +125,12 @@ describe('the message', () => {
     }
   });
 
+  test('for an upstream that does not respond says so', () => {
+    const [late, unreachable] = ['first_token_timeout', 'unreachable'].map((code) => Failure.ofEvent({ code: `upstream_${code}` }, '').text);
+    assert.equal(late, 'The model took too long to respond. Try again.');
+    assert.equal(unreachable, 'The model cannot be reached. Try again.');
+  });
+
   test('for a code takes precedence over that for a status', async () => {
     const known = await refused(503, { code: 'store_unavailable' });
     assert.match(known.text, /cannot save conversations/);
