@@ -104,6 +104,7 @@ def test_upstream_that_still_misses_reasoning_is_not_asked_again() -> None:
 
 
 def test_omitted_value_is_that_of_the_request() -> None:
-    request = ChatRequest(messages=(), model="m", max_tokens=9, effort="low", logprobs=2)
+    request = ChatRequest(messages=(), model="m", max_tokens=9, effort="low", logprobs=2, schema=b"{}")
+    values = [omitted_value(each, request) for each in (LOGPROBS, REASONING_EFFORT, STRICT, JSON_WORD)]
 
-    assert [omitted_value(each, request) for each in (LOGPROBS, REASONING_EFFORT, JSON_WORD)] == [2, "low", None]
+    assert values == [2, "low", hash(b"{}"), None]
