@@ -106,9 +106,8 @@ class _Writer:
         """A condition that `value` does not satisfy, if possible one whose alternatives are not being tried yet."""
         failed = None
         for each in flat.conditions:
-            if failed is not None and each.is_steered:
-                continue
-            if not self._validator.satisfies(value, each.part, keyword=each.keyword):
+            is_checked = failed is None or not each.is_steered
+            if is_checked and not self._validator.satisfies(value, each.part, keyword=each.keyword):
                 if not each.is_steered:
                     return each
                 failed = each
