@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from tokenfall.errors import UpstreamRefused
 from tokenfall.messages import ChatRequest, Message, ToolCall
@@ -104,6 +105,8 @@ def test_upstream_that_still_misses_reasoning_is_not_asked_again() -> None:
 
 
 def test_omitted_value_is_that_of_the_request() -> None:
-    request = ChatRequest(messages=(), model="m", max_tokens=9, effort="low", logprobs=2)
+    request = ChatRequest(messages=(), model="m", max_tokens=9, effort="low", logprobs=2, schema=b"{}")
 
     assert [omitted_value(each, request) for each in (LOGPROBS, REASONING_EFFORT, JSON_WORD)] == [2, "low", None]
+    assert omitted_value(STRICT, request) == omitted_value(STRICT, replace(request, effort="high"))
+    assert omitted_value(STRICT, request) != omitted_value(STRICT, replace(request, schema=b"[]"))
