@@ -106,9 +106,13 @@ def limit_file_size(server: ServerProcess, bytes_: int) -> None:
 
 
 async def wait_for_outcomes(server: ServerProcess, users: list[VirtualUser], *, outcome: str, more: int) -> None:
-    """Wait for `more` turns with this outcome."""
+    """Wait for `more` turns with this outcome.
+
+    A limit of the file size may take effect late: after a checkpoint, SQLite writes up to 1,000 pages at the beginning
+    of the WAL.
+    """
     target = count_turns(users, outcome) + more
-    await eventually(lambda: count_turns(users, outcome) >= target, lambda: count_turns(users, outcome))
+    await eventually(lambda: count_turns(users, outcome) >= target, lambda: count_turns(users, outcome), within_s=60.0)
     assert server.process.poll() is None, "the process is running"
 
 

@@ -19,12 +19,12 @@ MAX_EVENT_BYTES = 1_048_576
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
-_DOCUMENT = re.compile(rb"\{|\[[ \t]*+\{")
+_DOCUMENT = re.compile(rb"\{|\[[ \t]{0,62}+\{")
 _DOCUMENT_LINE = re.compile(rb"\{|\[[ \t]*+(?:\{|\Z)")
 _LF = 0x0A
 _DONE = b"[DONE]"
-_MAX_START_BYTES = 64
-"""A partial line longer than this that is not recognized as a JSON document is not one."""
+_START_BYTES = 64
+"""A partial line begins a JSON document if `_DOCUMENT` matches in its first bytes, so many at most."""
 
 
 class ServerSentEvent(Struct, frozen=True, gc=False):
@@ -149,11 +149,11 @@ class SSEDecoder:
 
     def _hold(self, data: bytes) -> list[ServerSentEvent]:
         """Buffer an incomplete line; returns the document that it starts, if it is complete."""
-        is_first = not self._buffered
+        decided_bytes = len(self._buffered)
         self._buffered += data
         if len(self._buffered) > self._max_bytes:
             raise self._too_long()
-        if self._buffered[0] in b"{[" and (is_first or len(self._buffered) <= _MAX_START_BYTES):
+        if self._buffered[0] in b"{[" and decided_bytes < _START_BYTES:
             text = bytes(self._buffered)
             if _DOCUMENT.match(text):
                 return self._begin_document(text)
