@@ -30,6 +30,9 @@ ANSWERED_S = 8.0
 MIN_FUNCTIONS = 20
 """The minimum number of recorded functions; fewer mean that the load is too small."""
 
+SOCKET_CALLBACK = ".data_received"
+"""The end of the names of the functions whose exceptions reach the event loop, unless it catches them."""
+
 MAX_ATTEMPTS = 3
 """Attempts for each exception, because some functions are called rarely."""
 
@@ -161,6 +164,7 @@ async def test_exception_in_a_callback_closes_at_most_one_connection(
         functions = await injector.send("")
         assert len(functions) > MIN_FUNCTIONS, functions
         random.shuffle(functions)
+        functions.sort(key=lambda each: not each.endswith(SOCKET_CALLBACK))  # a short run must not miss these
         ended: list[int] = []
         for function in islice(cycle(functions), MAX_ATTEMPTS * tally.required):
             attempts = [await inject(function, injector, turn)]
