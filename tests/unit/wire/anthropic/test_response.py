@@ -199,15 +199,15 @@ def test_any_text_round_trips_in_its_frames(texts: list[str]) -> None:
 
 
 OVERLOADED = ApiError(status=529, code="upstream_failed", message="too\nmuch", request_id="req_1")
-TOLD = b'{"type":"error","error":{"type":"overloaded_error","message":"too\\nmuch"},"request_id":"req_1"}'
+ERROR_DOCUMENT = b'{"type":"error","error":{"type":"overloaded_error","message":"too\\nmuch"},"request_id":"req_1"}'
 
 
 def test_error_before_the_first_token_is_a_document() -> None:
-    assert ANTHROPIC.error(OVERLOADED) == TOLD
+    assert ANTHROPIC.error(OVERLOADED) == ERROR_DOCUMENT
 
 
 def test_error_in_a_stream_is_an_event() -> None:
-    assert ANTHROPIC.error_frame(OVERLOADED, 0) == b"event: error\ndata: " + TOLD + b"\n\n"
+    assert ANTHROPIC.error_frame(OVERLOADED, 0) == b"event: error\ndata: " + ERROR_DOCUMENT + b"\n\n"
 
 
 # Complete responses, byte for byte
