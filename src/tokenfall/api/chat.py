@@ -76,8 +76,7 @@ class ChatRoutes:
         """`POST /chat`."""
         body = plain.decode_chat(request.body)
         simulation = request.header(b"x-sim") or ""
-        if simulation:
-            parse(simulation)
+        parse(simulation)
         if self._refuse is not None:
             self._refuse(request, body.model)
         caller = self._callers.of(request)

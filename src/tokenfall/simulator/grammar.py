@@ -49,12 +49,16 @@ class Simulation(Record):
         return under.overlay(times).overlay(self.replaced(profile=None)).replaced(profile=self.profile)
 
 
+_NOTHING_SET = Simulation()
+
 MAX_TEXT = 16_384
 """Maximum characters of a text in the grammar: the maximum bytes of a request head."""
 
 
 def parse(text: str) -> Simulation:
     """Parse `key=value` pairs separated by commas; an empty text sets no value. Raises `InvalidRequest`."""
+    if not text:  # most requests
+        return _NOTHING_SET
     if len(text) > MAX_TEXT:
         raise InvalidRequest(f"simulator: more than {MAX_TEXT} characters")
     pairs: list[tuple[str, str]] = []
